@@ -1,0 +1,1 @@
+//! Plain types, no I/O: what the product speaks about.
