@@ -1,3 +1,10 @@
 //! MDI Auth: an OAuth 2 and OpenID Connect authorization server for medicolegal death investigation.
 
+pub mod audit;
+pub mod clock;
+pub mod error;
+pub mod keys;
+pub mod master_key;
 pub mod model;
+pub mod secret;
+pub mod store;

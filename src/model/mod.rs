@@ -1,1 +1,27 @@
 //! Plain types, no I/O: what the product speaks about.
+
+pub mod client;
+pub mod grant;
+pub mod kind;
+pub mod person;
+pub mod resource_server;
+pub mod scope;
+pub mod security_label;
+pub mod session;
+pub mod signing;
+
+use serde::{Deserialize, Serialize};
+
+/// The agency that a client, a person or a resource server belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// Its name as people know it.
+    pub name: String,
+    /// Its identifier, usually `urn:oid:…` (IHE IUA `subject_organization_id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The jurisdiction it stands in, where that is not the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jurisdiction: Option<String>,
+}

@@ -1,0 +1,17 @@
+DROP TABLE audit_event;
+DROP TABLE audit_chain;
+DROP TABLE signing_key;
+DROP TABLE assertion_jti;
+DROP TABLE opaque_token;
+DROP TABLE refresh_token;
+DROP TABLE authorization_code;
+DROP TABLE grants;
+DROP TABLE consent;
+DROP TABLE session;
+DROP TABLE login_failure;
+DROP TABLE person;
+DROP TABLE client_secret;
+DROP TABLE client;
+DROP TABLE resource_server;
+DROP TABLE change;
+DROP TABLE installation;

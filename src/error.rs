@@ -1,0 +1,304 @@
+//! Three kinds of error: [`OAuthError`] for a client's engineer, [`PageError`] for a person at a browser,
+//! [`Broken`] for our own log.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::clock::Entropy;
+
+/// The error codes of the RFCs that we speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// RFC 6749 §5.2
+    InvalidRequest,
+    /// RFC 6749 §5.2
+    InvalidClient,
+    /// RFC 6749 §5.2
+    InvalidGrant,
+    /// RFC 6749 §5.2
+    UnauthorizedClient,
+    /// RFC 6749 §5.2
+    UnsupportedGrantType,
+    /// RFC 6749 §5.2
+    InvalidScope,
+    /// RFC 6749 §4.1.2.1
+    AccessDenied,
+    /// RFC 6749 §4.1.2.1
+    UnsupportedResponseType,
+    /// RFC 6749 §4.1.2.1
+    ServerError,
+    /// RFC 6749 §4.1.2.1
+    TemporarilyUnavailable,
+    /// RFC 8707 §2
+    InvalidTarget,
+    /// RFC 6750 §3.1
+    InvalidToken,
+    /// RFC 6750 §3.1
+    InsufficientScope,
+    /// RFC 7009 §2.2.1
+    UnsupportedTokenType,
+    /// OpenID Connect Core §3.1.2.6
+    LoginRequired,
+    /// OpenID Connect Core §3.1.2.6
+    ConsentRequired,
+    /// OpenID Connect Core §3.1.2.6
+    InteractionRequired,
+    /// OpenID Connect Core §3.1.2.6
+    RequestNotSupported,
+    /// OpenID Connect Core §3.1.2.6
+    RequestUriNotSupported,
+    /// OpenID Connect Core Unmet Authentication Requirements 1.0 §2
+    UnmetAuthenticationRequirements,
+}
+
+impl Code {
+    /// The code as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::AccessDenied => "access_denied",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope => StatusCode::FORBIDDEN,
+            Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// An error on the wire (RFC 6749 §5.2): the code and the description go to the peer, the cause only to the log.
+#[derive(Debug, Clone)]
+pub struct OAuthError {
+    /// What kind of error.
+    pub code: Code,
+    /// For the engineer at the other agency: which parameter, what was found, what to do.
+    pub description: String,
+    /// For our log alone.
+    pub cause: Option<String>,
+    /// The challenge for `WWW-Authenticate`, when the caller authenticated by header (RFC 6749 §5.2, RFC 6750 §3).
+    pub challenge: Option<&'static str>,
+}
+
+impl OAuthError {
+    /// An error with its description.
+    #[must_use]
+    pub fn new(code: Code, description: impl Into<String>) -> Self {
+        Self { code, description: description.into(), cause: None, challenge: None }
+    }
+
+    /// Adds what only the log may know.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds the challenge for the scheme that the caller used.
+    #[must_use]
+    pub fn challenged(mut self, scheme: &'static str) -> Self {
+        self.challenge = Some(scheme);
+        self
+    }
+
+    /// `invalid_request` (RFC 6749 §5.2).
+    #[must_use]
+    pub fn invalid_request(description: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, description)
+    }
+
+    /// `invalid_grant` (RFC 6749 §5.2).
+    #[must_use]
+    pub fn invalid_grant(description: impl Into<String>) -> Self {
+        Self::new(Code::InvalidGrant, description)
+    }
+}
+
+impl fmt::Display for OAuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.description)
+    }
+}
+
+impl std::error::Error for OAuthError {}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+impl ResponseError for OAuthError {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache"));
+        if self.code == Code::TemporarilyUnavailable {
+            answer.insert_header((RETRY_AFTER, "2"));
+        }
+        if let Some(scheme) = self.challenge {
+            let challenge = if scheme == "Bearer" {
+                format!("Bearer realm=\"mdi-auth\", error=\"{}\", error_description=\"{}\"", self.code.as_str(), header_text(&self.description))
+            } else {
+                format!("{scheme} realm=\"mdi-auth\", charset=\"UTF-8\"")
+            };
+            answer.insert_header((WWW_AUTHENTICATE, challenge));
+        }
+        if let Some(cause) = &self.cause {
+            tracing::info!(code = self.code.as_str(), description = %self.description, %cause, "refused");
+        } else {
+            tracing::debug!(code = self.code.as_str(), description = %self.description, "refused");
+        }
+        answer.json(ErrorBody {
+            error: self.code.as_str(),
+            error_description: &wire_text(&self.description),
+        })
+    }
+}
+
+/// The characters that RFC 6749 §5.2 allows in `error_description`: printable ASCII without `"` and `\`.
+#[must_use]
+pub fn wire_text(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect()
+}
+
+fn header_text(text: &str) -> String {
+    wire_text(text)
+}
+
+/// An error shown to a person in the browser: words of ours, a parameter's name, a reference. Never a redirect.
+#[derive(Debug, Clone)]
+pub struct PageError {
+    /// Which parameter is at fault, or what happened, in words that stay the same.
+    pub what: String,
+    /// The HTTP status: 400 unless it is ours.
+    pub status: StatusCode,
+    /// What the person can read to the one who helps.
+    pub reference: String,
+    /// For our log alone.
+    pub cause: Option<String>,
+}
+
+impl PageError {
+    /// An error page with status 400.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
+    }
+
+    /// Adds what only the log may know.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.reference)
+    }
+}
+
+/// A short number that ties an answer to a line in the log.
+#[must_use]
+pub fn reference() -> String {
+    data_encoding::BASE32_NOPAD.encode(&Entropy.bytes::<5>())
+}
+
+/// Something of ours broke. The log has the cause and a reference; the peer sees the reference alone.
+#[derive(Debug)]
+pub enum Broken {
+    /// Too much to do: the queue of the store is full. 503 with Retry-After.
+    Busy,
+    /// The database cannot be reached, or did not say whether it committed. 503 with Retry-After.
+    Unavailable(String),
+    /// A defect or a damaged database. 500.
+    Defect(String),
+}
+
+impl Broken {
+    /// A defect, with its cause for the log.
+    pub fn defect(cause: impl fmt::Display) -> Self {
+        Self::Defect(cause.to_string())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("the queue of the store is full"),
+            Self::Unavailable(cause) => write!(f, "the database is unavailable: {cause}"),
+            Self::Defect(cause) => write!(f, "defect: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl From<Broken> for OAuthError {
+    fn from(broken: Broken) -> Self {
+        let reference = reference();
+        tracing::error!(%reference, cause = %broken, "cannot answer");
+        match broken {
+            Broken::Busy | Broken::Unavailable(_) => Self::new(
+                Code::TemporarilyUnavailable,
+                format!("the server cannot do this just now; try again in 2 seconds (reference {reference})"),
+            ),
+            Broken::Defect(_) => {
+                Self::new(Code::ServerError, format!("the server failed; its log has the cause under reference {reference}"))
+            }
+        }
+    }
+}
+
+impl From<Broken> for PageError {
+    fn from(broken: Broken) -> Self {
+        let reference = reference();
+        tracing::error!(%reference, cause = %broken, "cannot answer");
+        let (what, status) = match broken {
+            Broken::Busy | Broken::Unavailable(_) => {
+                ("The server is busy. Wait a moment, then try again.", StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        Self { what: what.to_owned(), status, reference, cause: None }
+    }
+}

@@ -1,0 +1,255 @@
+//! The public keys of clients, and the assertions signed with them (RFC 7523 §3, SMART App Launch `private_key_jwt`).
+
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::signature_only;
+use crate::model::signing::Algorithm;
+
+/// The longest assertion that is looked at, in bytes.
+const LONGEST_ASSERTION: usize = 8 * 1024;
+/// The smallest RSA modulus, in bits (RFC 7518 §3.3).
+const SMALLEST_RSA: usize = 2048;
+
+/// Why a JWKS is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JwksProblem(pub String);
+
+/// One public key of a client.
+#[derive(Clone)]
+struct ClientKey {
+    kid: Option<String>,
+    algorithms: Vec<Algorithm>,
+    public: DecodingKey,
+}
+
+/// The public keys of a client, parsed once.
+#[derive(Clone, Default)]
+pub struct ClientKeys(Vec<ClientKey>);
+
+impl std::fmt::Debug for ClientKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.kid)).finish()
+    }
+}
+
+impl ClientKeys {
+    /// Parses a JWKS (RFC 7517 §5). Keys for encryption or of a kind that we do not verify with are passed over.
+    ///
+    /// # Errors
+    /// When it is not a JWKS, holds a private or symmetric key, a weak RSA key, or no usable key at all.
+    pub fn parse(jwks: &str) -> Result<Self, JwksProblem> {
+        let problem = |text: String| JwksProblem(text);
+        let document: Value = serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
+        let listed = document
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or_else(|| problem("the JWKS has no array \"keys\" (RFC 7517 §5)".to_owned()))?;
+        let mut keys = Vec::new();
+        for (place, jwk) in listed.iter().enumerate() {
+            let name = jwk.get("kid").and_then(Value::as_str).map_or_else(|| format!("number {}", place + 1), |kid| format!("'{kid}'"));
+            if let Some(key) = parse_key(jwk).map_err(|text| problem(format!("key {name}: {text}")))? {
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() {
+            return Err(problem("the JWKS holds no public signing key for RS256 to RS512, PS256 to PS512, ES256, ES384 or EdDSA".to_owned()));
+        }
+        Ok(Self(keys))
+    }
+
+    /// The key ids, for messages.
+    #[must_use]
+    pub fn kids(&self) -> Vec<&str> {
+        self.0.iter().filter_map(|key| key.kid.as_deref()).collect()
+    }
+
+    /// Two keys with one `kid`, if there are: then neither can be chosen.
+    #[must_use]
+    pub fn duplicate_kid(&self) -> Option<&str> {
+        let kids = self.kids();
+        kids.iter().enumerate().find(|(place, kid)| kids.iter().take(*place).any(|other| other == *kid)).map(|(_, kid)| *kid)
+    }
+}
+
+fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    if jwk.get("d").is_some() {
+        return Err("has its private part \"d\": publish public keys only, and replace this key, it is not secret any more".to_owned());
+    }
+    if text("kty") == Some("oct") {
+        return Err("is symmetric (kty \"oct\"): use an RSA, EC or OKP key".to_owned());
+    }
+    if text("use").is_some_and(|purpose| purpose != "sig") {
+        return Ok(None);
+    }
+    let algorithms: &[Algorithm] = match (text("kty"), text("crv")) {
+        (Some("RSA"), _) => {
+            let bits = text("n").and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok()).map_or(0, |n| bits(&n));
+            if bits < SMALLEST_RSA {
+                return Err(format!("is an RSA key of {bits} bits: at least {SMALLEST_RSA} are needed (RFC 7518 §3.3)"));
+            }
+            &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512]
+        }
+        (Some("EC"), Some("P-256")) => &[Algorithm::ES256],
+        (Some("EC"), Some("P-384")) => &[Algorithm::ES384],
+        (Some("OKP"), Some("Ed25519")) => &[Algorithm::EdDSA],
+        _ => return Ok(None),
+    };
+    let algorithms = match text("alg") {
+        Some(named) => algorithms.iter().copied().filter(|algorithm| algorithm.as_str() == named).collect(),
+        None => algorithms.to_vec(),
+    };
+    if algorithms.is_empty() {
+        return Ok(None);
+    }
+    // Only what names the key: unknown members must not stop the parser.
+    let bare: Map<String, Value> =
+        ["kty", "crv", "n", "e", "x", "y"].iter().filter_map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone()))).collect();
+    let parsed: jsonwebtoken::jwk::Jwk = serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
+    let public = DecodingKey::from_jwk(&parsed).map_err(|cause| format!("cannot be read: {cause}"))?;
+    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public }))
+}
+
+fn bits(modulus: &[u8]) -> usize {
+    let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
+    significant.first().map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
+}
+
+/// Why an assertion is refused. The texts tell what was sent and what is public, nothing of the keys that we hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AssertionProblem {
+    /// Wrong in itself; the text is for the client's engineer.
+    Refused(String),
+    /// No key has this `kid`; a fetched JWKS may be out of date.
+    UnknownKey(String),
+}
+
+/// The claims of an assertion whose signature was verified (RFC 7523 §3).
+#[derive(Debug, Clone, Deserialize)]
+pub struct VerifiedAssertion {
+    /// Issuer: the client.
+    pub iss: String,
+    /// Subject: the client.
+    pub sub: String,
+    /// Audience: one or several.
+    pub aud: Value,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// When it was made.
+    pub iat: Option<i64>,
+    /// From when it holds.
+    pub nbf: Option<i64>,
+    /// Its unique name.
+    pub jti: String,
+}
+
+impl VerifiedAssertion {
+    /// Whether an audience is named.
+    #[must_use]
+    pub fn names_audience(&self, audience: &str) -> bool {
+        match &self.aud {
+            Value::String(one) => one == audience,
+            Value::Array(several) => several.iter().any(|one| one.as_str() == Some(audience)),
+            _ => false,
+        }
+    }
+}
+
+fn refused(text: impl Into<String>) -> AssertionProblem {
+    AssertionProblem::Refused(text.into())
+}
+
+fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
+    let bytes = BASE64URL_NOPAD.decode(assertion.split('.').nth(place)?.as_bytes()).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The `iss` of an assertion, unverified: it only says whose keys to try.
+#[must_use]
+pub fn unverified_issuer(assertion: &str) -> Option<String> {
+    if assertion.len() > LONGEST_ASSERTION {
+        return None;
+    }
+    segment(assertion, 1)?.get("iss")?.as_str().map(str::to_owned)
+}
+
+/// Verifies header and signature of an assertion. Times, audience and `jti` are the caller's to check.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn verify_assertion(
+    keys: &ClientKeys,
+    allowed: &[Algorithm],
+    jwks_uri: Option<&str>,
+    assertion: &str,
+) -> Result<VerifiedAssertion, AssertionProblem> {
+    if assertion.len() > LONGEST_ASSERTION {
+        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
+    }
+    if assertion.split('.').count() != 3 {
+        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
+    }
+    let header = segment(assertion, 0).ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))?;
+    let algorithm = check_header(&header, allowed, jwks_uri)?;
+    let kid = match header.get("kid") {
+        None => None,
+        Some(Value::String(kid)) => Some(kid.as_str()),
+        Some(_) => return Err(refused("kid in the header of client_assertion must be a string")),
+    };
+    let fitting: Vec<&ClientKey> = keys
+        .0
+        .iter()
+        .filter(|key| key.algorithms.contains(&algorithm) && (kid.is_none() || key.kid.as_deref() == kid))
+        .collect();
+    let key = match (fitting.as_slice(), kid) {
+        ([key], _) => *key,
+        ([], Some(kid)) => return Err(AssertionProblem::UnknownKey(kid.to_owned())),
+        ([], None) => return Err(refused(format!("no registered key fits alg {}", algorithm.as_str()))),
+        (_, Some(_)) => return Err(refused("several registered keys have the kid of client_assertion: give each key its own kid")),
+        (_, None) => return Err(refused("client_assertion has no kid and several registered keys fit: name one by kid")),
+    };
+    match jsonwebtoken::decode::<VerifiedAssertion>(assertion, &key.public, &signature_only(algorithm)) {
+        Ok(verified) => Ok(verified.claims),
+        Err(cause) => Err(refused(match cause.kind() {
+            jsonwebtoken::errors::ErrorKind::Json(_) => {
+                "client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)"
+            }
+            _ => "the signature of client_assertion does not verify with the registered key",
+        })),
+    }
+}
+
+fn check_header(header: &Map<String, Value>, allowed: &[Algorithm], jwks_uri: Option<&str>) -> Result<Algorithm, AssertionProblem> {
+    let named = header.get("alg").and_then(Value::as_str).unwrap_or_default();
+    let algorithm = Algorithm::parse(named).filter(|algorithm| allowed.contains(algorithm)).ok_or_else(|| {
+        let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+        refused(format!("alg '{}' of client_assertion is not accepted; use one of {}", printable(named), names.join(" ")))
+    })?;
+    for embedded in ["jwk", "x5u", "x5c"] {
+        if header.contains_key(embedded) {
+            return Err(refused(format!("{embedded} in the header of client_assertion is not accepted: keys are registered, and named by kid")));
+        }
+    }
+    if let Some(jku) = header.get("jku")
+        && (jku.as_str().is_none() || jku.as_str() != jwks_uri)
+    {
+        return Err(refused("jku in the header of client_assertion is not the registered jwks_uri"));
+    }
+    if header.contains_key("crit") {
+        return Err(refused("crit in the header of client_assertion names an extension that is not understood (RFC 7515 §4.1.11)"));
+    }
+    let typ = header.get("typ").map_or(Some("JWT"), Value::as_str).unwrap_or_default();
+    if !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("client-authentication+jwt") {
+        return Err(refused("typ in the header of client_assertion must be JWT"));
+    }
+    Ok(algorithm)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic()).take(20).collect()
+}
+

@@ -1,0 +1,201 @@
+//! Signing keys, rotation, JWKS; JWTs signed and verified; the keys of clients. The only user of jsonwebtoken and rsa.
+//!
+//! A key's life: published in the JWKS → signs once everybody had time to fetch it → retires when its successor
+//! signs → leaves the JWKS when nothing that it signed is alive.
+
+mod client_keys;
+mod signer;
+
+pub use client_keys::{AssertionProblem, ClientKeys, JwksProblem, VerifiedAssertion, unverified_issuer, verify_assertion};
+pub use signer::KeyPair;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use jsonwebtoken::{DecodingKey, Validation};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::clock::Entropy;
+use crate::master_key::{MasterKey, Purpose};
+use crate::model::signing::{Algorithm, StoredKey};
+
+/// How long a retired key stays in the JWKS: longer than any token or session log-out hint it may have signed.
+pub const PUBLISHED_AFTER_RETIREMENT_SECONDS: i64 = 7 * 24 * 3600;
+
+/// What can go wrong with a key of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A key cannot be made, read, or used.
+    #[error("signing key: {0}")]
+    Unusable(String),
+    /// There is no key for the algorithm that signs just now.
+    #[error("no key signs with {0} just now")]
+    NoKey(&'static str),
+}
+
+impl KeyError {
+    fn unusable(cause: impl std::fmt::Display) -> Self {
+        Self::Unusable(cause.to_string())
+    }
+}
+
+/// A signing key in memory, parsed once.
+struct LiveKey {
+    kid: String,
+    algorithm: Algorithm,
+    signs_from: i64,
+    retires_at: Option<i64>,
+    pair: KeyPair,
+    public: DecodingKey,
+}
+
+impl LiveKey {
+    fn signs_at(&self, now: i64) -> bool {
+        self.signs_from <= now && self.retires_at.is_none_or(|retires_at| now < retires_at)
+    }
+}
+
+/// All our keys, and the JWKS as it is served.
+pub struct Keyring {
+    keys: Vec<LiveKey>,
+    jwks: String,
+    etag: String,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.kid)).finish()
+    }
+}
+
+impl Keyring {
+    /// Unwraps and parses the stored keys that are still published.
+    ///
+    /// # Errors
+    /// When a key does not open under this master key, or cannot be parsed.
+    pub fn load(stored: &[StoredKey], master: &MasterKey, now: i64) -> Result<Self, KeyError> {
+        let mut keys = Vec::new();
+        let mut jwks = Vec::new();
+        for key in stored.iter().filter(|key| key.purge_at.is_none_or(|purge_at| now < purge_at)) {
+            let pkcs8 = master.open(Purpose::SigningKey, &key.kid, &key.private_key).map_err(KeyError::unusable)?;
+            let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_str(&key.public_jwk).map_err(KeyError::unusable)?;
+            keys.push(LiveKey {
+                kid: key.kid.clone(),
+                algorithm: key.algorithm,
+                signs_from: key.signs_from,
+                retires_at: key.retires_at,
+                pair: KeyPair::from_pkcs8(key.algorithm, &pkcs8)?,
+                public: DecodingKey::from_jwk(&jwk).map_err(KeyError::unusable)?,
+            });
+            jwks.push(serde_json::from_str::<Value>(&key.public_jwk).map_err(KeyError::unusable)?);
+        }
+        let jwks = json!({ "keys": jwks }).to_string();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, jwks.as_bytes());
+        let etag = format!("\"{}\"", HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default()));
+        Ok(Self { keys, jwks, etag })
+    }
+
+    /// The JWKS document (RFC 7517 §5), serialised.
+    #[must_use]
+    pub fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    /// Its entity tag.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// The algorithms that can sign just now.
+    #[must_use]
+    pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
+        let mut algorithms: Vec<_> =
+            self.keys.iter().filter(|key| key.signs_at(now)).map(|key| key.algorithm).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        algorithms
+    }
+
+    /// Signs claims as a JWT with the newest key of the algorithm that may sign.
+    ///
+    /// # Errors
+    /// When no key of the algorithm signs at `now`.
+    pub fn sign(&self, algorithm: Algorithm, typ: &str, claims: &impl Serialize, now: i64) -> Result<String, KeyError> {
+        let key = self
+            .keys
+            .iter()
+            .filter(|key| key.algorithm == algorithm && key.signs_at(now))
+            .max_by_key(|key| key.signs_from)
+            .ok_or(KeyError::NoKey(algorithm.as_str()))?;
+        let header = json!({ "alg": algorithm.as_str(), "kid": key.kid, "typ": typ }).to_string();
+        let mut token = BASE64URL_NOPAD.encode(header.as_bytes());
+        token.push('.');
+        let claims = serde_json::to_vec(claims).map_err(KeyError::unusable)?;
+        BASE64URL_NOPAD.encode_append(&claims, &mut token);
+        let signature = key.pair.sign(token.as_bytes())?;
+        token.push('.');
+        BASE64URL_NOPAD.encode_append(&signature, &mut token);
+        Ok(token)
+    }
+
+    /// The claims of a JWT that one of our keys signed, whatever its times say. None for anything else.
+    #[must_use]
+    pub fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let kid = header.kid?;
+        let key = self.keys.iter().find(|key| key.kid == kid)?;
+        let validation = signature_only(key.algorithm);
+        Some(jsonwebtoken::decode::<T>(token, &key.public, &validation).ok()?.claims)
+    }
+}
+
+/// Makes a key that is published at once and signs from `signs_from`.
+///
+/// # Errors
+/// When the cryptographic library cannot make one.
+pub fn generate(
+    algorithm: Algorithm,
+    master: &MasterKey,
+    now: i64,
+    signs_from: i64,
+) -> Result<StoredKey, KeyError> {
+    let (pkcs8, mut jwk) = signer::generate(algorithm)?;
+    let kid = jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).map_err(KeyError::unusable)?;
+    jwk.common.key_id = Some(kid.clone());
+    jwk.common.public_key_use = Some(jsonwebtoken::jwk::PublicKeyUse::Signature);
+    Ok(StoredKey {
+        private_key: master.seal(Purpose::SigningKey, &kid, &pkcs8, Entropy),
+        public_jwk: serde_json::to_string(&jwk).map_err(KeyError::unusable)?,
+        kid,
+        algorithm,
+        created_at: now,
+        signs_from,
+        retires_at: None,
+        purge_at: None,
+    })
+}
+
+/// Checks the signature and nothing else: times are checked against our clock, and the rest where it is used.
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(jose(algorithm));
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    validation
+}
+
+fn jose(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+    }
+}

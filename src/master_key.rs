@@ -1,0 +1,218 @@
+//! The master key: kept outside the database, it wraps signing keys and TOTP secrets, seals what the browser carries,
+//! and derives what must be the same on every server that shares a database.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use zeroize::Zeroizing;
+
+use crate::clock::Entropy;
+
+const NONCE: usize = 12;
+
+/// What can be wrong with the master key.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The text is not 32 bytes in base64 or hexadecimal.
+    #[error("{0} does not hold 32 bytes in base64 or hexadecimal; restore the key from its backup")]
+    Malformed(String),
+    /// The file cannot be read or written.
+    #[error("cannot read or create the master key file {path}: {cause}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A sealed value does not open: altered, from another installation, or made for something else.
+    #[error("sealed value does not open")]
+    DoesNotOpen,
+}
+
+/// What a sealed value is for. A value sealed for one purpose never opens for another.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// Private signing keys at rest.
+    SigningKey,
+    /// TOTP secrets at rest.
+    TotpSecret,
+    /// An authorization request that the browser carries through login and consent.
+    PendingAuthorization,
+}
+
+impl Purpose {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::SigningKey => b"signing key",
+            Self::TotpSecret => b"totp secret",
+            Self::PendingAuthorization => b"pending authorization",
+        }
+    }
+}
+
+/// What a derived value is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Derivation {
+    /// The successor of a refresh token.
+    RefreshToken,
+    /// The CSRF token of a browser.
+    Csrf,
+    /// The keyed hash of a username: people type passwords into the wrong field.
+    Username,
+}
+
+impl Derivation {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::RefreshToken => b"refresh token",
+            Self::Csrf => b"csrf",
+            Self::Username => b"username",
+        }
+    }
+}
+
+/// The key-encryption key of an installation, with the keys derived from it.
+pub struct MasterKey {
+    seal: LessSafeKey,
+    derive: Prk,
+    fingerprint: String,
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MasterKey({})", self.fingerprint)
+    }
+}
+
+impl MasterKey {
+    /// Builds the key from its 32 bytes.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses the bytes.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, MasterKeyError> {
+        let derive = Salt::new(HKDF_SHA256, b"mdi-auth").extract(bytes);
+        let mut sealing = Zeroizing::new([0u8; 32]);
+        expand(&derive, b"seal", sealing.as_mut_slice())?;
+        let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let mut printed = [0u8; 32];
+        expand(&derive, b"fingerprint", &mut printed)?;
+        let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
+        Ok(Self { seal: LessSafeKey::new(key), derive, fingerprint })
+    }
+
+    /// Reads the key from text: base64 or hexadecimal of 32 bytes. `origin` names where the text stood.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn from_text(text: &str, origin: &str) -> Result<Self, MasterKeyError> {
+        let text = text.trim();
+        let bytes = Zeroizing::new(
+            HEXLOWER_PERMISSIVE
+                .decode(text.as_bytes())
+                .or_else(|_| BASE64.decode(text.as_bytes()))
+                .or_else(|_| BASE64URL_NOPAD.decode(text.as_bytes()))
+                .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?,
+        );
+        let bytes: &[u8; 32] =
+            bytes.as_slice().try_into().map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
+        Self::from_bytes(bytes)
+    }
+
+    /// Reads the key file, or makes it (mode 0600) when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds something else.
+    pub fn from_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
+        let broken = |cause| MasterKeyError::File { path: path.display().to_string(), cause };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::from_text(&text, &path.display().to_string()),
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+                let bytes = Zeroizing::new(entropy.bytes::<32>());
+                let mut options = std::fs::OpenOptions::new();
+                options.write(true).create_new(true);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                let mut file = match options.open(path) {
+                    Ok(file) => file,
+                    // Another process was first: its key is the key.
+                    Err(exists) if exists.kind() == std::io::ErrorKind::AlreadyExists => {
+                        return Self::from_file(path, entropy);
+                    }
+                    Err(cause) => return Err(broken(cause)),
+                };
+                let text = Zeroizing::new(format!("{}\n", BASE64.encode(bytes.as_slice())));
+                file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(broken)?;
+                Self::from_bytes(&bytes)
+            }
+            Err(cause) => Err(broken(cause)),
+        }
+    }
+
+    /// Tells keys apart without telling anything of them; the database keeps it and refuses another key.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Seals bytes for a purpose, bound to a context that must be the same when they are opened.
+    #[must_use]
+    pub fn seal(&self, purpose: Purpose, context: &str, plain: &[u8], entropy: Entropy) -> String {
+        let nonce = entropy.bytes::<NONCE>();
+        let mut sealed = plain.to_vec();
+        let aad = aad(purpose, context);
+        // AES-GCM fails only for inputs of more than 64 GiB.
+        if self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed).is_err() {
+            std::process::abort();
+        }
+        let mut whole = nonce.to_vec();
+        whole.append(&mut sealed);
+        BASE64URL_NOPAD.encode(&whole)
+    }
+
+    /// Opens what [`MasterKey::seal`] made for the same purpose and context.
+    ///
+    /// # Errors
+    /// When the text was altered, is of another installation, or was sealed for something else.
+    pub fn open(&self, purpose: Purpose, context: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+        let mut whole = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let (nonce, body) = whole.split_at_mut_checked(NONCE).ok_or(MasterKeyError::DoesNotOpen)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let plain = self
+            .seal
+            .open_in_place(nonce, Aad::from(aad(purpose, context)), body)
+            .map_err(|_| MasterKeyError::DoesNotOpen)?;
+        Ok(Zeroizing::new(plain.to_vec()))
+    }
+
+    /// HMAC-SHA-256 over length-prefixed parts, as base64url: the same on every server that holds this key.
+    #[must_use]
+    pub fn derive(&self, what: Derivation, parts: &[&str]) -> String {
+        let mut key = Zeroizing::new([0u8; 32]);
+        if expand(&self.derive, what.label(), key.as_mut_slice()).is_err() {
+            std::process::abort();
+        }
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        BASE64URL_NOPAD.encode(context.sign().as_ref())
+    }
+}
+
+fn aad(purpose: Purpose, context: &str) -> Vec<u8> {
+    [purpose.label(), b"\0", context.as_bytes()].concat()
+}
+
+fn expand(key: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), MasterKeyError> {
+    let info = [label];
+    key.expand(&info, HKDF_SHA256)
+        .and_then(|okm| okm.fill(out))
+        .map_err(|_| MasterKeyError::DoesNotOpen)
+}

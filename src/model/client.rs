@@ -1,0 +1,174 @@
+//! A client: a case system, a registration system, a laboratory system (RFC 6749 §2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Organization;
+use crate::model::scope::ScopeSet;
+use crate::model::security_label::Confidentiality;
+use crate::model::signing::Algorithm;
+use crate::secret::SecretHash;
+
+/// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// HTTP Basic with the secret (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// The secret in the form (RFC 6749 §2.3.1).
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// A public client: nothing but its id.
+    None,
+}
+
+impl AuthMethod {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::None => "none",
+        }
+    }
+
+    /// Whether the client proves itself with a secret.
+    #[must_use]
+    pub fn uses_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+}
+
+/// A grant that a client may use (`grant_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// RFC 6749 §4.1
+    AuthorizationCode,
+    /// RFC 6749 §4.4
+    ClientCredentials,
+    /// RFC 6749 §6
+    RefreshToken,
+}
+
+impl GrantType {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::ClientCredentials => "client_credentials",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+
+    /// The grant of that name, if it is one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::AuthorizationCode, Self::ClientCredentials, Self::RefreshToken]
+            .into_iter()
+            .find(|grant| grant.as_str() == text)
+    }
+}
+
+/// Whether people are asked before the client gets a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// Asked, and remembered until more is wanted.
+    #[default]
+    Ask,
+    /// An administrator vouches; `__mdi.certify` is asked all the same.
+    Skip,
+}
+
+/// What is registered about a client beyond its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSettings {
+    /// The agency that runs it.
+    pub organization: Option<Organization>,
+    /// How it authenticates; any other way is refused.
+    pub auth_method: AuthMethod,
+    /// Its public keys, inline (RFC 7517 §5).
+    pub jwks: Option<String>,
+    /// Where its public keys are fetched.
+    pub jwks_uri: Option<String>,
+    /// The signature algorithms that its assertions may use; empty: all that we accept.
+    pub signing_algs: Vec<Algorithm>,
+    /// Ids of the resource servers that it may ask tokens for.
+    pub resource_servers: Vec<String>,
+    /// Redirect URIs, compared exactly.
+    pub redirect_uris: Vec<String>,
+    /// Where a browser may go after sign-out.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// The grants it may use.
+    pub grants: Vec<GrantType>,
+    /// What it may ask for; none: all that its dataflow allows.
+    pub scopes: Option<ScopeSet>,
+    /// The purposes of use it may state; none: those of its dataflow.
+    pub purposes: Option<Vec<String>>,
+    /// Whether a code needs PKCE (public clients: always).
+    pub require_pkce: bool,
+    /// Whether people are asked.
+    pub consent: Consent,
+    /// Whether each refresh makes a new refresh token.
+    pub refresh_rotation: bool,
+    /// Origins of browser code that may call the token endpoint.
+    pub cors_origins: Vec<String>,
+    /// The highest confidentiality that its tokens carry.
+    pub confidentiality: Option<Confidentiality>,
+}
+
+/// One of the secrets of a client or resource server. Two may be valid at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Its identifier, for people who talk about it.
+    pub id: String,
+    /// SHA-256 of the secret.
+    pub hash: SecretHash,
+    /// When it was made, in seconds since the epoch.
+    pub created_at: i64,
+    /// When it ends, if it does.
+    pub expires_at: Option<i64>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<i64>,
+}
+
+/// A registered client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// `client_id`.
+    pub id: String,
+    /// `client_name`.
+    pub name: String,
+    /// The dataflow of the policy that it takes part in.
+    pub dataflow: String,
+    /// Everything else that is registered.
+    pub settings: ClientSettings,
+    /// A disabled client gets nothing, and its tokens are inactive.
+    pub enabled: bool,
+    /// Raised when the client is disabled; tokens of an older generation are inactive.
+    pub generation: i64,
+    /// When it was registered, in seconds since the epoch.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+    /// Its secrets.
+    pub secrets: Vec<StoredSecret>,
+}
+
+impl Client {
+    /// Whether it is a public client (RFC 6749 §2.1).
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.settings.auth_method == AuthMethod::None
+    }
+
+    /// Whether it may use a grant.
+    #[must_use]
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.settings.grants.contains(&grant)
+    }
+}

@@ -1,0 +1,69 @@
+//! A person who signs in: a certifier, a registrar, an analyst.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::Organization;
+use crate::model::security_label::{Confidentiality, Integrity};
+
+/// What is known about a person beyond the columns.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PersonSettings {
+    /// Codes of the roles of the policy.
+    pub roles: Vec<String>,
+    /// The agency that the person works for.
+    pub organization: Option<Organization>,
+    /// National Provider Identifier.
+    pub npi: Option<String>,
+    /// The FHIR resource that represents the person (SMART `fhirUser`).
+    pub fhir_user: Option<String>,
+    /// Electronic mail address.
+    pub email: Option<String>,
+    /// Whether the address was proved to be the person's.
+    #[serde(default)]
+    pub email_verified: bool,
+    /// Clearance: the highest confidentiality the person may see.
+    pub confidentiality: Option<Confidentiality>,
+    /// Integrity of what the person enters, only where somebody set it.
+    pub integrity: Option<Integrity>,
+    /// Purposes of use; none: those of the roles.
+    pub purposes: Option<Vec<String>>,
+    /// The last day (`YYYY-MM-DD`) on which the licence holds.
+    pub license_expires: Option<String>,
+    /// OpenID standard claims (OpenID Connect Core §5.1) as an administrator entered them.
+    #[serde(default)]
+    pub claims: Map<String, Value>,
+}
+
+/// A registered person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Person {
+    /// `sub`: `usr_…`, never used again for somebody else.
+    pub id: String,
+    /// What the person types to sign in.
+    pub username: String,
+    /// Full name.
+    pub name: String,
+    /// The password as a PHC string, when there is one.
+    pub password: Option<String>,
+    /// The TOTP secret, wrapped under the master key, when there is one.
+    pub totp_secret: Option<String>,
+    /// The last TOTP time step that was used; a code works once.
+    pub totp_step: i64,
+    /// Everything else that is known.
+    pub settings: PersonSettings,
+    /// A disabled person gets nothing, and the tokens are inactive.
+    pub enabled: bool,
+    /// Raised when the person is disabled, or password or roles change; grants of an older generation are dead.
+    pub generation: i64,
+    /// When the person was added, in seconds since the epoch.
+    pub created_at: i64,
+    /// When the entry was last changed.
+    pub updated_at: i64,
+}
+
+/// How usernames are compared: without surrounding blanks, letter case ignored.
+#[must_use]
+pub fn username_key(username: &str) -> String {
+    username.trim().to_lowercase()
+}

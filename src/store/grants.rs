@@ -1,0 +1,187 @@
+//! Grants, their codes, and remembered consents.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use super::schema::{authorization_code, consent, grants};
+use super::{Conn, Failure, Stored, each};
+use crate::model::grant::{AuthorizationCode, Grant};
+use crate::model::scope::ScopeSet;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = grants)]
+struct Row {
+    id: String,
+    client_id: String,
+    person_id: String,
+    client_generation: i64,
+    person_generation: i64,
+    facts: String,
+    created_at: i64,
+    revoked_at: Option<i64>,
+    purge_at: i64,
+}
+
+/// A grant.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
+    let row: Option<Row> =
+        each!(conn, c => grants::table.find(id).select(Row::as_select()).first(c).optional())?;
+    row.map(|row| {
+        Ok(Grant {
+            facts: serde_json::from_str(&row.facts).map_err(|cause| Failure::stored("grant", cause))?,
+            id: row.id,
+            client_id: row.client_id,
+            person_id: row.person_id,
+            client_generation: row.client_generation,
+            person_generation: row.person_generation,
+            created_at: row.created_at,
+            revoked_at: row.revoked_at,
+            purge_at: row.purge_at,
+        })
+    })
+    .transpose()
+}
+
+/// Adds a grant.
+///
+/// # Errors
+/// What the database says.
+pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
+    let row = Row {
+        id: model.id.clone(),
+        client_id: model.client_id.clone(),
+        person_id: model.person_id.clone(),
+        client_generation: model.client_generation,
+        person_generation: model.person_generation,
+        facts: serde_json::to_string(&model.facts).map_err(|cause| Failure::stored("grant", cause))?,
+        created_at: model.created_at,
+        revoked_at: model.revoked_at,
+        purge_at: model.purge_at,
+    };
+    each!(conn, c => diesel::insert_into(grants::table).values(&row).execute(c))?;
+    Ok(())
+}
+
+/// Revokes a grant. Answers whether it was alive.
+///
+/// # Errors
+/// What the database says.
+pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
+        .set(grants::revoked_at.eq(at))
+        .execute(c))?
+        == 1)
+}
+
+/// Keeps a grant's row at least until `purge_at`.
+///
+/// # Errors
+/// What the database says.
+pub fn keep_until(conn: &mut Conn, id: &str, purge_at: i64) -> Stored<()> {
+    each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::purge_at.lt(purge_at))))
+        .set(grants::purge_at.eq(purge_at))
+        .execute(c))?;
+    Ok(())
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = authorization_code)]
+struct CodeRow {
+    hash: String,
+    grant_id: String,
+    redirect_uri: String,
+    code_challenge: Option<String>,
+    expires_at: i64,
+    redeemed_at: Option<i64>,
+    purge_at: i64,
+}
+
+/// Adds a code. Its row outlives it, so that a replay is known as one.
+///
+/// # Errors
+/// What the database says.
+pub fn add_code(conn: &mut Conn, model: &AuthorizationCode, purge_at: i64) -> Stored<()> {
+    let row = CodeRow {
+        hash: model.hash.clone(),
+        grant_id: model.grant_id.clone(),
+        redirect_uri: model.redirect_uri.clone(),
+        code_challenge: model.code_challenge.clone(),
+        expires_at: model.expires_at,
+        redeemed_at: model.redeemed_at,
+        purge_at,
+    };
+    each!(conn, c => diesel::insert_into(authorization_code::table).values(&row).execute(c))?;
+    Ok(())
+}
+
+/// A code, locked against other writers.
+///
+/// # Errors
+/// What the database says.
+pub fn lock_code(conn: &mut Conn, hash: &str) -> Stored<Option<AuthorizationCode>> {
+    let query = authorization_code::table.find(hash).select(CodeRow::as_select());
+    let row: Option<CodeRow> = match conn {
+        Conn::Sqlite(c) => query.first(c).optional()?,
+        Conn::Pg(c) => authorization_code::table
+            .find(hash)
+            .select(CodeRow::as_select())
+            .for_update()
+            .first(c.as_mut())
+            .optional()?,
+    };
+    Ok(row.map(|row| AuthorizationCode {
+        hash: row.hash,
+        grant_id: row.grant_id,
+        redirect_uri: row.redirect_uri,
+        code_challenge: row.code_challenge,
+        expires_at: row.expires_at,
+        redeemed_at: row.redeemed_at,
+    }))
+}
+
+/// Redeems a code. Answers false when it was redeemed already.
+///
+/// # Errors
+/// What the database says.
+pub fn redeem_code(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(authorization_code::table
+            .filter(authorization_code::hash.eq(hash).and(authorization_code::redeemed_at.is_null())))
+        .set(authorization_code::redeemed_at.eq(at))
+        .execute(c))?
+        == 1)
+}
+
+/// The scopes that a person allowed a client before.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<ScopeSet>> {
+    let text: Option<String> = each!(conn, c => consent::table
+        .find((person, client))
+        .select(consent::scope)
+        .first(c)
+        .optional())?;
+    text.map(|text| text.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))).transpose()
+}
+
+/// Remembers the scopes that a person allowed a client.
+///
+/// # Errors
+/// What the database says.
+pub fn remember_consent(conn: &mut Conn, person: &str, client: &str, scope: &ScopeSet, at: i64) -> Stored<()> {
+    each!(conn, c => diesel::insert_into(consent::table)
+        .values((
+            consent::person_id.eq(person),
+            consent::client_id.eq(client),
+            consent::scope.eq(scope.to_string()),
+            consent::updated_at.eq(at),
+        ))
+        .on_conflict((consent::person_id, consent::client_id))
+        .do_update()
+        .set((consent::scope.eq(excluded(consent::scope)), consent::updated_at.eq(excluded(consent::updated_at))))
+        .execute(c))?;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The one row that says whose database this is.
+
+use diesel::prelude::*;
+
+use super::schema::installation;
+use super::{Conn, Stored, each};
+
+/// The fingerprint of the master key, if the installation is initialised.
+///
+/// # Errors
+/// What the database says.
+pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
+    Ok(each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).first(c).optional())?)
+}
+
+/// Initialises the installation unless it is. Answers whether this call did it.
+///
+/// # Errors
+/// What the database says.
+pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> {
+    let made = each!(conn, c => diesel::insert_into(installation::table)
+        .values((
+            installation::id.eq(1),
+            installation::created_at.eq(now),
+            installation::key_fingerprint.eq(fingerprint),
+            installation::revision.eq(0_i64),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    if made == 1 {
+        super::audit::create_chains(conn)?;
+    }
+    Ok(made == 1)
+}

@@ -1,0 +1,67 @@
+//! Failed sign-ins, by keyed hash of what was typed: known accounts and others alike.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use super::schema::login_failure;
+use super::{Conn, Stored, each};
+
+/// What is remembered about a subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = login_failure)]
+pub struct Failures {
+    /// Keyed hash of what was typed.
+    pub subject: String,
+    /// Failures in the window.
+    pub failures: i64,
+    /// When the window began, in seconds since the epoch.
+    pub window_started_at: i64,
+    /// Until when nothing is tried.
+    pub locked_until: i64,
+    /// When the row may go.
+    pub purge_at: i64,
+}
+
+/// What is remembered about a subject, locked against other writers.
+///
+/// # Errors
+/// What the database says.
+pub fn find(conn: &mut Conn, subject: &str) -> Stored<Option<Failures>> {
+    let query = login_failure::table.find(subject).select(Failures::as_select());
+    match conn {
+        Conn::Sqlite(c) => Ok(query.first(c).optional()?),
+        Conn::Pg(c) => Ok(login_failure::table
+            .find(subject)
+            .select(Failures::as_select())
+            .for_update()
+            .first(c.as_mut())
+            .optional()?),
+    }
+}
+
+/// Remembers.
+///
+/// # Errors
+/// What the database says.
+pub fn put(conn: &mut Conn, row: &Failures) -> Stored<()> {
+    each!(conn, c => diesel::insert_into(login_failure::table)
+        .values(row)
+        .on_conflict(login_failure::subject)
+        .do_update()
+        .set((
+            login_failure::failures.eq(excluded(login_failure::failures)),
+            login_failure::window_started_at.eq(excluded(login_failure::window_started_at)),
+            login_failure::locked_until.eq(excluded(login_failure::locked_until)),
+            login_failure::purge_at.eq(excluded(login_failure::purge_at)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Forgets, after a success or when an administrator unlocks. Answers whether there was something.
+///
+/// # Errors
+/// What the database says.
+pub fn forget(conn: &mut Conn, subject: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::delete(login_failure::table.find(subject)).execute(c))? > 0)
+}

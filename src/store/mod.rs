@@ -1,0 +1,269 @@
+//! The store: the only user of diesel. One [`Store`] over SQLite or PostgreSQL, with threads of its own: a few readers,
+//! and the writer (several on PostgreSQL), which answers a job only after its transaction was committed.
+
+mod connection;
+pub mod schema;
+mod writer;
+
+pub mod audit;
+pub mod changes;
+pub mod clients;
+pub mod grants;
+pub mod installation;
+pub mod keys;
+pub mod logins;
+pub mod people;
+pub mod resource_servers;
+pub mod secrets;
+pub mod sessions;
+pub mod sweep;
+pub mod tokens;
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+pub use connection::{Access, Conn, Connector, OpenError, PgConn, Target};
+pub(crate) use connection::each;
+pub use writer::Tx;
+
+use crate::error::Broken;
+
+/// How many jobs may wait; one more is told to come back later.
+const QUEUE: usize = 4096;
+
+/// Why a job failed. It means: roll back. A refusal that must leave a trace is an `Ok` value.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What the database said.
+    #[error("database: {0}")]
+    Database(#[from] diesel::result::Error),
+    /// What the database holds makes no sense.
+    #[error("defect: {0}")]
+    Defect(String),
+}
+
+impl Failure {
+    /// Stored data that cannot be read back.
+    pub fn stored(what: &str, cause: impl fmt::Display) -> Self {
+        Self::Defect(format!("stored {what} cannot be read: {cause}"))
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        use diesel::result::{DatabaseErrorKind, Error};
+        match &failure {
+            Failure::Database(Error::DatabaseError(kind, information)) => match kind {
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation => Self::Defect(failure.to_string()),
+                // Locked, full, read-only, connection lost: the data is sound, the moment is not.
+                _ => Self::Unavailable(information.message().to_owned()),
+            },
+            Failure::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
+                Self::Unavailable(failure.to_string())
+            }
+            _ => Self::Defect(failure.to_string()),
+        }
+    }
+}
+
+/// What every store function answers.
+pub type Stored<T> = Result<T, Failure>;
+
+/// Called by the writer after a commit that others must learn of, before the jobs are answered.
+pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;
+
+/// Answers its caller and says whether the connection served well.
+type ReadJob = Box<dyn FnOnce(Result<&mut Conn, Broken>) -> bool + Send>;
+
+/// The database and its threads. Dropping it lets the threads finish what is queued.
+pub struct Store {
+    connector: Arc<Connector>,
+    writes: SyncSender<Box<dyn writer::Job>>,
+    reads: SyncSender<ReadJob>,
+    on_change: Arc<OnceLock<OnChange>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.connector.is_sqlite() { "Store(SQLite)" } else { "Store(PostgreSQL)" })
+    }
+}
+
+/// How many threads the store starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Threads {
+    /// Threads that read.
+    pub readers: usize,
+    /// Threads that write; SQLite always has one.
+    pub writers: usize,
+}
+
+impl Store {
+    /// Opens the database, initialises or migrates it, and starts the threads.
+    ///
+    /// # Errors
+    /// When the database does not answer or has a schema that may not be touched.
+    pub fn open(target: Target, threads: Threads, upgrade: bool) -> Result<Arc<Self>, OpenError> {
+        let connector = Arc::new(Connector::new(target)?);
+        // Connections are opened on threads of their own: PostgreSQL's must not be opened where async tasks run.
+        let preparing = Arc::clone(&connector);
+        thread::spawn(move || preparing.prepare(upgrade))
+            .join()
+            .map_err(|_| OpenError::Unreachable("the migration panicked".to_owned()))??;
+        let (writes, write_queue) = sync_channel(QUEUE);
+        let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE);
+        let on_change = Arc::new(OnceLock::new());
+        let write_queue = Arc::new(Mutex::new(write_queue));
+        let read_queue = Arc::new(Mutex::new(read_queue));
+        let mut handles = Vec::new();
+        for _ in 0..if connector.is_sqlite() { 1 } else { threads.writers.max(1) } {
+            let writer = writer::Writer::new(Arc::clone(&connector), Arc::clone(&write_queue), Arc::clone(&on_change));
+            handles.push(spawn("db-write", move || writer.run())?);
+        }
+        for _ in 0..threads.readers.max(1) {
+            let (connector, queue) = (Arc::clone(&connector), Arc::clone(&read_queue));
+            handles.push(spawn("db-read", move || read_loop(&connector, &queue))?);
+        }
+        Ok(Arc::new(Self { connector, writes, reads, on_change, threads: Mutex::new(handles) }))
+    }
+
+    /// Whether this is SQLite.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.connector.is_sqlite()
+    }
+
+    /// Sets what the writer calls after a commit that others must learn of. Only the first call counts.
+    pub fn on_change(&self, callback: OnChange) {
+        let _ = self.on_change.set(callback);
+    }
+
+    /// Runs a job in a transaction and answers after the commit. The job may run twice: it has no effect but on the database.
+    ///
+    /// # Errors
+    /// [`Broken::Busy`] when the queue is full; [`Broken::Unavailable`] when the database does not say that it
+    /// committed; [`Broken::Defect`] otherwise. Nothing was written then, or (unavailable) it is unknown.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
+    ) -> Result<T, Broken> {
+        self.enqueue(job)?.await.map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+    }
+
+    /// [`Store::write`] for threads that run no async tasks: the command line.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_blocking<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
+    ) -> Result<T, Broken> {
+        self.enqueue(job)?.blocking_recv().map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+    }
+
+    fn enqueue<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, Broken>>, Broken> {
+        let (sender, receiver) = oneshot::channel();
+        self.writes.try_send(writer::work(job, sender)).map_err(full_or_stopped)?;
+        Ok(receiver)
+    }
+
+    /// Runs a query on a reader.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
+    ) -> Result<T, Broken> {
+        self.enqueue_read(query)?.await.map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
+    }
+
+    /// [`Store::read`] for threads that run no async tasks.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn read_blocking<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
+    ) -> Result<T, Broken> {
+        self.enqueue_read(query)?
+            .blocking_recv()
+            .map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
+    }
+
+    fn enqueue_read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, Broken>>, Broken> {
+        let (sender, receiver) = oneshot::channel();
+        let job: ReadJob = Box::new(move |conn| {
+            let answer = conn.and_then(|conn| query(conn).map_err(Broken::from));
+            let served = answer.is_ok();
+            // A caller that went away needs no answer.
+            let _ = sender.send(answer);
+            served
+        });
+        self.reads.try_send(job).map_err(full_or_stopped)?;
+        Ok(receiver)
+    }
+
+    /// Ends the threads after the queued work, and waits for them.
+    pub fn close(self: Arc<Self>) {
+        let handles = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self);
+        for handle in handles {
+            let _ = handle.join();
+        }
+    }
+}
+
+fn full_or_stopped<T>(error: TrySendError<T>) -> Broken {
+    match error {
+        TrySendError::Full(_) => Broken::Busy,
+        TrySendError::Disconnected(_) => Broken::Unavailable("the store has stopped".to_owned()),
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, OpenError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|cause| OpenError::Unreachable(format!("cannot start a thread: {cause}")))
+}
+
+fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn read_loop(connector: &Connector, queue: &Mutex<Receiver<ReadJob>>) {
+    let mut connection: Option<Conn> = None;
+    while let Some(job) = next(queue) {
+        let mut conn = match connection.take() {
+            Some(conn) => conn,
+            None => match connector.connect(Access::Read) {
+                Ok(conn) => conn,
+                Err(cause) => {
+                    job(Err(Broken::Unavailable(cause.to_string())));
+                    continue;
+                }
+            },
+        };
+        // After a failure or a panic the connection is dropped; in a panic the sender inside the job tells the caller.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(&mut conn)))) {
+            Ok(true) => connection = Some(conn),
+            Ok(false) => {}
+            Err(_) => tracing::error!("a read job panicked"),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! People.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use super::schema::person;
+use super::{Conn, Failure, Stored, each};
+use crate::model::person::{Person, username_key};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = person)]
+struct Row {
+    id: String,
+    username: String,
+    username_key: String,
+    name: String,
+    password: Option<String>,
+    totp_secret: Option<String>,
+    totp_step: i64,
+    settings: String,
+    enabled: bool,
+    generation: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Row {
+    fn into_model(self) -> Stored<Person> {
+        Ok(Person {
+            settings: serde_json::from_str(&self.settings).map_err(|cause| Failure::stored("person", cause))?,
+            id: self.id,
+            username: self.username,
+            name: self.name,
+            password: self.password,
+            totp_secret: self.totp_secret,
+            totp_step: self.totp_step,
+            enabled: self.enabled,
+            generation: self.generation,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// A person by `sub`.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
+    let row: Option<Row> =
+        each!(conn, c => person::table.find(id).select(Row::as_select()).first(c).optional())?;
+    row.map(Row::into_model).transpose()
+}
+
+/// A person by what she types to sign in.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person>> {
+    let row: Option<Row> = each!(conn, c => person::table
+        .filter(person::username_key.eq(username_key(username)))
+        .select(Row::as_select())
+        .first(c)
+        .optional())?;
+    row.map(Row::into_model).transpose()
+}
+
+/// Up to `limit` people after a username, in its order.
+///
+/// # Errors
+/// As [`find`].
+pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Stored<Vec<Person>> {
+    let rows: Vec<Row> = each!(conn, c => person::table
+        .filter(person::username_key.gt(username_key(after)))
+        .order(person::username_key)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(c))?;
+    rows.into_iter().map(Row::into_model).collect()
+}
+
+/// Those whose generation was ever raised, or who are disabled: `(id, generation, enabled)`.
+///
+/// # Errors
+/// What the database says.
+pub fn with_generation(conn: &mut Conn) -> Stored<Vec<(String, i64, bool)>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::generation.gt(0).or(person::enabled.eq(false)))
+        .select((person::id, person::generation, person::enabled))
+        .load(c))?)
+}
+
+/// Generation and state of one person.
+///
+/// # Errors
+/// What the database says.
+pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
+    Ok(each!(conn, c => person::table
+        .find(id)
+        .select((person::generation, person::enabled))
+        .first(c)
+        .optional())?)
+}
+
+/// Writes a person, new or changed. The TOTP step is only set on a new row: it moves by [`use_totp_step`] alone.
+///
+/// # Errors
+/// What the database says.
+pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
+    let row = Row {
+        id: model.id.clone(),
+        username: model.username.clone(),
+        username_key: username_key(&model.username),
+        name: model.name.clone(),
+        password: model.password.clone(),
+        totp_secret: model.totp_secret.clone(),
+        totp_step: model.totp_step,
+        settings: serde_json::to_string(&model.settings).map_err(|cause| Failure::stored("person", cause))?,
+        enabled: model.enabled,
+        generation: model.generation,
+        created_at: model.created_at,
+        updated_at: model.updated_at,
+    };
+    each!(conn, c => diesel::insert_into(person::table)
+        .values(&row)
+        .on_conflict(person::id)
+        .do_update()
+        .set((
+            person::username.eq(excluded(person::username)),
+            person::username_key.eq(excluded(person::username_key)),
+            person::name.eq(excluded(person::name)),
+            person::password.eq(excluded(person::password)),
+            person::totp_secret.eq(excluded(person::totp_secret)),
+            person::settings.eq(excluded(person::settings)),
+            person::enabled.eq(excluded(person::enabled)),
+            person::generation.eq(excluded(person::generation)),
+            person::updated_at.eq(excluded(person::updated_at)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Uses up a TOTP time step. Answers false when it, or a later one, was used already: a code works once.
+///
+/// # Errors
+/// What the database says.
+pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
+        .set(person::totp_step.eq(step))
+        .execute(c))?
+        == 1)
+}
+
+/// Replaces the stored password hash, when the hashing parameters changed.
+///
+/// # Errors
+/// What the database says.
+pub fn rehashed(conn: &mut Conn, id: &str, password: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.find(id)).set(person::password.eq(password)).execute(c))?;
+    Ok(())
+}

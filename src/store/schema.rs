@@ -1,0 +1,202 @@
+//! The tables of `migrations/`, as diesel sees them. Column meanings stand in the SQL.
+#![expect(missing_docs, reason = "diesel's table! makes items that cannot carry documentation")]
+
+diesel::table! {
+    installation (id) {
+        id -> Integer,
+        created_at -> BigInt,
+        key_fingerprint -> Text,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    change (seq) {
+        seq -> BigInt,
+        kind -> Text,
+        subject -> Text,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    resource_server (id) {
+        id -> Text,
+        name -> Text,
+        audience -> Text,
+        settings -> Text,
+        enabled -> Bool,
+        generation -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    client (id) {
+        id -> Text,
+        name -> Text,
+        dataflow -> Text,
+        settings -> Text,
+        enabled -> Bool,
+        generation -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    client_secret (id) {
+        id -> Text,
+        owner_id -> Text,
+        hash -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    person (id) {
+        id -> Text,
+        username -> Text,
+        username_key -> Text,
+        name -> Text,
+        password -> Nullable<Text>,
+        totp_secret -> Nullable<Text>,
+        totp_step -> BigInt,
+        settings -> Text,
+        enabled -> Bool,
+        generation -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    login_failure (subject) {
+        subject -> Text,
+        failures -> BigInt,
+        window_started_at -> BigInt,
+        locked_until -> BigInt,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    session (hash) {
+        hash -> Text,
+        person_id -> Text,
+        person_generation -> BigInt,
+        created_at -> BigInt,
+        auth_time -> BigInt,
+        last_seen_at -> BigInt,
+        amr -> Text,
+        second_factor_due -> Bool,
+        ended_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    consent (person_id, client_id) {
+        person_id -> Text,
+        client_id -> Text,
+        scope -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (id) {
+        id -> Text,
+        client_id -> Text,
+        person_id -> Text,
+        client_generation -> BigInt,
+        person_generation -> BigInt,
+        facts -> Text,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    authorization_code (hash) {
+        hash -> Text,
+        grant_id -> Text,
+        redirect_uri -> Text,
+        code_challenge -> Nullable<Text>,
+        expires_at -> BigInt,
+        redeemed_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    refresh_token (hash) {
+        hash -> Text,
+        grant_id -> Text,
+        generation -> BigInt,
+        nonce -> Text,
+        answered_scope -> Text,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    opaque_token (hash) {
+        hash -> Text,
+        claims -> Text,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    assertion_jti (hash) {
+        hash -> Text,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    signing_key (kid) {
+        kid -> Text,
+        algorithm -> Text,
+        private_key -> Text,
+        public_jwk -> Text,
+        created_at -> BigInt,
+        signs_from -> BigInt,
+        retires_at -> Nullable<BigInt>,
+        purge_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_chain (id) {
+        id -> Integer,
+        seq -> BigInt,
+        head -> Text,
+    }
+}
+
+diesel::table! {
+    audit_event (chain, seq) {
+        chain -> Integer,
+        seq -> BigInt,
+        at_ms -> BigInt,
+        kind -> Text,
+        outcome -> Text,
+        client_id -> Nullable<Text>,
+        person_id -> Nullable<Text>,
+        body -> Text,
+        leaf -> Text,
+    }
+}
+
+diesel::joinable!(authorization_code -> grants (grant_id));
+diesel::joinable!(refresh_token -> grants (grant_id));
+diesel::joinable!(session -> person (person_id));
+diesel::allow_tables_to_appear_in_same_query!(installation, change, resource_server, client, client_secret, person, login_failure, session, consent, grants, authorization_code, refresh_token, opaque_token, assertion_jti, signing_key, audit_chain, audit_event);

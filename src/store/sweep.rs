@@ -1,0 +1,41 @@
+//! The sweeper's queries: deletes what has passed its `purge_at`, in small batches.
+
+use diesel::prelude::*;
+
+use super::schema::{
+    assertion_jti, authorization_code, change, grants, login_failure, opaque_token, refresh_token, session, signing_key,
+};
+use super::{Conn, Stored, each};
+
+/// Deletes up to `limit` rows a table that may go. Answers how many went.
+///
+/// # Errors
+/// What the database says.
+pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
+    // Keys first, then the rows: both databases know this form, neither a DELETE with LIMIT.
+    macro_rules! purge {
+        ($table:ident, $key:ident: $type:ty) => {{
+            let keys: Vec<$type> = each!(conn, c => $table::table
+                .filter($table::purge_at.le(now))
+                .select($table::$key)
+                .limit(limit)
+                .load(c))?;
+            if keys.is_empty() {
+                0
+            } else {
+                each!(conn, c => diesel::delete($table::table.filter($table::$key.eq_any(&keys))).execute(c))?
+            }
+        }};
+    }
+    let mut gone = 0;
+    gone += purge!(opaque_token, hash: String);
+    gone += purge!(refresh_token, hash: String);
+    gone += purge!(authorization_code, hash: String);
+    gone += purge!(grants, id: String);
+    gone += purge!(session, hash: String);
+    gone += purge!(login_failure, subject: String);
+    gone += purge!(signing_key, kid: String);
+    gone += purge!(assertion_jti, hash: String);
+    gone += purge!(change, seq: i64);
+    Ok(gone)
+}

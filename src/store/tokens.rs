@@ -1,0 +1,137 @@
+//! Refresh tokens, opaque access tokens, and the `jti` of assertions.
+
+use diesel::prelude::*;
+
+use super::schema::{assertion_jti, opaque_token, refresh_token};
+use super::{Conn, Stored, each};
+use crate::model::grant::RefreshToken;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = refresh_token)]
+struct RefreshRow {
+    hash: String,
+    grant_id: String,
+    generation: i64,
+    nonce: String,
+    answered_scope: String,
+    expires_at: i64,
+    used_at: Option<i64>,
+    purge_at: i64,
+}
+
+impl RefreshRow {
+    fn into_model(self) -> RefreshToken {
+        RefreshToken {
+            hash: self.hash,
+            grant_id: self.grant_id,
+            generation: self.generation,
+            nonce: self.nonce,
+            answered_scope: self.answered_scope,
+            expires_at: self.expires_at,
+            used_at: self.used_at,
+        }
+    }
+}
+
+/// A refresh token, locked against other writers.
+///
+/// # Errors
+/// What the database says.
+pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
+    let query = refresh_token::table.find(hash).select(RefreshRow::as_select());
+    let row: Option<RefreshRow> = match conn {
+        Conn::Sqlite(c) => query.first(c).optional()?,
+        Conn::Pg(c) => refresh_token::table
+            .find(hash)
+            .select(RefreshRow::as_select())
+            .for_update()
+            .first(c.as_mut())
+            .optional()?,
+    };
+    Ok(row.map(RefreshRow::into_model))
+}
+
+/// The member of a family at a place.
+///
+/// # Errors
+/// What the database says.
+pub fn refresh_at(conn: &mut Conn, grant: &str, generation: i64) -> Stored<Option<RefreshToken>> {
+    let row: Option<RefreshRow> = each!(conn, c => refresh_token::table
+        .filter(refresh_token::grant_id.eq(grant).and(refresh_token::generation.eq(generation)))
+        .select(RefreshRow::as_select())
+        .first(c)
+        .optional())?;
+    Ok(row.map(RefreshRow::into_model))
+}
+
+/// Adds a refresh token. Its row outlives it, so that a replay is known as one.
+///
+/// # Errors
+/// What the database says.
+pub fn add_refresh(conn: &mut Conn, model: &RefreshToken, purge_at: i64) -> Stored<()> {
+    let row = RefreshRow {
+        hash: model.hash.clone(),
+        grant_id: model.grant_id.clone(),
+        generation: model.generation,
+        nonce: model.nonce.clone(),
+        answered_scope: model.answered_scope.clone(),
+        expires_at: model.expires_at,
+        used_at: model.used_at,
+        purge_at,
+    };
+    each!(conn, c => diesel::insert_into(refresh_token::table).values(&row).execute(c))?;
+    Ok(())
+}
+
+/// Uses a refresh token up. Answers false when it was used already.
+///
+/// # Errors
+/// What the database says.
+pub fn use_refresh(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(refresh_token::table
+            .filter(refresh_token::hash.eq(hash).and(refresh_token::used_at.is_null())))
+        .set(refresh_token::used_at.eq(at))
+        .execute(c))?
+        == 1)
+}
+
+/// A refresh token, unlocked, for introspection and revocation.
+///
+/// # Errors
+/// What the database says.
+pub fn find_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
+    let row: Option<RefreshRow> =
+        each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).first(c).optional())?;
+    Ok(row.map(RefreshRow::into_model))
+}
+
+/// Keeps the claims of an opaque access token under its hash.
+///
+/// # Errors
+/// What the database says.
+pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> Stored<()> {
+    each!(conn, c => diesel::insert_into(opaque_token::table)
+        .values((opaque_token::hash.eq(hash), opaque_token::claims.eq(claims), opaque_token::purge_at.eq(purge_at)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// The claims of an opaque access token.
+///
+/// # Errors
+/// What the database says.
+pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
+    Ok(each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).first(c).optional())?)
+}
+
+/// Burns the `jti` of an assertion, by SHA-256 over client and `jti`. Answers false when it was burned already: the database decides the race.
+///
+/// # Errors
+/// What the database says.
+pub fn burn_jti(conn: &mut Conn, hash: &str, purge_at: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::insert_into(assertion_jti::table)
+        .values((assertion_jti::hash.eq(hash), assertion_jti::purge_at.eq(purge_at)))
+        .on_conflict_do_nothing()
+        .execute(c))?
+        == 1)
+}
