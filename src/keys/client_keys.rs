@@ -126,11 +126,13 @@ pub enum AssertionProblem {
     Refused(String),
     /// No key has this `kid`; a fetched JWKS may be out of date.
     UnknownKey(String),
+    /// The registered keys do not fit or do not verify it; the text is for our log.
+    Key(String),
 }
 
-/// The claims of an assertion whose signature was verified (RFC 7523 §3).
+/// The claims of an assertion (RFC 7523 §3).
 #[derive(Debug, Clone, Deserialize)]
-pub struct VerifiedAssertion {
+pub struct AssertionClaims {
     /// Issuer: the client.
     pub iss: String,
     /// Subject: the client.
@@ -147,7 +149,7 @@ pub struct VerifiedAssertion {
     pub jti: String,
 }
 
-impl VerifiedAssertion {
+impl AssertionClaims {
     /// Whether an audience is named.
     #[must_use]
     pub fn names_audience(&self, audience: &str) -> bool {
@@ -168,13 +170,21 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The `iss` of an assertion, unverified: it only says whose keys to try.
-#[must_use]
-pub fn unverified_issuer(assertion: &str) -> Option<String> {
+/// The claims of an assertion before its signature is verified: they say whose keys to try, and what to tell a client
+/// whose assertion is wrong in itself.
+///
+/// # Errors
+/// When it is no JWT or lacks a claim.
+pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionProblem> {
     if assertion.len() > LONGEST_ASSERTION {
-        return None;
+        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
     }
-    segment(assertion, 1)?.get("iss")?.as_str().map(str::to_owned)
+    if assertion.split('.').count() != 3 {
+        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
+    }
+    let claims = segment(assertion, 1).ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
+    serde_json::from_value(Value::Object(claims))
+        .map_err(|_| refused("client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)"))
 }
 
 /// Verifies header and signature of an assertion. Times, audience and `jti` are the caller's to check.
@@ -186,13 +196,7 @@ pub fn verify_assertion(
     allowed: &[Algorithm],
     jwks_uri: Option<&str>,
     assertion: &str,
-) -> Result<VerifiedAssertion, AssertionProblem> {
-    if assertion.len() > LONGEST_ASSERTION {
-        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
-    }
-    if assertion.split('.').count() != 3 {
-        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
-    }
+) -> Result<AssertionClaims, AssertionProblem> {
     let header = segment(assertion, 0).ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))?;
     let algorithm = check_header(&header, allowed, jwks_uri)?;
     let kid = match header.get("kid") {
@@ -208,18 +212,13 @@ pub fn verify_assertion(
     let key = match (fitting.as_slice(), kid) {
         ([key], _) => *key,
         ([], Some(kid)) => return Err(AssertionProblem::UnknownKey(kid.to_owned())),
-        ([], None) => return Err(refused(format!("no registered key fits alg {}", algorithm.as_str()))),
-        (_, Some(_)) => return Err(refused("several registered keys have the kid of client_assertion: give each key its own kid")),
-        (_, None) => return Err(refused("client_assertion has no kid and several registered keys fit: name one by kid")),
+        ([], None) => return Err(AssertionProblem::Key(format!("no registered key fits alg {}", algorithm.as_str()))),
+        (_, Some(kid)) => return Err(AssertionProblem::Key(format!("several registered keys have the kid {kid}"))),
+        (_, None) => return Err(AssertionProblem::Key("no kid was sent and several registered keys fit".to_owned())),
     };
-    match jsonwebtoken::decode::<VerifiedAssertion>(assertion, &key.public, &signature_only(algorithm)) {
+    match jsonwebtoken::decode::<AssertionClaims>(assertion, &key.public, &signature_only(algorithm)) {
         Ok(verified) => Ok(verified.claims),
-        Err(cause) => Err(refused(match cause.kind() {
-            jsonwebtoken::errors::ErrorKind::Json(_) => {
-                "client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)"
-            }
-            _ => "the signature of client_assertion does not verify with the registered key",
-        })),
+        Err(cause) => Err(AssertionProblem::Key(format!("the signature does not verify: {cause}"))),
     }
 }
 

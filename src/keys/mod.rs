@@ -6,7 +6,7 @@
 mod client_keys;
 mod signer;
 
-pub use client_keys::{AssertionProblem, ClientKeys, JwksProblem, VerifiedAssertion, unverified_issuer, verify_assertion};
+pub use client_keys::{AssertionClaims, AssertionProblem, ClientKeys, JwksProblem, unverified_claims, verify_assertion};
 pub use signer::KeyPair;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};

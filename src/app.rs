@@ -1,0 +1,207 @@
+//! The application: what a handler may use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::audit::event::{Actor, Event, Kind};
+use crate::audit::strangers::Strangers;
+use crate::clock::{Entropy, SharedClock};
+use crate::config::{Config, Database, MasterKeySource};
+use crate::directory::{self, Directory};
+use crate::error::Broken;
+use crate::jwks_cache::JwksCache;
+use crate::keys;
+use crate::login::password::{Cost, Hasher};
+use crate::master_key::MasterKey;
+use crate::model::signing::Algorithm;
+use crate::oauth::introspect::VerifiedTokens;
+use crate::outbound::Outbound;
+use crate::policy::Policy;
+use crate::store::{Store, Target, Threads, installation};
+
+/// Everything a request needs, shared by all of them.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The database.
+    pub store: Arc<Store>,
+    /// Clients, resource servers, keys and revocations, in memory.
+    pub directory: Arc<Directory>,
+    /// Roles, scopes, dataflows, claims.
+    pub policy: Policy,
+    /// Wraps, seals and derives.
+    pub master: Arc<MasterKey>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Random bytes.
+    pub entropy: Entropy,
+    /// Password hashing.
+    pub hasher: Hasher,
+    /// Failures of strangers.
+    pub strangers: Strangers,
+    /// Keys of clients that publish them at a URL.
+    pub jwks: JwksCache,
+    /// Access tokens whose signature was verified lately.
+    pub verified: VerifiedTokens,
+}
+
+/// Why the application cannot start: each problem with the next step.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+fn cannot(what: impl std::fmt::Display) -> StartError {
+    StartError(what.to_string())
+}
+
+impl App {
+    /// Opens the database, the master key and everything else. Must not run where async tasks run.
+    /// `upgrade` says whether an older schema may be migrated.
+    ///
+    /// # Errors
+    /// What is wrong, with the next step.
+    pub fn open(config: Config, clock: SharedClock, upgrade: bool) -> Result<Arc<Self>, StartError> {
+        let entropy = Entropy;
+        make_private_directory(&config.server.data_dir)?;
+        let policy = read_policy(config.policy.file.as_deref())?;
+        let master = match &config.keys.master_key {
+            MasterKeySource::File(path) => MasterKey::from_file(path, entropy),
+            MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
+        };
+        let master = Arc::new(master.map_err(cannot)?);
+        let threads = Threads { readers: to_usize(config.database.readers), writers: to_usize(config.database.writers) };
+        let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
+        initialise(&store, &master, &clock).map_err(cannot)?;
+        let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cost = Cost {
+            memory_kib: config.login.argon2_memory_kib,
+            iterations: config.login.argon2_iterations,
+            parallelism: config.login.argon2_parallelism,
+        };
+        let hasher = Hasher::start(cost, cores).map_err(cannot)?;
+        let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
+        Ok(Arc::new(Self {
+            config,
+            store,
+            directory,
+            policy,
+            master,
+            clock,
+            entropy,
+            hasher,
+            strangers: Strangers::default(),
+            jwks: JwksCache::new(outbound),
+            verified: VerifiedTokens::default(),
+        }))
+    }
+
+    /// The issuer identifier, byte for byte.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.config.server.issuer.as_str()
+    }
+
+    /// The absolute URL of a path of ours.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        self.config.server.issuer.url(path)
+    }
+
+    /// Seconds since the epoch.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// An event that happens now.
+    #[must_use]
+    pub fn event(&self, kind: Kind, actor: Actor) -> Event {
+        Event::new(self.clock.now_millis(), kind, actor)
+    }
+
+    /// Ends the threads that follow the database.
+    pub fn stop(&self) {
+        self.directory.stop();
+    }
+}
+
+fn to_usize(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(1)
+}
+
+fn target(config: &Config) -> Target {
+    match &config.database.url {
+        Database::Sqlite(path) => Target::Sqlite(path.clone()),
+        Database::Postgres(url) => {
+            Target::Postgres { url: url.clone(), root_certificate: config.database.root_certificate_file.clone() }
+        }
+    }
+}
+
+/// Makes the data directory, for its owner alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|cause| StartError(format!("cannot make the data directory {} ([server] data_dir): {cause}", path.display())))
+}
+
+/// Reads the policy file, or the built-in policy.
+///
+/// # Errors
+/// All its mistakes.
+pub fn read_policy(file: Option<&Path>) -> Result<Policy, StartError> {
+    let listed = |mistakes: Vec<String>| StartError(format!("the policy has mistakes:\n  {}", mistakes.join("\n  ")));
+    match file {
+        None => Policy::built_in().map_err(listed),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|cause| StartError(format!("cannot read {} ([policy] file): {cause}", path.display())))?;
+            Policy::from_toml(&text).map_err(listed)
+        }
+    }
+}
+
+/// Initialises an empty database with its first keys, or checks that the master key is the database's.
+fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) -> Result<(), Broken> {
+    let fingerprint = master.fingerprint().to_owned();
+    let stored = match store.read_blocking(installation::key_fingerprint)? {
+        Some(stored) => stored,
+        None => {
+            let now = clock.now();
+            let first = [Algorithm::ES256, Algorithm::RS256]
+                .into_iter()
+                .map(|algorithm| keys::generate(algorithm, master, now, now))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(Broken::defect)?;
+            let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server).with("key_fingerprint", &fingerprint);
+            store.write_blocking(move |tx| {
+                if installation::initialise(tx.conn(), &fingerprint, now)? {
+                    for key in &first {
+                        crate::store::keys::add(tx.conn(), key)?;
+                    }
+                    tx.audit(event.clone());
+                }
+                Ok(())
+            })?;
+            // Another process may have been first.
+            store.read_blocking(installation::key_fingerprint)?.unwrap_or_default()
+        }
+    };
+    if stored == master.fingerprint() {
+        Ok(())
+    } else {
+        Err(Broken::defect(format!(
+            "the database was made with the master key {stored}, this one is {}: put the right key into the key file or MDI_AUTH_MASTER_KEY",
+            master.fingerprint()
+        )))
+    }
+}

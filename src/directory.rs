@@ -1,0 +1,311 @@
+//! What every request needs to know, in memory: clients and resource servers with their parsed keys, our signing keys,
+//! and the negative facts (what was revoked). It follows the database's log of changes: after an own commit before the
+//! answer, and every [`POLL`] for what other processes did.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::clock::SharedClock;
+use crate::error::Broken;
+use crate::keys::{ClientKeys, Keyring};
+use crate::master_key::MasterKey;
+use crate::model::client::{Client, StoredSecret};
+use crate::model::resource_server::ResourceServer;
+use crate::store::changes::{self, Change, ChangeKind};
+use crate::store::{Conn, Failure, Store, Stored, clients, keys, people, resource_servers};
+
+/// How often the log of changes is read for what other processes did.
+pub const POLL: Duration = Duration::from_millis(200);
+
+/// After this long without having read the log, nothing is said about tokens any more.
+pub const STALE: Duration = Duration::from_secs(3);
+
+/// A client with its parsed inline keys.
+#[derive(Debug)]
+pub struct LiveClient {
+    /// The registration.
+    pub client: Client,
+    /// Its inline keys, when it has some.
+    pub keys: Option<ClientKeys>,
+}
+
+/// A resource server with its parsed inline keys.
+#[derive(Debug)]
+pub struct LiveServer {
+    /// The registration.
+    pub server: ResourceServer,
+    /// Its inline keys, when it has some.
+    pub keys: Option<ClientKeys>,
+}
+
+type ById<T> = ArcSwap<HashMap<String, Arc<T>>>;
+
+/// The directory. Reading never waits for the database.
+#[derive(Debug)]
+pub struct Directory {
+    master: Arc<MasterKey>,
+    clock: SharedClock,
+    clients: ById<LiveClient>,
+    servers: ById<LiveServer>,
+    keyring: ArcSwap<Keyring>,
+    people: RwLock<HashMap<String, (i64, bool)>>,
+    revoked_grants: RwLock<HashMap<String, i64>>,
+    revoked_tokens: RwLock<HashMap<String, i64>>,
+    revision: Mutex<i64>,
+    started: Instant,
+    followed_at_ms: AtomicI64,
+    stopped: AtomicBool,
+}
+
+impl Directory {
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// What the database says, or keys that do not open under the master key.
+    pub fn load(conn: &mut Conn, master: Arc<MasterKey>, clock: SharedClock) -> Stored<Self> {
+        let now = clock.now();
+        // The revision first: what changes while the rest is read is read again.
+        let revision = changes::revision(conn)?;
+        let clients = clients::all(conn)?.into_iter().map(live_client).collect();
+        let servers = resource_servers::all(conn)?.into_iter().map(live_server).collect();
+        let keyring = Keyring::load(&keys::all(conn)?, &master, now).map_err(|cause| Failure::stored("signing key", cause))?;
+        let people =
+            people::with_generation(conn)?.into_iter().map(|(id, generation, enabled)| (id, (generation, enabled))).collect();
+        let directory = Self {
+            master,
+            clock,
+            clients: ArcSwap::from_pointee(clients),
+            servers: ArcSwap::from_pointee(servers),
+            keyring: ArcSwap::from_pointee(keyring),
+            people: RwLock::new(people),
+            revoked_grants: RwLock::default(),
+            revoked_tokens: RwLock::default(),
+            revision: Mutex::new(0),
+            started: Instant::now(),
+            followed_at_ms: AtomicI64::new(0),
+            stopped: AtomicBool::new(false),
+        };
+        for (_, change) in changes::after(conn, 0)? {
+            directory.note_revocation(&change);
+        }
+        *directory.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+        directory.mark_fresh();
+        Ok(directory)
+    }
+
+    /// Reads the log of changes and applies what is new.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn follow(&self, conn: &mut Conn) -> Stored<()> {
+        let read_at = self.started.elapsed();
+        let mut seen = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes::revision(conn)? != *seen {
+            for (seq, change) in changes::after(conn, *seen)? {
+                self.apply(conn, &change)?;
+                *seen = seq;
+            }
+        }
+        self.followed_at_ms.store(millis(read_at), Ordering::Release);
+        Ok(())
+    }
+
+    fn apply(&self, conn: &mut Conn, change: &Change) -> Stored<()> {
+        match change.kind {
+            ChangeKind::Client => {
+                let found = clients::find(conn, &change.subject)?.map(live_client);
+                replace(&self.clients, &change.subject, found);
+            }
+            ChangeKind::ResourceServer => {
+                let found = resource_servers::find(conn, &change.subject)?.map(live_server);
+                replace(&self.servers, &change.subject, found);
+            }
+            ChangeKind::Keys => {
+                let keyring = Keyring::load(&keys::all(conn)?, &self.master, self.clock.now())
+                    .map_err(|cause| Failure::stored("signing key", cause))?;
+                self.keyring.store(Arc::new(keyring));
+            }
+            ChangeKind::Person => {
+                let found = people::generation(conn, &change.subject)?.unwrap_or((i64::MAX, false));
+                write(&self.people).insert(change.subject.clone(), found);
+            }
+            ChangeKind::GrantRevoked | ChangeKind::TokenRevoked => self.note_revocation(change),
+        }
+        Ok(())
+    }
+
+    fn note_revocation(&self, change: &Change) {
+        match change.kind {
+            ChangeKind::GrantRevoked => write(&self.revoked_grants).insert(change.subject.clone(), change.purge_at),
+            ChangeKind::TokenRevoked => write(&self.revoked_tokens).insert(change.subject.clone(), change.purge_at),
+            _ => None,
+        };
+    }
+
+    /// Forgets revocations of what has expired.
+    pub fn purge(&self) {
+        let now = self.clock.now();
+        write(&self.revoked_grants).retain(|_, purge_at| *purge_at > now);
+        write(&self.revoked_tokens).retain(|_, purge_at| *purge_at > now);
+    }
+
+    fn mark_fresh(&self) {
+        self.followed_at_ms.store(millis(self.started.elapsed()), Ordering::Release);
+    }
+
+    /// Whether the log of changes was read lately; if not, nobody may be told that a token is good.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        let age = millis(self.started.elapsed()) - self.followed_at_ms.load(Ordering::Acquire);
+        age < millis(STALE)
+    }
+
+    /// Follows the log on a thread of its own until [`Directory::stop`].
+    pub fn follow_in_background(self: &Arc<Self>, store: &Arc<Store>) {
+        let (directory, store) = (Arc::downgrade(self), Arc::downgrade(store));
+        let follower = thread::Builder::new().name("follow".to_owned()).spawn(move || {
+            while let (Some(directory), Some(store)) = (directory.upgrade(), store.upgrade()) {
+                if directory.stopped.load(Ordering::Acquire) {
+                    break;
+                }
+                let following = Arc::clone(&directory);
+                if let Err(cause) = store.read_blocking(move |conn| following.follow(conn)) {
+                    tracing::warn!(%cause, "cannot read what other processes changed");
+                }
+                drop((directory, store));
+                thread::sleep(POLL);
+            }
+        });
+        if let Err(cause) = follower {
+            tracing::error!(%cause, "cannot start the thread that follows changes");
+        }
+    }
+
+    /// Ends the background thread.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// A client, enabled or not.
+    #[must_use]
+    pub fn client(&self, id: &str) -> Option<Arc<LiveClient>> {
+        self.clients.load().get(id).cloned()
+    }
+
+    /// A resource server by id, enabled or not.
+    #[must_use]
+    pub fn resource_server(&self, id: &str) -> Option<Arc<LiveServer>> {
+        self.servers.load().get(id).cloned()
+    }
+
+    /// All resource servers.
+    #[must_use]
+    pub fn resource_servers(&self) -> Vec<Arc<LiveServer>> {
+        self.servers.load().values().cloned().collect()
+    }
+
+    /// Whether a client registered this origin for browser code.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.clients.load().values().any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
+    }
+
+    /// Our signing keys.
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+
+    /// Whether a grant was revoked.
+    #[must_use]
+    pub fn grant_is_revoked(&self, id: &str) -> bool {
+        read(&self.revoked_grants).contains_key(id)
+    }
+
+    /// Whether a single token was revoked.
+    #[must_use]
+    pub fn token_is_revoked(&self, jti: &str) -> bool {
+        read(&self.revoked_tokens).contains_key(jti)
+    }
+
+    /// Whether a person of this generation still counts.
+    #[must_use]
+    pub fn person_holds(&self, id: &str, generation: i64) -> bool {
+        read(&self.people).get(id).copied().unwrap_or((0, true)) == (generation, true)
+    }
+
+    /// Whether a client of this generation still counts.
+    #[must_use]
+    pub fn client_holds(&self, id: &str, generation: i64) -> bool {
+        if let Some(live) = self.client(id) {
+            return live.client.enabled && live.client.generation == generation;
+        }
+        self.resource_server(id).is_some_and(|live| live.server.enabled && live.server.generation == generation)
+    }
+}
+
+fn parsed_keys(owner: &str, jwks: Option<&str>) -> Option<ClientKeys> {
+    match ClientKeys::parse(jwks?) {
+        Ok(keys) => Some(keys),
+        Err(problem) => {
+            tracing::error!(%owner, %problem, "registered keys cannot be used");
+            None
+        }
+    }
+}
+
+fn live_client(client: Client) -> (String, Arc<LiveClient>) {
+    let keys = parsed_keys(&client.id, client.settings.jwks.as_deref());
+    (client.id.clone(), Arc::new(LiveClient { client, keys }))
+}
+
+fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
+    let keys = parsed_keys(&server.id, server.settings.jwks.as_deref());
+    (server.id.clone(), Arc::new(LiveServer { server, keys }))
+}
+
+/// Those secrets that are valid at `now`.
+pub fn valid_secrets(secrets: &[StoredSecret], now: i64) -> impl Iterator<Item = &StoredSecret> {
+    secrets.iter().filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
+}
+
+fn replace<T, S: BuildHasher + Clone>(map: &ArcSwap<HashMap<String, Arc<T>, S>>, id: &str, found: Option<(String, Arc<T>)>) {
+    map.rcu(|old| {
+        let mut new = HashMap::clone(old);
+        match &found {
+            Some((id, live)) => new.insert(id.clone(), Arc::clone(live)),
+            None => new.remove(id),
+        };
+        new
+    });
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Builds the directory and ties it to the store: own changes are followed before the answer, others' in the background.
+///
+/// # Errors
+/// What the database says.
+pub fn open(store: &Arc<Store>, master: Arc<MasterKey>, clock: SharedClock) -> Result<Arc<Directory>, Broken> {
+    let directory = Arc::new(store.read_blocking(move |conn| Directory::load(conn, master, clock))?);
+    let following = Arc::clone(&directory);
+    store.on_change(Arc::new(move |conn| following.follow(conn)));
+    directory.follow_in_background(store);
+    Ok(directory)
+}

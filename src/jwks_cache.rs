@@ -1,0 +1,105 @@
+//! The keys of clients that publish them at a `jwks_uri`: fetched, kept for as long as the client allows, and fetched
+//! again for an unknown `kid`, but not more often than every [`COOL_DOWN_SECONDS`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use url::Url;
+
+use crate::keys::ClientKeys;
+use crate::outbound::Outbound;
+
+/// The largest JWKS that is read, in bytes.
+const LARGEST: usize = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after a fetch the next one may be made, in seconds.
+pub const COOL_DOWN_SECONDS: i64 = 30;
+/// How long keys are kept when the client does not say, and at the most, in seconds.
+const LONGEST_SECONDS: i64 = 3600;
+
+#[derive(Default)]
+struct Entry {
+    keys: Option<Arc<ClientKeys>>,
+    kept_until: i64,
+    /// When the last fetch was made, however it ended; none before the first.
+    tried_at: Option<i64>,
+    problem: Option<String>,
+}
+
+/// Fetched keys by URL.
+pub struct JwksCache {
+    outbound: Outbound,
+    entries: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Entry>>>>,
+}
+
+impl std::fmt::Debug for JwksCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JwksCache")
+    }
+}
+
+impl JwksCache {
+    /// An empty cache that fetches through the guard for outbound requests.
+    #[must_use]
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound, entries: Mutex::default() }
+    }
+
+    /// The guard itself, for checks at registration.
+    #[must_use]
+    pub fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
+
+    /// The keys at a URL. `missing` names a `kid` that the cached keys lack: they are fetched again unless they just were.
+    ///
+    /// # Errors
+    /// Why there are none, for the log and for the client's engineer once the client is known.
+    pub async fn keys(&self, uri: &str, missing: Option<&str>, now: i64) -> Result<Arc<ClientKeys>, String> {
+        let entry = {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(entries.entry(uri.to_owned()).or_default())
+        };
+        // One fetch at a time a URL; the others wait for it and find its result.
+        let mut entry = entry.lock().await;
+        let lacks = |keys: &ClientKeys| missing.is_some_and(|kid| !kids_contain(keys, kid));
+        if let Some(keys) = entry.keys.as_ref().filter(|keys| now < entry.kept_until && !lacks(keys)) {
+            return Ok(Arc::clone(keys));
+        }
+        let cooling = entry.tried_at.is_some_and(|tried_at| now < tried_at + COOL_DOWN_SECONDS);
+        if cooling {
+            return match (&entry.keys, &entry.problem) {
+                (Some(keys), None) if now < entry.kept_until.max(entry.tried_at.unwrap_or(0) + COOL_DOWN_SECONDS) => Ok(Arc::clone(keys)),
+                (_, problem) => Err(problem.clone().unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"))),
+            };
+        }
+        entry.tried_at = Some(now);
+        match self.fetch(uri).await {
+            Ok((keys, max_age)) => {
+                let keys = Arc::new(keys);
+                entry.keys = Some(Arc::clone(&keys));
+                entry.kept_until = now + max_age;
+                entry.problem = None;
+                Ok(keys)
+            }
+            Err(problem) => {
+                entry.problem = Some(problem.clone());
+                Err(problem)
+            }
+        }
+    }
+
+    async fn fetch(&self, uri: &str) -> Result<(ClientKeys, i64), String> {
+        let url = Url::parse(uri).map_err(|cause| format!("jwks_uri {uri}: {cause}"))?;
+        let fetched = self.outbound.get_json(&url, LARGEST, TIMEOUT).await.map_err(|cause| cause.to_string())?;
+        let text = String::from_utf8(fetched.body).map_err(|_| "the JWKS is not UTF-8".to_owned())?;
+        let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
+        let allowed = fetched.max_age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(LONGEST_SECONDS);
+        Ok((keys, allowed.min(LONGEST_SECONDS)))
+    }
+}
+
+fn kids_contain(keys: &ClientKeys, kid: &str) -> bool {
+    keys.kids().contains(&kid)
+}
