@@ -2,9 +2,12 @@
 
 pub mod audit;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod keys;
 pub mod master_key;
 pub mod model;
+pub mod outbound;
 pub mod secret;
 pub mod store;
+pub mod tls;

@@ -1,1 +1,14 @@
+//! The integration tests: one binary, a module for each subject.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and runs by the real clock unless it moves its own"
+)]
 
+mod config;
+mod outbound;
+mod support;
+mod tls;

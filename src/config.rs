@@ -1,0 +1,82 @@
+//! The configuration: one TOML file and the environment, read into types. All mistakes are found in one go.
+//!
+//! Any key may also stand in the environment: `MDI_AUTH_SERVER__ISSUER` is `[server] issuer` and wins over the file.
+//! There, a list is written with commas.
+
+mod issuer;
+mod reader;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+pub use issuer::Issuer;
+pub use reader::Mistake;
+pub use sections::{
+    Database, DatabaseConfig, KeysConfig, Lockout, LoginConfig, MasterKeySource, OutboundConfig, PolicyConfig,
+    ServerConfig, TlsFiles, TokensConfig,
+};
+
+use reader::Reader;
+
+/// Where the data lives when nobody says otherwise.
+pub const DEFAULT_DATA_DIR: &str = "mdi-auth-data";
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`: addresses, certificate, data directory.
+    pub server: ServerConfig,
+    /// `[database]`: which database, how many connections.
+    pub database: DatabaseConfig,
+    /// `[tokens]`: how long things live.
+    pub tokens: TokensConfig,
+    /// `[login]`: lock-out, sessions, password hashing.
+    pub login: LoginConfig,
+    /// `[keys]`: the master key and the rotation of signing keys.
+    pub keys: KeysConfig,
+    /// `[policy]`: who may hold what, and which time zone "on the day" means.
+    pub policy: PolicyConfig,
+    /// `[outbound]`: where the server itself may connect to.
+    pub outbound: OutboundConfig,
+}
+
+impl Config {
+    /// Reads a file (or none: the defaults) and the environment over it. Relative paths are taken as they are,
+    /// from the working directory.
+    ///
+    /// # Errors
+    /// Every mistake there is: unknown keys and variables, wrong types, values out of their range, settings that
+    /// contradict each other. A file that is not TOML is one mistake.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::default();
+        if let Some(file) = file {
+            reader.add_file(file);
+        }
+        reader.add_environment(env);
+        let (config, mistakes) = Self::read(reader, Path::new(DEFAULT_DATA_DIR));
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// The defaults, with everything under one directory: for the demo and for tests.
+    #[must_use]
+    pub fn default_with(data_dir: impl Into<PathBuf>) -> Self {
+        Self::read(Reader::default(), &data_dir.into()).0
+    }
+
+    fn read(mut reader: Reader, data_dir: &Path) -> (Self, Vec<Mistake>) {
+        let server = reader.section("server", |section| ServerConfig::read(section, data_dir));
+        let config = Self {
+            database: reader.section("database", |section| DatabaseConfig::read(section, &server.data_dir)),
+            tokens: reader.section("tokens", TokensConfig::read),
+            login: reader.section("login", LoginConfig::read),
+            keys: reader.section("keys", |section| KeysConfig::read(section, &server.data_dir)),
+            policy: reader.section("policy", PolicyConfig::read),
+            outbound: reader.section("outbound", OutboundConfig::read),
+            server,
+        };
+        (config, reader.finish())
+    }
+}
