@@ -10,5 +10,7 @@
 
 mod config;
 mod outbound;
+mod policy;
+mod scope;
 mod support;
 mod tls;

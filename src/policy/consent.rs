@@ -1,0 +1,133 @@
+//! What the consent page says about each scope, in words for a coroner's clerk.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use crate::model::{
+    scope::{Level, Resource, Scope, ScopeSet, SmartScope},
+    security_label::{CONFIDENTIALITY_SYSTEM, Confidentiality},
+};
+
+use super::Policy;
+
+/// A scope and the sentence that explains it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeSentence {
+    /// The scope, as it would be granted.
+    pub scope: String,
+    /// What it allows, without a full stop.
+    pub sentence: String,
+}
+
+/// The words from which sentences about SMART scopes are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words {
+    /// A verb for each letter.
+    pub verbs: BTreeMap<char, String>,
+    /// The words for resource types, `*` included.
+    pub resources: BTreeMap<String, ResourceWords>,
+}
+
+/// The words for one resource type.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResourceWords {
+    /// The FHIR type, or `*`.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// What people call it, in the plural.
+    pub label: String,
+    /// The verb for `c`, if the usual one misleads.
+    pub create: Option<String>,
+}
+
+impl Policy {
+    /// A sentence for each scope, in order.
+    pub fn sentences(&self, scopes: &ScopeSet) -> Vec<ScopeSentence> {
+        let sentence = |scope: &Scope| match scope {
+            Scope::Smart(smart) => self.words.sentence(smart),
+            Scope::Named(name) => self
+                .named_scope(name)
+                .map_or_else(|| format!("Use {name}"), |named| named.sentence.clone()),
+        };
+        scopes
+            .iter()
+            .map(|scope| ScopeSentence {
+                scope: scope.to_string(),
+                sentence: sentence(scope),
+            })
+            .collect()
+    }
+}
+
+impl Words {
+    fn sentence(&self, scope: &SmartScope) -> String {
+        let words = self.resources.get(&scope.resource().to_string());
+        let create = words.and_then(|words| words.create.as_deref());
+        let verb = |letter| match (letter, create) {
+            ('c', Some(create)) => create,
+            _ => self.verbs.get(&letter).map_or("use", String::as_str),
+        };
+        let verbs = join(
+            &scope.permissions().letters().map(verb).collect::<Vec<_>>(),
+            "and",
+        );
+        let what = match (scope.resource(), words) {
+            (Resource::Any, words) => words
+                .map_or("all records", |words| words.label.as_str())
+                .to_owned(),
+            (Resource::Type(name), Some(words)) => format!("{} ({name})", words.label),
+            (Resource::Type(name), None) => format!("{name} records"),
+        };
+        let of_one = if scope.level() == Level::Patient {
+            " of the decedent in question"
+        } else {
+            ""
+        };
+        let limit = scope.constraint().map_or_else(String::new, limit);
+        capitalise(&format!("{verbs} {what}{of_one}{limit}"))
+    }
+}
+
+/// `?category=http://…|laboratory` in words: `, only where category is laboratory`.
+fn limit(query: &str) -> String {
+    let pairs: Vec<String> = form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| {
+            let values: Vec<String> = value.split(',').map(value_in_words).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            format!(
+                "{} is {}",
+                name.trim_start_matches('_'),
+                join(&values, "or")
+            )
+        })
+        .collect();
+    format!(", only where {}", pairs.join(" and "))
+}
+
+/// The code of a `system|code` token; the word, if the system is that of confidentiality.
+fn value_in_words(value: &str) -> String {
+    match value.rsplit_once('|') {
+        Some((CONFIDENTIALITY_SYSTEM, code)) => code
+            .parse::<Confidentiality>()
+            .map_or_else(|_| code.into(), |level| level.to_string()),
+        Some((_, code)) => code.into(),
+        None => value.into(),
+    }
+}
+
+fn join(words: &[&str], last: &str) -> String {
+    match words {
+        [before @ .., end] if !before.is_empty() => format!("{} {last} {end}", before.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+fn capitalise(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
