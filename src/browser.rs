@@ -1,0 +1,1 @@
+//! What login and authorization share of the browser.

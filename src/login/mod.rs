@@ -1,0 +1,3 @@
+//! People: how they sign in.
+
+pub mod password;
