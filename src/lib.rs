@@ -1,6 +1,7 @@
 //! MDI Auth: an OAuth 2 and OpenID Connect authorization server for medicolegal death investigation.
 
 pub mod app;
+pub mod assets;
 pub mod audit;
 pub mod browser;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod master_key;
 pub mod model;
 pub mod oauth;
 pub mod outbound;
+pub mod pages;
 pub mod policy;
 pub mod secret;
 pub mod server;

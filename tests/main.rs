@@ -10,6 +10,7 @@
 
 mod config;
 mod outbound;
+mod pages;
 mod policy;
 mod scope;
 mod support;

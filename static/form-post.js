@@ -1,0 +1,3 @@
+// Sends the answer on to the application at once. The prototype's `submit` is used because
+// a response parameter called "submit" would hide the form's own.
+HTMLFormElement.prototype.submit.call(document.getElementById("form-post"));

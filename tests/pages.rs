@@ -1,0 +1,728 @@
+//! The people-facing pages: structure, escaping, headers, and the assets they refer to.
+
+use actix_web::body::to_bytes;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{App, HttpResponse, test};
+use askama::Template;
+use mdi_auth::assets;
+use mdi_auth::pages::{
+    Account, Application, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError,
+    FormPostPage, LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
+};
+
+const SHELL: Shell = Shell {
+    service_name: "Georgia MDI Sign-in",
+    jurisdiction: Some("Georgia Department of Public Health, Office of Vital Records"),
+    banner: Some(
+        "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.",
+    ),
+};
+const CMS: Application = Application {
+    name: "Fulton County Medical Examiner’s Case Management System",
+    organization: Some("Fulton County Medical Examiner’s Center"),
+};
+const JANE: Account = Account {
+    name: "Jane Núñez-Lehz, MD",
+    username: "jlehz",
+};
+const SCOPES: &[ConsentScope] = &[
+    scope("openid", "Know that you signed in here", None, true),
+    scope(
+        "fhirUser",
+        "See which practitioner record is yours",
+        None,
+        true,
+    ),
+    scope("profile", "See your name", None, false),
+    scope("email", "See your email address", None, false),
+    scope(
+        "user/Composition.crus",
+        "Read, search, create and change death certificates and their drafts",
+        None,
+        true,
+    ),
+    scope(
+        "user/Patient.rs",
+        "Read and search the records of decedents",
+        None,
+        false,
+    ),
+    scope(
+        "user/Location.crus",
+        "Read, search, create and change places of death and injury",
+        None,
+        false,
+    ),
+    scope(
+        "user/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
+        "Read and search findings from the laboratory only",
+        None,
+        false,
+    ),
+    scope(
+        "user/DocumentReference.crs",
+        "Read, search and add documents",
+        None,
+        false,
+    ),
+    scope(
+        "__mdi.certify",
+        "Certify cause and manner of death in your name",
+        Some("You are asked this each time. It ends 15 minutes after you signed in."),
+        false,
+    ),
+    scope(
+        "offline_access",
+        "Stay connected when you are signed out",
+        None,
+        false,
+    ),
+];
+const WITHHELD: &[Withheld] = &[
+    Withheld {
+        sentence: "Read the audit record",
+        reason: "Your role, Medical examiner, does not include this.",
+    },
+    Withheld {
+        sentence: "Delete death certificates",
+        reason: "The Georgia EDRS does not allow this to anyone.",
+    },
+];
+const FACTS: &[Fact] = &[
+    Fact {
+        label: "Name",
+        value: "Jane Núñez-Lehz, MD",
+    },
+    Fact {
+        label: "Roles",
+        value: "Medical examiner, Reviewer",
+    },
+    Fact {
+        label: "Organization",
+        value: "Fulton County Medical Examiner’s Center",
+    },
+    Fact {
+        label: "Purpose of use",
+        value: "Public health, Investigation of a death",
+    },
+];
+
+const fn scope(
+    scope: &'static str,
+    sentence: &'static str,
+    hint: Option<&'static str>,
+    required: bool,
+) -> ConsentScope<'static> {
+    ConsentScope {
+        scope,
+        sentence,
+        hint,
+        required,
+    }
+}
+
+fn login(errors: &[FormError]) -> LoginPage<'_> {
+    LoginPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        application: Some(CMS),
+        username: "jlehz",
+        notice: None,
+        errors,
+    }
+}
+
+fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
+    let start_again = "/login?pending=p3nd&again=1";
+    SecondFactorPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        username: "jlehz",
+        start_again,
+        errors,
+    }
+}
+
+fn consent() -> ConsentPage<'static> {
+    ConsentPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        application: CMS,
+        resource_server: Some("Georgia Electronic Death Registration System"),
+        account: JANE,
+        scopes: SCOPES,
+        withheld: WITHHELD,
+        facts: FACTS,
+        minutes: 15,
+        offline_access: true,
+    }
+}
+
+fn form_post() -> FormPostPage<'static> {
+    FormPostPage {
+        shell: SHELL,
+        application: CMS,
+        redirect_uri: "https://cms.fulton.example/cb?tenant=1&x=2",
+        parameters: &[
+            ("code", "SplxlO"),
+            ("state", "a\"b&c"),
+            ("iss", "https://as.example"),
+        ],
+    }
+}
+
+/// Every page, by name, as its HTML.
+fn all() -> Vec<(&'static str, String)> {
+    let text = "The client_id “nobody” is not registered here.";
+    let logout = LogoutPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        account: JANE,
+    };
+    let notice = Some("To certify a death you must sign in again.");
+    vec![
+        ("login", login(&[]).render().unwrap()),
+        (
+            "login-error",
+            login(&[FormError::NOT_ACCEPTED]).render().unwrap(),
+        ),
+        (
+            "login-missing",
+            LoginPage {
+                notice,
+                ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING])
+            }
+            .render()
+            .unwrap(),
+        ),
+        ("second-factor", second_factor(&[]).render().unwrap()),
+        (
+            "second-factor-error",
+            second_factor(&[FormError::CODE_NOT_ACCEPTED])
+                .render()
+                .unwrap(),
+        ),
+        ("consent", consent().render().unwrap()),
+        ("logout", logout.render().unwrap()),
+        (
+            "signed-out",
+            MessagePage::signed_out(SHELL).render().unwrap(),
+        ),
+        (
+            "error",
+            ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap(),
+        ),
+        ("form-post", form_post().render().unwrap()),
+    ]
+}
+
+/// The tag that has this `id`.
+fn tag<'a>(html: &'a str, id: &str) -> &'a str {
+    let at = html
+        .find(&format!(" id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no element {id}"));
+    let start = html[..at].rfind('<').unwrap();
+    &html[start..=at + html[at..].find('>').unwrap()]
+}
+
+/// The values of the attribute `name`, in order.
+fn values<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
+    let mark = format!(" {name}=\"");
+    html.split(&mark)
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect()
+}
+
+#[test]
+async fn every_page_is_whole_and_has_nothing_inline() {
+    for (page, html) in all() {
+        assert!(
+            html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"),
+            "{page}: lang (WCAG 3.1.1)"
+        );
+        assert_eq!(
+            html.matches("<title>").count(),
+            1,
+            "{page}: title (WCAG 2.4.2)"
+        );
+        assert_eq!(html.matches("<h1>").count(), 1, "{page}: one h1");
+        assert!(
+            html.contains(" - Georgia MDI Sign-in</title>"),
+            "{page}: title names the service"
+        );
+        assert!(
+            html.contains("href=\"#main\"") && html.contains("<main id=\"main\""),
+            "{page}: skip link (WCAG 2.4.1)"
+        );
+        for inline in [
+            " style=",
+            "<style",
+            " onclick=",
+            " onload=",
+            " onsubmit=",
+            "javascript:",
+            "<script>",
+        ] {
+            assert!(
+                !html.contains(inline),
+                "{page}: {inline} is against the content security policy"
+            );
+        }
+        for url in [values(&html, "src"), values(&html, "href")].concat() {
+            assert!(
+                url.starts_with('/') || url.starts_with('#'),
+                "{page}: {url:?} is not ours"
+            );
+        }
+        let mut ids = values(&html, "id");
+        ids.sort();
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{page}: an id occurs twice");
+        for name in ["for", "aria-describedby", "aria-labelledby"] {
+            for id in values(&html, name).iter().flat_map(|list| list.split(' ')) {
+                assert!(ids.contains(&id), "{page}: {name}={id} points nowhere");
+            }
+        }
+    }
+}
+
+#[test]
+async fn names_and_ids_that_others_rely_on() {
+    let pages = all();
+    let html = |name: &str| &pages.iter().find(|(page, _)| *page == name).unwrap().1;
+    let rows: &[(&str, &str, &[&str])] = &[
+        (
+            "login",
+            "username",
+            &[
+                "name=\"username\"",
+                "value=\"jlehz\"",
+                "autocomplete=\"username\"",
+                "autocapitalize=\"none\"",
+                "spellcheck=\"false\"",
+            ],
+        ),
+        (
+            "login",
+            "password",
+            &[
+                "name=\"password\"",
+                "type=\"password\"",
+                "autocomplete=\"current-password\"",
+            ],
+        ),
+        ("login", "login-submit", &["<button", "type=\"submit\""]),
+        (
+            "second-factor",
+            "totp",
+            &[
+                "name=\"totp\"",
+                "inputmode=\"numeric\"",
+                "autocomplete=\"one-time-code\"",
+                "pattern=\"[0-9]*\"",
+                "maxlength=\"8\"",
+            ],
+        ),
+        (
+            "second-factor",
+            "totp-submit",
+            &["<button", "type=\"submit\""],
+        ),
+        (
+            "second-factor",
+            "totp-restart",
+            &["href=\"/login?pending=p3nd&#38;again=1\""],
+        ),
+        (
+            "consent",
+            "consent-approve",
+            &[
+                "<button",
+                "type=\"submit\"",
+                "name=\"decision\"",
+                "value=\"approve\"",
+            ],
+        ),
+        (
+            "consent",
+            "consent-deny",
+            &[
+                "<button",
+                "type=\"submit\"",
+                "name=\"decision\"",
+                "value=\"deny\"",
+            ],
+        ),
+        ("logout", "logout-confirm", &["<button", "type=\"submit\""]),
+    ];
+    for (page, id, parts) in rows {
+        let tag = tag(html(page), id);
+        for part in *parts {
+            assert!(tag.contains(part), "{page}: {tag} lacks {part}");
+        }
+    }
+    for (page, action) in [
+        ("login", "/login"),
+        ("second-factor", "/login/second-factor"),
+        ("consent", "/consent"),
+        ("logout", "/oauth2/logout"),
+    ] {
+        let html = html(page);
+        assert!(
+            html.contains(&format!("<form action=\"{action}\" method=\"post\"")),
+            "{page}: action"
+        );
+        assert!(
+            html.contains("<input type=\"hidden\" name=\"csrf\" value=\"c5rf\">"),
+            "{page}: csrf"
+        );
+        assert!(
+            html.contains("<input type=\"hidden\" name=\"pending\" value=\"p3nd\">"),
+            "{page}: pending"
+        );
+    }
+    assert!(html("signed-out").to_lowercase().contains("signed out"));
+    assert!(html("error").contains("client_id") && html("error").contains("7F3K-Q2MD"));
+}
+
+#[test]
+async fn errors_are_in_title_summary_and_beside_the_field() {
+    for (html, title) in [
+        (login(&[]).render().unwrap(), "<title>Sign in - "),
+        (
+            second_factor(&[]).render().unwrap(),
+            "<title>Enter your security code - ",
+        ),
+    ] {
+        assert!(html.contains(title));
+        assert!(!html.contains("role=\"alert\"") && !html.contains("aria-invalid"));
+    }
+    let errors = [FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING];
+    let html = login(&errors).render().unwrap();
+    assert!(html.contains("<title>Error: Sign in - "));
+    assert!(html.contains("role=\"alert\" tabindex=\"-1\""));
+    for (field, text) in [
+        ("username", "Enter your username"),
+        ("password", "Enter your password"),
+    ] {
+        assert!(
+            html.contains(&format!("<a href=\"#{field}\">{text}</a>")),
+            "summary links to {field}"
+        );
+        assert!(
+            tag(&html, field).contains("aria-invalid=\"true\""),
+            "{field} is marked"
+        );
+        assert!(
+            tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")),
+            "{field} is described"
+        );
+        assert_eq!(
+            html.matches(text).count(),
+            2,
+            "{field}: in the summary and beside the field"
+        );
+    }
+    let html = login(&[FormError::NOT_ACCEPTED]).render().unwrap();
+    assert!(
+        tag(&html, "username").contains("value=\"jlehz\""),
+        "the typed username is kept"
+    );
+    assert!(
+        !tag(&html, "password").contains("value="),
+        "the password is not"
+    );
+    assert!(html.contains("role=\"alert\""));
+    assert!(
+        !html.contains("aria-invalid"),
+        "neither field is blamed: that would tell which one was right"
+    );
+    let html = second_factor(&[FormError::CODE_NOT_ACCEPTED])
+        .render()
+        .unwrap();
+    assert!(html.contains("<title>Error: Enter your security code - "));
+    assert!(tag(&html, "totp").contains("aria-invalid=\"true\""));
+}
+
+#[test]
+async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
+    let html = consent().render().unwrap();
+    for (i, scope) in SCOPES.iter().enumerate() {
+        let hidden = format!(
+            "<input type=\"hidden\" name=\"scope\" value=\"{}\">",
+            scope.scope
+        );
+        assert_eq!(
+            html.contains(&hidden),
+            scope.required,
+            "{}: hidden only if needed",
+            scope.scope
+        );
+        let tag = tag(&html, &format!("scope-{}", i + 1));
+        assert!(
+            tag.contains("type=\"checkbox\"") && tag.contains(" checked"),
+            "{tag}"
+        );
+        assert_eq!(tag.contains(" disabled"), scope.required, "{tag}");
+        assert_eq!(tag.contains("name=\"scope\""), !scope.required, "{tag}");
+        assert!(html.contains(scope.sentence));
+    }
+    assert_eq!(html.matches("name=\"scope\"").count(), SCOPES.len());
+    for item in WITHHELD {
+        assert!(html.contains(item.sentence) && html.contains(item.reason));
+    }
+    for fact in FACTS {
+        assert!(html.contains(fact.label) && html.contains(fact.value));
+    }
+    assert!(html.contains("15 minutes") && html.contains("stays connected until you revoke it"));
+    let html = ConsentPage {
+        minutes: 1,
+        offline_access: false,
+        withheld: &[],
+        ..consent()
+    }
+    .render()
+    .unwrap();
+    assert!(
+        html.contains("1 minute.") && !html.contains("revoke") && !html.contains("will not get")
+    );
+}
+
+#[test]
+async fn text_from_others_is_never_markup() {
+    const EVIL: &str = "<img src=x onerror=alert(1)>\"'&</title>";
+    const FIELDS: Shell = Shell {
+        service_name: EVIL,
+        jurisdiction: Some(EVIL),
+        banner: Some(EVIL),
+    };
+    const APPLICATION: Application = Application {
+        name: EVIL,
+        organization: Some(EVIL),
+    };
+    const ACCOUNT: Account = Account {
+        name: EVIL,
+        username: EVIL,
+    };
+    let pages = [
+        LoginPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            application: Some(APPLICATION),
+            username: EVIL,
+            notice: Some(EVIL),
+            errors: &[],
+        }
+        .render(),
+        SecondFactorPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            username: EVIL,
+            start_again: EVIL,
+            errors: &[],
+        }
+        .render(),
+        ConsentPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            application: APPLICATION,
+            resource_server: Some(EVIL),
+            account: ACCOUNT,
+            scopes: &[
+                scope(EVIL, EVIL, Some(EVIL), true),
+                scope(EVIL, EVIL, Some(EVIL), false),
+            ],
+            withheld: &[Withheld {
+                sentence: EVIL,
+                reason: EVIL,
+            }],
+            facts: &[Fact {
+                label: EVIL,
+                value: EVIL,
+            }],
+            minutes: 15,
+            offline_access: true,
+        }
+        .render(),
+        LogoutPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            account: ACCOUNT,
+        }
+        .render(),
+        MessagePage {
+            shell: FIELDS,
+            heading: EVIL,
+            paragraphs: &[EVIL],
+        }
+        .render(),
+        ErrorPage {
+            shell: FIELDS,
+            heading: EVIL,
+            text: EVIL,
+            advice: EVIL,
+            reference: EVIL,
+        }
+        .render(),
+        FormPostPage {
+            shell: FIELDS,
+            application: APPLICATION,
+            redirect_uri: EVIL,
+            parameters: &[(EVIL, EVIL)],
+        }
+        .render(),
+    ];
+    for page in pages {
+        let html = page.unwrap();
+        assert!(
+            html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"),
+            "escaped: {html}"
+        );
+        assert!(
+            !html.contains("<img src=x") && !html.contains(">\"'"),
+            "raw: {html}"
+        );
+    }
+}
+
+#[test]
+async fn form_post_carries_the_answer_and_works_without_script() {
+    let html = form_post().render().unwrap();
+    let form = tag(&html, "form-post");
+    assert!(
+        form.contains("method=\"post\"")
+            && form.contains("action=\"https://cms.fulton.example/cb?tenant=1&#38;x=2\"")
+    );
+    assert!(html.contains("<input type=\"hidden\" name=\"state\" value=\"a&#34;b&#38;c\">"));
+    assert!(tag(&html, "form-post-continue").contains("type=\"submit\""));
+    assert!(html.contains(&format!(
+        "<script src=\"{}\" defer></script>",
+        assets::url("form-post.js")
+    )));
+}
+
+#[test]
+async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
+    let rows = [
+        (FormAction::SelfOnly, "'self'"),
+        (
+            FormAction::ThenRedirect("https://cms.example/cb"),
+            "'self' https:",
+        ),
+        (
+            FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"),
+            "'self' https: http:",
+        ),
+        (
+            FormAction::ThenRedirect("com.example.app:/cb"),
+            "'self' https: com.example.app:",
+        ),
+        (
+            FormAction::ThenRedirect("x; script-src *://evil"),
+            "'self' https:",
+        ),
+        (FormAction::ThenRedirect("no scheme"), "'self' https:"),
+    ];
+    for (form_action, expected) in rows {
+        let response = respond(&login(&[]), StatusCode::OK, form_action);
+        let header = |name| response.headers().get(name).unwrap().to_str().unwrap();
+        assert_eq!(
+            header(CONTENT_SECURITY_POLICY),
+            format!(
+                "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action {expected}; base-uri 'none'; frame-ancestors 'none'"
+            )
+        );
+        assert_eq!(header(CACHE_CONTROL), "no-store");
+        assert_eq!(header(CONTENT_TYPE), "text/html; charset=utf-8");
+    }
+    let page = ErrorPage::new(SHELL, "redirect_uri is missing.", "R1");
+    let response: HttpResponse = respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly);
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let body = to_bytes(response.into_body()).await.unwrap();
+    assert!(
+        std::str::from_utf8(&body)
+            .unwrap()
+            .contains("redirect_uri is missing.")
+    );
+}
+
+#[test]
+async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
+    let app = test::init_service(App::new().configure(assets::configure)).await;
+    let rows = [
+        (
+            "app.css",
+            "app",
+            "css",
+            "text/css; charset=utf-8",
+            &include_bytes!("../static/app.css")[..],
+        ),
+        (
+            "consent.js",
+            "consent",
+            "js",
+            "text/javascript; charset=utf-8",
+            &include_bytes!("../static/consent.js")[..],
+        ),
+        (
+            "form-post.js",
+            "form-post",
+            "js",
+            "text/javascript; charset=utf-8",
+            &include_bytes!("../static/form-post.js")[..],
+        ),
+        (
+            "mark.svg",
+            "mark",
+            "svg",
+            "image/svg+xml",
+            &include_bytes!("../static/mark.svg")[..],
+        ),
+    ];
+    for (name, stem, extension, content_type, content) in rows {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
+        let hash = data_encoding::HEXLOWER.encode(&digest.as_ref()[..8]);
+        assert_eq!(
+            assets::url(name),
+            format!("/static/{stem}.{hash}.{extension}")
+        );
+        let request = test::TestRequest::get().uri(assets::url(name)).to_request();
+        let response = test::call_service(&app, request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let header = |name| response.headers().get(name).unwrap().to_str().unwrap();
+        assert_eq!(header(CONTENT_TYPE), content_type);
+        assert_eq!(header(CACHE_CONTROL), "public, max-age=31536000, immutable");
+        assert_eq!(test::read_body(response).await, content);
+    }
+    assert_eq!(assets::url("nothing.css"), "");
+    for path in [
+        "/static/app.css",
+        "/static/app.0000000000000000.css",
+        "/static/..%2fCargo.toml",
+        "/static/",
+    ] {
+        let response =
+            test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let request = test::TestRequest::post()
+        .uri(assets::url("app.css"))
+        .to_request();
+    assert!(
+        test::call_service(&app, request)
+            .await
+            .status()
+            .is_client_error()
+    );
+}
