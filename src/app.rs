@@ -14,7 +14,8 @@ use crate::keys;
 use crate::login::password::{Cost, Hasher};
 use crate::master_key::MasterKey;
 use crate::model::signing::Algorithm;
-use crate::oauth::introspect::VerifiedTokens;
+use crate::oauth::access_token::VerifiedTokens;
+use crate::oauth::introspect::Introspections;
 use crate::outbound::Outbound;
 use crate::policy::Policy;
 use crate::store::{Store, Target, Threads, installation};
@@ -44,6 +45,8 @@ pub struct App {
     pub jwks: JwksCache,
     /// Access tokens whose signature was verified lately.
     pub verified: VerifiedTokens,
+    /// Successful introspections, counted.
+    pub introspections: Introspections,
 }
 
 /// Why the application cannot start: each problem with the next step.
@@ -70,7 +73,10 @@ impl App {
             MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
         };
         let master = Arc::new(master.map_err(cannot)?);
-        let threads = Threads { readers: to_usize(config.database.readers), writers: to_usize(config.database.writers) };
+        let threads = Threads {
+            readers: to_usize(config.database.readers),
+            writers: to_usize(config.database.writers),
+        };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         initialise(&store, &master, &clock).map_err(cannot)?;
         let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
@@ -94,6 +100,7 @@ impl App {
             strangers: Strangers::default(),
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
+            introspections: Introspections::default(),
         }))
     }
 
@@ -134,9 +141,10 @@ fn to_usize(count: u32) -> usize {
 fn target(config: &Config) -> Target {
     match &config.database.url {
         Database::Sqlite(path) => Target::Sqlite(path.clone()),
-        Database::Postgres(url) => {
-            Target::Postgres { url: url.clone(), root_certificate: config.database.root_certificate_file.clone() }
-        }
+        Database::Postgres(url) => Target::Postgres {
+            url: url.clone(),
+            root_certificate: config.database.root_certificate_file.clone(),
+        },
     }
 }
 
@@ -149,9 +157,12 @@ pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|cause| StartError(format!("cannot make the data directory {} ([server] data_dir): {cause}", path.display())))
+    builder.create(path).map_err(|cause| {
+        StartError(format!(
+            "cannot make the data directory {} ([server] data_dir): {cause}",
+            path.display()
+        ))
+    })
 }
 
 /// Reads the policy file, or the built-in policy.
@@ -182,7 +193,8 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
                 .map(|algorithm| keys::generate(algorithm, master, now, now))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(Broken::defect)?;
-            let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server).with("key_fingerprint", &fingerprint);
+            let event =
+                Event::new(clock.now_millis(), Kind::Initialised, Actor::Server).with("key_fingerprint", &fingerprint);
             store.write_blocking(move |tx| {
                 if installation::initialise(tx.conn(), &fingerprint, now)? {
                     for key in &first {

@@ -24,11 +24,7 @@ const FILES: [(&str, &str, &[u8]); 4] = [
         "text/javascript; charset=utf-8",
         include_bytes!("../static/form-post.js"),
     ),
-    (
-        "mark.svg",
-        "image/svg+xml",
-        include_bytes!("../static/mark.svg"),
-    ),
+    ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
 ];
 
 struct Asset {

@@ -1,1 +1,279 @@
-//! What login and authorization share of the browser.
+//! What login, consent and authorization share of the browser: its cookies, the sealed request that it carries from
+//! page to page, CSRF, and error pages.
+//!
+//! Two cookies: one tells browsers apart before anybody signs in (requests are sealed to it, CSRF tokens derive from
+//! it), one is the session. Neither is stored in the clear; on a loopback issuer their names carry the port, because
+//! cookies do not tell ports apart.
+
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, ORIGIN};
+use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use crate::app::App;
+use crate::error::PageError;
+use crate::master_key::{Derivation, Purpose};
+use crate::oauth::parameters::Parameters;
+use crate::pages::{self, ErrorPage, FormAction, Shell};
+use crate::secret::SecretHash;
+
+/// How long a person may take from the application's request to the last page, in seconds.
+const PENDING_SECONDS: i64 = 3600;
+
+/// What the pages share.
+#[must_use]
+pub fn shell(app: &App) -> Shell<'_> {
+    Shell {
+        service_name: "MDI Auth",
+        jurisdiction: app.config.server.jurisdiction.as_deref(),
+        banner: None,
+    }
+}
+
+/// Which of our cookies.
+#[derive(Debug, Clone, Copy)]
+pub enum CookieKind {
+    /// Tells browsers apart.
+    Browser,
+    /// The session.
+    Session,
+}
+
+fn cookie_name(app: &App, kind: CookieKind) -> String {
+    let name = match kind {
+        CookieKind::Browser => "__Host-mdi-browser",
+        CookieKind::Session => "__Host-mdi-session",
+    };
+    let issuer = &app.config.server.issuer;
+    if issuer.is_loopback() {
+        format!("{name}-{}", issuer.port())
+    } else {
+        name.to_owned()
+    }
+}
+
+/// The value of one of our cookies. A value that is not of our making counts as none.
+#[must_use]
+pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<String> {
+    let cookie = request.cookie(&cookie_name(app, kind))?;
+    (cookie.value().len() == 43).then(|| cookie.value().to_owned())
+}
+
+/// One of our cookies, to be set.
+#[must_use]
+pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
+    Cookie::build(cookie_name(app, kind), value.to_owned())
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .finish()
+}
+
+/// What the last page has to say on the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// Wrong username or password, locked or disabled: one text for all.
+    NotAccepted,
+    /// Too many attempts from this address.
+    TooMany,
+    /// The username is missing.
+    UsernameMissing,
+    /// The password is missing.
+    PasswordMissing,
+    /// The code is missing.
+    CodeMissing,
+    /// The code is wrong, or was used.
+    CodeNotAccepted,
+}
+
+/// An authorization request on its way through login and consent. It is sealed and carried by the browser: strangers cause no writes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// The request as it came; validated anew at each step.
+    pub parameters: Parameters,
+    /// When it came, in seconds since the epoch.
+    pub created_at: i64,
+    /// Hash of the session that the person made for this very request: then `prompt=login` is satisfied.
+    #[serde(default)]
+    pub authenticated: Option<String>,
+    /// What the next page has to say.
+    #[serde(default)]
+    pub notice: Option<Notice>,
+    /// What was typed as username.
+    #[serde(default)]
+    pub username: Option<String>,
+}
+
+impl Pending {
+    /// A request that has just come.
+    #[must_use]
+    pub fn new(parameters: Parameters, now: i64) -> Self {
+        Self {
+            parameters,
+            created_at: now,
+            authenticated: None,
+            notice: None,
+            username: None,
+        }
+    }
+
+    /// Seals it to a browser; none: to nobody, for the step from a form of another site to our own GET.
+    #[must_use]
+    pub fn seal(&self, app: &App, browser: Option<&str>) -> String {
+        let plain = serde_json::to_vec(self).unwrap_or_default();
+        app.master.seal(
+            Purpose::PendingAuthorization,
+            browser.unwrap_or_default(),
+            &plain,
+            app.entropy,
+        )
+    }
+
+    /// Opens what [`Pending::seal`] made.
+    ///
+    /// # Errors
+    /// A page for the person when it was made for another browser, altered, or is too old.
+    pub fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Self, PageError> {
+        let opened = app
+            .master
+            .open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
+        let plain = opened.map_err(|cause| {
+            PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
+                .because(cause)
+        })?;
+        let pending: Self = serde_json::from_slice(&plain)
+            .map_err(|cause| PageError::new("Parameter pending cannot be read.").because(cause))?;
+        if app.now() - pending.created_at > PENDING_SECONDS {
+            return Err(PageError::new("This page was open for too long. Parameter: pending."));
+        }
+        Ok(pending)
+    }
+
+    /// The same request with something to say on the next page.
+    #[must_use]
+    pub fn saying(mut self, notice: Notice) -> Self {
+        self.notice = Some(notice);
+        self
+    }
+}
+
+/// The CSRF token of a browser.
+#[must_use]
+pub fn csrf_token(app: &App, browser: &str) -> String {
+    app.master.derive(Derivation::Csrf, &[browser])
+}
+
+/// A form that was posted to one of our pages: from our own page, in the browser that the request is sealed to.
+#[derive(Debug)]
+pub struct PostedForm {
+    /// Its fields.
+    pub fields: Parameters,
+    /// The cookie that tells the browser.
+    pub browser: String,
+    /// The request it carries.
+    pub pending: Pending,
+}
+
+impl PostedForm {
+    /// Checks where a form came from and opens what it carries.
+    ///
+    /// # Errors
+    /// A page for the person.
+    pub fn accept(app: &App, request: &HttpRequest, fields: Parameters) -> Result<Self, PageError> {
+        let foreign = request
+            .headers()
+            .get(ORIGIN)
+            .is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
+        let browser = cookie(app, request, CookieKind::Browser);
+        let Some(browser) = browser.filter(|_| !foreign) else {
+            return Err(PageError::new(
+                "This form came from another site, or cookies are switched off. Parameter: csrf.",
+            ));
+        };
+        let one = |name: &str| fields.one(name).ok().flatten().unwrap_or_default().to_owned();
+        let expected = csrf_token(app, &browser);
+        if verify_slices_are_equal(expected.as_bytes(), one("csrf").as_bytes()).is_err() {
+            return Err(PageError::new(
+                "This form does not belong to this browser. Parameter: csrf.",
+            ));
+        }
+        let pending = Pending::open(app, &one("pending"), Some(&browser))?;
+        Ok(Self {
+            fields,
+            browser,
+            pending,
+        })
+    }
+}
+
+/// The sealed request of a page's query, opened, with the browser's cookie.
+///
+/// # Errors
+/// A page for the person.
+pub fn carried(app: &App, request: &HttpRequest) -> Result<(Pending, String), PageError> {
+    let query =
+        Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
+    let sealed = query.one("pending").ok().flatten().ok_or_else(|| {
+        PageError::new(
+            "Sign-in starts at your application: open it and choose sign in there. Parameter: pending is missing.",
+        )
+    })?;
+    let browser = cookie(app, request, CookieKind::Browser).ok_or_else(|| {
+        PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
+    })?;
+    Ok((Pending::open(app, sealed, Some(&browser))?, browser))
+}
+
+/// The path of one of our pages with the request it carries.
+#[must_use]
+pub fn page_url(path: &str, sealed: &str) -> String {
+    format!(
+        "{path}?{}",
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair("pending", sealed)
+            .finish()
+    )
+}
+
+/// 303 to somewhere, never stored.
+#[must_use]
+pub fn see_other(location: &str, cookies: &[Cookie<'_>]) -> HttpResponse {
+    let mut answer = HttpResponse::SeeOther();
+    answer
+        .insert_header((LOCATION, location))
+        .insert_header((CACHE_CONTROL, "no-store"));
+    for cookie in cookies {
+        answer.cookie(cookie.clone());
+    }
+    answer.finish()
+}
+
+/// The hash under which the database knows a session.
+#[must_use]
+pub fn session_hash(app: &App, request: &HttpRequest) -> Option<String> {
+    cookie(app, request, CookieKind::Session).map(|value| SecretHash::of(&value).as_str().to_owned())
+}
+
+/// An error page.
+#[must_use]
+pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
+    tracing::info!(reference = %error.reference, what = %error.what, cause = error.cause.as_deref().unwrap_or("-"), "error page");
+    let mut page = ErrorPage::new(shell(app), &error.what, &error.reference);
+    if error.status.is_server_error() {
+        page.heading = "We cannot do this just now";
+        page.advice =
+            "Nothing was lost. Try again in a moment. If this keeps happening, give your IT contact this reference.";
+    }
+    let mut answer = pages::respond(&page, error.status, FormAction::SelfOnly);
+    if error.status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(
+            actix_web::http::header::RETRY_AFTER,
+            actix_web::http::header::HeaderValue::from_static("2"),
+        );
+    }
+    answer
+}

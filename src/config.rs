@@ -47,10 +47,7 @@ impl Config {
     /// # Errors
     /// Every mistake there is: unknown keys and variables, wrong types, values out of their range, settings that
     /// contradict each other. A file that is not TOML is one mistake.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, Vec<Mistake>> {
+    pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Mistake>> {
         let mut reader = Reader::default();
         if let Some(file) = file {
             reader.add_file(file);

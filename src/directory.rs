@@ -74,9 +74,12 @@ impl Directory {
         let revision = changes::revision(conn)?;
         let clients = clients::all(conn)?.into_iter().map(live_client).collect();
         let servers = resource_servers::all(conn)?.into_iter().map(live_server).collect();
-        let keyring = Keyring::load(&keys::all(conn)?, &master, now).map_err(|cause| Failure::stored("signing key", cause))?;
-        let people =
-            people::with_generation(conn)?.into_iter().map(|(id, generation, enabled)| (id, (generation, enabled))).collect();
+        let keyring =
+            Keyring::load(&keys::all(conn)?, &master, now).map_err(|cause| Failure::stored("signing key", cause))?;
+        let people = people::with_generation(conn)?
+            .into_iter()
+            .map(|(id, generation, enabled)| (id, (generation, enabled)))
+            .collect();
         let directory = Self {
             master,
             clock,
@@ -156,7 +159,8 @@ impl Directory {
     }
 
     fn mark_fresh(&self) {
-        self.followed_at_ms.store(millis(self.started.elapsed()), Ordering::Release);
+        self.followed_at_ms
+            .store(millis(self.started.elapsed()), Ordering::Release);
     }
 
     /// Whether the log of changes was read lately; if not, nobody may be told that a token is good.
@@ -213,7 +217,10 @@ impl Directory {
     /// Whether a client registered this origin for browser code.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
-        self.clients.load().values().any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
+        self.clients
+            .load()
+            .values()
+            .any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
     }
 
     /// Our signing keys.
@@ -246,7 +253,8 @@ impl Directory {
         if let Some(live) = self.client(id) {
             return live.client.enabled && live.client.generation == generation;
         }
-        self.resource_server(id).is_some_and(|live| live.server.enabled && live.server.generation == generation)
+        self.resource_server(id)
+            .is_some_and(|live| live.server.enabled && live.server.generation == generation)
     }
 }
 
@@ -272,10 +280,16 @@ fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
 
 /// Those secrets that are valid at `now`.
 pub fn valid_secrets(secrets: &[StoredSecret], now: i64) -> impl Iterator<Item = &StoredSecret> {
-    secrets.iter().filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
+    secrets
+        .iter()
+        .filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
 }
 
-fn replace<T, S: BuildHasher + Clone>(map: &ArcSwap<HashMap<String, Arc<T>, S>>, id: &str, found: Option<(String, Arc<T>)>) {
+fn replace<T, S: BuildHasher + Clone>(
+    map: &ArcSwap<HashMap<String, Arc<T>, S>>,
+    id: &str,
+    found: Option<(String, Arc<T>)>,
+) {
     map.rcu(|old| {
         let mut new = HashMap::clone(old);
         match &found {

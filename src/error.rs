@@ -51,6 +51,8 @@ pub enum Code {
     RequestNotSupported,
     /// OpenID Connect Core §3.1.2.6
     RequestUriNotSupported,
+    /// Too many failures from one address: 429 (RFC 6585 §4) under the nearest code.
+    Throttled,
     /// OpenID Connect Core Unmet Authentication Requirements 1.0 §2
     UnmetAuthenticationRequirements,
 }
@@ -69,7 +71,7 @@ impl Code {
             Self::AccessDenied => "access_denied",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::ServerError => "server_error",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::TemporarilyUnavailable | Self::Throttled => "temporarily_unavailable",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
@@ -89,6 +91,7 @@ impl Code {
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -111,7 +114,12 @@ impl OAuthError {
     /// An error with its description.
     #[must_use]
     pub fn new(code: Code, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), cause: None, challenge: None }
+        Self {
+            code,
+            description: description.into(),
+            cause: None,
+            challenge: None,
+        }
     }
 
     /// Adds what only the log may know.
@@ -162,13 +170,22 @@ impl ResponseError for OAuthError {
 
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
-        answer.insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache"));
+        answer
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(("Pragma", "no-cache"));
         if self.code == Code::TemporarilyUnavailable {
             answer.insert_header((RETRY_AFTER, "2"));
         }
+        if self.code == Code::Throttled {
+            answer.insert_header((RETRY_AFTER, "60"));
+        }
         if let Some(scheme) = self.challenge {
             let challenge = if scheme == "Bearer" {
-                format!("Bearer realm=\"mdi-auth\", error=\"{}\", error_description=\"{}\"", self.code.as_str(), header_text(&self.description))
+                format!(
+                    "Bearer realm=\"mdi-auth\", error=\"{}\", error_description=\"{}\"",
+                    self.code.as_str(),
+                    header_text(&self.description)
+                )
             } else {
                 format!("{scheme} realm=\"mdi-auth\", charset=\"UTF-8\"")
             };
@@ -220,7 +237,12 @@ impl PageError {
     /// An error page with status 400.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
+        Self {
+            what: what.into(),
+            status: StatusCode::BAD_REQUEST,
+            reference: reference(),
+            cause: None,
+        }
     }
 
     /// Adds what only the log may know.
@@ -282,9 +304,10 @@ impl From<Broken> for OAuthError {
                 Code::TemporarilyUnavailable,
                 format!("the server cannot do this just now; try again in 2 seconds (reference {reference})"),
             ),
-            Broken::Defect(_) => {
-                Self::new(Code::ServerError, format!("the server failed; its log has the cause under reference {reference}"))
-            }
+            Broken::Defect(_) => Self::new(
+                Code::ServerError,
+                format!("the server failed; its log has the cause under reference {reference}"),
+            ),
         }
     }
 }
@@ -294,11 +317,17 @@ impl From<Broken> for PageError {
         let reference = reference();
         tracing::error!(%reference, cause = %broken, "cannot answer");
         let (what, status) = match broken {
-            Broken::Busy | Broken::Unavailable(_) => {
-                ("The server is busy. Wait a moment, then try again.", StatusCode::SERVICE_UNAVAILABLE)
-            }
+            Broken::Busy | Broken::Unavailable(_) => (
+                "The server is busy. Wait a moment, then try again.",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
             Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
         };
-        Self { what: what.to_owned(), status, reference, cause: None }
+        Self {
+            what: what.to_owned(),
+            status,
+            reference,
+            cause: None,
+        }
     }
 }

@@ -16,6 +16,7 @@ pub mod model;
 pub mod oauth;
 pub mod outbound;
 pub mod pages;
+pub mod peer;
 pub mod policy;
 pub mod secret;
 pub mod server;

@@ -53,16 +53,13 @@ impl FormError {
     /// The password was left empty.
     pub const PASSWORD_MISSING: Self = Self::field("password", "Enter your password");
     /// Wrong username or password, or a locked or disabled account: one text for all.
-    pub const NOT_ACCEPTED: Self =
-        Self::sign_in("We could not sign you in. Check your username and password");
+    pub const NOT_ACCEPTED: Self = Self::sign_in("We could not sign you in. Check your username and password");
     /// Too many attempts from this network address.
-    pub const TOO_MANY_ATTEMPTS: Self =
-        Self::sign_in("There were too many attempts. Wait a minute, then try again");
+    pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
     /// The form was too old, or came from another page or browser.
     pub const FORM_EXPIRED: Self = Self::sign_in("This page was open for too long. Sign in again");
     /// The code was left empty.
-    pub const CODE_MISSING: Self =
-        Self::field("totp", "Enter the 6 digits from your authenticator app");
+    pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");
     /// A wrong code, or one that was used before.
     pub const CODE_NOT_ACCEPTED: Self = Self::field(
         "totp",
@@ -88,9 +85,7 @@ impl FormError {
 
 /// For the templates: marks a field whose value is to be corrected.
 fn has_error(errors: &[FormError], field: &str) -> bool {
-    errors
-        .iter()
-        .any(|error| error.field == field && !error.whole_form)
+    errors.iter().any(|error| error.field == field && !error.whole_form)
 }
 
 /// Asks for username and password; posts `csrf`, `pending`, `username`, `password` to `/login`.
@@ -225,8 +220,7 @@ pub struct MessagePage<'a> {
 impl<'a> MessagePage<'a> {
     /// The page after logout.
     pub fn signed_out(shell: Shell<'a>) -> Self {
-        let paragraphs =
-            &["You can close this page. If you share this computer, close the browser too."];
+        let paragraphs = &["You can close this page. If you share this computer, close the browser too."];
         Self {
             shell,
             heading: "You are signed out",
@@ -310,19 +304,13 @@ impl FormAction<'_> {
 fn scheme(uri: &str) -> Option<String> {
     let (scheme, _) = uri.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     valid.then(|| scheme.to_ascii_lowercase())
 }
 
 /// Answers with `page`, never stored, under a content security policy that lets its forms lead to `form_action`.
 /// The headers that all answers carry are set by the server.
-pub fn respond(
-    page: &impl Template,
-    status: StatusCode,
-    form_action: FormAction<'_>,
-) -> HttpResponse {
+pub fn respond(page: &impl Template, status: StatusCode, form_action: FormAction<'_>) -> HttpResponse {
     let policy = format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
          form-action {}; base-uri 'none'; frame-ancestors 'none'",

@@ -1,1 +1,395 @@
-//! The only list of URLs.
+//! The server: the only list of URLs, the headers that every answer carries, TLS, the work that recurs, and the end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{DefaultHeaders, Next, from_fn};
+use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind};
+use crate::error::{Broken, PageError};
+use crate::model::signing::Algorithm;
+use crate::oauth::metadata::Documents;
+use crate::oauth::{authorize, consent, introspect, jwks, metadata, revoke, token, userinfo};
+use crate::tls::Tls;
+use crate::{assets, browser, keys, login, store};
+
+/// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
+const READY_KEPT: Duration = Duration::from_secs(5);
+/// How often recurring work is done.
+const MAINTENANCE: Duration = Duration::from_secs(10);
+/// How many rows a table the sweeper deletes in one write: a few milliseconds.
+const SWEEP: i64 = 250;
+/// How long requests that have begun may take after the order to stop, in seconds.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Whether the server could do its work lately.
+#[derive(Debug, Default)]
+struct Readiness(Mutex<Option<(Instant, Result<(), String>)>>);
+
+/// All URLs.
+fn urls(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            only("/.well-known/openid-configuration", "GET, HEAD")
+                .route(web::get().to(metadata::get))
+                .route(web::head().to(metadata::get)),
+        )
+        .service(
+            only("/.well-known/oauth-authorization-server", "GET, HEAD")
+                .route(web::get().to(metadata::get))
+                .route(web::head().to(metadata::get)),
+        )
+        .service(
+            only("/oauth2/jwks", "GET, HEAD")
+                .route(web::get().to(jwks::get))
+                .route(web::head().to(jwks::get)),
+        )
+        .service(
+            only("/oauth2/authorize", "GET, POST")
+                .route(web::get().to(authorize::get))
+                .route(web::post().to(authorize::post)),
+        )
+        .service(only("/oauth2/token", "POST").route(web::post().to(token::post)))
+        .service(only("/oauth2/introspect", "POST").route(web::post().to(introspect::post)))
+        .service(only("/oauth2/revoke", "POST").route(web::post().to(revoke::post)))
+        .service(
+            only("/oauth2/userinfo", "GET, POST")
+                .route(web::get().to(userinfo::get))
+                .route(web::post().to(userinfo::post)),
+        )
+        .service(
+            only("/login", "GET, POST")
+                .route(web::get().to(login::sign_in::get))
+                .route(web::post().to(login::sign_in::post)),
+        )
+        .service(
+            only("/login/second-factor", "GET, POST")
+                .route(web::get().to(login::second_factor::get))
+                .route(web::post().to(login::second_factor::post)),
+        )
+        .service(
+            only("/consent", "GET, POST")
+                .route(web::get().to(consent::get))
+                .route(web::post().to(consent::post)),
+        )
+        .service(only("/fhir/CodeSystem/mdi-role", "GET").route(web::get().to(metadata::role_codes)))
+        .service(only("/fhir/{resource_server_id}/smart-configuration", "GET").route(web::get().to(metadata::smart)))
+        .service(only("/healthz", "GET").route(web::get().to(healthz)))
+        .service(only("/readyz", "GET").route(web::get().to(readyz)));
+    assets::configure(config);
+    config.default_service(web::to(not_found));
+}
+
+/// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).
+const CROSS_ORIGIN: [&str; 3] = ["/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo"];
+
+/// A resource that says which methods it knows.
+fn only(path: &str, allow: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((header::ALLOW, allow))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(json!({
+                "error": "invalid_request",
+                "error_description": format!("this URL answers {allow} alone"),
+            }))
+    }))
+}
+
+async fn not_found(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let wants_page = request
+        .headers()
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
+    if wants_page {
+        let mut error = PageError::new("There is no such page.");
+        error.status = StatusCode::NOT_FOUND;
+        return browser::error_page(&app, &error);
+    }
+    HttpResponse::NotFound()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({ "error": "not_found", "error_description": "there is no such URL; /.well-known/openid-configuration lists the endpoints" }))
+}
+
+/// The process runs.
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({ "status": "ok" }))
+}
+
+/// A real write and a real signature succeed.
+async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpResponse {
+    let mut kept = readiness.0.lock().await;
+    let fresh = kept
+        .as_ref()
+        .filter(|(at, _)| at.elapsed() < READY_KEPT)
+        .map(|(_, outcome)| outcome.clone());
+    let outcome = match fresh {
+        Some(outcome) => outcome,
+        None => {
+            let outcome = prove_ready(&app).await.map_err(|broken| broken.to_string());
+            if let Err(cause) = &outcome {
+                tracing::error!(%cause, "not ready");
+            }
+            *kept = Some((Instant::now(), outcome.clone()));
+            outcome
+        }
+    };
+    match outcome {
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(json!({ "status": "ready" })),
+        Err(_) => HttpResponse::ServiceUnavailable()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::RETRY_AFTER, "5"))
+            .json(json!({ "status": "not ready" })),
+    }
+}
+
+async fn prove_ready(app: &App) -> Result<(), Broken> {
+    app.store.write(|tx| store::installation::touch(tx.conn())).await?;
+    app.directory
+        .keyring()
+        .sign(Algorithm::ES256, "JWT", &json!({ "ready": true }), app.now())
+        .map_err(Broken::defect)?;
+    if app.directory.is_fresh() {
+        Ok(())
+    } else {
+        Err(Broken::Unavailable("revocations cannot be read".to_owned()))
+    }
+}
+
+/// The headers of every answer; pages set their own content security policy.
+fn security_headers(app: &App) -> DefaultHeaders {
+    let headers = DefaultHeaders::new()
+        .add((
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ))
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+        .add((header::REFERRER_POLICY, "same-origin"))
+        .add((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .add((
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ));
+    // A browser would remember it for every other program on localhost.
+    if app.config.server.issuer.is_loopback() {
+        headers
+    } else {
+        headers.add((header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"))
+    }
+}
+
+/// Plain HTTP comes from a trusted proxy that received it by HTTPS, or it is refused.
+async fn https_only(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let trusted = request.app_data::<web::Data<App>>().is_some_and(|app| {
+        let proxies = &app.config.server.trusted_proxies;
+        request
+            .peer_addr()
+            .is_some_and(|peer| proxies.iter().any(|network| network.contains(&peer.ip())))
+    });
+    let forwarded = request
+        .headers()
+        .get("X-Forwarded-Proto")
+        .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
+    if request.app_config().secure() || (trusted && forwarded) {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    }
+    let refused = HttpResponse::BadRequest().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({
+        "error": "invalid_request",
+        "error_description": "HTTPS is needed: this listener is for a trusted proxy that sends X-Forwarded-Proto: https",
+    }));
+    Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// Lets code of registered origins call the token endpoint and what belongs to it.
+async fn cross_origin(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .cloned()
+        .filter(|_| CROSS_ORIGIN.contains(&request.path()));
+    let allowed = origin.filter(|origin| {
+        let app = request.app_data::<web::Data<App>>();
+        origin
+            .to_str()
+            .is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
+    });
+    let Some(origin) = allowed else {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    };
+    let mut response = if request.method() == Method::OPTIONS {
+        let preflight = HttpResponse::NoContent()
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
+            .finish();
+        request.into_response(preflight).map_into_right_body()
+    } else {
+        next.call(request).await?.map_into_left_body()
+    };
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_static("Origin"));
+    Ok(response)
+}
+
+/// A server that listens but does not serve yet, and where it listens.
+pub struct Bound {
+    server: Server,
+    /// The address of the HTTPS listener.
+    pub address: SocketAddr,
+}
+
+/// Binds the listeners. `signals` says whether SIGTERM and SIGINT end the server.
+///
+/// # Errors
+/// When an address is taken or the settings of TLS are refused.
+pub fn bind(app: &Arc<App>, tls: &Tls, signals: bool) -> std::io::Result<Bound> {
+    let listener = TcpListener::bind(app.config.server.listen)?;
+    bind_to(app, tls, listener, signals)
+}
+
+/// [`bind`] with a listener that is open already.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) -> std::io::Result<Bound> {
+    let address = listener.local_addr()?;
+    let data = web::Data::from(Arc::clone(app));
+    let documents = web::Data::new(Documents::new(app));
+    let readiness = web::Data::new(Readiness::default());
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let factory = move || {
+        HttpApp::new()
+            .app_data(data.clone())
+            .app_data(documents.clone())
+            .app_data(readiness.clone())
+            .wrap(from_fn(cross_origin))
+            .wrap(from_fn(https_only))
+            .wrap(security_headers(&data))
+            .configure(urls)
+    };
+    let mut server = HttpServer::new(factory)
+        .workers(workers)
+        .keep_alive(Duration::from_secs(75))
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen_rustls_0_23(listener, tls.server_config().map_err(std::io::Error::other)?)?;
+    if let Some(proxy) = app.config.server.proxy_listen {
+        server = server.bind(proxy)?;
+    }
+    if !signals {
+        server = server.disable_signals();
+    }
+    Ok(Bound {
+        server: server.run(),
+        address,
+    })
+}
+
+impl Bound {
+    /// A handle that can stop the server.
+    #[must_use]
+    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+        self.server.handle()
+    }
+
+    /// Serves until the end, with the work that recurs beside it.
+    ///
+    /// # Errors
+    /// What the listeners say.
+    pub async fn serve(self, app: Arc<App>, tls: Arc<Tls>) -> std::io::Result<()> {
+        record(&app, Kind::ServerStarted).await;
+        let clock = Arc::clone(&app.clock);
+        let watch = actix_web::rt::spawn(tls.watch(move || clock.now()));
+        let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
+        let ended = self.server.await;
+        watch.abort();
+        recurring.abort();
+        let mut rest = app.strangers.drain(app.now());
+        rest.extend(app.introspections.drain(app.clock.now_millis()));
+        write_events(&app, rest).await;
+        record(&app, Kind::ServerStopped).await;
+        app.stop();
+        ended
+    }
+}
+
+async fn record(app: &App, kind: Kind) {
+    let event = app
+        .event(kind, Actor::Server)
+        .with("version", env!("CARGO_PKG_VERSION"));
+    write_events(app, vec![event]).await;
+}
+
+async fn write_events(app: &App, events: Vec<Event>) {
+    if events.is_empty() {
+        return;
+    }
+    let written = app.store.write(move |tx| {
+        events.iter().for_each(|event| tx.audit(event.clone()));
+        Ok(())
+    });
+    if let Err(cause) = written.await {
+        tracing::error!(%cause, "events could not be recorded");
+    }
+}
+
+/// What recurs: counts are written, what has expired is deleted, keys are replaced in time.
+async fn maintain(app: Arc<App>) {
+    let mut counted_minute = app.now().div_euclid(60);
+    loop {
+        tokio::time::sleep(MAINTENANCE).await;
+        let now = app.now();
+        let mut events = app.strangers.flush(now);
+        if now.div_euclid(60) != counted_minute {
+            counted_minute = now.div_euclid(60);
+            events.extend(app.introspections.drain(app.clock.now_millis()));
+        }
+        write_events(&app, events).await;
+        app.directory.purge();
+        if let Err(cause) = sweep(&app).await {
+            tracing::warn!(%cause, "what has expired could not be deleted");
+        }
+        if let Err(cause) = keys::rotation::keep_up(&app).await {
+            tracing::error!(%cause, "signing keys could not be looked after");
+        }
+    }
+}
+
+/// Deletes what has expired, in small batches, so that the writer is never held up.
+async fn sweep(app: &App) -> Result<(), Broken> {
+    loop {
+        let now = app.now();
+        let gone = app
+            .store
+            .write(move |tx| store::sweep::sweep(tx.conn(), now, SWEEP))
+            .await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -193,7 +193,9 @@ impl Tls {
         let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *complaint, result.as_ref().err().map(ToString::to_string));
         match result {
-            Ok(true) => tracing::info!(certificate = %self.files.certificate.display(), "serving a new TLS certificate"),
+            Ok(true) => {
+                tracing::info!(certificate = %self.files.certificate.display(), "serving a new TLS certificate")
+            }
             Err(cause) if *complaint != before => tracing::error!(%cause, "keeping the TLS certificate that we have"),
             _ => {}
         }
@@ -244,6 +246,10 @@ fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsErr
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(path) {
         Ok(content) => Ok(Zeroizing::new(content)),
-        Err(cause) => Err(TlsError::File { verb: "read", path: path.display().to_string(), cause }),
+        Err(cause) => Err(TlsError::File {
+            verb: "read",
+            path: path.display().to_string(),
+            cause,
+        }),
     }
 }

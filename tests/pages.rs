@@ -7,8 +7,8 @@ use actix_web::{App, HttpResponse, test};
 use askama::Template;
 use mdi_auth::assets;
 use mdi_auth::pages::{
-    Account, Application, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError,
-    FormPostPage, LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
+    Account, Application, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage, LoginPage,
+    LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
 };
 
 const SHELL: Shell = Shell {
@@ -28,12 +28,7 @@ const JANE: Account = Account {
 };
 const SCOPES: &[ConsentScope] = &[
     scope("openid", "Know that you signed in here", None, true),
-    scope(
-        "fhirUser",
-        "See which practitioner record is yours",
-        None,
-        true,
-    ),
+    scope("fhirUser", "See which practitioner record is yours", None, true),
     scope("profile", "See your name", None, false),
     scope("email", "See your email address", None, false),
     scope(
@@ -72,12 +67,7 @@ const SCOPES: &[ConsentScope] = &[
         Some("You are asked this each time. It ends 15 minutes after you signed in."),
         false,
     ),
-    scope(
-        "offline_access",
-        "Stay connected when you are signed out",
-        None,
-        false,
-    ),
+    scope("offline_access", "Stay connected when you are signed out", None, false),
 ];
 const WITHHELD: &[Withheld] = &[
     Withheld {
@@ -167,11 +157,7 @@ fn form_post() -> FormPostPage<'static> {
         shell: SHELL,
         application: CMS,
         redirect_uri: "https://cms.fulton.example/cb?tenant=1&x=2",
-        parameters: &[
-            ("code", "SplxlO"),
-            ("state", "a\"b&c"),
-            ("iss", "https://as.example"),
-        ],
+        parameters: &[("code", "SplxlO"), ("state", "a\"b&c"), ("iss", "https://as.example")],
     }
 }
 
@@ -187,10 +173,7 @@ fn all() -> Vec<(&'static str, String)> {
     let notice = Some("To certify a death you must sign in again.");
     vec![
         ("login", login(&[]).render().unwrap()),
-        (
-            "login-error",
-            login(&[FormError::NOT_ACCEPTED]).render().unwrap(),
-        ),
+        ("login-error", login(&[FormError::NOT_ACCEPTED]).render().unwrap()),
         (
             "login-missing",
             LoginPage {
@@ -203,20 +186,12 @@ fn all() -> Vec<(&'static str, String)> {
         ("second-factor", second_factor(&[]).render().unwrap()),
         (
             "second-factor-error",
-            second_factor(&[FormError::CODE_NOT_ACCEPTED])
-                .render()
-                .unwrap(),
+            second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap(),
         ),
         ("consent", consent().render().unwrap()),
         ("logout", logout.render().unwrap()),
-        (
-            "signed-out",
-            MessagePage::signed_out(SHELL).render().unwrap(),
-        ),
-        (
-            "error",
-            ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap(),
-        ),
+        ("signed-out", MessagePage::signed_out(SHELL).render().unwrap()),
+        ("error", ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap()),
         ("form-post", form_post().render().unwrap()),
     ]
 }
@@ -246,11 +221,7 @@ async fn every_page_is_whole_and_has_nothing_inline() {
             html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"),
             "{page}: lang (WCAG 3.1.1)"
         );
-        assert_eq!(
-            html.matches("<title>").count(),
-            1,
-            "{page}: title (WCAG 2.4.2)"
-        );
+        assert_eq!(html.matches("<title>").count(), 1, "{page}: title (WCAG 2.4.2)");
         assert_eq!(html.matches("<h1>").count(), 1, "{page}: one h1");
         assert!(
             html.contains(" - Georgia MDI Sign-in</title>"),
@@ -330,11 +301,7 @@ async fn names_and_ids_that_others_rely_on() {
                 "maxlength=\"8\"",
             ],
         ),
-        (
-            "second-factor",
-            "totp-submit",
-            &["<button", "type=\"submit\""],
-        ),
+        ("second-factor", "totp-submit", &["<button", "type=\"submit\""]),
         (
             "second-factor",
             "totp-restart",
@@ -343,22 +310,12 @@ async fn names_and_ids_that_others_rely_on() {
         (
             "consent",
             "consent-approve",
-            &[
-                "<button",
-                "type=\"submit\"",
-                "name=\"decision\"",
-                "value=\"approve\"",
-            ],
+            &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"approve\""],
         ),
         (
             "consent",
             "consent-deny",
-            &[
-                "<button",
-                "type=\"submit\"",
-                "name=\"decision\"",
-                "value=\"deny\"",
-            ],
+            &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"deny\""],
         ),
         ("logout", "logout-confirm", &["<button", "type=\"submit\""]),
     ];
@@ -408,18 +365,12 @@ async fn errors_are_in_title_summary_and_beside_the_field() {
     let html = login(&errors).render().unwrap();
     assert!(html.contains("<title>Error: Sign in - "));
     assert!(html.contains("role=\"alert\" tabindex=\"-1\""));
-    for (field, text) in [
-        ("username", "Enter your username"),
-        ("password", "Enter your password"),
-    ] {
+    for (field, text) in [("username", "Enter your username"), ("password", "Enter your password")] {
         assert!(
             html.contains(&format!("<a href=\"#{field}\">{text}</a>")),
             "summary links to {field}"
         );
-        assert!(
-            tag(&html, field).contains("aria-invalid=\"true\""),
-            "{field} is marked"
-        );
+        assert!(tag(&html, field).contains("aria-invalid=\"true\""), "{field} is marked");
         assert!(
             tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")),
             "{field} is described"
@@ -435,18 +386,13 @@ async fn errors_are_in_title_summary_and_beside_the_field() {
         tag(&html, "username").contains("value=\"jlehz\""),
         "the typed username is kept"
     );
-    assert!(
-        !tag(&html, "password").contains("value="),
-        "the password is not"
-    );
+    assert!(!tag(&html, "password").contains("value="), "the password is not");
     assert!(html.contains("role=\"alert\""));
     assert!(
         !html.contains("aria-invalid"),
         "neither field is blamed: that would tell which one was right"
     );
-    let html = second_factor(&[FormError::CODE_NOT_ACCEPTED])
-        .render()
-        .unwrap();
+    let html = second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap();
     assert!(html.contains("<title>Error: Enter your security code - "));
     assert!(tag(&html, "totp").contains("aria-invalid=\"true\""));
 }
@@ -455,10 +401,7 @@ async fn errors_are_in_title_summary_and_beside_the_field() {
 async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
     let html = consent().render().unwrap();
     for (i, scope) in SCOPES.iter().enumerate() {
-        let hidden = format!(
-            "<input type=\"hidden\" name=\"scope\" value=\"{}\">",
-            scope.scope
-        );
+        let hidden = format!("<input type=\"hidden\" name=\"scope\" value=\"{}\">", scope.scope);
         assert_eq!(
             html.contains(&hidden),
             scope.required,
@@ -466,10 +409,7 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
             scope.scope
         );
         let tag = tag(&html, &format!("scope-{}", i + 1));
-        assert!(
-            tag.contains("type=\"checkbox\"") && tag.contains(" checked"),
-            "{tag}"
-        );
+        assert!(tag.contains("type=\"checkbox\"") && tag.contains(" checked"), "{tag}");
         assert_eq!(tag.contains(" disabled"), scope.required, "{tag}");
         assert_eq!(tag.contains("name=\"scope\""), !scope.required, "{tag}");
         assert!(html.contains(scope.sentence));
@@ -490,9 +430,7 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
     }
     .render()
     .unwrap();
-    assert!(
-        html.contains("1 minute.") && !html.contains("revoke") && !html.contains("will not get")
-    );
+    assert!(html.contains("1 minute.") && !html.contains("revoke") && !html.contains("will not get"));
 }
 
 #[test]
@@ -589,10 +527,7 @@ async fn text_from_others_is_never_markup() {
             html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"),
             "escaped: {html}"
         );
-        assert!(
-            !html.contains("<img src=x") && !html.contains(">\"'"),
-            "raw: {html}"
-        );
+        assert!(!html.contains("<img src=x") && !html.contains(">\"'"), "raw: {html}");
     }
 }
 
@@ -601,8 +536,7 @@ async fn form_post_carries_the_answer_and_works_without_script() {
     let html = form_post().render().unwrap();
     let form = tag(&html, "form-post");
     assert!(
-        form.contains("method=\"post\"")
-            && form.contains("action=\"https://cms.fulton.example/cb?tenant=1&#38;x=2\"")
+        form.contains("method=\"post\"") && form.contains("action=\"https://cms.fulton.example/cb?tenant=1&#38;x=2\"")
     );
     assert!(html.contains("<input type=\"hidden\" name=\"state\" value=\"a&#34;b&#38;c\">"));
     assert!(tag(&html, "form-post-continue").contains("type=\"submit\""));
@@ -616,10 +550,7 @@ async fn form_post_carries_the_answer_and_works_without_script() {
 async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
     let rows = [
         (FormAction::SelfOnly, "'self'"),
-        (
-            FormAction::ThenRedirect("https://cms.example/cb"),
-            "'self' https:",
-        ),
+        (FormAction::ThenRedirect("https://cms.example/cb"), "'self' https:"),
         (
             FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"),
             "'self' https: http:",
@@ -628,10 +559,7 @@ async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
             FormAction::ThenRedirect("com.example.app:/cb"),
             "'self' https: com.example.app:",
         ),
-        (
-            FormAction::ThenRedirect("x; script-src *://evil"),
-            "'self' https:",
-        ),
+        (FormAction::ThenRedirect("x; script-src *://evil"), "'self' https:"),
         (FormAction::ThenRedirect("no scheme"), "'self' https:"),
     ];
     for (form_action, expected) in rows {
@@ -650,11 +578,7 @@ async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
     let response: HttpResponse = respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly);
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let body = to_bytes(response.into_body()).await.unwrap();
-    assert!(
-        std::str::from_utf8(&body)
-            .unwrap()
-            .contains("redirect_uri is missing.")
-    );
+    assert!(std::str::from_utf8(&body).unwrap().contains("redirect_uri is missing."));
 }
 
 #[test]
@@ -693,10 +617,7 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
     for (name, stem, extension, content_type, content) in rows {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
         let hash = data_encoding::HEXLOWER.encode(&digest.as_ref()[..8]);
-        assert_eq!(
-            assets::url(name),
-            format!("/static/{stem}.{hash}.{extension}")
-        );
+        assert_eq!(assets::url(name), format!("/static/{stem}.{hash}.{extension}"));
         let request = test::TestRequest::get().uri(assets::url(name)).to_request();
         let response = test::call_service(&app, request).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -712,17 +633,9 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
         "/static/..%2fCargo.toml",
         "/static/",
     ] {
-        let response =
-            test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+        let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }
-    let request = test::TestRequest::post()
-        .uri(assets::url("app.css"))
-        .to_request();
-    assert!(
-        test::call_service(&app, request)
-            .await
-            .status()
-            .is_client_error()
-    );
+    let request = test::TestRequest::post().uri(assets::url("app.css")).to_request();
+    assert!(test::call_service(&app, request).await.status().is_client_error());
 }

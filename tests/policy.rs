@@ -18,8 +18,7 @@ use serde_json::json;
 
 const EDRS: &str = "https://edrs.ga.example/fhir";
 const CMS: &str = "https://cms.fulton.example/fhir";
-const PROCESS_MESSAGE: &str =
-    "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
+const PROCESS_MESSAGE: &str = "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
 
 fn policy() -> Policy {
     Policy::built_in().unwrap()
@@ -77,8 +76,7 @@ impl Case<'_> {
     fn grant_with(&self, policy: &Policy) -> Result<Granted, Refused> {
         let dataflow = policy.dataflow(self.dataflow).unwrap();
         let set = |text: &str| text.parse::<ScopeSet>().unwrap();
-        let (client_scopes, target_scopes) =
-            (self.client_scopes.map(set), self.target_scopes.map(set));
+        let (client_scopes, target_scopes) = (self.client_scopes.map(set), self.target_scopes.map(set));
         let target = |kind: &str| match kind {
             "edrs" => Target {
                 id: "edrs-ga",
@@ -110,10 +108,7 @@ impl Case<'_> {
             .split_whitespace()
             .map(target)
             .collect();
-        let (roles, own_purposes) = (
-            strings(self.roles.unwrap_or("")),
-            self.own_purposes.map(strings),
-        );
+        let (roles, own_purposes) = (strings(self.roles.unwrap_or("")), self.own_purposes.map(strings));
         let asker = match self.roles {
             None => Asker::System,
             Some(_) => Asker::Person {
@@ -146,18 +141,10 @@ impl Case<'_> {
 #[test]
 fn the_dataflows_are_those_of_the_documentation() {
     let policy = policy();
-    let ids: Vec<&str> = policy
-        .dataflows()
-        .iter()
-        .map(|dataflow| dataflow.id.as_str())
-        .collect();
+    let ids: Vec<&str> = policy.dataflows().iter().map(|dataflow| dataflow.id.as_str()).collect();
     let all = "cms-to-edrs cms-user-to-edrs edrs-user lims-to-cms lims-user-to-cms edrs-cms-review custom";
     assert_eq!(ids, strings(all));
-    for dataflow in policy
-        .dataflows()
-        .iter()
-        .filter(|dataflow| !dataflow.as_written)
-    {
+    for dataflow in policy.dataflows().iter().filter(|dataflow| !dataflow.as_written) {
         let seconds = if dataflow.is_for_systems() { 300 } else { 900 };
         assert_eq!(dataflow.access_seconds, seconds, "{}", dataflow.id);
         assert!(dataflow.purpose_required, "{}", dataflow.id);
@@ -173,10 +160,7 @@ fn the_console_roles_are_kept_apart_and_every_role_needs_a_second_factor() {
         .filter(|role| role.console)
         .map(|role| role.code.as_str())
         .collect();
-    assert_eq!(
-        console,
-        ["administrator", "client-manager", "user-manager", "auditor"]
-    );
+    assert_eq!(console, ["administrator", "client-manager", "user-manager", "auditor"]);
     for role in policy.roles() {
         assert!(
             policy.requires_second_factor(std::slice::from_ref(&role.code)),
@@ -324,16 +308,8 @@ fn a_deployment_without_a_licence_leaves_a_code_system_out() {
         "omit_code_systems = []",
         r#"omit_code_systems = ["http://snomed.info/sct"]"#,
     );
-    let coroner = Policy::from_toml(&text)
-        .unwrap()
-        .role("coroner")
-        .unwrap()
-        .clone();
-    let codes: Vec<&str> = coroner
-        .codings
-        .iter()
-        .map(|coding| coding.code.as_str())
-        .collect();
+    let coroner = Policy::from_toml(&text).unwrap().role("coroner").unwrap().clone();
+    let codes: Vec<&str> = coroner.codings.iter().map(|coding| coding.code.as_str()).collect();
     assert_eq!(codes, ["LA"]);
 }
 
@@ -353,10 +329,7 @@ fn the_vocabulary_knows_its_codes() {
     for level in Confidentiality::ALL {
         assert!(
             vocabulary
-                .display(
-                    "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
-                    level.code()
-                )
+                .display("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", level.code())
                 .is_some()
         );
     }
@@ -413,10 +386,7 @@ fn systems_get_what_their_dataflow_has_or_invalid_scope_by_name() {
     for (scope, wanted, rule) in rows {
         match (system("lims-to-cms", scope).grant(), wanted) {
             (Ok(granted), Ok(wanted)) => {
-                assert!(
-                    granted.scopes.to_string().starts_with(wanted),
-                    "{rule}: {granted:?}"
-                );
+                assert!(granted.scopes.to_string().starts_with(wanted), "{rule}: {granted:?}");
                 assert_eq!(granted.narrowed, [], "{rule}");
                 assert_eq!(granted.target.as_deref(), Some("cms-fulton"), "{rule}");
             }
@@ -431,8 +401,7 @@ fn systems_get_what_their_dataflow_has_or_invalid_scope_by_name() {
 
 #[test]
 fn people_are_narrowed_and_told_why() {
-    let certifier =
-        "openid fhirUser user/Composition.crus user/Patient.rs __mdi.certify offline_access";
+    let certifier = "openid fhirUser user/Composition.crus user/Patient.rs __mdi.certify offline_access";
     #[rustfmt::skip]
     let rows = [
         // dataflow, roles, asked, granted, (scope, left, reason)...
@@ -520,36 +489,21 @@ fn a_client_narrows_its_dataflow_and_never_widens_it() {
         client_scopes: Some("system/Immunization.rs admin"),
         ..system("custom", "")
     };
-    assert_eq!(
-        custom.scopes(),
-        "system/Immunization.rs admin",
-        "custom: as written"
-    );
+    assert_eq!(custom.scopes(), "system/Immunization.rs admin", "custom: as written");
     let nothing = system("custom", "").grant().unwrap_err();
-    assert_eq!(
-        nothing.oauth_code(),
-        "invalid_scope",
-        "custom brings nothing by itself"
-    );
+    assert_eq!(nothing.oauth_code(), "invalid_scope", "custom brings nothing by itself");
     let roles_still_count = Case {
         client_scopes: Some("openid user/Composition.crus address phone __mdi.certify"),
         ..person("custom", "funeral-director", "")
     };
-    assert_eq!(
-        roles_still_count.scopes(),
-        "openid user/Composition.rs address phone"
-    );
+    assert_eq!(roles_still_count.scopes(), "openid user/Composition.rs address phone");
 }
 
 #[test]
 fn a_resource_server_offers_its_list_or_what_its_kind_uses() {
     let listed = Case {
         target_scopes: Some("user/Patient.r"),
-        ..person(
-            "edrs-user",
-            "coroner",
-            "openid user/Patient.rs __mdi.certify",
-        )
+        ..person("edrs-user", "coroner", "openid user/Patient.rs __mdi.certify")
     };
     let granted = listed.grant().unwrap();
     assert_eq!(granted.scopes.to_string(), "openid user/Patient.r");
@@ -561,11 +515,7 @@ fn a_resource_server_offers_its_list_or_what_its_kind_uses() {
     );
     let policy = policy();
     let edrs = policy.catalogue(Kind::Edrs);
-    assert!(
-        edrs.contains("system/Patient.rs")
-            && edrs.contains("__mdi.certify")
-            && !edrs.contains("openid")
-    );
+    assert!(edrs.contains("system/Patient.rs") && edrs.contains("__mdi.certify") && !edrs.contains("openid"));
     assert!(!policy.catalogue(Kind::Cms).contains("__mdi.certify"));
     let default = Case {
         target_scopes: Some("system/Bundle.c"),
@@ -583,9 +533,7 @@ fn a_resource_server_offers_its_list_or_what_its_kind_uses() {
     let refused = asked.grant().unwrap_err();
     assert_eq!(refused.oauth_code(), "invalid_scope");
     assert!(
-        refused
-            .to_string()
-            .contains("the resource server does not offer it"),
+        refused.to_string().contains("the resource server does not offer it"),
         "{refused}"
     );
 }
@@ -620,9 +568,7 @@ fn without_roles_or_second_factor_a_person_is_only_himself() {
         Reason::NotOfRole,
         "a second factor would not help"
     );
-    let nothing = person("cms-user-to-edrs", "", "user/Patient.rs")
-        .grant()
-        .unwrap_err();
+    let nothing = person("cms-user-to-edrs", "", "user/Patient.rs").grant().unwrap_err();
     assert_eq!(nothing.oauth_code(), "access_denied");
 }
 
@@ -682,10 +628,7 @@ fn the_audience_is_the_resource_server_whose_scopes_are_granted() {
         }
     }
     let message = review.grant().unwrap_err().to_string();
-    assert!(
-        message.contains(EDRS) && message.contains(CMS),
-        "the list: {message}"
-    );
+    assert!(message.contains(EDRS) && message.contains(CMS), "the list: {message}");
     let message = Case {
         named: "caf\u{e9}\"",
         ..me
@@ -858,10 +801,7 @@ fn the_claims_of_a_certifier() {
     let claims = policy.identity_claims(&identity, &"openid fhirUser".parse().unwrap());
     assert_eq!(serde_json::Value::Object(claims), wanted);
     let without = policy.identity_claims(&identity, &"openid".parse().unwrap());
-    assert!(
-        !without.contains_key("fhirUser"),
-        "only the scope fhirUser releases it"
-    );
+    assert!(!without.contains_key("fhirUser"), "only the scope fhirUser releases it");
 }
 
 #[test]
@@ -921,11 +861,7 @@ fn standard_claims_are_released_by_their_scopes() {
     let policy = policy();
     for (scopes, place, wanted) in rows {
         let released = policy.standard_claims(&scopes.parse().unwrap(), stored, place);
-        assert_eq!(
-            serde_json::Value::Object(released),
-            wanted,
-            "{scopes} {place:?}"
-        );
+        assert_eq!(serde_json::Value::Object(released), wanted, "{scopes} {place:?}");
     }
     assert!(policy.standard_claim_names().any(|name| name == "zoneinfo"));
 }
@@ -937,11 +873,7 @@ fn standard_claims_are_released_by_their_scopes() {
 fn matrix() {
     let policy = policy();
     let mut text = String::new();
-    for dataflow in policy
-        .dataflows()
-        .iter()
-        .filter(|dataflow| !dataflow.as_written)
-    {
+    for dataflow in policy.dataflows().iter().filter(|dataflow| !dataflow.as_written) {
         writeln!(text, "=== {}", dataflow.id).unwrap();
         for kind in dataflow.resource_servers.iter().map(|kind| kind.as_str()) {
             if dataflow.is_for_systems() {
@@ -987,20 +919,12 @@ fn describe(text: &mut String, policy: &Policy, who: &str, case: Case, scopes: &
         .map_or("-", Confidentiality::code);
     writeln!(text, "{who}: clearance {clearance}, purposes {purposes}").unwrap();
     for scope in scopes.iter().map(Scope::to_string) {
-        let granted = Case {
-            scope: &scope,
-            ..case
-        }
-        .grant_with(policy);
+        let granted = Case { scope: &scope, ..case }.grant_with(policy);
         let granted = granted.map_or_else(
             |refused| refused.oauth_code().to_owned(),
             |granted| granted.scopes.to_string(),
         );
-        let granted = if granted == scope {
-            "yes".to_owned()
-        } else {
-            granted
-        };
+        let granted = if granted == scope { "yes".to_owned() } else { granted };
         writeln!(text, "  {scope}: {granted}").unwrap();
     }
 }

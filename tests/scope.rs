@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mdi_auth::model::scope::{
-    MAX_BYTES, MAX_SCOPES, Permissions, Scope, ScopeError, ScopeSet, ScopeStyle,
-};
+use mdi_auth::model::scope::{MAX_BYTES, MAX_SCOPES, Permissions, Scope, ScopeError, ScopeSet, ScopeStyle};
 
 fn set(text: &str) -> ScopeSet {
     text.parse().unwrap()
@@ -63,16 +61,12 @@ fn every_ordered_set_of_letters_parses_and_every_disorder_is_refused() {
         let reversed: String = letters.chars().rev().collect();
         if reversed != letters {
             assert!(
-                format!("system/Patient.{reversed}")
-                    .parse::<Scope>()
-                    .is_err(),
+                format!("system/Patient.{reversed}").parse::<Scope>().is_err(),
                 "{reversed}"
             );
         }
         assert!(
-            format!("system/Patient.{letters}{letters}")
-                .parse::<Scope>()
-                .is_err(),
+            format!("system/Patient.{letters}{letters}").parse::<Scope>().is_err(),
             "{letters} twice"
         );
     }
@@ -106,14 +100,9 @@ fn what_has_the_shape_of_a_smart_scope_but_is_none_is_refused_with_the_remedy() 
             "{text}: {error:?}"
         );
         let message = error.to_string();
+        assert!(message.contains(text) && message.contains(remedy), "{text}: {message}");
         assert!(
-            message.contains(text) && message.contains(remedy),
-            "{text}: {message}"
-        );
-        assert!(
-            message
-                .chars()
-                .all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'),
+            message.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'),
             "RFC 6749 5.2, error_description: {message}"
         );
     }
@@ -122,15 +111,7 @@ fn what_has_the_shape_of_a_smart_scope_but_is_none_is_refused_with_the_remedy() 
 #[test]
 fn characters_outside_the_scope_token_are_refused() {
     // RFC 6749 §3.3
-    for bad in [
-        "a\"b",
-        "a\\b",
-        "a\tb",
-        "a\nb",
-        "caf\u{e9}",
-        "a\u{7f}",
-        "a\u{0}b",
-    ] {
+    for bad in ["a\"b", "a\\b", "a\tb", "a\nb", "caf\u{e9}", "a\u{7f}", "a\u{0}b"] {
         assert!(
             matches!(bad.parse::<ScopeSet>(), Err(ScopeError::Character(_))),
             "{bad:?}"
@@ -157,10 +138,7 @@ fn a_set_is_ordered_without_duplicates_and_limited() {
         Err(ScopeError::TooLong(MAX_BYTES + 1))
     );
     let read: ScopeSet = serde_json::from_str("\"openid user/Patient.read\"").unwrap();
-    assert_eq!(
-        serde_json::to_string(&read).unwrap(),
-        "\"openid user/Patient.read\""
-    );
+    assert_eq!(serde_json::to_string(&read).unwrap(), "\"openid user/Patient.read\"");
     assert!(serde_json::from_str::<ScopeSet>("\"user/Patient.sr\"").is_err());
     assert!(read.contains("user/Patient.read") && !read.contains("user/Patient.rs"));
 }
@@ -264,11 +242,7 @@ fn projection() {
         (ScopeStyle::V1, "openid http://x/y user/Patient.read", "openid http://x/y user/Patient.read"),
     ];
     for (style, granted, wanted) in rows {
-        assert_eq!(
-            set(granted).project(style, &BTreeMap::new()),
-            wanted,
-            "{granted}"
-        );
+        assert_eq!(set(granted).project(style, &BTreeMap::new()), wanted, "{granted}");
     }
 }
 
@@ -281,10 +255,8 @@ fn an_explicit_map_decides_before_the_style() {
         ("user/Location.rs?a=1", "user/Location.rs"),
         ("offline_access", ""),
     ];
-    let map: BTreeMap<String, String> =
-        map.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-    let granted =
-        set("system/Bundle.c user/Patient.read __mdi.certify user/Location.rs?a=1 offline_access");
+    let map: BTreeMap<String, String> = map.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+    let granted = set("system/Bundle.c user/Patient.read __mdi.certify user/Location.rs?a=1 offline_access");
     for style in [ScopeStyle::V1, ScopeStyle::V2] {
         let wanted = "system/Bundle.write user/Patient.read certify user/Location.rs";
         assert_eq!(granted.project(style, &map), wanted, "{style:?}");
@@ -298,13 +270,9 @@ fn v1_projection_never_widens() {
             for resource in ["Patient", "*"] {
                 let granted = set(&format!("user/{resource}.{letters}{constraint}"));
                 let projected = set(&granted.project(ScopeStyle::V1, &BTreeMap::new()));
-                assert!(
-                    granted.covers(&projected),
-                    "{granted} was projected to {projected}"
-                );
+                assert!(granted.covers(&projected), "{granted} was projected to {projected}");
                 let same = projected.covers(&granted);
-                let spellable =
-                    constraint.is_empty() && ["rs", "cud", "cruds"].contains(&letters.as_str());
+                let spellable = constraint.is_empty() && ["rs", "cud", "cruds"].contains(&letters.as_str());
                 assert_eq!(same, spellable, "{granted} was projected to {projected}");
             }
         }
@@ -318,10 +286,6 @@ fn v1_spellings_mean_their_letters() {
         let Ok(Scope::Smart(scope)) = format!("user/Patient.{v1}").parse() else {
             panic!("{v1}")
         };
-        assert_eq!(
-            scope.permissions(),
-            Permissions::from_letters(letters).unwrap(),
-            "{v1}"
-        );
+        assert_eq!(scope.permissions(), Permissions::from_letters(letters).unwrap(), "{v1}");
     }
 }

@@ -56,6 +56,8 @@ pub enum Kind {
     SecretChanged,
     /// A signing key was made, retired or wrapped anew.
     KeyChanged,
+    /// Tokens that a resource server asked about and was told of, counted.
+    IntrospectionsCounted,
     /// Failures of strangers, counted over a minute.
     FailuresCounted,
 }
@@ -89,6 +91,7 @@ impl Kind {
             Self::RolesChanged => "person.roles_changed",
             Self::SecretChanged => "secret.changed",
             Self::KeyChanged => "key.changed",
+            Self::IntrospectionsCounted => "introspections.counted",
             Self::FailuresCounted => "failures.counted",
         }
     }

@@ -59,7 +59,11 @@ impl Strangers {
     #[must_use]
     pub fn failures(&self, address: IpAddr, now: i64) -> u32 {
         let minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.number == now.div_euclid(60) { minute.addresses.get(&bucket(address)).copied().unwrap_or(0) } else { 0 }
+        if minute.number == now.div_euclid(60) {
+            minute.addresses.get(&bucket(address)).copied().unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Counts a failure. The second value holds the summaries of a minute that has ended meanwhile.
@@ -100,7 +104,13 @@ fn roll(minute: &mut Minute, now: i64) -> Vec<Event> {
     if minute.number == number {
         return Vec::new();
     }
-    let ended = std::mem::replace(minute, Minute { number, ..Minute::default() });
+    let ended = std::mem::replace(
+        minute,
+        Minute {
+            number,
+            ..Minute::default()
+        },
+    );
     summarise(&ended, now)
 }
 

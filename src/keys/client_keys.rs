@@ -43,20 +43,27 @@ impl ClientKeys {
     /// When it is not a JWKS, holds a private or symmetric key, a weak RSA key, or no usable key at all.
     pub fn parse(jwks: &str) -> Result<Self, JwksProblem> {
         let problem = |text: String| JwksProblem(text);
-        let document: Value = serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
+        let document: Value =
+            serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
         let listed = document
             .get("keys")
             .and_then(Value::as_array)
             .ok_or_else(|| problem("the JWKS has no array \"keys\" (RFC 7517 §5)".to_owned()))?;
         let mut keys = Vec::new();
         for (place, jwk) in listed.iter().enumerate() {
-            let name = jwk.get("kid").and_then(Value::as_str).map_or_else(|| format!("number {}", place + 1), |kid| format!("'{kid}'"));
+            let name = jwk
+                .get("kid")
+                .and_then(Value::as_str)
+                .map_or_else(|| format!("number {}", place + 1), |kid| format!("'{kid}'"));
             if let Some(key) = parse_key(jwk).map_err(|text| problem(format!("key {name}: {text}")))? {
                 keys.push(key);
             }
         }
         if keys.is_empty() {
-            return Err(problem("the JWKS holds no public signing key for RS256 to RS512, PS256 to PS512, ES256, ES384 or EdDSA".to_owned()));
+            return Err(problem(
+                "the JWKS holds no public signing key for RS256 to RS512, PS256 to PS512, ES256, ES384 or EdDSA"
+                    .to_owned(),
+            ));
         }
         Ok(Self(keys))
     }
@@ -71,14 +78,20 @@ impl ClientKeys {
     #[must_use]
     pub fn duplicate_kid(&self) -> Option<&str> {
         let kids = self.kids();
-        kids.iter().enumerate().find(|(place, kid)| kids.iter().take(*place).any(|other| other == *kid)).map(|(_, kid)| *kid)
+        kids.iter()
+            .enumerate()
+            .find(|(place, kid)| kids.iter().take(*place).any(|other| other == *kid))
+            .map(|(_, kid)| *kid)
     }
 }
 
 fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     if jwk.get("d").is_some() {
-        return Err("has its private part \"d\": publish public keys only, and replace this key, it is not secret any more".to_owned());
+        return Err(
+            "has its private part \"d\": publish public keys only, and replace this key, it is not secret any more"
+                .to_owned(),
+        );
     }
     if text("kty") == Some("oct") {
         return Err("is symmetric (kty \"oct\"): use an RSA, EC or OKP key".to_owned());
@@ -88,11 +101,22 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     }
     let algorithms: &[Algorithm] = match (text("kty"), text("crv")) {
         (Some("RSA"), _) => {
-            let bits = text("n").and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok()).map_or(0, |n| bits(&n));
+            let bits = text("n")
+                .and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok())
+                .map_or(0, |n| bits(&n));
             if bits < SMALLEST_RSA {
-                return Err(format!("is an RSA key of {bits} bits: at least {SMALLEST_RSA} are needed (RFC 7518 §3.3)"));
+                return Err(format!(
+                    "is an RSA key of {bits} bits: at least {SMALLEST_RSA} are needed (RFC 7518 §3.3)"
+                ));
             }
-            &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512]
+            &[
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ]
         }
         (Some("EC"), Some("P-256")) => &[Algorithm::ES256],
         (Some("EC"), Some("P-384")) => &[Algorithm::ES384],
@@ -100,23 +124,36 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
         _ => return Ok(None),
     };
     let algorithms = match text("alg") {
-        Some(named) => algorithms.iter().copied().filter(|algorithm| algorithm.as_str() == named).collect(),
+        Some(named) => algorithms
+            .iter()
+            .copied()
+            .filter(|algorithm| algorithm.as_str() == named)
+            .collect(),
         None => algorithms.to_vec(),
     };
     if algorithms.is_empty() {
         return Ok(None);
     }
     // Only what names the key: unknown members must not stop the parser.
-    let bare: Map<String, Value> =
-        ["kty", "crv", "n", "e", "x", "y"].iter().filter_map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone()))).collect();
-    let parsed: jsonwebtoken::jwk::Jwk = serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
+    let bare: Map<String, Value> = ["kty", "crv", "n", "e", "x", "y"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone())))
+        .collect();
+    let parsed: jsonwebtoken::jwk::Jwk =
+        serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
     let public = DecodingKey::from_jwk(&parsed).map_err(|cause| format!("cannot be read: {cause}"))?;
-    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public }))
+    Ok(Some(ClientKey {
+        kid: text("kid").map(str::to_owned),
+        algorithms,
+        public,
+    }))
 }
 
 fn bits(modulus: &[u8]) -> usize {
     let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
-    significant.first().map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
+    significant
+        .first()
+        .map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// Why an assertion is refused. The texts tell what was sent and what is public, nothing of the keys that we hold.
@@ -166,7 +203,9 @@ fn refused(text: impl Into<String>) -> AssertionProblem {
 }
 
 fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
-    let bytes = BASE64URL_NOPAD.decode(assertion.split('.').nth(place)?.as_bytes()).ok()?;
+    let bytes = BASE64URL_NOPAD
+        .decode(assertion.split('.').nth(place)?.as_bytes())
+        .ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -177,14 +216,20 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
 /// When it is no JWT or lacks a claim.
 pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionProblem> {
     if assertion.len() > LONGEST_ASSERTION {
-        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
+        return Err(refused(format!(
+            "client_assertion is longer than {LONGEST_ASSERTION} bytes"
+        )));
     }
     if assertion.split('.').count() != 3 {
-        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
+        return Err(refused(
+            "client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)",
+        ));
     }
-    let claims = segment(assertion, 1).ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
-    serde_json::from_value(Value::Object(claims))
-        .map_err(|_| refused("client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)"))
+    let claims = segment(assertion, 1)
+        .ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
+    serde_json::from_value(Value::Object(claims)).map_err(|_| {
+        refused("client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)")
+    })
 }
 
 /// Verifies header and signature of an assertion. Times, audience and `jti` are the caller's to check.
@@ -197,7 +242,8 @@ pub fn verify_assertion(
     jwks_uri: Option<&str>,
     assertion: &str,
 ) -> Result<AssertionClaims, AssertionProblem> {
-    let header = segment(assertion, 0).ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))?;
+    let header = segment(assertion, 0)
+        .ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))?;
     let algorithm = check_header(&header, allowed, jwks_uri)?;
     let kid = match header.get("kid") {
         None => None,
@@ -212,9 +258,22 @@ pub fn verify_assertion(
     let key = match (fitting.as_slice(), kid) {
         ([key], _) => *key,
         ([], Some(kid)) => return Err(AssertionProblem::UnknownKey(kid.to_owned())),
-        ([], None) => return Err(AssertionProblem::Key(format!("no registered key fits alg {}", algorithm.as_str()))),
-        (_, Some(kid)) => return Err(AssertionProblem::Key(format!("several registered keys have the kid {kid}"))),
-        (_, None) => return Err(AssertionProblem::Key("no kid was sent and several registered keys fit".to_owned())),
+        ([], None) => {
+            return Err(AssertionProblem::Key(format!(
+                "no registered key fits alg {}",
+                algorithm.as_str()
+            )));
+        }
+        (_, Some(kid)) => {
+            return Err(AssertionProblem::Key(format!(
+                "several registered keys have the kid {kid}"
+            )));
+        }
+        (_, None) => {
+            return Err(AssertionProblem::Key(
+                "no kid was sent and several registered keys fit".to_owned(),
+            ));
+        }
     };
     match jsonwebtoken::decode::<AssertionClaims>(assertion, &key.public, &signature_only(algorithm)) {
         Ok(verified) => Ok(verified.claims),
@@ -222,24 +281,40 @@ pub fn verify_assertion(
     }
 }
 
-fn check_header(header: &Map<String, Value>, allowed: &[Algorithm], jwks_uri: Option<&str>) -> Result<Algorithm, AssertionProblem> {
+fn check_header(
+    header: &Map<String, Value>,
+    allowed: &[Algorithm],
+    jwks_uri: Option<&str>,
+) -> Result<Algorithm, AssertionProblem> {
     let named = header.get("alg").and_then(Value::as_str).unwrap_or_default();
-    let algorithm = Algorithm::parse(named).filter(|algorithm| allowed.contains(algorithm)).ok_or_else(|| {
-        let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
-        refused(format!("alg '{}' of client_assertion is not accepted; use one of {}", printable(named), names.join(" ")))
-    })?;
+    let algorithm = Algorithm::parse(named)
+        .filter(|algorithm| allowed.contains(algorithm))
+        .ok_or_else(|| {
+            let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+            refused(format!(
+                "alg '{}' of client_assertion is not accepted; use one of {}",
+                printable(named),
+                names.join(" ")
+            ))
+        })?;
     for embedded in ["jwk", "x5u", "x5c"] {
         if header.contains_key(embedded) {
-            return Err(refused(format!("{embedded} in the header of client_assertion is not accepted: keys are registered, and named by kid")));
+            return Err(refused(format!(
+                "{embedded} in the header of client_assertion is not accepted: keys are registered, and named by kid"
+            )));
         }
     }
     if let Some(jku) = header.get("jku")
         && (jku.as_str().is_none() || jku.as_str() != jwks_uri)
     {
-        return Err(refused("jku in the header of client_assertion is not the registered jwks_uri"));
+        return Err(refused(
+            "jku in the header of client_assertion is not the registered jwks_uri",
+        ));
     }
     if header.contains_key("crit") {
-        return Err(refused("crit in the header of client_assertion names an extension that is not understood (RFC 7515 §4.1.11)"));
+        return Err(refused(
+            "crit in the header of client_assertion names an extension that is not understood (RFC 7515 §4.1.11)",
+        ));
     }
     let typ = header.get("typ").map_or(Some("JWT"), Value::as_str).unwrap_or_default();
     if !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("client-authentication+jwt") {
@@ -251,4 +326,3 @@ fn check_header(header: &Map<String, Value>, allowed: &[Algorithm], jwks_uri: Op
 fn printable(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic()).take(20).collect()
 }
-

@@ -102,15 +102,28 @@ impl Hasher {
     }
 
     async fn ask(&self, password: Secret, stored: Option<String>) -> Result<Answer, Broken> {
-        self.queue(password, stored)?.await.map_err(|_| Broken::defect("a hashing thread ended"))?
+        self.queue(password, stored)?
+            .await
+            .map_err(|_| Broken::defect("a hashing thread ended"))?
     }
 
-    fn queue(&self, password: Secret, stored: Option<String>) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
+    fn queue(
+        &self,
+        password: Secret,
+        stored: Option<String>,
+    ) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs.try_send(Job { password, stored, queued: Instant::now(), answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Broken::Busy,
-            TrySendError::Disconnected(_) => Broken::defect("the hashing threads have ended"),
-        })?;
+        self.jobs
+            .try_send(Job {
+                password,
+                stored,
+                queued: Instant::now(),
+                answer,
+            })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Broken::Busy,
+                TrySendError::Disconnected(_) => Broken::defect("the hashing threads have ended"),
+            })?;
         Ok(receiver)
     }
 
@@ -119,7 +132,11 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
-        match self.queue(password, None)?.blocking_recv().map_err(|_| Broken::defect("a hashing thread ended"))?? {
+        match self
+            .queue(password, None)?
+            .blocking_recv()
+            .map_err(|_| Broken::defect("a hashing thread ended"))??
+        {
             Answer::Hashed(phc) => Ok(phc),
             Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
         }
@@ -179,6 +196,11 @@ fn verify(password: &Secret, stored: &str, params: &Params, memory: &mut Vec<Blo
     if verify_slices_are_equal(&output, expected.as_bytes()).is_err() {
         return Ok(Verified::Wrong);
     }
-    let same = (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (params.m_cost(), params.t_cost(), params.p_cost());
-    Ok(Verified::Right(if same { None } else { Some(hash(password, params, memory)?) }))
+    let same =
+        (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (params.m_cost(), params.t_cost(), params.p_cost());
+    Ok(Verified::Right(if same {
+        None
+    } else {
+        Some(hash(password, params, memory)?)
+    }))
 }

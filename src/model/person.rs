@@ -62,6 +62,26 @@ pub struct Person {
     pub updated_at: i64,
 }
 
+impl Person {
+    /// Nobody: without roles, to ask the policy what does not depend on who signs in.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            id: String::new(),
+            username: String::new(),
+            name: String::new(),
+            password: None,
+            totp_secret: None,
+            totp_step: 0,
+            settings: PersonSettings::default(),
+            enabled: false,
+            generation: 0,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+}
+
 /// How usernames are compared: without surrounding blanks, letter case ignored.
 #[must_use]
 pub fn username_key(username: &str) -> String {

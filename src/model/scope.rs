@@ -212,20 +212,14 @@ impl SmartScope {
         let (permissions, v1) = parse_permissions(letters)?;
         if let Some(query) = constraint {
             if v1 {
-                return Err(
-                    "v1 scopes take no constraint; write the v2 letters before the question mark"
-                        .into(),
-                );
+                return Err("v1 scopes take no constraint; write the v2 letters before the question mark".into());
             }
             let is_pair = |pair: &str| {
                 pair.split_once('=')
                     .is_some_and(|(k, v)| !k.is_empty() && !v.is_empty())
             };
             if !query.split('&').all(is_pair) {
-                return Err(
-                    "after the question mark stand search parameters, name=value joined by &"
-                        .into(),
-                );
+                return Err("after the question mark stand search parameters, name=value joined by &".into());
             }
         }
         Ok(Self {
@@ -291,9 +285,7 @@ fn parse_resource(text: &str) -> Result<Resource, String> {
     if text == "*" {
         return Ok(Resource::Any);
     }
-    if text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.chars().all(|c| c.is_ascii_alphanumeric())
-    {
+    if text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(|c| c.is_ascii_alphanumeric()) {
         return Ok(Resource::Type(text.into()));
     }
     Err(format!(
@@ -311,19 +303,13 @@ fn parse_permissions(text: &str) -> Result<(Permissions, bool), String> {
     if let Some(permissions) = Permissions::from_letters(text) {
         return Ok((permissions, false));
     }
-    let sorted: String = "cruds"
-        .chars()
-        .filter(|letter| text.contains(*letter))
-        .collect();
+    let sorted: String = "cruds".chars().filter(|letter| text.contains(*letter)).collect();
     if !sorted.is_empty() && text.chars().all(|letter| sorted.contains(letter)) {
         return Err(format!(
             "the letters stand in the order cruds, each once: .{sorted} instead of .{text}"
         ));
     }
-    Err(
-        "after the dot stand letters out of cruds in this order, or the v1 words read, write or *"
-            .into(),
-    )
+    Err("after the dot stand letters out of cruds in this order, or the v1 words read, write or *".into())
 }
 
 impl fmt::Display for SmartScope {
@@ -333,9 +319,7 @@ impl fmt::Display for SmartScope {
             Some(word) => f.write_str(word)?,
             None => write!(f, "{}", self.permissions)?,
         }
-        self.constraint
-            .as_ref()
-            .map_or(Ok(()), |query| write!(f, "?{query}"))
+        self.constraint.as_ref().map_or(Ok(()), |query| write!(f, "?{query}"))
     }
 }
 
@@ -359,12 +343,7 @@ impl Scope {
     pub fn within(&self, ceiling: &ScopeSet) -> Vec<Self> {
         let smart = match self {
             Self::Named(_) => {
-                return ceiling
-                    .0
-                    .iter()
-                    .filter(|allowed| *allowed == self)
-                    .cloned()
-                    .collect();
+                return ceiling.0.iter().filter(|allowed| *allowed == self).cloned().collect();
             }
             Self::Smart(smart) => smart,
         };
@@ -385,25 +364,15 @@ fn join_pieces(met: impl Iterator<Item = SmartScope>) -> Vec<SmartScope> {
     let mut joined: Vec<SmartScope> = Vec::new();
     for piece in met {
         let same = |other: &&mut SmartScope| {
-            other.resource == piece.resource
-                && other.constraint == piece.constraint
-                && other.level == piece.level
+            other.resource == piece.resource && other.constraint == piece.constraint && other.level == piece.level
         };
         match joined.iter_mut().find(same) {
             Some(other) => other.permissions = other.permissions.join(piece.permissions),
             None => joined.push(piece),
         }
     }
-    let covered = |piece: &SmartScope| {
-        joined
-            .iter()
-            .any(|other| other != piece && other.covers(piece))
-    };
-    joined
-        .iter()
-        .filter(|piece| !covered(piece))
-        .cloned()
-        .collect()
+    let covered = |piece: &SmartScope| joined.iter().any(|other| other != piece && other.covers(piece));
+    joined.iter().filter(|piece| !covered(piece)).cloned().collect()
 }
 
 impl FromStr for Scope {
@@ -505,18 +474,12 @@ impl ScopeSet {
 
     /// True if all of `other` is allowed by the scopes here, however they are spelled.
     pub fn covers(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .all(|scope| scope.within(self).contains(scope))
+        other.0.iter().all(|scope| scope.within(self).contains(scope))
     }
 
     /// What is left of these scopes under `ceiling`; see [`Scope::within`].
     pub fn meet(&self, ceiling: &Self) -> Self {
-        self.0
-            .iter()
-            .flat_map(|scope| scope.within(ceiling))
-            .collect()
+        self.0.iter().flat_map(|scope| scope.within(ceiling)).collect()
     }
 
     /// These scopes and then those of `other` that are new.

@@ -1,5 +1,115 @@
-//! Introspection (RFC 7662).
+//! Introspection (RFC 7662), fail-closed: the answer starts from inactive and is filled in only when token, grant,
+//! client, person and audience all hold. A resource server learns about its own tokens only.
 
-/// Access tokens whose signature was verified lately.
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::access_token::{self, AccessToken};
+use super::bearer;
+use super::client_authentication::{Caller, authenticate, replayed_assertion};
+use super::granting::INTROSPECT;
+use super::parameters::{Parameters, shown};
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind};
+use crate::error::{Code, OAuthError};
+use crate::model::client::AuthMethod;
+use crate::model::resource_server::{Introspect, ResourceServer};
+
+/// What is said about everything that is not active, and nothing else (RFC 7662 §2.2).
+const INACTIVE: &str = r#"{"active":false}"#;
+
+/// Successful introspections by resource server: counted, not recorded singly.
 #[derive(Debug, Default)]
-pub struct VerifiedTokens;
+pub struct Introspections(Mutex<HashMap<String, u64>>);
+
+impl Introspections {
+    fn count(&self, server: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(server) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(server.to_owned(), 1);
+            }
+        }
+    }
+
+    /// The counts since the last call, as events.
+    pub fn drain(&self, at_ms: i64) -> Vec<Event> {
+        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        counts
+            .into_iter()
+            .map(|(server, count)| {
+                Event::new(at_ms, Kind::IntrospectionsCounted, Actor::Client(server)).with("count", count.to_string())
+            })
+            .collect()
+    }
+}
+
+/// `POST /oauth2/introspect`
+///
+/// # Errors
+/// 401 for a caller that does not authenticate (RFC 7662 §2.3), 400 without a token, 503 when revocations cannot be known.
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+    let parameters = Parameters::from_body(&request, body).await?;
+    if let Some(name) = parameters.repeated() {
+        return Err(OAuthError::invalid_request(format!(
+            "parameter {} must not be repeated",
+            shown(name)
+        )));
+    }
+    let caller = caller(&app, &request, &parameters).await?;
+    let token = parameters.required("token")?;
+    if !app.directory.is_fresh() {
+        return Err(OAuthError::new(
+            Code::TemporarilyUnavailable,
+            "revocations cannot be read just now; try again in 2 seconds",
+        ));
+    }
+    let mut answer = INACTIVE.to_owned();
+    if let Caller::ResourceServer(live) = &caller
+        && let Some(known) = access_token::find(&app, token).await?
+        && may_know(&live.server, &known.claims)
+        && access_token::is_active(&app, &known.claims, app.now())
+    {
+        answer.clone_from(&known.answer);
+        app.introspections.count(&live.server.id);
+    }
+    Ok(HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .body(answer))
+}
+
+fn may_know(server: &ResourceServer, claims: &AccessToken) -> bool {
+    server.settings.introspect == Introspect::Any || claims.aud.contains(&server.audience)
+}
+
+/// The caller, by a bearer token with the scope for it or by client authentication of any method.
+async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Result<Caller, OAuthError> {
+    if let Some(token) = bearer::in_header(request) {
+        let known = bearer::accept(app, &token, INTROSPECT).await?;
+        let server = app.directory.resource_server(&known.claims.client_id);
+        return server.map(Caller::ResourceServer).ok_or_else(|| {
+            OAuthError::new(Code::InvalidToken, "the access token is not one of a resource server").challenged("Bearer")
+        });
+    }
+    let authenticated = authenticate(app, request, parameters).await?;
+    if authenticated.method == AuthMethod::None {
+        return Err(OAuthError::new(
+            Code::InvalidClient,
+            "introspection needs authentication (RFC 7662 §2.1)",
+        )
+        .challenged("Basic"));
+    }
+    if !authenticated.is_settled() {
+        let settling = authenticated.clone();
+        if !app.store.write(move |tx| settling.settle(tx)).await? {
+            return Err(replayed_assertion());
+        }
+    }
+    Ok(authenticated.caller)
+}

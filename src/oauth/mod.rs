@@ -1,4 +1,20 @@
 //! The protocol, one file an endpoint or grant, by the RFCs' names.
 
+pub mod access_token;
+pub mod authorization_code;
+pub mod authorize;
+pub mod bearer;
+pub mod client_authentication;
+pub mod client_credentials;
+pub mod consent;
+pub mod granting;
+pub mod id_token;
 pub mod introspect;
+pub mod jwks;
+pub mod metadata;
 pub mod parameters;
+pub mod person_tokens;
+pub mod refresh_token;
+pub mod revoke;
+pub mod token;
+pub mod userinfo;

@@ -76,26 +76,14 @@ pub(super) struct Release {
 impl Policy {
     /// `fhirUser`, `security`, `jurisdiction` and `extensions` (IHE IUA ITI-71, JWT option), as far as there is
     /// something to say. Console roles that hold no scope are nobody else's business and are left out.
-    pub fn identity_claims(
-        &self,
-        identity: &Identity<'_>,
-        scopes: &ScopeSet,
-    ) -> Map<String, Value> {
+    pub fn identity_claims(&self, identity: &Identity<'_>, scopes: &ScopeSet) -> Map<String, Value> {
         let mut claims = Map::new();
         let fhir_user = identity.fhir_user.filter(|_| scopes.contains("fhirUser"));
         put(&mut claims, "fhirUser", fhir_user.map(Value::from));
         put(&mut claims, "security", some_object(security(identity)));
-        put(
-            &mut claims,
-            "jurisdiction",
-            identity.jurisdiction.map(Value::from),
-        );
+        put(&mut claims, "jurisdiction", identity.jurisdiction.map(Value::from));
         let mut extensions = Map::new();
-        put(
-            &mut extensions,
-            "ihe_iua",
-            some_object(self.ihe_iua(identity)),
-        );
+        put(&mut extensions, "ihe_iua", some_object(self.ihe_iua(identity)));
         put(
             &mut extensions,
             "mdi_security",
@@ -107,16 +95,8 @@ impl Policy {
 
     /// The stored OpenID Connect standard claims that these scopes release here (OpenID Connect Core §5.4). Claims
     /// that the policy does not list are released to nobody.
-    pub fn standard_claims(
-        &self,
-        scopes: &ScopeSet,
-        stored: &Map<String, Value>,
-        place: Place,
-    ) -> Map<String, Value> {
-        let released = self
-            .claims
-            .iter()
-            .filter(|(scope, _)| scopes.contains(scope));
+    pub fn standard_claims(&self, scopes: &ScopeSet, stored: &Map<String, Value>, place: Place) -> Map<String, Value> {
+        let released = self.claims.iter().filter(|(scope, _)| scopes.contains(scope));
         let names = released.flat_map(|(_, release)| match place {
             Place::IdToken => &release.id_token,
             Place::UserInfo => &release.userinfo,
@@ -147,16 +127,8 @@ impl Policy {
             "subject_organization_id",
             identity.organization_id.map(Value::from),
         );
-        put(
-            &mut iua,
-            "national_provider_identifier",
-            identity.npi.map(Value::from),
-        );
-        put(
-            &mut iua,
-            "subject_role",
-            some_array(self.subject_role(identity)),
-        );
+        put(&mut iua, "national_provider_identifier", identity.npi.map(Value::from));
+        put(&mut iua, "subject_role", some_array(self.subject_role(identity)));
         let purposes = identity
             .purposes
             .iter()
@@ -181,8 +153,7 @@ impl Policy {
                     .iter()
                     .filter_map(|code| self.role(code))
                     .filter(|role| !role.scopes.is_empty());
-                held.flat_map(|role| with_own(&role.code, &role.codings))
-                    .collect()
+                held.flat_map(|role| with_own(&role.code, &role.codings)).collect()
             }
         };
         let mut unique = Vec::with_capacity(all.len());
@@ -211,12 +182,8 @@ fn security(identity: &Identity<'_>) -> Map<String, Value> {
 }
 
 fn labels(identity: &Identity<'_>) -> Option<Value> {
-    let confidentiality = identity
-        .clearance
-        .map(|level| (CONFIDENTIALITY_SYSTEM, level.code()));
-    let integrity = identity
-        .integrity
-        .map(|level| (INTEGRITY_SYSTEM, level.code()));
+    let confidentiality = identity.clearance.map(|level| (CONFIDENTIALITY_SYSTEM, level.code()));
+    let integrity = identity.integrity.map(|level| (INTEGRITY_SYSTEM, level.code()));
     let labels = confidentiality.into_iter().chain(integrity);
     some_array(
         labels

@@ -70,14 +70,9 @@ impl Words {
             ('c', Some(create)) => create,
             _ => self.verbs.get(&letter).map_or("use", String::as_str),
         };
-        let verbs = join(
-            &scope.permissions().letters().map(verb).collect::<Vec<_>>(),
-            "and",
-        );
+        let verbs = join(&scope.permissions().letters().map(verb).collect::<Vec<_>>(), "and");
         let what = match (scope.resource(), words) {
-            (Resource::Any, words) => words
-                .map_or("all records", |words| words.label.as_str())
-                .to_owned(),
+            (Resource::Any, words) => words.map_or("all records", |words| words.label.as_str()).to_owned(),
             (Resource::Type(name), Some(words)) => format!("{} ({name})", words.label),
             (Resource::Type(name), None) => format!("{name} records"),
         };
@@ -97,11 +92,7 @@ fn limit(query: &str) -> String {
         .map(|(name, value)| {
             let values: Vec<String> = value.split(',').map(value_in_words).collect();
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            format!(
-                "{} is {}",
-                name.trim_start_matches('_'),
-                join(&values, "or")
-            )
+            format!("{} is {}", name.trim_start_matches('_'), join(&values, "or"))
         })
         .collect();
     format!(", only where {}", pairs.join(" and "))
@@ -127,7 +118,7 @@ fn join(words: &[&str], last: &str) -> String {
 
 fn capitalise(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -30,9 +30,7 @@ pub struct Dataflow {
 impl Dataflow {
     /// True if its clients act for themselves, with nobody signed in.
     pub fn is_for_systems(&self) -> bool {
-        self.grants
-            .iter()
-            .any(|grant| grant == "client_credentials")
+        self.grants.iter().any(|grant| grant == "client_credentials")
     }
 
     /// True if a resource server of this kind can be its other end.

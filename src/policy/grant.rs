@@ -182,10 +182,7 @@ impl Policy {
         let ceiling = ask.dataflow.ceiling(ask.client_scopes);
         let requested = ask.requested.filter(|scopes| !scopes.is_empty());
         let roles = self.effective_roles(&ask.asker);
-        let held: ScopeSet = roles
-            .iter()
-            .flat_map(|role| role.scopes.iter().cloned())
-            .collect();
+        let held: ScopeSet = roles.iter().flat_map(|role| role.scopes.iter().cloned()).collect();
 
         let mut sieve = Sieve::new(requested.unwrap_or(&ceiling));
         sieve.pass(|scope| self.open_to(&ask.asker, scope));
@@ -197,9 +194,7 @@ impl Policy {
         let opens = sieve.any(|scope| self.opens_resource_server(scope));
         let refuse = |left_open: &str| sieve.refusal(&ask.asker, left_open);
         // Names that nobody knows, such as launch/patient, ask for nothing at a resource server.
-        let known = |scope: &Scope| {
-            scope.level().is_some() || !scope.within(&ceiling).is_empty() || self.knows(scope)
-        };
+        let known = |scope: &Scope| scope.level().is_some() || !scope.within(&ceiling).is_empty() || self.knows(scope);
         let wanted_target = sieve
             .asked
             .iter()
@@ -210,8 +205,7 @@ impl Policy {
         if !sieve.any(|_| true) {
             return Err(refuse("nothing can be granted"));
         }
-        if !opens && wanted_target && (!ask.named.is_empty() || matches!(ask.asker, Asker::System))
-        {
+        if !opens && wanted_target && (!ask.named.is_empty() || matches!(ask.asker, Asker::System)) {
             return Err(refuse("nothing can be granted at the resource server"));
         }
         Ok(Granted {
@@ -237,14 +231,10 @@ impl Policy {
         match asker {
             Asker::System => Vec::new(),
             Asker::Person {
-                roles,
-                second_factor,
-                ..
+                roles, second_factor, ..
             } => {
                 let known = roles.iter().filter_map(|code| self.role(code));
-                known
-                    .filter(|role| *second_factor || !role.second_factor)
-                    .collect()
+                known.filter(|role| *second_factor || !role.second_factor).collect()
             }
         }
     }
@@ -252,9 +242,7 @@ impl Policy {
     /// Whether this sort of asker may have the scope at all.
     fn open_to(&self, asker: &Asker<'_>, scope: &Scope) -> (Vec<Scope>, Reason) {
         let askers = match scope {
-            Scope::Named(name) => self
-                .named_scope(name)
-                .map_or(Askers::Both, |named| named.askers),
+            Scope::Named(name) => self.named_scope(name).map_or(Askers::Both, |named| named.askers),
             Scope::Smart(smart) if smart.level() == Level::System => Askers::Systems,
             Scope::Smart(_) => Askers::People,
         };
@@ -282,12 +270,7 @@ impl Policy {
     }
 
     /// What the resource server leaves.
-    fn of_target(
-        &self,
-        target: Option<&Target<'_>>,
-        dataflow: &Dataflow,
-        scope: &Scope,
-    ) -> (Vec<Scope>, Reason) {
+    fn of_target(&self, target: Option<&Target<'_>>, dataflow: &Dataflow, scope: &Scope) -> (Vec<Scope>, Reason) {
         if !self.opens_resource_server(scope) {
             return (vec![scope.clone()], Reason::NotOffered);
         }
@@ -306,12 +289,7 @@ impl Policy {
     }
 
     /// The purposes of use: all that are allowed, or those of them that were asked.
-    fn purposes(
-        &self,
-        ask: &Ask<'_>,
-        roles: &[&Role],
-        opens: bool,
-    ) -> Result<Vec<String>, Refused> {
+    fn purposes(&self, ask: &Ask<'_>, roles: &[&Role], opens: bool) -> Result<Vec<String>, Refused> {
         let mut allowed = ask.dataflow.purposes(ask.client_purposes);
         if let Asker::Person { purposes: own, .. } = ask.asker {
             allowed.retain(|code| roles.iter().any(|role| role.purposes.contains(code)));
@@ -367,11 +345,7 @@ fn clearance(ask: &Ask<'_>, roles: &[&Role]) -> Option<Confidentiality> {
         return ask.client_clearance;
     };
     let highest = roles.iter().filter_map(|role| role.clearance).max()?;
-    [own, ask.client_clearance]
-        .into_iter()
-        .flatten()
-        .chain([highest])
-        .min()
+    [own, ask.client_clearance].into_iter().flatten().chain([highest]).min()
 }
 
 impl<'a> Ask<'a> {
@@ -389,8 +363,7 @@ impl<'a> Ask<'a> {
         };
         let mut found: Option<&Target<'_>> = None;
         for value in self.named {
-            let same =
-                |target: &&Target<'_>| without_slash(target.audience) == without_slash(value);
+            let same = |target: &&Target<'_>| without_slash(target.audience) == without_slash(value);
             let Some(target) = self.targets.iter().find(same) else {
                 let (value, offer) = (printable(value), offer());
                 return Err(Refused::InvalidTarget(format!(

@@ -135,10 +135,7 @@ impl Policy {
             .dataflows
             .iter()
             .flat_map(|dataflow| dataflow.scopes.iter().cloned());
-        let named = self
-            .scopes
-            .iter()
-            .filter(|scope| scope.askers != Askers::None);
+        let named = self.scopes.iter().filter(|scope| scope.askers != Askers::None);
         used.chain(named.map(|scope| Scope::Named(scope.name.clone())))
             .collect()
     }

@@ -137,10 +137,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Vec<String>> {
         .map(|role| role.code.as_str())
         .chain([system_role.code.as_str()]);
     reader.unique("role", codes);
-    reader.unique(
-        "dataflow",
-        dataflows.iter().map(|dataflow| dataflow.id.as_str()),
-    );
+    reader.unique("dataflow", dataflows.iter().map(|dataflow| dataflow.id.as_str()));
     for scope in &scopes {
         for code in scope
             .roles
@@ -197,26 +194,18 @@ impl Reader {
         let mut seen: Vec<&str> = Vec::new();
         for name in names {
             if seen.contains(&name) {
-                self.mistake(
-                    format!("{what} {name}"),
-                    "is there twice; each may be there once",
-                );
+                self.mistake(format!("{what} {name}"), "is there twice; each may be there once");
             }
             seen.push(name);
         }
     }
 
     fn parsed<T: FromStr<Err: Display>>(&mut self, place: &str, text: &str) -> Option<T> {
-        text.parse()
-            .map_err(|error: T::Err| self.mistake(place, error))
-            .ok()
+        text.parse().map_err(|error: T::Err| self.mistake(place, error)).ok()
     }
 
     fn scopes(&mut self, place: &str, texts: &[String]) -> ScopeSet {
-        let scopes: Vec<Scope> = texts
-            .iter()
-            .filter_map(|text| self.parsed(place, text))
-            .collect();
+        let scopes: Vec<Scope> = texts.iter().filter_map(|text| self.parsed(place, text)).collect();
         scopes.into_iter().collect()
     }
 
@@ -234,20 +223,11 @@ impl Reader {
 
     fn codings(&mut self, place: &str, raw: Vec<RawCoding>) -> Vec<Coding> {
         let mut codings = Vec::new();
-        for RawCoding {
-            system,
-            code,
-            display,
-        } in raw
-        {
+        for RawCoding { system, code, display } in raw {
             let known = self.vocabulary.display(&system, &code).map(str::to_owned);
             match display.or(known) {
                 _ if self.omitted.contains(&system) => {}
-                Some(display) => codings.push(Coding {
-                    system,
-                    code,
-                    display,
-                }),
+                Some(display) => codings.push(Coding { system, code, display }),
                 None => self.mistake(
                     place,
                     format!("{system} has no known code {code}; correct it or add its display"),
@@ -280,9 +260,7 @@ impl Reader {
     }
 
     fn roles(&mut self, raw: Vec<RawRole>, named: &[NamedScope], console: bool) -> Vec<Role> {
-        raw.into_iter()
-            .map(|role| self.role(role, named, console))
-            .collect()
+        raw.into_iter().map(|role| self.role(role, named, console)).collect()
     }
 
     fn role(&mut self, raw: RawRole, named: &[NamedScope], console: bool) -> Role {
@@ -291,10 +269,7 @@ impl Reader {
         for scope in smart.iter() {
             match scope {
                 Scope::Smart(smart) if smart.level() != Level::System => {}
-                Scope::Smart(_) => self.mistake(
-                    &place,
-                    format!("{scope} is for systems; roles hold user/ scopes"),
-                ),
+                Scope::Smart(_) => self.mistake(&place, format!("{scope} is for systems; roles hold user/ scopes")),
                 Scope::Named(name) => {
                     self.mistake(
                         &place,
@@ -340,17 +315,10 @@ impl Reader {
             access_seconds: raw.access_seconds,
             as_written: raw.as_written,
         };
-        for grant in dataflow
-            .grants
-            .iter()
-            .filter(|grant| !GRANTS.contains(&grant.as_str()))
-        {
+        for grant in dataflow.grants.iter().filter(|grant| !GRANTS.contains(&grant.as_str())) {
             self.mistake(
                 &place,
-                format!(
-                    "the grant {grant} does not exist; there are {}",
-                    GRANTS.join(", ")
-                ),
+                format!("the grant {grant} does not exist; there are {}", GRANTS.join(", ")),
             );
         }
         if dataflow.is_for_systems() && dataflow.grants.len() > 1 {
@@ -366,10 +334,7 @@ impl Reader {
             );
         }
         if dataflow.resource_servers.is_empty() {
-            self.mistake(
-                &place,
-                "resource_servers is empty; name a kind of resource server",
-            );
+            self.mistake(&place, "resource_servers is empty; name a kind of resource server");
         }
         match dataflow.as_written {
             true => self.brings_nothing(&place, &dataflow),
@@ -379,11 +344,11 @@ impl Reader {
     }
 
     fn brings_nothing(&mut self, place: &str, dataflow: &Dataflow) {
-        if !(dataflow.grants.is_empty()
-            && dataflow.scopes.is_empty()
-            && dataflow.purposes.is_empty())
-        {
-            self.mistake(place, "as_written takes grants, scopes and purposes from the client, so it has none itself");
+        if !(dataflow.grants.is_empty() && dataflow.scopes.is_empty() && dataflow.purposes.is_empty()) {
+            self.mistake(
+                place,
+                "as_written takes grants, scopes and purposes from the client, so it has none itself",
+            );
         }
     }
 
@@ -407,10 +372,7 @@ impl Reader {
                 Scope::Named(name) => match named.iter().find(|named| named.name == *name) {
                     Some(named) => named.askers,
                     None => {
-                        self.mistake(
-                            place,
-                            format!("{name} has no [[scope]] entry that explains it"),
-                        );
+                        self.mistake(place, format!("{name} has no [[scope]] entry that explains it"));
                         continue;
                     }
                 },
@@ -429,19 +391,13 @@ impl Reader {
     }
 
     fn words(&mut self, verbs: BTreeMap<char, String>, resources: Vec<ResourceWords>) -> Words {
-        self.unique(
-            "resource",
-            resources.iter().map(|words| words.name.as_str()),
-        );
+        self.unique("resource", resources.iter().map(|words| words.name.as_str()));
         for letter in "cruds".chars().filter(|letter| !verbs.contains_key(letter)) {
             self.mistake("verbs", format!("the letter {letter} has no verb"));
         }
         Words {
             verbs,
-            resources: resources
-                .into_iter()
-                .map(|words| (words.name.clone(), words))
-                .collect(),
+            resources: resources.into_iter().map(|words| (words.name.clone(), words)).collect(),
         }
     }
 

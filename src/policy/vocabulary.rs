@@ -9,32 +9,14 @@ use serde::Deserialize;
 pub const PURPOSE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 
 const FILES: [(&str, &str); 8] = [
-    (
-        "confidentiality.json",
-        include_str!("vocabulary/confidentiality.json"),
-    ),
-    (
-        "dicom-audit.json",
-        include_str!("vocabulary/dicom-audit.json"),
-    ),
+    ("confidentiality.json", include_str!("vocabulary/confidentiality.json")),
+    ("dicom-audit.json", include_str!("vocabulary/dicom-audit.json")),
     ("integrity.json", include_str!("vocabulary/integrity.json")),
-    (
-        "obligation.json",
-        include_str!("vocabulary/obligation.json"),
-    ),
-    (
-        "purpose-of-use.json",
-        include_str!("vocabulary/purpose-of-use.json"),
-    ),
+    ("obligation.json", include_str!("vocabulary/obligation.json")),
+    ("purpose-of-use.json", include_str!("vocabulary/purpose-of-use.json")),
     ("refrain.json", include_str!("vocabulary/refrain.json")),
-    (
-        "security-roles.json",
-        include_str!("vocabulary/security-roles.json"),
-    ),
-    (
-        "sensitivity.json",
-        include_str!("vocabulary/sensitivity.json"),
-    ),
+    ("security-roles.json", include_str!("vocabulary/security-roles.json")),
+    ("sensitivity.json", include_str!("vocabulary/sensitivity.json")),
 ];
 
 /// One code and what it means.
@@ -71,9 +53,7 @@ impl Vocabulary {
         let mut mistakes = Vec::new();
         for (name, text) in FILES {
             match serde_json::from_str::<Vec<Concept>>(text) {
-                Ok(concepts) => concepts
-                    .into_iter()
-                    .for_each(|concept| vocabulary.add(concept)),
+                Ok(concepts) => concepts.into_iter().for_each(|concept| vocabulary.add(concept)),
                 Err(error) => mistakes.push(format!("vocabulary {name}: {error}")),
             }
         }
@@ -101,8 +81,7 @@ impl Vocabulary {
 
     /// The display of a code.
     pub fn display(&self, system: &str, code: &str) -> Option<&str> {
-        self.concept(system, code)
-            .map(|concept| concept.display.as_str())
+        self.concept(system, code).map(|concept| concept.display.as_str())
     }
 
     /// True for the codes of v3-ActReason below `PurposeOfUse`.

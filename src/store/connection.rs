@@ -12,9 +12,9 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use rustls_platform_verifier::ConfigVerifierExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::runtime::{Handle, Runtime};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -169,7 +169,9 @@ impl Connector {
 
     /// Two processes that start on the same empty SQLite file take turns.
     fn lock_file(&self) -> Result<Option<File>, OpenError> {
-        let Target::Sqlite(path) = &self.target else { return Ok(None) };
+        let Target::Sqlite(path) = &self.target else {
+            return Ok(None);
+        };
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -190,14 +192,15 @@ impl Drop for Connector {
     }
 }
 
-fn migrate<DB: diesel::backend::Backend>(
-    conn: &mut impl MigrationHarness<DB>,
-    upgrade: bool,
-) -> Result<(), OpenError> {
-    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| OpenError::Schema(format!("cannot migrate: {cause}"));
+fn migrate<DB: diesel::backend::Backend>(conn: &mut impl MigrationHarness<DB>, upgrade: bool) -> Result<(), OpenError> {
+    let failed =
+        |cause: Box<dyn std::error::Error + Send + Sync>| OpenError::Schema(format!("cannot migrate: {cause}"));
     let applied = conn.applied_migrations().map_err(failed)?;
     let known = diesel::migration::MigrationSource::<DB>::migrations(&MIGRATIONS).map_err(failed)?;
-    let newest = known.iter().map(|migration| migration.name().version().as_owned()).max();
+    let newest = known
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .max();
     if let Some(newest) = &newest
         && let Some(theirs) = applied.iter().find(|version| *version > newest)
     {
@@ -225,29 +228,41 @@ fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
     ))
     .map_err(|cause| failed(&cause))?;
     if access == Access::Read {
-        conn.batch_execute("PRAGMA query_only = ON").map_err(|cause| failed(&cause))?;
+        conn.batch_execute("PRAGMA query_only = ON")
+            .map_err(|cause| failed(&cause))?;
     }
     Ok(Conn::Sqlite(conn))
 }
 
 fn open_postgres(url: &Secret, root: Option<&Path>, runtime: &Handle) -> Result<Conn, OpenError> {
     let unreachable = |cause: &dyn fmt::Display| OpenError::Unreachable(cause.to_string());
-    let mut config: tokio_postgres::Config =
-        url.reveal().parse().map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
-    config.application_name("mdi-auth").connect_timeout(Duration::from_secs(5));
+    let mut config: tokio_postgres::Config = url
+        .reveal()
+        .parse()
+        .map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
+    config
+        .application_name("mdi-auth")
+        .connect_timeout(Duration::from_secs(5));
     // A password must not cross a network in the clear because a server, or somebody in between, offers no TLS.
     if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
         config.ssl_mode(SslMode::Require);
     }
     let connect = async {
         let tls = MakeRustlsConnect::new(client_tls(root)?);
-        let (client, connection) = config.connect(tls).await.map_err(|cause| unreachable(&error_chain(&cause)))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(|cause| unreachable(&cause))
+        let (client, connection) = config
+            .connect(tls)
+            .await
+            .map_err(|cause| unreachable(&error_chain(&cause)))?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|cause| unreachable(&cause))
     };
     let conn = runtime.block_on(connect)?;
     let mut conn = PgConn::from(conn);
-    conn.batch_execute("SET statement_timeout = '10s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'")
-        .map_err(|cause| unreachable(&cause))?;
+    conn.batch_execute(
+        "SET statement_timeout = '10s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'",
+    )
+    .map_err(|cause| unreachable(&cause))?;
     Ok(Conn::Pg(Box::new(conn)))
 }
 

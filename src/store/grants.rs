@@ -27,8 +27,7 @@ struct Row {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
-    let row: Option<Row> =
-        each!(conn, c => grants::table.find(id).select(Row::as_select()).first(c).optional())?;
+    let row: Option<Row> = each!(conn, c => grants::table.find(id).select(Row::as_select()).first(c).optional())?;
     row.map(|row| {
         Ok(Grant {
             facts: serde_json::from_str(&row.facts).map_err(|cause| Failure::stored("grant", cause))?,
@@ -70,10 +69,12 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
+    Ok(
+        each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
         .set(grants::revoked_at.eq(at))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// Keeps a grant's row at least until `purge_at`.
@@ -164,7 +165,11 @@ pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<Sco
         .select(consent::scope)
         .first(c)
         .optional())?;
-    text.map(|text| text.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))).transpose()
+    text.map(|text| {
+        text.parse::<ScopeSet>()
+            .map_err(|cause| Failure::stored("consent", cause))
+    })
+    .transpose()
 }
 
 /// Remembers the scopes that a person allowed a client.

@@ -32,3 +32,14 @@ pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> 
     }
     Ok(made == 1)
 }
+
+/// Writes without changing anything: proves that the database takes writes.
+///
+/// # Errors
+/// What the database says.
+pub fn touch(conn: &mut Conn) -> Stored<()> {
+    each!(conn, c => diesel::update(installation::table.find(1))
+        .set(installation::created_at.eq(installation::created_at))
+        .execute(c))?;
+    Ok(())
+}

@@ -75,6 +75,14 @@ pub fn retire(conn: &mut Conn, kid: &str, retires_at: i64, purge_at: i64) -> Sto
     Ok(())
 }
 
+/// Deletes keys that have left the JWKS. Answers how many.
+///
+/// # Errors
+/// What the database says.
+pub fn delete_gone(conn: &mut Conn, now: i64) -> Stored<usize> {
+    Ok(each!(conn, c => diesel::delete(signing_key::table.filter(signing_key::purge_at.le(now))).execute(c))?)
+}
+
 /// Replaces the wrapped private part.
 ///
 /// # Errors

@@ -24,7 +24,8 @@ struct Row {
 impl Row {
     fn into_model(self, secrets: Vec<StoredSecret>) -> Stored<ResourceServer> {
         Ok(ResourceServer {
-            settings: serde_json::from_str(&self.settings).map_err(|cause| Failure::stored("resource server", cause))?,
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|cause| Failure::stored("resource server", cause))?,
             id: self.id,
             name: self.name,
             audience: self.audience,

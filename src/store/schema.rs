@@ -199,4 +199,22 @@ diesel::table! {
 diesel::joinable!(authorization_code -> grants (grant_id));
 diesel::joinable!(refresh_token -> grants (grant_id));
 diesel::joinable!(session -> person (person_id));
-diesel::allow_tables_to_appear_in_same_query!(installation, change, resource_server, client, client_secret, person, login_failure, session, consent, grants, authorization_code, refresh_token, opaque_token, assertion_jti, signing_key, audit_chain, audit_event);
+diesel::allow_tables_to_appear_in_same_query!(
+    installation,
+    change,
+    resource_server,
+    client,
+    client_secret,
+    person,
+    login_failure,
+    session,
+    consent,
+    grants,
+    authorization_code,
+    refresh_token,
+    opaque_token,
+    assertion_jti,
+    signing_key,
+    audit_chain,
+    audit_event
+);

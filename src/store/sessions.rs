@@ -38,7 +38,12 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
         created_at: row.created_at,
         auth_time: row.auth_time,
         last_seen_at: row.last_seen_at,
-        amr: row.amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect(),
+        amr: row
+            .amr
+            .split(' ')
+            .filter(|method| !method.is_empty())
+            .map(str::to_owned)
+            .collect(),
         second_factor_due: row.second_factor_due,
     }))
 }
@@ -73,13 +78,34 @@ pub fn seen(conn: &mut Conn, hash: &str, at: i64) -> Stored<()> {
     Ok(())
 }
 
+/// Removes a session that another one replaces: its id changes when its assurance does.
+///
+/// # Errors
+/// What the database says.
+pub fn replace(conn: &mut Conn, hash: &str) -> Stored<()> {
+    each!(conn, c => diesel::delete(session::table.find(hash)).execute(c))?;
+    Ok(())
+}
+
+/// Whether the person ended a session, in contrast to one that was replaced or has expired.
+///
+/// # Errors
+/// What the database says.
+pub fn was_ended(conn: &mut Conn, hash: &str) -> Stored<bool> {
+    let ended: Option<Option<i64>> =
+        each!(conn, c => session::table.find(hash).select(session::ended_at).first(c).optional())?;
+    Ok(ended.flatten().is_some())
+}
+
 /// Ends a session. Answers whether it was alive.
 ///
 /// # Errors
 /// What the database says.
 pub fn end(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(session::table.filter(session::hash.eq(hash).and(session::ended_at.is_null())))
+    Ok(
+        each!(conn, c => diesel::update(session::table.filter(session::hash.eq(hash).and(session::ended_at.is_null())))
         .set(session::ended_at.eq(at))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }

@@ -1,9 +1,9 @@
-//! The sweeper's queries: deletes what has passed its `purge_at`, in small batches.
+//! The sweeper's queries: deletes what has passed its `purge_at`, in small batches. Signing keys go by rotation, audit events never.
 
 use diesel::prelude::*;
 
 use super::schema::{
-    assertion_jti, authorization_code, change, grants, login_failure, opaque_token, refresh_token, session, signing_key,
+    assertion_jti, authorization_code, change, grants, login_failure, opaque_token, refresh_token, session,
 };
 use super::{Conn, Stored, each};
 
@@ -34,7 +34,6 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(grants, id: String);
     gone += purge!(session, hash: String);
     gone += purge!(login_failure, subject: String);
-    gone += purge!(signing_key, kid: String);
     gone += purge!(assertion_jti, hash: String);
     gone += purge!(change, seq: i64);
     Ok(gone)

@@ -1,0 +1,263 @@
+//! Signing in with username and password. Unknown, wrong, locked and disabled look and take the same.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{lockout, session};
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::login::password::Verified;
+use crate::model::person::Person;
+use crate::oauth::authorize;
+use crate::oauth::parameters::Parameters;
+use crate::pages::{self, Application, FormAction, FormError, LoginPage};
+use crate::peer;
+use crate::secret::Secret;
+use crate::store::people;
+
+/// The longest password that is hashed, in bytes (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64 characters).
+pub const LONGEST_PASSWORD: usize = 1024;
+/// The longest username that is looked at, in bytes.
+const LONGEST_USERNAME: usize = 255;
+
+/// `GET /login`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let carried = browser::carried(&app, &request);
+    match carried.and_then(|(pending, browser_cookie)| page(&app, pending, &browser_cookie)) {
+        Ok(page) => page,
+        Err(error) => browser::error_page(&app, &error),
+    }
+}
+
+fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpResponse, PageError> {
+    let return_to = authorize::return_to(app, &pending.parameters)?;
+    let errors: &[FormError] = match pending.notice.take() {
+        None => &[],
+        Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
+        Some(Notice::PasswordMissing) => &[FormError::PASSWORD_MISSING],
+        Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
+        Some(_) => &[FormError::NOT_ACCEPTED],
+    };
+    let hint = pending
+        .parameters
+        .one("login_hint")
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+        .to_owned();
+    let username = pending.username.take().unwrap_or(hint);
+    let client = &return_to.client.client;
+    let sealed = pending.seal(app, Some(browser_cookie));
+    let page = LoginPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, browser_cookie),
+        pending: &sealed,
+        application: Some(Application {
+            name: &client.name,
+            organization: client
+                .settings
+                .organization
+                .as_ref()
+                .map(|organization| organization.name.as_str()),
+        }),
+        username: &username,
+        notice: None,
+        errors,
+    };
+    Ok(pages::respond(
+        &page,
+        StatusCode::OK,
+        FormAction::ThenRedirect(&return_to.redirect_uri),
+    ))
+}
+
+/// `POST /login`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let form = match Parameters::from_body(&request, body).await {
+        Ok(fields) => PostedForm::accept(&app, &request, fields),
+        Err(error) => Err(PageError::new(error.description)),
+    };
+    let outcome = match form {
+        Ok(form) => sign_in(&app, &request, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let field = |name: &str| {
+        form.fields
+            .one(name)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| PageError::new(error.description))
+    };
+    let username = field("username")?.trim().to_owned();
+    let password = Secret::new(field("password")?);
+    let address = peer::address(app, request);
+    let mut pending = form.pending;
+    pending.username = Some(username.chars().take(LONGEST_USERNAME).collect());
+    let back = |pending: Pending, notice: Notice| {
+        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
+        Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
+    };
+    if username.is_empty() {
+        return back(pending, Notice::UsernameMissing);
+    }
+    if password.reveal().is_empty() {
+        return back(pending, Notice::PasswordMissing);
+    }
+    if app.strangers.failures(address, app.now()) >= app.config.login.address_attempts_per_minute {
+        return back(pending, Notice::TooMany);
+    }
+    if username.len() > LONGEST_USERNAME || password.reveal().len() > LONGEST_PASSWORD {
+        return back(pending, Notice::NotAccepted);
+    }
+    let replaced = browser::session_hash(app, request);
+    match check(app, &username, password, address, replaced).await? {
+        None => back(pending, Notice::NotAccepted),
+        Some(signed_in) => {
+            pending.authenticated = Some(signed_in.session_hash);
+            pending.username = None;
+            pending.notice = None;
+            let path = if signed_in.second_factor_due {
+                "/login/second-factor"
+            } else {
+                "/oauth2/authorize"
+            };
+            let location = browser::page_url(path, &pending.seal(app, Some(&form.browser)));
+            Ok(browser::see_other(
+                &location,
+                &[browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)],
+            ))
+        }
+    }
+}
+
+struct SignedIn {
+    session_hash: String,
+    cookie: String,
+    second_factor_due: bool,
+}
+
+/// Compares the password and writes down what came of it, in one transaction that decides about the lock once more.
+async fn check(
+    app: &Arc<App>,
+    username: &str,
+    password: Secret,
+    address: IpAddr,
+    replaced: Option<String>,
+) -> Result<Option<SignedIn>, Broken> {
+    let now = app.now();
+    let subject = lockout::login_subject(app, username);
+    let (key, typed) = (subject.clone(), username.to_owned());
+    let (person, locked) = app
+        .store
+        .read(move |conn| {
+            Ok((
+                people::find_by_username(conn, &typed)?,
+                lockout::is_locked(conn, &key, now)?,
+            ))
+        })
+        .await?;
+    // Hashed in any case: the time must not tell whether the account exists, is locked or disabled.
+    let stored = person.as_ref().and_then(|person| person.password.clone());
+    let verified = app.hasher.verify(password, stored).await?;
+    let accepted = person.as_ref().filter(|person| person.enabled && !locked);
+    match (accepted, verified) {
+        (Some(person), Verified::Right(rehashed)) => succeed(app, person, rehashed, subject, address, replaced).await,
+        _ => fail(app, person.as_ref(), locked, subject, address)
+            .await
+            .map(|()| None),
+    }
+}
+
+async fn succeed(
+    app: &Arc<App>,
+    person: &Person,
+    rehashed: Option<String>,
+    subject: String,
+    address: IpAddr,
+    replaced: Option<String>,
+) -> Result<Option<SignedIn>, Broken> {
+    let second_factor_due = person.totp_secret.is_some();
+    let (session, cookie) = session::begin(app, person, &["pwd"], second_factor_due);
+    let signed_in = SignedIn {
+        session_hash: session.hash.clone(),
+        cookie,
+        second_factor_due,
+    };
+    let event = app
+        .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
+        .from(address.to_string())
+        .with("amr", "pwd")
+        .with("second_factor", if second_factor_due { "due" } else { "none" });
+    let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
+    let written = app.store.write(move |tx| {
+        let now = job_app.now();
+        // Locked, disabled or changed while the password was hashed: then it does not count.
+        let current = people::find(tx.conn(), &id)?;
+        let holds = current.is_some_and(|person| person.enabled && person.generation == generation);
+        if !holds || lockout::is_locked(tx.conn(), &subject, now)? {
+            return Ok(false);
+        }
+        crate::store::logins::forget(tx.conn(), &subject)?;
+        if let Some(phc) = &rehashed {
+            people::rehashed(tx.conn(), &id, phc)?;
+        }
+        session::record(&job_app, tx, &session, replaced.as_deref())?;
+        tx.audit(event.clone());
+        Ok(true)
+    });
+    Ok(written.await?.then_some(signed_in))
+}
+
+/// Counts a failure against the account and the address.
+async fn fail(
+    app: &Arc<App>,
+    person: Option<&Person>,
+    locked: bool,
+    subject: String,
+    address: IpAddr,
+) -> Result<(), Broken> {
+    let reason = match person {
+        None => "unknown username",
+        Some(person) if !person.enabled => "account disabled",
+        Some(_) if locked => "account locked",
+        Some(_) => "wrong password",
+    };
+    // A username that nobody has is recorded as its keyed hash: people type passwords there.
+    let who = person.map_or_else(|| subject.clone(), |person| person.id.clone());
+    let (noted, summaries) = app.strangers.note(address, &who, app.now());
+    let described = |event: Event| {
+        let event = event
+            .outcome(Outcome::MinorFailure)
+            .from(address.to_string())
+            .with("reason", reason);
+        match person {
+            Some(person) => event.person(&person.id),
+            None => event.with("username_hash", subject.clone()),
+        }
+    };
+    let failed = (noted == Noted::First).then(|| described(app.event(Kind::LoginFailed, Actor::Stranger)));
+    let locks = described(app.event(Kind::LoginLocked, Actor::Stranger)).outcome(Outcome::SeriousFailure);
+    let (job_app, threshold, subject) = (Arc::clone(app), app.config.login.lockout_threshold, subject.clone());
+    app.store
+        .write(move |tx| {
+            summaries
+                .iter()
+                .chain(&failed)
+                .for_each(|event| tx.audit(event.clone()));
+            if lockout::fail(&job_app, tx, &subject, threshold, job_app.now())? {
+                tx.audit(locks.clone());
+            }
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,266 @@
+//! Access tokens: JWTs (RFC 9068) or opaque, as the resource server needs them; and whether one is active.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::error::Broken;
+use crate::model::resource_server::{ResourceServer, TokenFormat};
+use crate::model::scope::{ScopeSet, ScopeStyle};
+use crate::model::signing::Algorithm;
+use crate::secret::SecretHash;
+use crate::store::{Failure, Stored, Tx, tokens};
+
+/// How long the row of an opaque token outlives it, in seconds.
+const ROW_OUTLIVES_TOKEN: i64 = 60;
+/// How many verified tokens are remembered.
+const REMEMBERED: usize = 65_536;
+
+/// What a token stands on, in a claim of ours: the grant (none for systems) with the generations of client and person
+/// at its issue. A resource server has no use for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Footing {
+    /// The grant; systems have none.
+    pub grant: Option<String>,
+    /// The client's generation.
+    pub client_generation: i64,
+    /// The person's generation; 0 for systems.
+    pub person_generation: i64,
+}
+
+impl From<Footing> for String {
+    fn from(footing: Footing) -> Self {
+        format!(
+            "{}.{}.{}",
+            footing.grant.as_deref().unwrap_or("-"),
+            footing.client_generation,
+            footing.person_generation
+        )
+    }
+}
+
+impl TryFrom<String> for Footing {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or_else(|| "footing is incomplete".to_owned());
+        let grant = next()?.to_owned();
+        let number = |text: &str| text.parse::<i64>().map_err(|cause| cause.to_string());
+        Ok(Self {
+            grant: (grant != "-").then_some(grant),
+            client_generation: number(next()?)?,
+            person_generation: number(next()?)?,
+        })
+    }
+}
+
+/// The claims of an access token (RFC 9068 §2.2). Introspection answers the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessToken {
+    /// The issuer.
+    pub iss: String,
+    /// The person, or the client that acts for itself.
+    pub sub: String,
+    /// The resource server's base, or the issuer.
+    pub aud: Vec<String>,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: i64,
+    /// Its unique name.
+    pub jti: String,
+    /// The client.
+    pub client_id: String,
+    /// Scopes as the resource server reads them.
+    pub scope: String,
+    /// What it stands on.
+    #[serde(rename = "mdi_grant")]
+    pub footing: Footing,
+    /// Everything else: `auth_time`, `acr`, `amr`, `username`, `fhirUser`, `security`, `jurisdiction`, `extensions`.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// What a token is made of.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// `sub`
+    pub sub: &'a str,
+    /// `client_id`
+    pub client_id: &'a str,
+    /// What was granted.
+    pub scopes: &'a ScopeSet,
+    /// The resource server, when one of its scopes was granted.
+    pub target: Option<&'a ResourceServer>,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// What it stands on.
+    pub footing: Footing,
+    /// Further claims.
+    pub more: Map<String, Value>,
+}
+
+/// A token that was made but not yet written down or answered.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// The token itself.
+    pub token: String,
+    /// Its unique name, for the record.
+    pub jti: String,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    opaque: Option<(String, String)>,
+}
+
+impl Minted {
+    /// Writes the row that an opaque token needs.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn record(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        match &self.opaque {
+            Some((hash, claims)) => tokens::add_opaque(tx.conn(), hash, claims, self.exp + ROW_OUTLIVES_TOKEN),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a token.
+///
+/// # Errors
+/// When there is no key that signs with the resource server's algorithm.
+pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
+    let settings = draft.target.map(|server| &server.settings);
+    let audience = draft.target.map_or_else(|| app.issuer(), |server| &server.audience);
+    let scope = match settings {
+        Some(settings) => draft.scopes.project(settings.scope_style, &settings.scope_map),
+        None => draft.scopes.project(ScopeStyle::V2, &std::collections::BTreeMap::new()),
+    };
+    let claims = AccessToken {
+        iss: app.issuer().to_owned(),
+        sub: draft.sub.to_owned(),
+        aud: vec![audience.to_owned()],
+        exp: draft.exp,
+        iat: now,
+        jti: app.entropy.id("at"),
+        client_id: draft.client_id.to_owned(),
+        scope,
+        footing: draft.footing,
+        more: draft.more,
+    };
+    if settings.is_some_and(|settings| settings.token_format == TokenFormat::Opaque) {
+        let token = app.entropy.secret();
+        let row = serde_json::to_string(&claims).map_err(Broken::defect)?;
+        let hash = SecretHash::of(&token).as_str().to_owned();
+        return Ok(Minted {
+            token,
+            jti: claims.jti,
+            exp: claims.exp,
+            opaque: Some((hash, row)),
+        });
+    }
+    let (algorithm, typ) = settings.map_or((Algorithm::ES256, "at+jwt"), |settings| {
+        (settings.signing_alg, &settings.token_typ)
+    });
+    let token = app
+        .directory
+        .keyring()
+        .sign(algorithm, typ, &claims, now)
+        .map_err(Broken::defect)?;
+    Ok(Minted {
+        token,
+        jti: claims.jti,
+        exp: claims.exp,
+        opaque: None,
+    })
+}
+
+/// A token that is ours, with its introspection answer written out. Whether it is active is asked anew each time.
+#[derive(Debug)]
+pub struct Known {
+    /// Its claims.
+    pub claims: AccessToken,
+    /// The answer of introspection while it is active (RFC 7662 §2.2).
+    pub answer: String,
+}
+
+impl Known {
+    fn new(claims: AccessToken) -> Result<Self, serde_json::Error> {
+        let mut answer = Map::new();
+        answer.insert("active".to_owned(), Value::Bool(true));
+        answer.insert("token_type".to_owned(), Value::from("Bearer"));
+        if let Value::Object(mut rest) = serde_json::to_value(&claims)? {
+            rest.remove("mdi_grant");
+            answer.append(&mut rest);
+        }
+        Ok(Self {
+            claims,
+            answer: serde_json::to_string(&answer)?,
+        })
+    }
+}
+
+/// Tokens whose signature was verified, or whose row was read, lately. It never answers for revocation.
+#[derive(Debug)]
+pub struct VerifiedTokens(Cache<[u8; 32], Arc<Known>>);
+
+impl Default for VerifiedTokens {
+    fn default() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+}
+
+/// The token, if it is ours, whether active or not.
+///
+/// # Errors
+/// What the database says, for opaque tokens.
+pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> {
+    let key = sha256(token);
+    if let Some(known) = app.verified.0.get(&key) {
+        return Ok(Some(known));
+    }
+    let claims = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
+        app.directory
+            .keyring()
+            .verify::<AccessToken>(token)
+            .filter(|claims| claims.iss == app.issuer())
+    } else {
+        let hash = SecretHash::of(token);
+        let row = app
+            .store
+            .read(move |conn| tokens::find_opaque(conn, hash.as_str()))
+            .await?;
+        row.map(|row| serde_json::from_str(&row))
+            .transpose()
+            .map_err(|cause| Failure::stored("opaque token", cause))?
+    };
+    let Some(claims) = claims else { return Ok(None) };
+    let known = Arc::new(Known::new(claims).map_err(Broken::defect)?);
+    app.verified.0.insert(key, Arc::clone(&known));
+    Ok(Some(known))
+}
+
+/// Whether a token of ours is active: not expired, and everything it stands on holds.
+#[must_use]
+pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
+    let directory = &app.directory;
+    let footing = &claims.footing;
+    now < claims.exp
+        && !directory.token_is_revoked(&claims.jti)
+        && directory.client_holds(&claims.client_id, footing.client_generation)
+        && footing.grant.as_ref().is_none_or(|grant| {
+            !directory.grant_is_revoked(grant) && directory.person_holds(&claims.sub, footing.person_generation)
+        })
+}
+
+fn sha256(token: &str) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    let mut key = [0; 32];
+    key.copy_from_slice(digest.as_ref());
+    key
+}

@@ -1,0 +1,674 @@
+//! The authorization endpoint (RFC 6749 §3.1, OpenID Connect Core §3.1.2): parse, load facts, decide, act.
+//!
+//! The order of the checks is the security argument. Client and redirect URI come first; only after them may an error
+//! go back by redirect (RFC 6749 §4.1.2.1).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use url::{Host, Url, form_urlencoded};
+
+use super::granting::{CERTIFY, Party, Wanted, certify_ends};
+use super::id_token::hinted_subject;
+use super::parameters::{Parameters, shown};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::browser::{self, CookieKind, Pending};
+use crate::directory::LiveClient;
+use crate::error::{Code, OAuthError, PageError};
+use crate::login::session;
+use crate::model::client::{Consent, GrantType};
+use crate::model::grant::ClaimsRequest;
+use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::model::session::Session;
+use crate::pages::{self, Application, FormAction, FormPostPage};
+use crate::peer;
+use crate::policy::grant::Granted;
+use crate::store::grants;
+
+/// The largest request that is looked at, in bytes of its query or form.
+const LARGEST_REQUEST: usize = 8 * 1024;
+
+/// How the answer goes back (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post Response Mode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the query of the redirect URI.
+    Query,
+    /// In a form that the browser posts.
+    FormPost,
+}
+
+/// Where an answer may go: a registered redirect URI, and what the client wants back with it.
+#[derive(Debug, Clone)]
+pub struct ReturnTo {
+    /// The client, registered and enabled.
+    pub client: Arc<LiveClient>,
+    /// Exactly as sent.
+    pub redirect_uri: String,
+    /// How.
+    pub mode: ResponseMode,
+    /// Given back as it came.
+    pub state: Option<String>,
+}
+
+/// An authorization request whose parameters hold by themselves.
+#[derive(Debug, Clone)]
+pub struct AuthorizationRequest {
+    /// `scope`
+    pub scope: Option<ScopeSet>,
+    /// `resource`, `aud`, `audience`
+    pub targets: Vec<String>,
+    /// `purpose_of_use`
+    pub purposes: Vec<String>,
+    /// `nonce`
+    pub nonce: Option<String>,
+    /// `code_challenge`, S256
+    pub code_challenge: Option<String>,
+    /// `prompt`
+    pub prompt: Vec<String>,
+    /// `max_age`, in seconds
+    pub max_age: Option<i64>,
+    /// `claims`, by name
+    pub claims: ClaimsRequest,
+    /// The subject that the client expects (`id_token_hint`, or `sub` in `claims`).
+    pub expected_subject: Option<String>,
+    /// An assurance level that the client cannot do without (`acr` marked essential in `claims`).
+    pub essential_acr: Vec<String>,
+}
+
+impl AuthorizationRequest {
+    fn prompts(&self, value: &str) -> bool {
+        self.prompt.iter().any(|prompt| prompt == value)
+    }
+}
+
+/// Who is at the browser, as the database knows it.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The session, if there is one and it holds.
+    pub session: Option<Session>,
+    /// The person of the session.
+    pub person: Option<Person>,
+    /// What the person allowed this client before.
+    pub remembered: Option<ScopeSet>,
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// The person has to sign in (again).
+    LogIn,
+    /// The password was right, the second factor is still to come.
+    SecondFactor,
+    /// The person has to be asked.
+    AskConsent(Granted),
+    /// A code may be issued.
+    Issue(Granted),
+}
+
+/// `GET /oauth2/authorize`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let query = request.query_string().as_bytes();
+    let pending = match sealed_or_new(&app, &request, query) {
+        Ok(pending) => pending,
+        Err(error) => return browser::error_page(&app, &error),
+    };
+    answer(&app, &request, pending).await
+}
+
+/// `POST /oauth2/authorize` (OpenID Connect Core §3.1.2.1). A form of another site arrives without our Lax cookies, so
+/// the request is sealed and sent to our own GET.
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let parsed = Parameters::from_body(&request, body)
+        .await
+        .map_err(|error| PageError::new(error.description));
+    match parsed.and_then(|parameters| new_pending(&app, parameters)) {
+        Ok(pending) => browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, None)), &[]),
+        Err(error) => browser::error_page(&app, &error),
+    }
+}
+
+fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> {
+    if parameters.size() > LARGEST_REQUEST {
+        return Err(PageError::new(format!(
+            "The request is longer than {LARGEST_REQUEST} bytes."
+        )));
+    }
+    Ok(Pending::new(parameters, app.now()))
+}
+
+fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pending, PageError> {
+    let parameters = Parameters::parse(query).map_err(|error| PageError::new(error.description))?;
+    match parameters.one("pending").ok().flatten() {
+        None => new_pending(app, parameters),
+        Some(sealed) => {
+            // Sealed to this browser by one of our pages, or to nobody by our own POST.
+            let browser = browser::cookie(app, request, CookieKind::Browser);
+            match browser
+                .as_deref()
+                .map(|browser| Pending::open(app, sealed, Some(browser)))
+            {
+                Some(Ok(pending)) => Ok(pending),
+                _ => Pending::open(app, sealed, None),
+            }
+        }
+    }
+}
+
+async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> HttpResponse {
+    let return_to = match return_to(app, &pending.parameters) {
+        Ok(return_to) => return_to,
+        Err(error) => return browser::error_page(app, &error),
+    };
+    let parsed = match parse(app, &return_to.client, &pending.parameters) {
+        Ok(parsed) => parsed,
+        Err(error) => return redirect_error(app, &return_to, &error),
+    };
+    let facts = match load_facts(app, request, &return_to.client.client.id).await {
+        Ok(facts) => facts,
+        Err(error) => return browser::error_page(app, &error),
+    };
+    match decide(app, &return_to, &parsed, &facts, &pending) {
+        Err(error) => {
+            record_refusal(app, request, &return_to, &facts, &error).await;
+            redirect_error(app, &return_to, &error)
+        }
+        Ok(Decision::Issue(granted)) => {
+            let issue = super::consent::Issue {
+                return_to: &return_to,
+                request: &parsed,
+                facts: &facts,
+                granted,
+                asked: false,
+            };
+            super::consent::issue(app, peer::address(app, request), issue).await
+        }
+        Ok(Decision::LogIn) => on_to(app, request, "/login", &pending),
+        Ok(Decision::SecondFactor) => on_to(app, request, "/login/second-factor", &pending),
+        Ok(Decision::AskConsent(_)) => on_to(app, request, "/consent", &pending),
+    }
+}
+
+/// 303 to one of our pages, the request sealed to this browser, which gets its cookie now if it has none.
+fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> HttpResponse {
+    let known = browser::cookie(app, request, CookieKind::Browser);
+    let browser_cookie = known.clone().unwrap_or_else(|| app.entropy.secret());
+    let location = browser::page_url(path, &pending.seal(app, Some(&browser_cookie)));
+    let cookies: Vec<_> = if known.is_some() {
+        Vec::new()
+    } else {
+        vec![browser::set_cookie(app, CookieKind::Browser, &browser_cookie)]
+    };
+    browser::see_other(&location, &cookies)
+}
+
+/// Client and redirect URI: until both hold, an error is a page (RFC 6749 §4.1.2.1).
+///
+/// # Errors
+/// A page that names the parameter at fault.
+pub fn return_to(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
+    let one = |name: &str| parameters.one(name).map_err(|error| PageError::new(error.description));
+    let Some(id) = one("client_id")? else {
+        return Err(PageError::new("Parameter client_id is missing."));
+    };
+    let client = app
+        .directory
+        .client(id)
+        .filter(|live| live.client.enabled)
+        .ok_or_else(|| {
+            PageError::new("Parameter client_id names no application that is registered here.")
+                .because(format!("client_id {}", shown(id)))
+        })?;
+    let Some(redirect_uri) = one("redirect_uri")? else {
+        return Err(PageError::new("Parameter redirect_uri is missing."));
+    };
+    if !redirect_uri_matches(&client, redirect_uri) {
+        return Err(
+            PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
+                "client {id}: received {}, registered {:?}",
+                shown(redirect_uri),
+                client.client.settings.redirect_uris
+            )),
+        );
+    }
+    // An unknown response_mode is an error of its own, told by query.
+    let mode = match one("response_mode")? {
+        Some("form_post") => ResponseMode::FormPost,
+        _ => ResponseMode::Query,
+    };
+    let state = parameters.one("state").ok().flatten().map(str::to_owned);
+    Ok(ReturnTo {
+        client: Arc::clone(&client),
+        redirect_uri: redirect_uri.to_owned(),
+        mode,
+        state,
+    })
+}
+
+/// Exact comparison (RFC 9700 §4.1.3); for public native clients the port of a loopback redirect is free (RFC 8252 §7.3).
+fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
+    let registered = &live.client.settings.redirect_uris;
+    if registered.iter().any(|uri| uri == sent) {
+        return true;
+    }
+    let Some(sent) = live.client.is_public().then(|| loopback_without_port(sent)).flatten() else {
+        return false;
+    };
+    registered
+        .iter()
+        .filter_map(|uri| loopback_without_port(uri))
+        .any(|uri| uri == sent)
+}
+
+/// A loopback `http` URI without its port, if it is one and is written plainly.
+fn loopback_without_port(uri: &str) -> Option<(String, String)> {
+    let url = Url::parse(uri).ok()?;
+    let loopback = match url.host()? {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        Host::Domain(_) => false,
+    };
+    let plain =
+        url.scheme() == "http" && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (loopback && plain).then(|| {
+        (
+            url.host_str().unwrap_or_default().to_owned(),
+            format!("{}?{}", url.path(), url.query().unwrap_or_default()),
+        )
+    })
+}
+
+/// Everything else that a request says, checked by itself, in order.
+///
+/// # Errors
+/// What goes back to the client.
+pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<AuthorizationRequest, OAuthError> {
+    let invalid = |text: &str| OAuthError::invalid_request(text);
+    if let Some(name) = parameters.repeated() {
+        return Err(invalid(&format!("parameter {} must not be repeated", shown(name))));
+    }
+    // OpenID Connect Core §6
+    if parameters.one("request")?.is_some() {
+        return Err(OAuthError::new(
+            Code::RequestNotSupported,
+            "request objects are not supported: send the parameters themselves",
+        ));
+    }
+    if parameters.one("request_uri")?.is_some() {
+        return Err(OAuthError::new(
+            Code::RequestUriNotSupported,
+            "request_uri is not supported: send the parameters themselves",
+        ));
+    }
+    // RFC 6749 §3.1.1
+    match parameters.required("response_type")? {
+        "code" => {}
+        other => {
+            return Err(OAuthError::new(
+                Code::UnsupportedResponseType,
+                format!("response_type must be code; found {}", shown(other)),
+            ));
+        }
+    }
+    match parameters.one("response_mode")? {
+        None | Some("query" | "form_post") => {}
+        Some(other) => {
+            return Err(invalid(&format!(
+                "response_mode must be query or form_post; found {}",
+                shown(other)
+            )));
+        }
+    }
+    if !live.client.may_use(GrantType::AuthorizationCode) {
+        return Err(OAuthError::new(
+            Code::UnauthorizedClient,
+            "the client is not registered for authorization_code",
+        ));
+    }
+    let code_challenge = parse_pkce(live, parameters)?;
+    let scope = super::client_credentials::requested_scope(parameters)?;
+    let prompt = parse_prompt(parameters)?;
+    let max_age = parameters
+        .one("max_age")?
+        .map(|text| {
+            text.parse::<i64>()
+                .ok()
+                .filter(|seconds| *seconds >= 0)
+                .ok_or_else(|| invalid(&format!("max_age must be a number of seconds; found {}", shown(text))))
+        })
+        .transpose()?;
+    let mut request = AuthorizationRequest {
+        scope,
+        targets: parameters.targets()?,
+        purposes: parameters.purposes()?,
+        nonce: parameters.one("nonce")?.map(str::to_owned),
+        code_challenge,
+        prompt,
+        max_age,
+        claims: ClaimsRequest::default(),
+        expected_subject: None,
+        essential_acr: Vec::new(),
+    };
+    parse_claims(parameters, &mut request)?;
+    if let Some(hint) = parameters.one("id_token_hint")? {
+        let subject = hinted_subject(app, &live.client.id, hint)
+            .ok_or_else(|| invalid("id_token_hint is not an ID token that this server issued to this client"))?;
+        request.expected_subject = Some(subject);
+    }
+    Ok(request)
+}
+
+/// PKCE with S256 only (RFC 7636 §4.3, RFC 9700 §2.1.1).
+fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<String>, OAuthError> {
+    let invalid = |text: &str| OAuthError::invalid_request(text);
+    let method = parameters.one("code_challenge_method")?;
+    let Some(challenge) = parameters.one("code_challenge")? else {
+        if live.client.settings.require_pkce || live.client.is_public() {
+            return Err(invalid(
+                "code_challenge is missing: this client must use PKCE with S256 (RFC 7636)",
+            ));
+        }
+        return match method {
+            Some(_) => Err(invalid("code_challenge_method without code_challenge")),
+            None => Ok(None),
+        };
+    };
+    if method != Some("S256") {
+        return Err(invalid("code_challenge_method must be S256; plain is not accepted"));
+    }
+    let well_formed = challenge.len() == 43
+        && challenge
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !well_formed {
+        return Err(invalid("code_challenge must be base64url of SHA-256: 43 characters"));
+    }
+    Ok(Some(challenge.to_owned()))
+}
+
+/// OpenID Connect Core §3.1.2.1
+fn parse_prompt(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
+    let prompt: Vec<String> = parameters
+        .one("prompt")?
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    if let Some(unknown) = prompt
+        .iter()
+        .find(|value| !["none", "login", "consent"].contains(&value.as_str()))
+    {
+        return Err(OAuthError::invalid_request(format!(
+            "prompt must be none, login or consent; found {}",
+            shown(unknown)
+        )));
+    }
+    if prompt.len() > 1 && prompt.iter().any(|value| value == "none") {
+        return Err(OAuthError::invalid_request("prompt=none must stand alone"));
+    }
+    Ok(prompt)
+}
+
+/// One claim of the `claims` parameter (OpenID Connect Core §5.5.1).
+#[derive(Debug, Default, Deserialize)]
+struct ClaimWish {
+    #[serde(default)]
+    essential: bool,
+    value: Option<String>,
+    values: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ClaimsParameter {
+    #[serde(default)]
+    id_token: BTreeMap<String, Option<serde_json::Value>>,
+    #[serde(default)]
+    userinfo: BTreeMap<String, Option<serde_json::Value>>,
+}
+
+/// OpenID Connect Core §5.5
+fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> Result<(), OAuthError> {
+    let Some(text) = parameters.one("claims")? else {
+        return Ok(());
+    };
+    let claims: ClaimsParameter = serde_json::from_str(text).map_err(|cause| {
+        OAuthError::invalid_request(format!(
+            "claims is not the JSON of OpenID Connect Core 5.5: {}",
+            shown(&cause.to_string())
+        ))
+    })?;
+    let wish = |name: &str| {
+        let value = claims.id_token.get(name).cloned().flatten();
+        value
+            .and_then(|value| serde_json::from_value::<ClaimWish>(value).ok())
+            .unwrap_or_default()
+    };
+    request.expected_subject = wish("sub").value;
+    let acr = wish("acr");
+    if acr.essential {
+        request.essential_acr = acr.values.unwrap_or_default().into_iter().chain(acr.value).collect();
+    }
+    request.claims.id_token = claims.id_token.keys().cloned().collect();
+    request.claims.userinfo = claims.userinfo.keys().cloned().collect();
+    Ok(())
+}
+
+/// Who is at the browser.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn load_facts(app: &App, request: &HttpRequest, client_id: &str) -> Result<Facts, PageError> {
+    let Some(hash) = browser::session_hash(app, request) else {
+        return Ok(Facts::default());
+    };
+    let (client_id, limits, now) = (client_id.to_owned(), session::Limits::of(app), app.now());
+    let loaded = app.store.read(move |conn| {
+        let Some((session, person)) = session::load(conn, &hash, limits, now)? else {
+            return Ok(Facts::default());
+        };
+        let remembered = grants::consent(conn, &person.id, &client_id)?;
+        Ok(Facts {
+            session: Some(session),
+            person: Some(person),
+            remembered,
+        })
+    });
+    let facts = loaded.await?;
+    if let Some(session) = &facts.session {
+        session::note_use(app, session).await?;
+    }
+    Ok(facts)
+}
+
+/// Decides about a request whose parameters hold, in this order. Pure but for the clock and the directory.
+///
+/// # Errors
+/// What goes back to the client.
+pub fn decide(
+    app: &App,
+    return_to: &ReturnTo,
+    request: &AuthorizationRequest,
+    facts: &Facts,
+    pending: &Pending,
+) -> Result<Decision, OAuthError> {
+    let silent = request.prompts("none");
+    let log_in = |why: &str| {
+        if silent {
+            Err(OAuthError::new(Code::LoginRequired, why))
+        } else {
+            Ok(Decision::LogIn)
+        }
+    };
+    let party = Party::of(app, &return_to.client);
+    let wanted = Wanted {
+        scope: request.scope.as_ref(),
+        targets: &request.targets,
+        purposes: &request.purposes,
+    };
+    let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
+        // What can never be granted is told before anybody types a password.
+        check_targets(app, &party, wanted)?;
+        return log_in("nobody is signed in");
+    };
+    if session.second_factor_due {
+        return if silent {
+            Err(OAuthError::new(
+                Code::LoginRequired,
+                "the second factor is still to come",
+            ))
+        } else {
+            Ok(Decision::SecondFactor)
+        };
+    }
+    // Signed in for this very request: prompt, max_age and freshness are satisfied.
+    let just_now = pending.authenticated.as_deref() == Some(session.hash.as_str());
+    let age = app.now() - session.auth_time;
+    if !just_now && request.prompts("login") {
+        return Ok(Decision::LogIn);
+    }
+    if !just_now && request.max_age.is_some_and(|max_age| max_age == 0 || age > max_age) {
+        return log_in("the sign-in is older than max_age");
+    }
+    if request
+        .expected_subject
+        .as_ref()
+        .is_some_and(|subject| *subject != person.id)
+    {
+        if just_now {
+            return Err(OAuthError::new(
+                Code::LoginRequired,
+                "somebody else signed in than the client asked for",
+            ));
+        }
+        return log_in("somebody else is signed in");
+    }
+    if !request.essential_acr.is_empty() && !request.essential_acr.iter().any(|acr| acr == session.acr()) {
+        return Err(OAuthError::new(
+            Code::UnmetAuthenticationRequirements,
+            "the account cannot reach the acr that the client marked essential",
+        ));
+    }
+    let granted = party.grant_person(app, person, session.has_second_factor(), wanted)?;
+    let certifies = granted.scopes.contains(CERTIFY);
+    if certifies && !just_now && app.now() >= certify_ends(app, session.auth_time) {
+        return log_in("signing a certificate needs a fresh sign-in");
+    }
+    let asked = return_to.client.client.settings.consent == Consent::Ask;
+    let remembered = facts
+        .remembered
+        .as_ref()
+        .is_some_and(|remembered| remembered.covers(&granted.scopes));
+    if certifies || request.prompts("consent") || (asked && !remembered) {
+        return if silent {
+            Err(OAuthError::new(Code::ConsentRequired, "the person has to be asked"))
+        } else {
+            Ok(Decision::AskConsent(granted))
+        };
+    }
+    Ok(Decision::Issue(granted))
+}
+
+/// Targets and purposes that no person could be granted: told at once.
+fn check_targets(app: &App, party: &Party, wanted: Wanted<'_>) -> Result<(), OAuthError> {
+    let nobody = Person::unknown();
+    match party.grant_person(app, &nobody, false, wanted) {
+        Err(error) if error.code == Code::InvalidTarget => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
+pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
+    let state = return_to.state.as_deref().map(|state| ("state", state));
+    let all: Vec<(&str, &str)> = parameters
+        .iter()
+        .copied()
+        .chain(state)
+        .chain([("iss", app.issuer())])
+        .collect();
+    if return_to.mode == ResponseMode::FormPost {
+        let client = &return_to.client.client;
+        let organization = client
+            .settings
+            .organization
+            .as_ref()
+            .map(|organization| organization.name.as_str());
+        let page = FormPostPage {
+            shell: browser::shell(app),
+            application: Application {
+                name: &client.name,
+                organization,
+            },
+            redirect_uri: &return_to.redirect_uri,
+            parameters: &all,
+        };
+        return pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri));
+    }
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(all)
+        .finish();
+    let joint = if return_to.redirect_uri.contains('?') { '&' } else { '?' };
+    browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
+}
+
+/// Sends an error to the client (RFC 6749 §4.1.2.1).
+pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
+    tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
+    let description = crate::error::wire_text(&error.description);
+    redirect(
+        app,
+        return_to,
+        &[("error", error.code.as_str()), ("error_description", &description)],
+    )
+}
+
+/// A refusal is recorded when somebody is signed in; what strangers cause is only logged.
+async fn record_refusal(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    return_to: &ReturnTo,
+    facts: &Facts,
+    error: &OAuthError,
+) {
+    let Some(person) = &facts.person else { return };
+    record(
+        app,
+        peer::address(app, request),
+        return_to,
+        person,
+        Kind::AuthorizationRefused,
+        error,
+    )
+    .await;
+}
+
+/// Records that a person's request ended with an error.
+pub async fn record(
+    app: &Arc<App>,
+    address: IpAddr,
+    return_to: &ReturnTo,
+    person: &Person,
+    kind: Kind,
+    error: &OAuthError,
+) {
+    let event = app
+        .event(kind, Actor::Person(person.id.clone()))
+        .outcome(Outcome::MinorFailure)
+        .client(&return_to.client.client.id)
+        .from(address.to_string())
+        .with("error", error.code.as_str())
+        .with("reason", error.description.clone());
+    let written = app.store.write(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    });
+    if let Err(broken) = written.await {
+        tracing::error!(cause = %broken, "a refusal could not be recorded");
+    }
+}

@@ -1,0 +1,523 @@
+//! Client authentication, one module for every endpoint (RFC 6749 §2.3, RFC 7523 §2.2, OpenID Connect Core §9).
+//!
+//! Clients and resource servers authenticate alike. Before somebody is known, an error tells what was sent and what is
+//! public; which keys we hold, or that a client is disabled, stands in the log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use data_encoding::BASE64;
+use url::form_urlencoded;
+
+use super::parameters::{Parameters, shown};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::directory::{LiveClient, LiveServer, valid_secrets};
+use crate::error::{Code, OAuthError};
+use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
+use crate::model::client::{AuthMethod, StoredSecret};
+use crate::model::signing::Algorithm;
+use crate::peer;
+use crate::secret::{Secret, SecretHash};
+use crate::store::changes::{Change, ChangeKind};
+use crate::store::{Stored, Tx, secrets, tokens};
+
+/// RFC 7523 §2.2
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How long an assertion may live, in seconds (SMART App Launch, client-confidential-asymmetric).
+const LONGEST_ASSERTION_SECONDS: i64 = 300;
+/// How far a client's clock may be ahead of ours, in seconds.
+const CLOCK_SKEW_SECONDS: i64 = 10;
+/// The longest `jti` that is looked at, in bytes.
+const LONGEST_JTI: usize = 255;
+
+/// Who authenticated.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// A client.
+    Client(Arc<LiveClient>),
+    /// A resource server, for introspection.
+    ResourceServer(Arc<LiveServer>),
+}
+
+impl Caller {
+    /// The `client_id`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Client(live) => &live.client.id,
+            Self::ResourceServer(live) => &live.server.id,
+        }
+    }
+
+    fn enabled(&self) -> bool {
+        match self {
+            Self::Client(live) => live.client.enabled,
+            Self::ResourceServer(live) => live.server.enabled,
+        }
+    }
+
+    fn secrets(&self) -> &[StoredSecret] {
+        match self {
+            Self::Client(live) => &live.client.secrets,
+            Self::ResourceServer(live) => &live.server.secrets,
+        }
+    }
+
+    /// A client authenticates as it registered; a resource server by what it has.
+    fn allows(&self, method: AuthMethod) -> bool {
+        match self {
+            Self::Client(live) => live.client.settings.auth_method == method,
+            Self::ResourceServer(live) => match method {
+                AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => !live.server.secrets.is_empty(),
+                AuthMethod::PrivateKeyJwt => live.keys.is_some() || live.server.settings.jwks_uri.is_some(),
+                AuthMethod::None => false,
+            },
+        }
+    }
+
+    fn inline_keys(&self) -> Option<&ClientKeys> {
+        match self {
+            Self::Client(live) => live.keys.as_ref(),
+            Self::ResourceServer(live) => live.keys.as_ref(),
+        }
+    }
+
+    fn jwks_uri(&self) -> Option<&str> {
+        match self {
+            Self::Client(live) => live.client.settings.jwks_uri.as_deref(),
+            Self::ResourceServer(live) => live.server.settings.jwks_uri.as_deref(),
+        }
+    }
+
+    fn algorithms(&self) -> &[Algorithm] {
+        match self {
+            Self::Client(live) if !live.client.settings.signing_algs.is_empty() => &live.client.settings.signing_algs,
+            _ => &Algorithm::ACCEPTED,
+        }
+    }
+}
+
+/// The `jti` of an assertion, to be burned in the endpoint's own write.
+#[derive(Debug, Clone)]
+struct Burn {
+    hash: String,
+    purge_at: i64,
+}
+
+/// A caller that proved who it is. What remains to be written, [`Authenticated::settle`] writes.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// Who.
+    pub caller: Caller,
+    /// How.
+    pub method: AuthMethod,
+    /// From where.
+    pub address: IpAddr,
+    burn: Option<Burn>,
+    /// The secret that was used, and when, unless that was noted within the last minute.
+    used_secret: Option<(String, i64)>,
+}
+
+impl Authenticated {
+    /// Burns the assertion's `jti` and notes the use of a secret, in the endpoint's one write, refusals included.
+    /// Answers false when the `jti` was used before: then nothing else may be done.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn settle(&self, tx: &mut Tx<'_>) -> Stored<bool> {
+        if let Some((id, at)) = &self.used_secret {
+            secrets::used(tx.conn(), id, *at)?;
+            let kind = match self.caller {
+                Caller::Client(_) => ChangeKind::Client,
+                Caller::ResourceServer(_) => ChangeKind::ResourceServer,
+            };
+            tx.changed(Change {
+                kind,
+                subject: self.caller.id().to_owned(),
+                purge_at: at + 3600,
+            });
+        }
+        match &self.burn {
+            Some(burn) => tokens::burn_jti(tx.conn(), &burn.hash, burn.purge_at),
+            None => Ok(true),
+        }
+    }
+
+    /// The same caller, after a write that has settled.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self {
+            burn: None,
+            used_secret: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether [`Authenticated::settle`] has nothing to write.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.burn.is_none() && self.used_secret.is_none()
+    }
+}
+
+/// What is said when a `jti` was used before (RFC 7523 §3).
+#[must_use]
+pub fn replayed_assertion() -> OAuthError {
+    OAuthError::new(
+        Code::InvalidClient,
+        "the jti of client_assertion was used before: make a new assertion for each request",
+    )
+}
+
+/// What was sent to authenticate with.
+enum Presented {
+    Basic {
+        id: String,
+        secrets: Vec<Secret>,
+    },
+    Post {
+        id: String,
+        secret: Secret,
+    },
+    Assertion {
+        assertion: String,
+        client_id: Option<String>,
+    },
+    Public {
+        id: String,
+    },
+}
+
+/// Authenticates the caller of an endpoint.
+///
+/// # Errors
+/// `invalid_client`, or `invalid_request` for a request that authenticates twice or not at all.
+pub async fn authenticate(
+    app: &App,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<Authenticated, OAuthError> {
+    let address = peer::address(app, request);
+    let presented = presented(request, parameters)?;
+    let (id, by_header) = match &presented {
+        Presented::Basic { id, .. } => (Some(id.clone()), true),
+        Presented::Post { id, .. } | Presented::Public { id } => (Some(id.clone()), false),
+        Presented::Assertion { client_id, .. } => (client_id.clone(), false),
+    };
+    let verified = verify(app, presented).await;
+    match verified {
+        Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
+            caller,
+            method,
+            address,
+            burn,
+            used_secret,
+        }),
+        Err(refusal) => {
+            let error = note_failure(app, address, id.as_deref(), refusal).await;
+            Err(if by_header { error.challenged("Basic") } else { error })
+        }
+    }
+}
+
+fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented, OAuthError> {
+    let client_id = parameters.one("client_id")?.map(str::to_owned);
+    let secret = parameters.one("client_secret")?;
+    let assertion = parameters.one("client_assertion")?;
+    let assertion_type = parameters.one("client_assertion_type")?;
+    let header = request.headers().get(AUTHORIZATION);
+    let ways = usize::from(header.is_some())
+        + usize::from(secret.is_some())
+        + usize::from(assertion.is_some() || assertion_type.is_some());
+    if ways > 1 {
+        return Err(OAuthError::invalid_request(
+            "the client authenticates in more than one way: use one of the Authorization header, client_secret, client_assertion (RFC 6749 §2.3)",
+        ));
+    }
+    if let Some(header) = header {
+        let (id, secrets) = header.to_str().ok().and_then(basic).ok_or_else(|| {
+            OAuthError::new(
+                Code::InvalidClient,
+                "the Authorization header must be 'Basic' with base64 of client_id:client_secret (RFC 6749 §2.3.1)",
+            )
+            .challenged("Basic")
+        })?;
+        if client_id.is_some_and(|named| named != id) {
+            return Err(OAuthError::invalid_request(
+                "client_id differs from the one in the Authorization header",
+            ));
+        }
+        return Ok(Presented::Basic { id, secrets });
+    }
+    if assertion.is_some() || assertion_type.is_some() {
+        if assertion_type != Some(ASSERTION_TYPE) {
+            return Err(OAuthError::new(
+                Code::InvalidClient,
+                format!("client_assertion_type must be {ASSERTION_TYPE}"),
+            ));
+        }
+        let assertion = parameters.required("client_assertion")?.to_owned();
+        return Ok(Presented::Assertion { assertion, client_id });
+    }
+    match (client_id, secret) {
+        (Some(id), Some(secret)) => Ok(Presented::Post { id, secret: Secret::new(secret) }),
+        (Some(id), None) => Ok(Presented::Public { id }),
+        (None, Some(_)) => Err(OAuthError::new(Code::InvalidClient, "client_secret without client_id")),
+        (None, None) => Err(OAuthError::new(
+            Code::InvalidClient,
+            "no client authentication: send the Authorization header, client_id with client_secret, or client_assertion",
+        )
+        .challenged("Basic")),
+    }
+}
+
+/// Id and secret of HTTP Basic. Both are form-encoded (RFC 6749 §2.3.1), which many clients forget: so the secret as it
+/// stands counts too.
+fn basic(header: &str) -> Option<(String, Vec<Secret>)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(BASE64.decode(encoded.trim().as_bytes()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let form_decoded = |text: &str| {
+        // A lone name is parsed as a pair with an empty value.
+        form_urlencoded::parse(text.replace('=', "%3D").replace('&', "%26").as_bytes())
+            .next()
+            .map(|(name, _)| name.into_owned())
+    };
+    let id = form_decoded(id)?;
+    let mut secrets = vec![Secret::new(secret)];
+    if secret.contains(['%', '+']) {
+        secrets.extend(form_decoded(secret).map(Secret::new));
+    }
+    Some((id, secrets))
+}
+
+type Verified = (Caller, AuthMethod, Option<Burn>, Option<(String, i64)>);
+
+/// Why authentication failed: what the caller is told, and what only the log is told.
+struct Refusal {
+    told: String,
+    logged: String,
+}
+
+impl Refusal {
+    fn told(text: impl Into<String>) -> Self {
+        let told = text.into();
+        Self {
+            logged: told.clone(),
+            told,
+        }
+    }
+
+    fn secret(cause: impl Into<String>) -> Self {
+        Self {
+            told: "client authentication failed: unknown client, wrong secret, or not the method it is registered for"
+                .to_owned(),
+            logged: cause.into(),
+        }
+    }
+
+    fn key(cause: impl Into<String>) -> Self {
+        Self {
+            told: "client_assertion does not verify: unknown client, a kid or alg that fits none of its registered keys, or a wrong signature".to_owned(),
+            logged: cause.into(),
+        }
+    }
+}
+
+fn find(app: &App, id: &str) -> Option<Caller> {
+    if let Some(live) = app.directory.client(id) {
+        return Some(Caller::Client(live));
+    }
+    app.directory.resource_server(id).map(Caller::ResourceServer)
+}
+
+async fn verify(app: &App, presented: Presented) -> Result<Verified, Refusal> {
+    match presented {
+        Presented::Basic { id, secrets } => verify_secret(app, &id, &secrets, AuthMethod::ClientSecretBasic),
+        Presented::Post { id, secret } => verify_secret(app, &id, &[secret], AuthMethod::ClientSecretPost),
+        Presented::Public { id } => match find(app, &id) {
+            Some(caller) if caller.enabled() && caller.allows(AuthMethod::None) => {
+                Ok((caller, AuthMethod::None, None, None))
+            }
+            Some(caller) if caller.enabled() => Err(Refusal::secret(format!("client {id} sent no authentication"))),
+            _ => Err(Refusal::secret(format!("client {} is unknown or disabled", shown(&id)))),
+        },
+        Presented::Assertion { assertion, client_id } => {
+            verify_client_assertion(app, &assertion, client_id.as_deref()).await
+        }
+    }
+}
+
+fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Result<Verified, Refusal> {
+    let now = app.now();
+    let caller = find(app, id);
+    let hashes: Vec<SecretHash> = sent.iter().map(Secret::hash).collect();
+    // An unknown client costs the same comparison as a wrong secret.
+    let decoy = [StoredSecret {
+        id: String::new(),
+        hash: SecretHash::of(""),
+        created_at: 0,
+        expires_at: None,
+        last_used_at: None,
+    }];
+    let stored = caller.as_ref().map_or(decoy.as_slice(), Caller::secrets);
+    let matching = valid_secrets(stored, now)
+        .filter(|secret| hashes.iter().any(|hash| secret.hash.matches(hash)))
+        .last()
+        .cloned();
+    match (caller, matching) {
+        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refusal::secret(format!(
+            "client {id} is disabled (its secret {} is right)",
+            secret.id
+        ))),
+        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refusal::secret(format!(
+            "client {id} is not registered for {}",
+            method.as_str()
+        ))),
+        (Some(caller), Some(secret)) => {
+            let noted = secret.last_used_at.is_some_and(|at| now - at < 60);
+            let used = (!noted).then(|| (secret.id.clone(), now));
+            Ok((caller, method, None, used))
+        }
+        (Some(_), None) => Err(Refusal::secret(format!("wrong or ended secret for client {id}"))),
+        (None, _) => Err(Refusal::secret(format!("unknown client {}", shown(id)))),
+    }
+}
+
+async fn verify_client_assertion(app: &App, assertion: &str, client_id: Option<&str>) -> Result<Verified, Refusal> {
+    let problem = |problem: AssertionProblem| match problem {
+        AssertionProblem::Refused(text) => Refusal::told(text),
+        AssertionProblem::UnknownKey(kid) => Refusal::key(format!("no key has the kid {}", shown(&kid))),
+        AssertionProblem::Key(cause) => Refusal::key(cause),
+    };
+    let now = app.now();
+    let claims = unverified_claims(assertion).map_err(problem)?;
+    check_claims(app, &claims, client_id, now).map_err(Refusal::told)?;
+    let Some(caller) = find(app, &claims.iss) else {
+        return Err(Refusal::key(format!("unknown client {}", shown(&claims.iss))));
+    };
+    if !caller.enabled() || !caller.allows(AuthMethod::PrivateKeyJwt) {
+        return Err(Refusal::key(format!(
+            "client {} is disabled or not registered for private_key_jwt",
+            caller.id()
+        )));
+    }
+    let verified = verify_with_keys(app, &caller, assertion, now).await.map_err(problem)?;
+    let jti = SecretHash::of(&format!("{}\0{}", caller.id(), verified.jti));
+    let burn = Burn {
+        hash: jti.as_str().to_owned(),
+        purge_at: verified.exp + LONGEST_ASSERTION_SECONDS,
+    };
+    Ok((caller, AuthMethod::PrivateKeyJwt, Some(burn), None))
+}
+
+/// Inline keys, or those behind `jwks_uri`, fetched again for a `kid` they lack.
+async fn verify_with_keys(
+    app: &App,
+    caller: &Caller,
+    assertion: &str,
+    now: i64,
+) -> Result<AssertionClaims, AssertionProblem> {
+    let (algorithms, uri) = (caller.algorithms(), caller.jwks_uri());
+    if let Some(keys) = caller.inline_keys() {
+        return verify_assertion(keys, algorithms, uri, assertion);
+    }
+    let uri = uri.ok_or_else(|| AssertionProblem::Key("no keys are registered".to_owned()))?;
+    let unreachable = |cause: String| AssertionProblem::Key(format!("the keys at {uri} cannot be had: {cause}"));
+    let keys = app.jwks.keys(uri, None, now).await.map_err(unreachable)?;
+    match verify_assertion(&keys, algorithms, Some(uri), assertion) {
+        Err(AssertionProblem::UnknownKey(kid)) => {
+            let keys = app.jwks.keys(uri, Some(&kid), now).await.map_err(unreachable)?;
+            verify_assertion(&keys, algorithms, Some(uri), assertion)
+        }
+        outcome => outcome,
+    }
+}
+
+/// What is wrong with an assertion in itself (RFC 7523 §3, SMART App Launch client-confidential-asymmetric).
+fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, now: i64) -> Result<(), String> {
+    if claims.iss != claims.sub {
+        return Err("iss and sub of client_assertion must both be the client_id".to_owned());
+    }
+    if client_id.is_some_and(|id| id != claims.iss) {
+        return Err("client_id differs from iss of client_assertion".to_owned());
+    }
+    let token_endpoint = app.url("/oauth2/token");
+    if !claims.names_audience(app.issuer()) && !claims.names_audience(&token_endpoint) {
+        return Err(format!(
+            "aud of client_assertion must be '{}' or '{token_endpoint}'; found {}",
+            app.issuer(),
+            shown(&claims.aud.to_string())
+        ));
+    }
+    if claims.exp <= now {
+        return Err(format!(
+            "client_assertion has expired: exp is {}, server time is {now}",
+            claims.exp
+        ));
+    }
+    for (name, at) in [("iat", claims.iat), ("nbf", claims.nbf)] {
+        if at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW_SECONDS)) {
+            return Err(format!(
+                "{name} of client_assertion is more than {CLOCK_SKEW_SECONDS} s ahead: server time is {now}"
+            ));
+        }
+    }
+    let made_at = claims
+        .iat
+        .unwrap_or(now)
+        .min(now + CLOCK_SKEW_SECONDS)
+        .max(now - LONGEST_ASSERTION_SECONDS);
+    if claims.exp.saturating_sub(made_at) > LONGEST_ASSERTION_SECONDS {
+        return Err(format!(
+            "client_assertion lives too long: exp may be at most {LONGEST_ASSERTION_SECONDS} s after it was made; exp is {}, server time is {now}",
+            claims.exp
+        ));
+    }
+    if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
+        return Err(format!("jti of client_assertion must have 1 to {LONGEST_JTI} bytes"));
+    }
+    Ok(())
+}
+
+/// Counts and records a failure; beyond the limit of an address nothing is recorded singly any more.
+async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refusal) -> OAuthError {
+    let now = app.now();
+    let known = id.filter(|id| find(app, id).is_some());
+    let (noted, mut events) = app.strangers.note(address, known.unwrap_or("unknown client"), now);
+    if app.strangers.failures(address, now) > app.config.login.address_attempts_per_minute {
+        return OAuthError::new(
+            Code::Throttled,
+            "too many failed requests from this address: wait a minute",
+        )
+        .because(refusal.logged);
+    }
+    if noted == Noted::First {
+        let mut event = app
+            .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
+            .outcome(Outcome::MinorFailure)
+            .from(address.to_string())
+            .with("reason", refusal.logged.clone());
+        if let Some(id) = known {
+            event = event.client(id);
+        }
+        events.push(event);
+    }
+    if !events.is_empty() {
+        let written = app.store.write(move |tx| {
+            events.iter().for_each(|event| tx.audit(event.clone()));
+            Ok(())
+        });
+        if let Err(broken) = written.await {
+            return broken.into();
+        }
+    }
+    OAuthError::new(Code::InvalidClient, refusal.told).because(refusal.logged)
+}

@@ -1,0 +1,383 @@
+//! Consent: the person is told in plain words who asks and for what, and decides; then a code is issued
+//! (RFC 6749 §4.1.2) in one write: grant, code, remembered consent, events.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::authorize::{
+    AuthorizationRequest, Decision, Facts, ReturnTo, decide, load_facts, parse, record, redirect, redirect_error,
+    return_to,
+};
+use super::granting::{CERTIFY, Party, Wanted};
+use super::parameters::Parameters;
+use crate::app::App;
+use crate::audit::event::{Actor, Kind};
+use crate::browser::{self, Pending, PostedForm};
+use crate::error::{Code, OAuthError, PageError};
+use crate::model::grant::{AuthorizationCode, Grant, GrantFacts};
+use crate::model::scope::ScopeSet;
+use crate::pages::{self, Account, Application, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
+use crate::peer;
+use crate::policy::grant::Granted;
+use crate::policy::vocabulary::PURPOSE_SYSTEM;
+use crate::secret::SecretHash;
+use crate::store::{Stored, Tx, grants};
+
+/// How long rows of codes outlive them, so that a replay is known as one, in seconds.
+const ROW_OUTLIVES_CODE: i64 = 24 * 3600;
+
+/// A request that was carried to the consent page, with everything that decides it.
+struct Carried {
+    return_to: ReturnTo,
+    request: AuthorizationRequest,
+    facts: Facts,
+}
+
+async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Carried, PageError> {
+    let return_to = return_to(app, &pending.parameters)?;
+    let parsed =
+        parse(app, &return_to.client, &pending.parameters).map_err(|error| PageError::new(error.description))?;
+    let facts = load_facts(app, request, &return_to.client.client.id).await?;
+    Ok(Carried {
+        return_to,
+        request: parsed,
+        facts,
+    })
+}
+
+/// `GET /consent`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let carried = match browser::carried(&app, &request) {
+        Ok((pending, browser_cookie)) => load(&app, &request, &pending)
+            .await
+            .map(|carried| (carried, pending, browser_cookie)),
+        Err(error) => Err(error),
+    };
+    match carried {
+        Err(error) => browser::error_page(&app, &error),
+        Ok((carried, pending, browser_cookie)) => {
+            match decide(&app, &carried.return_to, &carried.request, &carried.facts, &pending) {
+                Ok(Decision::AskConsent(granted)) => page(&app, &carried, &granted, &pending, &browser_cookie),
+                // Signed out meanwhile, or allowed in another tab: the authorization endpoint knows what comes next.
+                _ => browser::see_other(
+                    &browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&browser_cookie))),
+                    &[],
+                ),
+            }
+        }
+    }
+}
+
+/// `POST /consent`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let form = match Parameters::from_body(&request, body).await {
+        Ok(fields) => PostedForm::accept(&app, &request, fields),
+        Err(error) => Err(PageError::new(error.description)),
+    };
+    let form = match form {
+        Ok(form) => form,
+        Err(error) => return browser::error_page(&app, &error),
+    };
+    let carried = match load(&app, &request, &form.pending).await {
+        Ok(carried) => carried,
+        Err(error) => return browser::error_page(&app, &error),
+    };
+    let again = || {
+        browser::see_other(
+            &browser::page_url("/oauth2/authorize", &form.pending.seal(&app, Some(&form.browser))),
+            &[],
+        )
+    };
+    let granted = match decide(
+        &app,
+        &carried.return_to,
+        &carried.request,
+        &carried.facts,
+        &form.pending,
+    ) {
+        Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
+        _ => return again(),
+    };
+    let address = peer::address(&app, &request);
+    match form.fields.one("decision").ok().flatten() {
+        Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
+            Ok(chosen) => {
+                let Carried {
+                    return_to,
+                    request,
+                    facts,
+                } = &carried;
+                issue(
+                    &app,
+                    address,
+                    Issue {
+                        return_to,
+                        request,
+                        facts,
+                        granted: chosen,
+                        asked: true,
+                    },
+                )
+                .await
+            }
+            Err(error) => redirect_error(&app, &carried.return_to, &error),
+        },
+        Some("deny") => {
+            let error = OAuthError::new(Code::AccessDenied, "the person did not allow it");
+            if let Some(person) = &carried.facts.person {
+                record(&app, address, &carried.return_to, person, Kind::ConsentDenied, &error).await;
+            }
+            redirect_error(&app, &carried.return_to, &error)
+        }
+        _ => again(),
+    }
+}
+
+/// What the client cannot do without.
+fn is_required(scope: &str) -> bool {
+    scope == "openid"
+}
+
+/// What is left after the person has unticked some of it.
+fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) -> Result<Granted, OAuthError> {
+    let ticked: Vec<&str> = fields.all("scope").collect();
+    let kept: ScopeSet = granted
+        .scopes
+        .iter()
+        .filter(|scope| ticked.contains(&scope.to_string().as_str()) || is_required(&scope.to_string()))
+        .cloned()
+        .collect();
+    if kept.is_empty() {
+        return Err(OAuthError::new(
+            Code::AccessDenied,
+            "the person allowed nothing of what was asked",
+        ));
+    }
+    let (Some(person), Some(session)) = (&carried.facts.person, &carried.facts.session) else {
+        return Err(OAuthError::new(Code::LoginRequired, "nobody is signed in"));
+    };
+    // The audience and the purposes follow from what is left. Without a scope of its own no server may be named.
+    let opens = kept.iter().any(|scope| app.policy.opens_resource_server(scope));
+    let targets: &[String] = if opens { &carried.request.targets } else { &[] };
+    let wanted = Wanted {
+        scope: Some(&kept),
+        targets,
+        purposes: &carried.request.purposes,
+    };
+    Party::of(app, &carried.return_to.client).grant_person(app, person, session.has_second_factor(), wanted)
+}
+
+fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, browser_cookie: &str) -> HttpResponse {
+    let Some(person) = &carried.facts.person else {
+        return browser::error_page(app, &PageError::new("You are not signed in any more."));
+    };
+    let client = &carried.return_to.client.client;
+    let party = Party::of(app, &carried.return_to.client);
+    let sentences = app.policy.sentences(&granted.scopes);
+    let certify_hint = format!(
+        "Asked each time, and good for {} minutes after you signed in.",
+        app.config.tokens.certify_minutes
+    );
+    let scopes: Vec<ConsentScope<'_>> = sentences
+        .iter()
+        .map(|item| ConsentScope {
+            scope: &item.scope,
+            sentence: &item.sentence,
+            hint: (item.scope == CERTIFY).then_some(certify_hint.as_str()),
+            required: is_required(&item.scope),
+        })
+        .collect();
+    let withheld = withheld(app, granted);
+    let withheld: Vec<Withheld<'_>> = withheld
+        .iter()
+        .map(|(sentence, reason)| Withheld { sentence, reason })
+        .collect();
+    let facts = told(app, person, granted);
+    let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
+    let seconds = party.access_seconds(app, true).unwrap_or(0);
+    let sealed = pending.seal(app, Some(browser_cookie));
+    let page = ConsentPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, browser_cookie),
+        pending: &sealed,
+        application: Application {
+            name: &client.name,
+            organization: client.settings.organization.as_ref().map(|org| org.name.as_str()),
+        },
+        resource_server: party
+            .server(granted.target.as_deref())
+            .map(|live| live.server.name.as_str()),
+        account: Account {
+            name: &person.name,
+            username: &person.username,
+        },
+        scopes: &scopes,
+        withheld: &withheld,
+        facts: &facts,
+        minutes: (seconds + 59) / 60,
+        offline_access: granted.scopes.contains("offline_access"),
+    };
+    pages::respond(
+        &page,
+        StatusCode::OK,
+        FormAction::ThenRedirect(&carried.return_to.redirect_uri),
+    )
+}
+
+/// What was asked and will not be given, in words.
+fn withheld(app: &App, granted: &Granted) -> Vec<(String, String)> {
+    let mut told: Vec<(String, String)> = Vec::new();
+    for narrowed in &granted.narrowed {
+        let sentence = narrowed
+            .scope
+            .parse::<ScopeSet>()
+            .ok()
+            .and_then(|scope| app.policy.sentences(&scope).into_iter().next())
+            .map_or_else(|| narrowed.scope.clone(), |item| item.sentence);
+        if !told.iter().any(|(known, _)| *known == sentence) {
+            let mut reason = narrowed.reason.to_string();
+            if !narrowed.left.is_empty() {
+                reason = format!("In part: {reason}");
+            }
+            told.push((sentence, reason));
+        }
+    }
+    told
+}
+
+/// What the client will learn about the person.
+fn told(app: &App, person: &crate::model::person::Person, granted: &Granted) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Name", person.name.clone())];
+    if let Some(organization) = &person.settings.organization {
+        facts.push(("Agency", organization.name.clone()));
+    }
+    let roles: Vec<&str> = granted
+        .roles
+        .iter()
+        .filter_map(|code| app.policy.role(code))
+        .filter(|role| !role.console)
+        .map(|role| role.label.as_str())
+        .collect();
+    if !roles.is_empty() {
+        facts.push(("Roles", roles.join(", ")));
+    }
+    let purposes: Vec<String> = granted
+        .purposes
+        .iter()
+        .map(|code| {
+            app.policy
+                .vocabulary()
+                .display(PURPOSE_SYSTEM, code)
+                .map_or_else(|| code.clone(), |display| format!("{display} ({code})"))
+        })
+        .collect();
+    if !purposes.is_empty() {
+        facts.push(("Purpose of use", purposes.join(", ")));
+    }
+    facts
+}
+
+/// Everything that a code is issued from.
+pub struct Issue<'a> {
+    /// Where it goes.
+    pub return_to: &'a ReturnTo,
+    /// What was asked.
+    pub request: &'a AuthorizationRequest,
+    /// Who is at the browser.
+    pub facts: &'a Facts,
+    /// What was granted.
+    pub granted: Granted,
+    /// Whether the person was asked just now.
+    pub asked: bool,
+}
+
+/// Issues a code and sends it to the client.
+pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpResponse {
+    let (Some(person), Some(session)) = (&issue.facts.person, &issue.facts.session) else {
+        return browser::error_page(app, &PageError::new("You are not signed in any more."));
+    };
+    let now = app.now();
+    let client = &issue.return_to.client.client;
+    let code = app.entropy.secret();
+    let expires_at = now + app.config.tokens.code_seconds;
+    let purge_at = expires_at + ROW_OUTLIVES_CODE;
+    let granted = issue.granted;
+    let grant = Grant {
+        id: app.entropy.id("grt"),
+        client_id: client.id.clone(),
+        person_id: person.id.clone(),
+        client_generation: client.generation,
+        person_generation: person.generation,
+        facts: GrantFacts {
+            scope: granted.scopes.clone(),
+            target: granted.target.clone(),
+            purposes: granted.purposes.clone(),
+            acr: session.acr().to_owned(),
+            amr: session.amr.clone(),
+            auth_time: session.auth_time,
+            nonce: issue.request.nonce.clone(),
+            claims: issue.request.claims.clone(),
+            session: session.hash.clone(),
+        },
+        created_at: now,
+        revoked_at: None,
+        purge_at: purge_at + app.config.tokens.access_seconds,
+    };
+    let row = AuthorizationCode {
+        hash: SecretHash::of(&code).as_str().to_owned(),
+        grant_id: grant.id.clone(),
+        redirect_uri: issue.return_to.redirect_uri.clone(),
+        code_challenge: issue.request.code_challenge.clone(),
+        expires_at,
+        redeemed_at: None,
+    };
+    let remember = issue.asked.then(|| {
+        let before = issue.facts.remembered.clone().unwrap_or_default();
+        before.join(&granted.scopes.without(CERTIFY))
+    });
+    let job_app = Arc::clone(app);
+    let written = app
+        .store
+        .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
+    match written.await {
+        Ok(()) => redirect(app, issue.return_to, &[("code", &code)]),
+        Err(broken) => browser::error_page(app, &broken.into()),
+    }
+}
+
+fn record_issue(
+    app: &App,
+    tx: &mut Tx<'_>,
+    grant: &Grant,
+    (code, purge_at): (&AuthorizationCode, i64),
+    remember: Option<&ScopeSet>,
+    address: IpAddr,
+) -> Stored<()> {
+    grants::add(tx.conn(), grant)?;
+    grants::add_code(tx.conn(), code, purge_at)?;
+    let event = |kind| {
+        app.event(kind, Actor::Person(grant.person_id.clone()))
+            .client(&grant.client_id)
+            .from(address.to_string())
+            .purposes(&grant.facts.purposes)
+            .with("grant", grant.id.clone())
+            .with("scope", grant.facts.scope.to_string())
+    };
+    if let Some(remember) = remember {
+        grants::remember_consent(
+            tx.conn(),
+            &grant.person_id,
+            &grant.client_id,
+            remember,
+            grant.created_at,
+        )?;
+        tx.audit(event(Kind::ConsentGiven));
+    }
+    tx.audit(event(Kind::CodeIssued).with("acr", grant.facts.acr.clone()));
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! From the facts of a request to the policy's decision, and from the decision to claims and lifetimes.
+//! Authorization, code, refresh and client credentials all ask here, so that they cannot differ.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::directory::{LiveClient, LiveServer};
+use crate::error::{Broken, Code, OAuthError};
+use crate::model::Organization;
+use crate::model::grant::GrantFacts;
+use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::policy::claims::{Identity, Place, Subject};
+use crate::policy::dataflow::Dataflow;
+use crate::policy::grant::{Ask, Asker, Granted, Refused, Target};
+
+/// The scope that signs a death certificate: never remembered, never skipped, never refreshed.
+pub const CERTIFY: &str = "__mdi.certify";
+/// The scope that lets a bearer introspect.
+pub const INTROSPECT: &str = "__mdi.introspect";
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// `scope`
+    pub scope: Option<&'a ScopeSet>,
+    /// `resource`, `aud`, `audience`
+    pub targets: &'a [String],
+    /// `purpose_of_use`
+    pub purposes: &'a [String],
+}
+
+/// A client with the resource servers that it may use, as the directory knows them now.
+#[derive(Debug, Clone)]
+pub struct Party {
+    /// The client.
+    pub client: Arc<LiveClient>,
+    servers: Vec<Arc<LiveServer>>,
+}
+
+impl Party {
+    /// Looks the client's resource servers up; disabled ones do not exist for it.
+    #[must_use]
+    pub fn of(app: &App, client: &Arc<LiveClient>) -> Self {
+        let ids = &client.client.settings.resource_servers;
+        let servers = ids
+            .iter()
+            .filter_map(|id| app.directory.resource_server(id))
+            .filter(|live| live.server.enabled)
+            .collect();
+        Self {
+            client: Arc::clone(client),
+            servers,
+        }
+    }
+
+    /// The resource server of an id, if the client may use it.
+    #[must_use]
+    pub fn server(&self, id: Option<&str>) -> Option<&Arc<LiveServer>> {
+        self.servers.iter().find(|live| Some(live.server.id.as_str()) == id)
+    }
+
+    /// The client's dataflow.
+    ///
+    /// # Errors
+    /// When the policy does not have it any more.
+    pub fn dataflow<'a>(&self, app: &'a App) -> Result<&'a Dataflow, Broken> {
+        let id = &self.client.client.dataflow;
+        app.policy.dataflow(id).ok_or_else(|| {
+            Broken::defect(format!(
+                "the policy has no dataflow {id}, which client {} uses",
+                self.client.client.id
+            ))
+        })
+    }
+
+    /// Asks the policy for a client that acts for itself.
+    ///
+    /// # Errors
+    /// The policy's refusal.
+    pub fn grant_system(&self, app: &App, wanted: Wanted<'_>) -> Result<Granted, OAuthError> {
+        self.ask(app, Asker::System, wanted)
+    }
+
+    /// Asks the policy for a person.
+    ///
+    /// # Errors
+    /// The policy's refusal.
+    pub fn grant_person(
+        &self,
+        app: &App,
+        person: &Person,
+        second_factor: bool,
+        wanted: Wanted<'_>,
+    ) -> Result<Granted, OAuthError> {
+        let roles = roles_in_force(app, person);
+        let settings = &person.settings;
+        let asker = Asker::Person {
+            roles: &roles,
+            second_factor,
+            purposes: settings.purposes.as_deref(),
+            clearance: settings.confidentiality,
+        };
+        self.ask(app, asker, wanted)
+    }
+
+    fn ask(&self, app: &App, asker: Asker<'_>, wanted: Wanted<'_>) -> Result<Granted, OAuthError> {
+        let settings = &self.client.client.settings;
+        let targets: Vec<Target<'_>> = self
+            .servers
+            .iter()
+            .map(|live| Target {
+                id: &live.server.id,
+                audience: &live.server.audience,
+                kind: live.server.settings.kind,
+                scopes: live.server.settings.scopes.as_ref(),
+            })
+            .collect();
+        let ask = Ask {
+            asker,
+            dataflow: self.dataflow(app)?,
+            client_scopes: settings.scopes.as_ref(),
+            client_purposes: settings.purposes.as_deref(),
+            client_clearance: settings.confidentiality,
+            targets: &targets,
+            requested: wanted.scope,
+            named: wanted.targets,
+            purposes: wanted.purposes,
+        };
+        app.policy.grant(&ask).map_err(|refused| refusal(&refused))
+    }
+
+    /// How long an access token lives, in seconds: the smaller of configuration and dataflow.
+    ///
+    /// # Errors
+    /// As [`Party::dataflow`].
+    pub fn access_seconds(&self, app: &App, for_person: bool) -> Result<i64, Broken> {
+        let tokens = &app.config.tokens;
+        let configured = if for_person {
+            tokens.access_seconds
+        } else {
+            tokens.system_access_seconds
+        };
+        Ok(configured.min(i64::from(self.dataflow(app)?.access_seconds)))
+    }
+
+    /// When an access token of a person ends: one that may certify ends some minutes after sign-in.
+    ///
+    /// # Errors
+    /// As [`Party::dataflow`].
+    pub fn access_ends(&self, app: &App, scopes: &ScopeSet, auth_time: i64, now: i64) -> Result<i64, Broken> {
+        let ends = now + self.access_seconds(app, true)?;
+        Ok(if scopes.contains(CERTIFY) {
+            ends.min(certify_ends(app, auth_time))
+        } else {
+            ends
+        })
+    }
+}
+
+/// Until when a sign-in is fresh enough to certify, in seconds since the epoch.
+#[must_use]
+pub fn certify_ends(app: &App, auth_time: i64) -> i64 {
+    auth_time + app.config.tokens.certify_minutes * 60
+}
+
+fn refusal(refused: &Refused) -> OAuthError {
+    let code = match refused {
+        Refused::InvalidTarget(_) => Code::InvalidTarget,
+        Refused::InvalidScope(_) => Code::InvalidScope,
+        Refused::AccessDenied(_) => Code::AccessDenied,
+        Refused::PurposeRefused(_) => Code::InvalidRequest,
+    };
+    OAuthError::new(code, refused.to_string())
+}
+
+/// The roles that count today: a licence that has ended takes those roles away that certify.
+#[must_use]
+pub fn roles_in_force(app: &App, person: &Person) -> Vec<String> {
+    let ended = person.settings.license_expires.as_deref().is_some_and(|last_day| {
+        let today = jiff::Timestamp::from_second(app.now())
+            .map(|now| now.to_zoned(app.config.policy.time_zone.clone()).date().to_string())
+            .unwrap_or_default();
+        // Both are YYYY-MM-DD, which sorts as text.
+        today.as_str() > last_day
+    });
+    let certifies = |code: &str| app.policy.may_hold(&[code.to_owned()]).contains(CERTIFY);
+    person
+        .settings
+        .roles
+        .iter()
+        .filter(|code| !(ended && certifies(code)))
+        .cloned()
+        .collect()
+}
+
+fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Option<&'a str> {
+    organization
+        .and_then(|organization| organization.jurisdiction.as_deref())
+        .or(app.config.server.jurisdiction.as_deref())
+}
+
+/// What tokens say about a client that acts for itself.
+#[must_use]
+pub fn system_claims(app: &App, party: &Party, granted: &Granted) -> Map<String, Value> {
+    let organization = party.client.client.settings.organization.as_ref();
+    let identity = Identity {
+        issuer: app.issuer(),
+        subject: Subject::System,
+        name: None,
+        organization_name: organization.map(|organization| organization.name.as_str()),
+        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        npi: None,
+        fhir_user: None,
+        purposes: &granted.purposes,
+        clearance: granted.clearance,
+        integrity: None,
+        jurisdiction: jurisdiction(app, organization),
+    };
+    app.policy.identity_claims(&identity, &granted.scopes)
+}
+
+/// What tokens say about a person: the same in access token, ID token and introspection.
+#[must_use]
+pub fn person_claims(app: &App, person: &Person, granted: &Granted) -> Map<String, Value> {
+    let settings = &person.settings;
+    let organization = settings.organization.as_ref();
+    let identity = Identity {
+        issuer: app.issuer(),
+        subject: Subject::Person { roles: &granted.roles },
+        name: Some(&person.name),
+        organization_name: organization.map(|organization| organization.name.as_str()),
+        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        npi: settings.npi.as_deref(),
+        fhir_user: settings.fhir_user.as_deref(),
+        purposes: &granted.purposes,
+        clearance: granted.clearance,
+        integrity: settings.integrity,
+        jurisdiction: jurisdiction(app, organization),
+    };
+    app.policy.identity_claims(&identity, &granted.scopes)
+}
+
+/// Adds how and when the person signed in (OpenID Connect Core §2).
+pub fn add_authentication(claims: &mut Map<String, Value>, facts: &GrantFacts) {
+    claims.insert("acr".to_owned(), json!(facts.acr));
+    claims.insert("amr".to_owned(), json!(facts.amr));
+    claims.insert("auth_time".to_owned(), json!(facts.auth_time));
+}
+
+/// Everything known about a person as OpenID standard claims (OpenID Connect Core §5.1).
+#[must_use]
+pub fn stored_claims(person: &Person) -> Map<String, Value> {
+    let mut claims = person.settings.claims.clone();
+    claims.insert("name".to_owned(), json!(person.name));
+    claims.insert("preferred_username".to_owned(), json!(person.username));
+    claims.insert("updated_at".to_owned(), json!(person.updated_at));
+    if let Some(email) = &person.settings.email {
+        claims.insert("email".to_owned(), json!(email));
+        claims.insert("email_verified".to_owned(), json!(person.settings.email_verified));
+    }
+    claims
+}
+
+/// Standard claims for a place: those that the scopes release, and those asked for by name (§5.5) that they release
+/// anywhere.
+#[must_use]
+pub fn standard_claims(
+    app: &App,
+    person: &Person,
+    scopes: &ScopeSet,
+    place: Place,
+    named: &[String],
+) -> Map<String, Value> {
+    let stored = stored_claims(person);
+    let mut claims = app.policy.standard_claims(scopes, &stored, place);
+    let releasable = app.policy.standard_claims(scopes, &stored, Place::UserInfo);
+    for name in named {
+        if let Some(value) = releasable.get(name) {
+            claims.insert(name.clone(), value.clone());
+        }
+    }
+    claims
+}

@@ -1,0 +1,215 @@
+//! What we can do, for machines: OpenID Connect Discovery 1.0 §3, RFC 8414 §2, and per resource server the SMART
+//! document (SMART App Launch 2.2 `.well-known/smart-configuration`). Always from the configured issuer, never from the
+//! Host header; they list what works and nothing else.
+
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::{HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::model::client::{AuthMethod, GrantType};
+use crate::model::session::{ACR_AAL1, ACR_AAL2};
+use crate::model::signing::Algorithm;
+use crate::policy::role::role_system;
+
+/// How long a client may keep a document, in seconds.
+const KEPT_SECONDS: u32 = 300;
+
+/// The metadata documents, serialised once.
+#[derive(Debug)]
+pub struct Documents {
+    metadata: String,
+}
+
+fn algorithms() -> Vec<&'static str> {
+    Algorithm::ACCEPTED.iter().map(|algorithm| algorithm.as_str()).collect()
+}
+
+fn endpoints(app: &App) -> Map<String, Value> {
+    let mut document = Map::new();
+    let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
+    put("issuer", json!(app.issuer()));
+    put("authorization_endpoint", json!(app.url("/oauth2/authorize")));
+    put("token_endpoint", json!(app.url("/oauth2/token")));
+    put("introspection_endpoint", json!(app.url("/oauth2/introspect")));
+    put("revocation_endpoint", json!(app.url("/oauth2/revoke")));
+    put("userinfo_endpoint", json!(app.url("/oauth2/userinfo")));
+    put("jwks_uri", json!(app.url("/oauth2/jwks")));
+    put("response_types_supported", json!(["code"]));
+    put("response_modes_supported", json!(["query", "form_post"]));
+    put(
+        "grant_types_supported",
+        json!(
+            [
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::ClientCredentials
+            ]
+            .map(GrantType::as_str)
+        ),
+    );
+    put("code_challenge_methods_supported", json!(["S256"]));
+    put(
+        "token_endpoint_auth_methods_supported",
+        json!(
+            [
+                AuthMethod::ClientSecretBasic,
+                AuthMethod::ClientSecretPost,
+                AuthMethod::PrivateKeyJwt,
+                AuthMethod::None
+            ]
+            .map(AuthMethod::as_str)
+        ),
+    );
+    put("token_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
+    document
+}
+
+impl Documents {
+    /// Writes the documents out.
+    #[must_use]
+    pub fn new(app: &App) -> Self {
+        let mut document = endpoints(app);
+        let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
+        let scopes: Vec<String> = app.policy.scopes_supported().iter().map(ToString::to_string).collect();
+        put("scopes_supported", json!(scopes));
+        put("subject_types_supported", json!(["public"]));
+        put("id_token_signing_alg_values_supported", json!(["RS256"]));
+        // IHE ITI-102: the caller's own bearer token is accepted too.
+        put(
+            "introspection_endpoint_auth_methods_supported",
+            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"]),
+        );
+        put(
+            "introspection_endpoint_auth_signing_alg_values_supported",
+            json!(algorithms()),
+        );
+        put(
+            "revocation_endpoint_auth_methods_supported",
+            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]),
+        );
+        put(
+            "revocation_endpoint_auth_signing_alg_values_supported",
+            json!(algorithms()),
+        );
+        put("authorization_response_iss_parameter_supported", json!(true));
+        put("acr_values_supported", json!([ACR_AAL1, ACR_AAL2]));
+        put("prompt_values_supported", json!(["none", "login", "consent"]));
+        let own = [
+            "sub",
+            "iss",
+            "aud",
+            "exp",
+            "iat",
+            "auth_time",
+            "nonce",
+            "acr",
+            "amr",
+            "at_hash",
+            "fhirUser",
+            "security",
+            "jurisdiction",
+            "extensions",
+        ];
+        let claims: Vec<&str> = own.into_iter().chain(app.policy.standard_claim_names()).collect();
+        put("claims_supported", json!(claims));
+        put("claims_parameter_supported", json!(true));
+        put("request_parameter_supported", json!(false));
+        put("request_uri_parameter_supported", json!(false));
+        put("ui_locales_supported", json!(["en-US"]));
+        Self {
+            metadata: Value::Object(document).to_string(),
+        }
+    }
+}
+
+fn document(body: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((CACHE_CONTROL, format!("public, max-age={KEPT_SECONDS}")))
+        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .body(body)
+}
+
+/// `GET /.well-known/openid-configuration` and `GET /.well-known/oauth-authorization-server`
+pub async fn get(documents: web::Data<Documents>) -> HttpResponse {
+    document(documents.metadata.clone())
+}
+
+/// `GET /fhir/{resource_server_id}/smart-configuration`: JSON whatever `Accept` says.
+pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
+    let Some(live) = app.directory.resource_server(&id).filter(|live| live.server.enabled) else {
+        return HttpResponse::NotFound()
+            .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .json(json!({
+                "error": "not_found",
+                "error_description": "no resource server has this id",
+            }));
+    };
+    let settings = &live.server.settings;
+    let offered = settings
+        .scopes
+        .clone()
+        .unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
+    let identity = app.policy.scopes_supported();
+    let identity = identity
+        .iter()
+        .filter(|scope| scope.is_identity())
+        .map(ToString::to_string);
+    let scopes: Vec<String> = identity
+        .chain(
+            offered
+                .iter()
+                .filter(|scope| !scope.is_identity())
+                .map(ToString::to_string),
+        )
+        .collect();
+    let mut smart = endpoints(&app);
+    smart.insert("scopes_supported".to_owned(), json!(scopes));
+    smart.insert(
+        "capabilities".to_owned(),
+        json!([
+            "launch-standalone",
+            "authorize-post",
+            "client-public",
+            "client-confidential-symmetric",
+            "client-confidential-asymmetric",
+            "sso-openid-connect",
+            "permission-user",
+            "permission-v1",
+            "permission-v2",
+            "permission-offline",
+        ]),
+    );
+    document(Value::Object(smart).to_string())
+}
+
+/// `GET /fhir/CodeSystem/mdi-role`: the roles in our tokens, as a FHIR R4 CodeSystem.
+pub async fn role_codes(app: web::Data<App>) -> HttpResponse {
+    let system_role = app.policy.system_role();
+    let mut concepts: Vec<Value> = app
+        .policy
+        .roles()
+        .iter()
+        .filter(|role| !role.console)
+        .map(|role| json!({ "code": role.code, "display": role.label }))
+        .collect();
+    concepts.push(json!({ "code": system_role.code, "display": system_role.label }));
+    let resource = json!({
+        "resourceType": "CodeSystem",
+        "id": "mdi-role",
+        "url": role_system(app.issuer()),
+        "name": "MdiRole",
+        "title": "Roles in medicolegal death investigation",
+        "status": "active",
+        "caseSensitive": true,
+        "content": "complete",
+        "count": concepts.len(),
+        "concept": concepts,
+    });
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/fhir+json"))
+        .insert_header((CACHE_CONTROL, format!("public, max-age={KEPT_SECONDS}")))
+        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .body(resource.to_string())
+}

@@ -1,0 +1,90 @@
+//! The tokens that a person's grant gives a client: made the same way for a code and for a refresh.
+
+use super::access_token::{self, Footing, Minted};
+use super::granting::{Party, add_authentication, person_claims, standard_claims};
+use super::id_token;
+use crate::app::App;
+use crate::error::Broken;
+use crate::model::grant::{Grant, GrantFacts};
+use crate::model::person::Person;
+use crate::policy::claims::Place;
+use crate::policy::grant::Granted;
+
+/// Tokens that were made but not yet written down or answered.
+#[derive(Debug, Clone)]
+pub struct PersonTokens {
+    /// The access token.
+    pub access: Minted,
+    /// Its lifetime in seconds.
+    pub expires_in: i64,
+    /// The ID token, with scope `openid`.
+    pub id_token: Option<String>,
+    /// What was granted.
+    pub granted: Granted,
+}
+
+/// Makes access token and ID token.
+///
+/// # Errors
+/// When keys or policy are missing.
+pub fn mint(
+    app: &App,
+    party: &Party,
+    person: &Person,
+    grant: &Grant,
+    granted: Granted,
+    now: i64,
+) -> Result<PersonTokens, Broken> {
+    let facts = &grant.facts;
+    let claims = person_claims(app, person, &granted);
+    let mut more = claims.clone();
+    add_authentication(&mut more, facts);
+    more.insert("username".to_owned(), person.username.clone().into());
+    let exp = party.access_ends(app, &granted.scopes, facts.auth_time, now)?;
+    let draft = access_token::Draft {
+        sub: &person.id,
+        client_id: &grant.client_id,
+        scopes: &granted.scopes,
+        target: party.server(granted.target.as_deref()).map(|live| &live.server),
+        exp,
+        footing: Footing {
+            grant: Some(grant.id.clone()),
+            client_generation: grant.client_generation,
+            person_generation: grant.person_generation,
+        },
+        more,
+    };
+    let access = access_token::mint(app, draft, now)?;
+    let id_token = if granted.scopes.contains("openid") {
+        let mut more = claims;
+        more.extend(standard_claims(
+            app,
+            person,
+            &granted.scopes,
+            Place::IdToken,
+            &facts.claims.id_token,
+        ));
+        let draft = id_token::Draft {
+            sub: &person.id,
+            client_id: &grant.client_id,
+            facts,
+            access_token: &access.token,
+            more,
+        };
+        Some(id_token::mint(app, draft, now)?)
+    } else {
+        None
+    };
+    Ok(PersonTokens {
+        expires_in: exp - now,
+        access,
+        id_token,
+        granted,
+    })
+}
+
+/// Whether the sign-in behind a grant had a second factor.
+#[must_use]
+pub fn had_second_factor(facts: &GrantFacts) -> bool {
+    facts.acr == crate::model::session::ACR_AAL2
+}

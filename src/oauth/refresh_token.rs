@@ -1,0 +1,363 @@
+//! Refreshing (RFC 6749 §6, RFC 9700 §4.14): rotation in families. One row decides; within the grace time the same
+//! client gets the *same* successor, derived from the master key, since only hashes are stored.
+
+use std::sync::Arc;
+
+use super::client_authentication::{Authenticated, replayed_assertion};
+use super::client_credentials::requested_scope;
+use super::granting::{CERTIFY, Party, Wanted};
+use super::parameters::Parameters;
+use super::person_tokens::{self, PersonTokens, had_second_factor};
+use super::revoke::revoke_grant;
+use super::token::{Refused, TokenResponse, issued, replayed};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::directory::LiveClient;
+use crate::error::{Broken, Code, OAuthError};
+use crate::master_key::Derivation;
+use crate::model::client::GrantType;
+use crate::model::grant::{Grant, RefreshToken};
+use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::secret::SecretHash;
+use crate::store::{Conn, Stored, Tx, grants, people, tokens};
+
+/// How long rows of refresh tokens outlive them, so that a late replay is known as one, in seconds.
+const ROW_OUTLIVES_TOKEN: i64 = 24 * 3600;
+
+/// What the database says.
+#[derive(Debug, Clone)]
+struct Facts {
+    row: RefreshToken,
+    successor: Option<RefreshToken>,
+    grant: Grant,
+    person: Option<Person>,
+}
+
+/// How a refresh ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    /// First use: a successor is made.
+    Rotate,
+    /// The client is registered without rotation: the token stays.
+    Keep,
+    /// Used again within the grace time: the same successor.
+    Repeat,
+    /// Used again: the family ends. When the first use was, in seconds since the epoch.
+    Replayed(i64),
+    Refused(String),
+}
+
+/// The token that follows another one in its family.
+fn successor(app: &App, row: &RefreshToken) -> String {
+    app.master.derive(
+        Derivation::RefreshToken,
+        &[&row.grant_id, &(row.generation + 1).to_string(), &row.nonce],
+    )
+}
+
+/// Decides; nothing is written here.
+fn decide(facts: Option<&Facts>, client: &LiveClient, grace_seconds: i64, now: i64) -> Verdict {
+    let refused = |text: &str| Verdict::Refused(text.to_owned());
+    let Some(facts) = facts.filter(|facts| facts.grant.client_id == client.client.id) else {
+        return refused("the refresh token is unknown, or was issued to another client");
+    };
+    let person_generation = facts.person.as_ref().map_or(-1, |person| person.generation);
+    let grant = &facts.grant;
+    if grant.revoked_at.is_some() {
+        return refused("the refresh token was revoked: the person must sign in again");
+    }
+    if (client.client.generation, person_generation) != (grant.client_generation, grant.person_generation) {
+        return refused("the client or the person's account has changed since: the person must sign in again");
+    }
+    if now >= facts.row.expires_at {
+        return refused("the refresh token has expired: the person must sign in again");
+    }
+    match (facts.row.used_at, &facts.successor) {
+        (None, _) if client.client.settings.refresh_rotation => Verdict::Rotate,
+        (None, _) => Verdict::Keep,
+        (Some(used_at), Some(successor))
+            if grace_seconds > 0 && now - used_at <= grace_seconds && successor.used_at.is_none() =>
+        {
+            Verdict::Repeat
+        }
+        (Some(used_at), _) => Verdict::Replayed(used_at),
+    }
+}
+
+fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
+    let Some(row) = tokens::lock_refresh(conn, hash)? else {
+        return Ok(None);
+    };
+    let Some(grant) = grants::find(conn, &row.grant_id)? else {
+        return Ok(None);
+    };
+    let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
+    let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
+    Ok(Some(Facts {
+        row,
+        successor,
+        grant,
+        person,
+    }))
+}
+
+/// Refreshes.
+///
+/// # Errors
+/// RFC 6749 §5.2.
+pub async fn grant(
+    app: &Arc<App>,
+    caller: &Authenticated,
+    client: &Arc<LiveClient>,
+    parameters: &Parameters,
+) -> Result<TokenResponse, Refused> {
+    let hash = SecretHash::of(parameters.required("refresh_token")?)
+        .as_str()
+        .to_owned();
+    let now = app.now();
+    let grace = app.config.tokens.refresh_grace_seconds;
+    let mut caller = caller.clone();
+    // Tokens are signed before the write. Where another request rotated in between, they are made again for its scope.
+    for _ in 0..3 {
+        let key = hash.clone();
+        let facts = app.store.read(move |conn| load(conn, &key)).await?;
+        let verdict = decide(facts.as_ref(), client, grace, now);
+        let prepared = match (&facts, &verdict) {
+            (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => Some(prepare(
+                app,
+                client,
+                facts,
+                verdict == Verdict::Repeat,
+                parameters,
+                now,
+            )?),
+            _ => None,
+        };
+        match write(app, &caller, client, hash.clone(), prepared, now).await? {
+            Some(response) => return Ok(response),
+            None => caller = caller.settled(),
+        }
+    }
+    Err(OAuthError::invalid_grant(
+        "the scope that the first refresh got is not allowed any more: the person must sign in again",
+    )
+    .into())
+}
+
+/// Applies the policy anew and makes the tokens; certifying is never refreshed.
+fn prepare(
+    app: &App,
+    client: &Arc<LiveClient>,
+    facts: &Facts,
+    repeat: bool,
+    parameters: &Parameters,
+    now: i64,
+) -> Result<PersonTokens, Refused> {
+    let person = facts
+        .person
+        .as_ref()
+        .ok_or_else(|| Broken::defect("a grant without a person"))?;
+    let grant_facts = &facts.grant.facts;
+    let ceiling = grant_facts.scope.without(CERTIFY);
+    let requested = match requested_scope(parameters)? {
+        Some(requested) => {
+            let requested = requested.without(CERTIFY);
+            if !grant_facts.scope.covers(&requested) {
+                return Err(OAuthError::new(
+                    Code::InvalidScope,
+                    "scope may narrow what was granted, never widen it (RFC 6749 §6)",
+                )
+                .into());
+            }
+            requested
+        }
+        None => ceiling,
+    };
+    let requested = match (repeat, &facts.successor) {
+        // A repeated refresh gets what the first one got.
+        (true, Some(successor)) => successor
+            .answered_scope
+            .parse::<ScopeSet>()
+            .map_err(|cause| Broken::defect(cause.to_string()))?,
+        _ => requested,
+    };
+    let party = Party::of(app, client);
+    let audience = party
+        .server(grant_facts.target.as_deref())
+        .map(|live| live.server.audience.clone());
+    let named = parameters.targets()?;
+    let targets: Vec<String> = if named.is_empty() {
+        audience.into_iter().collect()
+    } else {
+        named
+    };
+    let wanted = Wanted {
+        scope: Some(&requested),
+        targets: &targets,
+        purposes: &grant_facts.purposes,
+    };
+    let granted = party.grant_person(app, person, had_second_factor(grant_facts), wanted)?;
+    if granted.target.is_some() && granted.target != grant_facts.target {
+        return Err(OAuthError::new(
+            Code::InvalidTarget,
+            "resource must be the one that was granted (RFC 8707 §2.2)",
+        )
+        .into());
+    }
+    Ok(person_tokens::mint(app, &party, person, &facts.grant, granted, now)?)
+}
+
+/// What the write did; with the refresh token to answer.
+enum Written {
+    Issued(Option<String>),
+    /// Another request rotated meanwhile and got another scope.
+    Overtaken,
+    AssertionReplayed,
+    Replayed(i64),
+    Refused(String),
+}
+
+/// Answers none when another request was faster.
+async fn write(
+    app: &Arc<App>,
+    caller: &Authenticated,
+    client: &Arc<LiveClient>,
+    hash: String,
+    prepared: Option<PersonTokens>,
+    now: i64,
+) -> Result<Option<TokenResponse>, Refused> {
+    let job_app = Arc::clone(app);
+    let (job_caller, job_client, job_prepared) = (caller.clone(), Arc::clone(client), prepared.clone());
+    let grace = app.config.tokens.refresh_grace_seconds;
+    let written = app.store.write(move |tx| {
+        if !job_caller.settle(tx)? {
+            tx.audit(replayed(&job_app, &job_caller));
+            return Ok(Written::AssertionReplayed);
+        }
+        let facts = load(tx.conn(), &hash)?;
+        match (decide(facts.as_ref(), &job_client, grace, now), &facts, &job_prepared) {
+            (Verdict::Repeat, Some(facts), Some(tokens)) if answered_otherwise(facts, tokens) => Ok(Written::Overtaken),
+            (verdict @ (Verdict::Rotate | Verdict::Keep | Verdict::Repeat), Some(facts), Some(tokens)) => {
+                let token = apply(&job_app, tx, &verdict, facts, tokens, now)?;
+                tokens.access.record(tx)?;
+                audit_issued(&job_app, tx, &job_caller, facts, tokens, verdict == Verdict::Repeat);
+                Ok(Written::Issued(token))
+            }
+            (Verdict::Replayed(used_at), Some(facts), _) => {
+                revoke_grant(&job_app, tx, &facts.grant.id, now)?;
+                let event = job_app
+                    .event(Kind::RefreshReplayed, Actor::Client(job_caller.caller.id().to_owned()))
+                    .outcome(Outcome::SeriousFailure)
+                    .person(&facts.grant.person_id)
+                    .from(job_caller.address.to_string())
+                    .with("grant", facts.grant.id.clone());
+                tx.audit(event);
+                Ok(Written::Replayed(used_at))
+            }
+            (Verdict::Refused(reason), _, _) => {
+                let event = job_app
+                    .event(Kind::TokenRefused, Actor::Client(job_caller.caller.id().to_owned()))
+                    .outcome(Outcome::MinorFailure)
+                    .from(job_caller.address.to_string())
+                    .with("error", Code::InvalidGrant.as_str())
+                    .with("reason", reason.clone());
+                tx.audit(event);
+                Ok(Written::Refused(reason))
+            }
+            _ => Ok(Written::Refused("the refresh token cannot be used just now".to_owned())),
+        }
+    });
+    match (written.await?, prepared) {
+        (Written::Issued(refresh_token), Some(tokens)) => Ok(Some(TokenResponse {
+            access_token: tokens.access.token,
+            token_type: "Bearer",
+            expires_in: tokens.expires_in,
+            scope: tokens.granted.scopes.to_string(),
+            refresh_token,
+            id_token: tokens.id_token,
+        })),
+        (Written::Overtaken, _) => Ok(None),
+        (Written::AssertionReplayed, _) => Err(Refused::Done(replayed_assertion())),
+        (Written::Replayed(used_at), _) => Err(Refused::Done(OAuthError::invalid_grant(format!(
+            "the refresh token was already used, {} s ago; all tokens of its family are revoked now: the person must sign in again, \
+             and the client must keep only the newest refresh token",
+            now - used_at
+        )))),
+        (Written::Refused(reason), _) => Err(Refused::Done(OAuthError::invalid_grant(reason))),
+        (Written::Issued(_), None) => Err(Broken::defect("issued without tokens").into()),
+    }
+}
+
+/// Whether the first refresh got another scope than the one that was prepared.
+fn answered_otherwise(facts: &Facts, prepared: &PersonTokens) -> bool {
+    facts
+        .successor
+        .as_ref()
+        .is_some_and(|successor| successor.answered_scope != prepared.granted.scopes.to_string())
+}
+
+/// Writes what the verdict says; answers the refresh token that goes to the client.
+fn apply(
+    app: &App,
+    tx: &mut Tx<'_>,
+    verdict: &Verdict,
+    facts: &Facts,
+    minted: &PersonTokens,
+    now: i64,
+) -> Stored<Option<String>> {
+    match verdict {
+        Verdict::Rotate => {
+            let token = successor(app, &facts.row);
+            tokens::use_refresh(tx.conn(), &facts.row.hash, now)?;
+            let next = RefreshToken {
+                hash: SecretHash::of(&token).as_str().to_owned(),
+                grant_id: facts.grant.id.clone(),
+                generation: facts.row.generation + 1,
+                nonce: app.entropy.secret(),
+                answered_scope: minted.granted.scopes.to_string(),
+                expires_at: now + app.config.tokens.refresh_seconds,
+                used_at: None,
+            };
+            keep(app, tx, &next)?;
+            Ok(Some(token))
+        }
+        Verdict::Repeat => Ok(Some(successor(app, &facts.row))),
+        // RFC 6749 §6: without a new refresh token the client keeps the old one.
+        _ => Ok(None),
+    }
+}
+
+fn audit_issued(
+    app: &App,
+    tx: &mut Tx<'_>,
+    caller: &Authenticated,
+    facts: &Facts,
+    minted: &PersonTokens,
+    repeat: bool,
+) {
+    let scope = minted.granted.scopes.to_string();
+    let event = issued(app, caller, GrantType::RefreshToken, &scope, &minted.access.jti)
+        .person(&facts.grant.person_id)
+        .purposes(&minted.granted.purposes)
+        .with("grant", facts.grant.id.clone());
+    tx.audit(event);
+    if repeat {
+        let event = app
+            .event(Kind::RefreshRepeated, Actor::Client(caller.caller.id().to_owned()))
+            .person(&facts.grant.person_id)
+            .from(caller.address.to_string())
+            .with("grant", facts.grant.id.clone());
+        tx.audit(event);
+    }
+}
+
+/// Writes a refresh token down, and keeps its grant at least as long.
+///
+/// # Errors
+/// What the database says.
+pub fn keep(app: &App, tx: &mut Tx<'_>, token: &RefreshToken) -> Stored<()> {
+    let purge_at = token.expires_at + ROW_OUTLIVES_TOKEN;
+    tokens::add_refresh(tx.conn(), token, purge_at)?;
+    grants::keep_until(tx.conn(), &token.grant_id, purge_at + app.config.tokens.access_seconds)
+}

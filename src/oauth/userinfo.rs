@@ -1,0 +1,77 @@
+//! Userinfo (OpenID Connect Core §5.3): what the scopes of an access token release about the person.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value};
+
+use super::bearer;
+use super::granting::standard_claims;
+use super::parameters::Parameters;
+use crate::app::App;
+use crate::error::{Code, OAuthError};
+use crate::model::scope::ScopeSet;
+use crate::policy::claims::Place;
+use crate::store::{grants, people};
+
+/// `GET /oauth2/userinfo`
+///
+/// # Errors
+/// RFC 6750 §3.1.
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> Result<HttpResponse, OAuthError> {
+    let token = bearer::in_header(&request).ok_or_else(no_token)?;
+    answer(&app, &token).await
+}
+
+/// `POST /oauth2/userinfo`: the token in the header or in the form (RFC 6750 §2.2), not in both.
+///
+/// # Errors
+/// RFC 6750 §3.1.
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+    if let Some(token) = bearer::in_header(&request) {
+        return answer(&app, &token).await;
+    }
+    let parameters = Parameters::from_body(&request, body).await.map_err(|_| no_token())?;
+    let token = parameters.one("access_token")?.ok_or_else(no_token)?;
+    answer(&app, token).await
+}
+
+fn no_token() -> OAuthError {
+    OAuthError::new(
+        Code::InvalidToken,
+        "send the access token in the header 'Authorization: Bearer ...'",
+    )
+    .challenged("Bearer")
+}
+
+async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
+    let known = bearer::accept(app, token, "openid").await?;
+    let claims = &known.claims;
+    let (sub, grant) = (claims.sub.clone(), claims.footing.grant.clone().unwrap_or_default());
+    let loaded = app
+        .store
+        .read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
+    let (Some(person), Some(grant)) = loaded.await? else {
+        return Err(
+            OAuthError::new(Code::InvalidToken, "the access token does not belong to a person").challenged("Bearer"),
+        );
+    };
+    let scopes: ScopeSet = claims
+        .scope
+        .parse()
+        .map_err(|cause| crate::error::Broken::defect(format!("scope of an own token: {cause}")))?;
+    let mut released = Map::new();
+    released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
+    released.extend(standard_claims(
+        app,
+        &person,
+        &scopes,
+        Place::UserInfo,
+        &grant.facts.claims.userinfo,
+    ));
+    if let Some(fhir_user) = claims.more.get("fhirUser") {
+        released.insert("fhirUser".to_owned(), fhir_user.clone());
+    }
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(released))
+}

@@ -1,0 +1,44 @@
+//! Who is at the other end of the connection.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+
+use crate::app::App;
+
+/// Header that a reverse proxy appends the address of its peer to.
+const FORWARDED_FOR: &str = "X-Forwarded-For";
+
+/// The address that a request came from. Behind trusted proxies it is the last address in `X-Forwarded-For` that is
+/// not one of theirs: what stands before it anybody can write.
+#[must_use]
+pub fn address(app: &App, request: &HttpRequest) -> IpAddr {
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let trusted = |address: &IpAddr| {
+        app.config
+            .server
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    };
+    if !trusted(&peer) {
+        return peer;
+    }
+    let mut address = peer;
+    let values = request
+        .headers()
+        .get_all(FORWARDED_FOR)
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",");
+    for hop in values.rsplit(',').map(str::trim) {
+        let Ok(hop) = hop.parse() else { break };
+        address = hop;
+        if !trusted(&hop) {
+            break;
+        }
+    }
+    address
+}
