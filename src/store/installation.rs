@@ -43,3 +43,30 @@ pub fn touch(conn: &mut Conn) -> Stored<()> {
         .execute(c))?;
     Ok(())
 }
+
+/// Takes the installation's row for this transaction: what administrators do is done one after the other, on every
+/// server, so that a name that was found free stays free. SQLite has one writer anyway.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(conn: &mut Conn) -> Stored<()> {
+    if let Conn::Pg(c) = conn {
+        installation::table
+            .find(1)
+            .select(installation::id)
+            .for_update()
+            .first::<i32>(c.as_mut())?;
+    }
+    Ok(())
+}
+
+/// Replaces the fingerprint, in the transaction that wraps everything under another master key.
+///
+/// # Errors
+/// What the database says.
+pub fn set_key_fingerprint(conn: &mut Conn, fingerprint: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(installation::table.find(1))
+        .set(installation::key_fingerprint.eq(fingerprint))
+        .execute(c))?;
+    Ok(())
+}

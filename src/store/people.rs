@@ -160,3 +160,23 @@ pub fn rehashed(conn: &mut Conn, id: &str, password: &str) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id)).set(person::password.eq(password)).execute(c))?;
     Ok(())
 }
+
+/// The wrapped TOTP secrets: `(id, secret)`.
+///
+/// # Errors
+/// What the database says.
+pub fn totp_secrets(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::totp_secret.is_not_null())
+        .select((person::id, person::totp_secret.assume_not_null()))
+        .load(c))?)
+}
+
+/// Replaces a wrapped TOTP secret by the same secret, wrapped anew.
+///
+/// # Errors
+/// What the database says.
+pub fn rewrap_totp_secret(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.find(id)).set(person::totp_secret.eq(wrapped)).execute(c))?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! `mdi-auth demo`: a working deployment in seconds.

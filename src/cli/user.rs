@@ -1,0 +1,311 @@
+//! `mdi-auth user`: people who sign in.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
+    word,
+};
+use crate::model::person::Person;
+use crate::model::security_label::{Confidentiality, Integrity};
+use crate::registry::Registry;
+use crate::registry::people::{self, PersonForm};
+use crate::secret::Secret;
+use crate::store::people as stored;
+
+/// How many people are read at a time.
+const PAGE: i64 = 500;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a user
+    Add(Box<Add>),
+    /// List all users
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a user
+    Show {
+        /// The username
+        username: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace a user's roles; ends sessions and grants
+    SetRoles {
+        /// The username
+        username: String,
+        /// Codes of roles; none: no role
+        roles: Vec<String>,
+    },
+    /// Set a user's password; ends sessions and grants
+    SetPassword {
+        /// The username
+        username: String,
+        /// Read the password from stdin
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Forget failed sign-ins, so that a locked user may try again
+    Unlock {
+        /// The username
+        username: String,
+    },
+    /// Refuse a user everything; ends sessions and grants
+    Disable {
+        /// The username
+        username: String,
+    },
+    /// Let a disabled user sign in again
+    Enable {
+        /// The username
+        username: String,
+    },
+    /// Take a user's second factor away; ends sessions and grants
+    ResetSecondFactor {
+        /// The username
+        username: String,
+        /// Make a new TOTP secret and show it once
+        #[arg(long)]
+        totp: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// What the user types to sign in
+    #[arg(long)]
+    username: String,
+    /// Full name
+    #[arg(long)]
+    name: String,
+    /// A role; may repeat
+    #[arg(long, value_name = "CODE")]
+    role: Vec<String>,
+    /// Read the password from stdin
+    #[arg(long)]
+    password_stdin: bool,
+    /// Make a TOTP secret and show it once
+    #[arg(long)]
+    totp: bool,
+    #[command(flatten)]
+    organization: OrganizationArguments,
+    /// National Provider Identifier
+    #[arg(long)]
+    npi: Option<String>,
+    /// The FHIR resource of the user, such as https://edrs.example/fhir/Practitioner/77
+    #[arg(long, value_name = "REFERENCE")]
+    fhir_user: Option<String>,
+    /// E-mail address
+    #[arg(long)]
+    email: Option<String>,
+    /// Clearance: U L M N R V
+    #[arg(long, value_parser = word::<Confidentiality>, value_name = "CODE")]
+    confidentiality: Option<Confidentiality>,
+    /// High, Medium or Low
+    #[arg(long, value_parser = word::<Integrity>)]
+    integrity: Option<Integrity>,
+    /// A purpose of use; may repeat; narrows those of the roles
+    #[arg(long, value_name = "CODE")]
+    purpose: Vec<String>,
+    /// The last day of the licence
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    license_expires: Option<String>,
+}
+
+pub(super) fn run(start: &Start, command: Command) -> Done {
+    let registry = start.registry()?;
+    match command {
+        Command::Add(arguments) => add(&registry, *arguments),
+        Command::List { json } => list(&registry, json),
+        Command::Show { username, json } => show(&registry, username, json),
+        Command::SetRoles { username, roles } => {
+            let person = registry.blocking(move |registry, tx| people::set_roles(registry, tx, &username, &roles))?;
+            print(format_args!(
+                "{} has the roles: {}",
+                person.username,
+                or_none(&person.settings.roles)
+            ))
+        }
+        Command::SetPassword {
+            username,
+            password_stdin: _,
+        } => {
+            let password = read_secret()?;
+            let hash = people::hash(&registry, password.clone())?;
+            let person = registry
+                .blocking(move |registry, tx| people::set_password(registry, tx, &username, &password, &hash))?;
+            print(format_args!("set the password of {}", person.username))
+        }
+        Command::Unlock { username } => {
+            let shown = username.clone();
+            let was = registry.blocking(move |registry, tx| people::unlock(registry, tx, &username))?;
+            print(format_args!(
+                "{}",
+                if was {
+                    format!("unlocked {shown}")
+                } else {
+                    format!("{shown} had no failed sign-ins")
+                }
+            ))
+        }
+        Command::Disable { username } => set_enabled(&registry, username, false),
+        Command::Enable { username } => set_enabled(&registry, username, true),
+        Command::ResetSecondFactor { username, totp } => {
+            let secret = totp.then(|| people::new_totp_secret(&registry));
+            let new = secret.clone();
+            let person = registry
+                .blocking(move |registry, tx| people::reset_second_factor(registry, tx, &username, new.as_ref()))?;
+            print(format_args!("reset the second factor of {}", person.username))?;
+            secret.map_or(Ok(()), |secret| print_totp(&person.username, &secret))
+        }
+    }
+}
+
+fn add(registry: &Registry, arguments: Add) -> Done {
+    let password = if arguments.password_stdin {
+        Some(read_secret()?)
+    } else {
+        None
+    };
+    let totp_secret = arguments.totp.then(|| people::new_totp_secret(registry));
+    let form = PersonForm {
+        username: Some(arguments.username),
+        name: Some(arguments.name),
+        password: password.clone(),
+        totp_secret: totp_secret.clone(),
+        roles: given(arguments.role),
+        organization: arguments.organization.into_organization(),
+        npi: arguments.npi,
+        fhir_user: arguments.fhir_user,
+        email: arguments.email,
+        confidentiality: arguments.confidentiality,
+        integrity: arguments.integrity,
+        purposes: given(arguments.purpose).map(Into::into),
+        license_expires: arguments.license_expires,
+        ..PersonForm::default()
+    };
+    let has_password = password.is_some();
+    let hash = password.map(|password| people::hash(registry, password)).transpose()?;
+    let person = registry.blocking(move |registry, tx| people::add(registry, tx, &form, hash.as_deref()))?;
+    let username = &person.username;
+    print(format_args!("added {username} ({})", person.id))?;
+    if let Some(secret) = &totp_secret {
+        print_totp(username, secret)?;
+    }
+    if !has_password {
+        print(format_args!(
+            "{username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
+        ))?;
+    }
+    if totp_secret.is_none() && registry.app().policy.requires_second_factor(&person.settings.roles) {
+        print(format_args!(
+            "the roles of {username} count only after a second factor: `mdi-auth user reset-second-factor {username} --totp` makes one"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Prints a TOTP secret, once, for an authenticator app.
+fn print_totp(username: &str, secret: &Secret) -> Done {
+    let broken = |cause: &dyn std::fmt::Display| Complaint(format!("the TOTP secret cannot be shown: {cause}"));
+    let key = totp_rs::Secret::try_from_base32(secret.reveal()).map_err(|cause| broken(&cause))?;
+    let totp = totp_rs::Builder::new()
+        .with_secret(key)
+        // A colon would end the issuer in the label.
+        .with_account_name(username.replace(':', "_"))
+        .with_issuer(Some("MDI Auth"))
+        .build()
+        .map_err(|cause| broken(&cause))?;
+    print(format_args!("totp_secret  {} (shown once)", secret.reveal()))?;
+    print(format_args!(
+        "otpauth      {}",
+        totp.to_url().map_err(|cause| broken(&cause))?
+    ))
+}
+
+fn or_none(list: &[String]) -> String {
+    if list.is_empty() {
+        "none".to_owned()
+    } else {
+        list.join(", ")
+    }
+}
+
+fn view(person: &Person) -> Map<String, Value> {
+    let mut view = people::view(person);
+    view.insert("id".to_owned(), json!(person.id));
+    view.insert("has_password".to_owned(), json!(person.password.is_some()));
+    view.insert("has_totp".to_owned(), json!(person.totp_secret.is_some()));
+    view.insert("created_at".to_owned(), json!(person.created_at));
+    view.insert("updated_at".to_owned(), json!(person.updated_at));
+    view
+}
+
+fn all(registry: &Registry) -> Result<Vec<Person>, Complaint> {
+    let mut all: Vec<Person> = Vec::new();
+    loop {
+        let after = all.last().map_or_else(String::new, |person| person.username.clone());
+        let page = registry
+            .app()
+            .store
+            .read_blocking(move |conn| stored::page(conn, &after, PAGE))?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+fn list(registry: &Registry, json: bool) -> Done {
+    let all = all(registry)?;
+    if json {
+        return print_json(&all.iter().map(|person| Value::Object(view(person))).collect());
+    }
+    let rows: Vec<Vec<String>> = all
+        .into_iter()
+        .map(|person| {
+            let factors = match (&person.password, &person.totp_secret) {
+                (None, _) => "no password",
+                (Some(_), None) => "password",
+                (Some(_), Some(_)) => "password, totp",
+            };
+            let state = if person.enabled { "enabled" } else { "disabled" };
+            vec![
+                person.username,
+                or_none(&person.settings.roles),
+                factors.to_owned(),
+                state.to_owned(),
+                person.name,
+            ]
+        })
+        .collect();
+    print_table(&["USERNAME", "ROLES", "FACTORS", "STATE", "NAME"], &rows)
+}
+
+fn show(registry: &Registry, username: String, json: bool) -> Done {
+    let shown = username.clone();
+    let person = registry
+        .app()
+        .store
+        .read_blocking(move |conn| stored::find_by_username(conn, &username))?;
+    let person = person.ok_or_else(|| Complaint(format!("nobody has the username {shown:?}")))?;
+    if json {
+        print_json(&Value::Object(view(&person)))
+    } else {
+        print_object(&view(&person))
+    }
+}
+
+fn set_enabled(registry: &Registry, username: String, enabled: bool) -> Done {
+    let person = registry.blocking(move |registry, tx| people::set_enabled(registry, tx, &username, enabled))?;
+    print(format_args!(
+        "{} is {}",
+        person.username,
+        if enabled { "enabled" } else { "disabled" }
+    ))
+}

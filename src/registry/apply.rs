@@ -1,0 +1,381 @@
+//! The apply file: resource servers, clients and people as they should be. It merges and never deletes: what the file
+//! does not say stays. All or nothing, in one transaction; a second run changes nothing. All mistakes are told at once,
+//! each with its table and key.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::clients::{self, Around, ClientForm};
+use super::people::{self, Hashes, PersonForm};
+use super::resource_servers::{self, ResourceServerForm};
+use super::{Mistake, Refused, Registry, keys};
+use crate::model::client::Client;
+use crate::model::person::username_key;
+use crate::model::resource_server::ResourceServer;
+use crate::model::signing::Algorithm;
+use crate::secret::Secret;
+use crate::store::{
+    Conn, Stored, Tx, clients as stored_clients, people as stored_people, resource_servers as stored_servers,
+};
+
+/// Why nothing was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The file, or what it asks for, has mistakes: one line each.
+    #[error("{}", .0.join("\n"))]
+    Mistakes(Vec<String>),
+    /// Something of ours broke.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+}
+
+/// What was done, or would be.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// One line an object: `+` new, `~` changed, `=` as it was.
+    pub lines: Vec<String>,
+    /// Secrets that were made, each with its owner: to be shown once.
+    pub secrets: Vec<(String, Secret)>,
+    /// What is left to do.
+    pub notes: Vec<String>,
+    /// Whether anything changes.
+    pub changes: bool,
+}
+
+/// A table of the file: what it is called in mistakes, and its form unless it has mistakes of its own.
+#[derive(Debug, Clone)]
+struct Entry<F> {
+    at: String,
+    id: String,
+    form: Option<F>,
+}
+
+/// The file, read.
+#[derive(Debug, Clone, Default)]
+struct File {
+    servers: Vec<Entry<ResourceServerForm>>,
+    clients: Vec<Entry<ClientForm>>,
+    users: Vec<Entry<PersonForm>>,
+    mistakes: Vec<String>,
+}
+
+/// What is to be written, in order.
+#[derive(Debug, Default)]
+struct Plan {
+    servers: Vec<resource_servers::Draft>,
+    clients: Vec<clients::Draft>,
+    people: Vec<people::Draft>,
+    lines: Vec<String>,
+    notes: Vec<String>,
+    mistakes: Vec<String>,
+}
+
+/// Applies a file, or only says what it would change. Must not run where async tasks run.
+///
+/// # Errors
+/// Every mistake, and then nothing is written; or what the store says.
+pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, ApplyError> {
+    let file = File::read(text);
+    let (planner, copy) = (registry.clone(), file.clone());
+    let plan = registry
+        .app
+        .store
+        .read_blocking(move |conn| plan(&planner, conn, &copy))
+        .map_err(Refused::from)?;
+    if !plan.mistakes.is_empty() {
+        return Err(ApplyError::Mistakes(plan.mistakes));
+    }
+    let changes = !(plan.servers.is_empty() && plan.clients.is_empty() && plan.people.is_empty());
+    if dry_run || !changes {
+        return Ok(Outcome {
+            lines: plan.lines,
+            notes: plan.notes,
+            changes,
+            secrets: Vec::new(),
+        });
+    }
+    // What takes long comes before the transaction.
+    let wanted: Vec<Algorithm> = plan
+        .servers
+        .iter()
+        .filter_map(resource_servers::Draft::signing_alg)
+        .collect();
+    let spare = keys::spare(registry, &wanted)?;
+    let mut hashes = Hashes::new();
+    for draft in &plan.people {
+        if let Some(password) = &draft.password {
+            hashes.insert(
+                username_key(&draft.person.username),
+                people::hash(registry, password.clone())?,
+            );
+        }
+    }
+    let done = registry.blocking(move |registry, tx| {
+        // Planned again, for somebody may have changed something meanwhile.
+        let plan = self::plan(registry, tx.conn(), &file)?;
+        if !plan.mistakes.is_empty() {
+            return Ok(Ok(Err(plan.mistakes)));
+        }
+        Ok(Ok(Ok(write(registry, tx, plan, &spare, &hashes)?)))
+    });
+    done?.map_err(ApplyError::Mistakes)
+}
+
+fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, hashes: &Hashes) -> Stored<Outcome> {
+    let mut secrets = Vec::new();
+    for draft in &plan.servers {
+        let made = resource_servers::write(registry, tx, draft, spare)?;
+        secrets.extend(made.map(|secret| (format!("resource_server {}", draft.server.id), secret)));
+    }
+    for draft in &plan.clients {
+        let made = clients::write(registry, tx, draft)?;
+        secrets.extend(made.map(|secret| (format!("client {}", draft.client.id), secret)));
+    }
+    for draft in &plan.people {
+        let hash = hashes.get(&username_key(&draft.person.username));
+        people::write(registry, tx, draft, hash.map(String::as_str))?;
+    }
+    Ok(Outcome {
+        lines: plan.lines,
+        notes: plan.notes,
+        changes: true,
+        secrets,
+    })
+}
+
+fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
+    let mut plan = Plan {
+        mistakes: file.mistakes.clone(),
+        ..Plan::default()
+    };
+    let mut servers = stored_servers::all(conn)?;
+    let mut doubtful = Vec::new();
+    for entry in &file.servers {
+        let before = servers.iter().find(|server| server.id == entry.id).cloned();
+        let client_exists = stored_clients::find(conn, &entry.id)?.is_some();
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| resource_servers::draft(registry, form, before.as_ref(), &servers, client_exists));
+        let Some(draft) = plan.take(&entry.at, drafted) else {
+            doubtful.push(entry.id.clone());
+            continue;
+        };
+        plan.note(
+            draft.is_new(),
+            &draft.differences(),
+            "resource_server",
+            &server_label(&draft.server),
+        );
+        servers.retain(|server| server.id != entry.id);
+        servers.push(draft.server.clone());
+        if draft.is_new() || !draft.differences().is_empty() {
+            plan.servers.push(draft);
+        }
+    }
+    for entry in &file.clients {
+        let before = stored_clients::find(conn, &entry.id)?;
+        let around = Around {
+            servers: &servers,
+            doubtful: &doubtful,
+        };
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| clients::draft(registry, form, before.as_ref(), around));
+        let Some(draft) = plan.take(&entry.at, drafted) else {
+            continue;
+        };
+        plan.note(
+            draft.is_new(),
+            &draft.differences(),
+            "client",
+            &client_label(registry, &draft.client),
+        );
+        if draft.is_new() || !draft.differences().is_empty() {
+            plan.clients.push(draft);
+        }
+    }
+    for entry in &file.users {
+        let before = stored_people::find_by_username(conn, &entry.id)?;
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| people::draft(registry, form, before.as_ref()));
+        let Some(draft) = plan.take(&entry.at, drafted) else {
+            continue;
+        };
+        let username = &draft.person.username;
+        plan.note(
+            draft.is_new(),
+            &draft.differences(),
+            "user",
+            &(username.clone(), draft.person.settings.roles.join(", ")),
+        );
+        if draft.person.password.is_none() && draft.password.is_none() {
+            plan.notes.push(format!(
+                "user {username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
+            ));
+        }
+        if draft.is_new() || !draft.differences().is_empty() {
+            plan.people.push(draft);
+        }
+    }
+    Ok(plan)
+}
+
+/// The id, and what tells a new one from others.
+fn server_label(server: &ResourceServer) -> (String, String) {
+    (
+        server.id.clone(),
+        format!("{} at {}", server.settings.kind, server.audience),
+    )
+}
+
+fn client_label(registry: &Registry, client: &Client) -> (String, String) {
+    let from = registry
+        .app
+        .policy
+        .dataflow(&client.dataflow)
+        .map_or(client.dataflow.as_str(), |dataflow| dataflow.client.as_str());
+    let to = client.settings.resource_servers.join(", ");
+    (
+        client.id.clone(),
+        if to.is_empty() {
+            from.to_owned()
+        } else {
+            format!("{from} → {to}")
+        },
+    )
+}
+
+impl Plan {
+    /// Takes a draft, or its mistakes.
+    fn take<D>(&mut self, at: &str, drafted: Option<Result<D, Vec<Mistake>>>) -> Option<D> {
+        match drafted? {
+            Ok(draft) => Some(draft),
+            Err(mistakes) => {
+                self.mistakes
+                    .extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
+                None
+            }
+        }
+    }
+
+    fn note(&mut self, is_new: bool, differences: &[String], what: &str, (id, about): &(String, String)) {
+        self.lines.push(match (is_new, differences) {
+            (true, _) if about.is_empty() => format!("+ {what} {id}"),
+            (true, _) => format!("+ {what} {id} ({about})"),
+            (false, []) => format!("= {what} {id}"),
+            (false, differences) => format!("~ {what} {id}: {}", differences.join(", ")),
+        });
+    }
+}
+
+impl File {
+    fn read(text: &str) -> Self {
+        let mut file = Self::default();
+        let mut tables: Table = match text.parse() {
+            Ok(tables) => tables,
+            Err(cause) => {
+                file.mistakes.push(syntax_error(text, &cause));
+                return file;
+            }
+        };
+        file.servers = entries(&mut tables, "resource_server", "id", &mut file.mistakes);
+        file.clients = entries(&mut tables, "client", "client_id", &mut file.mistakes);
+        file.users = entries(&mut tables, "user", "username", &mut file.mistakes);
+        for key in tables.keys() {
+            file.mistakes.push(format!(
+                "{key}: unknown; the file has the tables [[resource_server]], [[client]] and [[user]]"
+            ));
+        }
+        file
+    }
+}
+
+/// Only the reason and the place: the line itself may hold a secret.
+fn syntax_error(text: &str, cause: &toml::de::Error) -> String {
+    let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, cause.message())
+}
+
+fn entries<F: DeserializeOwned>(
+    tables: &mut Table,
+    name: &str,
+    id_key: &str,
+    mistakes: &mut Vec<String>,
+) -> Vec<Entry<F>> {
+    let listed = match tables.remove(name) {
+        None => return Vec::new(),
+        Some(Value::Array(listed)) => listed,
+        Some(_) => {
+            mistakes.push(format!(
+                "{name}: write it in double brackets, [[{name}]], once for each"
+            ));
+            return Vec::new();
+        }
+    };
+    let mut seen = HashSet::new();
+    let mut entries = Vec::new();
+    for (place, value) in listed.into_iter().enumerate() {
+        let Value::Table(table) = value else {
+            mistakes.push(format!("{name} {}: it must be a table", place + 1));
+            continue;
+        };
+        let id = table.get(id_key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let at = if id.is_empty() {
+            format!("{name} {}", place + 1)
+        } else {
+            format!("{name} {} ({id})", place + 1)
+        };
+        let key = if id_key == "username" {
+            username_key(&id)
+        } else {
+            id.clone()
+        };
+        if !id.is_empty() && !seen.insert(key) {
+            mistakes.push(format!("{at}: {id_key}: it stands in the file twice"));
+        }
+        let form = read_form(table, &at, mistakes);
+        entries.push(Entry { at, id, form });
+    }
+    entries
+}
+
+/// Reads a table key by key first, so that each mistake is told, then as a whole.
+fn read_form<F: DeserializeOwned>(table: Table, at: &str, mistakes: &mut Vec<String>) -> Option<F> {
+    let told = mistakes.len();
+    let mut whole = Table::new();
+    for (key, value) in table {
+        // A day may stand without quotes; the forms know texts.
+        let value = if let Value::Datetime(day) = value {
+            Value::String(day.to_string())
+        } else {
+            value
+        };
+        let mut single = Table::new();
+        single.insert(key.clone(), value.clone());
+        if let Err(cause) = F::deserialize(Value::Table(single)) {
+            mistakes.push(format!("{at}: {key}: {}", without_secret(&key, &value, &cause)));
+        }
+        whole.insert(key, value);
+    }
+    if mistakes.len() > told {
+        return None;
+    }
+    F::deserialize(Value::Table(whole))
+        .map_err(|cause| mistakes.push(format!("{at}: {cause}")))
+        .ok()
+}
+
+/// What serde says of a wrong type may quote the value.
+fn without_secret(key: &str, value: &Value, cause: &impl Display) -> String {
+    if ["secret", "password", "totp_secret"].contains(&key) && !value.is_str() {
+        return format!("it must be text in quotes, not a value of type {}", value.type_str());
+    }
+    cause.to_string().lines().next().unwrap_or_default().to_owned()
+}

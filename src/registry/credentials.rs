@@ -1,0 +1,153 @@
+//! How clients and resource servers prove who they are: public keys, and secrets that somebody chose or we made.
+
+use serde_json::Value;
+use url::Url;
+
+use super::{Mistakes, Registry};
+use crate::directory::valid_secrets;
+use crate::keys::ClientKeys;
+use crate::model::client::StoredSecret;
+use crate::secret::{SHORTEST_CHOSEN_SECRET, Secret};
+
+/// Public keys, inline or where they are fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PublicKeys {
+    pub jwks: Option<String>,
+    pub jwks_uri: Option<String>,
+}
+
+impl PublicKeys {
+    /// Reads what a form gives; none when it gives nothing.
+    pub fn read(
+        registry: &Registry,
+        jwks: Option<&Value>,
+        jwks_uri: Option<&str>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        match (jwks, jwks_uri) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                mistakes.add("jwks_uri", "it stands beside jwks; give one of the two");
+                Some(Self::default())
+            }
+            (Some(jwks), None) => Some(Self {
+                jwks: mistakes.take("jwks", inline(jwks)),
+                jwks_uri: None,
+            }),
+            (None, Some(uri)) => Some(Self {
+                jwks: None,
+                jwks_uri: mistakes.take("jwks_uri", fetched(registry, uri)),
+            }),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jwks.is_none() && self.jwks_uri.is_none()
+    }
+}
+
+/// A JWKS as JSON text, or as a table.
+fn inline(jwks: &Value) -> Result<String, String> {
+    let text = jwks.as_str().map_or_else(|| jwks.to_string(), str::to_owned);
+    let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
+    match keys.duplicate_kid() {
+        Some(kid) => Err(format!(
+            "several keys have the kid {kid:?}, so none of them can be chosen"
+        )),
+        None => Ok(text),
+    }
+}
+
+fn fetched(registry: &Registry, uri: &str) -> Result<String, String> {
+    let url = Url::parse(uri).map_err(|cause| format!("{uri:?} is not a URL: {cause}"))?;
+    registry
+        .app
+        .jwks
+        .outbound()
+        .check_url(&url)
+        .map_err(|cause| cause.to_string())?;
+    Ok(uri.to_owned())
+}
+
+/// What is to happen to the secrets of a client or resource server.
+#[derive(Debug, Clone, Default)]
+pub(super) enum SecretStep {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// This one becomes the only one.
+    Set(Secret),
+    /// A new one is made and becomes the only one.
+    Generate,
+    /// They end: keys take their place.
+    End,
+}
+
+impl SecretStep {
+    /// What a form means. `used`: the owner proves itself by secret.
+    pub fn decide(
+        given: Option<&Secret>,
+        used: bool,
+        existing: &[StoredSecret],
+        now: i64,
+        mistakes: &mut Mistakes,
+    ) -> Self {
+        let has_valid = valid_secrets(existing, now).next().is_some();
+        let Some(given) = given else {
+            return match (used, has_valid) {
+                (true, false) => Self::Generate,
+                (false, true) => Self::End,
+                _ => Self::Keep,
+            };
+        };
+        if !used {
+            mistakes.add(
+                "secret",
+                "it is of no use beside keys or auth_method none; leave it out",
+            );
+            return Self::Keep;
+        }
+        if let Err(text) = strong(given) {
+            mistakes.add("secret", text);
+            return Self::Keep;
+        }
+        let hash = given.hash();
+        match existing.iter().find(|known| known.hash.matches(&hash)) {
+            None => Self::Set(given.clone()),
+            Some(known) if known.expires_at.is_none_or(|ends| now < ends) => Self::Keep,
+            Some(_) => {
+                mistakes.add(
+                    "secret",
+                    "this secret has ended and must not come back; choose another, or leave the key out",
+                );
+                Self::Keep
+            }
+        }
+    }
+
+    /// What it is called in the record; none if nothing happens.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Keep => None,
+            Self::Set(_) => Some("set"),
+            Self::Generate => Some("generated"),
+            Self::End => Some("ended"),
+        }
+    }
+}
+
+/// A secret that somebody chose.
+fn strong(secret: &Secret) -> Result<(), String> {
+    let mut characters = secret.reveal().chars();
+    let count = characters.clone().count();
+    if count < SHORTEST_CHOSEN_SECRET {
+        return Err(format!(
+            "it has {count} characters; at least {SHORTEST_CHOSEN_SECRET} are needed (leave the key out and one is made)"
+        ));
+    }
+    let first = characters.next();
+    if characters.all(|character| Some(character) == first) {
+        return Err("it is one character repeated; leave the key out and a secret is made".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Signing keys: listed, made, replaced, wrapped anew.
+
+use std::path::Path;
+
+use crate::audit::event::Kind;
+use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
+use crate::master_key::{MasterKey, Purpose};
+use crate::model::signing::{Algorithm, StoredKey};
+use crate::store::changes::ChangeKind;
+use crate::store::{Failure, Stored, Tx, installation, keys as stored, people};
+
+use super::{Decided, Refused, Registry, mistake};
+use crate::error::Broken;
+
+/// Where a key stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In the JWKS, but does not sign yet.
+    Published,
+    /// Signs.
+    Signing,
+    /// Signs no more; in the JWKS while something that it signed may be alive.
+    Retired,
+}
+
+impl State {
+    /// The state of a key at a time.
+    #[must_use]
+    pub fn of(key: &StoredKey, now: i64) -> Self {
+        if key.retires_at.is_some_and(|retires_at| retires_at <= now) {
+            Self::Retired
+        } else if key.signs_from > now {
+            Self::Published
+        } else {
+            Self::Signing
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signing => "signing",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// Keys made before a transaction that may need them: making an RSA key takes long.
+#[derive(Debug, Clone, Default)]
+pub struct Spare(Vec<StoredKey>);
+
+/// Makes those of the wanted keys that do not exist. They sign at once: nobody can have fetched the JWKS and hold an
+/// older key of that algorithm. Must not run where async tasks run.
+///
+/// # Errors
+/// What the store or the cryptographic library says.
+pub fn spare(registry: &Registry, wanted: &[Algorithm]) -> Result<Spare, Refused> {
+    let existing = registry.app.store.read_blocking(stored::all)?;
+    let mut spare: Vec<StoredKey> = Vec::new();
+    for algorithm in wanted {
+        if lacks(&existing, *algorithm) && lacks(&spare, *algorithm) {
+            spare.push(make(registry, *algorithm, registry.app.now())?);
+        }
+    }
+    Ok(Spare(spare))
+}
+
+fn make(registry: &Registry, algorithm: Algorithm, signs_from: i64) -> Result<StoredKey, Refused> {
+    let app = &registry.app;
+    keys::generate(algorithm, &app.master, app.now(), signs_from)
+        .map_err(|cause| Refused::Broken(Broken::defect(cause)))
+}
+
+fn lacks(keys: &[StoredKey], algorithm: Algorithm) -> bool {
+    !keys
+        .iter()
+        .any(|key| key.algorithm == algorithm && key.retires_at.is_none())
+}
+
+/// Takes a key from the spare ones if none signs with this algorithm.
+pub(super) fn ensure(registry: &Registry, tx: &mut Tx<'_>, algorithm: Algorithm, spare: &Spare) -> Stored<()> {
+    if !lacks(&stored::all(tx.conn())?, algorithm) {
+        return Ok(());
+    }
+    let key = spare.0.iter().find(|key| key.algorithm == algorithm).ok_or_else(|| {
+        Failure::Defect(format!(
+            "no key signs with {}; run `mdi-auth key rotate --alg {}`",
+            algorithm.as_str(),
+            algorithm.as_str()
+        ))
+    })?;
+    add(registry, tx, key, "made")
+}
+
+fn add(registry: &Registry, tx: &mut Tx<'_>, key: &StoredKey, action: &'static str) -> Stored<()> {
+    stored::add(tx.conn(), key)?;
+    tx.audit(
+        registry
+            .event(Kind::KeyChanged, action)
+            .with("kid", &key.kid)
+            .with("alg", key.algorithm.as_str())
+            .with("signs_from", key.signs_from.to_string()),
+    );
+    registry.tell(tx, ChangeKind::Keys, &key.kid);
+    Ok(())
+}
+
+/// All signing keys, oldest first.
+///
+/// # Errors
+/// What the store says.
+pub fn list(registry: &Registry) -> Result<Vec<StoredKey>, Refused> {
+    Ok(registry.app.store.read_blocking(stored::all)?)
+}
+
+/// Replaces the key of an algorithm, or of all that have one. The new key signs after `[keys] publish_seconds`, so that
+/// everybody has fetched it by then, or at once if the old one is known to others; the old one retires then. Answers
+/// the new keys. Must not run where async tasks run.
+///
+/// # Errors
+/// What the store or the cryptographic library says.
+pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Result<Vec<StoredKey>, Refused> {
+    let existing = list(registry)?;
+    let now = registry.app.now();
+    let algorithms: Vec<Algorithm> = match only {
+        Some(algorithm) if !Algorithm::SIGNING.contains(&algorithm) => {
+            let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
+            return mistake(
+                "alg",
+                format!("{} does not sign here; use one of {known}", algorithm.as_str()),
+            )
+            .map_err(Refused::Mistakes);
+        }
+        Some(algorithm) => vec![algorithm],
+        None => Algorithm::SIGNING
+            .into_iter()
+            .filter(|algorithm| !lacks(&existing, *algorithm))
+            .collect(),
+    };
+    let mut new = Vec::new();
+    for algorithm in algorithms {
+        let waits = !at_once && !lacks(&existing, algorithm);
+        let signs_from = if waits {
+            now + registry.app.config.keys.publish_seconds
+        } else {
+            now
+        };
+        new.push(make(registry, algorithm, signs_from)?);
+    }
+    registry.blocking(move |registry, tx| {
+        for key in &new {
+            replace(registry, tx, key)?;
+        }
+        Ok(Ok(new.clone()))
+    })
+}
+
+fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey) -> Stored<()> {
+    let retires_at = new.signs_from;
+    for old in stored::all(tx.conn())? {
+        if old.algorithm == new.algorithm && old.retires_at.is_none_or(|already| already > retires_at) {
+            stored::retire(
+                tx.conn(),
+                &old.kid,
+                retires_at,
+                retires_at + PUBLISHED_AFTER_RETIREMENT_SECONDS,
+            )?;
+            tx.audit(
+                registry
+                    .event(Kind::KeyChanged, "retired")
+                    .with("kid", &old.kid)
+                    .with("alg", old.algorithm.as_str())
+                    .with("retires_at", retires_at.to_string()),
+            );
+        }
+    }
+    add(registry, tx, new, "rotated")
+}
+
+/// What was wrapped anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// How many signing keys.
+    pub keys: usize,
+    /// How many TOTP secrets.
+    pub totp_secrets: usize,
+    /// The fingerprint of the new master key.
+    pub fingerprint: String,
+}
+
+/// Wraps signing keys and TOTP secrets under another master key, which is read from a file, or made there. Servers that
+/// run with the old key must be started anew with the new one.
+///
+/// # Errors
+/// When the file cannot be used, something does not open under the old key, or the store fails.
+pub fn rewrap(registry: &Registry, file: &Path) -> Result<Rewrapped, Refused> {
+    let app = registry.app();
+    let new = match MasterKey::from_file(file, app.entropy) {
+        Ok(new) => std::sync::Arc::new(new),
+        Err(cause) => return mistake("new_key_file", cause.to_string()).map_err(Refused::Mistakes),
+    };
+    if new.fingerprint() == app.master.fingerprint() {
+        return mistake(
+            "new_key_file",
+            format!("{} holds the key that is in use", file.display()),
+        )
+        .map_err(Refused::Mistakes);
+    }
+    registry.blocking(move |registry, tx| rewrap_in(registry, tx, &new))
+}
+
+fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<Rewrapped> {
+    let app = registry.app();
+    let again = |purpose: Purpose, context: &str, wrapped: &str| {
+        let plain = app
+            .master
+            .open(purpose, context, wrapped)
+            .map_err(|cause| Failure::stored(context, cause))?;
+        Ok::<_, Failure>(new.seal(purpose, context, &plain, app.entropy))
+    };
+    let keys = stored::all(tx.conn())?;
+    for key in &keys {
+        let wrapped = again(Purpose::SigningKey, &key.kid, &key.private_key)?;
+        stored::rewrap(tx.conn(), &key.kid, &wrapped)?;
+    }
+    let secrets = people::totp_secrets(tx.conn())?;
+    for (id, secret) in &secrets {
+        let wrapped = again(Purpose::TotpSecret, id, secret)?;
+        people::rewrap_totp_secret(tx.conn(), id, &wrapped)?;
+    }
+    installation::set_key_fingerprint(tx.conn(), new.fingerprint())?;
+    tx.audit(
+        registry
+            .event(Kind::KeyChanged, "rewrapped")
+            .with("before", app.master.fingerprint())
+            .with("after", new.fingerprint()),
+    );
+    // Servers that still hold the old key cannot follow this, and say so instead of writing what nobody can open.
+    registry.tell(tx, ChangeKind::Keys, "master key");
+    Ok(Ok(Rewrapped {
+        keys: keys.len(),
+        totp_secrets: secrets.len(),
+        fingerprint: new.fingerprint().to_owned(),
+    }))
+}

@@ -1,0 +1,277 @@
+//! What an administrator does, whoever asks: the command line, the console, the admin API, registration by clients.
+//! One validation, and one audit event with before and after for each change, in the transaction that makes it.
+//!
+//! A form says what is wanted; `draft` checks it against the policy and what is registered, without writing; `write`
+//! writes the draft. The functions that take a [`Tx`] do both. They answer mistakes as a value, and only while nothing
+//! has been written, so that a transaction that ends in mistakes changes nothing.
+
+pub mod apply;
+pub mod clients;
+mod credentials;
+mod form;
+pub mod keys;
+pub mod people;
+pub mod resource_servers;
+pub mod secrets;
+mod uris;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind};
+use crate::error::Broken;
+use crate::model::Organization;
+use crate::store::changes::{Change, ChangeKind};
+use crate::store::{Stored, Tx, installation};
+
+pub use form::Words;
+
+/// How long other servers have to learn of a change, in seconds. They learn of it within one.
+const CHANGE_KEPT_SECONDS: i64 = 86_400;
+
+/// Purpose of use of test systems (v3-ActReason): not for real data.
+const TEST_PURPOSE: &str = "HTEST";
+
+/// One mistake in what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The parameter at fault, as it is called in the apply file.
+    pub key: &'static str,
+    /// What was found and what is wanted.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.text)
+    }
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// What is asked for may not be: all reasons at once.
+    #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
+    Mistakes(Vec<Mistake>),
+    /// Something of ours broke.
+    #[error("{0}")]
+    Broken(#[from] Broken),
+}
+
+/// What a step inside a transaction answers: a value, or mistakes while nothing has been written.
+pub type Decided<T> = Stored<Result<T, Vec<Mistake>>>;
+
+/// The registry, for one actor.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    app: Arc<App>,
+    actor: Actor,
+    demo: bool,
+}
+
+impl Registry {
+    /// The registry as `actor` uses it.
+    #[must_use]
+    pub fn new(app: Arc<App>, actor: Actor) -> Self {
+        Self {
+            app,
+            actor,
+            demo: false,
+        }
+    }
+
+    /// The registry of a demo, whose clients may act for the purpose HTEST.
+    #[must_use]
+    pub fn for_demo(mut self) -> Self {
+        self.demo = true;
+        self
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Runs `work` in one transaction, from a thread that runs no async tasks.
+    ///
+    /// # Errors
+    /// The mistakes that `work` finds, or what the store says.
+    pub fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.app
+            .store
+            .write_blocking(self.job(work))?
+            .map_err(Refused::Mistakes)
+    }
+
+    /// Runs `work` in one transaction, from an async task.
+    ///
+    /// # Errors
+    /// As [`Registry::blocking`].
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.app.store.write(self.job(work)).await?.map_err(Refused::Mistakes)
+    }
+
+    fn job<T>(
+        &self,
+        mut work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
+    ) -> impl FnMut(&mut Tx<'_>) -> Decided<T> + Send + 'static {
+        let registry = self.clone();
+        move |tx| {
+            installation::lock(tx.conn())?;
+            work(&registry, tx)
+        }
+    }
+
+    fn event(&self, kind: Kind, action: &'static str) -> Event {
+        self.app.event(kind, self.actor.clone()).with("action", action)
+    }
+
+    fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {
+        let purge_at = self.app.now() + CHANGE_KEPT_SECONDS;
+        tx.changed(Change {
+            kind,
+            subject: subject.to_owned(),
+            purge_at,
+        });
+    }
+
+    /// The purposes of use among `words`.
+    fn purposes(&self, words: Option<&Words>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+        let words = words?.words();
+        for code in &words {
+            if !self.app.policy.vocabulary().is_purpose_of_use(code) {
+                mistakes.add(
+                    "purposes",
+                    format!("\"{code}\" is not a PurposeOfUse code of v3-ActReason, such as HDECD"),
+                );
+            } else if code == TEST_PURPOSE && !self.demo {
+                mistakes.add(
+                    "purposes",
+                    "HTEST is for test systems; this installation is not a demo".to_owned(),
+                );
+            }
+        }
+        Some(words)
+    }
+}
+
+fn mistake<T>(key: &'static str, text: impl Into<String>) -> Result<T, Vec<Mistake>> {
+    Err(vec![Mistake { key, text: text.into() }])
+}
+
+/// Collects mistakes, so that all are told at once.
+#[derive(Debug, Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, key: &'static str, text: impl Into<String>) {
+        self.0.push(Mistake { key, text: text.into() });
+    }
+
+    /// Takes the good half of a result.
+    fn take<T>(&mut self, key: &'static str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|text| self.add(key, text)).ok()
+    }
+
+    fn into_result<T>(self, value: T) -> Result<T, Vec<Mistake>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    }
+}
+
+/// An id of a client or resource server: it stands in URLs, logs and `aud`.
+fn identifier(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
+        return Err(format!(
+            "{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+        ));
+    }
+    if text.starts_with("usr_") {
+        return Err(format!(
+            "{text:?} begins with usr_, which is kept for people, so that no system is taken for one"
+        ));
+    }
+    Ok(())
+}
+
+/// A name for people to read.
+fn display_name(given: Option<&str>, old: Option<&str>) -> Result<String, String> {
+    let name = given.or(old).ok_or("it is missing")?.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.contains(char::is_control) {
+        return Err(format!("{name:?} must have 1 to 200 printable characters"));
+    }
+    Ok(name.to_owned())
+}
+
+fn organization(
+    given: Option<&Organization>,
+    old: Option<&Organization>,
+    mistakes: &mut Mistakes,
+) -> Option<Organization> {
+    let Some(given) = given else { return old.cloned() };
+    let name = mistakes.take(
+        "organization",
+        display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
+    )?;
+    if let Some(id) = &given.id
+        && (url::Url::parse(id).is_err() || id.contains(char::is_whitespace))
+    {
+        mistakes.add(
+            "organization",
+            format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"),
+        );
+    }
+    if let Some(jurisdiction) = &given.jurisdiction {
+        mistakes.take(
+            "organization",
+            display_name(Some(jurisdiction), None).map_err(|text| format!("its jurisdiction {text}")),
+        );
+    }
+    Some(Organization { name, ..given.clone() })
+}
+
+/// The JSON object of a serialised setting.
+fn object(settings: &impl serde::Serialize) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(map)) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+/// What differs between two objects, one line a key: `signing_alg ES256 → RS256`.
+fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
+    let mut keys: Vec<&String> = before
+        .keys()
+        .chain(after.keys().filter(|key| !before.contains_key(*key)))
+        .collect();
+    keys.sort();
+    keys.into_iter()
+        .filter(|key| before.get(*key) != after.get(*key))
+        .map(|key| format!("{key} {} → {}", short(before.get(key)), short(after.get(key))))
+        .collect()
+}
+
+fn short(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) if text.chars().count() > 200 => format!("({} characters)", text.chars().count()),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(values)) if values.is_empty() => "none".to_owned(),
+        Some(Value::Array(values)) => values
+            .iter()
+            .map(|value| short(Some(value)))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(other) => other.to_string(),
+    }
+}

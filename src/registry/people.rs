@@ -1,0 +1,673 @@
+//! People: added, changed, disabled; their roles, passwords and second factors.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE32_NOPAD;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::{
+    Decided, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, mistake, object, organization,
+};
+use crate::audit::event::{Event, Kind};
+use crate::login::lockout::{login_subject, totp_subject};
+use crate::master_key::Purpose;
+use crate::model::Organization;
+use crate::model::person::{Person, PersonSettings, username_key};
+use crate::model::security_label::{Confidentiality, Integrity};
+use crate::secret::Secret;
+use crate::store::changes::ChangeKind;
+use crate::store::{Stored, Tx, logins, people};
+
+/// The shortest password that is the only factor, in characters (NIST SP 800-63B-4 §3.1.1.2).
+pub const SHORTEST_PASSWORD_ALONE: usize = 15;
+/// The shortest password beside a second factor, in characters (NIST SP 800-63B-4 §3.1.1.2).
+pub const SHORTEST_PASSWORD: usize = 8;
+/// The longest password, in bytes.
+pub const LONGEST_PASSWORD: usize = 1024;
+/// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
+const SHORTEST_TOTP_SECRET: usize = 16;
+/// The length of those that we make, in bytes (RFC 4226 §4 recommends 160 bits).
+const TOTP_SECRET: usize = 20;
+
+/// What is wanted of a person. What is left out stays as it is, or takes its default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PersonForm {
+    /// What the person types to sign in.
+    pub username: Option<String>,
+    /// Full name.
+    pub name: Option<String>,
+    /// The password: counts when the person is added.
+    pub password: Option<Secret>,
+    /// The TOTP secret in base32: counts when the person is added.
+    pub totp_secret: Option<Secret>,
+    /// Codes of roles.
+    pub roles: Option<Vec<String>>,
+    /// The agency that the person works for.
+    pub organization: Option<Organization>,
+    /// National Provider Identifier.
+    pub npi: Option<String>,
+    /// The FHIR resource that represents the person.
+    pub fhir_user: Option<String>,
+    /// Electronic mail address.
+    pub email: Option<String>,
+    /// Whether the address was proved to be the person's.
+    pub email_verified: Option<bool>,
+    /// Clearance.
+    pub confidentiality: Option<Confidentiality>,
+    /// Integrity of what the person enters.
+    pub integrity: Option<Integrity>,
+    /// Purposes of use; narrows those of the roles.
+    pub purposes: Option<Words>,
+    /// The last day on which the licence holds, `YYYY-MM-DD`.
+    pub license_expires: Option<String>,
+    /// Whether the person may sign in.
+    pub enabled: Option<bool>,
+    /// OpenID standard claims.
+    pub claims: Option<Map<String, Value>>,
+}
+
+/// A person as she will be, checked.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// As she will be; password and TOTP secret are still the old ones.
+    pub person: Person,
+    /// The password to set, of a new person.
+    pub password: Option<Secret>,
+    before: Option<Person>,
+    totp: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Draft {
+    /// Whether the person is new.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// What changes, one line a setting; nothing if all is as it was.
+    #[must_use]
+    pub fn differences(&self) -> Vec<String> {
+        difference(&self.before.as_ref().map(view).unwrap_or_default(), &view(&self.person))
+    }
+}
+
+/// What is known about a person, without password and second factor, as the record and the listings show it.
+#[must_use]
+pub fn view(person: &Person) -> Map<String, Value> {
+    let mut view = object(&person.settings);
+    view.insert("username".to_owned(), json!(person.username));
+    view.insert("name".to_owned(), json!(person.name));
+    view.insert("enabled".to_owned(), json!(person.enabled));
+    view
+}
+
+/// Checks a form: `before` is the person with this username.
+///
+/// # Errors
+/// Every mistake.
+pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) -> Result<Draft, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let now = registry.app.now();
+    let old = before.map(|person| &person.settings);
+    let username = before.map_or_else(
+        || form.username.clone().unwrap_or_default(),
+        |person| person.username.clone(),
+    );
+    mistakes.take("username", check_username(&username));
+    let name = mistakes.take(
+        "name",
+        display_name(form.name.as_deref(), before.map(|person| person.name.as_str())),
+    );
+    let roles = form
+        .roles
+        .clone()
+        .or_else(|| old.map(|old| old.roles.clone()))
+        .unwrap_or_default();
+    let roles = mistakes
+        .take("roles", check_roles(registry, &roles))
+        .unwrap_or_default();
+    let totp = form.totp_secret.as_ref().filter(|_| before.is_none());
+    let totp = totp.and_then(|secret| mistakes.take("totp_secret", read_totp_secret(secret)));
+    let password = form.password.clone().filter(|_| before.is_none());
+    if let Some(password) = &password {
+        mistakes.take(
+            "password",
+            check_password(password, &username, form.totp_secret.is_some()),
+        );
+    }
+    let settings = settings(registry, form, old, roles, &mut mistakes);
+    let enabled = form
+        .enabled
+        .unwrap_or_else(|| before.is_none_or(|person| person.enabled));
+    let person = Person {
+        id: before.map_or_else(|| registry.app.entropy.id("usr"), |person| person.id.clone()),
+        username,
+        name: name.unwrap_or_default(),
+        password: before.and_then(|person| person.password.clone()),
+        totp_secret: before.and_then(|person| person.totp_secret.clone()),
+        totp_step: before.map_or(0, |person| person.totp_step),
+        generation: next_generation(before, &settings, enabled),
+        settings,
+        enabled,
+        created_at: before.map_or(now, |person| person.created_at),
+        updated_at: now,
+    };
+    mistakes.into_result(Draft {
+        person,
+        password,
+        before: before.cloned(),
+        totp,
+    })
+}
+
+/// Disabling and a change of roles raise the generation, which ends sessions and grants.
+fn next_generation(before: Option<&Person>, settings: &PersonSettings, enabled: bool) -> i64 {
+    before.map_or(0, |person| {
+        let ends = (person.enabled && !enabled) || person.settings.roles != settings.roles;
+        person.generation + i64::from(ends)
+    })
+}
+
+fn settings(
+    registry: &Registry,
+    form: &PersonForm,
+    old: Option<&PersonSettings>,
+    roles: Vec<String>,
+    mistakes: &mut Mistakes,
+) -> PersonSettings {
+    let mut claims = form
+        .claims
+        .clone()
+        .or_else(|| old.map(|old| old.claims.clone()))
+        .unwrap_or_default();
+    check_claims(&claims, mistakes);
+    // These have a key of their own; a claim is another spelling of it.
+    let claimed_email = claims
+        .remove("email")
+        .and_then(|email| email.as_str().map(str::to_owned));
+    let claimed_verified = claims.remove("email_verified").and_then(|verified| verified.as_bool());
+    let email = form
+        .email
+        .clone()
+        .or(claimed_email)
+        .or_else(|| old.and_then(|old| old.email.clone()));
+    let verified = form.email_verified.or(claimed_verified);
+    // A new address was not proved yet.
+    let kept = old.is_some_and(|old| old.email_verified && old.email == email);
+    PersonSettings {
+        roles,
+        organization: organization(
+            form.organization.as_ref(),
+            old.and_then(|old| old.organization.as_ref()),
+            mistakes,
+        ),
+        npi: kept_or_checked(
+            "npi",
+            form.npi.as_ref(),
+            old.and_then(|old| old.npi.as_ref()),
+            check_npi,
+            mistakes,
+        ),
+        fhir_user: kept_or_checked(
+            "fhir_user",
+            form.fhir_user.as_ref(),
+            old.and_then(|old| old.fhir_user.as_ref()),
+            check_fhir_user,
+            mistakes,
+        ),
+        email_verified: email.is_some() && verified.unwrap_or(kept),
+        email: email.filter(|email| mistakes.take("email", check_email(email)).is_some()),
+        confidentiality: form.confidentiality.or(old.and_then(|old| old.confidentiality)),
+        integrity: form.integrity.or(old.and_then(|old| old.integrity)),
+        purposes: registry
+            .purposes(form.purposes.as_ref(), mistakes)
+            .or_else(|| old.and_then(|old| old.purposes.clone())),
+        license_expires: kept_or_checked(
+            "license_expires",
+            form.license_expires.as_ref(),
+            old.and_then(|old| old.license_expires.as_ref()),
+            check_day,
+            mistakes,
+        ),
+        claims,
+    }
+}
+
+fn kept_or_checked(
+    key: &'static str,
+    given: Option<&String>,
+    old: Option<&String>,
+    check: fn(&str) -> Result<(), String>,
+    mistakes: &mut Mistakes,
+) -> Option<String> {
+    match given {
+        None => old.cloned(),
+        Some(text) => mistakes.take(key, check(text).map(|()| text.clone())),
+    }
+}
+
+fn check_username(username: &str) -> Result<(), String> {
+    if !(1..=128).contains(&username.chars().count())
+        || username.contains(char::is_control)
+        || username.trim() != username
+    {
+        return Err(format!(
+            "{username:?} must have 1 to 128 printable characters, without blanks at its ends"
+        ));
+    }
+    Ok(())
+}
+
+/// Each role once, in the order of the policy, so that order makes no difference.
+fn check_roles(registry: &Registry, roles: &[String]) -> Result<Vec<String>, String> {
+    let policy = &registry.app.policy;
+    let unknown: Vec<&str> = roles
+        .iter()
+        .filter(|code| policy.role(code).is_none())
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        let known: Vec<&str> = policy.roles().iter().map(|role| role.code.as_str()).collect();
+        return Err(format!(
+            "the policy has no role {}; it has {}",
+            unknown.join(", "),
+            known.join(", ")
+        ));
+    }
+    Ok(policy
+        .roles()
+        .iter()
+        .filter(|role| roles.contains(&role.code))
+        .map(|role| role.code.clone())
+        .collect())
+}
+
+/// A National Provider Identifier: ten digits that pass the Luhn check behind the prefix 80840 (45 CFR 162.406).
+fn check_npi(npi: &str) -> Result<(), String> {
+    let digits: Option<Vec<u32>> = npi.chars().map(|digit| digit.to_digit(10)).collect();
+    let digits = digits
+        .filter(|digits| digits.len() == 10)
+        .ok_or_else(|| format!("{npi:?} must have ten digits"))?;
+    let with_prefix = [8, 0, 8, 4, 0].iter().chain(&digits).rev().enumerate();
+    let sum: u32 = with_prefix
+        .map(|(place, digit)| match (place % 2, digit * 2) {
+            (0, _) => *digit,
+            (_, doubled) if doubled > 9 => doubled - 9,
+            (_, doubled) => doubled,
+        })
+        .sum();
+    if sum.is_multiple_of(10) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{npi:?} is not an NPI: its check digit does not fit; look for a typing error"
+        ))
+    }
+}
+
+/// SMART App Launch `fhirUser`: a reference to the resource that represents the person.
+fn check_fhir_user(reference: &str) -> Result<(), String> {
+    const TYPES: [&str; 5] = ["Practitioner", "PractitionerRole", "Person", "RelatedPerson", "Patient"];
+    let wanted = || {
+        format!(
+            "{reference:?} must end in {} and an id, such as Practitioner/77 or https://edrs.example/fhir/Practitioner/77",
+            TYPES.join(", ")
+        )
+    };
+    let mut parts = reference.rsplitn(3, '/');
+    let (id, kind, base) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next(),
+    );
+    let id_fits = (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    let base_fits = base.is_none_or(|base| {
+        Url::parse(base).is_ok_and(|url| {
+            matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none()
+        })
+    });
+    if id_fits && base_fits && TYPES.contains(&kind) {
+        Ok(())
+    } else {
+        Err(wanted())
+    }
+}
+
+fn check_email(email: &str) -> Result<(), String> {
+    let plausible = email.len() <= 254
+        && !email.contains(|character: char| character.is_whitespace() || character.is_control())
+        && email.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && !domain.is_empty()
+                && !domain.contains('@')
+                && !domain.starts_with('.')
+                && !domain.ends_with('.')
+        });
+    if plausible {
+        Ok(())
+    } else {
+        Err(format!("{email:?} must be an e-mail address"))
+    }
+}
+
+fn check_day(day: &str) -> Result<(), String> {
+    match day.parse::<jiff::civil::Date>() {
+        Ok(date) if date.to_string() == day => Ok(()),
+        _ => Err(format!("{day:?} must be a day as YYYY-MM-DD")),
+    }
+}
+
+/// OpenID Connect Core §5.1: names and types. `sub` and `name` are not for the file to say twice.
+fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
+    for (name, value) in claims {
+        let wanted = match name.as_str() {
+            "sub" => Err("it is the person's id, which this server gives"),
+            "name" => Err("the key name stands outside of claims"),
+            "given_name" | "family_name" | "middle_name" | "nickname" | "preferred_username" | "profile"
+            | "picture" | "website" | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number" | "email" => {
+                Ok((value.is_string(), "a text"))
+            }
+            "email_verified" | "phone_number_verified" => Ok((value.is_boolean(), "true or false")),
+            "updated_at" => Ok((value.is_i64() || value.is_u64(), "a number of seconds since 1970")),
+            "address" => Ok((
+                is_address(value),
+                "a table with texts for formatted, street_address, locality, region, postal_code, country",
+            )),
+            _ => Err("it is not a standard claim of OpenID Connect Core section 5.1"),
+        };
+        match wanted {
+            Err(text) => mistakes.add("claims", format!("{name}: {text}")),
+            Ok((false, wanted)) => mistakes.add("claims", format!("{name} must be {wanted}")),
+            Ok((true, _)) => {}
+        }
+    }
+}
+
+/// OpenID Connect Core §5.1.1.
+fn is_address(value: &Value) -> bool {
+    const MEMBERS: [&str; 6] = [
+        "formatted",
+        "street_address",
+        "locality",
+        "region",
+        "postal_code",
+        "country",
+    ];
+    value.as_object().is_some_and(|address| {
+        !address.is_empty()
+            && address
+                .iter()
+                .all(|(name, value)| MEMBERS.contains(&name.as_str()) && value.is_string())
+    })
+}
+
+/// Checks a password that somebody chose (NIST SP 800-63B-4 §3.1.1.2).
+///
+/// # Errors
+/// What is wrong and what is wanted; never the password.
+pub fn check_password(password: &Secret, username: &str, second_factor: bool) -> Result<(), String> {
+    let text = password.reveal();
+    let shortest = if second_factor {
+        SHORTEST_PASSWORD
+    } else {
+        SHORTEST_PASSWORD_ALONE
+    };
+    let count = text.chars().count();
+    if count < shortest {
+        let beside = if second_factor {
+            "beside a second factor"
+        } else {
+            "without a second factor"
+        };
+        return Err(format!(
+            "it has {count} characters; {beside} at least {shortest} are needed"
+        ));
+    }
+    if text.len() > LONGEST_PASSWORD {
+        return Err(format!(
+            "it has {} bytes; at most {LONGEST_PASSWORD} are taken",
+            text.len()
+        ));
+    }
+    if username_key(text) == username_key(username) {
+        return Err("it is the username".to_owned());
+    }
+    Ok(())
+}
+
+/// Reads a TOTP secret as authenticator apps show it: base32 in either case, blanks and padding ignored.
+fn read_totp_secret(secret: &Secret) -> Result<Zeroizing<Vec<u8>>, String> {
+    let text: String = secret
+        .reveal()
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '='))
+        .collect();
+    let text = Zeroizing::new(text.to_ascii_uppercase());
+    let bytes = BASE32_NOPAD
+        .decode(text.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| "it must be base32 (RFC 4648 section 6)".to_owned())?;
+    if bytes.len() < SHORTEST_TOTP_SECRET {
+        return Err(format!(
+            "it has {} bytes; at least {SHORTEST_TOTP_SECRET} are needed (RFC 4226 section 4)",
+            bytes.len()
+        ));
+    }
+    Ok(bytes)
+}
+
+/// A new TOTP secret in base32.
+#[must_use]
+pub fn new_totp_secret(registry: &Registry) -> Secret {
+    let bytes = Zeroizing::new(registry.app.entropy.bytes::<TOTP_SECRET>());
+    Secret::new(BASE32_NOPAD.encode(bytes.as_slice()))
+}
+
+/// Hashes a password that was checked; slow, so outside of any transaction and async task.
+///
+/// # Errors
+/// When too many are being hashed.
+pub fn hash(registry: &Registry, password: Secret) -> Result<String, Refused> {
+    Ok(registry.app.hasher.hash_blocking(password)?)
+}
+
+fn wrap(registry: &Registry, id: &str, totp: &[u8]) -> String {
+    registry
+        .app
+        .master
+        .seal(Purpose::TotpSecret, id, totp, registry.app.entropy)
+}
+
+/// Writes a draft; `password` is the hash of the draft's.
+///
+/// # Errors
+/// What the database says.
+pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Option<&str>) -> Stored<()> {
+    let mut person = draft.person.clone();
+    if draft.is_new() {
+        person.password = password.map(str::to_owned);
+        person.totp_secret = draft.totp.as_ref().map(|totp| wrap(registry, &person.id, totp));
+    }
+    let (kind, action) = match &draft.before {
+        None => (Kind::PersonChanged, "added"),
+        Some(before) if before.settings.roles != person.settings.roles => (Kind::RolesChanged, "changed"),
+        Some(before) if before.enabled && !person.enabled => (Kind::PersonChanged, "disabled"),
+        Some(before) if !before.enabled && person.enabled => (Kind::PersonChanged, "enabled"),
+        Some(_) => (Kind::PersonChanged, "changed"),
+    };
+    put(
+        registry,
+        tx,
+        draft.before.as_ref(),
+        &person,
+        registry.event(kind, action),
+    )
+}
+
+/// Writes the person, the event, and the change if others must know of it.
+fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &Person, event: Event) -> Stored<()> {
+    people::put(tx.conn(), person)?;
+    let mut event = event.person(&person.id);
+    if let Some(before) = before {
+        event = event.with("before", Value::Object(recorded(before)).to_string());
+    }
+    tx.audit(event.with("after", Value::Object(recorded(person)).to_string()));
+    // A person that nobody was told of counts as enabled and of generation 0.
+    let known = before.map_or((0, true), |before| (before.generation, before.enabled));
+    if known != (person.generation, person.enabled) {
+        registry.tell(tx, ChangeKind::Person, &person.id);
+    }
+    Ok(())
+}
+
+/// The view, with whether there are factors.
+fn recorded(person: &Person) -> Map<String, Value> {
+    let mut view = view(person);
+    view.insert("has_password".to_owned(), json!(person.password.is_some()));
+    view.insert("has_totp".to_owned(), json!(person.totp_secret.is_some()));
+    view
+}
+
+fn found(tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
+    Ok(match people::find_by_username(tx.conn(), username)? {
+        Some(person) => Ok(person),
+        None => mistake("username", format!("nobody has the username {username:?}")),
+    })
+}
+
+/// Adds a person who does not exist yet; `password` is the hash of the form's.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn add(registry: &Registry, tx: &mut Tx<'_>, form: &PersonForm, password: Option<&str>) -> Decided<Person> {
+    let username = form.username.clone().unwrap_or_default();
+    if people::find_by_username(tx.conn(), &username)?.is_some() {
+        return Ok(mistake("username", format!("{username:?} exists already")));
+    }
+    let draft = match draft(registry, form, None) {
+        Ok(draft) => draft,
+        Err(mistakes) => return Ok(Err(mistakes)),
+    };
+    write(registry, tx, &draft, password)?;
+    Ok(Ok(draft.person))
+}
+
+/// Changes a person in one way, unless `change` finds a mistake.
+fn alter(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    username: &str,
+    event: Event,
+    change: impl FnOnce(&mut Person) -> Result<(), Vec<Mistake>>,
+) -> Decided<Person> {
+    let before = match found(tx, username)? {
+        Ok(person) => person,
+        Err(mistakes) => return Ok(Err(mistakes)),
+    };
+    let mut person = before.clone();
+    if let Err(mistakes) = change(&mut person) {
+        return Ok(Err(mistakes));
+    }
+    if person != before {
+        person.updated_at = registry.app.now();
+        put(registry, tx, Some(&before), &person, event)?;
+    }
+    Ok(Ok(person))
+}
+
+/// Replaces the roles. Ends sessions and grants if they change.
+///
+/// # Errors
+/// As [`add`].
+pub fn set_roles(registry: &Registry, tx: &mut Tx<'_>, username: &str, roles: &[String]) -> Decided<Person> {
+    let event = registry.event(Kind::RolesChanged, "changed");
+    alter(registry, tx, username, event, |person| {
+        let roles = check_roles(registry, roles).or_else(|text| mistake("roles", text))?;
+        person.generation += i64::from(person.settings.roles != roles);
+        person.settings.roles = roles;
+        Ok(())
+    })
+}
+
+/// Disables or enables. Disabling ends sessions and grants, and enabling revives none.
+///
+/// # Errors
+/// As [`add`].
+pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled: bool) -> Decided<Person> {
+    let event = registry.event(Kind::PersonChanged, if enabled { "enabled" } else { "disabled" });
+    alter(registry, tx, username, event, |person| {
+        person.generation += i64::from(person.enabled && !enabled);
+        person.enabled = enabled;
+        Ok(())
+    })
+}
+
+/// Sets a password, checked here; `hash` is its hash. Ends sessions and grants.
+///
+/// # Errors
+/// As [`add`].
+pub fn set_password(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    username: &str,
+    password: &Secret,
+    hash: &str,
+) -> Decided<Person> {
+    let event = registry.event(Kind::PersonChanged, "password_set");
+    alter(registry, tx, username, event, |person| {
+        check_password(password, &person.username, person.totp_secret.is_some())
+            .or_else(|text| mistake("password", text))?;
+        person.password = Some(hash.to_owned());
+        person.generation += 1;
+        Ok(())
+    })
+}
+
+/// Takes the second factor away, or replaces it by a new secret in base32. Ends sessions and grants.
+///
+/// # Errors
+/// As [`add`].
+pub fn reset_second_factor(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    username: &str,
+    new: Option<&Secret>,
+) -> Decided<Person> {
+    let event = registry.event(Kind::PersonChanged, "second_factor_reset");
+    alter(registry, tx, username, event, |person| {
+        let totp = new
+            .map(read_totp_secret)
+            .transpose()
+            .or_else(|text| mistake("totp_secret", text))?;
+        person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
+        person.generation += 1;
+        Ok(())
+    })
+}
+
+/// Forgets failed sign-ins and codes, so that the person may try again. Answers whether there were some.
+///
+/// # Errors
+/// As [`add`].
+pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<bool> {
+    let person = match found(tx, username)? {
+        Ok(person) => person,
+        Err(mistakes) => return Ok(Err(mistakes)),
+    };
+    let by_password = logins::forget(tx.conn(), &login_subject(&registry.app, &person.username))?;
+    let by_code = logins::forget(tx.conn(), &totp_subject(&registry.app, &person.id))?;
+    if by_password || by_code {
+        tx.audit(registry.event(Kind::LoginUnlocked, "unlocked").person(&person.id));
+    }
+    Ok(Ok(by_password || by_code))
+}
+
+/// The hashes of passwords by the key of their username, for several people at once.
+pub(super) type Hashes = BTreeMap<String, String>;
