@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{Complaint, Done, Start, log, print};
 use crate::app::App;
 use crate::clock::SystemClock;
+use crate::server;
 use crate::tls::Tls;
 
 #[derive(Debug, Args)]
@@ -29,19 +30,21 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     let config = start.config()?;
     let app = App::open(config, Arc::new(SystemClock), true)?;
     let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| Complaint(cause.to_string()))?;
-    print_addresses(&app, &tls)?;
-    // ---- The one call that runs the server, until SIGTERM: `crate::server::run(app, tls)`. ----
-    app.stop();
-    Err(Complaint("the server is not built yet".to_owned()))
+    let listen = app.config.server.listen;
+    actix_web::rt::System::new().block_on(async {
+        let tls = Arc::new(tls);
+        let bound = server::bind(&app, &tls, true)
+            .map_err(|cause| Complaint(format!("cannot listen on {listen} ([server] listen): {cause}")))?;
+        print_addresses(&app, &tls)?;
+        bound.serve(Arc::clone(&app), tls).await.map_err(|cause| Complaint(format!("the server ended: {cause}")))
+    })
 }
 
 fn print_addresses(app: &App, tls: &Tls) -> Done {
     print(format_args!("issuer    {}", app.issuer()))?;
     print(format_args!("listens   {}", app.config.server.listen))?;
     if let Some(proxy) = app.config.server.proxy_listen {
-        print(format_args!(
-            "proxy     {proxy} (plain HTTP, for a reverse proxy on this machine)"
-        ))?;
+        print(format_args!("proxy     {proxy} (plain HTTP, for a reverse proxy on this machine)"))?;
     }
     if let Some(ca) = tls.ca_file() {
         print(format_args!("CA file   {} (clients must trust it)", ca.display()))?;
