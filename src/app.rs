@@ -73,10 +73,8 @@ impl App {
             MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
         };
         let master = Arc::new(master.map_err(cannot)?);
-        let threads = Threads {
-            readers: to_usize(config.database.readers),
-            writers: to_usize(config.database.writers),
-        };
+        let threads =
+            Threads { readers: to_usize(config.database.readers), writers: to_usize(config.database.writers) };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         initialise(&store, &master, &clock).map_err(cannot)?;
         let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
@@ -141,10 +139,9 @@ fn to_usize(count: u32) -> usize {
 fn target(config: &Config) -> Target {
     match &config.database.url {
         Database::Sqlite(path) => Target::Sqlite(path.clone()),
-        Database::Postgres(url) => Target::Postgres {
-            url: url.clone(),
-            root_certificate: config.database.root_certificate_file.clone(),
-        },
+        Database::Postgres(url) => {
+            Target::Postgres { url: url.clone(), root_certificate: config.database.root_certificate_file.clone() }
+        }
     }
 }
 
@@ -158,10 +155,7 @@ pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(|cause| {
-        StartError(format!(
-            "cannot make the data directory {} ([server] data_dir): {cause}",
-            path.display()
-        ))
+        StartError(format!("cannot make the data directory {} ([server] data_dir): {cause}", path.display()))
     })
 }
 

@@ -9,21 +9,9 @@ use std::sync::LazyLock;
 
 /// Name in `static/`, content type, content.
 const FILES: [(&str, &str, &[u8]); 4] = [
-    (
-        "app.css",
-        "text/css; charset=utf-8",
-        include_bytes!("../static/app.css"),
-    ),
-    (
-        "consent.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../static/consent.js"),
-    ),
-    (
-        "form-post.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../static/form-post.js"),
-    ),
+    ("app.css", "text/css; charset=utf-8", include_bytes!("../static/app.css")),
+    ("consent.js", "text/javascript; charset=utf-8", include_bytes!("../static/consent.js")),
+    ("form-post.js", "text/javascript; charset=utf-8", include_bytes!("../static/form-post.js")),
     ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
 ];
 
@@ -41,12 +29,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
             let hash = digest(&SHA256, content);
             let hash = HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default());
             let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-            Asset {
-                name,
-                url: format!("/static/{stem}.{hash}.{extension}"),
-                content_type,
-                content,
-            }
+            Asset { name, url: format!("/static/{stem}.{hash}.{extension}"), content_type, content }
         })
         .collect()
 });
@@ -54,10 +37,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 /// The URL path of the file `name` of `static/`: `/static/<stem>.<first 16 hex of its SHA-256>.<extension>`.
 /// Empty for a name that does not exist; the tests of the pages look for such.
 pub fn url(name: &str) -> &'static str {
-    ASSETS
-        .iter()
-        .find(|asset| asset.name == name)
-        .map_or("", |asset| &asset.url)
+    ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| &asset.url)
 }
 
 /// Registers `/static/…` for GET and HEAD. An unknown name or the hash of another release answers 404.
@@ -72,8 +52,6 @@ async fn serve(request: HttpRequest) -> HttpResponse {
             .insert_header((CONTENT_TYPE, asset.content_type))
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
             .body(asset.content),
-        None => HttpResponse::NotFound()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .finish(),
+        None => HttpResponse::NotFound().insert_header((CACHE_CONTROL, "no-store")).finish(),
     }
 }

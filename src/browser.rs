@@ -26,11 +26,7 @@ const PENDING_SECONDS: i64 = 3600;
 /// What the pages share.
 #[must_use]
 pub fn shell(app: &App) -> Shell<'_> {
-    Shell {
-        service_name: "MDI Auth",
-        jurisdiction: app.config.server.jurisdiction.as_deref(),
-        banner: None,
-    }
+    Shell { service_name: "MDI Auth", jurisdiction: app.config.server.jurisdiction.as_deref(), banner: None }
 }
 
 /// Which of our cookies.
@@ -48,11 +44,7 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
         CookieKind::Session => "__Host-mdi-session",
     };
     let issuer = &app.config.server.issuer;
-    if issuer.is_loopback() {
-        format!("{name}-{}", issuer.port())
-    } else {
-        name.to_owned()
-    }
+    if issuer.is_loopback() { format!("{name}-{}", issuer.port()) } else { name.to_owned() }
 }
 
 /// The value of one of our cookies. A value that is not of our making counts as none.
@@ -112,25 +104,14 @@ impl Pending {
     /// A request that has just come.
     #[must_use]
     pub fn new(parameters: Parameters, now: i64) -> Self {
-        Self {
-            parameters,
-            created_at: now,
-            authenticated: None,
-            notice: None,
-            username: None,
-        }
+        Self { parameters, created_at: now, authenticated: None, notice: None, username: None }
     }
 
     /// Seals it to a browser; none: to nobody, for the step from a form of another site to our own GET.
     #[must_use]
     pub fn seal(&self, app: &App, browser: Option<&str>) -> String {
         let plain = serde_json::to_vec(self).unwrap_or_default();
-        app.master.seal(
-            Purpose::PendingAuthorization,
-            browser.unwrap_or_default(),
-            &plain,
-            app.entropy,
-        )
+        app.master.seal(Purpose::PendingAuthorization, browser.unwrap_or_default(), &plain, app.entropy)
     }
 
     /// Opens what [`Pending::seal`] made.
@@ -138,9 +119,7 @@ impl Pending {
     /// # Errors
     /// A page for the person when it was made for another browser, altered, or is too old.
     pub fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Self, PageError> {
-        let opened = app
-            .master
-            .open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
+        let opened = app.master.open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
         let plain = opened.map_err(|cause| {
             PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
                 .because(cause)
@@ -184,10 +163,7 @@ impl PostedForm {
     /// # Errors
     /// A page for the person.
     pub fn accept(app: &App, request: &HttpRequest, fields: Parameters) -> Result<Self, PageError> {
-        let foreign = request
-            .headers()
-            .get(ORIGIN)
-            .is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
+        let foreign = request.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
         let browser = cookie(app, request, CookieKind::Browser);
         let Some(browser) = browser.filter(|_| !foreign) else {
             return Err(PageError::new(
@@ -197,16 +173,10 @@ impl PostedForm {
         let one = |name: &str| fields.one(name).ok().flatten().unwrap_or_default().to_owned();
         let expected = csrf_token(app, &browser);
         if verify_slices_are_equal(expected.as_bytes(), one("csrf").as_bytes()).is_err() {
-            return Err(PageError::new(
-                "This form does not belong to this browser. Parameter: csrf.",
-            ));
+            return Err(PageError::new("This form does not belong to this browser. Parameter: csrf."));
         }
         let pending = Pending::open(app, &one("pending"), Some(&browser))?;
-        Ok(Self {
-            fields,
-            browser,
-            pending,
-        })
+        Ok(Self { fields, browser, pending })
     }
 }
 
@@ -231,21 +201,14 @@ pub fn carried(app: &App, request: &HttpRequest) -> Result<(Pending, String), Pa
 /// The path of one of our pages with the request it carries.
 #[must_use]
 pub fn page_url(path: &str, sealed: &str) -> String {
-    format!(
-        "{path}?{}",
-        form_urlencoded::Serializer::new(String::new())
-            .append_pair("pending", sealed)
-            .finish()
-    )
+    format!("{path}?{}", form_urlencoded::Serializer::new(String::new()).append_pair("pending", sealed).finish())
 }
 
 /// 303 to somewhere, never stored.
 #[must_use]
 pub fn see_other(location: &str, cookies: &[Cookie<'_>]) -> HttpResponse {
     let mut answer = HttpResponse::SeeOther();
-    answer
-        .insert_header((LOCATION, location))
-        .insert_header((CACHE_CONTROL, "no-store"));
+    answer.insert_header((LOCATION, location)).insert_header((CACHE_CONTROL, "no-store"));
     for cookie in cookies {
         answer.cookie(cookie.clone());
     }
@@ -270,10 +233,9 @@ pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
     }
     let mut answer = pages::respond(&page, error.status, FormAction::SelfOnly);
     if error.status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(
-            actix_web::http::header::RETRY_AFTER,
-            actix_web::http::header::HeaderValue::from_static("2"),
-        );
+        answer
+            .headers_mut()
+            .insert(actix_web::http::header::RETRY_AFTER, actix_web::http::header::HeaderValue::from_static("2"));
     }
     answer
 }

@@ -159,8 +159,7 @@ impl Directory {
     }
 
     fn mark_fresh(&self) {
-        self.followed_at_ms
-            .store(millis(self.started.elapsed()), Ordering::Release);
+        self.followed_at_ms.store(millis(self.started.elapsed()), Ordering::Release);
     }
 
     /// Whether the log of changes was read lately; if not, nobody may be told that a token is good.
@@ -217,10 +216,7 @@ impl Directory {
     /// Whether a client registered this origin for browser code.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
-        self.clients
-            .load()
-            .values()
-            .any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
+        self.clients.load().values().any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
     }
 
     /// Our signing keys.
@@ -253,8 +249,7 @@ impl Directory {
         if let Some(live) = self.client(id) {
             return live.client.enabled && live.client.generation == generation;
         }
-        self.resource_server(id)
-            .is_some_and(|live| live.server.enabled && live.server.generation == generation)
+        self.resource_server(id).is_some_and(|live| live.server.enabled && live.server.generation == generation)
     }
 }
 
@@ -280,9 +275,7 @@ fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
 
 /// Those secrets that are valid at `now`.
 pub fn valid_secrets(secrets: &[StoredSecret], now: i64) -> impl Iterator<Item = &StoredSecret> {
-    secrets
-        .iter()
-        .filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
+    secrets.iter().filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
 }
 
 fn replace<T, S: BuildHasher + Clone>(

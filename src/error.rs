@@ -114,12 +114,7 @@ impl OAuthError {
     /// An error with its description.
     #[must_use]
     pub fn new(code: Code, description: impl Into<String>) -> Self {
-        Self {
-            code,
-            description: description.into(),
-            cause: None,
-            challenge: None,
-        }
+        Self { code, description: description.into(), cause: None, challenge: None }
     }
 
     /// Adds what only the log may know.
@@ -170,9 +165,7 @@ impl ResponseError for OAuthError {
 
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
-        answer
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header(("Pragma", "no-cache"));
+        answer.insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache"));
         if self.code == Code::TemporarilyUnavailable {
             answer.insert_header((RETRY_AFTER, "2"));
         }
@@ -196,10 +189,7 @@ impl ResponseError for OAuthError {
         } else {
             tracing::debug!(code = self.code.as_str(), description = %self.description, "refused");
         }
-        answer.json(ErrorBody {
-            error: self.code.as_str(),
-            error_description: &wire_text(&self.description),
-        })
+        answer.json(ErrorBody { error: self.code.as_str(), error_description: &wire_text(&self.description) })
     }
 }
 
@@ -237,12 +227,7 @@ impl PageError {
     /// An error page with status 400.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            status: StatusCode::BAD_REQUEST,
-            reference: reference(),
-            cause: None,
-        }
+        Self { what: what.into(), status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
     }
 
     /// Adds what only the log may know.
@@ -317,17 +302,11 @@ impl From<Broken> for PageError {
         let reference = reference();
         tracing::error!(%reference, cause = %broken, "cannot answer");
         let (what, status) = match broken {
-            Broken::Busy | Broken::Unavailable(_) => (
-                "The server is busy. Wait a moment, then try again.",
-                StatusCode::SERVICE_UNAVAILABLE,
-            ),
+            Broken::Busy | Broken::Unavailable(_) => {
+                ("The server is busy. Wait a moment, then try again.", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
         };
-        Self {
-            what: what.to_owned(),
-            status,
-            reference,
-            cause: None,
-        }
+        Self { what: what.to_owned(), status, reference, cause: None }
     }
 }

@@ -43,10 +43,7 @@ impl JwksCache {
     /// An empty cache that fetches through the guard for outbound requests.
     #[must_use]
     pub fn new(outbound: Outbound) -> Self {
-        Self {
-            outbound,
-            entries: Mutex::default(),
-        }
+        Self { outbound, entries: Mutex::default() }
     }
 
     /// The guard itself, for checks at registration.
@@ -67,24 +64,18 @@ impl JwksCache {
         // One fetch at a time a URL; the others wait for it and find its result.
         let mut entry = entry.lock().await;
         let lacks = |keys: &ClientKeys| missing.is_some_and(|kid| !kids_contain(keys, kid));
-        if let Some(keys) = entry
-            .keys
-            .as_ref()
-            .filter(|keys| now < entry.kept_until && !lacks(keys))
-        {
+        if let Some(keys) = entry.keys.as_ref().filter(|keys| now < entry.kept_until && !lacks(keys)) {
             return Ok(Arc::clone(keys));
         }
-        let cooling = entry
-            .tried_at
-            .is_some_and(|tried_at| now < tried_at + COOL_DOWN_SECONDS);
+        let cooling = entry.tried_at.is_some_and(|tried_at| now < tried_at + COOL_DOWN_SECONDS);
         if cooling {
             return match (&entry.keys, &entry.problem) {
                 (Some(keys), None) if now < entry.kept_until.max(entry.tried_at.unwrap_or(0) + COOL_DOWN_SECONDS) => {
                     Ok(Arc::clone(keys))
                 }
-                (_, problem) => Err(problem
-                    .clone()
-                    .unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"))),
+                (_, problem) => {
+                    Err(problem.clone().unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago")))
+                }
             };
         }
         entry.tried_at = Some(now);
@@ -105,17 +96,10 @@ impl JwksCache {
 
     async fn fetch(&self, uri: &str) -> Result<(ClientKeys, i64), String> {
         let url = Url::parse(uri).map_err(|cause| format!("jwks_uri {uri}: {cause}"))?;
-        let fetched = self
-            .outbound
-            .get_json(&url, LARGEST, TIMEOUT)
-            .await
-            .map_err(|cause| cause.to_string())?;
+        let fetched = self.outbound.get_json(&url, LARGEST, TIMEOUT).await.map_err(|cause| cause.to_string())?;
         let text = String::from_utf8(fetched.body).map_err(|_| "the JWKS is not UTF-8".to_owned())?;
         let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
-        let allowed = fetched
-            .max_age
-            .and_then(|age| i64::try_from(age.as_secs()).ok())
-            .unwrap_or(LONGEST_SECONDS);
+        let allowed = fetched.max_age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(LONGEST_SECONDS);
         Ok((keys, allowed.min(LONGEST_SECONDS)))
     }
 }

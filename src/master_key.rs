@@ -103,11 +103,7 @@ impl MasterKey {
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
-        Ok(Self {
-            seal: LessSafeKey::new(key),
-            derive,
-            fingerprint,
-        })
+        Ok(Self { seal: LessSafeKey::new(key), derive, fingerprint })
     }
 
     /// Reads the key from text: base64 or hexadecimal of 32 bytes. `origin` names where the text stood.
@@ -123,10 +119,7 @@ impl MasterKey {
                 .or_else(|_| BASE64URL_NOPAD.decode(text.as_bytes()))
                 .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?,
         );
-        let bytes: &[u8; 32] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
+        let bytes: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
         Self::from_bytes(bytes)
     }
 
@@ -135,10 +128,7 @@ impl MasterKey {
     /// # Errors
     /// When the file cannot be read or written, or holds something else.
     pub fn from_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
-        let broken = |cause| MasterKeyError::File {
-            path: path.display().to_string(),
-            cause,
-        };
+        let broken = |cause| MasterKeyError::File { path: path.display().to_string(), cause };
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_text(&text, &path.display().to_string()),
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
@@ -156,9 +146,7 @@ impl MasterKey {
                     Err(cause) => return Err(broken(cause)),
                 };
                 let text = Zeroizing::new(format!("{}\n", BASE64.encode(bytes.as_slice())));
-                file.write_all(text.as_bytes())
-                    .and_then(|()| file.sync_all())
-                    .map_err(broken)?;
+                file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(broken)?;
                 Self::from_bytes(&bytes)
             }
             Err(cause) => Err(broken(cause)),
@@ -178,10 +166,7 @@ impl MasterKey {
         let mut sealed = plain.to_vec();
         let aad = aad(purpose, context);
         // AES-GCM fails only for inputs of more than 64 GiB.
-        if self
-            .seal
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed)
-            .is_err()
+        if self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed).is_err()
         {
             std::process::abort();
         }
@@ -195,9 +180,7 @@ impl MasterKey {
     /// # Errors
     /// When the text was altered, is of another installation, or was sealed for something else.
     pub fn open(&self, purpose: Purpose, context: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
-        let mut whole = BASE64URL_NOPAD
-            .decode(sealed.as_bytes())
-            .map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let mut whole = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| MasterKeyError::DoesNotOpen)?;
         let (nonce, body) = whole.split_at_mut_checked(NONCE).ok_or(MasterKeyError::DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::DoesNotOpen)?;
         let plain = self
@@ -229,7 +212,5 @@ fn aad(purpose: Purpose, context: &str) -> Vec<u8> {
 
 fn expand(key: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), MasterKeyError> {
     let info = [label];
-    key.expand(&info, HKDF_SHA256)
-        .and_then(|okm| okm.fill(out))
-        .map_err(|_| MasterKeyError::DoesNotOpen)
+    key.expand(&info, HKDF_SHA256).and_then(|okm| okm.fill(out)).map_err(|_| MasterKeyError::DoesNotOpen)
 }

@@ -119,21 +119,10 @@ impl Outbound {
     ///
     /// # Errors
     /// When the file holds no certificates, or there is no authority at all.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that guards outbound requests"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that guards outbound requests")]
     pub fn new(config: &OutboundConfig) -> Result<Self, OutboundError> {
-        let allowed = Arc::new(Allowed {
-            loopback: config.allow_loopback,
-            networks: config.allow_networks.clone(),
-        });
-        let extra = config
-            .extra_ca_file
-            .as_deref()
-            .map(certificates)
-            .transpose()?
-            .unwrap_or_default();
+        let allowed = Arc::new(Allowed { loopback: config.allow_loopback, networks: config.allow_networks.clone() });
+        let extra = config.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
         let client = Client::builder()
             .user_agent(concat!("mdi-auth/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
@@ -160,21 +149,12 @@ impl Outbound {
             let request = self.client.get(url.clone()).header(ACCEPT, "application/json").send();
             let answer = request.await.map_err(|cause| explain(&host, &cause))?;
             if answer.status() != StatusCode::OK {
-                return Err(FetchError::Status {
-                    host: host.clone(),
-                    status: answer.status(),
-                });
+                return Err(FetchError::Status { host: host.clone(), status: answer.status() });
             }
             let max_age = max_age(answer.headers());
-            Ok(Fetched {
-                body: read_body(answer, &host, max_bytes).await?,
-                max_age,
-            })
+            Ok(Fetched { body: read_body(answer, &host, max_bytes).await?, max_age })
         };
-        let timed_out = FetchError::TimedOut {
-            host: host.clone(),
-            limit: timeout,
-        };
+        let timed_out = FetchError::TimedOut { host: host.clone(), limit: timeout };
         tokio::time::timeout(timeout, fetch).await.unwrap_or(Err(timed_out))
     }
 
@@ -188,10 +168,7 @@ impl Outbound {
             let _ = shown.set_username("");
             let _ = shown.set_password(None);
             shown.set_query(None);
-            Err(FetchError::Url {
-                url: shown.to_string(),
-                reason,
-            })
+            Err(FetchError::Url { url: shown.to_string(), reason })
         };
         if url.scheme() != "https" {
             return refuse("it must begin with https://");
@@ -237,25 +214,15 @@ struct NoAddress(String);
 
 fn resolve(name: &str) -> Result<Vec<SocketAddr>, NoAddress> {
     // Port 0 stands for the URL's own.
-    let addresses: Vec<_> = (name, 0)
-        .to_socket_addrs()
-        .map_err(|cause| NoAddress(cause.to_string()))?
-        .collect();
-    if addresses.is_empty() {
-        Err(NoAddress("it has no addresses".to_owned()))
-    } else {
-        Ok(addresses)
-    }
+    let addresses: Vec<_> = (name, 0).to_socket_addrs().map_err(|cause| NoAddress(cause.to_string()))?.collect();
+    if addresses.is_empty() { Err(NoAddress("it has no addresses".to_owned())) } else { Ok(addresses) }
 }
 
 async fn read_body(mut answer: Response, host: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|cause| explain(host, &cause))? {
         if body.len() + chunk.len() > limit {
-            return Err(FetchError::TooLarge {
-                host: host.to_owned(),
-                limit,
-            });
+            return Err(FetchError::TooLarge { host: host.to_owned(), limit });
         }
         body.extend_from_slice(&chunk);
     }
@@ -279,17 +246,10 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, OutboundError> {
-    let broken = |cause: String| OutboundError::ExtraCa {
-        path: path.display().to_string(),
-        cause,
-    };
+    let broken = |cause: String| OutboundError::ExtraCa { path: path.display().to_string(), cause };
     let pem = std::fs::read(path).map_err(|cause| broken(cause.to_string()))?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|cause| broken(chain(&cause)))?;
-    if certificates.is_empty() {
-        Err(broken("no BEGIN CERTIFICATE".to_owned()))
-    } else {
-        Ok(certificates)
-    }
+    if certificates.is_empty() { Err(broken("no BEGIN CERTIFICATE".to_owned())) } else { Ok(certificates) }
 }
 
 /// Finds our own refusal in what reqwest wrapped around it.
@@ -297,22 +257,13 @@ fn explain(host: &str, error: &reqwest::Error) -> FetchError {
     let host = host.to_owned();
     for cause in causes(error) {
         if let Some(refused) = cause.downcast_ref::<AddressRefused>() {
-            return FetchError::Refused {
-                host,
-                refused: refused.clone(),
-            };
+            return FetchError::Refused { host, refused: refused.clone() };
         }
         if let Some(NoAddress(cause)) = cause.downcast_ref() {
-            return FetchError::Unresolved {
-                host,
-                cause: cause.clone(),
-            };
+            return FetchError::Unresolved { host, cause: cause.clone() };
         }
     }
-    FetchError::Connection {
-        host,
-        cause: chain(error),
-    }
+    FetchError::Connection { host, cause: chain(error) }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -322,9 +273,5 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 /// The causes behind an error, from the outside in; its own text would repeat the whole URL.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = causes(error).skip(1).map(ToString::to_string).collect();
-    if texts.is_empty() {
-        error.to_string()
-    } else {
-        texts.join(": ")
-    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }

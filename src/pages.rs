@@ -61,25 +61,15 @@ impl FormError {
     /// The code was left empty.
     pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");
     /// A wrong code, or one that was used before.
-    pub const CODE_NOT_ACCEPTED: Self = Self::field(
-        "totp",
-        "That code was not accepted. Wait for the next one, then enter it",
-    );
+    pub const CODE_NOT_ACCEPTED: Self =
+        Self::field("totp", "That code was not accepted. Wait for the next one, then enter it");
 
     const fn field(field: &'static str, text: &'static str) -> Self {
-        Self {
-            field,
-            text,
-            whole_form: false,
-        }
+        Self { field, text, whole_form: false }
     }
 
     const fn sign_in(text: &'static str) -> Self {
-        Self {
-            field: "username",
-            text,
-            whole_form: true,
-        }
+        Self { field: "username", text, whole_form: true }
     }
 }
 
@@ -221,11 +211,7 @@ impl<'a> MessagePage<'a> {
     /// The page after logout.
     pub fn signed_out(shell: Shell<'a>) -> Self {
         let paragraphs = &["You can close this page. If you share this computer, close the browser too."];
-        Self {
-            shell,
-            heading: "You are signed out",
-            paragraphs,
-        }
+        Self { shell, heading: "You are signed out", paragraphs }
     }
 }
 
@@ -251,13 +237,7 @@ impl<'a> ErrorPage<'a> {
         let heading = "You cannot continue from here";
         let advice = "Go back to the application and try again. \
                       If this keeps happening, give your IT contact this reference.";
-        Self {
-            shell,
-            heading,
-            text,
-            advice,
-            reference,
-        }
+        Self { shell, heading, text, advice, reference }
     }
 }
 
@@ -324,9 +304,7 @@ pub fn respond(page: &impl Template, status: StatusCode, form_action: FormAction
             .body(html),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
-            HttpResponse::InternalServerError()
-                .insert_header((CACHE_CONTROL, "no-store"))
-                .finish()
+            HttpResponse::InternalServerError().insert_header((CACHE_CONTROL, "no-store")).finish()
         }
     }
 }

@@ -48,11 +48,7 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(metadata::get))
                 .route(web::head().to(metadata::get)),
         )
-        .service(
-            only("/oauth2/jwks", "GET, HEAD")
-                .route(web::get().to(jwks::get))
-                .route(web::head().to(jwks::get)),
-        )
+        .service(only("/oauth2/jwks", "GET, HEAD").route(web::get().to(jwks::get)).route(web::head().to(jwks::get)))
         .service(
             only("/oauth2/authorize", "GET, POST")
                 .route(web::get().to(authorize::get))
@@ -76,11 +72,7 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(login::second_factor::get))
                 .route(web::post().to(login::second_factor::post)),
         )
-        .service(
-            only("/consent", "GET, POST")
-                .route(web::get().to(consent::get))
-                .route(web::post().to(consent::post)),
-        )
+        .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(only("/fhir/CodeSystem/mdi-role", "GET").route(web::get().to(metadata::role_codes)))
         .service(only("/fhir/{resource_server_id}/smart-configuration", "GET").route(web::get().to(metadata::smart)))
         .service(only("/healthz", "GET").route(web::get().to(healthz)))
@@ -122,18 +114,13 @@ async fn not_found(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 /// The process runs.
 async fn healthz() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({ "status": "ok" }))
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "status": "ok" }))
 }
 
 /// A real write and a real signature succeed.
 async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpResponse {
     let mut kept = readiness.0.lock().await;
-    let fresh = kept
-        .as_ref()
-        .filter(|(at, _)| at.elapsed() < READY_KEPT)
-        .map(|(_, outcome)| outcome.clone());
+    let fresh = kept.as_ref().filter(|(at, _)| at.elapsed() < READY_KEPT).map(|(_, outcome)| outcome.clone());
     let outcome = match fresh {
         Some(outcome) => outcome,
         None => {
@@ -146,9 +133,9 @@ async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpRes
         }
     };
     match outcome {
-        Ok(()) => HttpResponse::Ok()
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(json!({ "status": "ready" })),
+        Ok(()) => {
+            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "status": "ready" }))
+        }
         Err(_) => HttpResponse::ServiceUnavailable()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::RETRY_AFTER, "5"))
@@ -162,11 +149,7 @@ async fn prove_ready(app: &App) -> Result<(), Broken> {
         .keyring()
         .sign(Algorithm::ES256, "JWT", &json!({ "ready": true }), app.now())
         .map_err(Broken::defect)?;
-    if app.directory.is_fresh() {
-        Ok(())
-    } else {
-        Err(Broken::Unavailable("revocations cannot be read".to_owned()))
-    }
+    if app.directory.is_fresh() { Ok(()) } else { Err(Broken::Unavailable("revocations cannot be read".to_owned())) }
 }
 
 /// The headers of every answer; pages set their own content security policy.
@@ -199,9 +182,7 @@ async fn https_only(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let trusted = request.app_data::<web::Data<App>>().is_some_and(|app| {
         let proxies = &app.config.server.trusted_proxies;
-        request
-            .peer_addr()
-            .is_some_and(|peer| proxies.iter().any(|network| network.contains(&peer.ip())))
+        request.peer_addr().is_some_and(|peer| proxies.iter().any(|network| network.contains(&peer.ip())))
     });
     let forwarded = request
         .headers()
@@ -222,16 +203,10 @@ async fn cross_origin(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let origin = request
-        .headers()
-        .get(header::ORIGIN)
-        .cloned()
-        .filter(|_| CROSS_ORIGIN.contains(&request.path()));
+    let origin = request.headers().get(header::ORIGIN).cloned().filter(|_| CROSS_ORIGIN.contains(&request.path()));
     let allowed = origin.filter(|origin| {
         let app = request.app_data::<web::Data<App>>();
-        origin
-            .to_str()
-            .is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
+        origin.to_str().is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
     });
     let Some(origin) = allowed else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
@@ -246,12 +221,8 @@ async fn cross_origin(
     } else {
         next.call(request).await?.map_into_left_body()
     };
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    response
-        .headers_mut()
-        .append(header::VARY, HeaderValue::from_static("Origin"));
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
     Ok(response)
 }
 
@@ -303,10 +274,7 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
     if !signals {
         server = server.disable_signals();
     }
-    Ok(Bound {
-        server: server.run(),
-        address,
-    })
+    Ok(Bound { server: server.run(), address })
 }
 
 impl Bound {
@@ -338,9 +306,7 @@ impl Bound {
 }
 
 async fn record(app: &App, kind: Kind) {
-    let event = app
-        .event(kind, Actor::Server)
-        .with("version", env!("CARGO_PKG_VERSION"));
+    let event = app.event(kind, Actor::Server).with("version", env!("CARGO_PKG_VERSION"));
     write_events(app, vec![event]).await;
 }
 
@@ -383,10 +349,7 @@ async fn maintain(app: Arc<App>) {
 async fn sweep(app: &App) -> Result<(), Broken> {
     loop {
         let now = app.now();
-        let gone = app
-            .store
-            .write(move |tx| store::sweep::sweep(tx.conn(), now, SWEEP))
-            .await?;
+        let gone = app.store.write(move |tx| store::sweep::sweep(tx.conn(), now, SWEEP)).await?;
         if gone == 0 {
             return Ok(());
         }

@@ -230,11 +230,8 @@ fn load(files: &config::TlsFiles, provider: &CryptoProvider) -> Result<Certified
 }
 
 fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content = |cause| TlsError::Content {
-        path: path.display().to_string(),
-        wanted: "a PEM certificate chain",
-        cause,
-    };
+    let content =
+        |cause| TlsError::Content { path: path.display().to_string(), wanted: "a PEM certificate chain", cause };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
         Ok(chain) if chain.is_empty() => Err(content("no BEGIN CERTIFICATE".to_owned())),
@@ -246,10 +243,6 @@ fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsErr
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(path) {
         Ok(content) => Ok(Zeroizing::new(content)),
-        Err(cause) => Err(TlsError::File {
-            verb: "read",
-            path: path.display().to_string(),
-            cause,
-        }),
+        Err(cause) => Err(TlsError::File { verb: "read", path: path.display().to_string(), cause }),
     }
 }

@@ -10,10 +10,7 @@ fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, Vec<Mistake>> {
     let dir = TempDir::new();
     let file = dir.path().join("mdi-auth.toml");
     std::fs::write(&file, toml).unwrap();
-    Config::load(
-        Some(&file),
-        env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
-    )
+    Config::load(Some(&file), env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
 }
 
 fn mistakes(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
@@ -30,11 +27,7 @@ fn without_file_and_environment_the_defaults_hold() {
     assert!(matches!(&config.database.url, Database::Sqlite(path) if path == Path::new("mdi-auth-data/mdi-auth.db")));
     assert_eq!(config.database.writers, 1);
     assert_eq!(
-        (
-            config.tokens.access_seconds,
-            config.tokens.system_access_seconds,
-            config.tokens.code_seconds
-        ),
+        (config.tokens.access_seconds, config.tokens.system_access_seconds, config.tokens.code_seconds),
         (900, 300, 60)
     );
     assert_eq!(config.login.lockout, Lockout::Seconds(900));
@@ -115,11 +108,7 @@ fn every_key_is_read_from_the_file() {
 #[test]
 fn secrets_are_not_in_debug() {
     let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    let config = load(
-        "[database]\nurl = \"postgres://u:geheim@h/d\"",
-        &[("MDI_AUTH_MASTER_KEY", key)],
-    )
-    .unwrap();
+    let config = load("[database]\nurl = \"postgres://u:geheim@h/d\"", &[("MDI_AUTH_MASTER_KEY", key)]).unwrap();
     let shown = format!("{config:?}");
     assert!(!shown.contains("geheim") && !shown.contains("0011"), "{shown}");
     let (Database::Postgres(url), MasterKeySource::Environment(master)) =
@@ -181,132 +170,51 @@ fn all_mistakes_are_told_at_once() {
 fn each_rule_refuses() {
     let rows: &[(&str, &[&str])] = &[
         ("issuer = \"https://a\"", &["issuer", "outside of a section"]),
-        (
-            "[server]\nlisten = \"localhost\"",
-            &["[server] listen", "\"localhost\"", "127.0.0.1:8443"],
-        ),
-        (
-            "[server]\nlisten = 8443",
-            &["[server] listen", "found 8443", "text in quotes"],
-        ),
-        (
-            "[server]\ntls_certificate = \"a.pem\"",
-            &["[server] tls_key", "beside tls_certificate"],
-        ),
-        (
-            "[server]\ntls_key = \"a.pem\"",
-            &["[server] tls_certificate", "beside tls_key"],
-        ),
+        ("[server]\nlisten = \"localhost\"", &["[server] listen", "\"localhost\"", "127.0.0.1:8443"]),
+        ("[server]\nlisten = 8443", &["[server] listen", "found 8443", "text in quotes"]),
+        ("[server]\ntls_certificate = \"a.pem\"", &["[server] tls_key", "beside tls_certificate"]),
+        ("[server]\ntls_key = \"a.pem\"", &["[server] tls_certificate", "beside tls_key"]),
         ("[server]\ndata_dir = \"\"", &["[server] data_dir", "a path"]),
-        (
-            "[server]\nproxy_listen = \"127.0.0.1:80\"",
-            &["[server] trusted_proxies", "beside proxy_listen"],
-        ),
+        ("[server]\nproxy_listen = \"127.0.0.1:80\"", &["[server] trusted_proxies", "beside proxy_listen"]),
         (
             "[server]\nproxy_listen = \"0.0.0.0:80\"\ntrusted_proxies = [\"10.0.0.1\"]",
             &["[server] proxy_listen", "0.0.0.0:80", "loopback"],
         ),
-        (
-            "[server]\ntrusted_proxies = \"10.0.0.1\"",
-            &["[server] trusted_proxies", "a list of addresses"],
-        ),
-        (
-            "[server]\ntrusted_proxies = [\"10.0.0.1/33\"]",
-            &["[server] trusted_proxies", "10.0.0.1/33"],
-        ),
+        ("[server]\ntrusted_proxies = \"10.0.0.1\"", &["[server] trusted_proxies", "a list of addresses"]),
+        ("[server]\ntrusted_proxies = [\"10.0.0.1/33\"]", &["[server] trusted_proxies", "10.0.0.1/33"]),
         ("[server]\njurisdiction = \"\"", &["[server] jurisdiction", "printable"]),
-        (
-            "[database]\nurl = \"mysql://h/d\"",
-            &["[database] url", "mysql://…", "postgres://"],
-        ),
+        ("[database]\nurl = \"mysql://h/d\"", &["[database] url", "mysql://…", "postgres://"]),
         ("[database]\nurl = \"sqlite:\"", &["[database] url", "a path"]),
-        (
-            "[database]\nurl = \"host=h password=geheim\"",
-            &["[database] url", "something else"],
-        ),
+        ("[database]\nurl = \"host=h password=geheim\"", &["[database] url", "something else"]),
         ("[database]\nurl = \"postgres:///d\"", &["[database] url", "HOST"]),
         ("[database]\nurl = 5", &["[database] url", "text in quotes"]),
         ("[database]\nwriters = 2", &["[database] writers", "from 1 to 1"]),
         ("[database]\nreaders = 0", &["[database] readers", "from 1 to 64"]),
-        (
-            "[database]\nroot_certificate_file = \"ca.pem\"",
-            &["[database] root_certificate_file", "SQLite"],
-        ),
-        (
-            "[tokens]\naccess_seconds = 0",
-            &["[tokens] access_seconds", "from 1 to 86400"],
-        ),
-        (
-            "[tokens]\naccess_seconds = 1.5",
-            &["[tokens] access_seconds", "1.5", "an integer"],
-        ),
-        (
-            "[tokens]\ncode_seconds = 61",
-            &["[tokens] code_seconds", "from 1 to 60"],
-        ),
-        (
-            "[tokens]\nrefresh_grace_seconds = 61",
-            &["[tokens] refresh_grace_seconds", "from 0 to 60"],
-        ),
-        (
-            "[tokens]\nrefresh_seconds = 10",
-            &["[tokens] refresh_grace_seconds", "less than refresh_seconds (10)"],
-        ),
-        (
-            "[tokens]\ncertify_minutes = 61",
-            &["[tokens] certify_minutes", "from 1 to 60"],
-        ),
-        (
-            "[login]\nlockout_threshold = 101",
-            &["[login] lockout_threshold", "from 1 to 100"],
-        ),
-        (
-            "[login]\nlockout_seconds = \"forever\"",
-            &["[login] lockout_seconds", "\"forever\"", "until_admin"],
-        ),
+        ("[database]\nroot_certificate_file = \"ca.pem\"", &["[database] root_certificate_file", "SQLite"]),
+        ("[tokens]\naccess_seconds = 0", &["[tokens] access_seconds", "from 1 to 86400"]),
+        ("[tokens]\naccess_seconds = 1.5", &["[tokens] access_seconds", "1.5", "an integer"]),
+        ("[tokens]\ncode_seconds = 61", &["[tokens] code_seconds", "from 1 to 60"]),
+        ("[tokens]\nrefresh_grace_seconds = 61", &["[tokens] refresh_grace_seconds", "from 0 to 60"]),
+        ("[tokens]\nrefresh_seconds = 10", &["[tokens] refresh_grace_seconds", "less than refresh_seconds (10)"]),
+        ("[tokens]\ncertify_minutes = 61", &["[tokens] certify_minutes", "from 1 to 60"]),
+        ("[login]\nlockout_threshold = 101", &["[login] lockout_threshold", "from 1 to 100"]),
+        ("[login]\nlockout_seconds = \"forever\"", &["[login] lockout_seconds", "\"forever\"", "until_admin"]),
         ("[login]\nlockout_seconds = 0", &["[login] lockout_seconds", "from 1"]),
-        (
-            "[login]\nsession_idle_seconds = 50000",
-            &["[login] session_idle_seconds", "at most session_seconds (43200)"],
-        ),
-        (
-            "[login]\nargon2_memory_kib = 1024",
-            &["[login] argon2_memory_kib", "from 7168"],
-        ),
-        (
-            "[login]\nargon2_iterations = 1",
-            &["[login] argon2_iterations", "argon2_memory_kib = 19456", "35840"],
-        ),
+        ("[login]\nsession_idle_seconds = 50000", &["[login] session_idle_seconds", "at most session_seconds (43200)"]),
+        ("[login]\nargon2_memory_kib = 1024", &["[login] argon2_memory_kib", "from 7168"]),
+        ("[login]\nargon2_iterations = 1", &["[login] argon2_iterations", "argon2_memory_kib = 19456", "35840"]),
         ("[keys]\nrotate_days = 0", &["[keys] rotate_days", "from 1 to 366"]),
-        (
-            "[keys]\nrotate_days = 1",
-            &["[keys] publish_seconds", "less than rotate_days"],
-        ),
+        ("[keys]\nrotate_days = 1", &["[keys] publish_seconds", "less than rotate_days"]),
         (
             "[policy]\ntime_zone = \"America/Atlanta\"",
             &["[policy] time_zone", "\"America/Atlanta\"", "America/New_York"],
         ),
-        (
-            "[policy]\ntime_zone = 5",
-            &["[policy] time_zone", "found 5", "the name of a time zone"],
-        ),
-        (
-            "[outbound]\nallow_loopback = \"yes\"",
-            &["[outbound] allow_loopback", "true or false"],
-        ),
-        (
-            "[outbound]\nallow_networks = [10]",
-            &["[outbound] allow_networks", "[10]"],
-        ),
+        ("[policy]\ntime_zone = 5", &["[policy] time_zone", "found 5", "the name of a time zone"]),
+        ("[outbound]\nallow_loopback = \"yes\"", &["[outbound] allow_loopback", "true or false"]),
+        ("[outbound]\nallow_networks = [10]", &["[outbound] allow_networks", "[10]"]),
         ("[audit]\nkeep = 1", &["[audit]", "an unknown section", "outbound"]),
-        (
-            "[server.tls]\nkey = \"x\"",
-            &["[server] tls", "an unknown key", "tls_certificate"],
-        ),
-        (
-            "[server]\nissuer = \"https://a.example\"\n=",
-            &["mdi-auth.toml", "line 3", "wanted TOML"],
-        ),
+        ("[server.tls]\nkey = \"x\"", &["[server] tls", "an unknown key", "tls_certificate"]),
+        ("[server]\nissuer = \"https://a.example\"\n=", &["mdi-auth.toml", "line 3", "wanted TOML"]),
         (
             "[server]\nissuer = \"https://a.example\"\nissuer = \"https://b.example\"",
             &["mdi-auth.toml", "duplicate key", "line 3"],
@@ -315,11 +223,7 @@ fn each_rule_refuses() {
     for (toml, parts) in rows {
         let lines = mistakes(toml, &[]);
         assert_eq!(lines.len(), 1, "{toml}: {lines:#?}");
-        assert!(
-            !lines[0].contains('\n') && !lines[0].contains("geheim"),
-            "{toml}: {}",
-            lines[0]
-        );
+        assert!(!lines[0].contains('\n') && !lines[0].contains("geheim"), "{toml}: {}", lines[0]);
         for part in *parts {
             assert!(lines[0].contains(part), "{toml}: {part:?} is not in {:?}", lines[0]);
         }
@@ -328,20 +232,12 @@ fn each_rule_refuses() {
 
 #[test]
 fn a_database_password_is_not_repeated() {
-    for url in [
-        "postgres://u:geheim@h:port/d",
-        "postgres://u:geheim@h/d?what=1",
-        "geheim",
-        "postgres//u:geheim@h",
-        "u:geheim",
-    ] {
+    for url in
+        ["postgres://u:geheim@h:port/d", "postgres://u:geheim@h/d?what=1", "geheim", "postgres//u:geheim@h", "u:geheim"]
+    {
         let lines = mistakes("", &[("MDI_AUTH_DATABASE__URL", url)]);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(
-            lines[0].starts_with("MDI_AUTH_DATABASE__URL: ") && !lines[0].contains("geheim"),
-            "{}",
-            lines[0]
-        );
+        assert!(lines[0].starts_with("MDI_AUTH_DATABASE__URL: ") && !lines[0].contains("geheim"), "{}", lines[0]);
     }
 }
 
@@ -360,11 +256,7 @@ fn the_master_key_comes_from_one_place_in_a_known_form() {
         assert!(load("", &[("MDI_AUTH_MASTER_KEY", key)]).is_ok(), "{key}");
         let lines = mistakes("[keys]\nmaster_key_file = \"k\"", &[("MDI_AUTH_MASTER_KEY", key)]);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(
-            lines[0].contains("one of the two") && !lines[0].contains(key),
-            "{}",
-            lines[0]
-        );
+        assert!(lines[0].contains("one of the two") && !lines[0].contains(key), "{}", lines[0]);
     }
     for wrong in ["", "geheim", &hex[..62], &base64[..40]] {
         let lines = mistakes("", &[("MDI_AUTH_MASTER_KEY", wrong)]);
@@ -389,10 +281,7 @@ fn an_issuer_has_one_form() {
     ];
     for (text, host, port, loopback) in rows {
         let issuer = Issuer::parse(text).unwrap();
-        assert_eq!(
-            (issuer.as_str(), issuer.host(), issuer.port(), issuer.is_loopback()),
-            (text, host, port, loopback)
-        );
+        assert_eq!((issuer.as_str(), issuer.host(), issuer.port(), issuer.is_loopback()), (text, host, port, loopback));
         assert_eq!(issuer.url("/oauth2/token"), format!("{text}/oauth2/token"));
     }
     for wrong in [
@@ -416,9 +305,5 @@ fn an_issuer_has_one_form() {
         let wanted = Issuer::parse(wrong).expect_err(wrong);
         assert!(wanted.contains("https"), "{wrong}: {wanted}");
     }
-    assert!(
-        Issuer::parse("https://As.example/")
-            .unwrap_err()
-            .starts_with("\"https://as.example\"")
-    );
+    assert!(Issuer::parse("https://As.example/").unwrap_err().starts_with("\"https://as.example\""));
 }

@@ -9,9 +9,14 @@
 )]
 
 mod config;
+mod harness;
+mod kill;
 mod outbound;
 mod pages;
+mod person_flow;
 mod policy;
+mod races;
 mod scope;
 mod support;
+mod system_flow;
 mod tls;

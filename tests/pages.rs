@@ -22,45 +22,22 @@ const CMS: Application = Application {
     name: "Fulton County Medical Examiner’s Case Management System",
     organization: Some("Fulton County Medical Examiner’s Center"),
 };
-const JANE: Account = Account {
-    name: "Jane Núñez-Lehz, MD",
-    username: "jlehz",
-};
+const JANE: Account = Account { name: "Jane Núñez-Lehz, MD", username: "jlehz" };
 const SCOPES: &[ConsentScope] = &[
     scope("openid", "Know that you signed in here", None, true),
     scope("fhirUser", "See which practitioner record is yours", None, true),
     scope("profile", "See your name", None, false),
     scope("email", "See your email address", None, false),
-    scope(
-        "user/Composition.crus",
-        "Read, search, create and change death certificates and their drafts",
-        None,
-        true,
-    ),
-    scope(
-        "user/Patient.rs",
-        "Read and search the records of decedents",
-        None,
-        false,
-    ),
-    scope(
-        "user/Location.crus",
-        "Read, search, create and change places of death and injury",
-        None,
-        false,
-    ),
+    scope("user/Composition.crus", "Read, search, create and change death certificates and their drafts", None, true),
+    scope("user/Patient.rs", "Read and search the records of decedents", None, false),
+    scope("user/Location.crus", "Read, search, create and change places of death and injury", None, false),
     scope(
         "user/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
         "Read and search findings from the laboratory only",
         None,
         false,
     ),
-    scope(
-        "user/DocumentReference.crs",
-        "Read, search and add documents",
-        None,
-        false,
-    ),
+    scope("user/DocumentReference.crs", "Read, search and add documents", None, false),
     scope(
         "__mdi.certify",
         "Certify cause and manner of death in your name",
@@ -70,32 +47,14 @@ const SCOPES: &[ConsentScope] = &[
     scope("offline_access", "Stay connected when you are signed out", None, false),
 ];
 const WITHHELD: &[Withheld] = &[
-    Withheld {
-        sentence: "Read the audit record",
-        reason: "Your role, Medical examiner, does not include this.",
-    },
-    Withheld {
-        sentence: "Delete death certificates",
-        reason: "The Georgia EDRS does not allow this to anyone.",
-    },
+    Withheld { sentence: "Read the audit record", reason: "Your role, Medical examiner, does not include this." },
+    Withheld { sentence: "Delete death certificates", reason: "The Georgia EDRS does not allow this to anyone." },
 ];
 const FACTS: &[Fact] = &[
-    Fact {
-        label: "Name",
-        value: "Jane Núñez-Lehz, MD",
-    },
-    Fact {
-        label: "Roles",
-        value: "Medical examiner, Reviewer",
-    },
-    Fact {
-        label: "Organization",
-        value: "Fulton County Medical Examiner’s Center",
-    },
-    Fact {
-        label: "Purpose of use",
-        value: "Public health, Investigation of a death",
-    },
+    Fact { label: "Name", value: "Jane Núñez-Lehz, MD" },
+    Fact { label: "Roles", value: "Medical examiner, Reviewer" },
+    Fact { label: "Organization", value: "Fulton County Medical Examiner’s Center" },
+    Fact { label: "Purpose of use", value: "Public health, Investigation of a death" },
 ];
 
 const fn scope(
@@ -104,12 +63,7 @@ const fn scope(
     hint: Option<&'static str>,
     required: bool,
 ) -> ConsentScope<'static> {
-    ConsentScope {
-        scope,
-        sentence,
-        hint,
-        required,
-    }
+    ConsentScope { scope, sentence, hint, required }
 }
 
 fn login(errors: &[FormError]) -> LoginPage<'_> {
@@ -126,14 +80,7 @@ fn login(errors: &[FormError]) -> LoginPage<'_> {
 
 fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
     let start_again = "/login?pending=p3nd&again=1";
-    SecondFactorPage {
-        shell: SHELL,
-        csrf: "c5rf",
-        pending: "p3nd",
-        username: "jlehz",
-        start_again,
-        errors,
-    }
+    SecondFactorPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", username: "jlehz", start_again, errors }
 }
 
 fn consent() -> ConsentPage<'static> {
@@ -164,30 +111,19 @@ fn form_post() -> FormPostPage<'static> {
 /// Every page, by name, as its HTML.
 fn all() -> Vec<(&'static str, String)> {
     let text = "The client_id “nobody” is not registered here.";
-    let logout = LogoutPage {
-        shell: SHELL,
-        csrf: "c5rf",
-        pending: "p3nd",
-        account: JANE,
-    };
+    let logout = LogoutPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", account: JANE };
     let notice = Some("To certify a death you must sign in again.");
     vec![
         ("login", login(&[]).render().unwrap()),
         ("login-error", login(&[FormError::NOT_ACCEPTED]).render().unwrap()),
         (
             "login-missing",
-            LoginPage {
-                notice,
-                ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING])
-            }
-            .render()
-            .unwrap(),
+            LoginPage { notice, ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING]) }
+                .render()
+                .unwrap(),
         ),
         ("second-factor", second_factor(&[]).render().unwrap()),
-        (
-            "second-factor-error",
-            second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap(),
-        ),
+        ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
         ("consent", consent().render().unwrap()),
         ("logout", logout.render().unwrap()),
         ("signed-out", MessagePage::signed_out(SHELL).render().unwrap()),
@@ -198,9 +134,7 @@ fn all() -> Vec<(&'static str, String)> {
 
 /// The tag that has this `id`.
 fn tag<'a>(html: &'a str, id: &str) -> &'a str {
-    let at = html
-        .find(&format!(" id=\"{id}\""))
-        .unwrap_or_else(|| panic!("no element {id}"));
+    let at = html.find(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no element {id}"));
     let start = html[..at].rfind('<').unwrap();
     &html[start..=at + html[at..].find('>').unwrap()]
 }
@@ -208,48 +142,25 @@ fn tag<'a>(html: &'a str, id: &str) -> &'a str {
 /// The values of the attribute `name`, in order.
 fn values<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     let mark = format!(" {name}=\"");
-    html.split(&mark)
-        .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
-        .collect()
+    html.split(&mark).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
 #[test]
 async fn every_page_is_whole_and_has_nothing_inline() {
     for (page, html) in all() {
-        assert!(
-            html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"),
-            "{page}: lang (WCAG 3.1.1)"
-        );
+        assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"), "{page}: lang (WCAG 3.1.1)");
         assert_eq!(html.matches("<title>").count(), 1, "{page}: title (WCAG 2.4.2)");
         assert_eq!(html.matches("<h1>").count(), 1, "{page}: one h1");
-        assert!(
-            html.contains(" - Georgia MDI Sign-in</title>"),
-            "{page}: title names the service"
-        );
+        assert!(html.contains(" - Georgia MDI Sign-in</title>"), "{page}: title names the service");
         assert!(
             html.contains("href=\"#main\"") && html.contains("<main id=\"main\""),
             "{page}: skip link (WCAG 2.4.1)"
         );
-        for inline in [
-            " style=",
-            "<style",
-            " onclick=",
-            " onload=",
-            " onsubmit=",
-            "javascript:",
-            "<script>",
-        ] {
-            assert!(
-                !html.contains(inline),
-                "{page}: {inline} is against the content security policy"
-            );
+        for inline in [" style=", "<style", " onclick=", " onload=", " onsubmit=", "javascript:", "<script>"] {
+            assert!(!html.contains(inline), "{page}: {inline} is against the content security policy");
         }
         for url in [values(&html, "src"), values(&html, "href")].concat() {
-            assert!(
-                url.starts_with('/') || url.starts_with('#'),
-                "{page}: {url:?} is not ours"
-            );
+            assert!(url.starts_with('/') || url.starts_with('#'), "{page}: {url:?} is not ours");
         }
         let mut ids = values(&html, "id");
         ids.sort();
@@ -280,15 +191,7 @@ async fn names_and_ids_that_others_rely_on() {
                 "spellcheck=\"false\"",
             ],
         ),
-        (
-            "login",
-            "password",
-            &[
-                "name=\"password\"",
-                "type=\"password\"",
-                "autocomplete=\"current-password\"",
-            ],
-        ),
+        ("login", "password", &["name=\"password\"", "type=\"password\"", "autocomplete=\"current-password\""]),
         ("login", "login-submit", &["<button", "type=\"submit\""]),
         (
             "second-factor",
@@ -302,21 +205,9 @@ async fn names_and_ids_that_others_rely_on() {
             ],
         ),
         ("second-factor", "totp-submit", &["<button", "type=\"submit\""]),
-        (
-            "second-factor",
-            "totp-restart",
-            &["href=\"/login?pending=p3nd&#38;again=1\""],
-        ),
-        (
-            "consent",
-            "consent-approve",
-            &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"approve\""],
-        ),
-        (
-            "consent",
-            "consent-deny",
-            &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"deny\""],
-        ),
+        ("second-factor", "totp-restart", &["href=\"/login?pending=p3nd&#38;again=1\""]),
+        ("consent", "consent-approve", &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"approve\""]),
+        ("consent", "consent-deny", &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"deny\""]),
         ("logout", "logout-confirm", &["<button", "type=\"submit\""]),
     ];
     for (page, id, parts) in rows {
@@ -332,18 +223,9 @@ async fn names_and_ids_that_others_rely_on() {
         ("logout", "/oauth2/logout"),
     ] {
         let html = html(page);
-        assert!(
-            html.contains(&format!("<form action=\"{action}\" method=\"post\"")),
-            "{page}: action"
-        );
-        assert!(
-            html.contains("<input type=\"hidden\" name=\"csrf\" value=\"c5rf\">"),
-            "{page}: csrf"
-        );
-        assert!(
-            html.contains("<input type=\"hidden\" name=\"pending\" value=\"p3nd\">"),
-            "{page}: pending"
-        );
+        assert!(html.contains(&format!("<form action=\"{action}\" method=\"post\"")), "{page}: action");
+        assert!(html.contains("<input type=\"hidden\" name=\"csrf\" value=\"c5rf\">"), "{page}: csrf");
+        assert!(html.contains("<input type=\"hidden\" name=\"pending\" value=\"p3nd\">"), "{page}: pending");
     }
     assert!(html("signed-out").to_lowercase().contains("signed out"));
     assert!(html("error").contains("client_id") && html("error").contains("7F3K-Q2MD"));
@@ -353,10 +235,7 @@ async fn names_and_ids_that_others_rely_on() {
 async fn errors_are_in_title_summary_and_beside_the_field() {
     for (html, title) in [
         (login(&[]).render().unwrap(), "<title>Sign in - "),
-        (
-            second_factor(&[]).render().unwrap(),
-            "<title>Enter your security code - ",
-        ),
+        (second_factor(&[]).render().unwrap(), "<title>Enter your security code - "),
     ] {
         assert!(html.contains(title));
         assert!(!html.contains("role=\"alert\"") && !html.contains("aria-invalid"));
@@ -366,32 +245,16 @@ async fn errors_are_in_title_summary_and_beside_the_field() {
     assert!(html.contains("<title>Error: Sign in - "));
     assert!(html.contains("role=\"alert\" tabindex=\"-1\""));
     for (field, text) in [("username", "Enter your username"), ("password", "Enter your password")] {
-        assert!(
-            html.contains(&format!("<a href=\"#{field}\">{text}</a>")),
-            "summary links to {field}"
-        );
+        assert!(html.contains(&format!("<a href=\"#{field}\">{text}</a>")), "summary links to {field}");
         assert!(tag(&html, field).contains("aria-invalid=\"true\""), "{field} is marked");
-        assert!(
-            tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")),
-            "{field} is described"
-        );
-        assert_eq!(
-            html.matches(text).count(),
-            2,
-            "{field}: in the summary and beside the field"
-        );
+        assert!(tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")), "{field} is described");
+        assert_eq!(html.matches(text).count(), 2, "{field}: in the summary and beside the field");
     }
     let html = login(&[FormError::NOT_ACCEPTED]).render().unwrap();
-    assert!(
-        tag(&html, "username").contains("value=\"jlehz\""),
-        "the typed username is kept"
-    );
+    assert!(tag(&html, "username").contains("value=\"jlehz\""), "the typed username is kept");
     assert!(!tag(&html, "password").contains("value="), "the password is not");
     assert!(html.contains("role=\"alert\""));
-    assert!(
-        !html.contains("aria-invalid"),
-        "neither field is blamed: that would tell which one was right"
-    );
+    assert!(!html.contains("aria-invalid"), "neither field is blamed: that would tell which one was right");
     let html = second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap();
     assert!(html.contains("<title>Error: Enter your security code - "));
     assert!(tag(&html, "totp").contains("aria-invalid=\"true\""));
@@ -402,12 +265,7 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
     let html = consent().render().unwrap();
     for (i, scope) in SCOPES.iter().enumerate() {
         let hidden = format!("<input type=\"hidden\" name=\"scope\" value=\"{}\">", scope.scope);
-        assert_eq!(
-            html.contains(&hidden),
-            scope.required,
-            "{}: hidden only if needed",
-            scope.scope
-        );
+        assert_eq!(html.contains(&hidden), scope.required, "{}: hidden only if needed", scope.scope);
         let tag = tag(&html, &format!("scope-{}", i + 1));
         assert!(tag.contains("type=\"checkbox\"") && tag.contains(" checked"), "{tag}");
         assert_eq!(tag.contains(" disabled"), scope.required, "{tag}");
@@ -422,33 +280,16 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
         assert!(html.contains(fact.label) && html.contains(fact.value));
     }
     assert!(html.contains("15 minutes") && html.contains("stays connected until you revoke it"));
-    let html = ConsentPage {
-        minutes: 1,
-        offline_access: false,
-        withheld: &[],
-        ..consent()
-    }
-    .render()
-    .unwrap();
+    let html = ConsentPage { minutes: 1, offline_access: false, withheld: &[], ..consent() }.render().unwrap();
     assert!(html.contains("1 minute.") && !html.contains("revoke") && !html.contains("will not get"));
 }
 
 #[test]
 async fn text_from_others_is_never_markup() {
     const EVIL: &str = "<img src=x onerror=alert(1)>\"'&</title>";
-    const FIELDS: Shell = Shell {
-        service_name: EVIL,
-        jurisdiction: Some(EVIL),
-        banner: Some(EVIL),
-    };
-    const APPLICATION: Application = Application {
-        name: EVIL,
-        organization: Some(EVIL),
-    };
-    const ACCOUNT: Account = Account {
-        name: EVIL,
-        username: EVIL,
-    };
+    const FIELDS: Shell = Shell { service_name: EVIL, jurisdiction: Some(EVIL), banner: Some(EVIL) };
+    const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
+    const ACCOUNT: Account = Account { name: EVIL, username: EVIL };
     let pages = [
         LoginPage {
             shell: FIELDS,
@@ -460,15 +301,8 @@ async fn text_from_others_is_never_markup() {
             errors: &[],
         }
         .render(),
-        SecondFactorPage {
-            shell: FIELDS,
-            csrf: EVIL,
-            pending: EVIL,
-            username: EVIL,
-            start_again: EVIL,
-            errors: &[],
-        }
-        .render(),
+        SecondFactorPage { shell: FIELDS, csrf: EVIL, pending: EVIL, username: EVIL, start_again: EVIL, errors: &[] }
+            .render(),
         ConsentPage {
             shell: FIELDS,
             csrf: EVIL,
@@ -476,57 +310,22 @@ async fn text_from_others_is_never_markup() {
             application: APPLICATION,
             resource_server: Some(EVIL),
             account: ACCOUNT,
-            scopes: &[
-                scope(EVIL, EVIL, Some(EVIL), true),
-                scope(EVIL, EVIL, Some(EVIL), false),
-            ],
-            withheld: &[Withheld {
-                sentence: EVIL,
-                reason: EVIL,
-            }],
-            facts: &[Fact {
-                label: EVIL,
-                value: EVIL,
-            }],
+            scopes: &[scope(EVIL, EVIL, Some(EVIL), true), scope(EVIL, EVIL, Some(EVIL), false)],
+            withheld: &[Withheld { sentence: EVIL, reason: EVIL }],
+            facts: &[Fact { label: EVIL, value: EVIL }],
             minutes: 15,
             offline_access: true,
         }
         .render(),
-        LogoutPage {
-            shell: FIELDS,
-            csrf: EVIL,
-            pending: EVIL,
-            account: ACCOUNT,
-        }
-        .render(),
-        MessagePage {
-            shell: FIELDS,
-            heading: EVIL,
-            paragraphs: &[EVIL],
-        }
-        .render(),
-        ErrorPage {
-            shell: FIELDS,
-            heading: EVIL,
-            text: EVIL,
-            advice: EVIL,
-            reference: EVIL,
-        }
-        .render(),
-        FormPostPage {
-            shell: FIELDS,
-            application: APPLICATION,
-            redirect_uri: EVIL,
-            parameters: &[(EVIL, EVIL)],
-        }
-        .render(),
+        LogoutPage { shell: FIELDS, csrf: EVIL, pending: EVIL, account: ACCOUNT }.render(),
+        MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
+        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, reference: EVIL }.render(),
+        FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }
+            .render(),
     ];
     for page in pages {
         let html = page.unwrap();
-        assert!(
-            html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"),
-            "escaped: {html}"
-        );
+        assert!(html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"), "escaped: {html}");
         assert!(!html.contains("<img src=x") && !html.contains(">\"'"), "raw: {html}");
     }
 }
@@ -540,10 +339,7 @@ async fn form_post_carries_the_answer_and_works_without_script() {
     );
     assert!(html.contains("<input type=\"hidden\" name=\"state\" value=\"a&#34;b&#38;c\">"));
     assert!(tag(&html, "form-post-continue").contains("type=\"submit\""));
-    assert!(html.contains(&format!(
-        "<script src=\"{}\" defer></script>",
-        assets::url("form-post.js")
-    )));
+    assert!(html.contains(&format!("<script src=\"{}\" defer></script>", assets::url("form-post.js"))));
 }
 
 #[test]
@@ -551,14 +347,8 @@ async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
     let rows = [
         (FormAction::SelfOnly, "'self'"),
         (FormAction::ThenRedirect("https://cms.example/cb"), "'self' https:"),
-        (
-            FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"),
-            "'self' https: http:",
-        ),
-        (
-            FormAction::ThenRedirect("com.example.app:/cb"),
-            "'self' https: com.example.app:",
-        ),
+        (FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"), "'self' https: http:"),
+        (FormAction::ThenRedirect("com.example.app:/cb"), "'self' https: com.example.app:"),
         (FormAction::ThenRedirect("x; script-src *://evil"), "'self' https:"),
         (FormAction::ThenRedirect("no scheme"), "'self' https:"),
     ];
@@ -585,20 +375,8 @@ async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
 async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
     let app = test::init_service(App::new().configure(assets::configure)).await;
     let rows = [
-        (
-            "app.css",
-            "app",
-            "css",
-            "text/css; charset=utf-8",
-            &include_bytes!("../static/app.css")[..],
-        ),
-        (
-            "consent.js",
-            "consent",
-            "js",
-            "text/javascript; charset=utf-8",
-            &include_bytes!("../static/consent.js")[..],
-        ),
+        ("app.css", "app", "css", "text/css; charset=utf-8", &include_bytes!("../static/app.css")[..]),
+        ("consent.js", "consent", "js", "text/javascript; charset=utf-8", &include_bytes!("../static/consent.js")[..]),
         (
             "form-post.js",
             "form-post",
@@ -606,13 +384,7 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
             "text/javascript; charset=utf-8",
             &include_bytes!("../static/form-post.js")[..],
         ),
-        (
-            "mark.svg",
-            "mark",
-            "svg",
-            "image/svg+xml",
-            &include_bytes!("../static/mark.svg")[..],
-        ),
+        ("mark.svg", "mark", "svg", "image/svg+xml", &include_bytes!("../static/mark.svg")[..]),
     ];
     for (name, stem, extension, content_type, content) in rows {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
@@ -627,12 +399,7 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
         assert_eq!(test::read_body(response).await, content);
     }
     assert_eq!(assets::url("nothing.css"), "");
-    for path in [
-        "/static/app.css",
-        "/static/app.0000000000000000.css",
-        "/static/..%2fCargo.toml",
-        "/static/",
-    ] {
+    for path in ["/static/app.css", "/static/app.0000000000000000.css", "/static/..%2fCargo.toml", "/static/"] {
         let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }

@@ -104,13 +104,7 @@ fn roll(minute: &mut Minute, now: i64) -> Vec<Event> {
     if minute.number == number {
         return Vec::new();
     }
-    let ended = std::mem::replace(
-        minute,
-        Minute {
-            number,
-            ..Minute::default()
-        },
-    );
+    let ended = std::mem::replace(minute, Minute { number, ..Minute::default() });
     summarise(&ended, now)
 }
 

@@ -45,12 +45,7 @@ pub fn verify(store: &Store) -> Result<Vec<Chain>, Broken> {
 }
 
 fn verify_chain(store: &Store, id: i32) -> Result<Chain, Broken> {
-    let mut chain = Chain {
-        id,
-        sound: 0,
-        head: GENESIS.to_owned(),
-        finding: None,
-    };
+    let mut chain = Chain { id, sound: 0, head: GENESIS.to_owned(), finding: None };
     loop {
         let after = chain.sound;
         // The head first: what is written in between makes the rows longer, never shorter.
@@ -86,10 +81,7 @@ fn check_head(chain: &Chain, head: Option<&Head>) -> Option<Finding> {
         Some(head) if head.head != chain.head => "the head has another hash than this last row".to_owned(),
         Some(_) => return None,
     };
-    Some(Finding {
-        seq: chain.sound,
-        problem,
-    })
+    Some(Finding { seq: chain.sound, problem })
 }
 
 fn check_row(chain: &Chain, row: &AuditRow) -> Result<(), String> {

@@ -24,10 +24,7 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
         print_json(&chains.iter().map(view).collect())?;
     } else {
         for chain in chains.iter().filter(|chain| chain.sound > 0 || chain.finding.is_some()) {
-            print(format_args!(
-                "chain {}: {} events, head {}",
-                chain.id, chain.sound, chain.head
-            ))?;
+            print(format_args!("chain {}: {} events, head {}", chain.id, chain.sound, chain.head))?;
         }
     }
     let findings: Vec<String> = chains
@@ -37,19 +34,12 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
         .collect();
     if findings.is_empty() {
         let total: i64 = chains.iter().map(|chain| chain.sound).sum();
-        return if *json {
-            Ok(())
-        } else {
-            print(format_args!("the record is sound: {total} events"))
-        };
+        return if *json { Ok(()) } else { print(format_args!("the record is sound: {total} events")) };
     }
     Err(Complaint(format!("the record is not sound:\n{}", findings.join("\n"))))
 }
 
 fn view(chain: &Chain) -> Value {
-    let finding = chain
-        .finding
-        .as_ref()
-        .map(|finding| json!({ "seq": finding.seq, "problem": finding.problem }));
+    let finding = chain.finding.as_ref().map(|finding| json!({ "seq": finding.seq, "problem": finding.problem }));
     json!({ "chain": chain.id, "events": chain.sound, "head": chain.head, "finding": finding })
 }

@@ -60,33 +60,13 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
                     ]
                 })
                 .collect();
-            print_table(
-                &[
-                    "KID",
-                    "ALG",
-                    "STATE",
-                    "MADE",
-                    "SIGNS FROM",
-                    "RETIRES",
-                    "LEAVES THE JWKS",
-                ],
-                &rows,
-            )
+            print_table(&["KID", "ALG", "STATE", "MADE", "SIGNS FROM", "RETIRES", "LEAVES THE JWKS"], &rows)
         }
         Command::Rotate { alg, now: at_once } => {
             for key in keys::rotate(&registry, alg, at_once)? {
-                print(format_args!(
-                    "{} {} signs from {}",
-                    key.algorithm.as_str(),
-                    key.kid,
-                    time(key.signs_from)
-                ))?;
+                print(format_args!("{} {} signs from {}", key.algorithm.as_str(), key.kid, time(key.signs_from)))?;
             }
-            if at_once {
-                print("resource servers that keep the JWKS for long must fetch it now")
-            } else {
-                Ok(())
-            }
+            if at_once { print("resource servers that keep the JWKS for long must fetch it now") } else { Ok(()) }
         }
         Command::Rewrap { new_key_file } => {
             let done = keys::rewrap(&registry, &new_key_file)?;

@@ -1,9 +1,6 @@
 //! The command line: one file a command. What a command is asked for goes to stdout, secrets there only and once; what
 //! goes wrong goes to stderr with exit code 1, misuse with 2.
-#![expect(
-    clippy::print_stderr,
-    reason = "a command line tells its user on stderr what went wrong"
-)]
+#![expect(clippy::print_stderr, reason = "a command line tells its user on stderr what went wrong")]
 
 mod apply;
 mod audit;
@@ -147,10 +144,7 @@ impl Start {
 /// Who is at the command line, as the system tells: with sudo, who called it.
 fn operator() -> String {
     let named = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    let user = named("SUDO_USER")
-        .or_else(|| named("USER"))
-        .or_else(|| named("LOGNAME"))
-        .or_else(|| named("USERNAME"));
+    let user = named("SUDO_USER").or_else(|| named("USER")).or_else(|| named("LOGNAME")).or_else(|| named("USERNAME"));
     #[cfg(unix)]
     let user = {
         let uid = rustix::process::getuid().as_raw();
@@ -194,11 +188,7 @@ fn print_table(head: &[&str], rows: &[Vec<String>]) -> Done {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     for row in std::iter::once(&head).chain(rows) {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         print(cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -263,10 +253,6 @@ struct OrganizationArguments {
 impl OrganizationArguments {
     fn into_organization(self) -> Option<Organization> {
         let (name, id) = (self.organization_name?, self.organization_id);
-        Some(Organization {
-            name,
-            id,
-            jurisdiction: None,
-        })
+        Some(Organization { name, id, jurisdiction: None })
     }
 }

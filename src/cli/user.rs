@@ -125,16 +125,9 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Show { username, json } => show(&registry, username, json),
         Command::SetRoles { username, roles } => {
             let person = registry.blocking(move |registry, tx| people::set_roles(registry, tx, &username, &roles))?;
-            print(format_args!(
-                "{} has the roles: {}",
-                person.username,
-                or_none(&person.settings.roles)
-            ))
+            print(format_args!("{} has the roles: {}", person.username, or_none(&person.settings.roles)))
         }
-        Command::SetPassword {
-            username,
-            password_stdin: _,
-        } => {
+        Command::SetPassword { username, password_stdin: _ } => {
             let password = read_secret()?;
             let hash = people::hash(&registry, password.clone())?;
             let person = registry
@@ -146,11 +139,7 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let was = registry.blocking(move |registry, tx| people::unlock(registry, tx, &username))?;
             print(format_args!(
                 "{}",
-                if was {
-                    format!("unlocked {shown}")
-                } else {
-                    format!("{shown} had no failed sign-ins")
-                }
+                if was { format!("unlocked {shown}") } else { format!("{shown} had no failed sign-ins") }
             ))
         }
         Command::Disable { username } => set_enabled(&registry, username, false),
@@ -167,11 +156,7 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
 }
 
 fn add(registry: &Registry, arguments: Add) -> Done {
-    let password = if arguments.password_stdin {
-        Some(read_secret()?)
-    } else {
-        None
-    };
+    let password = if arguments.password_stdin { Some(read_secret()?) } else { None };
     let totp_secret = arguments.totp.then(|| people::new_totp_secret(registry));
     let form = PersonForm {
         username: Some(arguments.username),
@@ -222,18 +207,11 @@ fn print_totp(username: &str, secret: &Secret) -> Done {
         .build()
         .map_err(|cause| broken(&cause))?;
     print(format_args!("totp_secret  {} (shown once)", secret.reveal()))?;
-    print(format_args!(
-        "otpauth      {}",
-        totp.to_url().map_err(|cause| broken(&cause))?
-    ))
+    print(format_args!("otpauth      {}", totp.to_url().map_err(|cause| broken(&cause))?))
 }
 
 fn or_none(list: &[String]) -> String {
-    if list.is_empty() {
-        "none".to_owned()
-    } else {
-        list.join(", ")
-    }
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
 fn view(person: &Person) -> Map<String, Value> {
@@ -250,10 +228,7 @@ fn all(registry: &Registry) -> Result<Vec<Person>, Complaint> {
     let mut all: Vec<Person> = Vec::new();
     loop {
         let after = all.last().map_or_else(String::new, |person| person.username.clone());
-        let page = registry
-            .app()
-            .store
-            .read_blocking(move |conn| stored::page(conn, &after, PAGE))?;
+        let page = registry.app().store.read_blocking(move |conn| stored::page(conn, &after, PAGE))?;
         if page.is_empty() {
             return Ok(all);
         }
@@ -275,13 +250,7 @@ fn list(registry: &Registry, json: bool) -> Done {
                 (Some(_), Some(_)) => "password, totp",
             };
             let state = if person.enabled { "enabled" } else { "disabled" };
-            vec![
-                person.username,
-                or_none(&person.settings.roles),
-                factors.to_owned(),
-                state.to_owned(),
-                person.name,
-            ]
+            vec![person.username, or_none(&person.settings.roles), factors.to_owned(), state.to_owned(), person.name]
         })
         .collect();
     print_table(&["USERNAME", "ROLES", "FACTORS", "STATE", "NAME"], &rows)
@@ -289,23 +258,12 @@ fn list(registry: &Registry, json: bool) -> Done {
 
 fn show(registry: &Registry, username: String, json: bool) -> Done {
     let shown = username.clone();
-    let person = registry
-        .app()
-        .store
-        .read_blocking(move |conn| stored::find_by_username(conn, &username))?;
+    let person = registry.app().store.read_blocking(move |conn| stored::find_by_username(conn, &username))?;
     let person = person.ok_or_else(|| Complaint(format!("nobody has the username {shown:?}")))?;
-    if json {
-        print_json(&Value::Object(view(&person)))
-    } else {
-        print_object(&view(&person))
-    }
+    if json { print_json(&Value::Object(view(&person))) } else { print_object(&view(&person)) }
 }
 
 fn set_enabled(registry: &Registry, username: String, enabled: bool) -> Done {
     let person = registry.blocking(move |registry, tx| people::set_enabled(registry, tx, &username, enabled))?;
-    print(format_args!(
-        "{} is {}",
-        person.username,
-        if enabled { "enabled" } else { "disabled" }
-    ))
+    print(format_args!("{} is {}", person.username, if enabled { "enabled" } else { "disabled" }))
 }

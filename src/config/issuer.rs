@@ -55,10 +55,7 @@ impl Issuer {
     /// The port that browsers connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or(443)
+        self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443)
     }
 
     /// Whether only this machine can reach it: no HSTS then, and cookies are told apart by port.

@@ -107,23 +107,13 @@ impl Reader {
         };
         for (section, value) in table {
             let Value::Table(keys) = value else {
-                self.mistake(
-                    section,
-                    "a key outside of a section".to_owned(),
-                    "keys under [server], [database], …",
-                );
+                self.mistake(section, "a key outside of a section".to_owned(), "keys under [server], [database], …");
                 continue;
             };
             let settings = self.sections.entry(section.clone()).or_default();
             for (key, value) in keys {
                 let at = format!("[{section}] {key}");
-                settings.insert(
-                    key,
-                    Setting {
-                        at,
-                        input: Input::File(value),
-                    },
-                );
+                settings.insert(key, Setting { at, input: Input::File(value) });
             }
         }
     }
@@ -134,10 +124,7 @@ impl Reader {
                 self.master_key = Some(Secret::new(text));
             } else if let Some((section, key)) = name.strip_prefix(ENVIRONMENT).and_then(|rest| rest.split_once("__")) {
                 let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
-                let setting = Setting {
-                    at: name,
-                    input: Input::Environment(text),
-                };
+                let setting = Setting { at: name, input: Input::Environment(text) };
                 self.sections.entry(section).or_default().insert(key, setting);
             }
         }
@@ -167,9 +154,7 @@ impl Reader {
         let known = self.known_sections.join(", ");
         for (section, settings) in std::mem::take(&mut self.sections) {
             let wanted = format!("one of the sections: {known}");
-            let variables = settings
-                .into_values()
-                .filter(|setting| matches!(setting.input, Input::Environment(_)));
+            let variables = settings.into_values().filter(|setting| matches!(setting.input, Input::Environment(_)));
             let mut places: Vec<_> = variables.map(|setting| setting.at).collect();
             if places.is_empty() {
                 places.push(format!("[{section}]"));
@@ -182,11 +167,7 @@ impl Reader {
     }
 
     fn mistake(&mut self, at: String, found: String, wanted: &str) {
-        self.mistakes.push(Mistake {
-            at,
-            found,
-            wanted: wanted.to_owned(),
-        });
+        self.mistakes.push(Mistake { at, found, wanted: wanted.to_owned() });
     }
 }
 
@@ -228,32 +209,19 @@ impl Section {
 
     /// Notes a mistake at a place of its own.
     pub fn mistake(&mut self, at: String, found: impl Into<String>, wanted: impl Into<String>) {
-        self.mistakes.push(Mistake {
-            at,
-            found: found.into(),
-            wanted: wanted.into(),
-        });
+        self.mistakes.push(Mistake { at, found: found.into(), wanted: wanted.into() });
     }
 
     /// Takes a text that `parse` understands; its error says what is wanted.
     pub fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let setting = self.take(key)?;
-        let parsed = setting
-            .text()
-            .ok_or_else(|| "text in quotes".to_owned())
-            .and_then(parse);
+        let parsed = setting.text().ok_or_else(|| "text in quotes".to_owned()).and_then(parse);
         parsed.map_err(|wanted| self.wrong(&setting, wanted)).ok()
     }
 
     /// Takes a path.
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.parsed(key, |text| {
-            if text.is_empty() {
-                Err("a path".to_owned())
-            } else {
-                Ok(PathBuf::from(text))
-            }
-        })
+        self.parsed(key, |text| if text.is_empty() { Err("a path".to_owned()) } else { Ok(PathBuf::from(text)) })
     }
 
     /// Takes a number within a range.
@@ -262,10 +230,7 @@ impl Section {
         match setting.integer().filter(|number| range.contains(number)) {
             Some(number) => number,
             None => {
-                self.wrong(
-                    &setting,
-                    format!("an integer from {} to {}", range.start(), range.end()),
-                );
+                self.wrong(&setting, format!("an integer from {} to {}", range.start(), range.end()));
                 default
             }
         }

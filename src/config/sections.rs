@@ -51,19 +51,11 @@ impl ServerConfig {
         let tls = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (Some(_), None) => {
-                section.clash(
-                    "tls_key",
-                    "nothing beside tls_certificate",
-                    "the PEM file of its private key",
-                );
+                section.clash("tls_key", "nothing beside tls_certificate", "the PEM file of its private key");
                 None
             }
             (None, Some(_)) => {
-                section.clash(
-                    "tls_certificate",
-                    "nothing beside tls_key",
-                    "the PEM file of its certificate chain",
-                );
+                section.clash("tls_certificate", "nothing beside tls_key", "the PEM file of its certificate chain");
                 None
             }
             (None, None) => None,
@@ -71,13 +63,8 @@ impl ServerConfig {
         let data_dir = section.path("data_dir").unwrap_or_else(|| data_dir.to_owned());
         let loopback = "a loopback address and a port, such as \"127.0.0.1:8080\": plain HTTP never leaves the machine";
         let proxy_listen = section.parsed("proxy_listen", |text| {
-            address(loopback)(text).and_then(|found| {
-                if found.ip().is_loopback() {
-                    Ok(found)
-                } else {
-                    Err(loopback.to_owned())
-                }
-            })
+            address(loopback)(text)
+                .and_then(|found| if found.ip().is_loopback() { Ok(found) } else { Err(loopback.to_owned()) })
         });
         let trusted_proxies = section.list("trusted_proxies", NETWORKS, network);
         if proxy_listen.is_some() && trusted_proxies.is_empty() {
@@ -89,11 +76,7 @@ impl ServerConfig {
         }
         let jurisdiction = section.parsed("jurisdiction", |text| {
             let fits = !text.is_empty() && text.len() <= 100 && !text.contains(char::is_control);
-            if fits {
-                Ok(text.to_owned())
-            } else {
-                Err("1 to 100 printable characters, such as \"US-GA\"".to_owned())
-            }
+            if fits { Ok(text.to_owned()) } else { Err("1 to 100 printable characters, such as \"US-GA\"".to_owned()) }
         });
         Self {
             issuer: issuer.unwrap_or_default(),
@@ -110,9 +93,7 @@ impl ServerConfig {
 const NETWORKS: &str = "addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
 
 fn network(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// `[database]`.
@@ -160,13 +141,8 @@ impl Database {
 impl DatabaseConfig {
     pub(super) fn read(section: &mut Section, data_dir: &Path) -> Self {
         let url = section.take("url").and_then(|setting| {
-            let parsed = setting
-                .text()
-                .ok_or_else(|| "text in quotes".to_owned())
-                .and_then(Database::parse);
-            let shown = setting
-                .text()
-                .map_or_else(|| "something else than text".to_owned(), without_password);
+            let parsed = setting.text().ok_or_else(|| "text in quotes".to_owned()).and_then(Database::parse);
+            let shown = setting.text().map_or_else(|| "something else than text".to_owned(), without_password);
             parsed.map_err(|wanted| section.mistake(setting.at, shown, wanted)).ok()
         });
         let url = url.unwrap_or_else(|| Database::Sqlite(data_dir.join("mdi-auth.db")));
@@ -302,10 +278,7 @@ impl LoginConfig {
         if u64::from(read.argon2_memory_kib) * u64::from(read.argon2_iterations) < ARGON2_LEAST_WORK {
             section.clash(
                 "argon2_iterations",
-                format!(
-                    "{} with argon2_memory_kib = {}",
-                    read.argon2_iterations, read.argon2_memory_kib
-                ),
+                format!("{} with argon2_memory_kib = {}", read.argon2_iterations, read.argon2_memory_kib),
                 format!("memory × iterations of at least {ARGON2_LEAST_WORK}"),
             );
         }
@@ -322,10 +295,7 @@ fn read_lockout(section: &mut Section) -> Lockout {
         (Some(seconds), _) if (1..=30 * DAY).contains(&seconds) => Lockout::Seconds(seconds),
         (_, Some("until_admin")) => Lockout::UntilAdmin,
         _ => {
-            section.wrong(
-                &setting,
-                format!("an integer from 1 to {}, or \"until_admin\"", 30 * DAY),
-            );
+            section.wrong(&setting, format!("an integer from 1 to {}, or \"until_admin\"", 30 * DAY));
             default
         }
     }
@@ -376,11 +346,7 @@ impl KeysConfig {
             section.clash(
                 "publish_seconds",
                 read.publish_seconds.to_string(),
-                format!(
-                    "less than rotate_days ({} days are {} seconds)",
-                    read.rotate_days,
-                    read.rotate_days * DAY
-                ),
+                format!("less than rotate_days ({} days are {} seconds)", read.rotate_days, read.rotate_days * DAY),
             );
         }
         read
@@ -404,9 +370,8 @@ impl PolicyConfig {
             None => Some("America/New_York"),
             Some(setting) => setting.text(),
         };
-        let time_zone = name
-            .ok_or("the name of a time zone, such as \"America/New_York\"".to_owned())
-            .and_then(|name| {
+        let time_zone =
+            name.ok_or("the name of a time zone, such as \"America/New_York\"".to_owned()).and_then(|name| {
                 TimeZone::get(name).map_err(|cause| {
                     format!("a time zone of this system's tzdata, such as \"America/New_York\" ({cause})")
                 })

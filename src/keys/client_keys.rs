@@ -101,9 +101,7 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     }
     let algorithms: &[Algorithm] = match (text("kty"), text("crv")) {
         (Some("RSA"), _) => {
-            let bits = text("n")
-                .and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok())
-                .map_or(0, |n| bits(&n));
+            let bits = text("n").and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok()).map_or(0, |n| bits(&n));
             if bits < SMALLEST_RSA {
                 return Err(format!(
                     "is an RSA key of {bits} bits: at least {SMALLEST_RSA} are needed (RFC 7518 §3.3)"
@@ -124,11 +122,7 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
         _ => return Ok(None),
     };
     let algorithms = match text("alg") {
-        Some(named) => algorithms
-            .iter()
-            .copied()
-            .filter(|algorithm| algorithm.as_str() == named)
-            .collect(),
+        Some(named) => algorithms.iter().copied().filter(|algorithm| algorithm.as_str() == named).collect(),
         None => algorithms.to_vec(),
     };
     if algorithms.is_empty() {
@@ -142,18 +136,12 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     let parsed: jsonwebtoken::jwk::Jwk =
         serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
     let public = DecodingKey::from_jwk(&parsed).map_err(|cause| format!("cannot be read: {cause}"))?;
-    Ok(Some(ClientKey {
-        kid: text("kid").map(str::to_owned),
-        algorithms,
-        public,
-    }))
+    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public }))
 }
 
 fn bits(modulus: &[u8]) -> usize {
     let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
-    significant
-        .first()
-        .map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
+    significant.first().map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// Why an assertion is refused. The texts tell what was sent and what is public, nothing of the keys that we hold.
@@ -203,9 +191,7 @@ fn refused(text: impl Into<String>) -> AssertionProblem {
 }
 
 fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
-    let bytes = BASE64URL_NOPAD
-        .decode(assertion.split('.').nth(place)?.as_bytes())
-        .ok()?;
+    let bytes = BASE64URL_NOPAD.decode(assertion.split('.').nth(place)?.as_bytes()).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -216,14 +202,10 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
 /// When it is no JWT or lacks a claim.
 pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionProblem> {
     if assertion.len() > LONGEST_ASSERTION {
-        return Err(refused(format!(
-            "client_assertion is longer than {LONGEST_ASSERTION} bytes"
-        )));
+        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
     }
     if assertion.split('.').count() != 3 {
-        return Err(refused(
-            "client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)",
-        ));
+        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
     }
     let claims = segment(assertion, 1)
         .ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
@@ -259,20 +241,13 @@ pub fn verify_assertion(
         ([key], _) => *key,
         ([], Some(kid)) => return Err(AssertionProblem::UnknownKey(kid.to_owned())),
         ([], None) => {
-            return Err(AssertionProblem::Key(format!(
-                "no registered key fits alg {}",
-                algorithm.as_str()
-            )));
+            return Err(AssertionProblem::Key(format!("no registered key fits alg {}", algorithm.as_str())));
         }
         (_, Some(kid)) => {
-            return Err(AssertionProblem::Key(format!(
-                "several registered keys have the kid {kid}"
-            )));
+            return Err(AssertionProblem::Key(format!("several registered keys have the kid {kid}")));
         }
         (_, None) => {
-            return Err(AssertionProblem::Key(
-                "no kid was sent and several registered keys fit".to_owned(),
-            ));
+            return Err(AssertionProblem::Key("no kid was sent and several registered keys fit".to_owned()));
         }
     };
     match jsonwebtoken::decode::<AssertionClaims>(assertion, &key.public, &signature_only(algorithm)) {
@@ -287,16 +262,14 @@ fn check_header(
     jwks_uri: Option<&str>,
 ) -> Result<Algorithm, AssertionProblem> {
     let named = header.get("alg").and_then(Value::as_str).unwrap_or_default();
-    let algorithm = Algorithm::parse(named)
-        .filter(|algorithm| allowed.contains(algorithm))
-        .ok_or_else(|| {
-            let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
-            refused(format!(
-                "alg '{}' of client_assertion is not accepted; use one of {}",
-                printable(named),
-                names.join(" ")
-            ))
-        })?;
+    let algorithm = Algorithm::parse(named).filter(|algorithm| allowed.contains(algorithm)).ok_or_else(|| {
+        let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+        refused(format!(
+            "alg '{}' of client_assertion is not accepted; use one of {}",
+            printable(named),
+            names.join(" ")
+        ))
+    })?;
     for embedded in ["jwk", "x5u", "x5c"] {
         if header.contains_key(embedded) {
             return Err(refused(format!(
@@ -307,9 +280,7 @@ fn check_header(
     if let Some(jku) = header.get("jku")
         && (jku.as_str().is_none() || jku.as_str() != jwks_uri)
     {
-        return Err(refused(
-            "jku in the header of client_assertion is not the registered jwks_uri",
-        ));
+        return Err(refused("jku in the header of client_assertion is not the registered jwks_uri"));
     }
     if header.contains_key("crit") {
         return Err(refused(

@@ -79,13 +79,8 @@ impl Keyring {
     pub fn load(stored: &[StoredKey], master: &MasterKey, now: i64) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         let mut jwks = Vec::new();
-        for key in stored
-            .iter()
-            .filter(|key| key.purge_at.is_none_or(|purge_at| now < purge_at))
-        {
-            let pkcs8 = master
-                .open(Purpose::SigningKey, &key.kid, &key.private_key)
-                .map_err(KeyError::unusable)?;
+        for key in stored.iter().filter(|key| key.purge_at.is_none_or(|purge_at| now < purge_at)) {
+            let pkcs8 = master.open(Purpose::SigningKey, &key.kid, &key.private_key).map_err(KeyError::unusable)?;
             let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_str(&key.public_jwk).map_err(KeyError::unusable)?;
             keys.push(LiveKey {
                 kid: key.kid.clone(),
@@ -118,12 +113,8 @@ impl Keyring {
     /// The algorithms that can sign just now.
     #[must_use]
     pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
-        let mut algorithms: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|key| key.signs_at(now))
-            .map(|key| key.algorithm)
-            .collect();
+        let mut algorithms: Vec<_> =
+            self.keys.iter().filter(|key| key.signs_at(now)).map(|key| key.algorithm).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         algorithms
@@ -168,9 +159,7 @@ impl Keyring {
 /// When the cryptographic library cannot make one.
 pub fn generate(algorithm: Algorithm, master: &MasterKey, now: i64, signs_from: i64) -> Result<StoredKey, KeyError> {
     let (pkcs8, mut jwk) = signer::generate(algorithm)?;
-    let kid = jwk
-        .thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
-        .map_err(KeyError::unusable)?;
+    let kid = jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).map_err(KeyError::unusable)?;
     jwk.common.key_id = Some(kid.clone());
     jwk.common.public_key_use = Some(jsonwebtoken::jwk::PublicKeyUse::Signature);
     Ok(StoredKey {

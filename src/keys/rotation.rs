@@ -27,9 +27,7 @@ impl Successor {
     /// # Errors
     /// When the cryptographic library fails.
     pub fn make(app: &App, algorithm: Algorithm, signs_from: i64) -> Result<Self, KeyError> {
-        Ok(Self {
-            key: generate(algorithm, &app.master, app.now(), signs_from)?,
-        })
+        Ok(Self { key: generate(algorithm, &app.master, app.now(), signs_from)? })
     }
 
     /// Publishes the key, and retires those of its algorithm from the moment it signs.
@@ -38,9 +36,8 @@ impl Successor {
     /// What the database says.
     pub fn publish(&self, tx: &mut Tx<'_>, event: Event) -> Stored<()> {
         let at = self.key.signs_from;
-        for old in keys::all(tx.conn())?
-            .iter()
-            .filter(|old| old.algorithm == self.key.algorithm && old.retires_at.is_none())
+        for old in
+            keys::all(tx.conn())?.iter().filter(|old| old.algorithm == self.key.algorithm && old.retires_at.is_none())
         {
             keys::retire(tx.conn(), &old.kid, at, at + PUBLISHED_AFTER_RETIREMENT_SECONDS)?;
         }
@@ -60,11 +57,7 @@ impl Successor {
 /// Tells other processes that the keys changed.
 #[must_use]
 pub fn changed(now: i64) -> Change {
-    Change {
-        kind: ChangeKind::Keys,
-        subject: "keys".to_owned(),
-        purge_at: now + TOLD_SECONDS,
-    }
+    Change { kind: ChangeKind::Keys, subject: "keys".to_owned(), purge_at: now + TOLD_SECONDS }
 }
 
 /// Algorithms whose newest key is old enough that its successor should be published.
@@ -72,11 +65,7 @@ fn due(stored: &[StoredKey], rotate_seconds: i64, publish_seconds: i64, now: i64
     Algorithm::SIGNING
         .into_iter()
         .filter(|algorithm| {
-            let newest = stored
-                .iter()
-                .filter(|key| key.algorithm == *algorithm)
-                .map(|key| key.signs_from)
-                .max();
+            let newest = stored.iter().filter(|key| key.algorithm == *algorithm).map(|key| key.signs_from).max();
             newest.is_some_and(|signs_from| now + publish_seconds >= signs_from + rotate_seconds)
         })
         .collect()
@@ -100,18 +89,11 @@ pub async fn keep_up(app: &Arc<App>) -> Result<(), Broken> {
             .write(move |tx| {
                 // Another server may have been first.
                 let still_due = due(&keys::all(tx.conn())?, rotate_seconds, publish_seconds, now).contains(&algorithm);
-                if still_due {
-                    successor.publish(tx, event.clone())
-                } else {
-                    Ok(())
-                }
+                if still_due { successor.publish(tx, event.clone()) } else { Ok(()) }
             })
             .await?;
     }
-    if stored
-        .iter()
-        .any(|key| key.purge_at.is_some_and(|purge_at| purge_at <= now))
-    {
+    if stored.iter().any(|key| key.purge_at.is_some_and(|purge_at| purge_at <= now)) {
         let event = app.event(Kind::KeyChanged, Actor::Server);
         app.store
             .write(move |tx| {

@@ -14,8 +14,7 @@ const UNTIL_ADMIN: i64 = i64::MAX / 2;
 /// Under which key failures of a username are counted.
 #[must_use]
 pub fn login_subject(app: &App, username: &str) -> String {
-    app.master
-        .derive(Derivation::Username, &["login", &username_key(username)])
+    app.master.derive(Derivation::Username, &["login", &username_key(username)])
 }
 
 /// Under which key wrong one-time codes of a person are counted.
@@ -41,11 +40,7 @@ pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, threshold: u32, now: i64)
     let before = logins::find(tx.conn(), subject)?;
     let mut row = before
         .filter(|row| now - row.window_started_at < login.lockout_window_seconds || now < row.locked_until)
-        .unwrap_or_else(|| Failures {
-            subject: subject.to_owned(),
-            window_started_at: now,
-            ..Failures::default()
-        });
+        .unwrap_or_else(|| Failures { subject: subject.to_owned(), window_started_at: now, ..Failures::default() });
     if now < row.locked_until {
         return Ok(false);
     }
@@ -59,9 +54,7 @@ pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, threshold: u32, now: i64)
             Lockout::UntilAdmin => UNTIL_ADMIN,
         };
     }
-    row.purge_at = row
-        .locked_until
-        .max(row.window_started_at + login.lockout_window_seconds);
+    row.purge_at = row.locked_until.max(row.window_started_at + login.lockout_window_seconds);
     logins::put(tx.conn(), &row)?;
     Ok(locks)
 }

@@ -102,9 +102,7 @@ impl Hasher {
     }
 
     async fn ask(&self, password: Secret, stored: Option<String>) -> Result<Answer, Broken> {
-        self.queue(password, stored)?
-            .await
-            .map_err(|_| Broken::defect("a hashing thread ended"))?
+        self.queue(password, stored)?.await.map_err(|_| Broken::defect("a hashing thread ended"))?
     }
 
     fn queue(
@@ -113,17 +111,10 @@ impl Hasher {
         stored: Option<String>,
     ) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs
-            .try_send(Job {
-                password,
-                stored,
-                queued: Instant::now(),
-                answer,
-            })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Broken::Busy,
-                TrySendError::Disconnected(_) => Broken::defect("the hashing threads have ended"),
-            })?;
+        self.jobs.try_send(Job { password, stored, queued: Instant::now(), answer }).map_err(|error| match error {
+            TrySendError::Full(_) => Broken::Busy,
+            TrySendError::Disconnected(_) => Broken::defect("the hashing threads have ended"),
+        })?;
         Ok(receiver)
     }
 
@@ -132,11 +123,7 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
-        match self
-            .queue(password, None)?
-            .blocking_recv()
-            .map_err(|_| Broken::defect("a hashing thread ended"))??
-        {
+        match self.queue(password, None)?.blocking_recv().map_err(|_| Broken::defect("a hashing thread ended"))?? {
             Answer::Hashed(phc) => Ok(phc),
             Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
         }
@@ -198,9 +185,5 @@ fn verify(password: &Secret, stored: &str, params: &Params, memory: &mut Vec<Blo
     }
     let same =
         (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (params.m_cost(), params.t_cost(), params.p_cost());
-    Ok(Verified::Right(if same {
-        None
-    } else {
-        Some(hash(password, params, memory)?)
-    }))
+    Ok(Verified::Right(if same { None } else { Some(hash(password, params, memory)?) }))
 }

@@ -34,18 +34,13 @@ async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<(Session, Pe
         return Ok(None);
     };
     let (limits, now) = (session::Limits::of(app), app.now());
-    let loaded = app
-        .store
-        .read(move |conn| session::load(conn, &hash, limits, now))
-        .await?;
+    let loaded = app.store.read(move |conn| session::load(conn, &hash, limits, now)).await?;
     Ok(loaded.filter(|(session, _)| session.second_factor_due))
 }
 
 /// `GET /login/second-factor`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -72,11 +67,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         start_again: &browser::page_url("/login", &sealed),
         errors,
     };
-    Ok(pages::respond(
-        &page,
-        StatusCode::OK,
-        FormAction::ThenRedirect(&return_to.redirect_uri),
-    ))
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri)))
 }
 
 /// `POST /login/second-factor`
@@ -108,20 +99,10 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let Some((session, person)) = awaited(app, request).await? else {
         return Ok(browser::see_other(&on("/oauth2/authorize", &pending), &[]));
     };
-    let typed: String = form
-        .fields
-        .one("totp")
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect();
+    let typed: String =
+        form.fields.one("totp").ok().flatten().unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
     if typed.is_empty() {
-        return Ok(browser::see_other(
-            &on("/login/second-factor", &pending.saying(Notice::CodeMissing)),
-            &[],
-        ));
+        return Ok(browser::see_other(&on("/login/second-factor", &pending.saying(Notice::CodeMissing)), &[]));
     }
     let address = peer::address(app, request);
     let step = matching_step(app, &person, &typed)?;
@@ -136,14 +117,10 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
                 &[browser::set_cookie(app, CookieKind::Session, &cookie)],
             ))
         }
-        Met::Refused => Ok(browser::see_other(
-            &on("/login/second-factor", &pending.saying(Notice::CodeNotAccepted)),
-            &[],
-        )),
-        Met::Locked => Ok(browser::see_other(
-            &on("/login", &pending.saying(Notice::NotAccepted)),
-            &[],
-        )),
+        Met::Refused => {
+            Ok(browser::see_other(&on("/login/second-factor", &pending.saying(Notice::CodeNotAccepted)), &[]))
+        }
+        Met::Locked => Ok(browser::see_other(&on("/login", &pending.saying(Notice::NotAccepted)), &[])),
     }
 }
 
@@ -152,14 +129,9 @@ fn matching_step(app: &App, person: &Person, typed: &str) -> Result<Option<i64>,
     let Some(wrapped) = &person.totp_secret else {
         return Ok(None);
     };
-    let secret = app
-        .master
-        .open(Purpose::TotpSecret, &person.id, wrapped)
-        .map_err(Broken::defect)?;
+    let secret = app.master.open(Purpose::TotpSecret, &person.id, wrapped).map_err(Broken::defect)?;
     let now = u64::try_from(app.now()).unwrap_or_default();
-    Ok(totp(secret.to_vec())?
-        .check(typed, now)
-        .and_then(|step| i64::try_from(step).ok()))
+    Ok(totp(secret.to_vec())?.check(typed, now).and_then(|step| i64::try_from(step).ok()))
 }
 
 /// One write decides: whether tries are left, whether the step is fresh, and the session's new id.
@@ -172,26 +144,18 @@ async fn record(
     address: IpAddr,
 ) -> Result<Met, Broken> {
     let subject = lockout::totp_subject(app, &person.id);
-    let event = |kind| {
-        app.event(kind, Actor::Person(person.id.clone()))
-            .from(address.to_string())
-    };
+    let event = |kind| app.event(kind, Actor::Person(person.id.clone())).from(address.to_string());
     let accepted = event(Kind::LoginSucceeded).with("amr", "pwd otp");
     let failed = event(Kind::LoginFailed).outcome(Outcome::MinorFailure);
-    let locked = event(Kind::LoginLocked)
-        .outcome(Outcome::SeriousFailure)
-        .with("reason", "too many wrong one-time codes");
+    let locked =
+        event(Kind::LoginLocked).outcome(Outcome::SeriousFailure).with("reason", "too many wrong one-time codes");
     let (job_app, old, id) = (Arc::clone(app), session.hash.clone(), person.id.clone());
     app.store
         .write(move |tx| {
             let now = job_app.now();
             if lockout::is_locked(tx.conn(), &subject, now)? {
                 sessions::replace(tx.conn(), &old)?;
-                tx.audit(
-                    failed
-                        .clone()
-                        .with("reason", "locked after too many wrong one-time codes"),
-                );
+                tx.audit(failed.clone().with("reason", "locked after too many wrong one-time codes"));
                 return Ok(Met::Locked);
             }
             let fresh = match step {
@@ -205,11 +169,7 @@ async fn record(
                 tx.audit(accepted.clone());
                 return Ok(Met::Accepted);
             }
-            let reason = if step.is_some() {
-                "one-time code was used before"
-            } else {
-                "wrong one-time code"
-            };
+            let reason = if step.is_some() { "one-time code was used before" } else { "wrong one-time code" };
             tx.audit(failed.clone().with("reason", reason));
             if lockout::fail(&job_app, tx, &subject, job_app.config.login.totp_attempts, now)? {
                 sessions::replace(tx.conn(), &old)?;

@@ -23,10 +23,7 @@ impl Limits {
     /// Those of the configuration.
     #[must_use]
     pub fn of(app: &App) -> Self {
-        Self {
-            idle: app.config.login.session_idle_seconds,
-            whole: app.config.login.session_seconds,
-        }
+        Self { idle: app.config.login.session_idle_seconds, whole: app.config.login.session_seconds }
     }
 }
 
@@ -38,11 +35,7 @@ pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Opt
     let Some(session) = sessions::find(conn, hash)? else {
         return Ok(None);
     };
-    let whole = if session.second_factor_due {
-        SECOND_FACTOR_SECONDS
-    } else {
-        limits.whole
-    };
+    let whole = if session.second_factor_due { SECOND_FACTOR_SECONDS } else { limits.whole };
     if now - session.created_at >= whole || now - session.last_seen_at >= limits.idle {
         return Ok(None);
     }

@@ -44,13 +44,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
-    let hint = pending
-        .parameters
-        .one("login_hint")
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-        .to_owned();
+    let hint = pending.parameters.one("login_hint").ok().flatten().unwrap_or_default().to_owned();
     let username = pending.username.take().unwrap_or(hint);
     let client = &return_to.client.client;
     let sealed = pending.seal(app, Some(browser_cookie));
@@ -60,21 +54,13 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         pending: &sealed,
         application: Some(Application {
             name: &client.name,
-            organization: client
-                .settings
-                .organization
-                .as_ref()
-                .map(|organization| organization.name.as_str()),
+            organization: client.settings.organization.as_ref().map(|organization| organization.name.as_str()),
         }),
         username: &username,
         notice: None,
         errors,
     };
-    Ok(pages::respond(
-        &page,
-        StatusCode::OK,
-        FormAction::ThenRedirect(&return_to.redirect_uri),
-    ))
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri)))
 }
 
 /// `POST /login`
@@ -93,10 +79,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let field = |name: &str| {
-        form.fields
-            .one(name)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| PageError::new(error.description))
+        form.fields.one(name).map(Option::unwrap_or_default).map_err(|error| PageError::new(error.description))
     };
     let username = field("username")?.trim().to_owned();
     let password = Secret::new(field("password")?);
@@ -126,16 +109,9 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
             pending.authenticated = Some(signed_in.session_hash);
             pending.username = None;
             pending.notice = None;
-            let path = if signed_in.second_factor_due {
-                "/login/second-factor"
-            } else {
-                "/oauth2/authorize"
-            };
+            let path = if signed_in.second_factor_due { "/login/second-factor" } else { "/oauth2/authorize" };
             let location = browser::page_url(path, &pending.seal(app, Some(&form.browser)));
-            Ok(browser::see_other(
-                &location,
-                &[browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)],
-            ))
+            Ok(browser::see_other(&location, &[browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)]))
         }
     }
 }
@@ -159,12 +135,7 @@ async fn check(
     let (key, typed) = (subject.clone(), username.to_owned());
     let (person, locked) = app
         .store
-        .read(move |conn| {
-            Ok((
-                people::find_by_username(conn, &typed)?,
-                lockout::is_locked(conn, &key, now)?,
-            ))
-        })
+        .read(move |conn| Ok((people::find_by_username(conn, &typed)?, lockout::is_locked(conn, &key, now)?)))
         .await?;
     // Hashed in any case: the time must not tell whether the account exists, is locked or disabled.
     let stored = person.as_ref().and_then(|person| person.password.clone());
@@ -172,9 +143,7 @@ async fn check(
     let accepted = person.as_ref().filter(|person| person.enabled && !locked);
     match (accepted, verified) {
         (Some(person), Verified::Right(rehashed)) => succeed(app, person, rehashed, subject, address, replaced).await,
-        _ => fail(app, person.as_ref(), locked, subject, address)
-            .await
-            .map(|()| None),
+        _ => fail(app, person.as_ref(), locked, subject, address).await.map(|()| None),
     }
 }
 
@@ -188,11 +157,7 @@ async fn succeed(
 ) -> Result<Option<SignedIn>, Broken> {
     let second_factor_due = person.totp_secret.is_some();
     let (session, cookie) = session::begin(app, person, &["pwd"], second_factor_due);
-    let signed_in = SignedIn {
-        session_hash: session.hash.clone(),
-        cookie,
-        second_factor_due,
-    };
+    let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, second_factor_due };
     let event = app
         .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
         .from(address.to_string())
@@ -236,10 +201,7 @@ async fn fail(
     let who = person.map_or_else(|| subject.clone(), |person| person.id.clone());
     let (noted, summaries) = app.strangers.note(address, &who, app.now());
     let described = |event: Event| {
-        let event = event
-            .outcome(Outcome::MinorFailure)
-            .from(address.to_string())
-            .with("reason", reason);
+        let event = event.outcome(Outcome::MinorFailure).from(address.to_string()).with("reason", reason);
         match person {
             Some(person) => event.person(&person.id),
             None => event.with("username_hash", subject.clone()),
@@ -250,10 +212,7 @@ async fn fail(
     let (job_app, threshold, subject) = (Arc::clone(app), app.config.login.lockout_threshold, subject.clone());
     app.store
         .write(move |tx| {
-            summaries
-                .iter()
-                .chain(&failed)
-                .for_each(|event| tx.audit(event.clone()));
+            summaries.iter().chain(&failed).for_each(|event| tx.audit(event.clone()));
             if lockout::fail(&job_app, tx, &subject, threshold, job_app.now())? {
                 tx.audit(locks.clone());
             }

@@ -157,27 +157,12 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
         let token = app.entropy.secret();
         let row = serde_json::to_string(&claims).map_err(Broken::defect)?;
         let hash = SecretHash::of(&token).as_str().to_owned();
-        return Ok(Minted {
-            token,
-            jti: claims.jti,
-            exp: claims.exp,
-            opaque: Some((hash, row)),
-        });
+        return Ok(Minted { token, jti: claims.jti, exp: claims.exp, opaque: Some((hash, row)) });
     }
-    let (algorithm, typ) = settings.map_or((Algorithm::ES256, "at+jwt"), |settings| {
-        (settings.signing_alg, &settings.token_typ)
-    });
-    let token = app
-        .directory
-        .keyring()
-        .sign(algorithm, typ, &claims, now)
-        .map_err(Broken::defect)?;
-    Ok(Minted {
-        token,
-        jti: claims.jti,
-        exp: claims.exp,
-        opaque: None,
-    })
+    let (algorithm, typ) =
+        settings.map_or((Algorithm::ES256, "at+jwt"), |settings| (settings.signing_alg, &settings.token_typ));
+    let token = app.directory.keyring().sign(algorithm, typ, &claims, now).map_err(Broken::defect)?;
+    Ok(Minted { token, jti: claims.jti, exp: claims.exp, opaque: None })
 }
 
 /// A token that is ours, with its introspection answer written out. Whether it is active is asked anew each time.
@@ -198,10 +183,7 @@ impl Known {
             rest.remove("mdi_grant");
             answer.append(&mut rest);
         }
-        Ok(Self {
-            claims,
-            answer: serde_json::to_string(&answer)?,
-        })
+        Ok(Self { claims, answer: serde_json::to_string(&answer)? })
     }
 }
 
@@ -225,19 +207,11 @@ pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> 
         return Ok(Some(known));
     }
     let claims = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
-        app.directory
-            .keyring()
-            .verify::<AccessToken>(token)
-            .filter(|claims| claims.iss == app.issuer())
+        app.directory.keyring().verify::<AccessToken>(token).filter(|claims| claims.iss == app.issuer())
     } else {
         let hash = SecretHash::of(token);
-        let row = app
-            .store
-            .read(move |conn| tokens::find_opaque(conn, hash.as_str()))
-            .await?;
-        row.map(|row| serde_json::from_str(&row))
-            .transpose()
-            .map_err(|cause| Failure::stored("opaque token", cause))?
+        let row = app.store.read(move |conn| tokens::find_opaque(conn, hash.as_str())).await?;
+        row.map(|row| serde_json::from_str(&row)).transpose().map_err(|cause| Failure::stored("opaque token", cause))?
     };
     let Some(claims) = claims else { return Ok(None) };
     let known = Arc::new(Known::new(claims).map_err(Broken::defect)?);

@@ -106,19 +106,12 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     };
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
     let signed_out = sessions::was_ended(conn, &grant.facts.session)?;
-    Ok(Some(Facts {
-        code,
-        grant,
-        person,
-        signed_out,
-    }))
+    Ok(Some(Facts { code, grant, person, signed_out }))
 }
 
 fn decide(facts: Option<&Facts>, request: &Redemption, client: &LiveClient, now: i64) -> Verdict {
     // A person who is gone or disabled has no generation that could fit.
-    let person_generation = facts
-        .and_then(|facts| facts.person.as_ref())
-        .map_or(-1, |person| person.generation);
+    let person_generation = facts.and_then(|facts| facts.person.as_ref()).map_or(-1, |person| person.generation);
     redeem(facts, request, (client.client.generation, person_generation), now)
 }
 
@@ -156,33 +149,16 @@ fn prepare(
     parameters: &Parameters,
     now: i64,
 ) -> Result<(PersonTokens, Option<String>), Refused> {
-    let person = facts
-        .person
-        .as_ref()
-        .ok_or_else(|| Broken::defect("a code without a person"))?;
+    let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a code without a person"))?;
     let party = Party::of(app, client);
     let grant_facts = &facts.grant.facts;
     // RFC 8707 §2.2: the token request may name the resource again, but no other.
     let named = parameters.targets()?;
-    let audience = party
-        .server(grant_facts.target.as_deref())
-        .map(|live| live.server.audience.clone());
-    let targets = if named.is_empty() {
-        audience.into_iter().collect()
-    } else {
-        named
-    };
+    let audience = party.server(grant_facts.target.as_deref()).map(|live| live.server.audience.clone());
+    let targets = if named.is_empty() { audience.into_iter().collect() } else { named };
     let purposes = parameters.purposes()?;
-    let purposes = if purposes.is_empty() {
-        grant_facts.purposes.clone()
-    } else {
-        purposes
-    };
-    let wanted = Wanted {
-        scope: Some(&grant_facts.scope),
-        targets: &targets,
-        purposes: &purposes,
-    };
+    let purposes = if purposes.is_empty() { grant_facts.purposes.clone() } else { purposes };
+    let wanted = Wanted { scope: Some(&grant_facts.scope), targets: &targets, purposes: &purposes };
     let granted = party.grant_person(app, person, had_second_factor(grant_facts), wanted)?;
     if granted.target != grant_facts.target {
         return Err(OAuthError::new(
@@ -220,11 +196,7 @@ async fn write(
             return Ok(Written::AssertionReplayed);
         }
         let facts = load(tx.conn(), &request.hash)?;
-        match (
-            decide(facts.as_ref(), &request, &job_client, now),
-            &facts,
-            &job_prepared,
-        ) {
+        match (decide(facts.as_ref(), &request, &job_client, now), &facts, &job_prepared) {
             (Verdict::Redeem, Some(facts), Some((tokens, refresh))) => {
                 record(&job_app, tx, &job_caller, facts, (tokens, refresh.as_deref()), now)?;
                 Ok(Written::Issued)

@@ -125,9 +125,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// `POST /oauth2/authorize` (OpenID Connect Core §3.1.2.1). A form of another site arrives without our Lax cookies, so
 /// the request is sealed and sent to our own GET.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let parsed = Parameters::from_body(&request, body)
-        .await
-        .map_err(|error| PageError::new(error.description));
+    let parsed = Parameters::from_body(&request, body).await.map_err(|error| PageError::new(error.description));
     match parsed.and_then(|parameters| new_pending(&app, parameters)) {
         Ok(pending) => browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, None)), &[]),
         Err(error) => browser::error_page(&app, &error),
@@ -136,9 +134,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> {
     if parameters.size() > LARGEST_REQUEST {
-        return Err(PageError::new(format!(
-            "The request is longer than {LARGEST_REQUEST} bytes."
-        )));
+        return Err(PageError::new(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
     }
     Ok(Pending::new(parameters, app.now()))
 }
@@ -150,10 +146,7 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
         Some(sealed) => {
             // Sealed to this browser by one of our pages, or to nobody by our own POST.
             let browser = browser::cookie(app, request, CookieKind::Browser);
-            match browser
-                .as_deref()
-                .map(|browser| Pending::open(app, sealed, Some(browser)))
-            {
+            match browser.as_deref().map(|browser| Pending::open(app, sealed, Some(browser))) {
                 Some(Ok(pending)) => Ok(pending),
                 _ => Pending::open(app, sealed, None),
             }
@@ -180,13 +173,8 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             redirect_error(app, &return_to, &error)
         }
         Ok(Decision::Issue(granted)) => {
-            let issue = super::consent::Issue {
-                return_to: &return_to,
-                request: &parsed,
-                facts: &facts,
-                granted,
-                asked: false,
-            };
+            let issue =
+                super::consent::Issue { return_to: &return_to, request: &parsed, facts: &facts, granted, asked: false };
             super::consent::issue(app, peer::address(app, request), issue).await
         }
         Ok(Decision::LogIn) => on_to(app, request, "/login", &pending),
@@ -200,11 +188,8 @@ fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> Htt
     let known = browser::cookie(app, request, CookieKind::Browser);
     let browser_cookie = known.clone().unwrap_or_else(|| app.entropy.secret());
     let location = browser::page_url(path, &pending.seal(app, Some(&browser_cookie)));
-    let cookies: Vec<_> = if known.is_some() {
-        Vec::new()
-    } else {
-        vec![browser::set_cookie(app, CookieKind::Browser, &browser_cookie)]
-    };
+    let cookies: Vec<_> =
+        if known.is_some() { Vec::new() } else { vec![browser::set_cookie(app, CookieKind::Browser, &browser_cookie)] };
     browser::see_other(&location, &cookies)
 }
 
@@ -217,25 +202,19 @@ pub fn return_to(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageErr
     let Some(id) = one("client_id")? else {
         return Err(PageError::new("Parameter client_id is missing."));
     };
-    let client = app
-        .directory
-        .client(id)
-        .filter(|live| live.client.enabled)
-        .ok_or_else(|| {
-            PageError::new("Parameter client_id names no application that is registered here.")
-                .because(format!("client_id {}", shown(id)))
-        })?;
+    let client = app.directory.client(id).filter(|live| live.client.enabled).ok_or_else(|| {
+        PageError::new("Parameter client_id names no application that is registered here.")
+            .because(format!("client_id {}", shown(id)))
+    })?;
     let Some(redirect_uri) = one("redirect_uri")? else {
         return Err(PageError::new("Parameter redirect_uri is missing."));
     };
     if !redirect_uri_matches(&client, redirect_uri) {
-        return Err(
-            PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
-                "client {id}: received {}, registered {:?}",
-                shown(redirect_uri),
-                client.client.settings.redirect_uris
-            )),
-        );
+        return Err(PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
+            "client {id}: received {}, registered {:?}",
+            shown(redirect_uri),
+            client.client.settings.redirect_uris
+        )));
     }
     // An unknown response_mode is an error of its own, told by query.
     let mode = match one("response_mode")? {
@@ -243,12 +222,7 @@ pub fn return_to(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageErr
         _ => ResponseMode::Query,
     };
     let state = parameters.one("state").ok().flatten().map(str::to_owned);
-    Ok(ReturnTo {
-        client: Arc::clone(&client),
-        redirect_uri: redirect_uri.to_owned(),
-        mode,
-        state,
-    })
+    Ok(ReturnTo { client: Arc::clone(&client), redirect_uri: redirect_uri.to_owned(), mode, state })
 }
 
 /// Exact comparison (RFC 9700 §4.1.3); for public native clients the port of a loopback redirect is free (RFC 8252 §7.3).
@@ -260,10 +234,7 @@ fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
     let Some(sent) = live.client.is_public().then(|| loopback_without_port(sent)).flatten() else {
         return false;
     };
-    registered
-        .iter()
-        .filter_map(|uri| loopback_without_port(uri))
-        .any(|uri| uri == sent)
+    registered.iter().filter_map(|uri| loopback_without_port(uri)).any(|uri| uri == sent)
 }
 
 /// A loopback `http` URI without its port, if it is one and is written plainly.
@@ -277,10 +248,7 @@ fn loopback_without_port(uri: &str) -> Option<(String, String)> {
     let plain =
         url.scheme() == "http" && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     (loopback && plain).then(|| {
-        (
-            url.host_str().unwrap_or_default().to_owned(),
-            format!("{}?{}", url.path(), url.query().unwrap_or_default()),
-        )
+        (url.host_str().unwrap_or_default().to_owned(), format!("{}?{}", url.path(), url.query().unwrap_or_default()))
     })
 }
 
@@ -319,17 +287,11 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
     match parameters.one("response_mode")? {
         None | Some("query" | "form_post") => {}
         Some(other) => {
-            return Err(invalid(&format!(
-                "response_mode must be query or form_post; found {}",
-                shown(other)
-            )));
+            return Err(invalid(&format!("response_mode must be query or form_post; found {}", shown(other))));
         }
     }
     if !live.client.may_use(GrantType::AuthorizationCode) {
-        return Err(OAuthError::new(
-            Code::UnauthorizedClient,
-            "the client is not registered for authorization_code",
-        ));
+        return Err(OAuthError::new(Code::UnauthorizedClient, "the client is not registered for authorization_code"));
     }
     let code_challenge = parse_pkce(live, parameters)?;
     let scope = super::client_credentials::requested_scope(parameters)?;
@@ -370,9 +332,7 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
     let method = parameters.one("code_challenge_method")?;
     let Some(challenge) = parameters.one("code_challenge")? else {
         if live.client.settings.require_pkce || live.client.is_public() {
-            return Err(invalid(
-                "code_challenge is missing: this client must use PKCE with S256 (RFC 7636)",
-            ));
+            return Err(invalid("code_challenge is missing: this client must use PKCE with S256 (RFC 7636)"));
         }
         return match method {
             Some(_) => Err(invalid("code_challenge_method without code_challenge")),
@@ -382,10 +342,8 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
     if method != Some("S256") {
         return Err(invalid("code_challenge_method must be S256; plain is not accepted"));
     }
-    let well_formed = challenge.len() == 43
-        && challenge
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let well_formed =
+        challenge.len() == 43 && challenge.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !well_formed {
         return Err(invalid("code_challenge must be base64url of SHA-256: 43 characters"));
     }
@@ -394,16 +352,9 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
 
 /// OpenID Connect Core §3.1.2.1
 fn parse_prompt(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
-    let prompt: Vec<String> = parameters
-        .one("prompt")?
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect();
-    if let Some(unknown) = prompt
-        .iter()
-        .find(|value| !["none", "login", "consent"].contains(&value.as_str()))
-    {
+    let prompt: Vec<String> =
+        parameters.one("prompt")?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    if let Some(unknown) = prompt.iter().find(|value| !["none", "login", "consent"].contains(&value.as_str())) {
         return Err(OAuthError::invalid_request(format!(
             "prompt must be none, login or consent; found {}",
             shown(unknown)
@@ -445,9 +396,7 @@ fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> 
     })?;
     let wish = |name: &str| {
         let value = claims.id_token.get(name).cloned().flatten();
-        value
-            .and_then(|value| serde_json::from_value::<ClaimWish>(value).ok())
-            .unwrap_or_default()
+        value.and_then(|value| serde_json::from_value::<ClaimWish>(value).ok()).unwrap_or_default()
     };
     request.expected_subject = wish("sub").value;
     let acr = wish("acr");
@@ -473,11 +422,7 @@ pub async fn load_facts(app: &App, request: &HttpRequest, client_id: &str) -> Re
             return Ok(Facts::default());
         };
         let remembered = grants::consent(conn, &person.id, &client_id)?;
-        Ok(Facts {
-            session: Some(session),
-            person: Some(person),
-            remembered,
-        })
+        Ok(Facts { session: Some(session), person: Some(person), remembered })
     });
     let facts = loaded.await?;
     if let Some(session) = &facts.session {
@@ -499,18 +444,10 @@ pub fn decide(
 ) -> Result<Decision, OAuthError> {
     let silent = request.prompts("none");
     let log_in = |why: &str| {
-        if silent {
-            Err(OAuthError::new(Code::LoginRequired, why))
-        } else {
-            Ok(Decision::LogIn)
-        }
+        if silent { Err(OAuthError::new(Code::LoginRequired, why)) } else { Ok(Decision::LogIn) }
     };
     let party = Party::of(app, &return_to.client);
-    let wanted = Wanted {
-        scope: request.scope.as_ref(),
-        targets: &request.targets,
-        purposes: &request.purposes,
-    };
+    let wanted = Wanted { scope: request.scope.as_ref(), targets: &request.targets, purposes: &request.purposes };
     let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
         // What can never be granted is told before anybody types a password.
         check_targets(app, &party, wanted)?;
@@ -518,10 +455,7 @@ pub fn decide(
     };
     if session.second_factor_due {
         return if silent {
-            Err(OAuthError::new(
-                Code::LoginRequired,
-                "the second factor is still to come",
-            ))
+            Err(OAuthError::new(Code::LoginRequired, "the second factor is still to come"))
         } else {
             Ok(Decision::SecondFactor)
         };
@@ -535,16 +469,9 @@ pub fn decide(
     if !just_now && request.max_age.is_some_and(|max_age| max_age == 0 || age > max_age) {
         return log_in("the sign-in is older than max_age");
     }
-    if request
-        .expected_subject
-        .as_ref()
-        .is_some_and(|subject| *subject != person.id)
-    {
+    if request.expected_subject.as_ref().is_some_and(|subject| *subject != person.id) {
         if just_now {
-            return Err(OAuthError::new(
-                Code::LoginRequired,
-                "somebody else signed in than the client asked for",
-            ));
+            return Err(OAuthError::new(Code::LoginRequired, "somebody else signed in than the client asked for"));
         }
         return log_in("somebody else is signed in");
     }
@@ -560,10 +487,7 @@ pub fn decide(
         return log_in("signing a certificate needs a fresh sign-in");
     }
     let asked = return_to.client.client.settings.consent == Consent::Ask;
-    let remembered = facts
-        .remembered
-        .as_ref()
-        .is_some_and(|remembered| remembered.covers(&granted.scopes));
+    let remembered = facts.remembered.as_ref().is_some_and(|remembered| remembered.covers(&granted.scopes));
     if certifies || request.prompts("consent") || (asked && !remembered) {
         return if silent {
             Err(OAuthError::new(Code::ConsentRequired, "the person has to be asked"))
@@ -586,33 +510,19 @@ fn check_targets(app: &App, party: &Party, wanted: Wanted<'_>) -> Result<(), OAu
 /// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
 pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
     let state = return_to.state.as_deref().map(|state| ("state", state));
-    let all: Vec<(&str, &str)> = parameters
-        .iter()
-        .copied()
-        .chain(state)
-        .chain([("iss", app.issuer())])
-        .collect();
+    let all: Vec<(&str, &str)> = parameters.iter().copied().chain(state).chain([("iss", app.issuer())]).collect();
     if return_to.mode == ResponseMode::FormPost {
         let client = &return_to.client.client;
-        let organization = client
-            .settings
-            .organization
-            .as_ref()
-            .map(|organization| organization.name.as_str());
+        let organization = client.settings.organization.as_ref().map(|organization| organization.name.as_str());
         let page = FormPostPage {
             shell: browser::shell(app),
-            application: Application {
-                name: &client.name,
-                organization,
-            },
+            application: Application { name: &client.name, organization },
             redirect_uri: &return_to.redirect_uri,
             parameters: &all,
         };
         return pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri));
     }
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(all)
-        .finish();
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
     let joint = if return_to.redirect_uri.contains('?') { '&' } else { '?' };
     browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
 }
@@ -621,11 +531,7 @@ pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) ->
 pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
     tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
     let description = crate::error::wire_text(&error.description);
-    redirect(
-        app,
-        return_to,
-        &[("error", error.code.as_str()), ("error_description", &description)],
-    )
+    redirect(app, return_to, &[("error", error.code.as_str()), ("error_description", &description)])
 }
 
 /// A refusal is recorded when somebody is signed in; what strangers cause is only logged.
@@ -637,15 +543,7 @@ async fn record_refusal(
     error: &OAuthError,
 ) {
     let Some(person) = &facts.person else { return };
-    record(
-        app,
-        peer::address(app, request),
-        return_to,
-        person,
-        Kind::AuthorizationRefused,
-        error,
-    )
-    .await;
+    record(app, peer::address(app, request), return_to, person, Kind::AuthorizationRefused, error).await;
 }
 
 /// Records that a person's request ended with an error.

@@ -28,19 +28,15 @@ pub async fn accept(app: &App, token: &str, scope: &str) -> Result<Arc<Known>, O
             "revocations cannot be read just now; try again in 2 seconds",
         ));
     }
-    let known = access_token::find(app, token)
-        .await?
-        .filter(|known| access_token::is_active(app, &known.claims, app.now()));
+    let known =
+        access_token::find(app, token).await?.filter(|known| access_token::is_active(app, &known.claims, app.now()));
     let known = known.ok_or_else(|| {
         OAuthError::new(Code::InvalidToken, "the access token is unknown, expired or revoked").challenged("Bearer")
     })?;
     if known.claims.scope.split(' ').any(|granted| granted == scope) {
         Ok(known)
     } else {
-        Err(OAuthError::new(
-            Code::InsufficientScope,
-            format!("the access token lacks the scope {scope}"),
-        )
-        .challenged("Bearer"))
+        Err(OAuthError::new(Code::InsufficientScope, format!("the access token lacks the scope {scope}"))
+            .challenged("Bearer"))
     }
 }

@@ -135,11 +135,7 @@ impl Authenticated {
                 Caller::Client(_) => ChangeKind::Client,
                 Caller::ResourceServer(_) => ChangeKind::ResourceServer,
             };
-            tx.changed(Change {
-                kind,
-                subject: self.caller.id().to_owned(),
-                purge_at: at + 3600,
-            });
+            tx.changed(Change { kind, subject: self.caller.id().to_owned(), purge_at: at + 3600 });
         }
         match &self.burn {
             Some(burn) => tokens::burn_jti(tx.conn(), &burn.hash, burn.purge_at),
@@ -150,11 +146,7 @@ impl Authenticated {
     /// The same caller, after a write that has settled.
     #[must_use]
     pub fn settled(&self) -> Self {
-        Self {
-            burn: None,
-            used_secret: None,
-            ..self.clone()
-        }
+        Self { burn: None, used_secret: None, ..self.clone() }
     }
 
     /// Whether [`Authenticated::settle`] has nothing to write.
@@ -175,21 +167,10 @@ pub fn replayed_assertion() -> OAuthError {
 
 /// What was sent to authenticate with.
 enum Presented {
-    Basic {
-        id: String,
-        secrets: Vec<Secret>,
-    },
-    Post {
-        id: String,
-        secret: Secret,
-    },
-    Assertion {
-        assertion: String,
-        client_id: Option<String>,
-    },
-    Public {
-        id: String,
-    },
+    Basic { id: String, secrets: Vec<Secret> },
+    Post { id: String, secret: Secret },
+    Assertion { assertion: String, client_id: Option<String> },
+    Public { id: String },
 }
 
 /// Authenticates the caller of an endpoint.
@@ -210,13 +191,7 @@ pub async fn authenticate(
     };
     let verified = verify(app, presented).await;
     match verified {
-        Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
-            caller,
-            method,
-            address,
-            burn,
-            used_secret,
-        }),
+        Ok((caller, method, burn, used_secret)) => Ok(Authenticated { caller, method, address, burn, used_secret }),
         Err(refusal) => {
             let error = note_failure(app, address, id.as_deref(), refusal).await;
             Err(if by_header { error.challenged("Basic") } else { error })
@@ -247,9 +222,7 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
             .challenged("Basic")
         })?;
         if client_id.is_some_and(|named| named != id) {
-            return Err(OAuthError::invalid_request(
-                "client_id differs from the one in the Authorization header",
-            ));
+            return Err(OAuthError::invalid_request("client_id differs from the one in the Authorization header"));
         }
         return Ok(Presented::Basic { id, secrets });
     }
@@ -309,10 +282,7 @@ struct Refusal {
 impl Refusal {
     fn told(text: impl Into<String>) -> Self {
         let told = text.into();
-        Self {
-            logged: told.clone(),
-            told,
-        }
+        Self { logged: told.clone(), told }
     }
 
     fn secret(cause: impl Into<String>) -> Self {
@@ -368,19 +338,15 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
         last_used_at: None,
     }];
     let stored = caller.as_ref().map_or(decoy.as_slice(), Caller::secrets);
-    let matching = valid_secrets(stored, now)
-        .filter(|secret| hashes.iter().any(|hash| secret.hash.matches(hash)))
-        .last()
-        .cloned();
+    let matching =
+        valid_secrets(stored, now).filter(|secret| hashes.iter().any(|hash| secret.hash.matches(hash))).last().cloned();
     match (caller, matching) {
-        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refusal::secret(format!(
-            "client {id} is disabled (its secret {} is right)",
-            secret.id
-        ))),
-        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refusal::secret(format!(
-            "client {id} is not registered for {}",
-            method.as_str()
-        ))),
+        (Some(caller), Some(secret)) if !caller.enabled() => {
+            Err(Refusal::secret(format!("client {id} is disabled (its secret {} is right)", secret.id)))
+        }
+        (Some(caller), Some(_)) if !caller.allows(method) => {
+            Err(Refusal::secret(format!("client {id} is not registered for {}", method.as_str())))
+        }
         (Some(caller), Some(secret)) => {
             let noted = secret.last_used_at.is_some_and(|at| now - at < 60);
             let used = (!noted).then(|| (secret.id.clone(), now));
@@ -404,17 +370,11 @@ async fn verify_client_assertion(app: &App, assertion: &str, client_id: Option<&
         return Err(Refusal::key(format!("unknown client {}", shown(&claims.iss))));
     };
     if !caller.enabled() || !caller.allows(AuthMethod::PrivateKeyJwt) {
-        return Err(Refusal::key(format!(
-            "client {} is disabled or not registered for private_key_jwt",
-            caller.id()
-        )));
+        return Err(Refusal::key(format!("client {} is disabled or not registered for private_key_jwt", caller.id())));
     }
     let verified = verify_with_keys(app, &caller, assertion, now).await.map_err(problem)?;
     let jti = SecretHash::of(&format!("{}\0{}", caller.id(), verified.jti));
-    let burn = Burn {
-        hash: jti.as_str().to_owned(),
-        purge_at: verified.exp + LONGEST_ASSERTION_SECONDS,
-    };
+    let burn = Burn { hash: jti.as_str().to_owned(), purge_at: verified.exp + LONGEST_ASSERTION_SECONDS };
     Ok((caller, AuthMethod::PrivateKeyJwt, Some(burn), None))
 }
 
@@ -458,10 +418,7 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
         ));
     }
     if claims.exp <= now {
-        return Err(format!(
-            "client_assertion has expired: exp is {}, server time is {now}",
-            claims.exp
-        ));
+        return Err(format!("client_assertion has expired: exp is {}, server time is {now}", claims.exp));
     }
     for (name, at) in [("iat", claims.iat), ("nbf", claims.nbf)] {
         if at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW_SECONDS)) {
@@ -470,11 +427,7 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
             ));
         }
     }
-    let made_at = claims
-        .iat
-        .unwrap_or(now)
-        .min(now + CLOCK_SKEW_SECONDS)
-        .max(now - LONGEST_ASSERTION_SECONDS);
+    let made_at = claims.iat.unwrap_or(now).min(now + CLOCK_SKEW_SECONDS).max(now - LONGEST_ASSERTION_SECONDS);
     if claims.exp.saturating_sub(made_at) > LONGEST_ASSERTION_SECONDS {
         return Err(format!(
             "client_assertion lives too long: exp may be at most {LONGEST_ASSERTION_SECONDS} s after it was made; exp is {}, server time is {now}",
@@ -493,11 +446,8 @@ async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Ref
     let known = id.filter(|id| find(app, id).is_some());
     let (noted, mut events) = app.strangers.note(address, known.unwrap_or("unknown client"), now);
     if app.strangers.failures(address, now) > app.config.login.address_attempts_per_minute {
-        return OAuthError::new(
-            Code::Throttled,
-            "too many failed requests from this address: wait a minute",
-        )
-        .because(refusal.logged);
+        return OAuthError::new(Code::Throttled, "too many failed requests from this address: wait a minute")
+            .because(refusal.logged);
     }
     if noted == Noted::First {
         let mut event = app

@@ -41,20 +41,16 @@ async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Car
     let parsed =
         parse(app, &return_to.client, &pending.parameters).map_err(|error| PageError::new(error.description))?;
     let facts = load_facts(app, request, &return_to.client.client.id).await?;
-    Ok(Carried {
-        return_to,
-        request: parsed,
-        facts,
-    })
+    Ok(Carried { return_to, request: parsed, facts })
 }
 
 /// `GET /consent`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let carried = match browser::carried(&app, &request) {
-        Ok((pending, browser_cookie)) => load(&app, &request, &pending)
-            .await
-            .map(|carried| (carried, pending, browser_cookie)),
+        Ok((pending, browser_cookie)) => {
+            load(&app, &request, &pending).await.map(|carried| (carried, pending, browser_cookie))
+        }
         Err(error) => Err(error),
     };
     match carried {
@@ -88,18 +84,9 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Err(error) => return browser::error_page(&app, &error),
     };
     let again = || {
-        browser::see_other(
-            &browser::page_url("/oauth2/authorize", &form.pending.seal(&app, Some(&form.browser))),
-            &[],
-        )
+        browser::see_other(&browser::page_url("/oauth2/authorize", &form.pending.seal(&app, Some(&form.browser))), &[])
     };
-    let granted = match decide(
-        &app,
-        &carried.return_to,
-        &carried.request,
-        &carried.facts,
-        &form.pending,
-    ) {
+    let granted = match decide(&app, &carried.return_to, &carried.request, &carried.facts, &form.pending) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
@@ -107,23 +94,8 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     match form.fields.one("decision").ok().flatten() {
         Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
             Ok(chosen) => {
-                let Carried {
-                    return_to,
-                    request,
-                    facts,
-                } = &carried;
-                issue(
-                    &app,
-                    address,
-                    Issue {
-                        return_to,
-                        request,
-                        facts,
-                        granted: chosen,
-                        asked: true,
-                    },
-                )
-                .await
+                let Carried { return_to, request, facts } = &carried;
+                issue(&app, address, Issue { return_to, request, facts, granted: chosen, asked: true }).await
             }
             Err(error) => redirect_error(&app, &carried.return_to, &error),
         },
@@ -153,10 +125,7 @@ fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) 
         .cloned()
         .collect();
     if kept.is_empty() {
-        return Err(OAuthError::new(
-            Code::AccessDenied,
-            "the person allowed nothing of what was asked",
-        ));
+        return Err(OAuthError::new(Code::AccessDenied, "the person allowed nothing of what was asked"));
     }
     let (Some(person), Some(session)) = (&carried.facts.person, &carried.facts.session) else {
         return Err(OAuthError::new(Code::LoginRequired, "nobody is signed in"));
@@ -164,11 +133,7 @@ fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) 
     // The audience and the purposes follow from what is left. Without a scope of its own no server may be named.
     let opens = kept.iter().any(|scope| app.policy.opens_resource_server(scope));
     let targets: &[String] = if opens { &carried.request.targets } else { &[] };
-    let wanted = Wanted {
-        scope: Some(&kept),
-        targets,
-        purposes: &carried.request.purposes,
-    };
+    let wanted = Wanted { scope: Some(&kept), targets, purposes: &carried.request.purposes };
     Party::of(app, &carried.return_to.client).grant_person(app, person, session.has_second_factor(), wanted)
 }
 
@@ -179,10 +144,8 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     let client = &carried.return_to.client.client;
     let party = Party::of(app, &carried.return_to.client);
     let sentences = app.policy.sentences(&granted.scopes);
-    let certify_hint = format!(
-        "Asked each time, and good for {} minutes after you signed in.",
-        app.config.tokens.certify_minutes
-    );
+    let certify_hint =
+        format!("Asked each time, and good for {} minutes after you signed in.", app.config.tokens.certify_minutes);
     let scopes: Vec<ConsentScope<'_>> = sentences
         .iter()
         .map(|item| ConsentScope {
@@ -193,10 +156,7 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
         })
         .collect();
     let withheld = withheld(app, granted);
-    let withheld: Vec<Withheld<'_>> = withheld
-        .iter()
-        .map(|(sentence, reason)| Withheld { sentence, reason })
-        .collect();
+    let withheld: Vec<Withheld<'_>> = withheld.iter().map(|(sentence, reason)| Withheld { sentence, reason }).collect();
     let facts = told(app, person, granted);
     let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
     let seconds = party.access_seconds(app, true).unwrap_or(0);
@@ -209,24 +169,15 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
             name: &client.name,
             organization: client.settings.organization.as_ref().map(|org| org.name.as_str()),
         },
-        resource_server: party
-            .server(granted.target.as_deref())
-            .map(|live| live.server.name.as_str()),
-        account: Account {
-            name: &person.name,
-            username: &person.username,
-        },
+        resource_server: party.server(granted.target.as_deref()).map(|live| live.server.name.as_str()),
+        account: Account { name: &person.name, username: &person.username },
         scopes: &scopes,
         withheld: &withheld,
         facts: &facts,
         minutes: (seconds + 59) / 60,
         offline_access: granted.scopes.contains("offline_access"),
     };
-    pages::respond(
-        &page,
-        StatusCode::OK,
-        FormAction::ThenRedirect(&carried.return_to.redirect_uri),
-    )
+    pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&carried.return_to.redirect_uri))
 }
 
 /// What was asked and will not be given, in words.
@@ -341,9 +292,8 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
         before.join(&granted.scopes.without(CERTIFY))
     });
     let job_app = Arc::clone(app);
-    let written = app
-        .store
-        .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
+    let written =
+        app.store.write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
     match written.await {
         Ok(()) => redirect(app, issue.return_to, &[("code", &code)]),
         Err(broken) => browser::error_page(app, &broken.into()),
@@ -369,13 +319,7 @@ fn record_issue(
             .with("scope", grant.facts.scope.to_string())
     };
     if let Some(remember) = remember {
-        grants::remember_consent(
-            tx.conn(),
-            &grant.person_id,
-            &grant.client_id,
-            remember,
-            grant.created_at,
-        )?;
+        grants::remember_consent(tx.conn(), &grant.person_id, &grant.client_id, remember, grant.created_at)?;
         tx.audit(event(Kind::ConsentGiven));
     }
     tx.audit(event(Kind::CodeIssued).with("acr", grant.facts.acr.clone()));

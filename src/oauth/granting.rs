@@ -45,15 +45,9 @@ impl Party {
     #[must_use]
     pub fn of(app: &App, client: &Arc<LiveClient>) -> Self {
         let ids = &client.client.settings.resource_servers;
-        let servers = ids
-            .iter()
-            .filter_map(|id| app.directory.resource_server(id))
-            .filter(|live| live.server.enabled)
-            .collect();
-        Self {
-            client: Arc::clone(client),
-            servers,
-        }
+        let servers =
+            ids.iter().filter_map(|id| app.directory.resource_server(id)).filter(|live| live.server.enabled).collect();
+        Self { client: Arc::clone(client), servers }
     }
 
     /// The resource server of an id, if the client may use it.
@@ -69,10 +63,7 @@ impl Party {
     pub fn dataflow<'a>(&self, app: &'a App) -> Result<&'a Dataflow, Broken> {
         let id = &self.client.client.dataflow;
         app.policy.dataflow(id).ok_or_else(|| {
-            Broken::defect(format!(
-                "the policy has no dataflow {id}, which client {} uses",
-                self.client.client.id
-            ))
+            Broken::defect(format!("the policy has no dataflow {id}, which client {} uses", self.client.client.id))
         })
     }
 
@@ -138,11 +129,7 @@ impl Party {
     /// As [`Party::dataflow`].
     pub fn access_seconds(&self, app: &App, for_person: bool) -> Result<i64, Broken> {
         let tokens = &app.config.tokens;
-        let configured = if for_person {
-            tokens.access_seconds
-        } else {
-            tokens.system_access_seconds
-        };
+        let configured = if for_person { tokens.access_seconds } else { tokens.system_access_seconds };
         Ok(configured.min(i64::from(self.dataflow(app)?.access_seconds)))
     }
 
@@ -152,11 +139,7 @@ impl Party {
     /// As [`Party::dataflow`].
     pub fn access_ends(&self, app: &App, scopes: &ScopeSet, auth_time: i64, now: i64) -> Result<i64, Broken> {
         let ends = now + self.access_seconds(app, true)?;
-        Ok(if scopes.contains(CERTIFY) {
-            ends.min(certify_ends(app, auth_time))
-        } else {
-            ends
-        })
+        Ok(if scopes.contains(CERTIFY) { ends.min(certify_ends(app, auth_time)) } else { ends })
     }
 }
 
@@ -187,19 +170,15 @@ pub fn roles_in_force(app: &App, person: &Person) -> Vec<String> {
         today.as_str() > last_day
     });
     let certifies = |code: &str| app.policy.may_hold(&[code.to_owned()]).contains(CERTIFY);
-    person
-        .settings
-        .roles
-        .iter()
-        .filter(|code| !(ended && certifies(code)))
-        .cloned()
-        .collect()
+    person.settings.roles.iter().filter(|code| !(ended && certifies(code))).cloned().collect()
 }
 
 fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Option<&'a str> {
-    organization
-        .and_then(|organization| organization.jurisdiction.as_deref())
-        .or(app.config.server.jurisdiction.as_deref())
+    organization.and_then(|organization| organization.jurisdiction.as_deref()).or(app
+        .config
+        .server
+        .jurisdiction
+        .as_deref())
 }
 
 /// What tokens say about a client that acts for itself.

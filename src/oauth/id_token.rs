@@ -39,10 +39,7 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<String, Broken> {
     if let Some(nonce) = &draft.facts.nonce {
         claims.insert("nonce".to_owned(), json!(nonce));
     }
-    app.directory
-        .keyring()
-        .sign(Algorithm::RS256, "JWT", &claims, now)
-        .map_err(Broken::defect)
+    app.directory.keyring().sign(Algorithm::RS256, "JWT", &claims, now).map_err(Broken::defect)
 }
 
 /// The left half of SHA-256 (OpenID Connect Core §3.1.3.6, for RS256).

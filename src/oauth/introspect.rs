@@ -55,10 +55,7 @@ impl Introspections {
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!(
-            "parameter {} must not be repeated",
-            shown(name)
-        )));
+        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
     }
     let caller = caller(&app, &request, &parameters).await?;
     let token = parameters.required("token")?;
@@ -99,11 +96,8 @@ async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Re
     }
     let authenticated = authenticate(app, request, parameters).await?;
     if authenticated.method == AuthMethod::None {
-        return Err(OAuthError::new(
-            Code::InvalidClient,
-            "introspection needs authentication (RFC 7662 §2.1)",
-        )
-        .challenged("Basic"));
+        return Err(OAuthError::new(Code::InvalidClient, "introspection needs authentication (RFC 7662 §2.1)")
+            .challenged("Basic"));
     }
     if !authenticated.is_settled() {
         let settling = authenticated.clone();

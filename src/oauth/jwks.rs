@@ -12,15 +12,8 @@ const KEPT_SECONDS: i64 = 3600;
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let keyring = app.directory.keyring();
     let kept = KEPT_SECONDS.min(app.config.keys.publish_seconds / 2).max(0);
-    let known = request
-        .headers()
-        .get(IF_NONE_MATCH)
-        .is_some_and(|tag| tag.as_bytes() == keyring.etag().as_bytes());
-    let mut answer = if known {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
+    let known = request.headers().get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == keyring.etag().as_bytes());
+    let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer
         .insert_header((CACHE_CONTROL, format!("public, max-age={kept}")))
         .insert_header((ETAG, keyring.etag()))
@@ -28,7 +21,5 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     if known {
         return answer.finish();
     }
-    answer
-        .insert_header((CONTENT_TYPE, "application/json"))
-        .body(keyring.jwks().to_owned())
+    answer.insert_header((CONTENT_TYPE, "application/json")).body(keyring.jwks().to_owned())
 }

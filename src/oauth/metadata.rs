@@ -40,25 +40,16 @@ fn endpoints(app: &App) -> Map<String, Value> {
     put(
         "grant_types_supported",
         json!(
-            [
-                GrantType::AuthorizationCode,
-                GrantType::RefreshToken,
-                GrantType::ClientCredentials
-            ]
-            .map(GrantType::as_str)
+            [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials]
+                .map(GrantType::as_str)
         ),
     );
     put("code_challenge_methods_supported", json!(["S256"]));
     put(
         "token_endpoint_auth_methods_supported",
         json!(
-            [
-                AuthMethod::ClientSecretBasic,
-                AuthMethod::ClientSecretPost,
-                AuthMethod::PrivateKeyJwt,
-                AuthMethod::None
-            ]
-            .map(AuthMethod::as_str)
+            [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::PrivateKeyJwt, AuthMethod::None]
+                .map(AuthMethod::as_str)
         ),
     );
     put("token_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
@@ -80,18 +71,12 @@ impl Documents {
             "introspection_endpoint_auth_methods_supported",
             json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"]),
         );
-        put(
-            "introspection_endpoint_auth_signing_alg_values_supported",
-            json!(algorithms()),
-        );
+        put("introspection_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
         put(
             "revocation_endpoint_auth_methods_supported",
             json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]),
         );
-        put(
-            "revocation_endpoint_auth_signing_alg_values_supported",
-            json!(algorithms()),
-        );
+        put("revocation_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
         put("authorization_response_iss_parameter_supported", json!(true));
         put("acr_values_supported", json!([ACR_AAL1, ACR_AAL2]));
         put("prompt_values_supported", json!(["none", "login", "consent"]));
@@ -117,9 +102,7 @@ impl Documents {
         put("request_parameter_supported", json!(false));
         put("request_uri_parameter_supported", json!(false));
         put("ui_locales_supported", json!(["en-US"]));
-        Self {
-            metadata: Value::Object(document).to_string(),
-        }
+        Self { metadata: Value::Object(document).to_string() }
     }
 }
 
@@ -139,31 +122,17 @@ pub async fn get(documents: web::Data<Documents>) -> HttpResponse {
 /// `GET /fhir/{resource_server_id}/smart-configuration`: JSON whatever `Accept` says.
 pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
     let Some(live) = app.directory.resource_server(&id).filter(|live| live.server.enabled) else {
-        return HttpResponse::NotFound()
-            .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-            .json(json!({
-                "error": "not_found",
-                "error_description": "no resource server has this id",
-            }));
+        return HttpResponse::NotFound().insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*")).json(json!({
+            "error": "not_found",
+            "error_description": "no resource server has this id",
+        }));
     };
     let settings = &live.server.settings;
-    let offered = settings
-        .scopes
-        .clone()
-        .unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
+    let offered = settings.scopes.clone().unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
     let identity = app.policy.scopes_supported();
-    let identity = identity
-        .iter()
-        .filter(|scope| scope.is_identity())
-        .map(ToString::to_string);
-    let scopes: Vec<String> = identity
-        .chain(
-            offered
-                .iter()
-                .filter(|scope| !scope.is_identity())
-                .map(ToString::to_string),
-        )
-        .collect();
+    let identity = identity.iter().filter(|scope| scope.is_identity()).map(ToString::to_string);
+    let scopes: Vec<String> =
+        identity.chain(offered.iter().filter(|scope| !scope.is_identity()).map(ToString::to_string)).collect();
     let mut smart = endpoints(&app);
     smart.insert("scopes_supported".to_owned(), json!(scopes));
     smart.insert(

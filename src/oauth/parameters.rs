@@ -26,15 +26,10 @@ impl Parameters {
         for (name, value) in form_urlencoded::parse(encoded) {
             // The parser puts U+FFFD for what is not UTF-8; nobody sends that character on purpose.
             if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
-                return Err(OAuthError::invalid_request(
-                    "the parameters are not UTF-8 (RFC 6749 appendix B)",
-                ));
+                return Err(OAuthError::invalid_request("the parameters are not UTF-8 (RFC 6749 appendix B)"));
             }
             if value.contains('\0') {
-                return Err(OAuthError::invalid_request(format!(
-                    "parameter {} holds a NUL character",
-                    shown(&name)
-                )));
+                return Err(OAuthError::invalid_request(format!("parameter {} holds a NUL character", shown(&name))));
             }
             if value.len() > LONGEST_VALUE {
                 return Err(OAuthError::invalid_request(format!(
@@ -52,11 +47,8 @@ impl Parameters {
     /// # Errors
     /// When the content type is another one, or the body too large.
     pub async fn from_body(request: &HttpRequest, body: web::Payload) -> Result<Self, OAuthError> {
-        let content_type = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+        let content_type =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(OAuthError::invalid_request(format!(
@@ -67,9 +59,7 @@ impl Parameters {
         match body.to_bytes_limited(LARGEST_BODY).await {
             Ok(Ok(bytes)) => Self::parse(&bytes),
             Ok(Err(_)) => Err(OAuthError::invalid_request("the body could not be read")),
-            Err(_) => Err(OAuthError::invalid_request(format!(
-                "the body is larger than {LARGEST_BODY} bytes"
-            ))),
+            Err(_) => Err(OAuthError::invalid_request(format!("the body is larger than {LARGEST_BODY} bytes"))),
         }
     }
 
@@ -81,9 +71,7 @@ impl Parameters {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(OAuthError::invalid_request(format!(
-                "parameter {name} must not be repeated"
-            )));
+            return Err(OAuthError::invalid_request(format!("parameter {name} must not be repeated")));
         }
         Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
@@ -93,31 +81,19 @@ impl Parameters {
     /// # Errors
     /// When it is missing or stands there twice.
     pub fn required(&self, name: &str) -> Result<&str, OAuthError> {
-        self.one(name)?
-            .ok_or_else(|| OAuthError::invalid_request(format!("parameter {name} is missing")))
+        self.one(name)?.ok_or_else(|| OAuthError::invalid_request(format!("parameter {name} is missing")))
     }
 
     /// All values of a parameter that may be repeated (`resource`, RFC 8707 §2).
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(known, value)| known == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// The first parameter that stands there twice, apart from those that may.
     #[must_use]
     pub fn repeated(&self) -> Option<&str> {
-        let names = || {
-            self.0
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .filter(|name| *name != "resource")
-        };
-        names()
-            .enumerate()
-            .find(|(place, name)| names().take(*place).any(|other| other == *name))
-            .map(|(_, name)| name)
+        let names = || self.0.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "resource");
+        names().enumerate().find(|(place, name)| names().take(*place).any(|other| other == *name)).map(|(_, name)| name)
     }
 
     /// The values of `resource` (RFC 8707), `aud` (SMART App Launch) and `audience`: what the token is for.
@@ -143,23 +119,14 @@ impl Parameters {
     /// # Errors
     /// When it stands there twice.
     pub fn purposes(&self) -> Result<Vec<String>, OAuthError> {
-        Ok(self
-            .one("purpose_of_use")?
-            .unwrap_or_default()
-            .split_ascii_whitespace()
-            .map(str::to_owned)
-            .collect())
+        Ok(self.one("purpose_of_use")?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect())
     }
 }
 
 /// A name or value as a message may show it: short, printable.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .filter(|c| c.is_ascii_graphic() || *c == ' ')
-        .take(80)
-        .collect();
+    let mut short: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(80).collect();
     if short.len() < text.len() {
         short.push_str("...");
     }

@@ -57,30 +57,14 @@ pub fn mint(
     let access = access_token::mint(app, draft, now)?;
     let id_token = if granted.scopes.contains("openid") {
         let mut more = claims;
-        more.extend(standard_claims(
-            app,
-            person,
-            &granted.scopes,
-            Place::IdToken,
-            &facts.claims.id_token,
-        ));
-        let draft = id_token::Draft {
-            sub: &person.id,
-            client_id: &grant.client_id,
-            facts,
-            access_token: &access.token,
-            more,
-        };
+        more.extend(standard_claims(app, person, &granted.scopes, Place::IdToken, &facts.claims.id_token));
+        let draft =
+            id_token::Draft { sub: &person.id, client_id: &grant.client_id, facts, access_token: &access.token, more };
         Some(id_token::mint(app, draft, now)?)
     } else {
         None
     };
-    Ok(PersonTokens {
-        expires_in: exp - now,
-        access,
-        id_token,
-        granted,
-    })
+    Ok(PersonTokens { expires_in: exp - now, access, id_token, granted })
 }
 
 /// Whether the sign-in behind a grant had a second factor.

@@ -50,10 +50,7 @@ enum Verdict {
 
 /// The token that follows another one in its family.
 fn successor(app: &App, row: &RefreshToken) -> String {
-    app.master.derive(
-        Derivation::RefreshToken,
-        &[&row.grant_id, &(row.generation + 1).to_string(), &row.nonce],
-    )
+    app.master.derive(Derivation::RefreshToken, &[&row.grant_id, &(row.generation + 1).to_string(), &row.nonce])
 }
 
 /// Decides; nothing is written here.
@@ -94,12 +91,7 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     };
     let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
-    Ok(Some(Facts {
-        row,
-        successor,
-        grant,
-        person,
-    }))
+    Ok(Some(Facts { row, successor, grant, person }))
 }
 
 /// Refreshes.
@@ -112,9 +104,7 @@ pub async fn grant(
     client: &Arc<LiveClient>,
     parameters: &Parameters,
 ) -> Result<TokenResponse, Refused> {
-    let hash = SecretHash::of(parameters.required("refresh_token")?)
-        .as_str()
-        .to_owned();
+    let hash = SecretHash::of(parameters.required("refresh_token")?).as_str().to_owned();
     let now = app.now();
     let grace = app.config.tokens.refresh_grace_seconds;
     let mut caller = caller.clone();
@@ -124,14 +114,9 @@ pub async fn grant(
         let facts = app.store.read(move |conn| load(conn, &key)).await?;
         let verdict = decide(facts.as_ref(), client, grace, now);
         let prepared = match (&facts, &verdict) {
-            (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => Some(prepare(
-                app,
-                client,
-                facts,
-                verdict == Verdict::Repeat,
-                parameters,
-                now,
-            )?),
+            (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => {
+                Some(prepare(app, client, facts, verdict == Verdict::Repeat, parameters, now)?)
+            }
             _ => None,
         };
         match write(app, &caller, client, hash.clone(), prepared, now).await? {
@@ -154,10 +139,7 @@ fn prepare(
     parameters: &Parameters,
     now: i64,
 ) -> Result<PersonTokens, Refused> {
-    let person = facts
-        .person
-        .as_ref()
-        .ok_or_else(|| Broken::defect("a grant without a person"))?;
+    let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a grant without a person"))?;
     let grant_facts = &facts.grant.facts;
     let ceiling = grant_facts.scope.without(CERTIFY);
     let requested = match requested_scope(parameters)? {
@@ -176,34 +158,21 @@ fn prepare(
     };
     let requested = match (repeat, &facts.successor) {
         // A repeated refresh gets what the first one got.
-        (true, Some(successor)) => successor
-            .answered_scope
-            .parse::<ScopeSet>()
-            .map_err(|cause| Broken::defect(cause.to_string()))?,
+        (true, Some(successor)) => {
+            successor.answered_scope.parse::<ScopeSet>().map_err(|cause| Broken::defect(cause.to_string()))?
+        }
         _ => requested,
     };
     let party = Party::of(app, client);
-    let audience = party
-        .server(grant_facts.target.as_deref())
-        .map(|live| live.server.audience.clone());
+    let audience = party.server(grant_facts.target.as_deref()).map(|live| live.server.audience.clone());
     let named = parameters.targets()?;
-    let targets: Vec<String> = if named.is_empty() {
-        audience.into_iter().collect()
-    } else {
-        named
-    };
-    let wanted = Wanted {
-        scope: Some(&requested),
-        targets: &targets,
-        purposes: &grant_facts.purposes,
-    };
+    let targets: Vec<String> = if named.is_empty() { audience.into_iter().collect() } else { named };
+    let wanted = Wanted { scope: Some(&requested), targets: &targets, purposes: &grant_facts.purposes };
     let granted = party.grant_person(app, person, had_second_factor(grant_facts), wanted)?;
     if granted.target.is_some() && granted.target != grant_facts.target {
-        return Err(OAuthError::new(
-            Code::InvalidTarget,
-            "resource must be the one that was granted (RFC 8707 §2.2)",
-        )
-        .into());
+        return Err(
+            OAuthError::new(Code::InvalidTarget, "resource must be the one that was granted (RFC 8707 §2.2)").into()
+        );
     }
     Ok(person_tokens::mint(app, &party, person, &facts.grant, granted, now)?)
 }
@@ -291,10 +260,7 @@ async fn write(
 
 /// Whether the first refresh got another scope than the one that was prepared.
 fn answered_otherwise(facts: &Facts, prepared: &PersonTokens) -> bool {
-    facts
-        .successor
-        .as_ref()
-        .is_some_and(|successor| successor.answered_scope != prepared.granted.scopes.to_string())
+    facts.successor.as_ref().is_some_and(|successor| successor.answered_scope != prepared.granted.scopes.to_string())
 }
 
 /// Writes what the verdict says; answers the refresh token that goes to the client.

@@ -23,11 +23,7 @@ pub fn revoke_grant(app: &App, tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bo
     let alive = grants::revoke(tx.conn(), id, now)?;
     if alive {
         let purge_at = now + app.config.tokens.access_seconds + TOLD_LONGER;
-        tx.changed(Change {
-            kind: ChangeKind::GrantRevoked,
-            subject: id.to_owned(),
-            purge_at,
-        });
+        tx.changed(Change { kind: ChangeKind::GrantRevoked, subject: id.to_owned(), purge_at });
     }
     Ok(alive)
 }
@@ -47,10 +43,7 @@ enum Found {
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!(
-            "parameter {} must not be repeated",
-            shown(name)
-        )));
+        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let found = match parameters.required("token") {
@@ -59,9 +52,8 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     };
     let now = app.now();
     let app = app.into_inner();
-    let event = app
-        .event(Kind::TokenRevoked, Actor::Client(caller.caller.id().to_owned()))
-        .from(caller.address.to_string());
+    let event =
+        app.event(Kind::TokenRevoked, Actor::Client(caller.caller.id().to_owned())).from(caller.address.to_string());
     let (job_app, refused) = (std::sync::Arc::clone(&app), found.as_ref().err().cloned());
     let written = app.store.write(move |tx| {
         if !caller.settle(tx)? {
@@ -102,17 +94,12 @@ async fn find(app: &App, caller: &str, token: &str) -> Result<Found, OAuthError>
         grants::find(conn, &row.grant_id)
     });
     if let Some(grant) = refresh.await? {
-        return Ok(if grant.client_id == caller {
-            Found::Refresh { grant: grant.id }
-        } else {
-            Found::AnotherClients
-        });
+        return Ok(if grant.client_id == caller { Found::Refresh { grant: grant.id } } else { Found::AnotherClients });
     }
     Ok(match access_token::find(app, token).await? {
-        Some(known) if known.claims.client_id == caller => Found::Access {
-            jti: known.claims.jti.clone(),
-            exp: known.claims.exp,
-        },
+        Some(known) if known.claims.client_id == caller => {
+            Found::Access { jti: known.claims.jti.clone(), exp: known.claims.exp }
+        }
         Some(_) => Found::AnotherClients,
         None => Found::Nothing,
     })

@@ -36,10 +36,7 @@ pub struct TokenResponse {
 
 impl TokenResponse {
     fn answer(&self) -> HttpResponse {
-        HttpResponse::Ok()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header(("Pragma", "no-cache"))
-            .json(self)
+        HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache")).json(self)
     }
 }
 
@@ -50,10 +47,7 @@ impl TokenResponse {
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!(
-            "parameter {} must not be repeated",
-            shown(name)
-        )));
+        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let app = app.into_inner();
@@ -99,11 +93,9 @@ async fn grant(app: &Arc<App>, caller: &Authenticated, parameters: &Parameters) 
         (GrantType::ClientCredentials, Caller::ResourceServer(server)) => {
             client_credentials::grant_introspection(app, caller, server, parameters).await
         }
-        (_, Caller::ResourceServer(_)) => Err(OAuthError::new(
-            Code::UnauthorizedClient,
-            "a resource server may use client_credentials alone",
-        )
-        .into()),
+        (_, Caller::ResourceServer(_)) => {
+            Err(OAuthError::new(Code::UnauthorizedClient, "a resource server may use client_credentials alone").into())
+        }
         (_, Caller::Client(client)) => {
             if !client.client.may_use(grant) {
                 return Err(not_registered_for(client, grant).into());
@@ -118,13 +110,7 @@ async fn grant(app: &Arc<App>, caller: &Authenticated, parameters: &Parameters) 
 }
 
 fn not_registered_for(client: &LiveClient, grant: GrantType) -> OAuthError {
-    let own: Vec<&str> = client
-        .client
-        .settings
-        .grants
-        .iter()
-        .map(|grant| grant.as_str())
-        .collect();
+    let own: Vec<&str> = client.client.settings.grants.iter().map(|grant| grant.as_str()).collect();
     OAuthError::new(
         Code::UnauthorizedClient,
         format!(

@@ -36,23 +36,18 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 }
 
 fn no_token() -> OAuthError {
-    OAuthError::new(
-        Code::InvalidToken,
-        "send the access token in the header 'Authorization: Bearer ...'",
-    )
-    .challenged("Bearer")
+    OAuthError::new(Code::InvalidToken, "send the access token in the header 'Authorization: Bearer ...'")
+        .challenged("Bearer")
 }
 
 async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let known = bearer::accept(app, token, "openid").await?;
     let claims = &known.claims;
     let (sub, grant) = (claims.sub.clone(), claims.footing.grant.clone().unwrap_or_default());
-    let loaded = app
-        .store
-        .read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
+    let loaded = app.store.read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
     let (Some(person), Some(grant)) = loaded.await? else {
         return Err(
-            OAuthError::new(Code::InvalidToken, "the access token does not belong to a person").challenged("Bearer"),
+            OAuthError::new(Code::InvalidToken, "the access token does not belong to a person").challenged("Bearer")
         );
     };
     let scopes: ScopeSet = claims
@@ -61,17 +56,9 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
         .map_err(|cause| crate::error::Broken::defect(format!("scope of an own token: {cause}")))?;
     let mut released = Map::new();
     released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
-    released.extend(standard_claims(
-        app,
-        &person,
-        &scopes,
-        Place::UserInfo,
-        &grant.facts.claims.userinfo,
-    ));
+    released.extend(standard_claims(app, &person, &scopes, Place::UserInfo, &grant.facts.claims.userinfo));
     if let Some(fhir_user) = claims.more.get("fhirUser") {
         released.insert("fhirUser".to_owned(), fhir_user.clone());
     }
-    Ok(HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(released))
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(released))
 }

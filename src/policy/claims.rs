@@ -84,11 +84,7 @@ impl Policy {
         put(&mut claims, "jurisdiction", identity.jurisdiction.map(Value::from));
         let mut extensions = Map::new();
         put(&mut extensions, "ihe_iua", some_object(self.ihe_iua(identity)));
-        put(
-            &mut extensions,
-            "mdi_security",
-            labels(identity).map(|labels| json!({ "labels": labels })),
-        );
+        put(&mut extensions, "mdi_security", labels(identity).map(|labels| json!({ "labels": labels })));
         put(&mut claims, "extensions", some_object(extensions));
         claims
     }
@@ -101,38 +97,22 @@ impl Policy {
             Place::IdToken => &release.id_token,
             Place::UserInfo => &release.userinfo,
         });
-        names
-            .filter_map(|name| stored.get(name).map(|value| (name.clone(), value.clone())))
-            .collect()
+        names.filter_map(|name| stored.get(name).map(|value| (name.clone(), value.clone()))).collect()
     }
 
     /// Every standard claim that some scope releases, for the metadata's `claims_supported`.
     pub fn standard_claim_names(&self) -> impl Iterator<Item = &str> {
-        self.claims
-            .values()
-            .flat_map(|release| &release.userinfo)
-            .map(String::as_str)
+        self.claims.values().flat_map(|release| &release.userinfo).map(String::as_str)
     }
 
     fn ihe_iua(&self, identity: &Identity<'_>) -> Map<String, Value> {
         let mut iua = Map::new();
         put(&mut iua, "subject_name", identity.name.map(Value::from));
-        put(
-            &mut iua,
-            "subject_organization",
-            identity.organization_name.map(Value::from),
-        );
-        put(
-            &mut iua,
-            "subject_organization_id",
-            identity.organization_id.map(Value::from),
-        );
+        put(&mut iua, "subject_organization", identity.organization_name.map(Value::from));
+        put(&mut iua, "subject_organization_id", identity.organization_id.map(Value::from));
         put(&mut iua, "national_provider_identifier", identity.npi.map(Value::from));
         put(&mut iua, "subject_role", some_array(self.subject_role(identity)));
-        let purposes = identity
-            .purposes
-            .iter()
-            .map(|code| json!({"system": PURPOSE_SYSTEM, "code": code}));
+        let purposes = identity.purposes.iter().map(|code| json!({"system": PURPOSE_SYSTEM, "code": code}));
         put(&mut iua, "purpose_of_use", some_array(purposes.collect()));
         iua
     }
@@ -142,17 +122,12 @@ impl Policy {
         let system = role_system(identity.issuer);
         let with_own = |code: &str, codings: &[Coding]| {
             let own = json!({"system": system, "code": code});
-            std::iter::once(own)
-                .chain(codings.iter().map(Coding::claim))
-                .collect::<Vec<_>>()
+            std::iter::once(own).chain(codings.iter().map(Coding::claim)).collect::<Vec<_>>()
         };
         let all = match identity.subject {
             Subject::System => with_own(&self.system_role.code, &self.system_role.codings),
             Subject::Person { roles } => {
-                let held = roles
-                    .iter()
-                    .filter_map(|code| self.role(code))
-                    .filter(|role| !role.scopes.is_empty());
+                let held = roles.iter().filter_map(|code| self.role(code)).filter(|role| !role.scopes.is_empty());
                 held.flat_map(|role| with_own(&role.code, &role.codings)).collect()
             }
         };
@@ -168,16 +143,8 @@ impl Policy {
 
 fn security(identity: &Identity<'_>) -> Map<String, Value> {
     let mut security = Map::new();
-    put(
-        &mut security,
-        "confidentiality",
-        identity.clearance.map(|level| level.word().into()),
-    );
-    put(
-        &mut security,
-        "integrity",
-        identity.integrity.map(|level| level.word().into()),
-    );
+    put(&mut security, "confidentiality", identity.clearance.map(|level| level.word().into()));
+    put(&mut security, "integrity", identity.integrity.map(|level| level.word().into()));
     security
 }
 
@@ -185,11 +152,7 @@ fn labels(identity: &Identity<'_>) -> Option<Value> {
     let confidentiality = identity.clearance.map(|level| (CONFIDENTIALITY_SYSTEM, level.code()));
     let integrity = identity.integrity.map(|level| (INTEGRITY_SYSTEM, level.code()));
     let labels = confidentiality.into_iter().chain(integrity);
-    some_array(
-        labels
-            .map(|(system, code)| json!({"system": system, "code": code}))
-            .collect(),
-    )
+    some_array(labels.map(|(system, code)| json!({"system": system, "code": code})).collect())
 }
 
 fn put(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {

@@ -195,10 +195,7 @@ impl Policy {
         let refuse = |left_open: &str| sieve.refusal(&ask.asker, left_open);
         // Names that nobody knows, such as launch/patient, ask for nothing at a resource server.
         let known = |scope: &Scope| scope.level().is_some() || !scope.within(&ceiling).is_empty() || self.knows(scope);
-        let wanted_target = sieve
-            .asked
-            .iter()
-            .any(|row| self.opens_resource_server(&row.scope) && known(&row.scope));
+        let wanted_target = sieve.asked.iter().any(|row| self.opens_resource_server(&row.scope) && known(&row.scope));
         if matches!(ask.asker, Asker::System) && requested.is_some() && !sieve.narrowed.is_empty() {
             return Err(refuse("not granted"));
         }
@@ -214,11 +211,7 @@ impl Policy {
             purposes: self.purposes(ask, &roles, opens)?,
             clearance: clearance(ask, &roles),
             roles: roles.iter().map(|role| role.code.clone()).collect(),
-            narrowed: if requested.is_some() {
-                sieve.narrowed
-            } else {
-                Vec::new()
-            },
+            narrowed: if requested.is_some() { sieve.narrowed } else { Vec::new() },
         })
     }
 
@@ -230,9 +223,7 @@ impl Policy {
     fn effective_roles(&self, asker: &Asker<'_>) -> Vec<&Role> {
         match asker {
             Asker::System => Vec::new(),
-            Asker::Person {
-                roles, second_factor, ..
-            } => {
+            Asker::Person { roles, second_factor, .. } => {
                 let known = roles.iter().filter_map(|code| self.role(code));
                 known.filter(|role| *second_factor || !role.second_factor).collect()
             }
@@ -261,11 +252,8 @@ impl Policy {
             _ => return (vec![scope.clone()], Reason::NotOfRole),
         };
         let left = scope.within(held);
-        let reason = if scope.within(&self.may_hold(roles)) == left {
-            Reason::NotOfRole
-        } else {
-            Reason::SecondFactorMissing
-        };
+        let reason =
+            if scope.within(&self.may_hold(roles)) == left { Reason::NotOfRole } else { Reason::SecondFactorMissing };
         (left, reason)
     }
 
@@ -295,11 +283,7 @@ impl Policy {
             allowed.retain(|code| roles.iter().any(|role| role.purposes.contains(code)));
             allowed.retain(|code| own.is_none_or(|own| own.contains(code)));
         }
-        if let Some(unknown) = ask
-            .purposes
-            .iter()
-            .find(|code| !self.vocabulary.is_purpose_of_use(code))
-        {
+        if let Some(unknown) = ask.purposes.iter().find(|code| !self.vocabulary.is_purpose_of_use(code)) {
             let unknown = printable(unknown);
             return Err(Refused::PurposeRefused(format!(
                 "purpose_of_use {unknown} is not a PurposeOfUse code of v3-ActReason, such as HDECD"
@@ -307,9 +291,7 @@ impl Policy {
         }
         if let Some(excess) = ask.purposes.iter().find(|code| !allowed.contains(code)) {
             let allowed = list(&allowed);
-            return Err(Refused::PurposeRefused(format!(
-                "purpose_of_use {excess} is not allowed here; {allowed} is"
-            )));
+            return Err(Refused::PurposeRefused(format!("purpose_of_use {excess} is not allowed here; {allowed} is")));
         }
         if allowed.is_empty() && opens && ask.dataflow.purpose_required {
             let dataflow = &ask.dataflow.id;
@@ -323,11 +305,7 @@ impl Policy {
                 )),
             });
         }
-        let wanted = if ask.purposes.is_empty() {
-            &allowed
-        } else {
-            ask.purposes
-        };
+        let wanted = if ask.purposes.is_empty() { &allowed } else { ask.purposes };
         let mut granted: Vec<String> = Vec::new();
         for code in wanted {
             if !granted.contains(code) {
@@ -352,15 +330,7 @@ impl<'a> Ask<'a> {
     /// The one resource server of this request: the one that is named, or the client's only one. `needed`: a scope of a
     /// resource server was asked that the client has.
     fn target(&self, needed: bool) -> Result<Option<&'a Target<'a>>, Refused> {
-        let offer = || {
-            list(
-                &self
-                    .targets
-                    .iter()
-                    .map(|target| target.audience.to_owned())
-                    .collect::<Vec<_>>(),
-            )
-        };
+        let offer = || list(&self.targets.iter().map(|target| target.audience.to_owned()).collect::<Vec<_>>());
         let mut found: Option<&Target<'_>> = None;
         for value in self.named {
             let same = |target: &&Target<'_>| without_slash(target.audience) == without_slash(value);
@@ -402,14 +372,8 @@ struct Row {
 
 impl Sieve {
     fn new(asked: &ScopeSet) -> Self {
-        let row = |scope: &Scope| Row {
-            scope: scope.clone(),
-            left: vec![scope.clone()],
-        };
-        Self {
-            asked: asked.iter().map(row).collect(),
-            narrowed: Vec::new(),
-        }
+        let row = |scope: &Scope| Row { scope: scope.clone(), left: vec![scope.clone()] };
+        Self { asked: asked.iter().map(row).collect(), narrowed: Vec::new() }
     }
 
     /// Puts each scope, or what is left of it, through `stage`, which gives the pieces it leaves and its reason.
@@ -428,11 +392,7 @@ impl Sieve {
             row.left = row.scope.within(&left.into_iter().collect());
             if let Some(reason) = why {
                 let left: ScopeSet = row.left.iter().cloned().collect();
-                self.narrowed.push(Narrowed {
-                    scope: row.scope.to_string(),
-                    left: left.to_string(),
-                    reason,
-                });
+                self.narrowed.push(Narrowed { scope: row.scope.to_string(), left: left.to_string(), reason });
             }
         }
     }
@@ -461,21 +421,13 @@ fn without_slash(url: &str) -> &str {
 }
 
 fn list(values: &[String]) -> String {
-    if values.is_empty() {
-        "none".into()
-    } else {
-        values.join(", ")
-    }
+    if values.is_empty() { "none".into() } else { values.join(", ") }
 }
 
 /// A value from a request, in the characters of `error_description` (RFC 6749 §5.2) and short enough for it.
 fn printable(value: &str) -> String {
     let shown = |c: char| {
-        if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') {
-            c
-        } else {
-            '?'
-        }
+        if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') { c } else { '?' }
     };
     value.chars().take(200).map(shown).collect()
 }

@@ -46,10 +46,7 @@ impl Vocabulary {
     /// # Errors
     /// One message for each file that cannot be read.
     pub fn built_in() -> Result<Self, Vec<String>> {
-        let mut vocabulary = Self {
-            systems: HashMap::new(),
-            purposes: Vec::new(),
-        };
+        let mut vocabulary = Self { systems: HashMap::new(), purposes: Vec::new() };
         let mut mistakes = Vec::new();
         for (name, text) in FILES {
             match serde_json::from_str::<Vec<Concept>>(text) {
@@ -57,21 +54,14 @@ impl Vocabulary {
                 Err(error) => mistakes.push(format!("vocabulary {name}: {error}")),
             }
         }
-        if mistakes.is_empty() {
-            Ok(vocabulary)
-        } else {
-            Err(mistakes)
-        }
+        if mistakes.is_empty() { Ok(vocabulary) } else { Err(mistakes) }
     }
 
     fn add(&mut self, concept: Concept) {
         if concept.system == PURPOSE_SYSTEM {
             self.purposes.push(concept.clone());
         }
-        self.systems
-            .entry(concept.system.clone())
-            .or_default()
-            .insert(concept.code.clone(), concept);
+        self.systems.entry(concept.system.clone()).or_default().insert(concept.code.clone(), concept);
     }
 
     /// The concept, if it is embedded.

@@ -80,37 +80,21 @@ struct Plan {
 pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, ApplyError> {
     let file = File::read(text);
     let (planner, copy) = (registry.clone(), file.clone());
-    let plan = registry
-        .app
-        .store
-        .read_blocking(move |conn| plan(&planner, conn, &copy))
-        .map_err(Refused::from)?;
+    let plan = registry.app.store.read_blocking(move |conn| plan(&planner, conn, &copy)).map_err(Refused::from)?;
     if !plan.mistakes.is_empty() {
         return Err(ApplyError::Mistakes(plan.mistakes));
     }
     let changes = !(plan.servers.is_empty() && plan.clients.is_empty() && plan.people.is_empty());
     if dry_run || !changes {
-        return Ok(Outcome {
-            lines: plan.lines,
-            notes: plan.notes,
-            changes,
-            secrets: Vec::new(),
-        });
+        return Ok(Outcome { lines: plan.lines, notes: plan.notes, changes, secrets: Vec::new() });
     }
     // What takes long comes before the transaction.
-    let wanted: Vec<Algorithm> = plan
-        .servers
-        .iter()
-        .filter_map(resource_servers::Draft::signing_alg)
-        .collect();
+    let wanted: Vec<Algorithm> = plan.servers.iter().filter_map(resource_servers::Draft::signing_alg).collect();
     let spare = keys::spare(registry, &wanted)?;
     let mut hashes = Hashes::new();
     for draft in &plan.people {
         if let Some(password) = &draft.password {
-            hashes.insert(
-                username_key(&draft.person.username),
-                people::hash(registry, password.clone())?,
-            );
+            hashes.insert(username_key(&draft.person.username), people::hash(registry, password.clone())?);
         }
     }
     let done = registry.blocking(move |registry, tx| {
@@ -138,19 +122,11 @@ fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, 
         let hash = hashes.get(&username_key(&draft.person.username));
         people::write(registry, tx, draft, hash.map(String::as_str))?;
     }
-    Ok(Outcome {
-        lines: plan.lines,
-        notes: plan.notes,
-        changes: true,
-        secrets,
-    })
+    Ok(Outcome { lines: plan.lines, notes: plan.notes, changes: true, secrets })
 }
 
 fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
-    let mut plan = Plan {
-        mistakes: file.mistakes.clone(),
-        ..Plan::default()
-    };
+    let mut plan = Plan { mistakes: file.mistakes.clone(), ..Plan::default() };
     let mut servers = stored_servers::all(conn)?;
     let mut doubtful = Vec::new();
     for entry in &file.servers {
@@ -164,12 +140,7 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
             doubtful.push(entry.id.clone());
             continue;
         };
-        plan.note(
-            draft.is_new(),
-            &draft.differences(),
-            "resource_server",
-            &server_label(&draft.server),
-        );
+        plan.note(draft.is_new(), &draft.differences(), "resource_server", &server_label(&draft.server));
         servers.retain(|server| server.id != entry.id);
         servers.push(draft.server.clone());
         if draft.is_new() || !draft.differences().is_empty() {
@@ -178,33 +149,19 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     }
     for entry in &file.clients {
         let before = stored_clients::find(conn, &entry.id)?;
-        let around = Around {
-            servers: &servers,
-            doubtful: &doubtful,
-        };
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| clients::draft(registry, form, before.as_ref(), around));
+        let around = Around { servers: &servers, doubtful: &doubtful };
+        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, before.as_ref(), around));
         let Some(draft) = plan.take(&entry.at, drafted) else {
             continue;
         };
-        plan.note(
-            draft.is_new(),
-            &draft.differences(),
-            "client",
-            &client_label(registry, &draft.client),
-        );
+        plan.note(draft.is_new(), &draft.differences(), "client", &client_label(registry, &draft.client));
         if draft.is_new() || !draft.differences().is_empty() {
             plan.clients.push(draft);
         }
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| people::draft(registry, form, before.as_ref()));
+        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, before.as_ref()));
         let Some(draft) = plan.take(&entry.at, drafted) else {
             continue;
         };
@@ -229,10 +186,7 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
 
 /// The id, and what tells a new one from others.
 fn server_label(server: &ResourceServer) -> (String, String) {
-    (
-        server.id.clone(),
-        format!("{} at {}", server.settings.kind, server.audience),
-    )
+    (server.id.clone(), format!("{} at {}", server.settings.kind, server.audience))
 }
 
 fn client_label(registry: &Registry, client: &Client) -> (String, String) {
@@ -242,14 +196,7 @@ fn client_label(registry: &Registry, client: &Client) -> (String, String) {
         .dataflow(&client.dataflow)
         .map_or(client.dataflow.as_str(), |dataflow| dataflow.client.as_str());
     let to = client.settings.resource_servers.join(", ");
-    (
-        client.id.clone(),
-        if to.is_empty() {
-            from.to_owned()
-        } else {
-            format!("{from} → {to}")
-        },
-    )
+    (client.id.clone(), if to.is_empty() { from.to_owned() } else { format!("{from} → {to}") })
 }
 
 impl Plan {
@@ -258,8 +205,7 @@ impl Plan {
         match drafted? {
             Ok(draft) => Some(draft),
             Err(mistakes) => {
-                self.mistakes
-                    .extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
+                self.mistakes.extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
                 None
             }
         }
@@ -289,9 +235,8 @@ impl File {
         file.clients = entries(&mut tables, "client", "client_id", &mut file.mistakes);
         file.users = entries(&mut tables, "user", "username", &mut file.mistakes);
         for key in tables.keys() {
-            file.mistakes.push(format!(
-                "{key}: unknown; the file has the tables [[resource_server]], [[client]] and [[user]]"
-            ));
+            file.mistakes
+                .push(format!("{key}: unknown; the file has the tables [[resource_server]], [[client]] and [[user]]"));
         }
         file
     }
@@ -313,9 +258,7 @@ fn entries<F: DeserializeOwned>(
         None => return Vec::new(),
         Some(Value::Array(listed)) => listed,
         Some(_) => {
-            mistakes.push(format!(
-                "{name}: write it in double brackets, [[{name}]], once for each"
-            ));
+            mistakes.push(format!("{name}: write it in double brackets, [[{name}]], once for each"));
             return Vec::new();
         }
     };
@@ -327,16 +270,8 @@ fn entries<F: DeserializeOwned>(
             continue;
         };
         let id = table.get(id_key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let at = if id.is_empty() {
-            format!("{name} {}", place + 1)
-        } else {
-            format!("{name} {} ({id})", place + 1)
-        };
-        let key = if id_key == "username" {
-            username_key(&id)
-        } else {
-            id.clone()
-        };
+        let at = if id.is_empty() { format!("{name} {}", place + 1) } else { format!("{name} {} ({id})", place + 1) };
+        let key = if id_key == "username" { username_key(&id) } else { id.clone() };
         if !id.is_empty() && !seen.insert(key) {
             mistakes.push(format!("{at}: {id_key}: it stands in the file twice"));
         }
@@ -352,11 +287,7 @@ fn read_form<F: DeserializeOwned>(table: Table, at: &str, mistakes: &mut Vec<Str
     let mut whole = Table::new();
     for (key, value) in table {
         // A day may stand without quotes; the forms know texts.
-        let value = if let Value::Datetime(day) = value {
-            Value::String(day.to_string())
-        } else {
-            value
-        };
+        let value = if let Value::Datetime(day) = value { Value::String(day.to_string()) } else { value };
         let mut single = Table::new();
         single.insert(key.clone(), value.clone());
         if let Err(cause) = F::deserialize(Value::Table(single)) {
@@ -367,9 +298,7 @@ fn read_form<F: DeserializeOwned>(table: Table, at: &str, mistakes: &mut Vec<Str
     if mistakes.len() > told {
         return None;
     }
-    F::deserialize(Value::Table(whole))
-        .map_err(|cause| mistakes.push(format!("{at}: {cause}")))
-        .ok()
+    F::deserialize(Value::Table(whole)).map_err(|cause| mistakes.push(format!("{at}: {cause}"))).ok()
 }
 
 /// What serde says of a wrong type may quote the value.

@@ -144,16 +144,9 @@ pub fn draft(
     let (auth_method, keys) = check.authentication();
     let settings = dataflow.map(|dataflow| check.settings(dataflow, auth_method, keys));
     let existing = before.map(|client| client.secrets.as_slice()).unwrap_or_default();
-    let secret = SecretStep::decide(
-        form.secret.as_ref(),
-        auth_method.uses_secret(),
-        existing,
-        now,
-        &mut check.mistakes,
-    );
-    let enabled = form
-        .enabled
-        .unwrap_or_else(|| before.is_none_or(|client| client.enabled));
+    let secret =
+        SecretStep::decide(form.secret.as_ref(), auth_method.uses_secret(), existing, now, &mut check.mistakes);
+    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|client| client.enabled));
     let mistakes = check.mistakes;
     // Without a dataflow there are mistakes, and no draft.
     let (Some(dataflow), Some(settings)) = (dataflow, settings) else {
@@ -170,11 +163,7 @@ pub fn draft(
         updated_at: now,
         secrets: existing.to_vec(),
     };
-    mistakes.into_result(Draft {
-        client,
-        before: before.cloned(),
-        secret,
-    })
+    mistakes.into_result(Draft { client, before: before.cloned(), secret })
 }
 
 /// Disabling raises the generation. It begins with the second of registration, so that a client that is registered
@@ -199,21 +188,15 @@ impl<'a> Check<'a> {
         if self.mistakes.take("client_id", identifier(&id)).is_some()
             && self.around.servers.iter().any(|server| server.id == id)
         {
-            self.mistakes.add(
-                "client_id",
-                format!("{id:?} is the id of a resource server; the two share one namespace"),
-            );
+            self.mistakes
+                .add("client_id", format!("{id:?} is the id of a resource server; the two share one namespace"));
         }
         id
     }
 
     fn dataflow(&mut self) -> Option<&'a Dataflow> {
         let policy = &self.registry.app.policy;
-        let named = self
-            .form
-            .dataflow
-            .as_deref()
-            .or(self.before.map(|client| client.dataflow.as_str()));
+        let named = self.form.dataflow.as_deref().or(self.before.map(|client| client.dataflow.as_str()));
         let found = named.and_then(|id| policy.dataflow(id));
         if found.is_none() {
             let known: Vec<&str> = policy.dataflows().iter().map(|dataflow| dataflow.id.as_str()).collect();
@@ -237,37 +220,21 @@ impl<'a> Check<'a> {
             .or(gives_keys.then_some(AuthMethod::PrivateKeyJwt))
             .or(self.old.map(|old| old.auth_method))
             .unwrap_or(AuthMethod::ClientSecretBasic);
-        let given = PublicKeys::read(
-            self.registry,
-            form.jwks.as_ref(),
-            form.jwks_uri.as_deref(),
-            &mut self.mistakes,
-        );
+        let given = PublicKeys::read(self.registry, form.jwks.as_ref(), form.jwks_uri.as_deref(), &mut self.mistakes);
         if method != AuthMethod::PrivateKeyJwt {
             if given.is_some() {
                 let key = if form.jwks.is_some() { "jwks" } else { "jwks_uri" };
                 self.mistakes.add(
                     key,
-                    format!(
-                        "auth_method {} uses no keys; set private_key_jwt, or leave the keys out",
-                        method.as_str()
-                    ),
+                    format!("auth_method {} uses no keys; set private_key_jwt, or leave the keys out", method.as_str()),
                 );
             }
             return (method, PublicKeys::default());
         }
-        let inherited = || {
-            self.old.map(|old| PublicKeys {
-                jwks: old.jwks.clone(),
-                jwks_uri: old.jwks_uri.clone(),
-            })
-        };
+        let inherited = || self.old.map(|old| PublicKeys { jwks: old.jwks.clone(), jwks_uri: old.jwks_uri.clone() });
         let keys = given.or_else(inherited).unwrap_or_default();
         if keys.is_empty() && !gives_keys {
-            self.mistakes.add(
-                "jwks_uri",
-                "private_key_jwt needs the client's public keys: give jwks_uri or jwks",
-            );
+            self.mistakes.add("jwks_uri", "private_key_jwt needs the client's public keys: give jwks_uri or jwks");
         }
         (method, keys)
     }
@@ -275,38 +242,23 @@ impl<'a> Check<'a> {
     fn settings(&mut self, dataflow: &Dataflow, auth_method: AuthMethod, keys: PublicKeys) -> ClientSettings {
         let (form, public) = (self.form, auth_method == AuthMethod::None);
         // Another dataflow brings its own defaults: what the old one allowed says nothing about it.
-        let kept = self
-            .old
-            .filter(|_| self.before.is_some_and(|client| client.dataflow == dataflow.id));
+        let kept = self.old.filter(|_| self.before.is_some_and(|client| client.dataflow == dataflow.id));
         let grants = self.grants(dataflow, kept);
         let redirect_uris = self.redirect_uris("redirect_uris", public);
         self.check_public(public, &grants);
         if grants.contains(&GrantType::AuthorizationCode) && redirect_uris.is_empty() {
-            self.mistakes
-                .add("redirect_uris", "authorization_code needs at least one");
+            self.mistakes.add("redirect_uris", "authorization_code needs at least one");
         }
         if form.require_par == Some(true) {
-            self.mistakes.add(
-                "require_par",
-                "pushed authorization requests (RFC 9126) are not available yet; leave it out",
-            );
+            self.mistakes
+                .add("require_par", "pushed authorization requests (RFC 9126) are not available yet; leave it out");
         }
-        let signing_algs = form
-            .signing_algs
-            .clone()
-            .or_else(|| self.old.map(|old| old.signing_algs.clone()))
-            .unwrap_or_default();
+        let signing_algs =
+            form.signing_algs.clone().or_else(|| self.old.map(|old| old.signing_algs.clone())).unwrap_or_default();
         if form.signing_algs.is_some() && auth_method != AuthMethod::PrivateKeyJwt && !signing_algs.is_empty() {
-            self.mistakes.add(
-                "signing_algs",
-                format!("auth_method {} signs nothing", auth_method.as_str()),
-            );
+            self.mistakes.add("signing_algs", format!("auth_method {} signs nothing", auth_method.as_str()));
         }
-        let signing_algs = if auth_method == AuthMethod::PrivateKeyJwt {
-            signing_algs
-        } else {
-            Vec::new()
-        };
+        let signing_algs = if auth_method == AuthMethod::PrivateKeyJwt { signing_algs } else { Vec::new() };
         ClientSettings {
             organization: organization(
                 form.organization.as_ref(),
@@ -323,17 +275,10 @@ impl<'a> Check<'a> {
             scopes: self.scopes(dataflow, kept),
             purposes: self.purposes(dataflow, kept),
             grants,
-            require_pkce: public
-                || form
-                    .require_pkce
-                    .or(self.old.map(|old| old.require_pkce))
-                    .unwrap_or(true),
+            require_pkce: public || form.require_pkce.or(self.old.map(|old| old.require_pkce)).unwrap_or(true),
             consent: form.consent.or(self.old.map(|old| old.consent)).unwrap_or_default(),
             refresh_rotation: public
-                || form
-                    .refresh_rotation
-                    .or(self.old.map(|old| old.refresh_rotation))
-                    .unwrap_or(true),
+                || form.refresh_rotation.or(self.old.map(|old| old.refresh_rotation)).unwrap_or(true),
             cors_origins: self.cors_origins(),
             confidentiality: form.confidentiality.or(self.old.and_then(|old| old.confidentiality)),
         }
@@ -350,20 +295,14 @@ impl<'a> Check<'a> {
                 "none proves nothing, so client_credentials is not for public clients (RFC 6749 section 4.4)",
             );
         } else if !grants.contains(&GrantType::AuthorizationCode) {
-            self.mistakes
-                .add("auth_method", "none is only for clients that use authorization_code");
+            self.mistakes.add("auth_method", "none is only for clients that use authorization_code");
         }
         if self.form.require_pkce == Some(false) {
-            self.mistakes.add(
-                "require_pkce",
-                "public clients always need PKCE (RFC 9700 section 2.1.1)",
-            );
+            self.mistakes.add("require_pkce", "public clients always need PKCE (RFC 9700 section 2.1.1)");
         }
         if self.form.refresh_rotation == Some(false) {
-            self.mistakes.add(
-                "refresh_rotation",
-                "the refresh tokens of public clients always rotate (RFC 9700 section 2.2.2)",
-            );
+            self.mistakes
+                .add("refresh_rotation", "the refresh tokens of public clients always rotate (RFC 9700 section 2.2.2)");
         }
     }
 
@@ -381,11 +320,7 @@ impl<'a> Check<'a> {
                     ),
                 );
             }
-            return dataflow
-                .grants
-                .iter()
-                .filter_map(|grant| GrantType::parse(grant))
-                .collect();
+            return dataflow.grants.iter().filter_map(|grant| GrantType::parse(grant)).collect();
         };
         let mut grants = Vec::new();
         for word in words.words() {
@@ -411,10 +346,7 @@ impl<'a> Check<'a> {
             self.mistakes.add("grants", "the list is empty");
         }
         if grants.contains(&GrantType::RefreshToken) && !grants.contains(&GrantType::AuthorizationCode) {
-            self.mistakes.add(
-                "grants",
-                "refresh_token comes from authorization_code, which is not listed",
-            );
+            self.mistakes.add("grants", "refresh_token comes from authorization_code, which is not listed");
         }
         grants
     }
@@ -423,39 +355,24 @@ impl<'a> Check<'a> {
         let Some(words) = &self.form.scopes else {
             let kept = kept.and_then(|kept| kept.scopes.clone());
             if dataflow.as_written && kept.is_none() {
-                self.mistakes
-                    .add("scopes", format!("the dataflow {} brings none: list them", dataflow.id));
+                self.mistakes.add("scopes", format!("the dataflow {} brings none: list them", dataflow.id));
             }
             return kept;
         };
-        let parsed = words
-            .words()
-            .join(" ")
-            .parse::<ScopeSet>()
-            .map_err(|cause| cause.to_string());
+        let parsed = words.words().join(" ").parse::<ScopeSet>().map_err(|cause| cause.to_string());
         let scopes = self.mistakes.take("scopes", parsed)?;
         if scopes.is_empty() {
-            self.mistakes.add(
-                "scopes",
-                "the list is empty; leave the key out for all that the dataflow allows",
-            );
+            self.mistakes.add("scopes", "the list is empty; leave the key out for all that the dataflow allows");
         }
         let policy = &self.registry.app.policy;
         for scope in scopes.iter() {
             let name = scope.to_string();
-            if policy
-                .named_scope(&name)
-                .is_some_and(|named| named.askers == Askers::None)
-            {
-                self.mistakes
-                    .add("scopes", format!("{name} is never granted to a client"));
+            if policy.named_scope(&name).is_some_and(|named| named.askers == Askers::None) {
+                self.mistakes.add("scopes", format!("{name} is never granted to a client"));
             } else if !dataflow.as_written && !scope.within(&dataflow.scopes).contains(scope) {
                 self.mistakes.add(
                     "scopes",
-                    format!(
-                        "{name} is beyond the dataflow {}, which has {}",
-                        dataflow.id, dataflow.scopes
-                    ),
+                    format!("{name} is beyond the dataflow {}, which has {}", dataflow.id, dataflow.scopes),
                 );
             }
         }
@@ -469,25 +386,14 @@ impl<'a> Check<'a> {
         if purposes.is_empty() && dataflow.purpose_required {
             self.mistakes.add(
                 "purposes",
-                format!(
-                    "the dataflow {} needs at least one of {}",
-                    dataflow.id,
-                    dataflow.purposes.join(" ")
-                ),
+                format!("the dataflow {} needs at least one of {}", dataflow.id, dataflow.purposes.join(" ")),
             );
         }
-        for code in purposes
-            .iter()
-            .filter(|code| !dataflow.as_written && !dataflow.purposes.contains(code))
-        {
+        for code in purposes.iter().filter(|code| !dataflow.as_written && !dataflow.purposes.contains(code)) {
             if self.registry.app.policy.vocabulary().is_purpose_of_use(code) {
                 self.mistakes.add(
                     "purposes",
-                    format!(
-                        "{code} is beyond the dataflow {}, which has {}",
-                        dataflow.id,
-                        dataflow.purposes.join(" ")
-                    ),
+                    format!("{code} is beyond the dataflow {}, which has {}", dataflow.id, dataflow.purposes.join(" ")),
                 );
             }
         }
@@ -498,19 +404,12 @@ impl<'a> Check<'a> {
         // As in the grant: nothing is known of a server of kind other, so an administrator may join it with anything.
         let fits =
             |server: &ResourceServer| server.settings.kind == Kind::Other || dataflow.serves(server.settings.kind);
-        let Some(given) = self
-            .form
-            .resource_servers
-            .as_ref()
-            .or(kept.map(|kept| &kept.resource_servers))
-        else {
+        let Some(given) = self.form.resource_servers.as_ref().or(kept.map(|kept| &kept.resource_servers)) else {
             return self.only_resource_server(dataflow);
         };
         for id in given.iter().filter(|id| !self.around.doubtful.contains(id)) {
             match self.around.servers.iter().find(|server| server.id == *id) {
-                None => self
-                    .mistakes
-                    .add("resource_servers", format!("no resource server has the id {id:?}")),
+                None => self.mistakes.add("resource_servers", format!("no resource server has the id {id:?}")),
                 Some(server) if !fits(server) => {
                     let kinds: Vec<&str> = dataflow.resource_servers.iter().map(|kind| kind.as_str()).collect();
                     let text = format!(
@@ -556,10 +455,9 @@ impl<'a> Check<'a> {
                 );
                 self.mistakes.add("resource_servers", text);
             }
-            several => self.mistakes.add(
-                "resource_servers",
-                format!("name those that it may use: {}", several.join(", ")),
-            ),
+            several => {
+                self.mistakes.add("resource_servers", format!("name those that it may use: {}", several.join(", ")))
+            }
         }
         Vec::new()
     }
@@ -567,10 +465,7 @@ impl<'a> Check<'a> {
     fn redirect_uris(&mut self, key: &'static str, public: bool) -> Vec<String> {
         let (given, old) = match key {
             "redirect_uris" => (&self.form.redirect_uris, self.old.map(|old| &old.redirect_uris)),
-            _ => (
-                &self.form.post_logout_redirect_uris,
-                self.old.map(|old| &old.post_logout_redirect_uris),
-            ),
+            _ => (&self.form.post_logout_redirect_uris, self.old.map(|old| &old.post_logout_redirect_uris)),
         };
         let uris = given.as_ref().or(old).cloned().unwrap_or_default();
         for uri in &uris {
@@ -580,12 +475,8 @@ impl<'a> Check<'a> {
     }
 
     fn cors_origins(&mut self) -> Vec<String> {
-        let origins = self
-            .form
-            .cors_origins
-            .clone()
-            .or_else(|| self.old.map(|old| old.cors_origins.clone()))
-            .unwrap_or_default();
+        let origins =
+            self.form.cors_origins.clone().or_else(|| self.old.map(|old| old.cors_origins.clone())).unwrap_or_default();
         for origin in &origins {
             self.mistakes.take("cors_origins", uris::origin(origin));
         }
@@ -633,21 +524,10 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Decided<Client> {
 pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &ClientForm) -> Decided<(Client, Option<Secret>)> {
     let id = form.client_id.clone().unwrap_or_default();
     if clients::find(tx.conn(), &id)?.is_some() {
-        return Ok(mistake(
-            "client_id",
-            format!("{id:?} is registered already; `mdi-auth apply` changes it"),
-        ));
+        return Ok(mistake("client_id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let servers = resource_servers::all(tx.conn())?;
-    let draft = match draft(
-        registry,
-        form,
-        None,
-        Around {
-            servers: &servers,
-            doubtful: &[],
-        },
-    ) {
+    let draft = match draft(registry, form, None, Around { servers: &servers, doubtful: &[] }) {
         Ok(draft) => draft,
         Err(mistakes) => return Ok(Err(mistakes)),
     };
@@ -668,21 +548,9 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
         return Ok(Ok(false));
     }
     let now = registry.app.now();
-    let client = Client {
-        enabled,
-        generation: next_generation(Some(&before), enabled, now),
-        updated_at: now,
-        ..before.clone()
-    };
-    write(
-        registry,
-        tx,
-        &Draft {
-            client,
-            before: Some(before),
-            secret: SecretStep::Keep,
-        },
-    )?;
+    let client =
+        Client { enabled, generation: next_generation(Some(&before), enabled, now), updated_at: now, ..before.clone() };
+    write(registry, tx, &Draft { client, before: Some(before), secret: SecretStep::Keep })?;
     Ok(Ok(true))
 }
 
@@ -697,10 +565,7 @@ pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_sec
     };
     let method = client.settings.auth_method;
     if !method.uses_secret() {
-        return Ok(mistake(
-            "client_id",
-            format!("{id} authenticates by {} and has no secret", method.as_str()),
-        ));
+        return Ok(mistake("client_id", format!("{id} authenticates by {} and has no secret", method.as_str())));
     }
     let rotated = secrets::rotate(registry, tx, id, &client.secrets, overlap_seconds)?;
     Ok(rotated.map(|(rotated, event)| {

@@ -74,9 +74,7 @@ fn make(registry: &Registry, algorithm: Algorithm, signs_from: i64) -> Result<St
 }
 
 fn lacks(keys: &[StoredKey], algorithm: Algorithm) -> bool {
-    !keys
-        .iter()
-        .any(|key| key.algorithm == algorithm && key.retires_at.is_none())
+    !keys.iter().any(|key| key.algorithm == algorithm && key.retires_at.is_none())
 }
 
 /// Takes a key from the spare ones if none signs with this algorithm.
@@ -127,26 +125,16 @@ pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Re
     let algorithms: Vec<Algorithm> = match only {
         Some(algorithm) if !Algorithm::SIGNING.contains(&algorithm) => {
             let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
-            return mistake(
-                "alg",
-                format!("{} does not sign here; use one of {known}", algorithm.as_str()),
-            )
-            .map_err(Refused::Mistakes);
+            return mistake("alg", format!("{} does not sign here; use one of {known}", algorithm.as_str()))
+                .map_err(Refused::Mistakes);
         }
         Some(algorithm) => vec![algorithm],
-        None => Algorithm::SIGNING
-            .into_iter()
-            .filter(|algorithm| !lacks(&existing, *algorithm))
-            .collect(),
+        None => Algorithm::SIGNING.into_iter().filter(|algorithm| !lacks(&existing, *algorithm)).collect(),
     };
     let mut new = Vec::new();
     for algorithm in algorithms {
         let waits = !at_once && !lacks(&existing, algorithm);
-        let signs_from = if waits {
-            now + registry.app.config.keys.publish_seconds
-        } else {
-            now
-        };
+        let signs_from = if waits { now + registry.app.config.keys.publish_seconds } else { now };
         new.push(make(registry, algorithm, signs_from)?);
     }
     registry.blocking(move |registry, tx| {
@@ -161,12 +149,7 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey) -> Stored<()> 
     let retires_at = new.signs_from;
     for old in stored::all(tx.conn())? {
         if old.algorithm == new.algorithm && old.retires_at.is_none_or(|already| already > retires_at) {
-            stored::retire(
-                tx.conn(),
-                &old.kid,
-                retires_at,
-                retires_at + PUBLISHED_AFTER_RETIREMENT_SECONDS,
-            )?;
+            stored::retire(tx.conn(), &old.kid, retires_at, retires_at + PUBLISHED_AFTER_RETIREMENT_SECONDS)?;
             tx.audit(
                 registry
                     .event(Kind::KeyChanged, "retired")
@@ -202,11 +185,8 @@ pub fn rewrap(registry: &Registry, file: &Path) -> Result<Rewrapped, Refused> {
         Err(cause) => return mistake("new_key_file", cause.to_string()).map_err(Refused::Mistakes),
     };
     if new.fingerprint() == app.master.fingerprint() {
-        return mistake(
-            "new_key_file",
-            format!("{} holds the key that is in use", file.display()),
-        )
-        .map_err(Refused::Mistakes);
+        return mistake("new_key_file", format!("{} holds the key that is in use", file.display()))
+            .map_err(Refused::Mistakes);
     }
     registry.blocking(move |registry, tx| rewrap_in(registry, tx, &new))
 }
@@ -214,10 +194,7 @@ pub fn rewrap(registry: &Registry, file: &Path) -> Result<Rewrapped, Refused> {
 fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<Rewrapped> {
     let app = registry.app();
     let again = |purpose: Purpose, context: &str, wrapped: &str| {
-        let plain = app
-            .master
-            .open(purpose, context, wrapped)
-            .map_err(|cause| Failure::stored(context, cause))?;
+        let plain = app.master.open(purpose, context, wrapped).map_err(|cause| Failure::stored(context, cause))?;
         Ok::<_, Failure>(new.seal(purpose, context, &plain, app.entropy))
     };
     let keys = stored::all(tx.conn())?;
@@ -239,9 +216,5 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
     );
     // Servers that still hold the old key cannot follow this, and say so instead of writing what nobody can open.
     registry.tell(tx, ChangeKind::Keys, "master key");
-    Ok(Ok(Rewrapped {
-        keys: keys.len(),
-        totp_secrets: secrets.len(),
-        fingerprint: new.fingerprint().to_owned(),
-    }))
+    Ok(Ok(Rewrapped { keys: keys.len(), totp_secrets: secrets.len(), fingerprint: new.fingerprint().to_owned() }))
 }

@@ -76,11 +76,7 @@ impl Registry {
     /// The registry as `actor` uses it.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
-        Self {
-            app,
-            actor,
-            demo: false,
-        }
+        Self { app, actor, demo: false }
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
@@ -104,10 +100,7 @@ impl Registry {
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.app
-            .store
-            .write_blocking(self.job(work))?
-            .map_err(Refused::Mistakes)
+        self.app.store.write_blocking(self.job(work))?.map_err(Refused::Mistakes)
     }
 
     /// Runs `work` in one transaction, from an async task.
@@ -138,11 +131,7 @@ impl Registry {
 
     fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {
         let purge_at = self.app.now() + CHANGE_KEPT_SECONDS;
-        tx.changed(Change {
-            kind,
-            subject: subject.to_owned(),
-            purge_at,
-        });
+        tx.changed(Change { kind, subject: subject.to_owned(), purge_at });
     }
 
     /// The purposes of use among `words`.
@@ -150,15 +139,10 @@ impl Registry {
         let words = words?.words();
         for code in &words {
             if !self.app.policy.vocabulary().is_purpose_of_use(code) {
-                mistakes.add(
-                    "purposes",
-                    format!("\"{code}\" is not a PurposeOfUse code of v3-ActReason, such as HDECD"),
-                );
+                mistakes
+                    .add("purposes", format!("\"{code}\" is not a PurposeOfUse code of v3-ActReason, such as HDECD"));
             } else if code == TEST_PURPOSE && !self.demo {
-                mistakes.add(
-                    "purposes",
-                    "HTEST is for test systems; this installation is not a demo".to_owned(),
-                );
+                mistakes.add("purposes", "HTEST is for test systems; this installation is not a demo".to_owned());
             }
         }
         Some(words)
@@ -192,14 +176,10 @@ impl Mistakes {
 fn identifier(text: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
-        return Err(format!(
-            "{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"
-        ));
+        return Err(format!("{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"));
     }
     if text.starts_with("usr_") {
-        return Err(format!(
-            "{text:?} begins with usr_, which is kept for people, so that no system is taken for one"
-        ));
+        return Err(format!("{text:?} begins with usr_, which is kept for people, so that no system is taken for one"));
     }
     Ok(())
 }
@@ -219,17 +199,13 @@ fn organization(
     mistakes: &mut Mistakes,
 ) -> Option<Organization> {
     let Some(given) = given else { return old.cloned() };
-    let name = mistakes.take(
-        "organization",
-        display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
-    )?;
+    let name = mistakes
+        .take("organization", display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")))?;
     if let Some(id) = &given.id
         && (url::Url::parse(id).is_err() || id.contains(char::is_whitespace))
     {
-        mistakes.add(
-            "organization",
-            format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"),
-        );
+        mistakes
+            .add("organization", format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"));
     }
     if let Some(jurisdiction) = &given.jurisdiction {
         mistakes.take(
@@ -250,10 +226,7 @@ fn object(settings: &impl serde::Serialize) -> Map<String, Value> {
 
 /// What differs between two objects, one line a key: `signing_alg ES256 → RS256`.
 fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
-    let mut keys: Vec<&String> = before
-        .keys()
-        .chain(after.keys().filter(|key| !before.contains_key(*key)))
-        .collect();
+    let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
     keys.sort();
     keys.into_iter()
         .filter(|key| before.get(*key) != after.get(*key))
@@ -267,11 +240,7 @@ fn short(value: Option<&Value>) -> String {
         Some(Value::String(text)) if text.chars().count() > 200 => format!("({} characters)", text.chars().count()),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(values)) if values.is_empty() => "none".to_owned(),
-        Some(Value::Array(values)) => values
-            .iter()
-            .map(|value| short(Some(value)))
-            .collect::<Vec<_>>()
-            .join(" "),
+        Some(Value::Array(values)) => values.iter().map(|value| short(Some(value))).collect::<Vec<_>>().join(" "),
         Some(other) => other.to_string(),
     }
 }

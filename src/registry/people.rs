@@ -113,36 +113,19 @@ pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) ->
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
     let old = before.map(|person| &person.settings);
-    let username = before.map_or_else(
-        || form.username.clone().unwrap_or_default(),
-        |person| person.username.clone(),
-    );
+    let username = before.map_or_else(|| form.username.clone().unwrap_or_default(), |person| person.username.clone());
     mistakes.take("username", check_username(&username));
-    let name = mistakes.take(
-        "name",
-        display_name(form.name.as_deref(), before.map(|person| person.name.as_str())),
-    );
-    let roles = form
-        .roles
-        .clone()
-        .or_else(|| old.map(|old| old.roles.clone()))
-        .unwrap_or_default();
-    let roles = mistakes
-        .take("roles", check_roles(registry, &roles))
-        .unwrap_or_default();
+    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|person| person.name.as_str())));
+    let roles = form.roles.clone().or_else(|| old.map(|old| old.roles.clone())).unwrap_or_default();
+    let roles = mistakes.take("roles", check_roles(registry, &roles)).unwrap_or_default();
     let totp = form.totp_secret.as_ref().filter(|_| before.is_none());
     let totp = totp.and_then(|secret| mistakes.take("totp_secret", read_totp_secret(secret)));
     let password = form.password.clone().filter(|_| before.is_none());
     if let Some(password) = &password {
-        mistakes.take(
-            "password",
-            check_password(password, &username, form.totp_secret.is_some()),
-        );
+        mistakes.take("password", check_password(password, &username, form.totp_secret.is_some()));
     }
     let settings = settings(registry, form, old, roles, &mut mistakes);
-    let enabled = form
-        .enabled
-        .unwrap_or_else(|| before.is_none_or(|person| person.enabled));
+    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|person| person.enabled));
     let person = Person {
         id: before.map_or_else(|| registry.app.entropy.id("usr"), |person| person.id.clone()),
         username,
@@ -156,12 +139,7 @@ pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) ->
         created_at: before.map_or(now, |person| person.created_at),
         updated_at: now,
     };
-    mistakes.into_result(Draft {
-        person,
-        password,
-        before: before.cloned(),
-        totp,
-    })
+    mistakes.into_result(Draft { person, password, before: before.cloned(), totp })
 }
 
 /// Disabling and a change of roles raise the generation, which ends sessions and grants.
@@ -179,39 +157,19 @@ fn settings(
     roles: Vec<String>,
     mistakes: &mut Mistakes,
 ) -> PersonSettings {
-    let mut claims = form
-        .claims
-        .clone()
-        .or_else(|| old.map(|old| old.claims.clone()))
-        .unwrap_or_default();
+    let mut claims = form.claims.clone().or_else(|| old.map(|old| old.claims.clone())).unwrap_or_default();
     check_claims(&claims, mistakes);
     // These have a key of their own; a claim is another spelling of it.
-    let claimed_email = claims
-        .remove("email")
-        .and_then(|email| email.as_str().map(str::to_owned));
+    let claimed_email = claims.remove("email").and_then(|email| email.as_str().map(str::to_owned));
     let claimed_verified = claims.remove("email_verified").and_then(|verified| verified.as_bool());
-    let email = form
-        .email
-        .clone()
-        .or(claimed_email)
-        .or_else(|| old.and_then(|old| old.email.clone()));
+    let email = form.email.clone().or(claimed_email).or_else(|| old.and_then(|old| old.email.clone()));
     let verified = form.email_verified.or(claimed_verified);
     // A new address was not proved yet.
     let kept = old.is_some_and(|old| old.email_verified && old.email == email);
     PersonSettings {
         roles,
-        organization: organization(
-            form.organization.as_ref(),
-            old.and_then(|old| old.organization.as_ref()),
-            mistakes,
-        ),
-        npi: kept_or_checked(
-            "npi",
-            form.npi.as_ref(),
-            old.and_then(|old| old.npi.as_ref()),
-            check_npi,
-            mistakes,
-        ),
+        organization: organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes),
+        npi: kept_or_checked("npi", form.npi.as_ref(), old.and_then(|old| old.npi.as_ref()), check_npi, mistakes),
         fhir_user: kept_or_checked(
             "fhir_user",
             form.fhir_user.as_ref(),
@@ -255,9 +213,7 @@ fn check_username(username: &str) -> Result<(), String> {
         || username.contains(char::is_control)
         || username.trim() != username
     {
-        return Err(format!(
-            "{username:?} must have 1 to 128 printable characters, without blanks at its ends"
-        ));
+        return Err(format!("{username:?} must have 1 to 128 printable characters, without blanks at its ends"));
     }
     Ok(())
 }
@@ -265,33 +221,18 @@ fn check_username(username: &str) -> Result<(), String> {
 /// Each role once, in the order of the policy, so that order makes no difference.
 fn check_roles(registry: &Registry, roles: &[String]) -> Result<Vec<String>, String> {
     let policy = &registry.app.policy;
-    let unknown: Vec<&str> = roles
-        .iter()
-        .filter(|code| policy.role(code).is_none())
-        .map(String::as_str)
-        .collect();
+    let unknown: Vec<&str> = roles.iter().filter(|code| policy.role(code).is_none()).map(String::as_str).collect();
     if !unknown.is_empty() {
         let known: Vec<&str> = policy.roles().iter().map(|role| role.code.as_str()).collect();
-        return Err(format!(
-            "the policy has no role {}; it has {}",
-            unknown.join(", "),
-            known.join(", ")
-        ));
+        return Err(format!("the policy has no role {}; it has {}", unknown.join(", "), known.join(", ")));
     }
-    Ok(policy
-        .roles()
-        .iter()
-        .filter(|role| roles.contains(&role.code))
-        .map(|role| role.code.clone())
-        .collect())
+    Ok(policy.roles().iter().filter(|role| roles.contains(&role.code)).map(|role| role.code.clone()).collect())
 }
 
 /// A National Provider Identifier: ten digits that pass the Luhn check behind the prefix 80840 (45 CFR 162.406).
 fn check_npi(npi: &str) -> Result<(), String> {
     let digits: Option<Vec<u32>> = npi.chars().map(|digit| digit.to_digit(10)).collect();
-    let digits = digits
-        .filter(|digits| digits.len() == 10)
-        .ok_or_else(|| format!("{npi:?} must have ten digits"))?;
+    let digits = digits.filter(|digits| digits.len() == 10).ok_or_else(|| format!("{npi:?} must have ten digits"))?;
     let with_prefix = [8, 0, 8, 4, 0].iter().chain(&digits).rev().enumerate();
     let sum: u32 = with_prefix
         .map(|(place, digit)| match (place % 2, digit * 2) {
@@ -303,9 +244,7 @@ fn check_npi(npi: &str) -> Result<(), String> {
     if sum.is_multiple_of(10) {
         Ok(())
     } else {
-        Err(format!(
-            "{npi:?} is not an NPI: its check digit does not fit; look for a typing error"
-        ))
+        Err(format!("{npi:?} is not an NPI: its check digit does not fit; look for a typing error"))
     }
 }
 
@@ -319,25 +258,15 @@ fn check_fhir_user(reference: &str) -> Result<(), String> {
         )
     };
     let mut parts = reference.rsplitn(3, '/');
-    let (id, kind, base) = (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-        parts.next(),
-    );
+    let (id, kind, base) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
     let id_fits = (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     let base_fits = base.is_none_or(|base| {
         Url::parse(base).is_ok_and(|url| {
             matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none()
         })
     });
-    if id_fits && base_fits && TYPES.contains(&kind) {
-        Ok(())
-    } else {
-        Err(wanted())
-    }
+    if id_fits && base_fits && TYPES.contains(&kind) { Ok(()) } else { Err(wanted()) }
 }
 
 fn check_email(email: &str) -> Result<(), String> {
@@ -350,11 +279,7 @@ fn check_email(email: &str) -> Result<(), String> {
                 && !domain.starts_with('.')
                 && !domain.ends_with('.')
         });
-    if plausible {
-        Ok(())
-    } else {
-        Err(format!("{email:?} must be an e-mail address"))
-    }
+    if plausible { Ok(()) } else { Err(format!("{email:?} must be an e-mail address")) }
 }
 
 fn check_day(day: &str) -> Result<(), String> {
@@ -392,19 +317,9 @@ fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
 
 /// OpenID Connect Core §5.1.1.
 fn is_address(value: &Value) -> bool {
-    const MEMBERS: [&str; 6] = [
-        "formatted",
-        "street_address",
-        "locality",
-        "region",
-        "postal_code",
-        "country",
-    ];
+    const MEMBERS: [&str; 6] = ["formatted", "street_address", "locality", "region", "postal_code", "country"];
     value.as_object().is_some_and(|address| {
-        !address.is_empty()
-            && address
-                .iter()
-                .all(|(name, value)| MEMBERS.contains(&name.as_str()) && value.is_string())
+        !address.is_empty() && address.iter().all(|(name, value)| MEMBERS.contains(&name.as_str()) && value.is_string())
     })
 }
 
@@ -414,27 +329,14 @@ fn is_address(value: &Value) -> bool {
 /// What is wrong and what is wanted; never the password.
 pub fn check_password(password: &Secret, username: &str, second_factor: bool) -> Result<(), String> {
     let text = password.reveal();
-    let shortest = if second_factor {
-        SHORTEST_PASSWORD
-    } else {
-        SHORTEST_PASSWORD_ALONE
-    };
+    let shortest = if second_factor { SHORTEST_PASSWORD } else { SHORTEST_PASSWORD_ALONE };
     let count = text.chars().count();
     if count < shortest {
-        let beside = if second_factor {
-            "beside a second factor"
-        } else {
-            "without a second factor"
-        };
-        return Err(format!(
-            "it has {count} characters; {beside} at least {shortest} are needed"
-        ));
+        let beside = if second_factor { "beside a second factor" } else { "without a second factor" };
+        return Err(format!("it has {count} characters; {beside} at least {shortest} are needed"));
     }
     if text.len() > LONGEST_PASSWORD {
-        return Err(format!(
-            "it has {} bytes; at most {LONGEST_PASSWORD} are taken",
-            text.len()
-        ));
+        return Err(format!("it has {} bytes; at most {LONGEST_PASSWORD} are taken", text.len()));
     }
     if username_key(text) == username_key(username) {
         return Err("it is the username".to_owned());
@@ -444,11 +346,7 @@ pub fn check_password(password: &Secret, username: &str, second_factor: bool) ->
 
 /// Reads a TOTP secret as authenticator apps show it: base32 in either case, blanks and padding ignored.
 fn read_totp_secret(secret: &Secret) -> Result<Zeroizing<Vec<u8>>, String> {
-    let text: String = secret
-        .reveal()
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-' | '='))
-        .collect();
+    let text: String = secret.reveal().chars().filter(|c| !matches!(c, ' ' | '-' | '=')).collect();
     let text = Zeroizing::new(text.to_ascii_uppercase());
     let bytes = BASE32_NOPAD
         .decode(text.as_bytes())
@@ -479,10 +377,7 @@ pub fn hash(registry: &Registry, password: Secret) -> Result<String, Refused> {
 }
 
 fn wrap(registry: &Registry, id: &str, totp: &[u8]) -> String {
-    registry
-        .app
-        .master
-        .seal(Purpose::TotpSecret, id, totp, registry.app.entropy)
+    registry.app.master.seal(Purpose::TotpSecret, id, totp, registry.app.entropy)
 }
 
 /// Writes a draft; `password` is the hash of the draft's.
@@ -502,13 +397,7 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
         Some(before) if !before.enabled && person.enabled => (Kind::PersonChanged, "enabled"),
         Some(_) => (Kind::PersonChanged, "changed"),
     };
-    put(
-        registry,
-        tx,
-        draft.before.as_ref(),
-        &person,
-        registry.event(kind, action),
-    )
+    put(registry, tx, draft.before.as_ref(), &person, registry.event(kind, action))
 }
 
 /// Writes the person, the event, and the change if others must know of it.
@@ -642,10 +531,7 @@ pub fn reset_second_factor(
 ) -> Decided<Person> {
     let event = registry.event(Kind::PersonChanged, "second_factor_reset");
     alter(registry, tx, username, event, |person| {
-        let totp = new
-            .map(read_totp_secret)
-            .transpose()
-            .or_else(|text| mistake("totp_secret", text))?;
+        let totp = new.map(read_totp_secret).transpose().or_else(|text| mistake("totp_secret", text))?;
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
         Ok(())

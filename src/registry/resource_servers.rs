@@ -117,18 +117,10 @@ pub fn draft(
     let now = registry.app.now();
     let id = form.id.clone().unwrap_or_default();
     check_id(&id, client_exists, &mut mistakes);
-    let name = mistakes.take(
-        "name",
-        display_name(form.name.as_deref(), before.map(|server| server.name.as_str())),
-    );
-    let audience = form
-        .audience
-        .clone()
-        .or_else(|| before.map(|server| server.audience.clone()));
-    let audience = mistakes.take(
-        "audience",
-        audience.ok_or_else(|| "it is missing: the FHIR base of the server".to_owned()),
-    );
+    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|server| server.name.as_str())));
+    let audience = form.audience.clone().or_else(|| before.map(|server| server.audience.clone()));
+    let audience =
+        mistakes.take("audience", audience.ok_or_else(|| "it is missing: the FHIR base of the server".to_owned()));
     if let Some(audience) = &audience {
         let checked = uris::audience(audience).and_then(|()| unique(registry, &id, audience, others));
         mistakes.take("audience", checked);
@@ -144,17 +136,9 @@ pub fn draft(
         }),
     };
     let gives_keys = form.jwks.is_some() || form.jwks_uri.is_some();
-    let secret = SecretStep::decide(
-        form.secret.as_ref(),
-        keys.is_empty() && !gives_keys,
-        existing,
-        now,
-        &mut mistakes,
-    );
+    let secret = SecretStep::decide(form.secret.as_ref(), keys.is_empty() && !gives_keys, existing, now, &mut mistakes);
     let settings = settings(form, before.map(|server| &server.settings), keys, &mut mistakes);
-    let enabled = form
-        .enabled
-        .unwrap_or_else(|| before.is_none_or(|server| server.enabled));
+    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|server| server.enabled));
     let server = ResourceServer {
         id,
         name: name.unwrap_or_default(),
@@ -166,11 +150,7 @@ pub fn draft(
         updated_at: now,
         secrets: existing.to_vec(),
     };
-    mistakes.into_result(Draft {
-        server,
-        before: before.cloned(),
-        secret,
-    })
+    mistakes.into_result(Draft { server, before: before.cloned(), secret })
 }
 
 fn check_id(id: &str, client_exists: bool, mistakes: &mut Mistakes) {
@@ -181,10 +161,7 @@ fn check_id(id: &str, client_exists: bool, mistakes: &mut Mistakes) {
         mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
     }
     if client_exists {
-        mistakes.add(
-            "id",
-            format!("{id:?} is the id of a client; the two share one namespace"),
-        );
+        mistakes.add("id", format!("{id:?} is the id of a client; the two share one namespace"));
     }
 }
 
@@ -211,58 +188,34 @@ fn settings(
     keys: PublicKeys,
     mistakes: &mut Mistakes,
 ) -> ResourceServerSettings {
-    let token_format = form
-        .token_format
-        .or(before.map(|old| old.token_format))
-        .unwrap_or_default();
+    let token_format = form.token_format.or(before.map(|old| old.token_format)).unwrap_or_default();
     let token_typ = form
         .token_typ
         .clone()
         .or_else(|| before.map(|old| old.token_typ.clone()))
         .unwrap_or_else(|| "at+jwt".to_owned());
     if form.token_typ.is_some() && token_format == TokenFormat::Opaque {
-        mistakes.add(
-            "token_typ",
-            "opaque tokens have no typ; leave it out, or set token_format = \"jwt\"",
-        );
+        mistakes.add("token_typ", "opaque tokens have no typ; leave it out, or set token_format = \"jwt\"");
     } else if !["at+jwt", "JWT"].contains(&token_typ.as_str()) {
         mistakes.add(
             "token_typ",
             format!("{token_typ:?} must be \"at+jwt\" (RFC 9068), or \"JWT\" for servers that refuse at+jwt"),
         );
     }
-    let signing_alg = form
-        .signing_alg
-        .or(before.map(|old| old.signing_alg))
-        .unwrap_or(Algorithm::ES256);
+    let signing_alg = form.signing_alg.or(before.map(|old| old.signing_alg)).unwrap_or(Algorithm::ES256);
     if !Algorithm::SIGNING.contains(&signing_alg) {
         let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
-        mistakes.add(
-            "signing_alg",
-            format!("{} does not sign here; use one of {known}", signing_alg.as_str()),
-        );
+        mistakes.add("signing_alg", format!("{} does not sign here; use one of {known}", signing_alg.as_str()));
     }
     let scopes = match &form.scopes {
         None => before.and_then(|old| old.scopes.clone()),
-        Some(words) => mistakes.take(
-            "scopes",
-            words
-                .words()
-                .join(" ")
-                .parse::<ScopeSet>()
-                .map_err(|cause| cause.to_string()),
-        ),
+        Some(words) => {
+            mistakes.take("scopes", words.words().join(" ").parse::<ScopeSet>().map_err(|cause| cause.to_string()))
+        }
     };
-    let scope_map = form
-        .scope_map
-        .clone()
-        .or_else(|| before.map(|old| old.scope_map.clone()))
-        .unwrap_or_default();
+    let scope_map = form.scope_map.clone().or_else(|| before.map(|old| old.scope_map.clone())).unwrap_or_default();
     // RFC 6749 §3.3: the characters of a scope.
-    let plain = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
-    };
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     for (scope, spelling) in &scope_map {
         if scope.is_empty() || !plain(scope) || !plain(spelling) {
             mistakes.add(
@@ -276,10 +229,7 @@ fn settings(
         token_format,
         token_typ,
         signing_alg,
-        scope_style: form
-            .scope_style
-            .or(before.map(|old| old.scope_style))
-            .unwrap_or_default(),
+        scope_style: form.scope_style.or(before.map(|old| old.scope_style)).unwrap_or_default(),
         scope_map,
         introspect: form.introspect.or(before.map(|old| old.introspect)).unwrap_or_default(),
         scopes,
@@ -305,9 +255,7 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, spare: &Spare)
         Some(before) if !before.enabled && server.enabled => "enabled",
         Some(_) => "changed",
     };
-    let mut event = registry
-        .event(EventKind::ResourceServerChanged, action)
-        .client(&server.id);
+    let mut event = registry.event(EventKind::ResourceServerChanged, action).client(&server.id);
     if let Some(before) = before {
         event = event.with("before", Value::Object(view(before)).to_string());
     }
@@ -339,10 +287,7 @@ pub fn register(
     let id = form.id.clone().unwrap_or_default();
     let all = resource_servers::all(tx.conn())?;
     if all.iter().any(|server| server.id == id) {
-        return Ok(mistake(
-            "id",
-            format!("{id:?} is registered already; `mdi-auth apply` changes it"),
-        ));
+        return Ok(mistake("id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
     let draft = match draft(registry, form, None, &all, client_exists) {
@@ -372,11 +317,7 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
         updated_at: now,
         ..before.clone()
     };
-    let draft = Draft {
-        server,
-        before: Some(before),
-        secret: SecretStep::Keep,
-    };
+    let draft = Draft { server, before: Some(before), secret: SecretStep::Keep };
     write(registry, tx, &draft, &Spare::default())?;
     Ok(Ok(true))
 }
@@ -419,10 +360,7 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     if !users.is_empty() {
         return Ok(mistake(
             "id",
-            format!(
-                "{id} is used by {}: change or delete these clients first, or disable it",
-                users.join(", ")
-            ),
+            format!("{id} is used by {}: change or delete these clients first, or disable it", users.join(", ")),
         ));
     }
     resource_servers::delete(tx.conn(), id)?;

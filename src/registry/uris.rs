@@ -8,10 +8,7 @@ const LONGEST: usize = 2000;
 fn parse(text: &str) -> Result<Url, String> {
     let refuse = |what: &str| Err(format!("{text:?} {what}"));
     if text.len() > LONGEST {
-        return Err(format!(
-            "a URI of {} bytes is too long; at most {LONGEST} are kept",
-            text.len()
-        ));
+        return Err(format!("a URI of {} bytes is too long; at most {LONGEST} are kept", text.len()));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('\\') {
         return refuse("holds a blank, a backslash or a character beyond ASCII; write it percent-encoded");
@@ -76,9 +73,7 @@ pub(super) fn audience(text: &str) -> Result<(), String> {
     if text.starts_with("https://") || (text.starts_with("http://") && loopback) {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} must be an absolute https URL, the FHIR base of the server (http only on this machine)"
-    ))
+    Err(format!("{text:?} must be an absolute https URL, the FHIR base of the server (http only on this machine)"))
 }
 
 /// Checks the origin of browser code (RFC 6454 §6.1).
@@ -89,11 +84,7 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
     let wanted =
         || format!("{text:?} must be an https origin exactly as browsers send it, such as https://app.example");
     let url = Url::parse(text).map_err(|_| wanted())?;
-    if url.scheme() == "https" && url.origin().ascii_serialization() == text {
-        Ok(())
-    } else {
-        Err(wanted())
-    }
+    if url.scheme() == "https" && url.origin().ascii_serialization() == text { Ok(()) } else { Err(wanted()) }
 }
 
 /// An URL without the one slash at its end that is forgiven.

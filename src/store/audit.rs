@@ -88,11 +88,7 @@ fn take_chain(conn: &mut Conn) -> Stored<Head> {
                 .optional()?;
             match free {
                 Some(head) => Ok(head),
-                None => Ok(audit_chain::table
-                    .select(Head::as_select())
-                    .limit(1)
-                    .for_update()
-                    .first(c.as_mut())?),
+                None => Ok(audit_chain::table.select(Head::as_select()).limit(1).for_update().first(c.as_mut())?),
             }
         }
     }
@@ -102,11 +98,7 @@ fn take_chain(conn: &mut Conn) -> Stored<Head> {
 pub(super) fn create_chains(conn: &mut Conn) -> Stored<()> {
     let count = if conn.is_sqlite() { 1 } else { 16 };
     for id in 0..count {
-        let head = Head {
-            id,
-            seq: 0,
-            head: crate::audit::chain::GENESIS.to_owned(),
-        };
+        let head = Head { id, seq: 0, head: crate::audit::chain::GENESIS.to_owned() };
         each!(conn, c => diesel::insert_into(audit_chain::table).values(&head).execute(c))?;
     }
     Ok(())

@@ -23,14 +23,8 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 6] = [
-        Self::Client,
-        Self::ResourceServer,
-        Self::Person,
-        Self::GrantRevoked,
-        Self::TokenRevoked,
-        Self::Keys,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Client, Self::ResourceServer, Self::Person, Self::GrantRevoked, Self::TokenRevoked, Self::Keys];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -99,14 +93,7 @@ pub fn after(conn: &mut Conn, seq: i64) -> Stored<Vec<(i64, Change)>> {
                 .into_iter()
                 .find(|known| known.as_str() == kind)
                 .ok_or_else(|| Failure::stored("change", &kind))?;
-            Ok((
-                seq,
-                Change {
-                    kind,
-                    subject,
-                    purge_at,
-                },
-            ))
+            Ok((seq, Change { kind, subject, purge_at }))
         })
         .collect()
 }

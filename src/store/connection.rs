@@ -197,10 +197,7 @@ fn migrate<DB: diesel::backend::Backend>(conn: &mut impl MigrationHarness<DB>, u
         |cause: Box<dyn std::error::Error + Send + Sync>| OpenError::Schema(format!("cannot migrate: {cause}"));
     let applied = conn.applied_migrations().map_err(failed)?;
     let known = diesel::migration::MigrationSource::<DB>::migrations(&MIGRATIONS).map_err(failed)?;
-    let newest = known
-        .iter()
-        .map(|migration| migration.name().version().as_owned())
-        .max();
+    let newest = known.iter().map(|migration| migration.name().version().as_owned()).max();
     if let Some(newest) = &newest
         && let Some(theirs) = applied.iter().find(|version| *version > newest)
     {
@@ -228,34 +225,24 @@ fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
     ))
     .map_err(|cause| failed(&cause))?;
     if access == Access::Read {
-        conn.batch_execute("PRAGMA query_only = ON")
-            .map_err(|cause| failed(&cause))?;
+        conn.batch_execute("PRAGMA query_only = ON").map_err(|cause| failed(&cause))?;
     }
     Ok(Conn::Sqlite(conn))
 }
 
 fn open_postgres(url: &Secret, root: Option<&Path>, runtime: &Handle) -> Result<Conn, OpenError> {
     let unreachable = |cause: &dyn fmt::Display| OpenError::Unreachable(cause.to_string());
-    let mut config: tokio_postgres::Config = url
-        .reveal()
-        .parse()
-        .map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
-    config
-        .application_name("mdi-auth")
-        .connect_timeout(Duration::from_secs(5));
+    let mut config: tokio_postgres::Config =
+        url.reveal().parse().map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
+    config.application_name("mdi-auth").connect_timeout(Duration::from_secs(5));
     // A password must not cross a network in the clear because a server, or somebody in between, offers no TLS.
     if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
         config.ssl_mode(SslMode::Require);
     }
     let connect = async {
         let tls = MakeRustlsConnect::new(client_tls(root)?);
-        let (client, connection) = config
-            .connect(tls)
-            .await
-            .map_err(|cause| unreachable(&error_chain(&cause)))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection)
-            .await
-            .map_err(|cause| unreachable(&cause))
+        let (client, connection) = config.connect(tls).await.map_err(|cause| unreachable(&error_chain(&cause)))?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(|cause| unreachable(&cause))
     };
     let conn = runtime.block_on(connect)?;
     let mut conn = PgConn::from(conn);

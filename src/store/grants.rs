@@ -69,12 +69,10 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
-    Ok(
-        each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
+    Ok(each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
         .set(grants::revoked_at.eq(at))
         .execute(c))?
-            == 1,
-    )
+        == 1)
 }
 
 /// Keeps a grant's row at least until `purge_at`.
@@ -165,11 +163,7 @@ pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<Sco
         .select(consent::scope)
         .first(c)
         .optional())?;
-    text.map(|text| {
-        text.parse::<ScopeSet>()
-            .map_err(|cause| Failure::stored("consent", cause))
-    })
-    .transpose()
+    text.map(|text| text.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))).transpose()
 }
 
 /// Remembers the scopes that a person allowed a client.

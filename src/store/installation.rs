@@ -51,11 +51,7 @@ pub fn touch(conn: &mut Conn) -> Stored<()> {
 /// What the database says.
 pub fn lock(conn: &mut Conn) -> Stored<()> {
     if let Conn::Pg(c) = conn {
-        installation::table
-            .find(1)
-            .select(installation::id)
-            .for_update()
-            .first::<i32>(c.as_mut())?;
+        installation::table.find(1).select(installation::id).for_update().first::<i32>(c.as_mut())?;
     }
     Ok(())
 }

@@ -93,11 +93,7 @@ pub struct Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.connector.is_sqlite() {
-            "Store(SQLite)"
-        } else {
-            "Store(PostgreSQL)"
-        })
+        f.write_str(if self.connector.is_sqlite() { "Store(SQLite)" } else { "Store(PostgreSQL)" })
     }
 }
 
@@ -128,11 +124,7 @@ impl Store {
         let write_queue = Arc::new(Mutex::new(write_queue));
         let read_queue = Arc::new(Mutex::new(read_queue));
         let mut handles = Vec::new();
-        for _ in 0..if connector.is_sqlite() {
-            1
-        } else {
-            threads.writers.max(1)
-        } {
+        for _ in 0..if connector.is_sqlite() { 1 } else { threads.writers.max(1) } {
             let writer = writer::Writer::new(Arc::clone(&connector), Arc::clone(&write_queue), Arc::clone(&on_change));
             handles.push(spawn("db-write", move || writer.run())?);
         }
@@ -140,13 +132,7 @@ impl Store {
             let (connector, queue) = (Arc::clone(&connector), Arc::clone(&read_queue));
             handles.push(spawn("db-read", move || read_loop(&connector, &queue))?);
         }
-        Ok(Arc::new(Self {
-            connector,
-            writes,
-            reads,
-            on_change,
-            threads: Mutex::new(handles),
-        }))
+        Ok(Arc::new(Self { connector, writes, reads, on_change, threads: Mutex::new(handles) }))
     }
 
     /// Whether this is SQLite.
@@ -169,9 +155,7 @@ impl Store {
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue(job)?
-            .await
-            .map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+        self.enqueue(job)?.await.map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
     }
 
     /// [`Store::write`] for threads that run no async tasks: the command line.
@@ -182,9 +166,7 @@ impl Store {
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue(job)?
-            .blocking_recv()
-            .map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+        self.enqueue(job)?.blocking_recv().map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
     }
 
     fn enqueue<T: Send + 'static>(
@@ -192,9 +174,7 @@ impl Store {
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, Broken>>, Broken> {
         let (sender, receiver) = oneshot::channel();
-        self.writes
-            .try_send(writer::work(job, sender))
-            .map_err(full_or_stopped)?;
+        self.writes.try_send(writer::work(job, sender)).map_err(full_or_stopped)?;
         Ok(receiver)
     }
 
@@ -206,9 +186,7 @@ impl Store {
         &self,
         query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue_read(query)?
-            .await
-            .map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
+        self.enqueue_read(query)?.await.map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
     }
 
     /// [`Store::read`] for threads that run no async tasks.

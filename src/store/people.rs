@@ -144,12 +144,10 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
-    Ok(
-        each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
+    Ok(each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
         .set(person::totp_step.eq(step))
         .execute(c))?
-            == 1,
-    )
+        == 1)
 }
 
 /// Replaces the stored password hash, when the hashing parameters changed.

@@ -38,12 +38,7 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
         created_at: row.created_at,
         auth_time: row.auth_time,
         last_seen_at: row.last_seen_at,
-        amr: row
-            .amr
-            .split(' ')
-            .filter(|method| !method.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        amr: row.amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect(),
         second_factor_due: row.second_factor_due,
     }))
 }
@@ -102,10 +97,8 @@ pub fn was_ended(conn: &mut Conn, hash: &str) -> Stored<bool> {
 /// # Errors
 /// What the database says.
 pub fn end(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
-    Ok(
-        each!(conn, c => diesel::update(session::table.filter(session::hash.eq(hash).and(session::ended_at.is_null())))
+    Ok(each!(conn, c => diesel::update(session::table.filter(session::hash.eq(hash).and(session::ended_at.is_null())))
         .set(session::ended_at.eq(at))
         .execute(c))?
-            == 1,
-    )
+        == 1)
 }

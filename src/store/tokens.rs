@@ -41,12 +41,9 @@ pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>>
     let query = refresh_token::table.find(hash).select(RefreshRow::as_select());
     let row: Option<RefreshRow> = match conn {
         Conn::Sqlite(c) => query.first(c).optional()?,
-        Conn::Pg(c) => refresh_token::table
-            .find(hash)
-            .select(RefreshRow::as_select())
-            .for_update()
-            .first(c.as_mut())
-            .optional()?,
+        Conn::Pg(c) => {
+            refresh_token::table.find(hash).select(RefreshRow::as_select()).for_update().first(c.as_mut()).optional()?
+        }
     };
     Ok(row.map(RefreshRow::into_model))
 }

@@ -71,11 +71,7 @@ pub(super) fn work<T: Send + 'static>(
     job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     answer: oneshot::Sender<Result<T, Broken>>,
 ) -> Box<dyn Job> {
-    Box::new(Work {
-        job,
-        value: None,
-        answer,
-    })
+    Box::new(Work { job, value: None, answer })
 }
 
 impl<F: FnMut(&mut Tx<'_>) -> Stored<T> + Send, T: Send> Job for Work<F, T> {
@@ -119,12 +115,7 @@ impl Writer {
         queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
         on_change: Arc<OnceLock<OnChange>>,
     ) -> Self {
-        Self {
-            connector,
-            queue,
-            on_change,
-            connection: None,
-        }
+        Self { connector, queue, on_change, connection: None }
     }
 
     /// Works until the store is dropped.
@@ -226,14 +217,7 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>]) -> (Ended, bool) {
     let begin = if conn.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
     if let Err(cause) = conn.execute_raw(begin) {
         let failure = Failure::Database(cause);
-        return (
-            if conn.is_sqlite() {
-                lost(conn, failure)
-            } else {
-                Ended::Reconnect(failure)
-            },
-            false,
-        );
+        return (if conn.is_sqlite() { lost(conn, failure) } else { Ended::Reconnect(failure) }, false);
     }
     let mut events = Vec::new();
     let mut changes = Vec::new();
@@ -251,10 +235,7 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>]) -> (Ended, bool) {
         // SQLite says busy or full before anything is durable; PostgreSQL reports a failed serialization the same way.
         // Anything else after COMMIT was sent may have been written: a second run could take itself for a replay.
         Err(cause) if conn.is_sqlite() || is_serialization(&cause) => (lost(conn, Failure::Database(cause)), false),
-        Err(cause) => (
-            Ended::Failed(Broken::Unavailable(format!("no answer to COMMIT: {cause}"))),
-            false,
-        ),
+        Err(cause) => (Ended::Failed(Broken::Unavailable(format!("no answer to COMMIT: {cause}"))), false),
     }
 }
 
@@ -272,11 +253,7 @@ fn run_jobs(
         if !alone && let Err(cause) = conn.execute_raw("SAVEPOINT job") {
             return Err(lost(conn, Failure::Database(cause)));
         }
-        let mut tx = Tx {
-            conn: &mut *conn,
-            events: &mut *events,
-            changes: &mut *changes,
-        };
+        let mut tx = Tx { conn: &mut *conn, events: &mut *events, changes: &mut *changes };
         let Ok(ran) = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))) else {
             return Err(Ended::Panicked(place));
         };

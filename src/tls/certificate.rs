@@ -65,27 +65,17 @@ impl CertificateInfo {
             jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |day| day.to_string())
         };
         if now < self.not_before {
-            problems.push(format!(
-                "the TLS certificate is valid only from {}",
-                day(self.not_before)
-            ));
+            problems.push(format!("the TLS certificate is valid only from {}", day(self.not_before)));
         }
         if now > self.not_after {
-            problems.push(format!(
-                "the TLS certificate ended at {}: put a new one in its place",
-                day(self.not_after)
-            ));
+            problems.push(format!("the TLS certificate ended at {}: put a new one in its place", day(self.not_after)));
         } else if now > self.not_after - RENEW_BEFORE_SECONDS {
-            problems.push(format!(
-                "the TLS certificate ends at {}: put a new one in its place",
-                day(self.not_after)
-            ));
+            problems.push(format!("the TLS certificate ends at {}: put a new one in its place", day(self.not_after)));
         }
         if !self.covers(host) {
             let names = self.names.join(", ");
-            problems.push(format!(
-                "the TLS certificate is for {names}, not for \"{host}\", the host of [server] issuer"
-            ));
+            problems
+                .push(format!("the TLS certificate is for {names}, not for \"{host}\", the host of [server] issuer"));
         }
         problems
     }
@@ -112,7 +102,5 @@ fn seconds(time: UnixTime) -> i64 {
 }
 
 fn unreadable(result: Result<(), Error>) -> Error {
-    result
-        .err()
-        .unwrap_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+    result.err().unwrap_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }

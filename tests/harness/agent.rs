@@ -1,0 +1,155 @@
+//! A browser without a window: cookies, hidden fields, redirects, no script. What a person does at the pages.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use url::Url;
+
+use super::{Answer, Harness};
+
+/// One browser.
+pub struct Agent<'a> {
+    harness: &'a Harness,
+    pub cookies: BTreeMap<String, String>,
+    /// Every redirect that was followed or met.
+    pub hops: Vec<String>,
+}
+
+/// Where the browser came to rest.
+#[derive(Debug)]
+pub enum Page {
+    /// A page of the server: where, and what it says.
+    Ours { url: String, answer: Answer },
+    /// A redirect to somebody else, not followed.
+    Elsewhere(Url),
+}
+
+impl Page {
+    pub fn answer(&self) -> &Answer {
+        match self {
+            Self::Ours { answer, .. } => answer,
+            Self::Elsewhere(url) => panic!("the browser was sent to {url}"),
+        }
+    }
+
+    pub fn elsewhere(&self) -> &Url {
+        match self {
+            Self::Elsewhere(url) => url,
+            Self::Ours { url, answer } => panic!("still at {url}: {}", answer.text),
+        }
+    }
+
+    /// A parameter of the redirect to the client.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.elsewhere().query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The path of the form that the page asks to be sent, or the path of the page.
+    pub fn at(&self) -> &str {
+        match self {
+            Self::Ours { url, .. } => url.split('?').next().unwrap(),
+            Self::Elsewhere(_) => "elsewhere",
+        }
+    }
+}
+
+impl<'a> Agent<'a> {
+    pub fn new(harness: &'a Harness) -> Self {
+        Self { harness, cookies: BTreeMap::new(), hops: Vec::new() }
+    }
+
+    pub async fn get(&mut self, url: &str) -> Page {
+        self.follow(self.harness.http.get(url)).await
+    }
+
+    /// Sends the form of a page: its hidden fields, and what the person filled in.
+    pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
+        let text = &page.answer().text;
+        let action = attribute(between(text, "<form", ">"), "action").unwrap();
+        let mut form: Vec<(String, String)> = hidden_fields(text);
+        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let request =
+            self.harness.http.post(self.harness.url(&action)).header(ORIGIN, &self.harness.issuer).form(&form);
+        self.follow(request).await
+    }
+
+    async fn follow(&mut self, mut request: reqwest::RequestBuilder) -> Page {
+        for _ in 0..12 {
+            let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let response = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
+            let url = response.url().to_string();
+            for cookie in response.headers().get_all(SET_COOKIE) {
+                let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+            if response.status() != 303 {
+                let path = url.strip_prefix(&self.harness.issuer).unwrap().to_owned();
+                return Page::Ours { url: path, answer: Answer::read(response).await };
+            }
+            let location = response.headers()[LOCATION].to_str().unwrap().to_owned();
+            self.hops.push(location.clone());
+            let next = Url::parse(&url).unwrap().join(&location).unwrap();
+            if !next.as_str().starts_with(&self.harness.issuer) {
+                return Page::Elsewhere(next);
+            }
+            request = self.harness.http.get(next);
+        }
+        panic!("too many redirects: {:?}", self.hops);
+    }
+
+    /// Signs in with password and, where the page asks for it, the code of now. Ends at consent or at the client.
+    pub async fn sign_in(&mut self, page: Page, username: &str, password: &str) -> Page {
+        let page = self.submit(&page, &[("username", username), ("password", password)]).await;
+        if page.at() == "/login/second-factor" {
+            let code = totp(self.harness.now());
+            return self.submit(&page, &[("totp", &code)]).await;
+        }
+        page
+    }
+
+    /// Ticks everything and approves.
+    pub async fn approve(&mut self, page: &Page) -> Page {
+        let text = &page.answer().text;
+        let scopes = checkboxes(text);
+        let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
+        fields.push(("decision", "approve"));
+        self.submit(page, &fields).await
+    }
+}
+
+/// The one-time code of a moment for the personas' secret.
+pub fn totp(at: i64) -> String {
+    let totp = totp_rs::Builder::new().with_secret(b"12345678901234567890".to_vec()).build().unwrap();
+    totp.generate(u64::try_from(at).unwrap()).to_string()
+}
+
+fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
+    let start = text.find(from).unwrap_or_else(|| panic!("no {from} in {text}"));
+    &text[start..start + text[start..].find(to).unwrap()]
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
+    let end = start + tag[start..].find('"')?;
+    Some(unescape(&tag[start..end]))
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&")
+}
+
+fn inputs(text: &str) -> impl Iterator<Item = &str> {
+    text.split("<input").skip(1).map(|rest| &rest[..rest.find('>').unwrap()])
+}
+
+fn hidden_fields(text: &str) -> Vec<(String, String)> {
+    inputs(text)
+        .filter(|tag| tag.contains("type=\"hidden\""))
+        .map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap()))
+        .collect()
+}
+
+/// The values of the checkboxes that can be ticked.
+pub fn checkboxes(text: &str) -> Vec<String> {
+    inputs(text).filter(|tag| tag.contains("type=\"checkbox\"")).filter_map(|tag| attribute(tag, "value")).collect()
+}

@@ -1,0 +1,120 @@
+//! A real PostgreSQL for the test run: one cluster, a database a test. It ends with the test process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+struct Cluster {
+    port: u16,
+    password: String,
+    // Its standard input is a pipe of ours: when this process ends, however it ends, the cluster is stopped.
+    _keeper: std::process::Child,
+}
+
+fn programs() -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is needed: `apt-get install postgresql`")
+        .map(|entry| entry.unwrap().path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists())
+        .collect();
+    versions.sort();
+    versions.pop().expect("PostgreSQL is needed: `apt-get install postgresql`")
+}
+
+/// PostgreSQL refuses to run as root: then it runs as the user that Debian made for it.
+fn as_postgres(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn is_root() -> bool {
+    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let bin = programs();
+        let dir = std::env::temp_dir().join(format!("mdi-auth-postgres-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let password = mdi_auth::clock::Entropy.secret();
+        let password_file = dir.join("password");
+        std::fs::write(&password_file, &password).unwrap();
+        if is_root() {
+            run(Command::new("chown").args(["-R", "postgres"]).arg(&dir));
+        }
+        let data = dir.join("data");
+        run(as_postgres(&bin.join("initdb"))
+            .args(["--no-sync", "-A", "scram-sha-256", "-U", "postgres", "--pwfile"])
+            .arg(&password_file)
+            .arg("-D")
+            .arg(&data)
+            .current_dir("/"));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let script = format!(
+            "{} -D {} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=400 -c fsync=off -c full_page_writes=off >{}/log 2>&1 & \
+             pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf {}",
+            bin.join("postgres").display(),
+            data.display(),
+            dir.display(),
+            dir.display(),
+        );
+        let keeper = as_postgres(Path::new("/bin/sh"))
+            .args(["-c", &script])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "PostgreSQL does not start: see {}/log", dir.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Cluster { port, password, _keeper: keeper }
+    })
+}
+
+fn url(cluster: &Cluster, database: &str) -> String {
+    format!("postgres://postgres:{}@127.0.0.1:{}/{database}?sslmode=disable", cluster.password, cluster.port)
+}
+
+/// Makes a database and answers its URL.
+pub fn create_database() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let cluster = cluster();
+    let name = format!("t_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+    let (admin, created) = (url(cluster, "postgres"), name.clone());
+    super::blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let begun = Instant::now();
+            let (client, connection) = loop {
+                match tokio_postgres::connect(&admin, tokio_postgres::NoTls).await {
+                    Ok(connected) => break connected,
+                    Err(_) if begun.elapsed() < Duration::from_secs(30) => {
+                        tokio::time::sleep(Duration::from_millis(50)).await
+                    }
+                    Err(cause) => panic!("{cause}"),
+                }
+            };
+            tokio::spawn(connection);
+            client.batch_execute(&format!("CREATE DATABASE {created}")).await.unwrap();
+        });
+    });
+    url(cluster, &name)
+}
