@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
@@ -11,14 +12,13 @@ use crate::directory::{self, Directory};
 use crate::error::Broken;
 use crate::jwks_cache::JwksCache;
 use crate::keys;
-use crate::login::password::{Cost, Hasher};
 use crate::master_key::MasterKey;
 use crate::model::signing::Algorithm;
-use crate::oauth::access_token::VerifiedTokens;
-use crate::oauth::introspect::Introspections;
 use crate::outbound::Outbound;
+use crate::password::{Cost, Hasher};
 use crate::policy::Policy;
 use crate::store::{Store, Target, Threads, installation};
+use crate::verified::VerifiedTokens;
 
 /// Everything a request needs, shared by all of them.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::error::PageError;
 use crate::master_key::{Derivation, Purpose};
-use crate::oauth::parameters::Parameters;
 use crate::pages::{self, ErrorPage, FormAction, Shell};
+use crate::parameters::Parameters;
 use crate::secret::SecretHash;
 
 /// How long a person may take from the application's request to the last page, in seconds.

@@ -19,8 +19,9 @@ use crate::error::{Broken, PageError};
 use crate::model::signing::Algorithm;
 use crate::oauth::metadata::Documents;
 use crate::oauth::{authorize, consent, introspect, jwks, metadata, revoke, token, userinfo};
+use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{assets, browser, keys, login, store};
+use crate::{assets, browser, login, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -325,6 +326,7 @@ async fn write_events(app: &App, events: Vec<Event>) {
 
 /// What recurs: counts are written, what has expired is deleted, keys are replaced in time.
 async fn maintain(app: Arc<App>) {
+    let registry = Registry::new(Arc::clone(&app), Actor::Server);
     let mut counted_minute = app.now().div_euclid(60);
     loop {
         tokio::time::sleep(MAINTENANCE).await;
@@ -339,7 +341,7 @@ async fn maintain(app: Arc<App>) {
         if let Err(cause) = sweep(&app).await {
             tracing::warn!(%cause, "what has expired could not be deleted");
         }
-        if let Err(cause) = keys::rotation::keep_up(&app).await {
+        if let Err(cause) = registry::keys::keep_up(&registry).await {
             tracing::error!(%cause, "signing keys could not be looked after");
         }
     }

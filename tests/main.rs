@@ -5,11 +5,16 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::type_complexity,
     reason = "a test fails by panicking, and runs by the real clock unless it moves its own"
 )]
 
+mod architecture;
+mod browser;
 mod config;
+mod faults;
 mod harness;
+mod headers;
 mod kill;
 mod outbound;
 mod pages;

@@ -4,7 +4,6 @@
 //! signs → leaves the JWKS when nothing that it signed is alive.
 
 mod client_keys;
-pub mod rotation;
 mod signer;
 
 pub use client_keys::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{lockout, session};
+use super::lockout;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
@@ -14,10 +14,11 @@ use crate::error::{Broken, PageError};
 use crate::master_key::Purpose;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::oauth::authorize;
-use crate::oauth::parameters::Parameters;
 use crate::pages::{self, FormAction, FormError, SecondFactorPage};
+use crate::parameters::Parameters;
 use crate::peer;
+use crate::return_to;
+use crate::session;
 use crate::store::{logins, people, sessions};
 
 /// A code is good for its own 30 seconds and the step before and after.
@@ -52,7 +53,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
             &[],
         ));
     };
-    let return_to = authorize::return_to(app, &pending.parameters)?;
+    let return_to = return_to::find(app, &pending.parameters)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],

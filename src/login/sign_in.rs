@@ -6,19 +6,20 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{lockout, session};
+use super::lockout;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::login::password::Verified;
 use crate::model::person::Person;
-use crate::oauth::authorize;
-use crate::oauth::parameters::Parameters;
 use crate::pages::{self, Application, FormAction, FormError, LoginPage};
+use crate::parameters::Parameters;
+use crate::password::Verified;
 use crate::peer;
+use crate::return_to;
 use crate::secret::Secret;
+use crate::session;
 use crate::store::people;
 
 /// The longest password that is hashed, in bytes (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64 characters).
@@ -36,7 +37,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 }
 
 fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpResponse, PageError> {
-    let return_to = authorize::return_to(app, &pending.parameters)?;
+    let return_to = return_to::find(app, &pending.parameters)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],

@@ -9,6 +9,7 @@ pub mod scope;
 pub mod security_label;
 pub mod session;
 pub mod signing;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -11,80 +9,13 @@ use crate::error::Broken;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::scope::{ScopeSet, ScopeStyle};
 use crate::model::signing::Algorithm;
+use crate::model::token::{AccessToken, Footing};
 use crate::secret::SecretHash;
 use crate::store::{Failure, Stored, Tx, tokens};
+use crate::verified::Known;
 
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
-/// How many verified tokens are remembered.
-const REMEMBERED: usize = 65_536;
-
-/// What a token stands on, in a claim of ours: the grant (none for systems) with the generations of client and person
-/// at its issue. A resource server has no use for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Footing {
-    /// The grant; systems have none.
-    pub grant: Option<String>,
-    /// The client's generation.
-    pub client_generation: i64,
-    /// The person's generation; 0 for systems.
-    pub person_generation: i64,
-}
-
-impl From<Footing> for String {
-    fn from(footing: Footing) -> Self {
-        format!(
-            "{}.{}.{}",
-            footing.grant.as_deref().unwrap_or("-"),
-            footing.client_generation,
-            footing.person_generation
-        )
-    }
-}
-
-impl TryFrom<String> for Footing {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or_else(|| "footing is incomplete".to_owned());
-        let grant = next()?.to_owned();
-        let number = |text: &str| text.parse::<i64>().map_err(|cause| cause.to_string());
-        Ok(Self {
-            grant: (grant != "-").then_some(grant),
-            client_generation: number(next()?)?,
-            person_generation: number(next()?)?,
-        })
-    }
-}
-
-/// The claims of an access token (RFC 9068 §2.2). Introspection answers the same.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AccessToken {
-    /// The issuer.
-    pub iss: String,
-    /// The person, or the client that acts for itself.
-    pub sub: String,
-    /// The resource server's base, or the issuer.
-    pub aud: Vec<String>,
-    /// When it ends, in seconds since the epoch.
-    pub exp: i64,
-    /// When it was issued.
-    pub iat: i64,
-    /// Its unique name.
-    pub jti: String,
-    /// The client.
-    pub client_id: String,
-    /// Scopes as the resource server reads them.
-    pub scope: String,
-    /// What it stands on.
-    #[serde(rename = "mdi_grant")]
-    pub footing: Footing,
-    /// Everything else: `auth_time`, `acr`, `amr`, `username`, `fhirUser`, `security`, `jurisdiction`, `extensions`.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
 
 /// What a token is made of.
 #[derive(Debug)]
@@ -165,45 +96,12 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
     Ok(Minted { token, jti: claims.jti, exp: claims.exp, opaque: None })
 }
 
-/// A token that is ours, with its introspection answer written out. Whether it is active is asked anew each time.
-#[derive(Debug)]
-pub struct Known {
-    /// Its claims.
-    pub claims: AccessToken,
-    /// The answer of introspection while it is active (RFC 7662 §2.2).
-    pub answer: String,
-}
-
-impl Known {
-    fn new(claims: AccessToken) -> Result<Self, serde_json::Error> {
-        let mut answer = Map::new();
-        answer.insert("active".to_owned(), Value::Bool(true));
-        answer.insert("token_type".to_owned(), Value::from("Bearer"));
-        if let Value::Object(mut rest) = serde_json::to_value(&claims)? {
-            rest.remove("mdi_grant");
-            answer.append(&mut rest);
-        }
-        Ok(Self { claims, answer: serde_json::to_string(&answer)? })
-    }
-}
-
-/// Tokens whose signature was verified, or whose row was read, lately. It never answers for revocation.
-#[derive(Debug)]
-pub struct VerifiedTokens(Cache<[u8; 32], Arc<Known>>);
-
-impl Default for VerifiedTokens {
-    fn default() -> Self {
-        Self(Cache::new(REMEMBERED))
-    }
-}
-
 /// The token, if it is ours, whether active or not.
 ///
 /// # Errors
 /// What the database says, for opaque tokens.
 pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> {
-    let key = sha256(token);
-    if let Some(known) = app.verified.0.get(&key) {
+    if let Some(known) = app.verified.get(token) {
         return Ok(Some(known));
     }
     let claims = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
@@ -214,9 +112,7 @@ pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> 
         row.map(|row| serde_json::from_str(&row)).transpose().map_err(|cause| Failure::stored("opaque token", cause))?
     };
     let Some(claims) = claims else { return Ok(None) };
-    let known = Arc::new(Known::new(claims).map_err(Broken::defect)?);
-    app.verified.0.insert(key, Arc::clone(&known));
-    Ok(Some(known))
+    app.verified.remember(token, claims).map(Some).map_err(Broken::defect)
 }
 
 /// Whether a token of ours is active: not expired, and everything it stands on holds.
@@ -230,11 +126,4 @@ pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
         && footing.grant.as_ref().is_none_or(|grant| {
             !directory.grant_is_revoked(grant) && directory.person_holds(&claims.sub, footing.person_generation)
         })
-}
-
-fn sha256(token: &str) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-    let mut key = [0; 32];
-    key.copy_from_slice(digest.as_ref());
-    key
 }

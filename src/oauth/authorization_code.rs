@@ -8,7 +8,6 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::granting::{Party, Wanted};
-use super::parameters::Parameters;
 use super::person_tokens::{self, PersonTokens, had_second_factor};
 use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
@@ -19,6 +18,7 @@ use crate::error::{Broken, Code, OAuthError};
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
 use crate::model::person::Person;
+use crate::parameters::Parameters;
 use crate::secret::SecretHash;
 use crate::store::{Conn, Stored, Tx, grants, people, sessions};
 

@@ -7,54 +7,30 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use url::{Host, Url, form_urlencoded};
 
 use super::granting::{CERTIFY, Party, Wanted, certify_ends};
 use super::id_token::hinted_subject;
-use super::parameters::{Parameters, shown};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Pending};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError, PageError};
-use crate::login::session;
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::ClaimsRequest;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::model::session::Session;
-use crate::pages::{self, Application, FormAction, FormPostPage};
+use crate::parameters::{Parameters, shown};
 use crate::peer;
 use crate::policy::grant::Granted;
+use crate::return_to::{self, ReturnTo, redirect_error};
+use crate::session;
 use crate::store::grants;
 
 /// The largest request that is looked at, in bytes of its query or form.
 const LARGEST_REQUEST: usize = 8 * 1024;
-
-/// How the answer goes back (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post Response Mode).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseMode {
-    /// In the query of the redirect URI.
-    Query,
-    /// In a form that the browser posts.
-    FormPost,
-}
-
-/// Where an answer may go: a registered redirect URI, and what the client wants back with it.
-#[derive(Debug, Clone)]
-pub struct ReturnTo {
-    /// The client, registered and enabled.
-    pub client: Arc<LiveClient>,
-    /// Exactly as sent.
-    pub redirect_uri: String,
-    /// How.
-    pub mode: ResponseMode,
-    /// Given back as it came.
-    pub state: Option<String>,
-}
 
 /// An authorization request whose parameters hold by themselves.
 #[derive(Debug, Clone)]
@@ -155,7 +131,7 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
 }
 
 async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> HttpResponse {
-    let return_to = match return_to(app, &pending.parameters) {
+    let return_to = match return_to::find(app, &pending.parameters) {
         Ok(return_to) => return_to,
         Err(error) => return browser::error_page(app, &error),
     };
@@ -191,65 +167,6 @@ fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> Htt
     let cookies: Vec<_> =
         if known.is_some() { Vec::new() } else { vec![browser::set_cookie(app, CookieKind::Browser, &browser_cookie)] };
     browser::see_other(&location, &cookies)
-}
-
-/// Client and redirect URI: until both hold, an error is a page (RFC 6749 §4.1.2.1).
-///
-/// # Errors
-/// A page that names the parameter at fault.
-pub fn return_to(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
-    let one = |name: &str| parameters.one(name).map_err(|error| PageError::new(error.description));
-    let Some(id) = one("client_id")? else {
-        return Err(PageError::new("Parameter client_id is missing."));
-    };
-    let client = app.directory.client(id).filter(|live| live.client.enabled).ok_or_else(|| {
-        PageError::new("Parameter client_id names no application that is registered here.")
-            .because(format!("client_id {}", shown(id)))
-    })?;
-    let Some(redirect_uri) = one("redirect_uri")? else {
-        return Err(PageError::new("Parameter redirect_uri is missing."));
-    };
-    if !redirect_uri_matches(&client, redirect_uri) {
-        return Err(PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
-            "client {id}: received {}, registered {:?}",
-            shown(redirect_uri),
-            client.client.settings.redirect_uris
-        )));
-    }
-    // An unknown response_mode is an error of its own, told by query.
-    let mode = match one("response_mode")? {
-        Some("form_post") => ResponseMode::FormPost,
-        _ => ResponseMode::Query,
-    };
-    let state = parameters.one("state").ok().flatten().map(str::to_owned);
-    Ok(ReturnTo { client: Arc::clone(&client), redirect_uri: redirect_uri.to_owned(), mode, state })
-}
-
-/// Exact comparison (RFC 9700 §4.1.3); for public native clients the port of a loopback redirect is free (RFC 8252 §7.3).
-fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
-    let registered = &live.client.settings.redirect_uris;
-    if registered.iter().any(|uri| uri == sent) {
-        return true;
-    }
-    let Some(sent) = live.client.is_public().then(|| loopback_without_port(sent)).flatten() else {
-        return false;
-    };
-    registered.iter().filter_map(|uri| loopback_without_port(uri)).any(|uri| uri == sent)
-}
-
-/// A loopback `http` URI without its port, if it is one and is written plainly.
-fn loopback_without_port(uri: &str) -> Option<(String, String)> {
-    let url = Url::parse(uri).ok()?;
-    let loopback = match url.host()? {
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-        Host::Domain(_) => false,
-    };
-    let plain =
-        url.scheme() == "http" && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (loopback && plain).then(|| {
-        (url.host_str().unwrap_or_default().to_owned(), format!("{}?{}", url.path(), url.query().unwrap_or_default()))
-    })
 }
 
 /// Everything else that a request says, checked by itself, in order.
@@ -505,33 +422,6 @@ fn check_targets(app: &App, party: &Party, wanted: Wanted<'_>) -> Result<(), OAu
         Err(error) if error.code == Code::InvalidTarget => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
-pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
-    let state = return_to.state.as_deref().map(|state| ("state", state));
-    let all: Vec<(&str, &str)> = parameters.iter().copied().chain(state).chain([("iss", app.issuer())]).collect();
-    if return_to.mode == ResponseMode::FormPost {
-        let client = &return_to.client.client;
-        let organization = client.settings.organization.as_ref().map(|organization| organization.name.as_str());
-        let page = FormPostPage {
-            shell: browser::shell(app),
-            application: Application { name: &client.name, organization },
-            redirect_uri: &return_to.redirect_uri,
-            parameters: &all,
-        };
-        return pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri));
-    }
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
-    let joint = if return_to.redirect_uri.contains('?') { '&' } else { '?' };
-    browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
-}
-
-/// Sends an error to the client (RFC 6749 §4.1.2.1).
-pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
-    tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
-    let description = crate::error::wire_text(&error.description);
-    redirect(app, return_to, &[("error", error.code.as_str()), ("error_description", &description)])
 }
 
 /// A refusal is recorded when somebody is signed in; what strangers cause is only logged.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 
-use super::access_token::{self, Known};
+use super::access_token;
 use crate::app::App;
 use crate::error::{Code, OAuthError};
+use crate::verified::Known;
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
 #[must_use]

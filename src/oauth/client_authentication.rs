@@ -11,7 +11,6 @@ use actix_web::http::header::AUTHORIZATION;
 use data_encoding::BASE64;
 use url::form_urlencoded;
 
-use super::parameters::{Parameters, shown};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -20,6 +19,7 @@ use crate::error::{Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
 use crate::model::client::{AuthMethod, StoredSecret};
 use crate::model::signing::Algorithm;
+use crate::parameters::{Parameters, shown};
 use crate::peer;
 use crate::secret::{Secret, SecretHash};
 use crate::store::changes::{Change, ChangeKind};

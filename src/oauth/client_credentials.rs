@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::access_token::{self, Footing, Minted};
+use super::access_token::{self, Minted};
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::granting::{INTROSPECT, Party, Wanted, system_claims};
-use super::parameters::Parameters;
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::Event;
@@ -15,6 +14,8 @@ use crate::directory::{LiveClient, LiveServer};
 use crate::error::{Code, OAuthError};
 use crate::model::client::GrantType;
 use crate::model::scope::{Scope, ScopeSet};
+use crate::model::token::Footing;
+use crate::parameters::Parameters;
 
 /// Parses `scope`.
 ///

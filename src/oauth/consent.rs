@@ -7,12 +7,8 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::authorize::{
-    AuthorizationRequest, Decision, Facts, ReturnTo, decide, load_facts, parse, record, redirect, redirect_error,
-    return_to,
-};
+use super::authorize::{AuthorizationRequest, Decision, Facts, decide, load_facts, parse, record};
 use super::granting::{CERTIFY, Party, Wanted};
-use super::parameters::Parameters;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, Pending, PostedForm};
@@ -20,9 +16,11 @@ use crate::error::{Code, OAuthError, PageError};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts};
 use crate::model::scope::ScopeSet;
 use crate::pages::{self, Account, Application, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
+use crate::parameters::Parameters;
 use crate::peer;
 use crate::policy::grant::Granted;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
+use crate::return_to::{self, ReturnTo, redirect, redirect_error};
 use crate::secret::SecretHash;
 use crate::store::{Stored, Tx, grants};
 
@@ -37,7 +35,7 @@ struct Carried {
 }
 
 async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Carried, PageError> {
-    let return_to = return_to(app, &pending.parameters)?;
+    let return_to = return_to::find(app, &pending.parameters)?;
     let parsed =
         parse(app, &return_to.client, &pending.parameters).map_err(|error| PageError::new(error.description))?;
     let facts = load_facts(app, request, &return_to.client.client.id).await?;

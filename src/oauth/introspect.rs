@@ -1,52 +1,22 @@
 //! Introspection (RFC 7662), fail-closed: the answer starts from inactive and is filled in only when token, grant,
 //! client, person and audience all hold. A resource server learns about its own tokens only.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::access_token::{self, AccessToken};
+use super::access_token;
 use super::bearer;
 use super::client_authentication::{Caller, authenticate, replayed_assertion};
 use super::granting::INTROSPECT;
-use super::parameters::{Parameters, shown};
 use crate::app::App;
-use crate::audit::event::{Actor, Event, Kind};
 use crate::error::{Code, OAuthError};
 use crate::model::client::AuthMethod;
 use crate::model::resource_server::{Introspect, ResourceServer};
+use crate::model::token::AccessToken;
+use crate::parameters::{Parameters, shown};
 
 /// What is said about everything that is not active, and nothing else (RFC 7662 §2.2).
 const INACTIVE: &str = r#"{"active":false}"#;
-
-/// Successful introspections by resource server: counted, not recorded singly.
-#[derive(Debug, Default)]
-pub struct Introspections(Mutex<HashMap<String, u64>>);
-
-impl Introspections {
-    fn count(&self, server: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(server) {
-            Some(count) => *count += 1,
-            None => {
-                counts.insert(server.to_owned(), 1);
-            }
-        }
-    }
-
-    /// The counts since the last call, as events.
-    pub fn drain(&self, at_ms: i64) -> Vec<Event> {
-        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        counts
-            .into_iter()
-            .map(|(server, count)| {
-                Event::new(at_ms, Kind::IntrospectionsCounted, Actor::Client(server)).with("count", count.to_string())
-            })
-            .collect()
-    }
-}
 
 /// `POST /oauth2/introspect`
 ///

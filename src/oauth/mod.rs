@@ -12,7 +12,6 @@ pub mod id_token;
 pub mod introspect;
 pub mod jwks;
 pub mod metadata;
-pub mod parameters;
 pub mod person_tokens;
 pub mod refresh_token;
 pub mod revoke;

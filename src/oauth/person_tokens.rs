@@ -1,12 +1,13 @@
 //! The tokens that a person's grant gives a client: made the same way for a code and for a refresh.
 
-use super::access_token::{self, Footing, Minted};
+use super::access_token::{self, Minted};
 use super::granting::{Party, add_authentication, person_claims, standard_claims};
 use super::id_token;
 use crate::app::App;
 use crate::error::Broken;
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
+use crate::model::token::Footing;
 use crate::policy::claims::Place;
 use crate::policy::grant::Granted;
 

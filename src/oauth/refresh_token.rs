@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::client_credentials::requested_scope;
 use super::granting::{CERTIFY, Party, Wanted};
-use super::parameters::Parameters;
 use super::person_tokens::{self, PersonTokens, had_second_factor};
 use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
@@ -19,6 +18,7 @@ use crate::model::client::GrantType;
 use crate::model::grant::{Grant, RefreshToken};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
+use crate::parameters::Parameters;
 use crate::secret::SecretHash;
 use crate::store::{Conn, Stored, Tx, grants, people, tokens};
 

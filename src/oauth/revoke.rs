@@ -4,10 +4,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::access_token;
 use super::client_authentication::{authenticate, replayed_assertion};
-use super::parameters::{Parameters, shown};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::OAuthError;
+use crate::parameters::{Parameters, shown};
 use crate::secret::SecretHash;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, grants, tokens};

@@ -7,13 +7,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::client_authentication::{Authenticated, Caller, authenticate, replayed_assertion};
-use super::parameters::{Parameters, shown};
 use super::{authorization_code, client_credentials, refresh_token};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError};
 use crate::model::client::GrantType;
+use crate::parameters::{Parameters, shown};
 
 /// A token answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 #[derive(Debug, Serialize)]

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::bearer;
 use super::granting::standard_claims;
-use super::parameters::Parameters;
 use crate::app::App;
 use crate::error::{Code, OAuthError};
 use crate::model::scope::ScopeSet;
+use crate::parameters::Parameters;
 use crate::policy::claims::Place;
 use crate::store::{grants, people};
 

@@ -12,6 +12,8 @@ use crate::store::{Failure, Stored, Tx, installation, keys as stored, people};
 use super::{Decided, Refused, Registry, mistake};
 use crate::error::Broken;
 
+const DAY_SECONDS: i64 = 86_400;
+
 /// Where a key stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -160,6 +162,49 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey) -> Stored<()> 
         }
     }
     add(registry, tx, new, "rotated")
+}
+
+/// Algorithms whose newest key is old enough that its successor should be published.
+fn due(registry: &Registry, existing: &[StoredKey], now: i64) -> Vec<Algorithm> {
+    let settings = &registry.app.config.keys;
+    let newest = |algorithm| existing.iter().filter(|key| key.algorithm == algorithm).map(|key| key.signs_from).max();
+    let is_due = |signs_from: i64| now + settings.publish_seconds >= signs_from + settings.rotate_days * DAY_SECONDS;
+    Algorithm::SIGNING.into_iter().filter(|algorithm| newest(*algorithm).is_some_and(is_due)).collect()
+}
+
+/// Replaces keys that are due, and lets go of those that have left the JWKS: what a running server does by itself.
+///
+/// # Errors
+/// What the store or the cryptographic library says.
+pub async fn keep_up(registry: &Registry) -> Result<(), Refused> {
+    let existing = registry.app.store.read(stored::all).await?;
+    let now = registry.app.now();
+    for algorithm in due(registry, &existing, now) {
+        let (maker, signs_from) = (registry.clone(), now + registry.app.config.keys.publish_seconds);
+        let made = tokio::task::spawn_blocking(move || make(&maker, algorithm, signs_from)).await;
+        let key = made.map_err(Broken::defect)??;
+        registry
+            .run(move |registry, tx| {
+                // Another server may have been first.
+                if due(registry, &stored::all(tx.conn())?, now).contains(&algorithm) {
+                    replace(registry, tx, &key)?;
+                }
+                Ok(Ok(()))
+            })
+            .await?;
+    }
+    if existing.iter().any(|key| key.purge_at.is_some_and(|purge_at| purge_at <= now)) {
+        registry
+            .run(move |registry, tx| {
+                if stored::delete_gone(tx.conn(), now)? > 0 {
+                    tx.audit(registry.event(Kind::KeyChanged, "removed"));
+                    registry.tell(tx, ChangeKind::Keys, "removed");
+                }
+                Ok(Ok(()))
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// What was wrapped anew.

@@ -95,7 +95,7 @@ pub enum OpenError {
 }
 
 /// How long a process waits for another one that writes to the same SQLite file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections to one database.
 #[derive(Debug)]

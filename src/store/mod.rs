@@ -62,7 +62,7 @@ impl From<Failure> for Broken {
                 | DatabaseErrorKind::ForeignKeyViolation
                 | DatabaseErrorKind::NotNullViolation
                 | DatabaseErrorKind::CheckViolation => Self::Defect(failure.to_string()),
-                // Locked, full, read-only, connection lost: the data is sound, the moment is not.
+                DatabaseErrorKind::Unknown if !is_passing(information.message()) => Self::Defect(failure.to_string()),
                 _ => Self::Unavailable(information.message().to_owned()),
             },
             Failure::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
@@ -71,6 +71,28 @@ impl From<Failure> for Broken {
             _ => Self::Defect(failure.to_string()),
         }
     }
+}
+
+/// Locked, full, read-only, connection lost: the data is sound, the moment is not. Neither library tells these apart
+/// from a missing table otherwise.
+fn is_passing(message: &str) -> bool {
+    const PASSING: [&str; 13] = [
+        "locked",
+        "busy",
+        "full",
+        "disk",
+        "readonly",
+        "read-only",
+        "unable to open",
+        "connection",
+        "closed",
+        "communicating",
+        "timeout",
+        "shutting down",
+        "starting up",
+    ];
+    let message = message.to_lowercase();
+    PASSING.iter().any(|word| message.contains(word))
 }
 
 /// What every store function answers.

@@ -283,7 +283,6 @@ fn lost(conn: &mut Conn, failure: Failure) -> Ended {
     let rolled_back = conn.execute_raw("ROLLBACK").is_ok();
     match &failure {
         Failure::Database(cause) if rolled_back && is_serialization(cause) => Ended::Again(failure),
-        Failure::Database(cause) if conn.is_sqlite() && is_busy(cause) => Ended::Again(failure),
         _ => Ended::Failed(Broken::from(failure)),
     }
 }
@@ -294,10 +293,6 @@ fn is_serialization(error: &Error) -> bool {
         Error::DatabaseError(_, information) => information.message().contains("deadlock detected"),
         _ => false,
     }
-}
-
-fn is_busy(error: &Error) -> bool {
-    matches!(error, Error::DatabaseError(_, information) if information.message().contains("database is locked"))
 }
 
 impl Conn {

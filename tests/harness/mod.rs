@@ -80,6 +80,7 @@ pub struct Harness {
     pub app: Arc<App>,
     pub http: reqwest::Client,
     pub ca_file: PathBuf,
+    port: u16,
     handle: actix_web::dev::ServerHandle,
     thread: Option<JoinHandle<()>>,
     // Removed last.
@@ -119,7 +120,8 @@ impl Harness {
     pub fn empty(db: Db, change: impl FnOnce(&mut Config)) -> Self {
         let dir = TempDir::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let port = listener.local_addr().unwrap().port();
+        let issuer = format!("https://localhost:{port}");
         let mut config = Config::default_with(dir.path());
         config.server.issuer = Issuer::parse(&issuer).unwrap();
         // Cheap hashing: what is tested is what is asked, not how long it takes.
@@ -131,6 +133,7 @@ impl Harness {
         }
         config.database.readers = 2;
         change(&mut config);
+        let issuer = config.server.issuer.to_string();
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN * 1000)));
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let (app, tls) = blocking(move || {
@@ -150,7 +153,7 @@ impl Harness {
             });
         });
         let handle = receive.recv().unwrap();
-        Self { issuer, clock, app, http: client(&ca_file), ca_file, handle, thread: Some(thread), _dir: dir }
+        Self { issuer, clock, app, http: client(&ca_file), ca_file, port, handle, thread: Some(thread), _dir: dir }
     }
 
     /// Applies a file as the command line would.
@@ -188,6 +191,19 @@ impl Harness {
         rotated.secret.reveal().to_owned()
     }
 
+    /// The URL of the PostgreSQL database that this server uses.
+    pub fn database_url(&self) -> String {
+        match &self.app.config.database.url {
+            Database::Postgres(url) => url.reveal().to_owned(),
+            Database::Sqlite(path) => panic!("on SQLite at {}", path.display()),
+        }
+    }
+
+    /// The port that the server listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
     }
@@ -223,7 +239,7 @@ impl Harness {
 
 impl Drop for Harness {
     fn drop(&mut self) {
-        let _ = self.handle.stop(false);
+        drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -93,12 +93,9 @@ fn url(cluster: &Cluster, database: &str) -> String {
     format!("postgres://postgres:{}@127.0.0.1:{}/{database}?sslmode=disable", cluster.password, cluster.port)
 }
 
-/// Makes a database and answers its URL.
-pub fn create_database() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let cluster = cluster();
-    let name = format!("t_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
-    let (admin, created) = (url(cluster, "postgres"), name.clone());
+/// Runs SQL as the owner of the cluster.
+fn as_admin(sql: Vec<String>) {
+    let admin = url(cluster(), "postgres");
     super::blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
@@ -107,14 +104,41 @@ pub fn create_database() -> String {
                 match tokio_postgres::connect(&admin, tokio_postgres::NoTls).await {
                     Ok(connected) => break connected,
                     Err(_) if begun.elapsed() < Duration::from_secs(30) => {
-                        tokio::time::sleep(Duration::from_millis(50)).await
+                        tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                     Err(cause) => panic!("{cause}"),
                 }
             };
             tokio::spawn(connection);
-            client.batch_execute(&format!("CREATE DATABASE {created}")).await.unwrap();
+            for statement in sql {
+                client.batch_execute(&statement).await.unwrap();
+            }
         });
     });
-    url(cluster, &name)
+}
+
+/// Makes a database and answers its URL.
+pub fn create_database() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("t_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+    as_admin(vec![format!("CREATE DATABASE {name}")]);
+    url(cluster(), &name)
+}
+
+fn name_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap().split('?').next().unwrap()
+}
+
+/// Ends all connections to a database and lets no new one in.
+pub fn forbid_connections(url: &str) {
+    let name = name_of(url);
+    as_admin(vec![
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+    ]);
+}
+
+/// Lets connections in again.
+pub fn allow_connections(url: &str) {
+    as_admin(vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name_of(url))]);
 }

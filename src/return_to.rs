@@ -1,0 +1,123 @@
+//! Where the answer to an authorization request goes: a registered client and one of its redirect URIs. Until both
+//! hold, an error is a page; after that it goes back by redirect.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use url::{Host, Url, form_urlencoded};
+
+use crate::app::App;
+use crate::browser;
+use crate::directory::LiveClient;
+use crate::error::{OAuthError, PageError};
+use crate::pages::{self, Application, FormAction, FormPostPage};
+use crate::parameters::{Parameters, shown};
+
+/// How the answer goes back (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post Response Mode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the query of the redirect URI.
+    Query,
+    /// In a form that the browser posts.
+    FormPost,
+}
+
+/// Where an answer may go: a registered redirect URI, and what the client wants back with it.
+#[derive(Debug, Clone)]
+pub struct ReturnTo {
+    /// The client, registered and enabled.
+    pub client: Arc<LiveClient>,
+    /// Exactly as sent.
+    pub redirect_uri: String,
+    /// How.
+    pub mode: ResponseMode,
+    /// Given back as it came.
+    pub state: Option<String>,
+}
+
+/// Client and redirect URI: until both hold, an error is a page (RFC 6749 §4.1.2.1).
+///
+/// # Errors
+/// A page that names the parameter at fault.
+pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
+    let one = |name: &str| parameters.one(name).map_err(|error| PageError::new(error.description));
+    let Some(id) = one("client_id")? else {
+        return Err(PageError::new("Parameter client_id is missing."));
+    };
+    let client = app.directory.client(id).filter(|live| live.client.enabled).ok_or_else(|| {
+        PageError::new("Parameter client_id names no application that is registered here.")
+            .because(format!("client_id {}", shown(id)))
+    })?;
+    let Some(redirect_uri) = one("redirect_uri")? else {
+        return Err(PageError::new("Parameter redirect_uri is missing."));
+    };
+    if !redirect_uri_matches(&client, redirect_uri) {
+        return Err(PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
+            "client {id}: received {}, registered {:?}",
+            shown(redirect_uri),
+            client.client.settings.redirect_uris
+        )));
+    }
+    // An unknown response_mode is an error of its own, told by query.
+    let mode = match one("response_mode")? {
+        Some("form_post") => ResponseMode::FormPost,
+        _ => ResponseMode::Query,
+    };
+    let state = parameters.one("state").ok().flatten().map(str::to_owned);
+    Ok(ReturnTo { client: Arc::clone(&client), redirect_uri: redirect_uri.to_owned(), mode, state })
+}
+
+/// Exact comparison (RFC 9700 §4.1.3); for public native clients the port of a loopback redirect is free (RFC 8252 §7.3).
+fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
+    let registered = &live.client.settings.redirect_uris;
+    if registered.iter().any(|uri| uri == sent) {
+        return true;
+    }
+    let Some(sent) = live.client.is_public().then(|| loopback_without_port(sent)).flatten() else {
+        return false;
+    };
+    registered.iter().filter_map(|uri| loopback_without_port(uri)).any(|uri| uri == sent)
+}
+
+/// A loopback `http` URI without its port, if it is one and is written plainly.
+fn loopback_without_port(uri: &str) -> Option<(String, String)> {
+    let url = Url::parse(uri).ok()?;
+    let loopback = match url.host()? {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        Host::Domain(_) => false,
+    };
+    let plain =
+        url.scheme() == "http" && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (loopback && plain).then(|| {
+        (url.host_str().unwrap_or_default().to_owned(), format!("{}?{}", url.path(), url.query().unwrap_or_default()))
+    })
+}
+
+/// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
+pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
+    let state = return_to.state.as_deref().map(|state| ("state", state));
+    let all: Vec<(&str, &str)> = parameters.iter().copied().chain(state).chain([("iss", app.issuer())]).collect();
+    if return_to.mode == ResponseMode::FormPost {
+        let client = &return_to.client.client;
+        let organization = client.settings.organization.as_ref().map(|organization| organization.name.as_str());
+        let page = FormPostPage {
+            shell: browser::shell(app),
+            application: Application { name: &client.name, organization },
+            redirect_uri: &return_to.redirect_uri,
+            parameters: &all,
+        };
+        return pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri));
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
+    let joint = if return_to.redirect_uri.contains('?') { '&' } else { '?' };
+    browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
+}
+
+/// Sends an error to the client (RFC 6749 §4.1.2.1).
+pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
+    tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
+    let description = crate::error::wire_text(&error.description);
+    redirect(app, return_to, &[("error", error.code.as_str()), ("error_description", &description)])
+}
