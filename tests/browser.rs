@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromeCapabilities, Key};
+use thirtyfour::{CapabilitiesHelper, ChromeCapabilities, Key};
 
 use crate::harness::agent::totp;
 use crate::harness::{Db, EDRS_BASE, Harness, PASSWORD};
@@ -66,7 +66,7 @@ impl Browser {
             let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
             capabilities.add_experimental_option("prefs", preferences).unwrap();
         }
-        capabilities.set_base_capability("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
+        capabilities.set("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
         WebDriver::new(&self.url, capabilities).await.unwrap()
     }
 }

@@ -9,8 +9,11 @@
     reason = "a test fails by panicking, and runs by the real clock unless it moves its own"
 )]
 
+mod apply;
 mod architecture;
+mod audit;
 mod browser;
+mod command_line;
 mod config;
 mod faults;
 mod harness;
@@ -21,6 +24,7 @@ mod pages;
 mod person_flow;
 mod policy;
 mod races;
+mod registry;
 mod scope;
 mod support;
 mod system_flow;

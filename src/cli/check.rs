@@ -1,5 +1,5 @@
-//! `mdi-auth check`: whether the server would run well, with the next step for each problem. It changes nothing, and
-//! works before the first start.
+//! `mdi-auth check`: whether the server would run well, with the next step for each problem. It works before the first
+//! start, and makes nothing that `serve` would make, but for the tables of an empty PostgreSQL database.
 
 use std::io::ErrorKind;
 use std::path::Path;

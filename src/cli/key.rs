@@ -36,32 +36,8 @@ pub(super) enum Command {
 
 pub(super) fn run(start: &Start, command: Command) -> Done {
     let registry = start.registry()?;
-    let now = registry.app().now();
     match command {
-        Command::List { json } => {
-            let keys = keys::list(&registry)?;
-            if json {
-                return print_json(&keys.iter().map(|key| view(key, now)).collect());
-            }
-            let date = |seconds: Option<i64>| seconds.map_or_else(String::new, time);
-            let rows: Vec<Vec<String>> = keys
-                .iter()
-                .map(|key| {
-                    let state = State::of(key, now).as_str().to_owned();
-                    let (alg, made) = (key.algorithm.as_str().to_owned(), time(key.created_at));
-                    vec![
-                        key.kid.clone(),
-                        alg,
-                        state,
-                        made,
-                        time(key.signs_from),
-                        date(key.retires_at),
-                        date(key.purge_at),
-                    ]
-                })
-                .collect();
-            print_table(&["KID", "ALG", "STATE", "MADE", "SIGNS FROM", "RETIRES", "LEAVES THE JWKS"], &rows)
-        }
+        Command::List { json } => list(&keys::list(&registry)?, registry.app().now(), json),
         Command::Rotate { alg, now: at_once } => {
             for key in keys::rotate(&registry, alg, at_once)? {
                 print(format_args!("{} {} signs from {}", key.algorithm.as_str(), key.kid, time(key.signs_from)))?;
@@ -81,6 +57,26 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             ))
         }
     }
+}
+
+fn list(keys: &[StoredKey], now: i64, json: bool) -> Done {
+    if json {
+        return print_json(&keys.iter().map(|key| view(key, now)).collect());
+    }
+    let date = |seconds: Option<i64>| seconds.map_or_else(String::new, time);
+    let row = |key: &StoredKey| {
+        vec![
+            key.kid.clone(),
+            key.algorithm.as_str().to_owned(),
+            State::of(key, now).as_str().to_owned(),
+            time(key.created_at),
+            time(key.signs_from),
+            date(key.retires_at),
+            date(key.purge_at),
+        ]
+    };
+    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    print_table(&["KID", "ALG", "STATE", "MADE", "SIGNS FROM", "RETIRES", "LEAVES THE JWKS"], &rows)
 }
 
 fn view(key: &StoredKey, now: i64) -> Value {

@@ -13,7 +13,7 @@ use super::people::{self, Hashes, PersonForm};
 use super::resource_servers::{self, ResourceServerForm};
 use super::{Mistake, Refused, Registry, keys};
 use crate::model::client::Client;
-use crate::model::person::username_key;
+use crate::model::person::{Person, username_key};
 use crate::model::resource_server::ResourceServer;
 use crate::model::signing::Algorithm;
 use crate::secret::Secret;
@@ -130,56 +130,19 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     let mut servers = stored_servers::all(conn)?;
     let mut doubtful = Vec::new();
     for entry in &file.servers {
-        let before = servers.iter().find(|server| server.id == entry.id).cloned();
         let client_exists = stored_clients::find(conn, &entry.id)?.is_some();
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| resource_servers::draft(registry, form, before.as_ref(), &servers, client_exists));
-        let Some(draft) = plan.take(&entry.at, drafted) else {
+        if !plan.server(registry, entry, &mut servers, client_exists) {
             doubtful.push(entry.id.clone());
-            continue;
-        };
-        plan.note(draft.is_new(), &draft.differences(), "resource_server", &server_label(&draft.server));
-        servers.retain(|server| server.id != entry.id);
-        servers.push(draft.server.clone());
-        if draft.is_new() || !draft.differences().is_empty() {
-            plan.servers.push(draft);
         }
     }
+    let around = Around { servers: &servers, doubtful: &doubtful };
     for entry in &file.clients {
         let before = stored_clients::find(conn, &entry.id)?;
-        let around = Around { servers: &servers, doubtful: &doubtful };
-        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, before.as_ref(), around));
-        let Some(draft) = plan.take(&entry.at, drafted) else {
-            continue;
-        };
-        plan.note(draft.is_new(), &draft.differences(), "client", &client_label(registry, &draft.client));
-        if draft.is_new() || !draft.differences().is_empty() {
-            plan.clients.push(draft);
-        }
+        plan.client(registry, entry, before.as_ref(), around);
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
-        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, before.as_ref()));
-        let Some(draft) = plan.take(&entry.at, drafted) else {
-            continue;
-        };
-        let username = &draft.person.username;
-        plan.note(
-            draft.is_new(),
-            &draft.differences(),
-            "user",
-            &(username.clone(), draft.person.settings.roles.join(", ")),
-        );
-        if draft.person.password.is_none() && draft.password.is_none() {
-            plan.notes.push(format!(
-                "user {username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
-            ));
-        }
-        if draft.is_new() || !draft.differences().is_empty() {
-            plan.people.push(draft);
-        }
+        plan.person(registry, entry, before.as_ref());
     }
     Ok(plan)
 }
@@ -200,6 +163,59 @@ fn client_label(registry: &Registry, client: &Client) -> (String, String) {
 }
 
 impl Plan {
+    /// Plans a resource server, and takes it in among `servers`. False when it has mistakes.
+    fn server(
+        &mut self,
+        registry: &Registry,
+        entry: &Entry<ResourceServerForm>,
+        servers: &mut Vec<ResourceServer>,
+        client_exists: bool,
+    ) -> bool {
+        let before = servers.iter().find(|server| server.id == entry.id).cloned();
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| resource_servers::draft(registry, form, before.as_ref(), servers, client_exists));
+        let Some(draft) = self.take(&entry.at, drafted) else {
+            return false;
+        };
+        servers.retain(|server| server.id != entry.id);
+        servers.push(draft.server.clone());
+        let label = server_label(&draft.server);
+        if self.note(draft.is_new(), &draft.differences(), "resource_server", &label) {
+            self.servers.push(draft);
+        }
+        true
+    }
+
+    fn client(&mut self, registry: &Registry, entry: &Entry<ClientForm>, before: Option<&Client>, around: Around<'_>) {
+        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, before, around));
+        let Some(draft) = self.take(&entry.at, drafted) else {
+            return;
+        };
+        let label = client_label(registry, &draft.client);
+        if self.note(draft.is_new(), &draft.differences(), "client", &label) {
+            self.clients.push(draft);
+        }
+    }
+
+    fn person(&mut self, registry: &Registry, entry: &Entry<PersonForm>, before: Option<&Person>) {
+        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, before));
+        let Some(draft) = self.take(&entry.at, drafted) else {
+            return;
+        };
+        let username = draft.person.username.clone();
+        if draft.person.password.is_none() && draft.password.is_none() {
+            self.notes.push(format!(
+                "user {username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
+            ));
+        }
+        let label = (username, draft.person.settings.roles.join(", "));
+        if self.note(draft.is_new(), &draft.differences(), "user", &label) {
+            self.people.push(draft);
+        }
+    }
+
     /// Takes a draft, or its mistakes.
     fn take<D>(&mut self, at: &str, drafted: Option<Result<D, Vec<Mistake>>>) -> Option<D> {
         match drafted? {
@@ -211,13 +227,15 @@ impl Plan {
         }
     }
 
-    fn note(&mut self, is_new: bool, differences: &[String], what: &str, (id, about): &(String, String)) {
+    /// Notes what becomes of an object. True if there is something to write.
+    fn note(&mut self, is_new: bool, differences: &[String], what: &str, (id, about): &(String, String)) -> bool {
         self.lines.push(match (is_new, differences) {
             (true, _) if about.is_empty() => format!("+ {what} {id}"),
             (true, _) => format!("+ {what} {id} ({about})"),
             (false, []) => format!("= {what} {id}"),
             (false, differences) => format!("~ {what} {id}: {}", differences.join(", ")),
         });
+        is_new || !differences.is_empty()
     }
 }
 

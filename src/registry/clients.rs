@@ -253,12 +253,6 @@ impl<'a> Check<'a> {
             self.mistakes
                 .add("require_par", "pushed authorization requests (RFC 9126) are not available yet; leave it out");
         }
-        let signing_algs =
-            form.signing_algs.clone().or_else(|| self.old.map(|old| old.signing_algs.clone())).unwrap_or_default();
-        if form.signing_algs.is_some() && auth_method != AuthMethod::PrivateKeyJwt && !signing_algs.is_empty() {
-            self.mistakes.add("signing_algs", format!("auth_method {} signs nothing", auth_method.as_str()));
-        }
-        let signing_algs = if auth_method == AuthMethod::PrivateKeyJwt { signing_algs } else { Vec::new() };
         ClientSettings {
             organization: organization(
                 form.organization.as_ref(),
@@ -268,7 +262,7 @@ impl<'a> Check<'a> {
             auth_method,
             jwks: keys.jwks,
             jwks_uri: keys.jwks_uri,
-            signing_algs,
+            signing_algs: self.signing_algs(auth_method),
             resource_servers: self.resource_servers(dataflow, kept),
             redirect_uris,
             post_logout_redirect_uris: self.redirect_uris("post_logout_redirect_uris", public),
@@ -282,6 +276,17 @@ impl<'a> Check<'a> {
             cors_origins: self.cors_origins(),
             confidentiality: form.confidentiality.or(self.old.and_then(|old| old.confidentiality)),
         }
+    }
+
+    fn signing_algs(&mut self, auth_method: AuthMethod) -> Vec<Algorithm> {
+        if auth_method == AuthMethod::PrivateKeyJwt {
+            let old = || self.old.map(|old| old.signing_algs.clone());
+            return self.form.signing_algs.clone().or_else(old).unwrap_or_default();
+        }
+        if self.form.signing_algs.as_ref().is_some_and(|given| !given.is_empty()) {
+            self.mistakes.add("signing_algs", format!("auth_method {} signs nothing", auth_method.as_str()));
+        }
+        Vec::new()
     }
 
     /// Public clients (RFC 6749 §2.1, RFC 9700 §2.1.1 and §2.2.2).
@@ -527,10 +532,7 @@ pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &ClientForm) -> Deci
         return Ok(mistake("client_id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let servers = resource_servers::all(tx.conn())?;
-    let draft = match draft(registry, form, None, Around { servers: &servers, doubtful: &[] }) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let draft = good!(draft(registry, form, None, Around { servers: &servers, doubtful: &[] },));
     let made = write(registry, tx, &draft)?;
     Ok(Ok((draft.client, made)))
 }
@@ -540,10 +542,7 @@ pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &ClientForm) -> Deci
 /// # Errors
 /// As [`register`].
 pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
-    let before = match found(tx, id)? {
-        Ok(client) => client,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let before = good!(found(tx, id)?);
     if before.enabled == enabled {
         return Ok(Ok(false));
     }
@@ -559,10 +558,7 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 /// # Errors
 /// As [`register`].
 pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_seconds: i64) -> Decided<Rotated> {
-    let client = match found(tx, id)? {
-        Ok(client) => client,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let client = good!(found(tx, id)?);
     let method = client.settings.auth_method;
     if !method.uses_secret() {
         return Ok(mistake("client_id", format!("{id} authenticates by {} and has no secret", method.as_str())));
@@ -580,10 +576,7 @@ pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_sec
 /// # Errors
 /// As [`register`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
-    let client = match found(tx, id)? {
-        Ok(client) => client,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let client = good!(found(tx, id)?);
     clients::delete(tx.conn(), id)?;
     let event = registry.event(EventKind::ClientChanged, "deleted").client(id);
     tx.audit(event.with("before", Value::Object(view(&client)).to_string()));

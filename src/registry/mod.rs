@@ -5,6 +5,16 @@
 //! writes the draft. The functions that take a [`Tx`] do both. They answer mistakes as a value, and only while nothing
 //! has been written, so that a transaction that ends in mistakes changes nothing.
 
+/// Takes the value of a decision, or ends the step with its mistakes.
+macro_rules! good {
+    ($decided:expr) => {
+        match $decided {
+            Ok(value) => value,
+            Err(mistakes) => return Ok(Err(mistakes)),
+        }
+    };
+}
+
 pub mod apply;
 pub mod clients;
 mod credentials;

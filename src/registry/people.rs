@@ -159,13 +159,7 @@ fn settings(
 ) -> PersonSettings {
     let mut claims = form.claims.clone().or_else(|| old.map(|old| old.claims.clone())).unwrap_or_default();
     check_claims(&claims, mistakes);
-    // These have a key of their own; a claim is another spelling of it.
-    let claimed_email = claims.remove("email").and_then(|email| email.as_str().map(str::to_owned));
-    let claimed_verified = claims.remove("email_verified").and_then(|verified| verified.as_bool());
-    let email = form.email.clone().or(claimed_email).or_else(|| old.and_then(|old| old.email.clone()));
-    let verified = form.email_verified.or(claimed_verified);
-    // A new address was not proved yet.
-    let kept = old.is_some_and(|old| old.email_verified && old.email == email);
+    let (email, email_verified) = email(form, old, &mut claims, mistakes);
     PersonSettings {
         roles,
         organization: organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes),
@@ -177,8 +171,8 @@ fn settings(
             check_fhir_user,
             mistakes,
         ),
-        email_verified: email.is_some() && verified.unwrap_or(kept),
-        email: email.filter(|email| mistakes.take("email", check_email(email)).is_some()),
+        email,
+        email_verified,
         confidentiality: form.confidentiality.or(old.and_then(|old| old.confidentiality)),
         integrity: form.integrity.or(old.and_then(|old| old.integrity)),
         purposes: registry
@@ -193,6 +187,25 @@ fn settings(
         ),
         claims,
     }
+}
+
+/// The address and whether it was proved. Both have keys of their own; claims are another spelling of them.
+fn email(
+    form: &PersonForm,
+    old: Option<&PersonSettings>,
+    claims: &mut Map<String, Value>,
+    mistakes: &mut Mistakes,
+) -> (Option<String>, bool) {
+    let claimed = claims.remove("email").and_then(|email| email.as_str().map(str::to_owned));
+    let claimed_verified = claims.remove("email_verified").and_then(|verified| verified.as_bool());
+    let email = form.email.clone().or(claimed).or_else(|| old.and_then(|old| old.email.clone()));
+    if let Some(email) = &email {
+        mistakes.take("email", check_email(email));
+    }
+    // A new address was not proved yet.
+    let kept = old.is_some_and(|old| old.email_verified && old.email == email);
+    let verified = email.is_some() && form.email_verified.or(claimed_verified).unwrap_or(kept);
+    (email, verified)
 }
 
 fn kept_or_checked(
@@ -440,10 +453,7 @@ pub fn add(registry: &Registry, tx: &mut Tx<'_>, form: &PersonForm, password: Op
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
     }
-    let draft = match draft(registry, form, None) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let draft = good!(draft(registry, form, None));
     write(registry, tx, &draft, password)?;
     Ok(Ok(draft.person))
 }
@@ -456,10 +466,7 @@ fn alter(
     event: Event,
     change: impl FnOnce(&mut Person) -> Result<(), Vec<Mistake>>,
 ) -> Decided<Person> {
-    let before = match found(tx, username)? {
-        Ok(person) => person,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let before = good!(found(tx, username)?);
     let mut person = before.clone();
     if let Err(mistakes) = change(&mut person) {
         return Ok(Err(mistakes));
@@ -543,10 +550,7 @@ pub fn reset_second_factor(
 /// # Errors
 /// As [`add`].
 pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<bool> {
-    let person = match found(tx, username)? {
-        Ok(person) => person,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let person = good!(found(tx, username)?);
     let by_password = logins::forget(tx.conn(), &login_subject(&registry.app, &person.username))?;
     let by_code = logins::forget(tx.conn(), &totp_subject(&registry.app, &person.id))?;
     if by_password || by_code {

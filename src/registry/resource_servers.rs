@@ -125,18 +125,9 @@ pub fn draft(
         let checked = uris::audience(audience).and_then(|()| unique(registry, &id, audience, others));
         mistakes.take("audience", checked);
     }
-    let given_keys = PublicKeys::read(registry, form.jwks.as_ref(), form.jwks_uri.as_deref(), &mut mistakes);
     let existing = before.map(|server| server.secrets.as_slice()).unwrap_or_default();
-    let keys = match (given_keys, form.secret.is_some()) {
-        (Some(keys), _) => keys,
-        (None, true) => PublicKeys::default(),
-        (None, false) => before.map_or_else(PublicKeys::default, |server| PublicKeys {
-            jwks: server.settings.jwks.clone(),
-            jwks_uri: server.settings.jwks_uri.clone(),
-        }),
-    };
-    let gives_keys = form.jwks.is_some() || form.jwks_uri.is_some();
-    let secret = SecretStep::decide(form.secret.as_ref(), keys.is_empty() && !gives_keys, existing, now, &mut mistakes);
+    let (keys, by_secret) = public_keys(registry, form, before, &mut mistakes);
+    let secret = SecretStep::decide(form.secret.as_ref(), by_secret, existing, now, &mut mistakes);
     let settings = settings(form, before.map(|server| &server.settings), keys, &mut mistakes);
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|server| server.enabled));
     let server = ResourceServer {
@@ -151,6 +142,24 @@ pub fn draft(
         secrets: existing.to_vec(),
     };
     mistakes.into_result(Draft { server, before: before.cloned(), secret })
+}
+
+/// Its keys, and whether it proves itself by secret instead: what the form gives takes the place of the other.
+fn public_keys(
+    registry: &Registry,
+    form: &ResourceServerForm,
+    before: Option<&ResourceServer>,
+    mistakes: &mut Mistakes,
+) -> (PublicKeys, bool) {
+    if let Some(keys) = PublicKeys::read(registry, form.jwks.as_ref(), form.jwks_uri.as_deref(), mistakes) {
+        return (keys, false);
+    }
+    let keys = before.filter(|_| form.secret.is_none()).map_or_else(PublicKeys::default, |server| PublicKeys {
+        jwks: server.settings.jwks.clone(),
+        jwks_uri: server.settings.jwks_uri.clone(),
+    });
+    let by_secret = keys.is_empty();
+    (keys, by_secret)
 }
 
 fn check_id(id: &str, client_exists: bool, mistakes: &mut Mistakes) {
@@ -207,16 +216,43 @@ fn settings(
         let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
         mistakes.add("signing_alg", format!("{} does not sign here; use one of {known}", signing_alg.as_str()));
     }
-    let scopes = match &form.scopes {
-        None => before.and_then(|old| old.scopes.clone()),
-        Some(words) => {
-            mistakes.take("scopes", words.words().join(" ").parse::<ScopeSet>().map_err(|cause| cause.to_string()))
-        }
+    ResourceServerSettings {
+        kind: form.kind.or(before.map(|old| old.kind)).unwrap_or(Kind::Other),
+        token_format,
+        token_typ,
+        signing_alg,
+        scope_style: form.scope_style.or(before.map(|old| old.scope_style)).unwrap_or_default(),
+        scope_map: scope_map(form, before, mistakes),
+        introspect: form.introspect.or(before.map(|old| old.introspect)).unwrap_or_default(),
+        scopes: scopes(form, before, mistakes),
+        jwks: keys.jwks,
+        jwks_uri: keys.jwks_uri,
+    }
+}
+
+fn scopes(
+    form: &ResourceServerForm,
+    before: Option<&ResourceServerSettings>,
+    mistakes: &mut Mistakes,
+) -> Option<ScopeSet> {
+    let Some(words) = &form.scopes else {
+        return before.and_then(|old| old.scopes.clone());
     };
-    let scope_map = form.scope_map.clone().or_else(|| before.map(|old| old.scope_map.clone())).unwrap_or_default();
+    let parsed = words.words().join(" ").parse::<ScopeSet>();
+    mistakes.take("scopes", parsed.map_err(|cause| cause.to_string()))
+}
+
+fn scope_map(
+    form: &ResourceServerForm,
+    before: Option<&ResourceServerSettings>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, String> {
+    let Some(map) = &form.scope_map else {
+        return before.map(|old| old.scope_map.clone()).unwrap_or_default();
+    };
     // RFC 6749 §3.3: the characters of a scope.
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-    for (scope, spelling) in &scope_map {
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    for (scope, spelling) in map {
         if scope.is_empty() || !plain(scope) || !plain(spelling) {
             mistakes.add(
                 "scope_map",
@@ -224,18 +260,7 @@ fn settings(
             );
         }
     }
-    ResourceServerSettings {
-        kind: form.kind.or(before.map(|old| old.kind)).unwrap_or(Kind::Other),
-        token_format,
-        token_typ,
-        signing_alg,
-        scope_style: form.scope_style.or(before.map(|old| old.scope_style)).unwrap_or_default(),
-        scope_map,
-        introspect: form.introspect.or(before.map(|old| old.introspect)).unwrap_or_default(),
-        scopes,
-        jwks: keys.jwks,
-        jwks_uri: keys.jwks_uri,
-    }
+    map.clone()
 }
 
 /// Writes a draft. `spare` holds signing keys that may be missing. Answers a secret that was made.
@@ -290,10 +315,7 @@ pub fn register(
         return Ok(mistake("id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
-    let draft = match draft(registry, form, None, &all, client_exists) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let draft = good!(draft(registry, form, None, &all, client_exists));
     let made = write(registry, tx, &draft, spare)?;
     Ok(Ok((draft.server, made)))
 }
@@ -303,10 +325,7 @@ pub fn register(
 /// # Errors
 /// As [`register`].
 pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
-    let before = match found(tx, id)? {
-        Ok(server) => server,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let before = good!(found(tx, id)?);
     if before.enabled == enabled {
         return Ok(Ok(false));
     }
@@ -327,10 +346,7 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 /// # Errors
 /// As [`register`].
 pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_seconds: i64) -> Decided<Rotated> {
-    let server = match found(tx, id)? {
-        Ok(server) => server,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let server = good!(found(tx, id)?);
     if server.settings.jwks.is_some() || server.settings.jwks_uri.is_some() {
         return Ok(mistake("id", format!("{id} proves itself with keys and has no secret")));
     }
@@ -347,10 +363,7 @@ pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_sec
 /// # Errors
 /// As [`register`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
-    let server = match found(tx, id)? {
-        Ok(server) => server,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    let server = good!(found(tx, id)?);
     let all = clients::all(tx.conn())?;
     let users: Vec<&str> = all
         .iter()

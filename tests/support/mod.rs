@@ -1,5 +1,7 @@
 //! What several tests need.
 
+pub mod installation;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 

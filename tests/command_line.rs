@@ -1,0 +1,196 @@
+//! The commands, through the built program.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::TempDir;
+
+struct Program {
+    dir: TempDir,
+}
+
+impl Program {
+    fn new() -> Self {
+        let dir = TempDir::new();
+        let data = dir.path().join("data");
+        let config = format!(
+            "[server]\ndata_dir = {:?}\n[login]\nargon2_memory_kib = 7168\nargon2_iterations = 5\n",
+            data.display().to_string()
+        );
+        std::fs::write(dir.path().join("mdi-auth.toml"), config).unwrap();
+        Self { dir }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], stdin: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mdi-auth"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.dir.path().join("mdi-auth.toml"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}\n{out}");
+        out
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.good(arguments)).unwrap()
+    }
+
+    fn bad(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""), "{arguments:?}");
+        text(&output.stderr)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn registration_from_the_command_line() {
+    let program = Program::new();
+    let checked = program.good(&["check"]);
+    assert!(checked.contains("serve will create it") && checked.ends_with("the server would run well\n"), "{checked}");
+    assert!(!program.dir.path().join("data").exists(), "check changes nothing");
+    let server = ["resource-server", "register", "--id", "cms", "--name", "CMS", "--kind", "cms"];
+    let server =
+        program.good(&[&server[..], &["--audience", "https://cms.example/fhir", "--signing-alg", "EdDSA"]].concat());
+    assert!(server.contains("client_secret  "), "{server}");
+    let lims = ["client", "register", "--dataflow", "lims-to-cms", "--name", "LIMS", "--client-id", "lims", "--json"];
+    let client = program.json(&lims);
+    let secret = client["client_secret"].as_str().unwrap();
+    assert_eq!(secret.len(), 43);
+    assert!(program.bad(&lims, 1).contains("registered already"));
+    assert!(!program.good(&["client", "show", "lims", "--json"]).contains(secret), "a secret is shown once");
+    let rotated = program.json(&["client", "rotate-secret", "lims", "--overlap-seconds", "0", "--json"]);
+    assert_ne!(rotated["client_secret"], client["client_secret"]);
+    program.good(&["client", "disable", "lims"]);
+    assert_eq!(program.json(&["client", "list", "--json"])[0]["enabled"], false);
+    program.good(&["client", "enable", "lims"]);
+    assert!(program.bad(&["resource-server", "delete", "cms"], 1).contains("is used by lims"));
+    program.good(&["client", "delete", "lims"]);
+    program.good(&["resource-server", "delete", "cms"]);
+    let keys = program.json(&["key", "list", "--json"]);
+    assert_eq!(keys.as_array().unwrap().len(), 3);
+    assert!(program.good(&["key", "rotate", "--alg", "EdDSA"]).starts_with("EdDSA "));
+    assert!(program.good(&["audit", "verify"]).contains("the record is sound: 11 events"));
+    assert!(program.good(&["check"]).contains("signing keys: "));
+}
+
+#[test]
+fn people_from_the_command_line() {
+    let program = Program::new();
+    let add = [
+        "user",
+        "add",
+        "--username",
+        "jlehz",
+        "--name",
+        "Jane Lehz, MD",
+        "--role",
+        "coroner",
+        "--totp",
+        "--password-stdin",
+    ];
+    let output = program.run_with(&add, "eight888\n");
+    let out = text(&output.stdout);
+    assert!(
+        out.starts_with("added jlehz (usr_") && out.contains("otpauth://totp/MDI%20Auth:jlehz?secret="),
+        "{out}{}",
+        text(&output.stderr)
+    );
+    let bob = program.good(&["user", "add", "--username", "bob", "--name", "Bob"]);
+    assert!(bob.contains("user set-password bob"), "{bob}");
+    let set = program.run_with(&["user", "set-password", "bob", "--password-stdin"], "too short");
+    assert_eq!(set.status.code(), Some(1));
+    assert!(text(&set.stderr).contains("at least 15"));
+    assert!(
+        program
+            .run_with(&["user", "set-password", "bob", "--password-stdin"], "long enough for everybody\n")
+            .status
+            .success()
+    );
+    assert_eq!(
+        program.good(&["user", "set-roles", "bob", "auditor", "coroner"]),
+        "bob has the roles: coroner, auditor\n"
+    );
+    assert_eq!(program.good(&["user", "unlock", "bob"]), "bob had no failed sign-ins\n");
+    program.good(&["user", "disable", "bob"]);
+    let users = program.json(&["user", "list", "--json"]);
+    let names: Vec<_> = users
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|user| (user["username"].as_str().unwrap(), user["enabled"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(names, [("bob", false), ("jlehz", true)]);
+    program.good(&["user", "reset-second-factor", "jlehz"]);
+    assert_eq!(program.json(&["user", "show", "jlehz", "--json"])["has_totp"], false);
+}
+
+#[test]
+fn a_file_from_the_command_line() {
+    let program = Program::new();
+    let file = program.dir.path().join("apply.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(
+        &file,
+        "[[resource_server]]\nid = \"cms\"\nname = \"CMS\"\naudience = \"https://cms.example/fhir\"\n",
+    )
+    .unwrap();
+    assert!(program.good(&["apply", path, "--dry-run"]).ends_with("dry run: nothing was changed\n"));
+    assert_eq!(program.json(&["resource-server", "list", "--json"]).as_array().unwrap().len(), 0);
+    let done = program.good(&["apply", path]);
+    assert!(done.contains("+ resource_server cms") && done.contains("(shown once): "), "{done}");
+    assert_eq!(program.good(&["apply", path]), "= resource_server cms\nnothing changes\n");
+    std::fs::write(&file, "[[client]]\nclient_id = \"usr_x\"\n").unwrap();
+    let told = program.bad(&["apply", path], 1);
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn mistakes_and_misuse() {
+    let program = Program::new();
+    assert!(program.bad(&["client", "frobnicate"], 2).contains("frobnicate"));
+    assert!(program.bad(&["user", "set-password", "bob"], 2).contains("--password-stdin"));
+    assert!(program.bad(&["key", "rotate", "--alg", "HS256"], 2).contains("ES256"));
+    assert!(program.bad(&["client", "show", "nobody"], 1).contains("nobody"));
+    let config = program.dir.path().join("mdi-auth.toml");
+    std::fs::write(config, "[server]\nissuer = \"http://as.example\"\ncolour = \"red\"\n").unwrap();
+    let told = program.bad(&["check"], 1);
+    assert!(told.contains("[server] issuer") && told.contains("[server] colour"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn check_names_what_is_wrong() {
+    use std::os::unix::fs::PermissionsExt;
+    let program = Program::new();
+    program.good(&["key", "list"]);
+    let data = program.dir.path().join("data");
+    std::fs::set_permissions(data.join("master.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let found = text(&program.run(&["check"]).stdout);
+    assert!(found.contains("PROBLEM  master key: others may read"), "{found}");
+    std::fs::remove_file(data.join("master.key")).unwrap();
+    let output = program.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("restore it from its backup"), "{}", text(&output.stdout));
+    assert!(!data.join("master.key").exists(), "check makes no key");
+}
