@@ -9,7 +9,6 @@ use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::directory::{self, Directory};
-use crate::error::Broken;
 use crate::jwks_cache::JwksCache;
 use crate::keys;
 use crate::master_key::MasterKey;
@@ -76,7 +75,7 @@ impl App {
         let threads =
             Threads { readers: to_usize(config.database.readers), writers: to_usize(config.database.writers) };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
-        initialise(&store, &master, &clock).map_err(cannot)?;
+        initialise(&store, &master, &clock)?;
         let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cost = Cost {
@@ -176,9 +175,9 @@ pub fn read_policy(file: Option<&Path>) -> Result<Policy, StartError> {
 }
 
 /// Initialises an empty database with its first keys, or checks that the master key is the database's.
-fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) -> Result<(), Broken> {
+fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) -> Result<(), StartError> {
     let fingerprint = master.fingerprint().to_owned();
-    let stored = match store.read_blocking(installation::key_fingerprint)? {
+    let stored = match store.read_blocking(installation::key_fingerprint).map_err(cannot)? {
         Some(stored) => stored,
         None => {
             let now = clock.now();
@@ -186,10 +185,10 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
                 .into_iter()
                 .map(|algorithm| keys::generate(algorithm, master, now, now))
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(Broken::defect)?;
+                .map_err(cannot)?;
             let event =
                 Event::new(clock.now_millis(), Kind::Initialised, Actor::Server).with("key_fingerprint", &fingerprint);
-            store.write_blocking(move |tx| {
+            let first_write = store.write_blocking(move |tx| {
                 if installation::initialise(tx.conn(), &fingerprint, now)? {
                     for key in &first {
                         crate::store::keys::add(tx.conn(), key)?;
@@ -197,15 +196,16 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
                     tx.audit(event.clone());
                 }
                 Ok(())
-            })?;
+            });
+            first_write.map_err(cannot)?;
             // Another process may have been first.
-            store.read_blocking(installation::key_fingerprint)?.unwrap_or_default()
+            store.read_blocking(installation::key_fingerprint).map_err(cannot)?.unwrap_or_default()
         }
     };
     if stored == master.fingerprint() {
         Ok(())
     } else {
-        Err(Broken::defect(format!(
+        Err(StartError(format!(
             "the database was made with the master key {stored}, this one is {}: put the right key into the key file or MDI_AUTH_MASTER_KEY",
             master.fingerprint()
         )))

@@ -132,22 +132,15 @@ impl MasterKey {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_text(&text, &path.display().to_string()),
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                let bytes = Zeroizing::new(entropy.bytes::<32>());
-                let mut options = std::fs::OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = match options.open(path) {
-                    Ok(file) => file,
-                    // Another process was first: its key is the key.
-                    Err(exists) if exists.kind() == std::io::ErrorKind::AlreadyExists => {
-                        return Self::from_file(path, entropy);
-                    }
-                    Err(cause) => return Err(broken(cause)),
-                };
-                let text = Zeroizing::new(format!("{}\n", BASE64.encode(bytes.as_slice())));
-                file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(broken)?;
-                Self::from_bytes(&bytes)
+                // Written whole under another name first: nobody ever reads half a key.
+                let draft = path.with_extension(format!("draft-{}", entropy.id("key")));
+                let made = write_private(&draft, &entropy).and_then(|()| std::fs::hard_link(&draft, path));
+                let _ = std::fs::remove_file(&draft);
+                match made {
+                    // Where another process was first, its key is the key.
+                    Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(broken(cause)),
+                    _ => Self::from_text(&std::fs::read_to_string(path).map_err(broken)?, &path.display().to_string()),
+                }
             }
             Err(cause) => Err(broken(cause)),
         }
@@ -204,6 +197,19 @@ impl MasterKey {
         }
         BASE64URL_NOPAD.encode(context.sign().as_ref())
     }
+}
+
+/// Writes a new key to a file that only its owner may read.
+fn write_private(path: &Path, entropy: &Entropy) -> std::io::Result<()> {
+    let bytes = Zeroizing::new(entropy.bytes::<32>());
+    let text = Zeroizing::new(format!("{}\n", BASE64.encode(bytes.as_slice())));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn aad(purpose: Purpose, context: &str) -> Vec<u8> {

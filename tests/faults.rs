@@ -27,9 +27,7 @@ fn sabotage(harness: &Harness, sql: &'static str) {
 }
 
 fn tells_nothing(answer: &Answer) {
-    for word in
-        ["audit_event", "table", "relation", "SQL", "sqlite", "postgres", "/tmp", "panicked", ".rs", "diesel"]
-    {
+    for word in ["audit_event", "table", "relation", "SQL", "sqlite", "postgres", "/tmp", "panicked", ".rs", "diesel"] {
         assert!(!answer.text.to_lowercase().contains(&word.to_lowercase()), "{word} in {answer:?}");
     }
     assert!(answer.text.contains("reference"), "{answer:?}");

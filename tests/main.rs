@@ -26,6 +26,7 @@ mod policy;
 mod races;
 mod registry;
 mod scope;
+mod store;
 mod support;
 mod system_flow;
 mod tls;
