@@ -18,6 +18,7 @@ mod config;
 mod faults;
 mod harness;
 mod headers;
+mod jwks_uri;
 mod kill;
 mod outbound;
 mod pages;
