@@ -92,6 +92,9 @@ pub struct Pending {
     /// Hash of the session that the person made for this very request: then `prompt=login` is satisfied.
     #[serde(default)]
     pub authenticated: Option<String>,
+    /// Hash of the session that the consent page was shown to.
+    #[serde(default)]
+    pub shown_to: Option<String>,
     /// What the next page has to say.
     #[serde(default)]
     pub notice: Option<Notice>,
@@ -104,7 +107,7 @@ impl Pending {
     /// A request that has just come.
     #[must_use]
     pub fn new(parameters: Parameters, now: i64) -> Self {
-        Self { parameters, created_at: now, authenticated: None, notice: None, username: None }
+        Self { parameters, created_at: now, authenticated: None, shown_to: None, notice: None, username: None }
     }
 
     /// Seals it to a browser; none: to nobody, for the step from a form of another site to our own GET.

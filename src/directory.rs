@@ -122,11 +122,11 @@ impl Directory {
     fn apply(&self, conn: &mut Conn, change: &Change) -> Stored<()> {
         match change.kind {
             ChangeKind::Client => {
-                let found = clients::find(conn, &change.subject)?.map(live_client);
+                let found = readable(&change.subject, clients::find(conn, &change.subject))?.map(live_client);
                 replace(&self.clients, &change.subject, found);
             }
             ChangeKind::ResourceServer => {
-                let found = resource_servers::find(conn, &change.subject)?.map(live_server);
+                let found = readable(&change.subject, resource_servers::find(conn, &change.subject))?.map(live_server);
                 replace(&self.servers, &change.subject, found);
             }
             ChangeKind::Keys => {
@@ -169,16 +169,26 @@ impl Directory {
         age < millis(STALE)
     }
 
+    /// For what must not be done on old knowledge: issuing tokens, and saying that one is good.
+    ///
+    /// # Errors
+    /// [`Broken::Unavailable`] when the log of changes was not read lately.
+    pub fn require_fresh(&self) -> Result<(), Broken> {
+        if self.is_fresh() { Ok(()) } else { Err(Broken::Unavailable("revocations cannot be read".to_owned())) }
+    }
+
     /// Follows the log on a thread of its own until [`Directory::stop`].
     pub fn follow_in_background(self: &Arc<Self>, store: &Arc<Store>) {
         let (directory, store) = (Arc::downgrade(self), Arc::downgrade(store));
         let follower = thread::Builder::new().name("follow".to_owned()).spawn(move || {
+            // A connection of its own: a queue full of other people's reads must not keep revocations from being heard.
+            let mut connection = None;
             while let (Some(directory), Some(store)) = (directory.upgrade(), store.upgrade()) {
                 if directory.stopped.load(Ordering::Acquire) {
                     break;
                 }
-                let following = Arc::clone(&directory);
-                if let Err(cause) = store.read_blocking(move |conn| following.follow(conn)) {
+                if let Err(cause) = directory.follow_on(&store, &mut connection) {
+                    connection = None;
                     tracing::warn!(%cause, "cannot read what other processes changed");
                 }
                 drop((directory, store));
@@ -188,6 +198,14 @@ impl Directory {
         if let Err(cause) = follower {
             tracing::error!(%cause, "cannot start the thread that follows changes");
         }
+    }
+
+    fn follow_on(&self, store: &Store, connection: &mut Option<Conn>) -> Result<(), Broken> {
+        let conn = match connection {
+            Some(conn) => conn,
+            None => connection.insert(store.connect().map_err(|cause| Broken::Unavailable(cause.to_string()))?),
+        };
+        self.follow(conn).map_err(Broken::from)
     }
 
     /// Ends the background thread.
@@ -260,6 +278,17 @@ fn parsed_keys(owner: &str, jwks: Option<&str>) -> Option<ClientKeys> {
             tracing::error!(%owner, %problem, "registered keys cannot be used");
             None
         }
+    }
+}
+
+/// A row that cannot be read is nobody's: it must not keep the rest from being followed.
+fn readable<T>(id: &str, found: Stored<Option<T>>) -> Stored<Option<T>> {
+    match found {
+        Err(Failure::Defect(cause)) => {
+            tracing::error!(%id, %cause, "an entry cannot be read, and gets nothing");
+            Ok(None)
+        }
+        other => other,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use url::Url;
 
 use crate::keys::ClientKeys;
@@ -18,19 +19,39 @@ pub const COOL_DOWN_SECONDS: i64 = 30;
 /// How long keys are kept when the client does not say, and at the most, in seconds.
 const LONGEST_SECONDS: i64 = 3600;
 
+/// Keys that were fetched, and until when they may be kept.
+struct Kept {
+    keys: Arc<ClientKeys>,
+    until: i64,
+}
+
 #[derive(Default)]
 struct Entry {
-    keys: Option<Arc<ClientKeys>>,
-    kept_until: i64,
-    /// When the last fetch was made, however it ended; none before the first.
-    tried_at: Option<i64>,
+    kept: ArcSwapOption<Kept>,
+    /// Held while a fetch is made: one at a time.
+    fetch: tokio::sync::Mutex<LastFetch>,
+}
+
+#[derive(Default)]
+struct LastFetch {
+    /// When it was made, however it ended; none before the first.
+    at: Option<i64>,
     problem: Option<String>,
+}
+
+impl Entry {
+    /// The kept keys, if they may be used and hold what is missing.
+    fn usable(&self, missing: Option<&str>, now: i64) -> Option<Arc<ClientKeys>> {
+        let kept = self.kept.load_full()?;
+        let serves = now < kept.until && missing.is_none_or(|kid| kept.keys.kids().contains(&kid));
+        serves.then(|| Arc::clone(&kept.keys))
+    }
 }
 
 /// Fetched keys by URL.
 pub struct JwksCache {
     outbound: Outbound,
-    entries: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Entry>>>>,
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
 }
 
 impl std::fmt::Debug for JwksCache {
@@ -61,34 +82,32 @@ impl JwksCache {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(entries.entry(uri.to_owned()).or_default())
         };
-        // One fetch at a time a URL; the others wait for it and find its result.
-        let mut entry = entry.lock().await;
-        let lacks = |keys: &ClientKeys| missing.is_some_and(|kid| !kids_contain(keys, kid));
-        if let Some(keys) = entry.keys.as_ref().filter(|keys| now < entry.kept_until && !lacks(keys)) {
-            return Ok(Arc::clone(keys));
+        // Whoever finds its key never waits for somebody else's unknown one.
+        if let Some(keys) = entry.usable(missing, now) {
+            return Ok(keys);
         }
-        let cooling = entry.tried_at.is_some_and(|tried_at| now < tried_at + COOL_DOWN_SECONDS);
-        if cooling {
-            return match (&entry.keys, &entry.problem) {
-                (Some(keys), None) if now < entry.kept_until.max(entry.tried_at.unwrap_or(0) + COOL_DOWN_SECONDS) => {
-                    Ok(Arc::clone(keys))
-                }
-                (_, problem) => {
-                    Err(problem.clone().unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago")))
-                }
-            };
+        let mut last = entry.fetch.lock().await;
+        if let Some(keys) = entry.usable(missing, now) {
+            return Ok(keys);
         }
-        entry.tried_at = Some(now);
+        if last.at.is_some_and(|at| now < at + COOL_DOWN_SECONDS) {
+            let kept = entry.usable(None, now);
+            let problem =
+                || last.problem.clone().unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"));
+            return kept.ok_or_else(problem);
+        }
+        last.at = Some(now);
         match self.fetch(uri).await {
             Ok((keys, max_age)) => {
                 let keys = Arc::new(keys);
-                entry.keys = Some(Arc::clone(&keys));
-                entry.kept_until = now + max_age;
-                entry.problem = None;
+                // Even what may not be kept serves until it may be fetched again.
+                let until = now + max_age.max(COOL_DOWN_SECONDS);
+                entry.kept.store(Some(Arc::new(Kept { keys: Arc::clone(&keys), until })));
+                last.problem = None;
                 Ok(keys)
             }
             Err(problem) => {
-                entry.problem = Some(problem.clone());
+                last.problem = Some(problem.clone());
                 Err(problem)
             }
         }
@@ -102,8 +121,4 @@ impl JwksCache {
         let allowed = fetched.max_age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(LONGEST_SECONDS);
         Ok((keys, allowed.min(LONGEST_SECONDS)))
     }
-}
-
-fn kids_contain(keys: &ClientKeys, kid: &str) -> bool {
-    keys.kids().contains(&kid)
 }

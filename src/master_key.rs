@@ -47,11 +47,14 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    const ALL: [Self; 3] = [Self::SigningKey, Self::TotpSecret, Self::PendingAuthorization];
+
+    /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
     fn label(self) -> &'static [u8] {
         match self {
-            Self::SigningKey => b"signing key",
-            Self::TotpSecret => b"totp secret",
-            Self::PendingAuthorization => b"pending authorization",
+            Self::SigningKey => b"seal v1 signing key",
+            Self::TotpSecret => b"seal v1 totp secret",
+            Self::PendingAuthorization => b"seal v1 pending authorization",
         }
     }
 }
@@ -79,7 +82,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seal: LessSafeKey,
+    seals: [LessSafeKey; 3],
     derive: Prk,
     fingerprint: String,
 }
@@ -97,13 +100,18 @@ impl MasterKey {
     /// When the cryptographic library refuses the bytes.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, MasterKeyError> {
         let derive = Salt::new(HKDF_SHA256, b"mdi-auth").extract(bytes);
-        let mut sealing = Zeroizing::new([0u8; 32]);
-        expand(&derive, b"seal", sealing.as_mut_slice())?;
-        let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let seal = |purpose: Purpose| {
+            let mut sealing = Zeroizing::new([0u8; 32]);
+            expand(&derive, purpose.label(), sealing.as_mut_slice())?;
+            let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
+            Ok(LessSafeKey::new(key))
+        };
+        let [signing, totp, pending] = Purpose::ALL.map(seal);
+        let seals = [signing?, totp?, pending?];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
-        Ok(Self { seal: LessSafeKey::new(key), derive, fingerprint })
+        Ok(Self { seals, derive, fingerprint })
     }
 
     /// Reads the key from text: base64 or hexadecimal of 32 bytes. `origin` names where the text stood.
@@ -134,7 +142,9 @@ impl MasterKey {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
                 // Written whole under another name first: nobody ever reads half a key.
                 let draft = path.with_extension(format!("draft-{}", entropy.id("key")));
-                let made = write_private(&draft, &entropy).and_then(|()| std::fs::hard_link(&draft, path));
+                let made = write_private(&draft, &entropy)
+                    .and_then(|()| std::fs::hard_link(&draft, path))
+                    .and_then(|()| sync_directory(path));
                 let _ = std::fs::remove_file(&draft);
                 match made {
                     // Where another process was first, its key is the key.
@@ -152,14 +162,25 @@ impl MasterKey {
         &self.fingerprint
     }
 
+    fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
+        let [signing, totp, pending] = &self.seals;
+        match purpose {
+            Purpose::SigningKey => signing,
+            Purpose::TotpSecret => totp,
+            Purpose::PendingAuthorization => pending,
+        }
+    }
+
     /// Seals bytes for a purpose, bound to a context that must be the same when they are opened.
     #[must_use]
     pub fn seal(&self, purpose: Purpose, context: &str, plain: &[u8], entropy: Entropy) -> String {
         let nonce = entropy.bytes::<NONCE>();
         let mut sealed = plain.to_vec();
-        let aad = aad(purpose, context);
         // AES-GCM fails only for inputs of more than 64 GiB.
-        if self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed).is_err()
+        if self
+            .seal_of(purpose)
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context.as_bytes()), &mut sealed)
+            .is_err()
         {
             std::process::abort();
         }
@@ -177,8 +198,8 @@ impl MasterKey {
         let (nonce, body) = whole.split_at_mut_checked(NONCE).ok_or(MasterKeyError::DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::DoesNotOpen)?;
         let plain = self
-            .seal
-            .open_in_place(nonce, Aad::from(aad(purpose, context)), body)
+            .seal_of(purpose)
+            .open_in_place(nonce, Aad::from(context.as_bytes()), body)
             .map_err(|_| MasterKeyError::DoesNotOpen)?;
         Ok(Zeroizing::new(plain.to_vec()))
     }
@@ -212,8 +233,12 @@ fn write_private(path: &Path, entropy: &Entropy) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn aad(purpose: Purpose, context: &str) -> Vec<u8> {
-    [purpose.label(), b"\0", context.as_bytes()].concat()
+/// The directory too: a database must not outlive its key in a power cut.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => std::fs::File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
 }
 
 fn expand(key: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), MasterKeyError> {

@@ -1,5 +1,8 @@
 //! Request parameters: `application/x-www-form-urlencoded`, UTF-8, each at most once (RFC 6749 §3.1, §3.2).
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
@@ -9,6 +12,10 @@ use crate::error::OAuthError;
 
 /// The largest body that is read, in bytes.
 pub const LARGEST_BODY: usize = 32 * 1024;
+/// How many parameters are read.
+const MOST_PARAMETERS: usize = 200;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest value of a parameter, in bytes; assertions and tokens have their own limits below it.
 const LONGEST_VALUE: usize = 16 * 1024;
 
@@ -23,6 +30,9 @@ impl Parameters {
     /// When it is not UTF-8 or a value is too long.
     pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
         let mut pairs = Vec::new();
+        if form_urlencoded::parse(encoded).nth(MOST_PARAMETERS).is_some() {
+            return Err(OAuthError::invalid_request(format!("there are more than {MOST_PARAMETERS} parameters")));
+        }
         for (name, value) in form_urlencoded::parse(encoded) {
             // The parser puts U+FFFD for what is not UTF-8; nobody sends that character on purpose.
             if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
@@ -56,7 +66,10 @@ impl Parameters {
                 shown(media_type)
             )));
         }
-        match body.to_bytes_limited(LARGEST_BODY).await {
+        let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(LARGEST_BODY)).await else {
+            return Err(OAuthError::invalid_request(format!("the body took longer than {} s", PATIENCE.as_secs())));
+        };
+        match read {
             Ok(Ok(bytes)) => Self::parse(&bytes),
             Ok(Err(_)) => Err(OAuthError::invalid_request("the body could not be read")),
             Err(_) => Err(OAuthError::invalid_request(format!("the body is larger than {LARGEST_BODY} bytes"))),
@@ -92,8 +105,9 @@ impl Parameters {
     /// The first parameter that stands there twice, apart from those that may.
     #[must_use]
     pub fn repeated(&self) -> Option<&str> {
-        let names = || self.0.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "resource");
-        names().enumerate().find(|(place, name)| names().take(*place).any(|other| other == *name)).map(|(_, name)| name)
+        let mut seen = HashSet::new();
+        let names = self.0.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "resource");
+        names.into_iter().find(|name| !seen.insert(*name))
     }
 
     /// The values of `resource` (RFC 8707), `aud` (SMART App Launch) and `audience`: what the token is for.

@@ -82,7 +82,7 @@ fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
 
 /// A loopback `http` URI without its port, if it is one and is written plainly.
 fn loopback_without_port(uri: &str) -> Option<(String, String)> {
-    let url = Url::parse(uri).ok()?;
+    let url = Url::parse(uri).ok().filter(|url| url.as_str() == uri)?;
     let loopback = match url.host()? {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),

@@ -18,10 +18,12 @@ pub struct Known {
     pub claims: AccessToken,
     /// The answer of introspection while it is active (RFC 7662 §2.2).
     pub answer: String,
+    /// The key that signed it; opaque tokens have none.
+    pub kid: Option<String>,
 }
 
 impl Known {
-    fn new(claims: AccessToken) -> Result<Self, serde_json::Error> {
+    fn new(claims: AccessToken, kid: Option<String>) -> Result<Self, serde_json::Error> {
         let mut answer = Map::new();
         answer.insert("active".to_owned(), Value::Bool(true));
         answer.insert("token_type".to_owned(), Value::from("Bearer"));
@@ -29,7 +31,7 @@ impl Known {
             rest.remove("mdi_grant");
             answer.append(&mut rest);
         }
-        Ok(Self { claims, answer: serde_json::to_string(&answer)? })
+        Ok(Self { claims, answer: serde_json::to_string(&answer)?, kid })
     }
 }
 
@@ -54,8 +56,13 @@ impl VerifiedTokens {
     ///
     /// # Errors
     /// When the claims cannot be written as JSON.
-    pub fn remember(&self, token: &str, claims: AccessToken) -> Result<Arc<Known>, serde_json::Error> {
-        let known = Arc::new(Known::new(claims)?);
+    pub fn remember(
+        &self,
+        token: &str,
+        claims: AccessToken,
+        kid: Option<String>,
+    ) -> Result<Arc<Known>, serde_json::Error> {
+        let known = Arc::new(Known::new(claims, kid)?);
         self.0.insert(sha256(token), Arc::clone(&known));
         Ok(known)
     }

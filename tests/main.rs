@@ -11,6 +11,7 @@
 
 mod apply;
 mod architecture;
+mod attacks;
 mod audit;
 mod browser;
 mod command_line;

@@ -90,9 +90,14 @@ CREATE TABLE session (
 CREATE INDEX session_person ON session (person_id);
 CREATE INDEX session_purge ON session (purge_at);
 
+-- What a person allowed a client, remembered for as long as nothing changes that the page had told.
 CREATE TABLE consent (
     person_id TEXT NOT NULL REFERENCES person (id),
     client_id TEXT NOT NULL REFERENCES client (id),
+    person_generation BIGINT NOT NULL,
+    client_generation BIGINT NOT NULL,
+    resource_server TEXT,
+    purposes TEXT NOT NULL,
     scope TEXT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (person_id, client_id)

@@ -1,15 +1,16 @@
 //! What strangers cause must cost nothing unbounded: the first failure of a minute is recorded at once, the others
-//! are counted in memory per address and subject, and written as one event when the minute is over. The same counts
-//! throttle an address.
+//! are counted in memory per address and subject, and written as one event when the minute is over. Sign-ins are
+//! throttled by the same minute, per address; other failures per address and subject, so that one misconfigured system
+//! does not shut out its neighbours behind the same address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::event::{Actor, Event, Kind, Outcome};
 
-/// How many (address, subject) pairs are told apart within a minute; the rest share one count.
-const PAIRS: usize = 10_000;
+/// How many addresses, and how many pairs of address and subject, are told apart within a minute.
+const TOLD_APART: usize = 10_000;
 
 /// Whether a failure is to be recorded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Noted {
 #[derive(Default)]
 struct Minute {
     number: i64,
-    addresses: HashMap<IpAddr, u32>,
-    pairs: HashMap<(IpAddr, String), u32>,
+    sign_ins: HashMap<IpAddr, u32>,
+    failures: HashMap<(IpAddr, String), u32>,
     others: u32,
 }
 
@@ -32,6 +33,8 @@ struct Minute {
 #[derive(Default)]
 pub struct Strangers {
     minute: Mutex<Minute>,
+    /// Summaries of minutes that have ended, until somebody writes them.
+    ended: Mutex<Vec<Event>>,
 }
 
 impl std::fmt::Debug for Strangers {
@@ -42,70 +45,96 @@ impl std::fmt::Debug for Strangers {
 
 /// IPv6 hosts have a /64 to choose from, so the /64 is the address.
 fn bucket(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(
-            || {
-                let network = u128::from(v6) & !u128::from(u64::MAX);
-                IpAddr::V6(network.into())
-            },
-            IpAddr::V4,
-        ),
+    network(address, 32, 64)
+}
+
+fn network(address: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - v4_bits).unwrap_or(0)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - v6_bits).unwrap_or(0)).into()),
     }
 }
 
 impl Strangers {
-    /// Failures of an address in this minute.
-    #[must_use]
-    pub fn failures(&self, address: IpAddr, now: i64) -> u32 {
-        let minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.number == now.div_euclid(60) {
-            minute.addresses.get(&bucket(address)).copied().unwrap_or(0)
-        } else {
-            0
-        }
-    }
-
-    /// Counts a failure. The second value holds the summaries of a minute that has ended meanwhile.
-    #[must_use]
-    pub fn note(&self, address: IpAddr, subject: &str, now: i64) -> (Noted, Vec<Event>) {
+    /// The counts of the minute of `now`.
+    fn minute(&self, now: i64) -> MutexGuard<'_, Minute> {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = roll(&mut minute, now);
-        let address = bucket(address);
-        if minute.addresses.len() < PAIRS || minute.addresses.contains_key(&address) {
-            *minute.addresses.entry(address).or_default() += 1;
+        let number = now.div_euclid(60);
+        if minute.number != number {
+            let over = std::mem::replace(&mut *minute, Minute { number, ..Minute::default() });
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).append(&mut summarise(&over, now));
         }
-        let pair = (address, subject.to_owned());
-        if minute.pairs.len() >= PAIRS && !minute.pairs.contains_key(&pair) {
-            minute.others += 1;
-            return (Noted::Counted, ended);
-        }
-        let count = minute.pairs.entry(pair).or_default();
-        *count += 1;
-        (if *count == 1 { Noted::First } else { Noted::Counted }, ended)
+        minute
     }
 
-    /// The summaries of a minute that has ended, if any.
+    /// Counts a sign-in that is about to be tried, unless the address has used its minute up. Counted first, so that
+    /// many at once are not let through together; [`Strangers::release`] gives a success back.
+    #[must_use]
+    pub fn reserve(&self, address: IpAddr, limit: u32, now: i64) -> bool {
+        let mut minute = self.minute(now);
+        let slot = Self::slot(&minute.sign_ins, address);
+        let count = minute.sign_ins.entry(slot).or_default();
+        let free = *count < limit;
+        *count += u32::from(free);
+        free
+    }
+
+    /// Gives back what [`Strangers::reserve`] counted.
+    pub fn release(&self, address: IpAddr, now: i64) {
+        let mut minute = self.minute(now);
+        let slot = Self::slot(&minute.sign_ins, address);
+        if let Some(count) = minute.sign_ins.get_mut(&slot) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Beyond so many addresses, those of a network share one count; beyond twice as many, all others do.
+    fn slot(known: &HashMap<IpAddr, u32>, address: IpAddr) -> IpAddr {
+        let own = bucket(address);
+        let shared = network(address, 24, 48);
+        if known.len() < TOLD_APART || known.contains_key(&own) {
+            own
+        } else if known.len() < 2 * TOLD_APART || known.contains_key(&shared) {
+            shared
+        } else {
+            network(address, 0, 0)
+        }
+    }
+
+    /// Failures of an address with a subject in this minute.
+    #[must_use]
+    pub fn failures(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
+        self.minute(now).failures.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Counts a failure.
+    #[must_use]
+    pub fn note(&self, address: IpAddr, subject: &str, now: i64) -> Noted {
+        let mut minute = self.minute(now);
+        let pair = (bucket(address), subject.to_owned());
+        if minute.failures.len() >= TOLD_APART && !minute.failures.contains_key(&pair) {
+            minute.others += 1;
+            return Noted::Counted;
+        }
+        let count = minute.failures.entry(pair).or_default();
+        *count += 1;
+        if *count == 1 { Noted::First } else { Noted::Counted }
+    }
+
+    /// The summaries of minutes that have ended.
     #[must_use]
     pub fn flush(&self, now: i64) -> Vec<Event> {
-        roll(&mut self.minute.lock().unwrap_or_else(PoisonError::into_inner), now)
+        drop(self.minute(now));
+        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The summaries of all that was counted, at the end of the process.
     #[must_use]
     pub fn drain(&self, now: i64) -> Vec<Event> {
-        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        summarise(&std::mem::take(&mut *minute), now)
+        let mut events = self.flush(now);
+        events.append(&mut summarise(&std::mem::take(&mut *self.minute(now)), now));
+        events
     }
-}
-
-fn roll(minute: &mut Minute, now: i64) -> Vec<Event> {
-    let number = now.div_euclid(60);
-    if minute.number == number {
-        return Vec::new();
-    }
-    let ended = std::mem::replace(minute, Minute { number, ..Minute::default() });
-    summarise(&ended, now)
 }
 
 fn summarise(minute: &Minute, now: i64) -> Vec<Event> {
@@ -115,10 +144,8 @@ fn summarise(minute: &Minute, now: i64) -> Vec<Event> {
             .with("count", count.to_string())
             .with("minute", (minute.number * 60).to_string())
     };
-    let mut events: Vec<Event> = minute
-        .pairs
-        .iter()
-        .filter(|(_, count)| **count > 1)
+    let counted = minute.failures.iter().filter(|(_, count)| **count > 1);
+    let mut events: Vec<Event> = counted
         .map(|((address, subject), count)| event(*count).from(address.to_string()).with("subject", subject.clone()))
         .collect();
     if minute.others > 0 {

@@ -42,7 +42,11 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             for key in keys::rotate(&registry, alg, at_once)? {
                 print(format_args!("{} {} signs from {}", key.algorithm.as_str(), key.kid, time(key.signs_from)))?;
             }
-            if at_once { print("resource servers that keep the JWKS for long must fetch it now") } else { Ok(()) }
+            if at_once {
+                print("tokens of the old keys count no more; resource servers that keep the JWKS must fetch it now")
+            } else {
+                Ok(())
+            }
         }
         Command::Rewrap { new_key_file } => {
             let done = keys::rewrap(&registry, &new_key_file)?;

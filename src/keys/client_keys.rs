@@ -195,11 +195,11 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The claims of an assertion before its signature is verified: they say whose keys to try, and what to tell a client
+/// Header and claims of an assertion before its signature is verified: they say whose keys to try, and what to tell a client
 /// whose assertion is wrong in itself.
 ///
 /// # Errors
-/// When it is no JWT or lacks a claim.
+/// When it is no JWT, its header asks for what is not accepted, or it lacks a claim.
 pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionProblem> {
     if assertion.len() > LONGEST_ASSERTION {
         return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
@@ -207,6 +207,7 @@ pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionPr
     if assertion.split('.').count() != 3 {
         return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
     }
+    check_header(&header(assertion)?)?;
     let claims = segment(assertion, 1)
         .ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
     serde_json::from_value(Value::Object(claims)).map_err(|_| {
@@ -224,9 +225,14 @@ pub fn verify_assertion(
     jwks_uri: Option<&str>,
     assertion: &str,
 ) -> Result<AssertionClaims, AssertionProblem> {
-    let header = segment(assertion, 0)
-        .ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))?;
-    let algorithm = check_header(&header, allowed, jwks_uri)?;
+    let header = header(assertion)?;
+    let algorithm = check_header(&header)?;
+    if !allowed.contains(&algorithm) {
+        return Err(AssertionProblem::Key(format!("the client is not registered for alg {}", algorithm.as_str())));
+    }
+    if header.get("jku").is_some_and(|jku| jku.as_str().is_none() || jku.as_str() != jwks_uri) {
+        return Err(AssertionProblem::Key("jku is not the registered jwks_uri".to_owned()));
+    }
     let kid = match header.get("kid") {
         None => None,
         Some(Value::String(kid)) => Some(kid.as_str()),
@@ -256,14 +262,15 @@ pub fn verify_assertion(
     }
 }
 
-fn check_header(
-    header: &Map<String, Value>,
-    allowed: &[Algorithm],
-    jwks_uri: Option<&str>,
-) -> Result<Algorithm, AssertionProblem> {
+fn header(assertion: &str) -> Result<Map<String, Value>, AssertionProblem> {
+    segment(assertion, 0).ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))
+}
+
+/// What is wrong with a header whoever sent it; what depends on the client's registration is not told to strangers.
+fn check_header(header: &Map<String, Value>) -> Result<Algorithm, AssertionProblem> {
     let named = header.get("alg").and_then(Value::as_str).unwrap_or_default();
-    let algorithm = Algorithm::parse(named).filter(|algorithm| allowed.contains(algorithm)).ok_or_else(|| {
-        let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+    let algorithm = Algorithm::parse(named).ok_or_else(|| {
+        let names: Vec<&str> = Algorithm::ACCEPTED.iter().map(|algorithm| algorithm.as_str()).collect();
         refused(format!(
             "alg '{}' of client_assertion is not accepted; use one of {}",
             printable(named),
@@ -276,11 +283,6 @@ fn check_header(
                 "{embedded} in the header of client_assertion is not accepted: keys are registered, and named by kid"
             )));
         }
-    }
-    if let Some(jku) = header.get("jku")
-        && (jku.as_str().is_none() || jku.as_str() != jwks_uri)
-    {
-        return Err(refused("jku in the header of client_assertion is not the registered jwks_uri"));
     }
     if header.contains_key("crit") {
         return Err(refused(

@@ -57,6 +57,17 @@ impl LiveKey {
     }
 }
 
+/// What one of our keys signed.
+#[derive(Debug)]
+pub struct Signed<T> {
+    /// The claims.
+    pub claims: T,
+    /// The key.
+    pub kid: String,
+    /// When the key stopped, or stops, to sign.
+    pub retires_at: Option<i64>,
+}
+
 /// All our keys, and the JWKS as it is served.
 pub struct Keyring {
     keys: Vec<LiveKey>,
@@ -141,14 +152,21 @@ impl Keyring {
         Ok(token)
     }
 
-    /// The claims of a JWT that one of our keys signed, whatever its times say. None for anything else.
+    /// A JWT that one of our keys signed, whatever its times say. None for anything else.
     #[must_use]
-    pub fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+    pub fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<Signed<T>> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let kid = header.kid?;
         let key = self.keys.iter().find(|key| key.kid == kid)?;
         let validation = signature_only(key.algorithm);
-        Some(jsonwebtoken::decode::<T>(token, &key.public, &validation).ok()?.claims)
+        let claims = jsonwebtoken::decode::<T>(token, &key.public, &validation).ok()?.claims;
+        Some(Signed { claims, kid, retires_at: key.retires_at })
+    }
+
+    /// Whether a key is still published: what it signed counts no longer than that.
+    #[must_use]
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid == kid)
     }
 }
 

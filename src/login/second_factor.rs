@@ -172,7 +172,8 @@ async fn record(
             }
             let reason = if step.is_some() { "one-time code was used before" } else { "wrong one-time code" };
             tx.audit(failed.clone().with("reason", reason));
-            if lockout::fail(&job_app, tx, &subject, job_app.config.login.totp_attempts, now)? {
+            let limit = lockout::Limit { threshold: job_app.config.login.totp_attempts, known: true };
+            if lockout::fail(&job_app, tx, &subject, limit, now)? {
                 sessions::replace(tx.conn(), &old)?;
                 tx.audit(locked.clone());
                 return Ok(Met::Locked);

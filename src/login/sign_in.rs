@@ -97,7 +97,7 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     if password.reveal().is_empty() {
         return back(pending, Notice::PasswordMissing);
     }
-    if app.strangers.failures(address, app.now()) >= app.config.login.address_attempts_per_minute {
+    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
         return back(pending, Notice::TooMany);
     }
     if username.len() > LONGEST_USERNAME || password.reveal().len() > LONGEST_PASSWORD {
@@ -107,6 +107,7 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     match check(app, &username, password, address, replaced).await? {
         None => back(pending, Notice::NotAccepted),
         Some(signed_in) => {
+            app.strangers.release(address, app.now());
             pending.authenticated = Some(signed_in.session_hash);
             pending.username = None;
             pending.notice = None;
@@ -175,7 +176,7 @@ async fn succeed(
         }
         crate::store::logins::forget(tx.conn(), &subject)?;
         if let Some(phc) = &rehashed {
-            people::rehashed(tx.conn(), &id, phc)?;
+            people::rehashed(tx.conn(), &id, generation, phc)?;
         }
         session::record(&job_app, tx, &session, replaced.as_deref())?;
         tx.audit(event.clone());
@@ -199,8 +200,7 @@ async fn fail(
         Some(_) => "wrong password",
     };
     // A username that nobody has is recorded as its keyed hash: people type passwords there.
-    let who = person.map_or_else(|| subject.clone(), |person| person.id.clone());
-    let (noted, summaries) = app.strangers.note(address, &who, app.now());
+    let noted = app.strangers.note(address, person.map_or("unknown username", |person| &person.id), app.now());
     let described = |event: Event| {
         let event = event.outcome(Outcome::MinorFailure).from(address.to_string()).with("reason", reason);
         match person {
@@ -210,11 +210,12 @@ async fn fail(
     };
     let failed = (noted == Noted::First).then(|| described(app.event(Kind::LoginFailed, Actor::Stranger)));
     let locks = described(app.event(Kind::LoginLocked, Actor::Stranger)).outcome(Outcome::SeriousFailure);
-    let (job_app, threshold, subject) = (Arc::clone(app), app.config.login.lockout_threshold, subject.clone());
+    let (job_app, subject) = (Arc::clone(app), subject.clone());
+    let (threshold, known) = (app.config.login.lockout_threshold, person.is_some());
     app.store
         .write(move |tx| {
-            summaries.iter().chain(&failed).for_each(|event| tx.audit(event.clone()));
-            if lockout::fail(&job_app, tx, &subject, threshold, job_app.now())? {
+            failed.iter().for_each(|event| tx.audit(event.clone()));
+            if lockout::fail(&job_app, tx, &subject, lockout::Limit { threshold, known }, job_app.now())? {
                 tx.audit(locks.clone());
             }
             Ok(())

@@ -28,6 +28,21 @@ pub struct GrantFacts {
     pub session: String,
 }
 
+/// What a person allowed a client before, with what the page had told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RememberedConsent {
+    /// The person's generation then.
+    pub person_generation: i64,
+    /// The client's generation then.
+    pub client_generation: i64,
+    /// The resource server whose scopes are among them.
+    pub target: Option<String>,
+    /// Purposes of use.
+    pub purposes: Vec<String>,
+    /// What was allowed.
+    pub scope: ScopeSet,
+}
+
 /// Names from the `claims` parameter (OpenID Connect Core §5.5), by where they are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClaimsRequest {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::error::Broken;
+use crate::keys::Signed;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::scope::{ScopeSet, ScopeStyle};
 use crate::model::signing::Algorithm;
@@ -14,6 +15,8 @@ use crate::secret::SecretHash;
 use crate::store::{Failure, Stored, Tx, tokens};
 use crate::verified::Known;
 
+/// The longest life of an access token that can be configured, in seconds.
+pub const LONGEST_LIFE: i64 = 24 * 3600;
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
 
@@ -101,18 +104,33 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
 /// # Errors
 /// What the database says, for opaque tokens.
 pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> {
+    let keyring = app.directory.keyring();
     if let Some(known) = app.verified.get(token) {
-        return Ok(Some(known));
+        // A key that was withdrawn takes what it signed along.
+        let published = known.kid.as_ref().is_none_or(|kid| keyring.has(kid));
+        return Ok(published.then_some(known));
     }
-    let claims = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
-        app.directory.keyring().verify::<AccessToken>(token).filter(|claims| claims.iss == app.issuer())
+    let (claims, kid) = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
+        match keyring.verify::<AccessToken>(token).filter(|signed| is_plausible(app, signed)) {
+            Some(signed) => (signed.claims, Some(signed.kid)),
+            None => return Ok(None),
+        }
     } else {
         let hash = SecretHash::of(token);
         let row = app.store.read(move |conn| tokens::find_opaque(conn, hash.as_str())).await?;
-        row.map(|row| serde_json::from_str(&row)).transpose().map_err(|cause| Failure::stored("opaque token", cause))?
+        let Some(row) = row else { return Ok(None) };
+        (serde_json::from_str(&row).map_err(|cause| Failure::stored("opaque token", cause))?, None)
     };
-    let Some(claims) = claims else { return Ok(None) };
-    app.verified.remember(token, claims).map(Some).map_err(Broken::defect)
+    app.verified.remember(token, claims, kid).map(Some).map_err(Broken::defect)
+}
+
+/// Whether we could have issued a token that one of our keys signed: somebody may have stolen a key that has retired.
+fn is_plausible(app: &App, signed: &Signed<AccessToken>) -> bool {
+    let claims = &signed.claims;
+    let lived = claims.exp.saturating_sub(claims.iat);
+    claims.iss == app.issuer()
+        && (0..=LONGEST_LIFE).contains(&lived)
+        && signed.retires_at.is_none_or(|retires_at| claims.iat <= retires_at)
 }
 
 /// Whether a token of ours is active: not expired, and everything it stands on holds.

@@ -7,14 +7,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
-use super::granting::{Party, Wanted};
-use super::person_tokens::{self, PersonTokens, had_second_factor};
+use super::granting::{CERTIFY, Party, certify_ends};
+use super::person_tokens::{self, PersonTokens};
 use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::directory::LiveClient;
-use crate::error::{Broken, Code, OAuthError};
+use crate::error::{Broken, OAuthError};
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
 use crate::model::person::Person;
@@ -152,21 +152,10 @@ fn prepare(
     let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a code without a person"))?;
     let party = Party::of(app, client);
     let grant_facts = &facts.grant.facts;
-    // RFC 8707 §2.2: the token request may name the resource again, but no other.
-    let named = parameters.targets()?;
-    let audience = party.server(grant_facts.target.as_deref()).map(|live| live.server.audience.clone());
-    let targets = if named.is_empty() { audience.into_iter().collect() } else { named };
-    let purposes = parameters.purposes()?;
-    let purposes = if purposes.is_empty() { grant_facts.purposes.clone() } else { purposes };
-    let wanted = Wanted { scope: Some(&grant_facts.scope), targets: &targets, purposes: &purposes };
-    let granted = party.grant_person(app, person, had_second_factor(grant_facts), wanted)?;
-    if granted.target != grant_facts.target {
-        return Err(OAuthError::new(
-            Code::InvalidTarget,
-            "resource must be the one of the authorization request (RFC 8707 §2.2)",
-        )
-        .into());
-    }
+    // The sign-in may have become too old to certify between consent and here.
+    let stale = now >= certify_ends(app, grant_facts.auth_time);
+    let scope = if stale { grant_facts.scope.without(CERTIFY) } else { grant_facts.scope.clone() };
+    let granted = person_tokens::grant_again(app, &party, person, grant_facts, &scope, parameters)?;
     let refreshable = granted.scopes.contains("offline_access") && client.client.may_use(GrantType::RefreshToken);
     let tokens = person_tokens::mint(app, &party, person, &facts.grant, granted, now)?;
     Ok((tokens, refreshable.then(|| app.entropy.secret())))
@@ -202,14 +191,11 @@ async fn write(
                 Ok(Written::Issued)
             }
             (Verdict::Replayed, Some(facts), _) => {
-                revoke_grant(&job_app, tx, &facts.grant.id, now)?;
+                revoke_grant(tx, &facts.grant.id, now)?;
                 tx.audit(code_replayed(&job_app, &job_caller, &facts.grant));
                 Ok(Written::CodeReplayed)
             }
-            (Verdict::Refused(reason), _, _) => {
-                tx.audit(refused(&job_app, &job_caller, &reason));
-                Ok(Written::Refused(reason))
-            }
+            (Verdict::Refused(reason), _, _) => Ok(Written::Refused(reason)),
             // The facts changed for the better between the read and the write, which only time going backwards does.
             _ => Ok(Written::Refused("the code cannot be redeemed just now".to_owned())),
         }
@@ -220,7 +206,7 @@ async fn write(
         (Written::CodeReplayed, _) => Err(Refused::Done(OAuthError::invalid_grant(
             "the code was redeemed before: the tokens that it produced are revoked now, the person must sign in again",
         ))),
-        (Written::Refused(reason), _) => Err(Refused::Done(OAuthError::invalid_grant(reason))),
+        (Written::Refused(reason), _) => Err(Refused::Settled(OAuthError::invalid_grant(reason))),
         (Written::Issued, None) => Err(Broken::defect("issued without tokens").into()),
     }
 }
@@ -256,14 +242,6 @@ fn record(
         .with("grant", grant.id.clone());
     tx.audit(event);
     Ok(())
-}
-
-fn refused(app: &App, caller: &Authenticated, reason: &str) -> Event {
-    app.event(Kind::TokenRefused, Actor::Client(caller.caller.id().to_owned()))
-        .outcome(Outcome::MinorFailure)
-        .from(caller.address.to_string())
-        .with("error", Code::InvalidGrant.as_str())
-        .with("reason", reason)
 }
 
 fn code_replayed(app: &App, caller: &Authenticated, grant: &Grant) -> Event {

@@ -18,7 +18,7 @@ use crate::browser::{self, CookieKind, Pending};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError, PageError};
 use crate::model::client::{Consent, GrantType};
-use crate::model::grant::ClaimsRequest;
+use crate::model::grant::{ClaimsRequest, RememberedConsent};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::model::session::Session;
@@ -31,6 +31,9 @@ use crate::store::grants;
 
 /// The largest request that is looked at, in bytes of its query or form.
 const LARGEST_REQUEST: usize = 8 * 1024;
+
+/// How long a sign-in that was made for a request counts as made just now, in seconds: time to read the consent page.
+const JUST_NOW_SECONDS: i64 = 300;
 
 /// An authorization request whose parameters hold by themselves.
 #[derive(Debug, Clone)]
@@ -71,7 +74,7 @@ pub struct Facts {
     /// The person of the session.
     pub person: Option<Person>,
     /// What the person allowed this client before.
-    pub remembered: Option<ScopeSet>,
+    pub remembered: Option<RememberedConsent>,
 }
 
 /// What to do with a request.
@@ -131,6 +134,9 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
 }
 
 async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> HttpResponse {
+    if let Err(broken) = app.directory.require_fresh() {
+        return browser::error_page(app, &broken.into());
+    }
     let return_to = match return_to::find(app, &pending.parameters) {
         Ok(return_to) => return_to,
         Err(error) => return browser::error_page(app, &error),
@@ -149,8 +155,13 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             redirect_error(app, &return_to, &error)
         }
         Ok(Decision::Issue(granted)) => {
-            let issue =
-                super::consent::Issue { return_to: &return_to, request: &parsed, facts: &facts, granted, asked: false };
+            let issue = super::consent::Issue {
+                return_to: &return_to,
+                request: &parsed,
+                facts: &facts,
+                granted,
+                offered: None,
+            };
             super::consent::issue(app, peer::address(app, request), issue).await
         }
         Ok(Decision::LogIn) => on_to(app, request, "/login", &pending),
@@ -377,9 +388,9 @@ pub fn decide(
             Ok(Decision::SecondFactor)
         };
     }
-    // Signed in for this very request: prompt, max_age and freshness are satisfied.
-    let just_now = pending.authenticated.as_deref() == Some(session.hash.as_str());
+    // Signed in for this very request, and lately: prompt and max_age are satisfied.
     let age = app.now() - session.auth_time;
+    let just_now = pending.authenticated.as_deref() == Some(session.hash.as_str()) && age <= JUST_NOW_SECONDS;
     if !just_now && request.prompts("login") {
         return Ok(Decision::LogIn);
     }
@@ -400,11 +411,17 @@ pub fn decide(
     }
     let granted = party.grant_person(app, person, session.has_second_factor(), wanted)?;
     let certifies = granted.scopes.contains(CERTIFY);
-    if certifies && !just_now && app.now() >= certify_ends(app, session.auth_time) {
+    if certifies && app.now() >= certify_ends(app, session.auth_time) {
         return log_in("signing a certificate needs a fresh sign-in");
     }
     let asked = return_to.client.client.settings.consent == Consent::Ask;
-    let remembered = facts.remembered.as_ref().is_some_and(|remembered| remembered.covers(&granted.scopes));
+    let client = &return_to.client.client;
+    let remembered = facts.remembered.as_ref().is_some_and(|before| {
+        (before.person_generation, before.client_generation) == (person.generation, client.generation)
+            && (granted.target.is_none() || before.target == granted.target)
+            && granted.purposes.iter().all(|code| before.purposes.contains(code))
+            && before.scope.covers(&granted.scopes)
+    });
     if certifies || request.prompts("consent") || (asked && !remembered) {
         return if silent {
             Err(OAuthError::new(Code::ConsentRequired, "the person has to be asked"))

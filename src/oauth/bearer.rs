@@ -23,12 +23,7 @@ pub fn in_header(request: &HttpRequest) -> Option<String> {
 /// # Errors
 /// RFC 6750 §3.1; 503 when we cannot know whether it was revoked.
 pub async fn accept(app: &App, token: &str, scope: &str) -> Result<Arc<Known>, OAuthError> {
-    if !app.directory.is_fresh() {
-        return Err(OAuthError::new(
-            Code::TemporarilyUnavailable,
-            "revocations cannot be read just now; try again in 2 seconds",
-        ));
-    }
+    app.directory.require_fresh()?;
     let known =
         access_token::find(app, token).await?.filter(|known| access_token::is_active(app, &known.claims, app.now()));
     let known = known.ok_or_else(|| {

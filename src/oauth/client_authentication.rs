@@ -12,7 +12,7 @@ use data_encoding::BASE64;
 use url::form_urlencoded;
 
 use crate::app::App;
-use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::directory::{LiveClient, LiveServer, valid_secrets};
 use crate::error::{Code, OAuthError};
@@ -189,6 +189,11 @@ pub async fn authenticate(
         Presented::Post { id, .. } | Presented::Public { id } => (Some(id.clone()), false),
         Presented::Assertion { client_id, .. } => (client_id.clone(), false),
     };
+    // Nothing is compared any more for a client that failed too often from this address.
+    let failed = app.strangers.failures(address, subject(app, id.as_deref()), app.now());
+    if failed > app.config.login.address_attempts_per_minute {
+        return Err(throttled());
+    }
     let verified = verify(app, presented).await;
     match verified {
         Ok((caller, method, burn, used_secret)) => Ok(Authenticated { caller, method, address, burn, used_secret }),
@@ -295,7 +300,7 @@ impl Refusal {
 
     fn key(cause: impl Into<String>) -> Self {
         Self {
-            told: "client_assertion does not verify: unknown client, a kid or alg that fits none of its registered keys, or a wrong signature".to_owned(),
+            told: "client_assertion does not verify: unknown client, a kid, alg or jku that fits none of its registered keys, or a wrong signature".to_owned(),
             logged: cause.into(),
         }
     }
@@ -440,26 +445,43 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
     Ok(())
 }
 
-/// Counts and records a failure; beyond the limit of an address nothing is recorded singly any more.
-async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refusal) -> OAuthError {
+/// What is counted for a caller that failed: its id, or that it has none.
+fn subject<'a>(app: &App, id: Option<&'a str>) -> &'a str {
+    id.filter(|id| find(app, id).is_some()).unwrap_or("unknown client")
+}
+
+fn throttled() -> OAuthError {
+    OAuthError::new(Code::Throttled, "too many failed requests for this client from this address: wait a minute")
+}
+
+/// Counts a failure of somebody who may be anybody. Answers what is to be recorded, or that it is too much.
+///
+/// # Errors
+/// When the address has failed too often with this subject.
+pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Result<Vec<Event>, OAuthError> {
     let now = app.now();
-    let known = id.filter(|id| find(app, id).is_some());
-    let (noted, mut events) = app.strangers.note(address, known.unwrap_or("unknown client"), now);
-    if app.strangers.failures(address, now) > app.config.login.address_attempts_per_minute {
-        return OAuthError::new(Code::Throttled, "too many failed requests from this address: wait a minute")
-            .because(refusal.logged);
+    let noted = app.strangers.note(address, subject, now);
+    if app.strangers.failures(address, subject, now) > app.config.login.address_attempts_per_minute {
+        return Err(throttled());
     }
-    if noted == Noted::First {
-        let mut event = app
-            .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
-            .outcome(Outcome::MinorFailure)
-            .from(address.to_string())
-            .with("reason", refusal.logged.clone());
-        if let Some(id) = known {
-            event = event.client(id);
-        }
-        events.push(event);
+    Ok(if noted == Noted::First { vec![event] } else { Vec::new() })
+}
+
+/// Counts and records a failure; beyond the limit nothing is recorded singly any more.
+async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refusal) -> OAuthError {
+    let subject = subject(app, id);
+    let mut event = app
+        .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
+        .outcome(Outcome::MinorFailure)
+        .from(address.to_string())
+        .with("reason", refusal.logged.clone());
+    if let Some(id) = id.filter(|id| *id == subject) {
+        event = event.client(id);
     }
+    let events = match note_stranger(app, address, subject, event) {
+        Ok(events) => events,
+        Err(throttled) => return throttled.because(refusal.logged),
+    };
     if !events.is_empty() {
         let written = app.store.write(move |tx| {
             events.iter().for_each(|event| tx.audit(event.clone()));

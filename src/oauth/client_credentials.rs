@@ -24,6 +24,7 @@ use crate::parameters::Parameters;
 pub fn requested_scope(parameters: &Parameters) -> Result<Option<ScopeSet>, OAuthError> {
     parameters
         .one("scope")?
+        .filter(|text| !text.trim().is_empty())
         .map(|text| text.parse::<ScopeSet>().map_err(|cause| OAuthError::new(Code::InvalidScope, cause.to_string())))
         .transpose()
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, Pending, PostedForm};
 use crate::error::{Code, OAuthError, PageError};
-use crate::model::grant::{AuthorizationCode, Grant, GrantFacts};
+use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 use crate::pages::{self, Account, Application, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::parameters::Parameters;
@@ -84,6 +84,11 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     let again = || {
         browser::see_other(&browser::page_url("/oauth2/authorize", &form.pending.seal(&app, Some(&form.browser))), &[])
     };
+    // Somebody else may have signed in in another tab: who is asked is who answers.
+    let session = carried.facts.session.as_ref().map(|session| session.hash.as_str());
+    if form.pending.shown_to.as_deref() != session {
+        return again();
+    }
     let granted = match decide(&app, &carried.return_to, &carried.request, &carried.facts, &form.pending) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
@@ -93,7 +98,12 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
             Ok(chosen) => {
                 let Carried { return_to, request, facts } = &carried;
-                issue(&app, address, Issue { return_to, request, facts, granted: chosen, asked: true }).await
+                issue(
+                    &app,
+                    address,
+                    Issue { return_to, request, facts, granted: chosen, offered: Some(granted.scopes.clone()) },
+                )
+                .await
             }
             Err(error) => redirect_error(&app, &carried.return_to, &error),
         },
@@ -158,7 +168,8 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     let facts = told(app, person, granted);
     let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
     let seconds = party.access_seconds(app, true).unwrap_or(0);
-    let sealed = pending.seal(app, Some(browser_cookie));
+    let shown_to = carried.facts.session.as_ref().map(|session| session.hash.clone());
+    let sealed = Pending { shown_to, ..pending.clone() }.seal(app, Some(browser_cookie));
     let page = ConsentPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
@@ -241,8 +252,8 @@ pub struct Issue<'a> {
     pub facts: &'a Facts,
     /// What was granted.
     pub granted: Granted,
-    /// Whether the person was asked just now.
-    pub asked: bool,
+    /// What the person was asked about just now; none when nobody was asked.
+    pub offered: Option<ScopeSet>,
 }
 
 /// Issues a code and sends it to the client.
@@ -285,10 +296,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
         expires_at,
         redeemed_at: None,
     };
-    let remember = issue.asked.then(|| {
-        let before = issue.facts.remembered.clone().unwrap_or_default();
-        before.join(&granted.scopes.without(CERTIFY))
-    });
+    let remember = issue.offered.map(|offered| remember(issue.facts, &offered, &grant));
     let job_app = Arc::clone(app);
     let written =
         app.store.write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
@@ -298,12 +306,37 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
     }
 }
 
+/// What to remember: what was allowed now, and of what was allowed before all that was not asked about again.
+fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConsent {
+    let now = RememberedConsent {
+        person_generation: grant.person_generation,
+        client_generation: grant.client_generation,
+        target: grant.facts.target.clone(),
+        purposes: grant.facts.purposes.clone(),
+        scope: grant.facts.scope.without(CERTIFY),
+    };
+    let same = |before: &&RememberedConsent| {
+        (before.person_generation, before.client_generation, &before.target)
+            == (now.person_generation, now.client_generation, &now.target)
+            && before.purposes == now.purposes
+    };
+    let kept: ScopeSet = facts
+        .remembered
+        .iter()
+        .filter(same)
+        .flat_map(|before| before.scope.iter())
+        .filter(|scope| scope.within(offered).is_empty())
+        .cloned()
+        .collect();
+    RememberedConsent { scope: kept.join(&now.scope), ..now }
+}
+
 fn record_issue(
     app: &App,
     tx: &mut Tx<'_>,
     grant: &Grant,
     (code, purge_at): (&AuthorizationCode, i64),
-    remember: Option<&ScopeSet>,
+    remember: Option<&RememberedConsent>,
     address: IpAddr,
 ) -> Stored<()> {
     grants::add(tx.conn(), grant)?;

@@ -51,7 +51,7 @@ fn at_hash(access_token: &str) -> String {
 /// The subject of an ID token of ours for a client, however old (`id_token_hint`, OpenID Connect Core §3.1.2.1).
 #[must_use]
 pub fn hinted_subject(app: &App, client_id: &str, hint: &str) -> Option<String> {
-    let claims: Map<String, Value> = app.directory.keyring().verify(hint)?;
+    let claims: Map<String, Value> = app.directory.keyring().verify(hint)?.claims;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     (text("iss") == Some(app.issuer()) && text("aud") == Some(client_id))
         .then(|| text("sub").map(str::to_owned))

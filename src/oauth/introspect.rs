@@ -8,6 +8,7 @@ use super::access_token;
 use super::bearer;
 use super::client_authentication::{Caller, authenticate, replayed_assertion};
 use super::granting::INTROSPECT;
+use super::token::replayed;
 use crate::app::App;
 use crate::error::{Code, OAuthError};
 use crate::model::client::AuthMethod;
@@ -29,12 +30,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     }
     let caller = caller(&app, &request, &parameters).await?;
     let token = parameters.required("token")?;
-    if !app.directory.is_fresh() {
-        return Err(OAuthError::new(
-            Code::TemporarilyUnavailable,
-            "revocations cannot be read just now; try again in 2 seconds",
-        ));
-    }
+    app.directory.require_fresh()?;
     let mut answer = INACTIVE.to_owned();
     if let Caller::ResourceServer(live) = &caller
         && let Some(known) = access_token::find(&app, token).await?
@@ -70,8 +66,15 @@ async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Re
             .challenged("Basic"));
     }
     if !authenticated.is_settled() {
-        let settling = authenticated.clone();
-        if !app.store.write(move |tx| settling.settle(tx)).await? {
+        let (settling, again) = (authenticated.clone(), replayed(app, &authenticated));
+        let fresh = app.store.write(move |tx| {
+            let fresh = settling.settle(tx)?;
+            if !fresh {
+                tx.audit(again.clone());
+            }
+            Ok(fresh)
+        });
+        if !fresh.await? {
             return Err(replayed_assertion());
         }
     }

@@ -1,13 +1,16 @@
 //! The tokens that a person's grant gives a client: made the same way for a code and for a refresh.
 
 use super::access_token::{self, Minted};
-use super::granting::{Party, add_authentication, person_claims, standard_claims};
+use super::granting::{Party, Wanted, add_authentication, person_claims, standard_claims};
 use super::id_token;
 use crate::app::App;
-use crate::error::Broken;
+use crate::error::{Broken, Code, OAuthError};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::model::session::ACR_AAL2;
 use crate::model::token::Footing;
+use crate::parameters::{Parameters, shown};
 use crate::policy::claims::Place;
 use crate::policy::grant::Granted;
 
@@ -37,6 +40,9 @@ pub fn mint(
     now: i64,
 ) -> Result<PersonTokens, Broken> {
     let facts = &grant.facts;
+    if !facts.scope.covers(&granted.scopes) {
+        return Err(Broken::defect(format!("a token beyond grant {}", grant.id)));
+    }
     let claims = person_claims(app, person, &granted);
     let mut more = claims.clone();
     add_authentication(&mut more, facts);
@@ -68,8 +74,34 @@ pub fn mint(
     Ok(PersonTokens { expires_in: exp - now, access, id_token, granted })
 }
 
-/// Whether the sign-in behind a grant had a second factor.
-#[must_use]
-pub fn had_second_factor(facts: &GrantFacts) -> bool {
-    facts.acr == crate::model::session::ACR_AAL2
+/// Applies the policy anew to a grant, for a token request: what it names must be of the grant, never beyond it.
+///
+/// # Errors
+/// `invalid_target` for another resource (RFC 8707 §2.2), `invalid_request` for another purpose of use, and the policy's
+/// refusals.
+pub fn grant_again(
+    app: &App,
+    party: &Party,
+    person: &Person,
+    facts: &GrantFacts,
+    scope: &ScopeSet,
+    parameters: &Parameters,
+) -> Result<Granted, OAuthError> {
+    let audience = party.server(facts.target.as_deref()).map(|live| live.server.audience.clone());
+    let named = parameters.targets()?;
+    let targets: Vec<String> = if named.is_empty() { audience.into_iter().collect() } else { named };
+    let asked = parameters.purposes()?;
+    if let Some(other) = asked.iter().find(|code| !facts.purposes.contains(code)) {
+        let told = facts.purposes.join(" ");
+        let text = format!("purpose_of_use {} was not among those of the authorization request: {told}", shown(other));
+        return Err(OAuthError::invalid_request(text));
+    }
+    let purposes = if asked.is_empty() { &facts.purposes } else { &asked };
+    let wanted = Wanted { scope: Some(scope), targets: &targets, purposes };
+    let granted = party.grant_person(app, person, facts.acr == ACR_AAL2, wanted)?;
+    if granted.target.is_some() && granted.target != facts.target {
+        let text = "resource must be the one of the authorization request (RFC 8707 §2.2)";
+        return Err(OAuthError::new(Code::InvalidTarget, text));
+    }
+    Ok(granted)
 }

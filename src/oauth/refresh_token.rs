@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::client_credentials::requested_scope;
-use super::granting::{CERTIFY, Party, Wanted};
-use super::person_tokens::{self, PersonTokens, had_second_factor};
+use super::granting::{CERTIFY, Party};
+use super::person_tokens::{self, PersonTokens};
 use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
@@ -141,21 +141,16 @@ fn prepare(
 ) -> Result<PersonTokens, Refused> {
     let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a grant without a person"))?;
     let grant_facts = &facts.grant.facts;
-    let ceiling = grant_facts.scope.without(CERTIFY);
-    let requested = match requested_scope(parameters)? {
-        Some(requested) => {
-            let requested = requested.without(CERTIFY);
-            if !grant_facts.scope.covers(&requested) {
-                return Err(OAuthError::new(
-                    Code::InvalidScope,
-                    "scope may narrow what was granted, never widen it (RFC 6749 §6)",
-                )
-                .into());
-            }
-            requested
-        }
-        None => ceiling,
-    };
+    let asked = requested_scope(parameters)?;
+    if asked.as_ref().is_some_and(|asked| !grant_facts.scope.covers(asked)) {
+        let told = "scope may narrow what was granted, never widen it (RFC 6749 §6)";
+        return Err(OAuthError::new(Code::InvalidScope, told).into());
+    }
+    let requested = asked.as_ref().unwrap_or(&grant_facts.scope).without(CERTIFY);
+    if requested.is_empty() {
+        let told = format!("nothing of this scope can be refreshed: {CERTIFY} needs a fresh sign-in each time");
+        return Err(OAuthError::new(Code::InvalidScope, told).into());
+    }
     let requested = match (repeat, &facts.successor) {
         // A repeated refresh gets what the first one got.
         (true, Some(successor)) => {
@@ -164,16 +159,7 @@ fn prepare(
         _ => requested,
     };
     let party = Party::of(app, client);
-    let audience = party.server(grant_facts.target.as_deref()).map(|live| live.server.audience.clone());
-    let named = parameters.targets()?;
-    let targets: Vec<String> = if named.is_empty() { audience.into_iter().collect() } else { named };
-    let wanted = Wanted { scope: Some(&requested), targets: &targets, purposes: &grant_facts.purposes };
-    let granted = party.grant_person(app, person, had_second_factor(grant_facts), wanted)?;
-    if granted.target.is_some() && granted.target != grant_facts.target {
-        return Err(
-            OAuthError::new(Code::InvalidTarget, "resource must be the one that was granted (RFC 8707 §2.2)").into()
-        );
-    }
+    let granted = person_tokens::grant_again(app, &party, person, grant_facts, &requested, parameters)?;
     Ok(person_tokens::mint(app, &party, person, &facts.grant, granted, now)?)
 }
 
@@ -214,7 +200,7 @@ async fn write(
                 Ok(Written::Issued(token))
             }
             (Verdict::Replayed(used_at), Some(facts), _) => {
-                revoke_grant(&job_app, tx, &facts.grant.id, now)?;
+                revoke_grant(tx, &facts.grant.id, now)?;
                 let event = job_app
                     .event(Kind::RefreshReplayed, Actor::Client(job_caller.caller.id().to_owned()))
                     .outcome(Outcome::SeriousFailure)
@@ -224,16 +210,7 @@ async fn write(
                 tx.audit(event);
                 Ok(Written::Replayed(used_at))
             }
-            (Verdict::Refused(reason), _, _) => {
-                let event = job_app
-                    .event(Kind::TokenRefused, Actor::Client(job_caller.caller.id().to_owned()))
-                    .outcome(Outcome::MinorFailure)
-                    .from(job_caller.address.to_string())
-                    .with("error", Code::InvalidGrant.as_str())
-                    .with("reason", reason.clone());
-                tx.audit(event);
-                Ok(Written::Refused(reason))
-            }
+            (Verdict::Refused(reason), _, _) => Ok(Written::Refused(reason)),
             _ => Ok(Written::Refused("the refresh token cannot be used just now".to_owned())),
         }
     });
@@ -253,7 +230,7 @@ async fn write(
              and the client must keep only the newest refresh token",
             now - used_at
         )))),
-        (Written::Refused(reason), _) => Err(Refused::Done(OAuthError::invalid_grant(reason))),
+        (Written::Refused(reason), _) => Err(Refused::Settled(OAuthError::invalid_grant(reason))),
         (Written::Issued(_), None) => Err(Broken::defect("issued without tokens").into()),
     }
 }

@@ -3,10 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::access_token;
-use super::client_authentication::{authenticate, replayed_assertion};
+use super::client_authentication::{Authenticated, authenticate, note_stranger, replayed_assertion};
+use super::token::replayed;
 use crate::app::App;
-use crate::audit::event::{Actor, Kind};
+use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::OAuthError;
+use crate::model::client::AuthMethod;
 use crate::parameters::{Parameters, shown};
 use crate::secret::SecretHash;
 use crate::store::changes::{Change, ChangeKind};
@@ -19,10 +21,11 @@ const TOLD_LONGER: i64 = 3600;
 ///
 /// # Errors
 /// What the database says.
-pub fn revoke_grant(app: &App, tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bool> {
+pub fn revoke_grant(tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bool> {
     let alive = grants::revoke(tx.conn(), id, now)?;
     if alive {
-        let purge_at = now + app.config.tokens.access_seconds + TOLD_LONGER;
+        // Not the configured lifetime: it may have been longer when the tokens were issued.
+        let purge_at = now + access_token::LONGEST_LIFE + TOLD_LONGER;
         tx.changed(Change { kind: ChangeKind::GrantRevoked, subject: id.to_owned(), purge_at });
     }
     Ok(alive)
@@ -34,6 +37,31 @@ enum Found {
     Access { jti: String, exp: i64 },
     Nothing,
     AnotherClients,
+    Missing(OAuthError),
+}
+
+impl Found {
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Refresh { .. } | Self::Access { .. })
+    }
+
+    /// Writes the revocation of a token of the caller's own.
+    fn revoke(&self, tx: &mut Tx<'_>, event: &Event, now: i64) -> Stored<()> {
+        match self {
+            Self::Refresh { grant } => {
+                if revoke_grant(tx, grant, now)? {
+                    tx.audit(event.clone().with("grant", grant.clone()));
+                }
+            }
+            Self::Access { jti, exp } => {
+                let purge_at = exp + TOLD_LONGER;
+                tx.changed(Change { kind: ChangeKind::TokenRevoked, subject: jti.clone(), purge_at });
+                tx.audit(event.clone().with("jti", jti.clone()));
+            }
+            Self::Nothing | Self::AnotherClients | Self::Missing(_) => {}
+        }
+        Ok(())
+    }
 }
 
 /// `POST /oauth2/revoke`
@@ -46,41 +74,45 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
     }
     let caller = authenticate(&app, &request, &parameters).await?;
-    let found = match parameters.required("token") {
-        Ok(token) => Ok(find(&app, caller.caller.id(), token).await?),
-        Err(missing) => Err(missing),
-    };
-    let now = app.now();
     let app = app.into_inner();
+    let found = match parameters.required("token") {
+        Ok(token) => find(&app, caller.caller.id(), token).await?,
+        Err(missing) => Found::Missing(missing),
+    };
     let event =
         app.event(Kind::TokenRevoked, Actor::Client(caller.caller.id().to_owned())).from(caller.address.to_string());
-    let (job_app, refused) = (std::sync::Arc::clone(&app), found.as_ref().err().cloned());
+    let theft = match &found {
+        Found::AnotherClients => note_theft(&app, &caller, event.clone())?,
+        _ => Vec::new(),
+    };
+    let answer = match &found {
+        Found::Missing(missing) => Err(missing.clone()),
+        // RFC 7009 §2.1
+        Found::AnotherClients => Err(OAuthError::invalid_grant("the token was not issued to this client")),
+        _ => Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish()),
+    };
+    if !found.is_own() && theft.is_empty() && caller.is_settled() {
+        return answer;
+    }
+    let (now, again) = (app.now(), replayed(&app, &caller));
     let written = app.store.write(move |tx| {
         if !caller.settle(tx)? {
+            tx.audit(again.clone());
             return Ok(false);
         }
-        match &found {
-            Ok(Found::Refresh { grant }) => {
-                if revoke_grant(&job_app, tx, grant, now)? {
-                    tx.audit(event.clone().with("grant", grant.clone()));
-                }
-            }
-            Ok(Found::Access { jti, exp }) => {
-                tx.changed(Change {
-                    kind: ChangeKind::TokenRevoked,
-                    subject: jti.clone(),
-                    purge_at: exp + TOLD_LONGER,
-                });
-                tx.audit(event.clone().with("jti", jti.clone()));
-            }
-            Ok(Found::Nothing | Found::AnotherClients) | Err(_) => {}
-        }
+        theft.iter().for_each(|event| tx.audit(event.clone()));
+        found.revoke(tx, &event, now)?;
         Ok(true)
     });
-    match (written.await?, refused) {
-        (false, _) => Err(replayed_assertion()),
-        (true, Some(missing)) => Err(missing),
-        (true, None) => Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish()),
+    if written.await? { answer } else { Err(replayed_assertion()) }
+}
+
+/// Somebody else's token: it was stolen, or the callers are mixed up. Who may be anybody is counted.
+fn note_theft(app: &App, caller: &Authenticated, event: Event) -> Result<Vec<Event>, OAuthError> {
+    let event = event.outcome(Outcome::SeriousFailure).with("reason", "the token was issued to another client");
+    match caller.method {
+        AuthMethod::None => note_stranger(app, caller.address, caller.caller.id(), event),
+        _ => Ok(vec![event]),
     }
 }
 
@@ -97,6 +129,8 @@ async fn find(app: &App, caller: &str, token: &str) -> Result<Found, OAuthError>
         return Ok(if grant.client_id == caller { Found::Refresh { grant: grant.id } } else { Found::AnotherClients });
     }
     Ok(match access_token::find(app, token).await? {
+        // What is not active any more needs no revocation.
+        Some(known) if !access_token::is_active(app, &known.claims, app.now()) => Found::Nothing,
         Some(known) if known.claims.client_id == caller => {
             Found::Access { jti: known.claims.jti.clone(), exp: known.claims.exp }
         }

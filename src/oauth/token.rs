@@ -6,13 +6,13 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::client_authentication::{Authenticated, Caller, authenticate, replayed_assertion};
+use super::client_authentication::{Authenticated, Caller, authenticate, note_stranger, replayed_assertion};
 use super::{authorization_code, client_credentials, refresh_token};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError};
-use crate::model::client::GrantType;
+use crate::model::client::{AuthMethod, GrantType};
 use crate::parameters::{Parameters, shown};
 
 /// A token answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
@@ -51,6 +51,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let app = app.into_inner();
+    app.directory.require_fresh()?;
     match grant(&app, &caller, &parameters).await {
         Ok(response) => Ok(response.answer()),
         Err(refused) => Err(record_refusal(&app, caller, refused).await),
@@ -62,6 +63,8 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 pub enum Refused {
     /// Nothing was written yet.
     Unrecorded(OAuthError),
+    /// The `jti` is burned; the refusal itself is still to be recorded.
+    Settled(OAuthError),
     /// Written already, or the database failed.
     Done(OAuthError),
 }
@@ -123,9 +126,10 @@ fn not_registered_for(client: &LiveClient, grant: GrantType) -> OAuthError {
 }
 
 async fn record_refusal(app: &Arc<App>, caller: Authenticated, refused: Refused) -> OAuthError {
-    let error = match refused {
+    let (error, caller) = match refused {
         Refused::Done(error) => return error,
-        Refused::Unrecorded(error) => error,
+        Refused::Unrecorded(error) => (error, caller),
+        Refused::Settled(error) => (error, caller.settled()),
     };
     let event = app
         .event(Kind::TokenRefused, Actor::Client(caller.caller.id().to_owned()))
@@ -133,9 +137,20 @@ async fn record_refusal(app: &Arc<App>, caller: Authenticated, refused: Refused)
         .from(caller.address.to_string())
         .with("error", error.code.as_str())
         .with("reason", error.description.clone());
+    // Anybody can use a public client's id: its refusals are counted like a stranger's.
+    let events = match caller.method {
+        AuthMethod::None => match note_stranger(app, caller.address, caller.caller.id(), event) {
+            Ok(events) => events,
+            Err(throttled) => return throttled,
+        },
+        _ => vec![event],
+    };
+    if events.is_empty() && caller.is_settled() {
+        return error;
+    }
     let written = app.store.write(move |tx| {
         let fresh = caller.settle(tx)?;
-        tx.audit(event.clone());
+        events.iter().for_each(|event| tx.audit(event.clone()));
         Ok(fresh)
     });
     match written.await {

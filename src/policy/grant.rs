@@ -60,7 +60,7 @@ pub struct Ask<'a> {
     pub client_clearance: Option<Confidentiality>,
     /// The enabled resource servers that the client may use.
     pub targets: &'a [Target<'a>],
-    /// `scope`; none, or an empty one, asks for the dataflow's default.
+    /// `scope`; none asks for the dataflow's default, an empty one for nothing.
     pub requested: Option<&'a ScopeSet>,
     /// The values of `resource` (RFC 8707), `aud` (SMART) and `audience`.
     pub named: &'a [String],
@@ -180,7 +180,7 @@ impl Policy {
     /// [`Refused`], with the reason by name.
     pub fn grant(&self, ask: &Ask<'_>) -> Result<Granted, Refused> {
         let ceiling = ask.dataflow.ceiling(ask.client_scopes);
-        let requested = ask.requested.filter(|scopes| !scopes.is_empty());
+        let requested = ask.requested;
         let roles = self.effective_roles(&ask.asker);
         let held: ScopeSet = roles.iter().flat_map(|role| role.scopes.iter().cloned()).collect();
 

@@ -116,8 +116,8 @@ pub fn list(registry: &Registry) -> Result<Vec<StoredKey>, Refused> {
 }
 
 /// Replaces the key of an algorithm, or of all that have one. The new key signs after `[keys] publish_seconds`, so that
-/// everybody has fetched it by then, or at once if the old one is known to others; the old one retires then. Answers
-/// the new keys. Must not run where async tasks run.
+/// everybody has fetched it by then; the old one retires then. At once is for a key that others know: the old one
+/// leaves the JWKS as well, and what it signed counts no more. Answers the new keys. Must not run where async tasks run.
 ///
 /// # Errors
 /// What the store or the cryptographic library says.
@@ -141,17 +141,23 @@ pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Re
     }
     registry.blocking(move |registry, tx| {
         for key in &new {
-            replace(registry, tx, key)?;
+            let published = if at_once { 0 } else { PUBLISHED_AFTER_RETIREMENT_SECONDS };
+            replace(registry, tx, key, published)?;
         }
         Ok(Ok(new.clone()))
     })
 }
 
-fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey) -> Stored<()> {
+/// Retires the keys of an algorithm in favour of a new one; they stay published for so many seconds longer.
+fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey, published_seconds: i64) -> Stored<()> {
     let retires_at = new.signs_from;
+    let purge_at = retires_at + published_seconds;
     for old in stored::all(tx.conn())? {
-        if old.algorithm == new.algorithm && old.retires_at.is_none_or(|already| already > retires_at) {
-            stored::retire(tx.conn(), &old.kid, retires_at, retires_at + PUBLISHED_AFTER_RETIREMENT_SECONDS)?;
+        let stays = old.retires_at.is_some_and(|already| already <= retires_at)
+            && old.purge_at.is_some_and(|already| already <= purge_at);
+        if old.algorithm == new.algorithm && !stays {
+            let retires_at = old.retires_at.map_or(retires_at, |already| already.min(retires_at));
+            stored::retire(tx.conn(), &old.kid, retires_at, purge_at)?;
             tx.audit(
                 registry
                     .event(Kind::KeyChanged, "retired")
@@ -187,7 +193,7 @@ pub async fn keep_up(registry: &Registry) -> Result<(), Refused> {
             .run(move |registry, tx| {
                 // Another server may have been first.
                 if due(registry, &stored::all(tx.conn())?, now).contains(&algorithm) {
-                    replace(registry, tx, &key)?;
+                    replace(registry, tx, &key, PUBLISHED_AFTER_RETIREMENT_SECONDS)?;
                 }
                 Ok(Ok(()))
             })

@@ -35,7 +35,7 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
 use crate::model::Organization;
 use crate::store::changes::{Change, ChangeKind};
-use crate::store::{Stored, Tx, installation};
+use crate::store::{Failure, Stored, Tx, installation};
 
 pub use form::Words;
 
@@ -131,6 +131,10 @@ impl Registry {
         let registry = self.clone();
         move |tx| {
             installation::lock(tx.conn())?;
+            if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint()) {
+                let what = "the master key was replaced: this process has the old one, start it again with the new one";
+                return Err(Failure::Defect(what.to_owned()));
+            }
             work(&registry, tx)
         }
     }

@@ -217,6 +217,7 @@ fn migrate<DB: diesel::backend::Backend>(conn: &mut impl MigrationHarness<DB>, u
 
 fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
     let failed = |cause: &dyn fmt::Display| OpenError::Unreachable(format!("{}: {cause}", path.display()));
+    make_private_file(path).map_err(|cause| failed(&cause))?;
     let mut conn = SqliteConnection::establish(&path.to_string_lossy()).map_err(|cause| failed(&cause))?;
     let wait = BUSY_TIMEOUT.as_millis();
     // FULL: a commit that was answered survives a power cut.
@@ -228,6 +229,18 @@ fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
         conn.batch_execute("PRAGMA query_only = ON").map_err(|cause| failed(&cause))?;
     }
     Ok(Conn::Sqlite(conn))
+}
+
+/// SQLite would make the file readable for everybody; its journals take the mode of the file.
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
+        _ => Ok(()),
+    }
 }
 
 fn open_postgres(url: &Secret, root: Option<&Path>, runtime: &Handle) -> Result<Conn, OpenError> {

@@ -1,11 +1,10 @@
 //! Grants, their codes, and remembered consents.
 
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 
 use super::schema::{authorization_code, consent, grants};
 use super::{Conn, Failure, Stored, each};
-use crate::model::grant::{AuthorizationCode, Grant};
+use crate::model::grant::{AuthorizationCode, Grant, RememberedConsent};
 use crate::model::scope::ScopeSet;
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -153,34 +152,67 @@ pub fn redeem_code(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
         == 1)
 }
 
-/// The scopes that a person allowed a client before.
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = consent, treat_none_as_null = true)]
+struct ConsentRow {
+    person_id: String,
+    client_id: String,
+    person_generation: i64,
+    client_generation: i64,
+    resource_server: Option<String>,
+    purposes: String,
+    scope: String,
+    updated_at: i64,
+}
+
+/// What a person allowed a client before.
 ///
 /// # Errors
 /// What the database says, or a row that cannot be read.
-pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<ScopeSet>> {
-    let text: Option<String> = each!(conn, c => consent::table
+pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<RememberedConsent>> {
+    let row: Option<ConsentRow> = each!(conn, c => consent::table
         .find((person, client))
-        .select(consent::scope)
+        .select(ConsentRow::as_select())
         .first(c)
         .optional())?;
-    text.map(|text| text.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))).transpose()
+    row.map(|row| {
+        Ok(RememberedConsent {
+            person_generation: row.person_generation,
+            client_generation: row.client_generation,
+            target: row.resource_server,
+            purposes: row.purposes.split(' ').filter(|code| !code.is_empty()).map(str::to_owned).collect(),
+            scope: row.scope.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))?,
+        })
+    })
+    .transpose()
 }
 
-/// Remembers the scopes that a person allowed a client.
+/// Remembers what a person allowed a client.
 ///
 /// # Errors
 /// What the database says.
-pub fn remember_consent(conn: &mut Conn, person: &str, client: &str, scope: &ScopeSet, at: i64) -> Stored<()> {
+pub fn remember_consent(
+    conn: &mut Conn,
+    person: &str,
+    client: &str,
+    allowed: &RememberedConsent,
+    at: i64,
+) -> Stored<()> {
+    let row = ConsentRow {
+        person_id: person.to_owned(),
+        client_id: client.to_owned(),
+        person_generation: allowed.person_generation,
+        client_generation: allowed.client_generation,
+        resource_server: allowed.target.clone(),
+        purposes: allowed.purposes.join(" "),
+        scope: allowed.scope.to_string(),
+        updated_at: at,
+    };
     each!(conn, c => diesel::insert_into(consent::table)
-        .values((
-            consent::person_id.eq(person),
-            consent::client_id.eq(client),
-            consent::scope.eq(scope.to_string()),
-            consent::updated_at.eq(at),
-        ))
+        .values(&row)
         .on_conflict((consent::person_id, consent::client_id))
         .do_update()
-        .set((consent::scope.eq(excluded(consent::scope)), consent::updated_at.eq(excluded(consent::updated_at))))
+        .set(&row)
         .execute(c))?;
     Ok(())
 }

@@ -22,20 +22,27 @@ pub struct Failures {
     pub purge_at: i64,
 }
 
-/// What is remembered about a subject, locked against other writers.
+/// What is remembered about a subject.
 ///
 /// # Errors
 /// What the database says.
 pub fn find(conn: &mut Conn, subject: &str) -> Stored<Option<Failures>> {
-    let query = login_failure::table.find(subject).select(Failures::as_select());
+    Ok(each!(conn, c => login_failure::table.find(subject).select(Failures::as_select()).first(c).optional())?)
+}
+
+/// What is remembered about a subject, or else `empty`, locked against other writers. The row is made first: what does
+/// not exist cannot be locked, and many first failures at once would all count as one.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(conn: &mut Conn, empty: &Failures) -> Stored<Failures> {
+    each!(conn, c => diesel::insert_into(login_failure::table).values(empty).on_conflict_do_nothing().execute(c))?;
+    let subject = &empty.subject;
     match conn {
-        Conn::Sqlite(c) => Ok(query.first(c).optional()?),
-        Conn::Pg(c) => Ok(login_failure::table
-            .find(subject)
-            .select(Failures::as_select())
-            .for_update()
-            .first(c.as_mut())
-            .optional()?),
+        Conn::Sqlite(c) => Ok(login_failure::table.find(subject).select(Failures::as_select()).first(c)?),
+        Conn::Pg(c) => {
+            Ok(login_failure::table.find(subject).select(Failures::as_select()).for_update().first(c.as_mut())?)
+        }
     }
 }
 

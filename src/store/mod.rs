@@ -240,6 +240,14 @@ impl Store {
         Ok(receiver)
     }
 
+    /// A connection for somebody who reads all the time, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn connect(&self) -> Result<Conn, OpenError> {
+        self.connector.connect(Access::Read)
+    }
+
     /// Ends the threads after the queued work, and waits for them.
     pub fn close(self: Arc<Self>) {
         let handles = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));

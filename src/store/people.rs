@@ -150,12 +150,14 @@ pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
         == 1)
 }
 
-/// Replaces the stored password hash, when the hashing parameters changed.
+/// Replaces the stored password hash, when the hashing parameters changed; a password that was set meanwhile stays.
 ///
 /// # Errors
 /// What the database says.
-pub fn rehashed(conn: &mut Conn, id: &str, password: &str) -> Stored<()> {
-    each!(conn, c => diesel::update(person::table.find(id)).set(person::password.eq(password)).execute(c))?;
+pub fn rehashed(conn: &mut Conn, id: &str, generation: i64, password: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::generation.eq(generation))))
+        .set(person::password.eq(password))
+        .execute(c))?;
     Ok(())
 }
 

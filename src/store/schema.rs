@@ -102,6 +102,10 @@ diesel::table! {
     consent (person_id, client_id) {
         person_id -> Text,
         client_id -> Text,
+        person_generation -> BigInt,
+        client_generation -> BigInt,
+        resource_server -> Nullable<Text>,
+        purposes -> Text,
         scope -> Text,
         updated_at -> BigInt,
     }
