@@ -7,6 +7,7 @@ pub mod browser;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod directory;
 pub mod error;
 pub mod jwks_cache;

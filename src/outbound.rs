@@ -1,5 +1,6 @@
-//! The only place that makes requests of its own: for the keys of clients (`jwks_uri`). Whoever registers a client
-//! chooses the URL, so the target is guarded (OWASP: server-side request forgery).
+//! The only place that makes requests of its own: for the keys of clients (`jwks_uri`), and what the systems of a demo
+//! ask each other. Whoever registers a client chooses the URL, so the target is guarded (OWASP: server-side request
+//! forgery).
 //!
 //! A host is resolved once, every address is judged, and the connection goes to those addresses; there are no
 //! redirects, no proxies, no plain HTTP, and each connection is a new one.
@@ -14,10 +15,11 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
-use reqwest::{Certificate, Client, Response, StatusCode, redirect};
-use url::{Host, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
+use url::{Host, Url, form_urlencoded};
 
 use crate::config::OutboundConfig;
+use crate::secret::Secret;
 
 pub use address::{AddressRefused, Allowed};
 
@@ -145,17 +147,43 @@ impl Outbound {
     /// much or takes too long.
     pub async fn get_json(&self, url: &Url, max_bytes: usize, timeout: Duration) -> Result<Fetched, FetchError> {
         let host = self.check_url(url)?;
-        let fetch = async {
-            let request = self.client.get(url.clone()).header(ACCEPT, "application/json").send();
-            let answer = request.await.map_err(|cause| explain(&host, &cause))?;
-            if answer.status() != StatusCode::OK {
-                return Err(FetchError::Status { host: host.clone(), status: answer.status() });
-            }
-            let max_age = max_age(answer.headers());
-            Ok(Fetched { body: read_body(answer, &host, max_bytes).await?, max_age })
-        };
-        let timed_out = FetchError::TimedOut { host: host.clone(), limit: timeout };
-        tokio::time::timeout(timeout, fetch).await.unwrap_or(Err(timed_out))
+        fetch(self.client.get(url.clone()), &host, max_bytes, timeout).await
+    }
+
+    /// [`Outbound::get_json`] with an access token (RFC 6750 §2.1).
+    ///
+    /// # Errors
+    /// As [`Outbound::get_json`].
+    pub async fn get_json_with(
+        &self,
+        url: &Url,
+        token: &Secret,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Fetched, FetchError> {
+        let host = self.check_url(url)?;
+        let request = self.client.get(url.clone()).bearer_auth(token.reveal());
+        fetch(request, &host, max_bytes, timeout).await
+    }
+
+    /// Posts a form as the client `id` with its `secret` (RFC 6749 §2.3.1) and takes a JSON document, as
+    /// [`Outbound::get_json`] does.
+    ///
+    /// # Errors
+    /// As [`Outbound::get_json`].
+    pub async fn post_form(
+        &self,
+        url: &Url,
+        (id, secret): (&str, &Secret),
+        form: &[(&str, &str)],
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Fetched, FetchError> {
+        let host = self.check_url(url)?;
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let request = self.client.post(url.clone());
+        let request = request.basic_auth(encoded(id), Some(encoded(secret.reveal())));
+        fetch(request.form(form), &host, max_bytes, timeout).await
     }
 
     /// Checks what can be told without resolving: for the registration of a client. The answer is the host.
@@ -216,6 +244,25 @@ fn resolve(name: &str) -> Result<Vec<SocketAddr>, NoAddress> {
     // Port 0 stands for the URL's own.
     let addresses: Vec<_> = (name, 0).to_socket_addrs().map_err(|cause| NoAddress(cause.to_string()))?.collect();
     if addresses.is_empty() { Err(NoAddress("it has no addresses".to_owned())) } else { Ok(addresses) }
+}
+
+async fn fetch(
+    request: RequestBuilder,
+    host: &str,
+    max_bytes: usize,
+    timeout: Duration,
+) -> Result<Fetched, FetchError> {
+    let fetch = async {
+        let answer = request.header(ACCEPT, "application/json").send().await;
+        let answer = answer.map_err(|cause| explain(host, &cause))?;
+        if answer.status() != StatusCode::OK {
+            return Err(FetchError::Status { host: host.to_owned(), status: answer.status() });
+        }
+        let max_age = max_age(answer.headers());
+        Ok(Fetched { body: read_body(answer, host, max_bytes).await?, max_age })
+    };
+    let timed_out = FetchError::TimedOut { host: host.to_owned(), limit: timeout };
+    tokio::time::timeout(timeout, fetch).await.unwrap_or(Err(timed_out))
 }
 
 async fn read_body(mut answer: Response, host: &str, limit: usize) -> Result<Vec<u8>, FetchError> {

@@ -154,8 +154,9 @@ async fn prove_ready(app: &App) -> Result<(), Broken> {
     if app.directory.is_fresh() { Ok(()) } else { Err(Broken::Unavailable("revocations cannot be read".to_owned())) }
 }
 
-/// The headers of every answer; pages set their own content security policy.
-fn security_headers(app: &App) -> DefaultHeaders {
+/// The headers of every answer; pages set their own content security policy. `loopback` says that only this machine
+/// can reach us.
+pub(crate) fn security_headers(loopback: bool) -> DefaultHeaders {
     let headers = DefaultHeaders::new()
         .add((
             header::CONTENT_SECURITY_POLICY,
@@ -170,7 +171,7 @@ fn security_headers(app: &App) -> DefaultHeaders {
             "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         ));
     // A browser would remember it for every other program on localhost.
-    if app.config.server.issuer.is_loopback() {
+    if loopback {
         headers
     } else {
         headers.add((header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"))
@@ -261,7 +262,7 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
             .app_data(readiness.clone())
             .wrap(from_fn(cross_origin))
             .wrap(from_fn(https_only))
-            .wrap(security_headers(&data))
+            .wrap(security_headers(data.config.server.issuer.is_loopback()))
             .configure(urls)
     };
     let mut server = HttpServer::new(factory)

@@ -16,6 +16,7 @@ mod audit;
 mod browser;
 mod command_line;
 mod config;
+mod demo;
 mod faults;
 mod harness;
 mod headers;

@@ -46,6 +46,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a demo: a working deployment with example systems and people; nothing to install
+    Demo(demo::Arguments),
     /// Run the server
     Serve(serve::Arguments),
     /// Say whether the server would run well: configuration, database, keys, certificate, clock, policy
@@ -75,6 +77,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let start = Start { config: cli.config };
     let done = match cli.command {
+        Command::Demo(arguments) => demo::run(&start, &arguments),
         Command::Serve(arguments) => serve::run(&start, &arguments),
         Command::Check => check::run(&start),
         Command::Apply(arguments) => apply::run(&start, &arguments),

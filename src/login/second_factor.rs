@@ -22,7 +22,7 @@ use crate::session;
 use crate::store::{logins, people, sessions};
 
 /// A code is good for its own 30 seconds and the step before and after.
-fn totp(secret: Vec<u8>) -> Result<totp_rs::Totp, Broken> {
+pub(crate) fn totp(secret: Vec<u8>) -> Result<totp_rs::Totp, Broken> {
     totp_rs::Builder::new()
         .with_secret(secret)
         .build()
