@@ -9,6 +9,7 @@ use serde_json::json;
 use thirtyfour::prelude::*;
 use thirtyfour::{CapabilitiesHelper, ChromeCapabilities, Key};
 
+use crate::demo::{Demo, two_ports};
 use crate::harness::agent::totp;
 use crate::harness::{Db, EDRS_BASE, Harness, PASSWORD};
 use crate::support::TempDir;
@@ -241,6 +242,53 @@ async fn a_bad_request_ends_at_a_page_that_says_so() {
     assert!(text.contains("redirect_uri") && text.to_lowercase().contains("reference"), "{text}");
     assert!(!text.contains("evil.example"));
     window.quit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_a_sign_in_from_end_to_end() {
+    let dir = TempDir::new();
+    let port = two_ports();
+    let demo = Demo::start(&dir.path().join("demo"), port);
+    let row = demo.printed.lines().find(|line| line.contains("examiner")).unwrap();
+    let mut words = row.split_whitespace();
+    let (username, password) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+    let browser = Browser::start();
+    let window = browser.window(1280, true).await;
+    let site = format!("https://localhost:{}", port + 1);
+    window.goto(format!("{site}/code")).await.unwrap();
+    look(&window, "demo-code", true).await;
+    window.goto(format!("{site}/cms/")).await.unwrap();
+    look(&window, "demo-start", true).await;
+    window.find(By::Id("demo-sign-in")).await.unwrap().click().await.unwrap();
+    wait_for(&window, "/login").await;
+    window.find(By::Id("username")).await.unwrap().send_keys(&username).await.unwrap();
+    window.find(By::Id("password")).await.unwrap().send_keys(&password).await.unwrap();
+    window.find(By::Id("login-submit")).await.unwrap().click().await.unwrap();
+    wait_for(&window, "/login/second-factor").await;
+    let code = code_of_now(&window, &site, &username).await;
+    window.find(By::Id("totp")).await.unwrap().send_keys(code).await.unwrap();
+    window.find(By::Id("totp-submit")).await.unwrap().click().await.unwrap();
+    wait_for(&window, "/consent").await;
+    window.find(By::Id("consent-approve")).await.unwrap().click().await.unwrap();
+    wait_for(&window, "/cms/cb").await;
+    look(&window, "demo-signed-in", true).await;
+    let told = window.find(By::Id("introspection")).await.unwrap().text().await.unwrap();
+    assert!(told.contains("\"active\": true") && told.contains("medical-examiner"), "{told}");
+    let answered = window.find(By::Id("edrs-answer")).await.unwrap().text().await.unwrap();
+    assert!(answered.contains("Bundle"), "{answered}");
+    window.quit().await.unwrap();
+}
+
+/// Reads the code in another tab, as a person would, and comes back.
+async fn code_of_now(window: &WebDriver, site: &str, username: &str) -> String {
+    let here = window.window().await.unwrap();
+    let tab = window.new_tab().await.unwrap();
+    window.switch_to_window(tab).await.unwrap();
+    window.goto(format!("{site}/code")).await.unwrap();
+    let code = window.find(By::Id(format!("code-{username}"))).await.unwrap().text().await.unwrap();
+    window.close_window().await.unwrap();
+    window.switch_to_window(here).await.unwrap();
+    code
 }
 
 /// What the console says: errors and warnings (chromedriver's own endpoint).

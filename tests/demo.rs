@@ -7,13 +7,15 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::TempDir;
 
-struct Demo {
+/// A demo that runs.
+pub struct Demo {
     child: Child,
-    printed: String,
+    /// What it printed before it was ready.
+    pub printed: String,
 }
 
 /// A port whose successor is free as well.
-fn two_ports() -> u16 {
+pub fn two_ports() -> u16 {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
@@ -30,7 +32,7 @@ fn command(data: &Path, port: u16) -> Command {
 }
 
 impl Demo {
-    fn start(data: &Path, port: u16) -> Self {
+    pub fn start(data: &Path, port: u16) -> Self {
         let mut child = command(data, port).stdout(Stdio::piped()).spawn().unwrap();
         let mut printed = String::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
