@@ -43,7 +43,8 @@ impl Demo {
             printed.push_str(&line);
             printed.push('\n');
         }
-        panic!("the demo ended: {printed}");
+        let ended = child.wait().unwrap();
+        panic!("the demo ended: {ended}: {printed}");
     }
 
     /// Pastes the printed lines into one shell; `set -e` ends it at the first line that does not end with 0.

@@ -189,5 +189,5 @@ CREATE TABLE audit_event (
     PRIMARY KEY (chain, seq)
 );
 CREATE INDEX audit_event_at ON audit_event (at_ms);
-CREATE INDEX audit_event_client ON audit_event (client_id, at_ms);
-CREATE INDEX audit_event_person ON audit_event (person_id, at_ms);
+CREATE INDEX audit_event_client ON audit_event (client_id, at_ms) WHERE client_id IS NOT NULL;
+CREATE INDEX audit_event_person ON audit_event (person_id, at_ms) WHERE person_id IS NOT NULL;

@@ -77,18 +77,20 @@ pub(super) fn append(conn: &mut Conn, events: &[Event]) -> Stored<()> {
 /// SQLite has one chain and one writer. On PostgreSQL a transaction takes a chain that nobody holds, so that writers do not wait for each other.
 fn take_chain(conn: &mut Conn) -> Stored<Head> {
     match conn {
-        Conn::Sqlite(c) => Ok(audit_chain::table.select(Head::as_select()).first(c)?),
+        Conn::Sqlite(c) => Ok(audit_chain::table.select(Head::as_select()).get_result(c)?),
         Conn::Pg(c) => {
             let free = audit_chain::table
                 .select(Head::as_select())
                 .limit(1)
                 .for_update()
                 .skip_locked()
-                .first(c.as_mut())
+                .get_result(c.as_mut())
                 .optional()?;
             match free {
                 Some(head) => Ok(head),
-                None => Ok(audit_chain::table.select(Head::as_select()).limit(1).for_update().first(c.as_mut())?),
+                None => {
+                    Ok(audit_chain::table.select(Head::as_select()).limit(1).for_update().get_result(c.as_mut())?)
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ pub(super) fn record(conn: &mut Conn, changes: &[Change]) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn revision(conn: &mut Conn) -> Stored<i64> {
-    Ok(each!(conn, c => installation::table.find(1).select(installation::revision).first(c))?)
+    Ok(each!(conn, c => installation::table.find(1).select(installation::revision).get_result(c))?)
 }
 
 /// The changes after a number, in order, each with its own.

@@ -56,7 +56,7 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<Client>> {
 /// # Errors
 /// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Client>> {
-    let row: Option<Row> = each!(conn, c => client::table.find(id).select(Row::as_select()).first(c).optional())?;
+    let row: Option<Row> = each!(conn, c => client::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(|row| row.into_model(secrets::of(conn, id)?)).transpose()
 }
 

@@ -26,7 +26,7 @@ struct Row {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
-    let row: Option<Row> = each!(conn, c => grants::table.find(id).select(Row::as_select()).first(c).optional())?;
+    let row: Option<Row> = each!(conn, c => grants::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(|row| {
         Ok(Grant {
             facts: serde_json::from_str(&row.facts).map_err(|cause| Failure::stored("grant", cause))?,
@@ -122,12 +122,12 @@ pub fn add_code(conn: &mut Conn, model: &AuthorizationCode, purge_at: i64) -> St
 pub fn lock_code(conn: &mut Conn, hash: &str) -> Stored<Option<AuthorizationCode>> {
     let query = authorization_code::table.find(hash).select(CodeRow::as_select());
     let row: Option<CodeRow> = match conn {
-        Conn::Sqlite(c) => query.first(c).optional()?,
+        Conn::Sqlite(c) => query.get_result(c).optional()?,
         Conn::Pg(c) => authorization_code::table
             .find(hash)
             .select(CodeRow::as_select())
             .for_update()
-            .first(c.as_mut())
+            .get_result(c.as_mut())
             .optional()?,
     };
     Ok(row.map(|row| AuthorizationCode {
@@ -173,7 +173,7 @@ pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<Rem
     let row: Option<ConsentRow> = each!(conn, c => consent::table
         .find((person, client))
         .select(ConsentRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     row.map(|row| {
         Ok(RememberedConsent {

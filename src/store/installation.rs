@@ -10,7 +10,7 @@ use super::{Conn, Stored, each};
 /// # Errors
 /// What the database says.
 pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
-    Ok(each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).first(c).optional())?)
+    Ok(each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).get_result(c).optional())?)
 }
 
 /// Initialises the installation unless it is. Answers whether this call did it.
@@ -51,7 +51,7 @@ pub fn touch(conn: &mut Conn) -> Stored<()> {
 /// What the database says.
 pub fn lock(conn: &mut Conn) -> Stored<()> {
     if let Conn::Pg(c) = conn {
-        installation::table.find(1).select(installation::id).for_update().first::<i32>(c.as_mut())?;
+        installation::table.find(1).select(installation::id).for_update().get_result::<i32>(c.as_mut())?;
     }
     Ok(())
 }

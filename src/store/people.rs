@@ -47,7 +47,7 @@ impl Row {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
-    let row: Option<Row> = each!(conn, c => person::table.find(id).select(Row::as_select()).first(c).optional())?;
+    let row: Option<Row> = each!(conn, c => person::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 
@@ -59,7 +59,7 @@ pub fn find_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person
     let row: Option<Row> = each!(conn, c => person::table
         .filter(person::username_key.eq(username_key(username)))
         .select(Row::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     row.map(Row::into_model).transpose()
 }
@@ -97,7 +97,7 @@ pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
     Ok(each!(conn, c => person::table
         .find(id)
         .select((person::generation, person::enabled))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

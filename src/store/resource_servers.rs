@@ -60,7 +60,7 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<ResourceServer>> {
 /// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ResourceServer>> {
     let row: Option<Row> =
-        each!(conn, c => resource_server::table.find(id).select(Row::as_select()).first(c).optional())?;
+        each!(conn, c => resource_server::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(|row| row.into_model(secrets::of(conn, id)?)).transpose()
 }
 

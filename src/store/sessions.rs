@@ -29,7 +29,7 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
     let row: Option<Row> = each!(conn, c => session::table
         .filter(session::hash.eq(hash).and(session::ended_at.is_null()))
         .select(Row::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(row.map(|row| Session {
         hash: row.hash,
@@ -88,7 +88,7 @@ pub fn replace(conn: &mut Conn, hash: &str) -> Stored<()> {
 /// What the database says.
 pub fn was_ended(conn: &mut Conn, hash: &str) -> Stored<bool> {
     let ended: Option<Option<i64>> =
-        each!(conn, c => session::table.find(hash).select(session::ended_at).first(c).optional())?;
+        each!(conn, c => session::table.find(hash).select(session::ended_at).get_result(c).optional())?;
     Ok(ended.flatten().is_some())
 }
 

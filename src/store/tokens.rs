@@ -40,10 +40,13 @@ impl RefreshRow {
 pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
     let query = refresh_token::table.find(hash).select(RefreshRow::as_select());
     let row: Option<RefreshRow> = match conn {
-        Conn::Sqlite(c) => query.first(c).optional()?,
-        Conn::Pg(c) => {
-            refresh_token::table.find(hash).select(RefreshRow::as_select()).for_update().first(c.as_mut()).optional()?
-        }
+        Conn::Sqlite(c) => query.get_result(c).optional()?,
+        Conn::Pg(c) => refresh_token::table
+            .find(hash)
+            .select(RefreshRow::as_select())
+            .for_update()
+            .get_result(c.as_mut())
+            .optional()?,
     };
     Ok(row.map(RefreshRow::into_model))
 }
@@ -56,7 +59,7 @@ pub fn refresh_at(conn: &mut Conn, grant: &str, generation: i64) -> Stored<Optio
     let row: Option<RefreshRow> = each!(conn, c => refresh_token::table
         .filter(refresh_token::grant_id.eq(grant).and(refresh_token::generation.eq(generation)))
         .select(RefreshRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(row.map(RefreshRow::into_model))
 }
@@ -98,7 +101,7 @@ pub fn use_refresh(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
 /// What the database says.
 pub fn find_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
     let row: Option<RefreshRow> =
-        each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).first(c).optional())?;
+        each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).get_result(c).optional())?;
     Ok(row.map(RefreshRow::into_model))
 }
 
@@ -118,7 +121,7 @@ pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> S
 /// # Errors
 /// What the database says.
 pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
-    Ok(each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).first(c).optional())?)
+    Ok(each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).get_result(c).optional())?)
 }
 
 /// Burns the `jti` of an assertion, by SHA-256 over client and `jti`. Answers false when it was burned already: the database decides the race.

@@ -1,6 +1,7 @@
-//! The writer: drains its queue into one transaction (group commit), a savepoint a job, one commit, then the answers.
-//! There is no timer: batches grow only when the load does. On PostgreSQL several writers run one job a transaction,
-//! so that they never wait for each other's locks in different orders.
+//! The writer: drains its queue into one transaction (group commit), one commit, then the answers. A job that fails
+//! leaves its neighbours intact: the batch is run again with a savepoint a job. There is no timer: batches grow only
+//! when the load does. On PostgreSQL several writers run one job a transaction, so that they never wait for each
+//! other's locks in different orders.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -93,12 +94,23 @@ enum Ended {
     Committed(Vec<Result<(), Broken>>),
     /// Nothing was written; try again.
     Again(Failure),
+    /// A job of several failed, and nothing tells its writes from its neighbours': try again with savepoints.
+    Entangled,
     /// The connection was lost before anything was sent; try again on a new one.
     Reconnect(Failure),
     /// The job at this place panicked; nothing was written.
     Panicked(usize),
     /// Nothing more can be done, or nobody knows whether it was written.
     Failed(Broken),
+}
+
+/// What keeps the jobs of a batch apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// Nothing: a failure is everybody's. Jobs hardly ever fail, and two statements a job are saved.
+    Together,
+    /// A savepoint each.
+    Savepoints,
 }
 
 /// One writing thread.
@@ -147,9 +159,10 @@ impl Writer {
 
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
         let mut tries = 0;
+        let mut apart = Apart::Together;
         while !batch.is_empty() {
             tries += 1;
-            match self.attempt(&mut batch) {
+            match self.attempt(&mut batch, apart) {
                 Ended::Committed(outcomes) => {
                     for (job, outcome) in batch.into_iter().zip(outcomes) {
                         job.answer(outcome);
@@ -162,6 +175,7 @@ impl Writer {
                     batch.remove(place).answer(Err(Broken::defect("a write job panicked")));
                     tries = 0;
                 }
+                Ended::Entangled => apart = Apart::Savepoints,
                 Ended::Again(failure) if tries < TRIES => {
                     tracing::debug!(%failure, tries, "transaction is run again");
                     std::thread::sleep(Duration::from_millis(tries as u64));
@@ -180,7 +194,7 @@ impl Writer {
     }
 
     /// Runs the whole batch once.
-    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> Ended {
+    fn attempt(&mut self, batch: &mut [Box<dyn Job>], apart: Apart) -> Ended {
         let mut conn = match self.connection.take() {
             Some(conn) => conn,
             None => match self.connector.connect(Access::Write) {
@@ -188,7 +202,7 @@ impl Writer {
                 Err(cause) => return Ended::Failed(Broken::Unavailable(cause.to_string())),
             },
         };
-        let (ended, changed) = transact(&mut conn, batch);
+        let (ended, changed) = transact(&mut conn, batch, apart);
         if changed && let Some(callback) = self.on_change.get() {
             // The poll catches up if this fails; until then introspection's own limit holds.
             if let Err(failure) = callback(&mut conn) {
@@ -212,7 +226,7 @@ fn fail(batch: Vec<Box<dyn Job>>, broken: &Broken) {
 }
 
 /// Begin, jobs, audit events, changes, commit. Says whether others must learn of it.
-fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>]) -> (Ended, bool) {
+fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>], apart: Apart) -> (Ended, bool) {
     // IMMEDIATE takes SQLite's write lock at once: no upgrade can fail half-way.
     let begin = if conn.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
     if let Err(cause) = conn.execute_raw(begin) {
@@ -221,7 +235,7 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>]) -> (Ended, bool) {
     }
     let mut events = Vec::new();
     let mut changes = Vec::new();
-    let outcomes = match run_jobs(conn, batch, &mut events, &mut changes) {
+    let outcomes = match run_jobs(conn, batch, apart, (&mut events, &mut changes)) {
         Ok(outcomes) => outcomes,
         Err(ended) => return (ended, false),
     };
@@ -242,15 +256,16 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>]) -> (Ended, bool) {
 fn run_jobs(
     conn: &mut Conn,
     batch: &mut [Box<dyn Job>],
-    events: &mut Vec<Event>,
-    changes: &mut Vec<Change>,
+    apart: Apart,
+    (events, changes): (&mut Vec<Event>, &mut Vec<Change>),
 ) -> Result<Vec<Result<(), Broken>>, Ended> {
     // A job alone needs no savepoint: its failure is the transaction's.
     let alone = batch.len() == 1;
+    let savepoints = !alone && apart == Apart::Savepoints;
     let mut outcomes = Vec::with_capacity(batch.len());
     for (place, job) in batch.iter_mut().enumerate() {
         let (kept_events, kept_changes) = (events.len(), changes.len());
-        if !alone && let Err(cause) = conn.execute_raw("SAVEPOINT job") {
+        if savepoints && let Err(cause) = conn.execute_raw("SAVEPOINT job") {
             return Err(lost(conn, Failure::Database(cause)));
         }
         let mut tx = Tx { conn: &mut *conn, events: &mut *events, changes: &mut *changes };
@@ -260,9 +275,15 @@ fn run_jobs(
         let ended = match ran {
             Ok(()) => {
                 outcomes.push(Ok(()));
-                if alone { Ok(()) } else { conn.execute_raw("RELEASE job") }
+                if savepoints { conn.execute_raw("RELEASE job") } else { Ok(()) }
             }
             Err(failure) if alone => return Err(lost(conn, failure)),
+            Err(_) if !savepoints => {
+                return Err(conn.execute_raw("ROLLBACK").map_or_else(
+                    |cause| Ended::Failed(Broken::Unavailable(cause.to_string())),
+                    |()| Ended::Entangled,
+                ));
+            }
             Err(failure) => {
                 events.truncate(kept_events);
                 changes.truncate(kept_changes);
