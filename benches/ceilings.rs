@@ -75,7 +75,7 @@ impl Ceilings {
             ("ES256 verification", self.es256_verify),
             ("ES384 verification", self.es384_verify),
             ("RS384 verification, 2048 bits", self.rs384_verify),
-            ("argon2id m=19456 t=2 p=1", self.argon2id),
+            ("argon2id m=19456 t=2 p=1, all cores busy with it", self.argon2id),
             ("SQLite commits of one row (WAL, FULL), by the clock", self.commits),
         ]
     }
@@ -218,7 +218,17 @@ fn rsa(seconds: f64) -> (f64, f64) {
     (signed, per_second(seconds, || public.verify(&MESSAGE, &signature).unwrap()))
 }
 
+/// On all cores at once, as the server does it: they share the way to the memory, which is what argon2id is about.
 fn argon2id(seconds: f64) -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let rates: Vec<f64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| argon2id_on_one(seconds))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    rates.iter().sum::<f64>() / cores as f64
+}
+
+fn argon2id_on_one(seconds: f64) -> f64 {
     let params = Params::new(19_456, 2, 1, Some(32)).unwrap();
     let mut memory = vec![argon2::Block::default(); params.block_count()];
     let argon2 = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);

@@ -43,6 +43,7 @@ pub const INTROSPECT_NEW_OPAQUE: &str = "introspection, opaque met for the first
 pub const CODE_FLOW: &str = "code flow with PKCE";
 pub const REFRESH: &str = "refresh with rotation";
 pub const LOGIN: &str = "password login";
+pub const STORM: &str = "login storm";
 
 /// The ceilings.
 pub fn ceilings(ceilings: &Ceilings) {
