@@ -76,6 +76,8 @@ pub enum Notice {
     UsernameMissing,
     /// The password is missing.
     PasswordMissing,
+    /// Too many wrong codes; the password was right.
+    CodesExhausted,
     /// The code is missing.
     CodeMissing,
     /// The code is wrong, or was used.

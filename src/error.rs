@@ -97,6 +97,17 @@ impl Code {
     }
 }
 
+/// How a caller is told to authenticate (`WWW-Authenticate`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// Client authentication by header (RFC 6749 §5.2).
+    Basic,
+    /// A bearer token that was not accepted (RFC 6750 §3).
+    Bearer,
+    /// No bearer token at all: then no error is named (RFC 6750 §3.1).
+    BearerMissing,
+}
+
 /// An error on the wire (RFC 6749 §5.2): the code and the description go to the peer, the cause only to the log.
 #[derive(Debug, Clone)]
 pub struct OAuthError {
@@ -106,8 +117,8 @@ pub struct OAuthError {
     pub description: String,
     /// For our log alone.
     pub cause: Option<String>,
-    /// The challenge for `WWW-Authenticate`, when the caller authenticated by header (RFC 6749 §5.2, RFC 6750 §3).
-    pub challenge: Option<&'static str>,
+    /// The challenge, when the caller authenticated by header, or has to.
+    pub challenge: Option<Challenge>,
 }
 
 impl OAuthError {
@@ -117,17 +128,19 @@ impl OAuthError {
         Self { code, description: description.into(), cause: None, challenge: None }
     }
 
-    /// Adds what only the log may know.
+    /// Adds what only the log may know, under a reference that the peer can quote.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        let reference = reference();
+        self.description = format!("{} (reference {reference})", self.description);
+        self.cause = Some(format!("{cause} (reference {reference})"));
         self
     }
 
     /// Adds the challenge for the scheme that the caller used.
     #[must_use]
-    pub fn challenged(mut self, scheme: &'static str) -> Self {
-        self.challenge = Some(scheme);
+    pub fn challenged(mut self, challenge: Challenge) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 
@@ -172,15 +185,17 @@ impl ResponseError for OAuthError {
         if self.code == Code::Throttled {
             answer.insert_header((RETRY_AFTER, "60"));
         }
-        if let Some(scheme) = self.challenge {
-            let challenge = if scheme == "Bearer" {
-                format!(
+        // RFC 9110 §15.5.2: every 401 says how to authenticate.
+        let challenge = self.challenge.or((self.code == Code::InvalidClient).then_some(Challenge::Basic));
+        if let Some(challenge) = challenge {
+            let challenge = match challenge {
+                Challenge::Basic => "Basic realm=\"mdi-auth\", charset=\"UTF-8\"".to_owned(),
+                Challenge::BearerMissing => "Bearer realm=\"mdi-auth\"".to_owned(),
+                Challenge::Bearer => format!(
                     "Bearer realm=\"mdi-auth\", error=\"{}\", error_description=\"{}\"",
                     self.code.as_str(),
-                    header_text(&self.description)
-                )
-            } else {
-                format!("{scheme} realm=\"mdi-auth\", charset=\"UTF-8\"")
+                    wire_text(&self.description)
+                ),
             };
             answer.insert_header((WWW_AUTHENTICATE, challenge));
         }
@@ -196,7 +211,8 @@ impl ResponseError for OAuthError {
 /// The characters that RFC 6749 §5.2 allows in `error_description`: printable ASCII without `"` and `\`.
 #[must_use]
 pub fn wire_text(text: &str) -> String {
-    text.chars()
+    text.replace('§', "section ")
+        .chars()
         .map(|c| match c {
             '"' => '\'',
             '\\' => '/',
@@ -204,10 +220,6 @@ pub fn wire_text(text: &str) -> String {
             _ => '?',
         })
         .collect()
-}
-
-fn header_text(text: &str) -> String {
-    wire_text(text)
 }
 
 /// An error shown to a person in the browser: words of ours, a parameter's name, a reference. Never a redirect.

@@ -117,7 +117,7 @@ impl JwksCache {
         let url = Url::parse(uri).map_err(|cause| format!("jwks_uri {uri}: {cause}"))?;
         let fetched = self.outbound.get_json(&url, LARGEST, TIMEOUT).await.map_err(|cause| cause.to_string())?;
         let text = String::from_utf8(fetched.body).map_err(|_| "the JWKS is not UTF-8".to_owned())?;
-        let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
+        let keys = ClientKeys::parse_fetched(&text).map_err(|problem| problem.to_string())?;
         let allowed = fetched.max_age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(LONGEST_SECONDS);
         Ok((keys, allowed.min(LONGEST_SECONDS)))
     }

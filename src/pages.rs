@@ -54,6 +54,10 @@ impl FormError {
     pub const PASSWORD_MISSING: Self = Self::field("password", "Enter your password");
     /// Wrong username or password, or a locked or disabled account: one text for all.
     pub const NOT_ACCEPTED: Self = Self::sign_in("We could not sign you in. Check your username and password");
+    /// Too many wrong security codes; the password was right.
+    pub const CODES_EXHAUSTED: Self = Self::sign_in(
+        "There were too many wrong security codes. Wait 15 minutes, or ask your administrator, then sign in again",
+    );
     /// Too many attempts from this network address.
     pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
     /// The form was too old, or came from another page or browser.

@@ -82,7 +82,13 @@ fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
 
 /// A loopback `http` URI without its port, if it is one and is written plainly.
 fn loopback_without_port(uri: &str) -> Option<(String, String)> {
-    let url = Url::parse(uri).ok().filter(|url| url.as_str() == uri)?;
+    let url = Url::parse(uri).ok()?;
+    // As it is written, but for what the parser adds or drops: an empty path and the default port.
+    let written = uri.strip_suffix('/').unwrap_or(uri).replacen(":80/", "/", 1);
+    let written = written.strip_suffix(":80").unwrap_or(&written);
+    if url.as_str().strip_suffix('/').unwrap_or(url.as_str()) != written {
+        return None;
+    }
     let loopback = match url.host()? {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),

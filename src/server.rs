@@ -75,10 +75,18 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(login::second_factor::post)),
         )
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
-        .service(only("/fhir/CodeSystem/mdi-role", "GET").route(web::get().to(metadata::role_codes)))
-        .service(only("/fhir/{resource_server_id}/smart-configuration", "GET").route(web::get().to(metadata::smart)))
-        .service(only("/healthz", "GET").route(web::get().to(healthz)))
-        .service(only("/readyz", "GET").route(web::get().to(readyz)));
+        .service(
+            only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
+                .route(web::get().to(metadata::role_codes))
+                .route(web::head().to(metadata::role_codes)),
+        )
+        .service(
+            only("/fhir/{resource_server_id}/smart-configuration", "GET, HEAD")
+                .route(web::get().to(metadata::smart))
+                .route(web::head().to(metadata::smart)),
+        )
+        .service(only("/healthz", "GET, HEAD").route(web::get().to(healthz)).route(web::head().to(healthz)))
+        .service(only("/readyz", "GET, HEAD").route(web::get().to(readyz)).route(web::head().to(readyz)));
     assets::configure(config);
     config.default_service(web::to(not_found));
 }

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::model::token::AccessToken;
 
-/// How many tokens are remembered.
-const REMEMBERED: usize = 65_536;
+/// How many tokens are remembered: some 2 KiB each.
+const REMEMBERED: usize = 8_192;
 
 /// A token that is ours, with its introspection answer written out. Whether it is active is asked anew each time.
 #[derive(Debug)]
 pub struct Known {
-    /// Its claims.
+    /// Its claims, without `more`, which the answer holds.
     pub claims: AccessToken,
     /// The answer of introspection while it is active (RFC 7662 §2.2).
     pub answer: String,
@@ -23,6 +23,12 @@ pub struct Known {
 }
 
 impl Known {
+    /// One of the claims beyond those that every token has.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<Value> {
+        serde_json::from_str::<Map<String, Value>>(&self.answer).ok()?.remove(name)
+    }
+
     fn new(claims: AccessToken, kid: Option<String>) -> Result<Self, serde_json::Error> {
         let mut answer = Map::new();
         answer.insert("active".to_owned(), Value::Bool(true));
@@ -31,6 +37,8 @@ impl Known {
             rest.remove("mdi_grant");
             answer.append(&mut rest);
         }
+        // The answer has them; keeping them twice would take most of the memory.
+        let claims = AccessToken { more: Map::new(), ..claims };
         Ok(Self { claims, answer: serde_json::to_string(&answer)?, kid })
     }
 }

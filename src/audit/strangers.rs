@@ -25,6 +25,7 @@ pub enum Noted {
 struct Minute {
     number: i64,
     sign_ins: HashMap<IpAddr, u32>,
+    attempts: HashMap<(IpAddr, String), u32>,
     failures: HashMap<(IpAddr, String), u32>,
     others: u32,
 }
@@ -99,6 +100,22 @@ impl Strangers {
         } else {
             network(address, 0, 0)
         }
+    }
+
+    /// Counts a failed attempt of an address in the name of `subject`, whoever that may be.
+    pub fn attempt(&self, address: IpAddr, subject: &str, now: i64) {
+        let mut minute = self.minute(now);
+        let pair = (bucket(address), subject.to_owned());
+        // Who comes after so many others in one minute is not throttled, only counted.
+        if minute.attempts.len() < TOLD_APART || minute.attempts.contains_key(&pair) {
+            *minute.attempts.entry(pair).or_default() += 1;
+        }
+    }
+
+    /// Failed attempts of an address in the name of `subject` in this minute.
+    #[must_use]
+    pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
+        self.minute(now).attempts.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)
     }
 
     /// Failures of an address with a subject in this minute.

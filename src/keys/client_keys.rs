@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::DecodingKey;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::signature_only;
@@ -42,6 +42,22 @@ impl ClientKeys {
     /// # Errors
     /// When it is not a JWKS, holds a private or symmetric key, a weak RSA key, or no usable key at all.
     pub fn parse(jwks: &str) -> Result<Self, JwksProblem> {
+        Self::parse_with(jwks, Err)
+    }
+
+    /// Parses a JWKS that was fetched: a key that cannot be used is passed over (RFC 7517 §5), for the client cannot be
+    /// told here.
+    ///
+    /// # Errors
+    /// When it is not a JWKS, or holds no usable key at all.
+    pub fn parse_fetched(jwks: &str) -> Result<Self, JwksProblem> {
+        Self::parse_with(jwks, |problem| {
+            tracing::warn!(%problem, "a fetched key is passed over");
+            Ok(())
+        })
+    }
+
+    fn parse_with(jwks: &str, bad: impl Fn(JwksProblem) -> Result<(), JwksProblem>) -> Result<Self, JwksProblem> {
         let problem = |text: String| JwksProblem(text);
         let document: Value =
             serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
@@ -55,8 +71,9 @@ impl ClientKeys {
                 .get("kid")
                 .and_then(Value::as_str)
                 .map_or_else(|| format!("number {}", place + 1), |kid| format!("'{kid}'"));
-            if let Some(key) = parse_key(jwk).map_err(|text| problem(format!("key {name}: {text}")))? {
-                keys.push(key);
+            match parse_key(jwk) {
+                Ok(key) => keys.extend(key),
+                Err(text) => bad(problem(format!("key {name}: {text}")))?,
             }
         }
         if keys.is_empty() {
@@ -165,13 +182,31 @@ pub struct AssertionClaims {
     /// Audience: one or several.
     pub aud: Value,
     /// When it ends, in seconds since the epoch.
+    #[serde(deserialize_with = "numeric_date")]
     pub exp: i64,
     /// When it was made.
+    #[serde(default, deserialize_with = "optional_numeric_date")]
     pub iat: Option<i64>,
     /// From when it holds.
+    #[serde(default, deserialize_with = "optional_numeric_date")]
     pub nbf: Option<i64>,
     /// Its unique name.
     pub jti: String,
+}
+
+/// A NumericDate may have a fraction (RFC 7519 §2); whole seconds are enough for us.
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = number.as_i64().or_else(|| {
+        let seconds = number.as_f64()?.floor();
+        // Far beyond every date, and within what both types hold exactly.
+        (seconds.abs() < 1e15).then(|| format!("{seconds:.0}").parse().ok()).flatten()
+    });
+    whole.ok_or_else(|| serde::de::Error::custom("not a NumericDate"))
+}
+
+fn optional_numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    numeric_date(deserializer).map(Some)
 }
 
 impl AssertionClaims {
@@ -210,8 +245,12 @@ pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionPr
     check_header(&header(assertion)?)?;
     let claims = segment(assertion, 1)
         .ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
+    let missing = ["iss", "sub", "aud", "exp", "jti"].into_iter().find(|name| !claims.contains_key(*name));
+    if let Some(missing) = missing {
+        return Err(refused(format!("client_assertion lacks the claim {missing} (RFC 7523 §3)")));
+    }
     serde_json::from_value(Value::Object(claims)).map_err(|_| {
-        refused("client_assertion needs the claims iss, sub, aud, exp and jti, each of its own type (RFC 7523 §3)")
+        refused("iss, sub and jti of client_assertion must be text, exp, iat and nbf numbers (RFC 7519 §4.1)")
     })
 }
 

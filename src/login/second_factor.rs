@@ -121,7 +121,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         Met::Refused => {
             Ok(browser::see_other(&on("/login/second-factor", &pending.saying(Notice::CodeNotAccepted)), &[]))
         }
-        Met::Locked => Ok(browser::see_other(&on("/login", &pending.saying(Notice::NotAccepted)), &[])),
+        Met::Locked => Ok(browser::see_other(&on("/login", &pending.saying(Notice::CodesExhausted)), &[])),
     }
 }
 

@@ -43,6 +43,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
         Some(Notice::PasswordMissing) => &[FormError::PASSWORD_MISSING],
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
+        Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
     let hint = pending.parameters.one("login_hint").ok().flatten().unwrap_or_default().to_owned();

@@ -20,7 +20,7 @@ use crate::error::{Code, OAuthError, PageError};
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::{ClaimsRequest, RememberedConsent};
 use crate::model::person::Person;
-use crate::model::scope::ScopeSet;
+use crate::model::scope::{Scope, ScopeSet};
 use crate::model::session::Session;
 use crate::parameters::{Parameters, shown};
 use crate::peer;
@@ -246,6 +246,15 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
         essential_acr: Vec::new(),
     };
     parse_claims(parameters, &mut request)?;
+    // A claim asked for by name asks for the scope that releases it, so that client and person have their say.
+    if let Some(scope) = &request.scope {
+        let named = request.claims.id_token.iter().chain(&request.claims.userinfo);
+        let releasing: ScopeSet = named
+            .filter_map(|name| app.policy.scope_of_claim(name))
+            .map(|scope| Scope::Named(scope.to_owned()))
+            .collect();
+        request.scope = Some(scope.join(&releasing));
+    }
     if let Some(hint) = parameters.one("id_token_hint")? {
         let subject = hinted_subject(app, &live.client.id, hint)
             .ok_or_else(|| invalid("id_token_hint is not an ID token that this server issued to this client"))?;

@@ -7,7 +7,7 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::access_token;
 use crate::app::App;
-use crate::error::{Code, OAuthError};
+use crate::error::{Challenge, Code, OAuthError};
 use crate::verified::Known;
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
@@ -27,12 +27,13 @@ pub async fn accept(app: &App, token: &str, scope: &str) -> Result<Arc<Known>, O
     let known =
         access_token::find(app, token).await?.filter(|known| access_token::is_active(app, &known.claims, app.now()));
     let known = known.ok_or_else(|| {
-        OAuthError::new(Code::InvalidToken, "the access token is unknown, expired or revoked").challenged("Bearer")
+        OAuthError::new(Code::InvalidToken, "the access token is unknown, expired or revoked")
+            .challenged(Challenge::Bearer)
     })?;
     if known.claims.scope.split(' ').any(|granted| granted == scope) {
         Ok(known)
     } else {
         Err(OAuthError::new(Code::InsufficientScope, format!("the access token lacks the scope {scope}"))
-            .challenged("Bearer"))
+            .challenged(Challenge::Bearer))
     }
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::directory::{LiveClient, LiveServer, valid_secrets};
-use crate::error::{Code, OAuthError};
+use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
 use crate::model::client::{AuthMethod, StoredSecret};
 use crate::model::signing::Algorithm;
@@ -184,23 +184,19 @@ pub async fn authenticate(
 ) -> Result<Authenticated, OAuthError> {
     let address = peer::address(app, request);
     let presented = presented(request, parameters)?;
-    let (id, by_header) = match &presented {
-        Presented::Basic { id, .. } => (Some(id.clone()), true),
-        Presented::Post { id, .. } | Presented::Public { id } => (Some(id.clone()), false),
-        Presented::Assertion { client_id, .. } => (client_id.clone(), false),
+    let id = match &presented {
+        Presented::Basic { id, .. } | Presented::Post { id, .. } | Presented::Public { id } => Some(id.clone()),
+        Presented::Assertion { assertion, .. } => unverified_claims(assertion).ok().map(|claims| claims.iss),
     };
     // Nothing is compared any more for a client that failed too often from this address.
-    let failed = app.strangers.failures(address, subject(app, id.as_deref()), app.now());
-    if failed > app.config.login.address_attempts_per_minute {
+    let failed = app.strangers.attempts(address, &throttle_subject(id.as_deref()), app.now());
+    if failed >= app.config.login.address_attempts_per_minute {
         return Err(throttled());
     }
     let verified = verify(app, presented).await;
     match verified {
         Ok((caller, method, burn, used_secret)) => Ok(Authenticated { caller, method, address, burn, used_secret }),
-        Err(refusal) => {
-            let error = note_failure(app, address, id.as_deref(), refusal).await;
-            Err(if by_header { error.challenged("Basic") } else { error })
-        }
+        Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),
     }
 }
 
@@ -224,7 +220,7 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
                 Code::InvalidClient,
                 "the Authorization header must be 'Basic' with base64 of client_id:client_secret (RFC 6749 §2.3.1)",
             )
-            .challenged("Basic")
+            .challenged(Challenge::Basic)
         })?;
         if client_id.is_some_and(|named| named != id) {
             return Err(OAuthError::invalid_request("client_id differs from the one in the Authorization header"));
@@ -249,7 +245,7 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
             Code::InvalidClient,
             "no client authentication: send the Authorization header, client_id with client_secret, or client_assertion",
         )
-        .challenged("Basic")),
+        .challenged(Challenge::Basic)),
     }
 }
 
@@ -321,8 +317,10 @@ async fn verify(app: &App, presented: Presented) -> Result<Verified, Refusal> {
             Some(caller) if caller.enabled() && caller.allows(AuthMethod::None) => {
                 Ok((caller, AuthMethod::None, None, None))
             }
-            Some(caller) if caller.enabled() => Err(Refusal::secret(format!("client {id} sent no authentication"))),
-            _ => Err(Refusal::secret(format!("client {} is unknown or disabled", shown(&id)))),
+            _ => Err(Refusal {
+                told: "only client_id was sent: unknown client, or one that has to authenticate".to_owned(),
+                logged: format!("client {} is unknown, disabled or not public", shown(&id)),
+            }),
         },
         Presented::Assertion { assertion, client_id } => {
             verify_client_assertion(app, &assertion, client_id.as_deref()).await
@@ -432,10 +430,9 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
             ));
         }
     }
-    let made_at = claims.iat.unwrap_or(now).min(now + CLOCK_SKEW_SECONDS).max(now - LONGEST_ASSERTION_SECONDS);
-    if claims.exp.saturating_sub(made_at) > LONGEST_ASSERTION_SECONDS {
+    if claims.exp > now.saturating_add(LONGEST_ASSERTION_SECONDS + CLOCK_SKEW_SECONDS) {
         return Err(format!(
-            "client_assertion lives too long: exp may be at most {LONGEST_ASSERTION_SECONDS} s after it was made; exp is {}, server time is {now}",
+            "client_assertion lives too long: exp may be at most {LONGEST_ASSERTION_SECONDS} s ahead; exp is {}, server time is {now}",
             claims.exp
         ));
     }
@@ -445,43 +442,36 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
     Ok(())
 }
 
-/// What is counted for a caller that failed: its id, or that it has none.
-fn subject<'a>(app: &App, id: Option<&'a str>) -> &'a str {
-    id.filter(|id| find(app, id).is_some()).unwrap_or("unknown client")
+/// Under what a failed caller is throttled: the id as it was sent, known or not, so that nobody learns from it which
+/// ids exist. Its hash, for people paste secrets where ids belong.
+fn throttle_subject(id: Option<&str>) -> String {
+    SecretHash::of(id.unwrap_or_default()).as_str().to_owned()
 }
 
 fn throttled() -> OAuthError {
-    OAuthError::new(Code::Throttled, "too many failed requests for this client from this address: wait a minute")
+    OAuthError::new(Code::Throttled, "too many failed requests like this one from this address: wait a minute")
 }
 
-/// Counts a failure of somebody who may be anybody. Answers what is to be recorded, or that it is too much.
-///
-/// # Errors
-/// When the address has failed too often with this subject.
-pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Result<Vec<Event>, OAuthError> {
-    let now = app.now();
-    let noted = app.strangers.note(address, subject, now);
-    if app.strangers.failures(address, subject, now) > app.config.login.address_attempts_per_minute {
-        return Err(throttled());
-    }
-    Ok(if noted == Noted::First { vec![event] } else { Vec::new() })
+/// Counts a failure of somebody who may be anybody. Answers what is to be recorded.
+#[must_use]
+pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Vec<Event> {
+    let noted = app.strangers.note(address, subject, app.now());
+    if noted == Noted::First { vec![event] } else { Vec::new() }
 }
 
 /// Counts and records a failure; beyond the limit nothing is recorded singly any more.
 async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refusal) -> OAuthError {
-    let subject = subject(app, id);
+    app.strangers.attempt(address, &throttle_subject(id), app.now());
+    let known = id.filter(|id| find(app, id).is_some());
     let mut event = app
         .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
         .outcome(Outcome::MinorFailure)
         .from(address.to_string())
         .with("reason", refusal.logged.clone());
-    if let Some(id) = id.filter(|id| *id == subject) {
+    if let Some(id) = known {
         event = event.client(id);
     }
-    let events = match note_stranger(app, address, subject, event) {
-        Ok(events) => events,
-        Err(throttled) => return throttled.because(refusal.logged),
-    };
+    let events = note_stranger(app, address, known.unwrap_or("unknown client"), event);
     if !events.is_empty() {
         let written = app.store.write(move |tx| {
             events.iter().for_each(|event| tx.audit(event.clone()));

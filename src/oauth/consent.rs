@@ -18,7 +18,7 @@ use crate::model::scope::ScopeSet;
 use crate::pages::{self, Account, Application, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::parameters::Parameters;
 use crate::peer;
-use crate::policy::grant::Granted;
+use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::return_to::{self, ReturnTo, redirect, redirect_error};
 use crate::secret::SecretHash;
@@ -189,6 +189,17 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&carried.return_to.redirect_uri))
 }
 
+/// Why something is not given, for the one who signs in; the engineer reads [`Reason`]'s own words.
+fn in_plain_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotOfRole => "Your role does not include this.",
+        Reason::SecondFactorMissing => "Your role includes this only when you sign in with a security code.",
+        Reason::NotOfClient => "This application is not registered for this.",
+        Reason::NoResourceServer | Reason::WrongKind | Reason::NotOffered => "The records system does not offer this.",
+        Reason::PeopleOnly | Reason::SystemsOnly | Reason::NeverGranted => "This cannot be given here.",
+    }
+}
+
 /// What was asked and will not be given, in words.
 fn withheld(app: &App, granted: &Granted) -> Vec<(String, String)> {
     let mut told: Vec<(String, String)> = Vec::new();
@@ -200,7 +211,7 @@ fn withheld(app: &App, granted: &Granted) -> Vec<(String, String)> {
             .and_then(|scope| app.policy.sentences(&scope).into_iter().next())
             .map_or_else(|| narrowed.scope.clone(), |item| item.sentence);
         if !told.iter().any(|(known, _)| *known == sentence) {
-            let mut reason = narrowed.reason.to_string();
+            let mut reason = in_plain_words(narrowed.reason).to_owned();
             if !narrowed.left.is_empty() {
                 reason = format!("In part: {reason}");
             }

@@ -10,7 +10,7 @@ use super::client_authentication::{Caller, authenticate, replayed_assertion};
 use super::granting::INTROSPECT;
 use super::token::replayed;
 use crate::app::App;
-use crate::error::{Code, OAuthError};
+use crate::error::{Challenge, Code, OAuthError};
 use crate::model::client::AuthMethod;
 use crate::model::resource_server::{Introspect, ResourceServer};
 use crate::model::token::AccessToken;
@@ -54,16 +54,22 @@ fn may_know(server: &ResourceServer, claims: &AccessToken) -> bool {
 /// The caller, by a bearer token with the scope for it or by client authentication of any method.
 async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Result<Caller, OAuthError> {
     if let Some(token) = bearer::in_header(request) {
+        if parameters.one("client_secret")?.is_some() || parameters.one("client_assertion")?.is_some() {
+            return Err(OAuthError::invalid_request(
+                "the caller authenticates in more than one way: bearer token and client",
+            ));
+        }
         let known = bearer::accept(app, &token, INTROSPECT).await?;
         let server = app.directory.resource_server(&known.claims.client_id);
         return server.map(Caller::ResourceServer).ok_or_else(|| {
-            OAuthError::new(Code::InvalidToken, "the access token is not one of a resource server").challenged("Bearer")
+            OAuthError::new(Code::InvalidToken, "the access token is not one of a resource server")
+                .challenged(Challenge::Bearer)
         });
     }
     let authenticated = authenticate(app, request, parameters).await?;
     if authenticated.method == AuthMethod::None {
         return Err(OAuthError::new(Code::InvalidClient, "introspection needs authentication (RFC 7662 §2.1)")
-            .challenged("Basic"));
+            .challenged(Challenge::Basic));
     }
     if !authenticated.is_settled() {
         let (settling, again) = (authenticated.clone(), replayed(app, &authenticated));

@@ -6,6 +6,7 @@ use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTEN
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+use super::granting::INTROSPECT;
 use crate::app::App;
 use crate::model::client::{AuthMethod, GrantType};
 use crate::model::session::{ACR_AAL1, ACR_AAL2};
@@ -62,7 +63,8 @@ impl Documents {
     pub fn new(app: &App) -> Self {
         let mut document = endpoints(app);
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
-        let scopes: Vec<String> = app.policy.scopes_supported().iter().map(ToString::to_string).collect();
+        let of_policy = app.policy.scopes_supported();
+        let scopes: Vec<String> = of_policy.iter().map(ToString::to_string).chain([INTROSPECT.to_owned()]).collect();
         put("scopes_supported", json!(scopes));
         put("subject_types_supported", json!(["public"]));
         put("id_token_signing_alg_values_supported", json!(["RS256"]));

@@ -96,9 +96,29 @@ pub fn grant_again(
         let text = format!("purpose_of_use {} was not among those of the authorization request: {told}", shown(other));
         return Err(OAuthError::invalid_request(text));
     }
-    let purposes = if asked.is_empty() { &facts.purposes } else { &asked };
-    let wanted = Wanted { scope: Some(scope), targets: &targets, purposes };
-    let granted = party.grant_person(app, person, facts.acr == ACR_AAL2, wanted)?;
+    let ends = |why: String| OAuthError::invalid_grant(format!("{why}; the person must sign in again"));
+    if scope.is_empty() {
+        return Err(ends("nothing of what was granted can be issued any more".to_owned()));
+    }
+    let second_factor = facts.acr == ACR_AAL2;
+    let grant = |purposes: &[String]| {
+        party.grant_person(app, person, second_factor, Wanted { scope: Some(scope), targets: &targets, purposes })
+    };
+    let granted = if asked.is_empty() {
+        // What the person was told, as far as client and roles still allow it.
+        let allowed = grant(&[]).map_err(|error| ends(error.description))?.purposes;
+        let kept: Vec<String> = facts.purposes.iter().filter(|code| allowed.contains(code)).cloned().collect();
+        if kept.is_empty() && !facts.purposes.is_empty() {
+            return Err(ends("no purpose of use that was granted is allowed any more".to_owned()));
+        }
+        grant(&kept)
+    } else {
+        grant(&asked)
+    };
+    let granted = granted.map_err(|error| match error.code {
+        Code::AccessDenied => ends(error.description),
+        _ => error,
+    })?;
     if granted.target.is_some() && granted.target != facts.target {
         let text = "resource must be the one of the authorization request (RFC 8707 §2.2)";
         return Err(OAuthError::new(Code::InvalidTarget, text));

@@ -160,7 +160,10 @@ fn prepare(
     };
     let party = Party::of(app, client);
     let granted = person_tokens::grant_again(app, &party, person, grant_facts, &requested, parameters)?;
-    Ok(person_tokens::mint(app, &party, person, &facts.grant, granted, now)?)
+    // OpenID Connect Core §12.2: the nonce belongs to the sign-in.
+    let mut grant = facts.grant.clone();
+    grant.facts.nonce = None;
+    Ok(person_tokens::mint(app, &party, person, &grant, granted, now)?)
 }
 
 /// What the write did; with the refresh token to answer.

@@ -139,10 +139,7 @@ async fn record_refusal(app: &Arc<App>, caller: Authenticated, refused: Refused)
         .with("reason", error.description.clone());
     // Anybody can use a public client's id: its refusals are counted like a stranger's.
     let events = match caller.method {
-        AuthMethod::None => match note_stranger(app, caller.address, caller.caller.id(), event) {
-            Ok(events) => events,
-            Err(throttled) => return throttled,
-        },
+        AuthMethod::None => note_stranger(app, caller.address, caller.caller.id(), event),
         _ => vec![event],
     };
     if events.is_empty() && caller.is_settled() {

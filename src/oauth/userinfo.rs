@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::bearer;
 use super::granting::standard_claims;
 use crate::app::App;
-use crate::error::{Code, OAuthError};
+use crate::error::{Challenge, Code, OAuthError};
 use crate::model::scope::ScopeSet;
 use crate::parameters::Parameters;
 use crate::policy::claims::Place;
@@ -27,17 +27,22 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> Result<HttpRespon
 /// # Errors
 /// RFC 6750 §3.1.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
-    if let Some(token) = bearer::in_header(&request) {
-        return answer(&app, &token).await;
+    let header = bearer::in_header(&request);
+    // A body is only needed when it brings the token.
+    let parameters = Parameters::from_body(&request, body).await.unwrap_or_default();
+    match (header, parameters.one("access_token")?) {
+        (Some(_), Some(_)) => {
+            Err(OAuthError::invalid_request("the access token stands in the header and in the form: send it once"))
+        }
+        (Some(token), None) => answer(&app, &token).await,
+        (None, Some(token)) => answer(&app, token).await,
+        (None, None) => Err(no_token()),
     }
-    let parameters = Parameters::from_body(&request, body).await.map_err(|_| no_token())?;
-    let token = parameters.one("access_token")?.ok_or_else(no_token)?;
-    answer(&app, token).await
 }
 
 fn no_token() -> OAuthError {
     OAuthError::new(Code::InvalidToken, "send the access token in the header 'Authorization: Bearer ...'")
-        .challenged("Bearer")
+        .challenged(Challenge::BearerMissing)
 }
 
 async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
@@ -46,9 +51,8 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let (sub, grant) = (claims.sub.clone(), claims.footing.grant.clone().unwrap_or_default());
     let loaded = app.store.read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
     let (Some(person), Some(grant)) = loaded.await? else {
-        return Err(
-            OAuthError::new(Code::InvalidToken, "the access token does not belong to a person").challenged("Bearer")
-        );
+        return Err(OAuthError::new(Code::InvalidToken, "the access token does not belong to a person")
+            .challenged(Challenge::Bearer));
     };
     let scopes: ScopeSet = claims
         .scope
@@ -57,8 +61,8 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let mut released = Map::new();
     released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
     released.extend(standard_claims(app, &person, &scopes, Place::UserInfo, &grant.facts.claims.userinfo));
-    if let Some(fhir_user) = claims.more.get("fhirUser") {
-        released.insert("fhirUser".to_owned(), fhir_user.clone());
+    if let Some(fhir_user) = known.claim("fhirUser") {
+        released.insert("fhirUser".to_owned(), fhir_user);
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(released))
 }

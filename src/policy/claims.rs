@@ -100,6 +100,14 @@ impl Policy {
         names.filter_map(|name| stored.get(name).map(|value| (name.clone(), value.clone()))).collect()
     }
 
+    /// The scope that releases a standard claim (OpenID Connect Core §5.4).
+    pub fn scope_of_claim(&self, name: &str) -> Option<&str> {
+        let mut releases = self.claims.iter();
+        releases
+            .find(|(_, release)| release.userinfo.iter().any(|known| known == name))
+            .map(|(scope, _)| scope.as_str())
+    }
+
     /// Every standard claim that some scope releases, for the metadata's `claims_supported`.
     pub fn standard_claim_names(&self) -> impl Iterator<Item = &str> {
         self.claims.values().flat_map(|release| &release.userinfo).map(String::as_str)

@@ -222,7 +222,7 @@ fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
     let wait = BUSY_TIMEOUT.as_millis();
     // FULL: a commit that was answered survives a power cut.
     conn.batch_execute(&format!(
-        "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
+        "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;"
     ))
     .map_err(|cause| failed(&cause))?;
     if access == Access::Read {
