@@ -272,6 +272,8 @@ async fn the_demo_shows_a_sign_in_from_end_to_end() {
     window.find(By::Id("consent-approve")).await.unwrap().click().await.unwrap();
     wait_for(&window, "/cms/cb").await;
     look(&window, "demo-signed-in", true).await;
+    let facts = window.find(By::ClassName("facts")).await.unwrap().text().await.unwrap();
+    assert!(facts.contains("Roles") && facts.contains("password and one-time code"), "{facts}");
     let told = window.find(By::Id("introspection")).await.unwrap().text().await.unwrap();
     assert!(told.contains("\"active\": true") && told.contains("medical-examiner"), "{told}");
     let answered = window.find(By::Id("edrs-answer")).await.unwrap().text().await.unwrap();

@@ -204,10 +204,10 @@ fn id_claims(site: &Site, attempt: &Attempt, tokens: &Value) -> Result<Value, St
 /// What introspection says of the person, in words.
 fn facts(site: &Site, introspection: &Value) -> Vec<(&'static str, String)> {
     let ours = role_system(&site.parties.issuer());
-    let all = |pointer: &str, member: &str| {
-        let found = introspection.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-        let named = found.filter(|coding| member == "code" || text(coding, "/system") == ours);
-        named.map(|coding| text(coding, &format!("/{member}"))).collect::<Vec<_>>().join(", ")
+    let codes = |pointer: &str, system: Option<&str>| {
+        let codings = introspection.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let wanted = codings.filter(|coding| system.is_none_or(|system| text(coding, "/system") == system));
+        wanted.map(|coding| text(coding, "/code")).collect::<Vec<_>>().join(", ")
     };
     let methods = introspection.get("amr").and_then(Value::as_array).into_iter().flatten();
     let methods: Vec<&str> = methods
@@ -220,9 +220,9 @@ fn facts(site: &Site, introspection: &Value) -> Vec<(&'static str, String)> {
         .collect();
     let facts = [
         ("Username", text(introspection, "/username").to_owned()),
-        ("Roles", all("/extensions/ihe_iua/subject_role", "display")),
+        ("Roles", codes("/extensions/ihe_iua/subject_role", Some(&ours))),
         ("Office", text(introspection, "/extensions/ihe_iua/subject_organization").to_owned()),
-        ("Purpose of use", all("/extensions/ihe_iua/purpose_of_use", "code")),
+        ("Purpose of use", codes("/extensions/ihe_iua/purpose_of_use", None)),
         ("Practitioner record", text(introspection, "/fhirUser").to_owned()),
         ("Signed in with", methods.join(" and ")),
     ];
