@@ -117,6 +117,8 @@ pub struct OAuthError {
     pub description: String,
     /// For our log alone.
     pub cause: Option<String>,
+    /// Under what the log has the cause; the header `X-Reference`.
+    pub reference: Option<String>,
     /// The challenge, when the caller authenticated by header, or has to.
     pub challenge: Option<Challenge>,
 }
@@ -125,15 +127,15 @@ impl OAuthError {
     /// An error with its description.
     #[must_use]
     pub fn new(code: Code, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), cause: None, challenge: None }
+        Self { code, description: description.into(), cause: None, reference: None, challenge: None }
     }
 
-    /// Adds what only the log may know, under a reference that the peer can quote.
+    /// Adds what only the log may know, under a reference that the peer can quote. It goes into a header: the body must
+    /// not tell an unknown client from a wrong secret.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        let reference = reference();
-        self.description = format!("{} (reference {reference})", self.description);
-        self.cause = Some(format!("{cause} (reference {reference})"));
+        self.cause = Some(cause.to_string());
+        self.reference = Some(reference());
         self
     }
 
@@ -200,7 +202,9 @@ impl ResponseError for OAuthError {
             answer.insert_header((WWW_AUTHENTICATE, challenge));
         }
         if let Some(cause) = &self.cause {
-            tracing::info!(code = self.code.as_str(), description = %self.description, %cause, "refused");
+            let reference = self.reference.as_deref().unwrap_or("-");
+            answer.insert_header(("X-Reference", reference));
+            tracing::info!(%reference, code = self.code.as_str(), description = %self.description, %cause, "refused");
         } else {
             tracing::debug!(code = self.code.as_str(), description = %self.description, "refused");
         }

@@ -277,6 +277,7 @@ async fn loopback_redirects_are_taken_as_they_are_written() {
     let rows = [
         ("http://127.0.0.1:49152/cb",           true),
         ("http://127.0.0.1/cb",                 true),
+        ("http://127.0.0.1:80/cb",              true),
         ("http://127.0.0.1:49152/other",        false),
         ("http://127.0.0.1:49152/cb?x=1",       false),
         ("http://127.1:49152/cb",               false),
@@ -289,6 +290,15 @@ async fn loopback_redirects_are_taken_as_they_are_written() {
         ("http://127.0.0.1.evil.example/cb",    false),
         ("http://[::1]:49152/cb",               false),
     ];
+    harness.apply(
+        "[[client]]\nclient_id = \"bare\"\nname = \"Bare\"\ndataflow = \"cms-user-to-edrs\"\nauth_method = \"none\"\n\
+         redirect_uris = [\"http://127.0.0.1\"]\nresource_servers = [\"edrs-ga\"]\n",
+    );
+    for uri in ["http://127.0.0.1:49152", "http://127.0.0.1:49152/", "http://127.0.0.1"] {
+        let parameters = [("client_id", "bare"), ("redirect_uri", uri), ("response_type", "token")];
+        let url = url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap();
+        assert_eq!(harness.http.get(url).send().await.unwrap().status(), 303, "{uri}");
+    }
     for (uri, accepted) in rows {
         let parameters = [("client_id", "native"), ("redirect_uri", uri), ("response_type", "token")];
         let url = url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap();

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::harness::assertion::{ClientKey, TYPE, claims};
 use crate::harness::{Answer, Db, Harness};
+use crate::on_both;
 use crate::support::TempDir;
 
 /// A laboratory that publishes keys.
@@ -87,11 +88,16 @@ async fn ask(harness: &Harness, key: &ClientKey) -> Answer {
         .await
 }
 
-#[tokio::test]
-async fn a_client_replaces_its_key() {
+on_both! {
+    async fn a_client_replaces_its_key(db) {
+        replace_a_key(db).await;
+    }
+}
+
+async fn replace_a_key(db: Db) {
     let laboratory = Laboratory::start();
     let ca = laboratory.ca.clone();
-    let harness = Harness::start_with(Db::Sqlite, |config| {
+    let harness = Harness::start_with(db, |config| {
         config.outbound.allow_loopback = true;
         config.outbound.extra_ca_file = Some(ca);
     });
@@ -128,6 +134,20 @@ async fn a_client_replaces_its_key() {
     private["d"] = json!("AAAA");
     *laboratory.keys.lock().unwrap() = json!({ "keys": [private] });
     assert_eq!(ask(&harness, &new).await.status, 401);
+    // Two keys with one kid: neither can be chosen. A key that is of no use does no harm.
+    harness.clock.advance(601);
+    let twin = ClientKey::new(Algorithm::RS384, "new");
+    *laboratory.keys.lock().unwrap() = json!({ "keys": [new.jwk(), twin.jwk(), { "kty": "oct", "k": "AAAA" }] });
+    assert_eq!(ask(&harness, &new).await.status, 401);
+    harness.clock.advance(601);
+    *laboratory.keys.lock().unwrap() = json!({ "keys": [new.jwk(), { "kty": "oct", "k": "AAAA" }] });
+    assert_eq!(ask(&harness, &new).await.status, 200);
+    // A jku that is the registered URL is accepted (SMART App Launch).
+    let header = json!({ "alg": "RS384", "kid": "new", "typ": "JWT", "jku": laboratory.url });
+    let assertion = new.sign_with_header(&header, &claims("lims", &harness.issuer, harness.now()));
+    let form =
+        [("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", &assertion)];
+    assert_eq!(harness.token(None, &form).await.status, 200);
 }
 
 #[tokio::test]

@@ -560,6 +560,9 @@ on_both! {
         let login = agent.get(&authorize_url(&harness, &[])).await;
         let locked = agent.sign_in(login, "jlehz", PASSWORD).await;
         assert_eq!(locked.at(), "/login", "the right password does not help");
+        let login = agent.get(&authorize_url(&harness, &[])).await;
+        let wrong = agent.submit(&login, &[("username", "clerk"), ("password", "wrong")]).await;
+        assert_eq!(error_summary(&locked), error_summary(&wrong), "a lock looks like a wrong password");
         harness.clock.advance(901);
         let login = agent.get(&authorize_url(&harness, &[])).await;
         assert_eq!(agent.sign_in(login, "jlehz", PASSWORD).await.at(), "/consent");
@@ -612,5 +615,99 @@ on_both! {
         let scope = claims_of(access)["scope"].as_str().unwrap().to_owned();
         assert!(scope.contains("user/Patient.rs") && !scope.contains(".write"), "{scope}");
         assert_eq!(claims_of(access)["aud"], json!([EDRS_BASE]));
+    }
+}
+
+on_both! {
+    async fn claims_and_hints_are_honoured(db) {
+        let harness = Harness::start(db);
+        let mut agent = Agent::new(&harness);
+        // A claim asked for by name: the person is asked for the scope that releases it.
+        let wish = json!({ "userinfo": { "email": null }, "id_token": { "given_name": null } }).to_string();
+        let login = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("claims", &wish)])).await;
+        let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
+        assert!(checkboxes(&consent.answer().text).contains(&"email".to_owned()));
+        let done = agent.approve(&consent).await;
+        let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
+        let id_token = tokens.str("id_token").to_owned();
+        assert_eq!(claims_of(&id_token)["given_name"], "Jane");
+        let userinfo = harness.http.post(harness.url("/oauth2/userinfo")).bearer_auth(tokens.str("access_token"));
+        let userinfo = Answer::read(userinfo.send().await.unwrap()).await;
+        assert_eq!(userinfo.json["email"], "jlehz@fulton.example");
+        let twice = harness.http.post(harness.url("/oauth2/userinfo")).bearer_auth(tokens.str("access_token"));
+        let twice = twice.form(&[("access_token", tokens.str("access_token"))]).send().await.unwrap();
+        assert_eq!(twice.status(), 400, "RFC 6750 §2: one way only");
+        let none = Answer::read(harness.http.get(harness.url("/oauth2/userinfo")).send().await.unwrap()).await;
+        assert_eq!((none.status, none.header("www-authenticate")), (401, "Bearer realm=\"mdi-auth\""), "RFC 6750 §3.1");
+        // The client expects somebody.
+        let silent = [("scope", "openid"), ("prompt", "none"), ("id_token_hint", id_token.as_str())];
+        assert!(agent.get(&authorize_url(&harness, &silent)).await.parameter("code").is_some());
+        let other = json!({ "id_token": { "sub": { "value": "usr_somebody_else" } } }).to_string();
+        let silent = [("scope", "openid"), ("prompt", "none"), ("claims", other.as_str())];
+        assert_eq!(agent.get(&authorize_url(&harness, &silent)).await.parameter("error").as_deref(), Some("login_required"));
+        let essential = json!({ "id_token": { "acr": { "essential": true, "values": ["urn:mdi:acr:aal3"] } } }).to_string();
+        let unmet = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("claims", &essential)])).await;
+        assert_eq!(unmet.parameter("error").as_deref(), Some("unmet_authentication_requirements"));
+    }
+}
+
+on_both! {
+    async fn a_refresh_ends_with_what_it_stands_on(db) {
+        let harness = Harness::start(db);
+        harness.apply(
+            "[[user]]\nusername = \"locum\"\nname = \"Lee Locum\"\npassword = \"correct horse battery staple\"\n\
+             totp_secret = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\"\nroles = [\"certifying-physician\"]\n\
+             license_expires = \"2026-11-30\"\n",
+        );
+        let scope = [("scope", "openid offline_access user/Composition.rs")];
+        let code = code_of(&harness, "locum", &scope).await;
+        let first = redeem(&harness, &code).await;
+        assert_eq!(claims_of(first.str("id_token"))["nonce"], "n-0S6");
+        let second = refresh(&harness, first.str("refresh_token")).await;
+        assert_eq!(claims_of(second.str("id_token")).get("nonce"), None, "OpenID Connect Core §12.2");
+        // The licence ends on the day.
+        harness.clock.advance(12 * 24 * 3600);
+        let ended = refresh(&harness, second.str("refresh_token")).await;
+        assert_eq!((ended.status, ended.error()), (400, "invalid_grant"), "{ended:?}");
+        // So does a role that was taken away.
+        let code = code_of(&harness, "jlehz", &scope).await;
+        let tokens = redeem(&harness, &code).await;
+        harness.apply("[[user]]\nusername = \"jlehz\"\nroles = [\"auditor\"]\n");
+        let lost = refresh(&harness, tokens.str("refresh_token")).await;
+        assert_eq!((lost.status, lost.error()), (400, "invalid_grant"));
+        assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await, json!({ "active": false }));
+    }
+}
+
+on_both! {
+    async fn write_becomes_letters(db) {
+        let harness = Harness::start(db);
+        harness.apply(
+            r#"
+            [[resource_server]]
+            id = "edrs-ga"
+            name = "Georgia EDRS"
+            audience = "https://edrs.ga.example/fhir"
+            kind = "edrs"
+            token_format = "opaque"
+
+            [[client]]
+            client_id = "fulton-cms"
+            name = "Fulton County CMS"
+            dataflow = "cms-user-to-edrs"
+            require_pkce = false
+            "#,
+        );
+        // Without PKCE where an administrator allowed it; and a verifier without a challenge is a downgrade.
+        let plain = [("scope", "openid user/Composition.write"), ("code_challenge", ""), ("code_challenge_method", "")];
+        let code = code_of(&harness, "jlehz", &plain).await;
+        let refused = redeem(&harness, &code).await;
+        assert_eq!((refused.status, refused.error()), (400, "invalid_grant"), "RFC 9700 §4.8.2");
+        let form = [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", CALLBACK)];
+        let tokens = harness.token(Some(FULTON), &form).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+        let told = harness.introspect(EDRS, tokens.str("access_token")).await;
+        assert_eq!(told["scope"], "openid user/Composition.cu", "an opaque token of a person, in letters");
+        assert_eq!(told["username"], "jlehz");
     }
 }

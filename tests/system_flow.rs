@@ -146,6 +146,17 @@ on_both! {
             assert_eq!((answer.status, answer.error()), (401, "invalid_client"), "{rule}: {answer:?}");
             assert!(answer.description().contains(names), "{rule}: {answer:?}");
         }
+        // The log has the cause under a reference.
+        let refused = ask(&harness, &stranger.sign(&good), &[]).await;
+        assert_eq!(refused.header("x-reference").len(), 8, "{refused:?}");
+        // SMART asks for no iat: five minutes ahead by a clock that is ten seconds ahead; and times may have fractions.
+        let mut bare = claims("lims-uf-tox", &harness.issuer, now);
+        bare.as_object_mut().unwrap().remove("iat");
+        bare["exp"] = json!(now as f64 + 309.5);
+        assert_eq!(ask(&harness, &key.sign(&bare), &[]).await.status, 200);
+        bare["jti"] = json!("another");
+        bare["exp"] = json!(now + 311);
+        assert_eq!(ask(&harness, &key.sign(&bare), &[]).await.error(), "invalid_client");
         // The clock of a client may be ten seconds ahead.
         let ahead = key.sign(&with("iat", json!(now + 9)));
         assert_eq!(ask(&harness, &ahead, &[]).await.status, 200);
@@ -219,6 +230,77 @@ on_both! {
             let answer = harness.get(path).await;
             assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{path}");
         }
+    }
+}
+
+on_both! {
+    async fn every_way_to_authenticate_gets_the_same_token(db) {
+        let harness = Harness::start(db);
+        let key = ClientKey::new(Algorithm::ES384, "k1");
+        register(&harness, "lims-uf-tox", &[key.jwk()]);
+        let post = ("lims-post", "lims-post-secret-0123456789-abcdefgh");
+        harness.apply(&format!(
+            "[[client]]\nclient_id = \"{}\"\nname = \"LIMS\"\ndataflow = \"lims-to-cms\"\nauth_method = \"client_secret_post\"\n\
+             secret = \"{}\"\norganization = {{ name = \"UF Pathology Labs\", id = \"urn:oid:2.16.840.1.113883.3.9999.2\" }}\n\
+             resource_servers = [\"cms-fulton\"]\n",
+            post.0, post.1
+        ));
+        let grant = ("grant_type", "client_credentials");
+        let by_key = ask(&harness, &key.sign(&claims("lims-uf-tox", &harness.issuer, harness.now())), &[]).await;
+        let by_basic = harness.token(Some(LIMS), &[grant]).await;
+        let by_post = harness.token(None, &[grant, ("client_id", post.0), ("client_secret", post.1)]).await;
+        let mut told = Vec::new();
+        for answer in [&by_key, &by_basic, &by_post] {
+            let mut claims = harness.introspect(CMS, answer.str("access_token")).await;
+            assert_eq!((&claims["iss"], &claims["scope"]), (&json!(harness.issuer), &json!(SCOPE)));
+            for own in ["sub", "client_id", "jti"] {
+                claims.as_object_mut().unwrap().remove(own);
+            }
+            told.push(claims);
+        }
+        assert!(told.iter().all(|claims| *claims == told[0]), "{told:?}");
+    }
+}
+
+on_both! {
+    async fn an_introspector_of_any_token_and_scopes_in_the_old_style(db) {
+        let harness = Harness::start(db);
+        let auditor = ("auditor", "auditor-introspection-secret-0123456");
+        harness.apply(
+            r#"
+            [[resource_server]]
+            id = "auditor"
+            name = "Auditor"
+            audience = "https://audit.example/"
+            introspect = "any"
+            secret = "auditor-introspection-secret-0123456"
+
+            [[resource_server]]
+            id = "edrs-ga"
+            name = "Georgia EDRS"
+            audience = "https://edrs.ga.example/fhir"
+            kind = "edrs"
+            scope_style = "v1"
+            secret = "edrs-introspection-secret-0123456789"
+
+            [[client]]
+            client_id = "case-system"
+            name = "Case system"
+            dataflow = "cms-to-edrs"
+            secret = "case-system-secret-0123456789-abcdef"
+            resource_servers = ["edrs-ga"]
+            "#,
+        );
+        let client = ("case-system", "case-system-secret-0123456789-abcdef");
+        let form = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs system/Bundle.c system/Bundle.r")];
+        let answer = harness.token(Some(client), &form).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let told = harness.introspect(auditor, answer.str("access_token")).await;
+        assert_eq!((&told["active"], &told["scope"]), (&json!(true), &json!("system/Patient.read")), "never widened");
+        // A bearer token without the scope for it does not introspect.
+        let asked = harness.http.post(harness.url("/oauth2/introspect")).bearer_auth(answer.str("access_token"));
+        let asked = Answer::read(asked.form(&[("token", "x")]).send().await.unwrap()).await;
+        assert_eq!((asked.status, asked.error()), (403, "insufficient_scope"));
     }
 }
 

@@ -106,7 +106,11 @@ pub fn grant_again(
     };
     let granted = if asked.is_empty() {
         // What the person was told, as far as client and roles still allow it.
-        let allowed = grant(&[]).map_err(|error| ends(error.description))?.purposes;
+        let allowed = grant(&[]).map_err(|error| match error.code {
+            Code::AccessDenied | Code::InvalidRequest => ends(error.description),
+            _ => error,
+        });
+        let allowed = allowed?.purposes;
         let kept: Vec<String> = facts.purposes.iter().filter(|code| allowed.contains(code)).cloned().collect();
         if kept.is_empty() && !facts.purposes.is_empty() {
             return Err(ends("no purpose of use that was granted is allowed any more".to_owned()));
