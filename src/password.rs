@@ -132,7 +132,7 @@ impl Hasher {
 
 fn work(queue: &Mutex<Receiver<Job>>, params: &Params) {
     // Hashing gives way to everything else; where the system refuses, it only runs at the usual priority.
-    let _ = rustix::process::setpriority_process(None, 10);
+    let _ = rustix::process::setpriority_process(None, 19);
     let mut memory = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();

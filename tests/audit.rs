@@ -82,3 +82,26 @@ fn tampering_is_found_at_the_first_bad_row() {
         assert!(finding.problem.contains(problem), "{what}: {finding:?}");
     }
 }
+
+/// RFC 8785: what the server writes is what a library that sorts would write, for every character and member.
+#[test]
+fn events_are_canonical_json() {
+    use mdi_auth::audit::chain::canonical;
+    use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
+    let strange = "quote \" backslash \\ slash / tab \t newline \n return \r feed \u{c} back \u{8} null \u{0} unit \u{1f} delete \u{7f} é 漢 \u{2028} \u{1f600} <&>";
+    let full = Event::new(1_795_226_400_123, Kind::TokenIssued, Actor::Client(strange.to_owned()))
+        .outcome(Outcome::SeriousFailure)
+        .person(strange)
+        .from("::1")
+        .purposes(&["HDECD".to_owned(), strange.to_owned()])
+        .with("scope", strange)
+        .with("alg", "ES256")
+        .with("zone", "z");
+    let empty = Event::new(-1, Kind::ServerStarted, Actor::Server);
+    for event in [full, empty] {
+        let bound = event.bind(3, i64::from(u32::MAX), "00ff");
+        let ours = canonical(&bound).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&ours).unwrap();
+        assert_eq!(ours, serde_json_canonicalizer::to_string(&value).unwrap());
+    }
+}

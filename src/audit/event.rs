@@ -235,7 +235,8 @@ impl Event {
     }
 }
 
-/// An event bound into its chain: what the leaf is made of.
+/// An event bound into its chain: what the leaf is made of. The members stand in the order of their names, as canonical
+/// JSON wants it.
 #[derive(Debug, Serialize)]
 pub struct Bound<'a> {
     actor: &'a str,
