@@ -34,7 +34,11 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
         .collect();
     if findings.is_empty() {
         let total: i64 = chains.iter().map(|chain| chain.sound).sum();
-        return if *json { Ok(()) } else { print(format_args!("the record is sound: {total} events")) };
+        return if *json {
+            Ok(())
+        } else {
+            print(format_args!("the record is sound: {total} events, in {}", app.config.database.url))
+        };
     }
     Err(Complaint(format!("the record is not sound:\n{}", findings.join("\n"))))
 }

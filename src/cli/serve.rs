@@ -34,8 +34,11 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     actix_web::rt::System::new().block_on(async {
         let tls = Arc::new(tls);
         let bound = server::bind(&app, &tls, true)
-            .map_err(|cause| Complaint(format!("cannot listen on {listen} ([server] listen): {cause}")))?;
+            .map_err(|cause| Complaint(format!(
+                    "cannot listen on {listen} ([server] listen): {cause}; where another program has the port (a demo?), stop it or choose another one"
+                )))?;
         print_addresses(&app, &tls)?;
+        print("ready")?;
         bound.serve(Arc::clone(&app), tls).await.map_err(|cause| Complaint(format!("the server ended: {cause}")))
     })
 }

@@ -1,5 +1,6 @@
 //! The sections of the configuration: their keys, types, defaults and limits.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -116,6 +117,22 @@ pub enum Database {
     Sqlite(PathBuf),
     /// The whole URL, password included.
     Postgres(Secret),
+}
+
+/// Where it is, without the password.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => {
+                write!(f, "sqlite:{}", std::path::absolute(path).unwrap_or_else(|_| path.clone()).display())
+            }
+            Self::Postgres(url) => {
+                let behind_scheme = url.reveal().split_once("://").map_or("", |(_, rest)| rest);
+                let place = behind_scheme.rsplit('@').next().and_then(|place| place.split('?').next());
+                write!(f, "postgres://{}", place.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl Database {

@@ -14,7 +14,7 @@ pub(super) const RENEW_BEFORE_SECONDS: i64 = 30 * 86_400;
 /// What a server's certificate says of itself.
 #[derive(Debug, Clone)]
 pub struct CertificateInfo {
-    /// Host names and addresses (subjectAltName), as rustls prints them: `DnsName("localhost")`, `IpAddress(127.0.0.1)`.
+    /// Host names and addresses (subjectAltName), as they stand there.
     pub names: Vec<String>,
     /// The first second of its validity, in Unix seconds.
     pub not_before: i64,
@@ -44,7 +44,7 @@ impl CertificateInfo {
             other => return Err(unreadable(other)),
         };
         Ok(Self {
-            names,
+            names: names.iter().map(|name| plain(name)).collect(),
             not_before: seconds(not_before),
             not_after: seconds(not_after),
             certificate: certificate.clone().into_owned(),
@@ -83,6 +83,12 @@ impl CertificateInfo {
 
 pub(super) fn covers(certificate: &ParsedCertificate<'_>, host: &str) -> bool {
     ServerName::try_from(host).is_ok_and(|name| verify_server_name(certificate, &name).is_ok())
+}
+
+/// rustls prints `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
+fn plain(name: &str) -> String {
+    let inside = name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')'));
+    inside.trim_matches('"').to_owned()
 }
 
 /// Whether the authorities vouch for the certificate at a time; names aside.
