@@ -12,13 +12,13 @@ use crate::on_both;
 use crate::person_flow::authorize_url;
 
 /// Runs SQL behind the server's back.
-fn sabotage(harness: &Harness, sql: &'static str) {
-    let app = std::sync::Arc::clone(&harness.app);
+fn sabotage(harness: &Harness, sql: &str) {
+    let (app, sql) = (std::sync::Arc::clone(&harness.app), sql.to_owned());
     blocking(move || {
         app.store.write_blocking(move |tx| {
             match tx.conn() {
-                Conn::Sqlite(conn) => diesel::sql_query(sql).execute(conn)?,
-                Conn::Pg(conn) => diesel::sql_query(sql).execute(conn.as_mut())?,
+                Conn::Sqlite(conn) => diesel::sql_query(&sql).execute(conn)?,
+                Conn::Pg(conn) => diesel::sql_query(&sql).execute(conn.as_mut())?,
             };
             Ok(())
         })
@@ -92,5 +92,34 @@ on_both! {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(harness.introspect(CMS, &token).await, json!({ "active": false }));
         assert_eq!(harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await.status, 401);
+    }
+}
+
+on_both! {
+    async fn what_is_changed_in_the_record_is_found(db) {
+        let harness = Harness::start(db);
+        let grant = [("grant_type", "client_credentials")];
+        for _ in 0..3 {
+            assert_eq!(harness.token(Some(LIMS), &grant).await.status, 200);
+        }
+        assert_eq!(harness.token(Some(LIMS), &[grant[0], ("scope", "system/Patient.rs")]).await.status, 400);
+        let check = || {
+            let app = std::sync::Arc::clone(&harness.app);
+            let chains = blocking(move || mdi_auth::audit::verify::verify(&app.store)).unwrap();
+            chains.into_iter().filter_map(|chain| chain.finding).count()
+        };
+        assert_eq!(check(), 0, "the flow left a sound record");
+        let one = "kind = 'token.refused'";
+        // A column, a byte of the body, and the tail: each is found, and putting it back mends it.
+        sabotage(&harness, &format!("UPDATE audit_event SET outcome = '0' WHERE {one}"));
+        assert_eq!(check(), 1);
+        sabotage(&harness, &format!("UPDATE audit_event SET outcome = '4' WHERE {one}"));
+        assert_eq!(check(), 0);
+        sabotage(&harness, &format!("UPDATE audit_event SET body = replace(body, 'invalid_scope', 'invalid_scopf') WHERE {one}"));
+        assert_eq!(check(), 1);
+        sabotage(&harness, &format!("UPDATE audit_event SET body = replace(body, 'invalid_scopf', 'invalid_scope') WHERE {one}"));
+        assert_eq!(check(), 0);
+        sabotage(&harness, &format!("DELETE FROM audit_event WHERE {one}"));
+        assert_eq!(check(), 1, "a row is missing");
     }
 }
