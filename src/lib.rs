@@ -1,4 +1,8 @@
 //! MDI Auth: an OAuth 2 and OpenID Connect authorization server for medicolegal death investigation.
+//!
+//! `main → cli → server → { oauth, login } → registry → { app, directory, keys, policy, audit, store } → model`: a
+//! module knows those to its right. `ARCHITECTURE.md` has the map, the invariants, and a walkthrough of each flow;
+//! `tests/architecture.rs` holds the directions.
 
 pub mod app;
 pub mod assets;
