@@ -194,3 +194,11 @@ fn check_names_what_is_wrong() {
     assert!(text(&output.stdout).contains("restore it from its backup"), "{}", text(&output.stdout));
     assert!(!data.join("master.key").exists(), "check makes no key");
 }
+
+#[test]
+fn a_record_that_is_not_there_is_not_sound() {
+    let program = Program::new();
+    let refused = program.bad(&["audit", "verify"], 1);
+    assert!(refused.contains("no database") && refused.contains("--config"), "{refused}");
+    assert!(!program.dir.path().join("data").exists(), "verifying makes nothing");
+}

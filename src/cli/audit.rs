@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Complaint, Done, Start, print, print_json};
 use crate::audit::verify::{Chain, verify};
+use crate::config::Database;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -18,6 +19,15 @@ pub(super) enum Command {
 
 pub(super) fn run(start: &Start, command: &Command) -> Done {
     let Command::Verify { json } = command;
+    // An empty record is always sound: an auditor in the wrong directory must not be told so.
+    let database = start.config()?.database.url;
+    if let Database::Sqlite(path) = &database
+        && !path.exists()
+    {
+        return Err(Complaint(format!(
+            "there is no database at {database}: name the server's configuration with --config, or change to the directory that it runs in"
+        )));
+    }
     let app = start.app()?;
     let chains = verify(&app.store)?;
     if *json {
