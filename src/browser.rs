@@ -8,7 +8,7 @@
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION, ORIGIN};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
@@ -163,11 +163,12 @@ pub struct PostedForm {
 }
 
 impl PostedForm {
-    /// Checks where a form came from and opens what it carries.
+    /// Reads a form, checks where it came from and opens what it carries.
     ///
     /// # Errors
     /// A page for the person.
-    pub fn accept(app: &App, request: &HttpRequest, fields: Parameters) -> Result<Self, PageError> {
+    pub async fn read(app: &App, request: &HttpRequest, body: web::Payload) -> Result<Self, PageError> {
+        let fields = Parameters::from_body(request, body).await.map_err(|error| PageError::new(error.description))?;
         let foreign = request.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
         let browser = cookie(app, request, CookieKind::Browser);
         let Some(browser) = browser.filter(|_| !foreign) else {

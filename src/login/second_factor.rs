@@ -15,7 +15,6 @@ use crate::master_key::Purpose;
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::pages::{self, FormAction, FormError, SecondFactorPage};
-use crate::parameters::Parameters;
 use crate::peer;
 use crate::return_to;
 use crate::session;
@@ -74,11 +73,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
 /// `POST /login/second-factor`
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    let form = match Parameters::from_body(&request, body).await {
-        Ok(fields) => PostedForm::accept(&app, &request, fields),
-        Err(error) => Err(PageError::new(error.description)),
-    };
-    let outcome = match form {
+    let outcome = match PostedForm::read(&app, &request, body).await {
         Ok(form) => verify(&app, &request, form).await,
         Err(error) => Err(error),
     };

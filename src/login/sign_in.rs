@@ -14,7 +14,6 @@ use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::pages::{self, Application, FormAction, FormError, LoginPage};
-use crate::parameters::Parameters;
 use crate::password::Verified;
 use crate::peer;
 use crate::return_to;
@@ -68,11 +67,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
 /// `POST /login`
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    let form = match Parameters::from_body(&request, body).await {
-        Ok(fields) => PostedForm::accept(&app, &request, fields),
-        Err(error) => Err(PageError::new(error.description)),
-    };
-    let outcome = match form {
+    let outcome = match PostedForm::read(&app, &request, body).await {
         Ok(form) => sign_in(&app, &request, form).await,
         Err(error) => Err(error),
     };

@@ -69,11 +69,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// `POST /consent`
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    let form = match Parameters::from_body(&request, body).await {
-        Ok(fields) => PostedForm::accept(&app, &request, fields),
-        Err(error) => Err(PageError::new(error.description)),
-    };
-    let form = match form {
+    let form = match PostedForm::read(&app, &request, body).await {
         Ok(form) => form,
         Err(error) => return browser::error_page(&app, &error),
     };

@@ -95,17 +95,6 @@ pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     Ok(())
 }
 
-/// Deletes the secrets of an owner that ended before `at`.
-///
-/// # Errors
-/// What the database says.
-pub fn delete_ended(conn: &mut Conn, owner: &str, at: i64) -> Stored<()> {
-    each!(conn, c => diesel::delete(client_secret::table
-            .filter(client_secret::owner_id.eq(owner).and(client_secret::expires_at.le(at))))
-        .execute(c))?;
-    Ok(())
-}
-
 /// Deletes all secrets of an owner.
 ///
 /// # Errors
