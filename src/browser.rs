@@ -84,11 +84,20 @@ pub enum Notice {
     CodeNotAccepted,
 }
 
-/// An authorization request on its way through login and consent. It is sealed and carried by the browser: strangers cause no writes.
+/// What a person signs in for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Destination {
+    /// An application: its authorization request as it came, validated anew at each step.
+    Application(Parameters),
+    /// A page of ours, by its path. Only our own handlers name it: there is no open redirect.
+    Page(String),
+}
+
+/// A sign-in on its way from page to page. It is sealed and carried by the browser: strangers cause no writes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pending {
-    /// The request as it came; validated anew at each step.
-    pub parameters: Parameters,
+    /// What the person signs in for.
+    pub destination: Destination,
     /// When it came, in seconds since the epoch.
     pub created_at: i64,
     /// Hash of the session that the person made for this very request: then `prompt=login` is satisfied.
@@ -103,13 +112,43 @@ pub struct Pending {
     /// What was typed as username.
     #[serde(default)]
     pub username: Option<String>,
+    /// Whether the system-use notice was acknowledged.
+    #[serde(default)]
+    pub banner_read: bool,
 }
 
 impl Pending {
-    /// A request that has just come.
+    /// A sign-in that begins now.
     #[must_use]
-    pub fn new(parameters: Parameters, now: i64) -> Self {
-        Self { parameters, created_at: now, authenticated: None, shown_to: None, notice: None, username: None }
+    pub fn new(destination: Destination, now: i64) -> Self {
+        Self {
+            destination,
+            created_at: now,
+            authenticated: None,
+            shown_to: None,
+            notice: None,
+            username: None,
+            banner_read: false,
+        }
+    }
+
+    /// The authorization request, if an application sent the person.
+    #[must_use]
+    pub fn parameters(&self) -> Option<&Parameters> {
+        match &self.destination {
+            Destination::Application(parameters) => Some(parameters),
+            Destination::Page(_) => None,
+        }
+    }
+
+    /// Where it goes on when a step is done: to the authorization endpoint, which knows what comes next, or to our page,
+    /// which knows as well.
+    #[must_use]
+    pub fn onward(&self, app: &App, browser: &str) -> String {
+        match &self.destination {
+            Destination::Application(_) => page_url("/oauth2/authorize", &self.seal(app, Some(browser))),
+            Destination::Page(path) => path.clone(),
+        }
     }
 
     /// Seals it to a browser; none: to nobody, for the step from a form of another site to our own GET.
@@ -158,12 +197,10 @@ pub struct PostedForm {
     pub fields: Parameters,
     /// The cookie that tells the browser.
     pub browser: String,
-    /// The request it carries.
-    pub pending: Pending,
 }
 
 impl PostedForm {
-    /// Reads a form, checks where it came from and opens what it carries.
+    /// Reads a form and checks where it came from.
     ///
     /// # Errors
     /// A page for the person.
@@ -181,8 +218,24 @@ impl PostedForm {
         if verify_slices_are_equal(expected.as_bytes(), one("csrf").as_bytes()).is_err() {
             return Err(PageError::new("This form does not belong to this browser. Parameter: csrf."));
         }
-        let pending = Pending::open(app, &one("pending"), Some(&browser))?;
-        Ok(Self { fields, browser, pending })
+        Ok(Self { fields, browser })
+    }
+
+    /// A field, empty when it is absent.
+    ///
+    /// # Errors
+    /// A page for the person when it was sent twice.
+    pub fn field(&self, name: &str) -> Result<&str, PageError> {
+        let found = self.fields.one(name).map_err(|error| PageError::new(error.description))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The sign-in that it carries.
+    ///
+    /// # Errors
+    /// As [`Pending::open`].
+    pub fn pending(&self, app: &App) -> Result<Pending, PageError> {
+        Pending::open(app, self.field("pending")?, Some(&self.browser))
     }
 }
 
@@ -194,14 +247,32 @@ pub fn carried(app: &App, request: &HttpRequest) -> Result<(Pending, String), Pa
     let query =
         Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
     let sealed = query.one("pending").ok().flatten().ok_or_else(|| {
-        PageError::new(
-            "Sign-in starts at your application: open it and choose sign in there. Parameter: pending is missing.",
-        )
+        PageError::new("This address is a step of signing in and leads nowhere by itself. Open your application and sign in there. Parameter: pending is missing.")
     })?;
     let browser = cookie(app, request, CookieKind::Browser).ok_or_else(|| {
         PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
     })?;
     Ok((Pending::open(app, sealed, Some(&browser))?, browser))
+}
+
+/// 303 to a step of signing in, sealed to this browser, which gets its cookie now if it has none.
+#[must_use]
+pub fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> HttpResponse {
+    let (browser, fresh) = browser_cookie(app, request);
+    see_other(&page_url(path, &pending.seal(app, Some(&browser))), &fresh)
+}
+
+/// The cookie that tells the browser, and that cookie to be set if it is new.
+#[must_use]
+pub fn browser_cookie(app: &App, request: &HttpRequest) -> (String, Vec<Cookie<'static>>) {
+    match cookie(app, request, CookieKind::Browser) {
+        Some(known) => (known, Vec::new()),
+        None => {
+            let new = app.entropy.secret();
+            let set = set_cookie(app, CookieKind::Browser, &new);
+            (new, vec![set])
+        }
+    }
 }
 
 /// The path of one of our pages with the request it carries.

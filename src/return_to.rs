@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use url::{Host, Url, form_urlencoded};
 
 use crate::app::App;
-use crate::browser;
+use crate::browser::{self, Pending};
 use crate::directory::LiveClient;
 use crate::error::{OAuthError, PageError};
 use crate::pages::{self, Application, FormAction, FormPostPage};
@@ -68,6 +68,32 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
     Ok(ReturnTo { client: Arc::clone(&client), redirect_uri: redirect_uri.to_owned(), mode, state })
 }
 
+/// Where the answer goes when an application sent the person; none when the sign-in is for a page of ours.
+///
+/// # Errors
+/// As [`find`].
+pub fn of(app: &App, pending: &Pending) -> Result<Option<ReturnTo>, PageError> {
+    pending.parameters().map(|parameters| find(app, parameters)).transpose()
+}
+
+impl ReturnTo {
+    /// The application as pages show it.
+    #[must_use]
+    pub fn application(&self) -> Application<'_> {
+        let client = &self.client.client;
+        Application {
+            name: &client.name,
+            organization: client.settings.organization.as_ref().map(|organization| organization.name.as_str()),
+        }
+    }
+
+    /// Where forms on the way there may lead.
+    #[must_use]
+    pub fn form_action(return_to: Option<&Self>) -> FormAction<'_> {
+        return_to.map_or(FormAction::SelfOnly, |return_to| FormAction::ThenRedirect(&return_to.redirect_uri))
+    }
+}
+
 /// Exact comparison (RFC 9700 §4.1.3); for public native clients the port of a loopback redirect is free (RFC 8252 §7.3).
 fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
     let registered = &live.client.settings.redirect_uris;
@@ -106,11 +132,9 @@ pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) ->
     let state = return_to.state.as_deref().map(|state| ("state", state));
     let all: Vec<(&str, &str)> = parameters.iter().copied().chain(state).chain([("iss", app.issuer())]).collect();
     if return_to.mode == ResponseMode::FormPost {
-        let client = &return_to.client.client;
-        let organization = client.settings.organization.as_ref().map(|organization| organization.name.as_str());
         let page = FormPostPage {
             shell: browser::shell(app),
-            application: Application { name: &client.name, organization },
+            application: return_to.application(),
             redirect_uri: &return_to.redirect_uri,
             parameters: &all,
         };

@@ -1,11 +1,18 @@
-//! Sessions: which ones hold, and how one begins. Its id changes at each change of assurance.
+//! Sessions: which ones hold, what still has to be done in them, how one begins and how it ends. The cookie changes at
+//! each change of assurance, the id stays.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::USER_AGENT;
 
 use crate::app::App;
+use crate::audit::event::Event;
 use crate::error::Broken;
 use crate::model::person::Person;
-use crate::model::session::Session;
+use crate::model::session::{ACR_AAL1, ACR_AAL2, Session};
+use crate::peer;
+use crate::revocation;
 use crate::secret::SecretHash;
-use crate::store::{Conn, Stored, Tx, people, sessions};
+use crate::store::{Conn, Stored, Tx, grants, passkeys, people, sessions};
 
 /// The limits of a session, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +23,10 @@ pub struct Limits {
 
 /// How long the row of a session outlives it, in seconds.
 const ROW_OUTLIVES_SESSION: i64 = 24 * 3600;
-/// How long a password alone holds while the second factor is awaited, in seconds.
+/// How long the first factor alone holds while the second is awaited, in seconds.
 const SECOND_FACTOR_SECONDS: i64 = 600;
+/// How much of a browser's name is kept, in characters.
+const USER_AGENT_LENGTH: usize = 200;
 
 impl Limits {
     /// Those of the configuration.
@@ -25,23 +34,96 @@ impl Limits {
     pub fn of(app: &App) -> Self {
         Self { idle: app.config.login.session_idle_seconds, whole: app.config.login.session_seconds }
     }
+
+    /// Whether a session is neither too old nor idle for too long.
+    #[must_use]
+    pub fn hold(self, session: &Session, now: i64) -> bool {
+        let whole = if session.second_factor_due { SECOND_FACTOR_SECONDS } else { self.whole };
+        now - session.created_at < whole && now - session.last_seen_at < self.idle
+    }
+}
+
+/// A session that holds, with what decides about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The session.
+    pub session: Session,
+    /// Whose it is.
+    pub person: Person,
+    /// Whether the person has a passkey.
+    pub has_passkey: bool,
+}
+
+/// What comes before anything else in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// The second factor, of an account that has one.
+    SecondFactor,
+    /// A new password, because the old one has expired.
+    NewPassword,
+    /// A second factor has to be set up: a role requires one and the account has none.
+    Enrolment,
+}
+
+impl Due {
+    /// Why the client cannot be answered yet.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "the second factor is still to come",
+            Self::NewPassword => "the password has expired",
+            Self::Enrolment => "the account has to set up a second factor first",
+        }
+    }
+
+    /// The page where it is done.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "/login/second-factor",
+            Self::NewPassword => "/login/new-password",
+            Self::Enrolment => "/login/set-up",
+        }
+    }
+}
+
+impl Loaded {
+    /// Whether the account has a second factor.
+    #[must_use]
+    pub fn has_second_factor(&self) -> bool {
+        self.has_passkey || self.person.totp_secret.is_some()
+    }
+
+    /// What comes before anything else.
+    #[must_use]
+    pub fn due(&self, app: &App) -> Option<Due> {
+        if self.session.second_factor_due {
+            return Some(Due::SecondFactor);
+        }
+        let needs_second_factor = app.policy.requires_second_factor(&self.person.settings.roles);
+        (needs_second_factor && !self.session.has_second_factor()).then_some(if self.has_second_factor() {
+            Due::SecondFactor
+        } else {
+            Due::Enrolment
+        })
+    }
 }
 
 /// A session that holds, with its person: not ended, not too old, not idle for too long, the person enabled and unchanged.
 ///
 /// # Errors
 /// What the database says.
-pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Option<(Session, Person)>> {
-    let Some(session) = sessions::find(conn, hash)? else {
+pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Option<Loaded>> {
+    let Some(session) = sessions::find(conn, hash)?.filter(|session| limits.hold(session, now)) else {
         return Ok(None);
     };
-    let whole = if session.second_factor_due { SECOND_FACTOR_SECONDS } else { limits.whole };
-    if now - session.created_at >= whole || now - session.last_seen_at >= limits.idle {
-        return Ok(None);
-    }
     let person = people::find(conn, &session.person_id)?;
     let holds = |person: &Person| person.enabled && person.generation == session.person_generation;
-    Ok(person.filter(holds).map(|person| (session, person)))
+    let Some(person) = person.filter(holds) else {
+        return Ok(None);
+    };
+    let has_passkey = passkeys::any(conn, &person.id)?;
+    Ok(Some(Loaded { session, person, has_passkey }))
 }
 
 /// Notes that a session was used, at most once a minute.
@@ -53,36 +135,140 @@ pub async fn note_use(app: &App, session: &Session) -> Result<(), Broken> {
     if now - session.last_seen_at < 60 {
         return Ok(());
     }
-    let hash = session.hash.clone();
-    app.store.write(move |tx| sessions::seen(tx.conn(), &hash, now)).await
+    let id = session.id.clone();
+    app.store.write(move |tx| sessions::seen(tx.conn(), &id, now)).await
+}
+
+/// Where a sign-in comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The network address.
+    pub address: String,
+    /// What the browser calls itself.
+    pub user_agent: String,
+}
+
+impl Origin {
+    /// That of a request.
+    #[must_use]
+    pub fn of(app: &App, request: &HttpRequest) -> Self {
+        let named = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self {
+            address: peer::address(app, request).to_string(),
+            user_agent: named.chars().filter(|c| !c.is_control()).take(USER_AGENT_LENGTH).collect(),
+        }
+    }
+}
+
+/// How somebody proved who she is.
+#[derive(Debug, Clone)]
+pub struct Authentication {
+    /// The methods (RFC 8176), in order.
+    pub amr: Vec<String>,
+    /// Whether they are two factors.
+    pub two_factors: bool,
+    /// The account has a second factor that was not shown yet.
+    pub second_factor_due: bool,
+    /// The agency's identity provider, if it was there.
+    pub identity_provider: Option<String>,
+}
+
+impl Authentication {
+    /// By these methods, one factor or two.
+    #[must_use]
+    pub fn by(amr: &[&str], two_factors: bool) -> Self {
+        Self {
+            amr: amr.iter().map(|method| (*method).to_owned()).collect(),
+            two_factors,
+            second_factor_due: false,
+            identity_provider: None,
+        }
+    }
+
+    /// The same, with the second factor still to come.
+    #[must_use]
+    pub fn with_second_factor_due(mut self, due: bool) -> Self {
+        self.second_factor_due = due;
+        self
+    }
 }
 
 /// A session that begins now, and the value of its cookie.
 #[must_use]
-pub fn begin(app: &App, person: &Person, amr: &[&str], second_factor_due: bool) -> (Session, String) {
+pub fn begin(app: &App, person: &Person, origin: &Origin, how: Authentication) -> (Session, String) {
     let now = app.now();
     let cookie = app.entropy.secret();
     let session = Session {
+        id: app.entropy.id("ses"),
         hash: SecretHash::of(&cookie).as_str().to_owned(),
         person_id: person.id.clone(),
         person_generation: person.generation,
         created_at: now,
         auth_time: now,
         last_seen_at: now,
-        amr: amr.iter().map(|method| (*method).to_owned()).collect(),
-        second_factor_due,
+        acr: if how.two_factors { ACR_AAL2 } else { ACR_AAL1 }.to_owned(),
+        amr: how.amr,
+        second_factor_due: how.second_factor_due,
+        identity_provider: how.identity_provider,
+        address: origin.address.clone(),
+        user_agent: origin.user_agent.clone(),
     };
     (session, cookie)
 }
 
-/// Writes a session down in place of the one the browser had.
+/// Writes a session down in place of the one that the browser had. The same person's goes on under its id with the new
+/// cookie, somebody else's ends. Answers false, and writes nothing, when another request has used the old cookie up.
 ///
 /// # Errors
 /// What the database says.
-pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&str>) -> Stored<()> {
-    if let Some(hash) = replaced {
-        sessions::replace(tx.conn(), hash)?;
-    }
+pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&Session>) -> Stored<bool> {
     let purge_at = session.created_at + app.config.login.session_seconds + ROW_OUTLIVES_SESSION;
-    sessions::add(tx.conn(), session, purge_at)
+    match replaced {
+        Some(old) if old.person_id == session.person_id => {
+            let going_on = Session { id: old.id.clone(), ..session.clone() };
+            if !sessions::renew(tx.conn(), &old.hash, &going_on, purge_at)? {
+                return Ok(false);
+            }
+        }
+        other => {
+            if let Some(old) = other {
+                end(app, tx, old)?;
+            }
+            sessions::add(tx.conn(), session, purge_at)?;
+        }
+    }
+    if !session.second_factor_due {
+        people::signed_in(tx.conn(), &session.person_id, session.auth_time)?;
+    }
+    Ok(true)
+}
+
+/// Ends a session with what was allowed in it, but for what was to stay connected (`offline_access`). Answers whether it
+/// was alive.
+///
+/// # Errors
+/// What the database says.
+pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
+    let now = app.now();
+    if !sessions::end(tx.conn(), &session.id, now)? {
+        return Ok(false);
+    }
+    for grant in grants::of_session(tx.conn(), &session.id)? {
+        if !grant.facts.scope.contains("offline_access") {
+            revocation::revoke_grant(tx, &grant.id, now)?;
+        }
+    }
+    Ok(true)
+}
+
+/// [`end`], with its event.
+///
+/// # Errors
+/// What the database says.
+pub fn end_with(app: &App, tx: &mut Tx<'_>, session: &Session, event: &Event) -> Stored<bool> {
+    let alive = end(app, tx, session)?;
+    if alive {
+        tx.audit(event.clone().person(&session.person_id).with("session", session.id.clone()));
+    }
+    Ok(alive)
 }

@@ -383,7 +383,7 @@ on_both! {
         assert!(tokens.str("scope").contains("user/Composition.cru"), "{tokens:?}");
         // Somebody without a role may sign in, and no more.
         let mut agent = Agent::new(&harness);
-        let login = agent.get(&authorize_url(&harness, &[("scope", "openid profile"), ("aud", "")])).await;
+        let login = agent.get(&authorize_url(&harness, &[("scope", "openid profile"), ("aud", ""), ("acr_values", "")])).await;
         let consent = agent.sign_in(login, "norole", PASSWORD).await;
         let done = agent.approve(&consent).await;
         let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
@@ -393,7 +393,7 @@ on_both! {
         assert_eq!(access["acr"], "urn:mdi:acr:aal1");
         // Named, asked, and nothing of it granted: denied.
         let mut agent = Agent::new(&harness);
-        let login = agent.get(&authorize_url(&harness, &[])).await;
+        let login = agent.get(&authorize_url(&harness, &[("acr_values", "")])).await;
         let denied = agent.sign_in(login, "norole", PASSWORD).await;
         assert_eq!(denied.parameter("error").as_deref(), Some("access_denied"), "{:?}", denied.elsewhere());
     }

@@ -26,6 +26,7 @@ fn failures(subject: &str, count: i64) -> Failures {
         window_started_at: BEGIN,
         locked_until: 0,
         purge_at: BEGIN + 60,
+        ..Failures::default()
     }
 }
 

@@ -40,6 +40,26 @@ pub enum Kind {
     LoginLocked,
     /// An account was unlocked.
     LoginUnlocked,
+    /// A session ended: by its person, an administrator, or because somebody else signed in with the browser.
+    SessionEnded,
+    /// A second factor or recovery codes were added, used up, renamed or taken away.
+    SecondFactorChanged,
+    /// A password was set.
+    PasswordChanged,
+    /// A one-time link was made.
+    LinkIssued,
+    /// A one-time link was used, or was refused.
+    LinkUsed,
+    /// A person took back what she had allowed a client.
+    ConsentRevoked,
+    /// An identity provider was registered, changed, disabled, enabled or deleted.
+    IdentityProviderChanged,
+    /// An account was joined with an identity at a provider, or parted from it.
+    IdentityLinked,
+    /// A client was told that a session has ended, or could not be told.
+    LogoutNotified,
+    /// A message was sent, or could not be sent.
+    MailSent,
     /// A person allowed a client.
     ConsentGiven,
     /// A person refused a client.
@@ -83,6 +103,16 @@ impl Kind {
             Self::LoginFailed => "login.failed",
             Self::LoginLocked => "login.locked",
             Self::LoginUnlocked => "login.unlocked",
+            Self::SessionEnded => "session.ended",
+            Self::SecondFactorChanged => "second_factor.changed",
+            Self::PasswordChanged => "password.changed",
+            Self::LinkIssued => "link.issued",
+            Self::LinkUsed => "link.used",
+            Self::ConsentRevoked => "consent.revoked",
+            Self::IdentityProviderChanged => "identity_provider.changed",
+            Self::IdentityLinked => "identity.linked",
+            Self::LogoutNotified => "logout.notified",
+            Self::MailSent => "mail.sent",
             Self::ConsentGiven => "consent.given",
             Self::ConsentDenied => "consent.denied",
             Self::ClientChanged => "client.changed",

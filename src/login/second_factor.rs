@@ -11,13 +11,14 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
+use crate::guard;
 use crate::master_key::Purpose;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::pages::{self, FormAction, FormError, SecondFactorPage};
+use crate::pages::{self, FormError, SecondFactorPage};
 use crate::peer;
-use crate::return_to;
-use crate::session;
+use crate::return_to::{self, ReturnTo};
+use crate::session::{self, Authentication, Loaded, Origin};
 use crate::store::{logins, people, sessions};
 
 /// A code is good for its own 30 seconds and the step before and after.
@@ -28,14 +29,10 @@ pub(crate) fn totp(secret: Vec<u8>) -> Result<totp_rs::Totp, Broken> {
         .map_err(|cause| Broken::defect(format!("stored TOTP secret: {cause}")))
 }
 
-/// The session whose second factor is awaited, with its person.
-async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<(Session, Person)>, PageError> {
-    let Some(hash) = browser::session_hash(app, request) else {
-        return Ok(None);
-    };
-    let (limits, now) = (session::Limits::of(app), app.now());
-    let loaded = app.store.read(move |conn| session::load(conn, &hash, limits, now)).await?;
-    Ok(loaded.filter(|(session, _)| session.second_factor_due))
+/// The session whose second factor is awaited.
+async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
+    let loaded = guard::session_of(app, request).await?;
+    Ok(loaded.filter(|loaded| loaded.has_second_factor() && !loaded.session.has_second_factor()))
 }
 
 /// `GET /login/second-factor`
@@ -45,14 +42,11 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some((_, person)) = awaited(app, request).await? else {
-        // The password is too old, or the code was already shown: the authorization endpoint knows what comes next.
-        return Ok(browser::see_other(
-            &browser::page_url("/oauth2/authorize", &pending.seal(app, Some(&browser_cookie))),
-            &[],
-        ));
+    let Some(Loaded { person, .. }) = awaited(app, request).await? else {
+        // The password is too old, or the code was already shown: where it goes on they know what comes next.
+        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
     };
-    let return_to = return_to::find(app, &pending.parameters)?;
+    let return_to = return_to::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
@@ -67,7 +61,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         start_again: &browser::page_url("/login", &sealed),
         errors,
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri)))
+    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
 }
 
 /// `POST /login/second-factor`
@@ -90,34 +84,39 @@ enum Met {
 }
 
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let mut pending = form.pending;
+    let mut pending = form.pending(app)?;
     let on = |path: &str, pending: &Pending| browser::page_url(path, &pending.seal(app, Some(&form.browser)));
-    let Some((session, person)) = awaited(app, request).await? else {
-        return Ok(browser::see_other(&on("/oauth2/authorize", &pending), &[]));
+    let Some(Loaded { session, person, .. }) = awaited(app, request).await? else {
+        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
     };
-    let typed: String =
-        form.fields.one("totp").ok().flatten().unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
+    let typed: String = form.field("totp")?.chars().filter(|c| !c.is_whitespace()).collect();
     if typed.is_empty() {
         return Ok(browser::see_other(&on("/login/second-factor", &pending.saying(Notice::CodeMissing)), &[]));
     }
     let address = peer::address(app, request);
     let step = matching_step(app, &person, &typed)?;
-    let (next, cookie) = session::begin(app, &person, &["pwd", "otp"], false);
+    let how = after(&session, "otp");
+    let (next, cookie) = session::begin(app, &person, &Origin::of(app, request), how);
+    let next = Session { created_at: session.created_at, ..next };
     let hash = next.hash.clone();
     match record(app, &session, &person, next, step, address).await? {
         Met::Accepted => {
             pending.authenticated = Some(hash);
             pending.notice = None;
-            Ok(browser::see_other(
-                &on("/oauth2/authorize", &pending),
-                &[browser::set_cookie(app, CookieKind::Session, &cookie)],
-            ))
+            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
+            Ok(browser::see_other(&pending.onward(app, &form.browser), &[cookie]))
         }
         Met::Refused => {
             Ok(browser::see_other(&on("/login/second-factor", &pending.saying(Notice::CodeNotAccepted)), &[]))
         }
         Met::Locked => Ok(browser::see_other(&on("/login", &pending.saying(Notice::CodesExhausted)), &[])),
     }
+}
+
+/// What the session stands for after a second factor on top of what it had.
+fn after(session: &Session, method: &str) -> Authentication {
+    let methods: Vec<&str> = session.amr.iter().map(String::as_str).chain([method]).collect();
+    Authentication { identity_provider: session.identity_provider.clone(), ..Authentication::by(&methods, true) }
 }
 
 /// The time step that a code belongs to, if it is one of now.
@@ -141,16 +140,16 @@ async fn record(
 ) -> Result<Met, Broken> {
     let subject = lockout::totp_subject(app, &person.id);
     let event = |kind| app.event(kind, Actor::Person(person.id.clone())).from(address.to_string());
-    let accepted = event(Kind::LoginSucceeded).with("amr", "pwd otp");
+    let accepted = event(Kind::LoginSucceeded).with("amr", next.amr.join(" "));
     let failed = event(Kind::LoginFailed).outcome(Outcome::MinorFailure);
     let locked =
         event(Kind::LoginLocked).outcome(Outcome::SeriousFailure).with("reason", "too many wrong one-time codes");
-    let (job_app, old, id) = (Arc::clone(app), session.hash.clone(), person.id.clone());
+    let (job_app, old, id) = (Arc::clone(app), session.clone(), person.id.clone());
     app.store
         .write(move |tx| {
             let now = job_app.now();
             if lockout::is_locked(tx.conn(), &subject, now)? {
-                sessions::replace(tx.conn(), &old)?;
+                sessions::end(tx.conn(), &old.id, now)?;
                 tx.audit(failed.clone().with("reason", "locked after too many wrong one-time codes"));
                 return Ok(Met::Locked);
             }
@@ -159,9 +158,8 @@ async fn record(
                 None => false,
             };
             // Another request may have used the session up: its id is good for one second factor.
-            if fresh && sessions::find(tx.conn(), &old)?.is_some() {
+            if fresh && session::record(&job_app, tx, &next, Some(&old))? {
                 logins::forget(tx.conn(), &subject)?;
-                session::record(&job_app, tx, &next, Some(&old))?;
                 tx.audit(accepted.clone());
                 return Ok(Met::Accepted);
             }
@@ -169,7 +167,7 @@ async fn record(
             tx.audit(failed.clone().with("reason", reason));
             let limit = lockout::Limit { threshold: job_app.config.login.totp_attempts, known: true };
             if lockout::fail(&job_app, tx, &subject, limit, now)? {
-                sessions::replace(tx.conn(), &old)?;
+                sessions::end(tx.conn(), &old.id, now)?;
                 tx.audit(locked.clone());
                 return Ok(Met::Locked);
             }

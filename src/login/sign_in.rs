@@ -13,13 +13,13 @@ use crate::audit::strangers::Noted;
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
-use crate::pages::{self, Application, FormAction, FormError, LoginPage};
+use crate::pages::{self, FormError, LoginPage};
 use crate::password::Verified;
 use crate::peer;
-use crate::return_to;
+use crate::return_to::{self, ReturnTo};
 use crate::secret::Secret;
-use crate::session;
-use crate::store::people;
+use crate::session::{self, Authentication, Due, Origin};
+use crate::store::{passkeys, people, sessions};
 
 /// The longest password that is hashed, in bytes (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64 characters).
 pub const LONGEST_PASSWORD: usize = 1024;
@@ -36,7 +36,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 }
 
 fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpResponse, PageError> {
-    let return_to = return_to::find(app, &pending.parameters)?;
+    let return_to = return_to::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
@@ -45,23 +45,20 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
-    let hint = pending.parameters.one("login_hint").ok().flatten().unwrap_or_default().to_owned();
+    let hint =
+        pending.parameters().and_then(|sent| sent.one("login_hint").ok().flatten()).unwrap_or_default().to_owned();
     let username = pending.username.take().unwrap_or(hint);
-    let client = &return_to.client.client;
     let sealed = pending.seal(app, Some(browser_cookie));
     let page = LoginPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
         pending: &sealed,
-        application: Some(Application {
-            name: &client.name,
-            organization: client.settings.organization.as_ref().map(|organization| organization.name.as_str()),
-        }),
+        application: return_to.as_ref().map(ReturnTo::application),
         username: &username,
         notice: None,
         errors,
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri)))
+    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
 }
 
 /// `POST /login`
@@ -75,13 +72,10 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 }
 
 async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let field = |name: &str| {
-        form.fields.one(name).map(Option::unwrap_or_default).map_err(|error| PageError::new(error.description))
-    };
-    let username = field("username")?.trim().to_owned();
-    let password = Secret::new(field("password")?);
+    let username = form.field("username")?.trim().to_owned();
+    let password = Secret::new(form.field("password")?);
     let address = peer::address(app, request);
-    let mut pending = form.pending;
+    let mut pending = form.pending(app)?;
     pending.username = Some(username.chars().take(LONGEST_USERNAME).collect());
     let back = |pending: Pending, notice: Notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
@@ -99,19 +93,30 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     if username.len() > LONGEST_USERNAME || password.reveal().len() > LONGEST_PASSWORD {
         return back(pending, Notice::NotAccepted);
     }
-    let replaced = browser::session_hash(app, request);
-    match check(app, &username, password, address, replaced).await? {
+    let at = At { address, origin: Origin::of(app, request), replaced: browser::session_hash(app, request) };
+    match check(app, &username, password, at).await? {
         None => back(pending, Notice::NotAccepted),
         Some(signed_in) => {
             app.strangers.release(address, app.now());
             pending.authenticated = Some(signed_in.session_hash);
             pending.username = None;
             pending.notice = None;
-            let path = if signed_in.second_factor_due { "/login/second-factor" } else { "/oauth2/authorize" };
-            let location = browser::page_url(path, &pending.seal(app, Some(&form.browser)));
+            let location = if signed_in.second_factor_due {
+                browser::page_url(Due::SecondFactor.path(), &pending.seal(app, Some(&form.browser)))
+            } else {
+                pending.onward(app, &form.browser)
+            };
             Ok(browser::see_other(&location, &[browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)]))
         }
     }
+}
+
+/// Where a password was typed.
+struct At {
+    address: IpAddr,
+    origin: Origin,
+    /// Hash of the session that the browser had.
+    replaced: Option<String>,
 }
 
 struct SignedIn {
@@ -121,27 +126,31 @@ struct SignedIn {
 }
 
 /// Compares the password and writes down what came of it, in one transaction that decides about the lock once more.
-async fn check(
-    app: &Arc<App>,
-    username: &str,
-    password: Secret,
-    address: IpAddr,
-    replaced: Option<String>,
-) -> Result<Option<SignedIn>, Broken> {
+async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Result<Option<SignedIn>, Broken> {
     let now = app.now();
     let subject = lockout::login_subject(app, username);
     let (key, typed) = (subject.clone(), username.to_owned());
-    let (person, locked) = app
+    let (person, has_passkey, locked) = app
         .store
-        .read(move |conn| Ok((people::find_by_username(conn, &typed)?, lockout::is_locked(conn, &key, now)?)))
+        .read(move |conn| {
+            let person = people::find_by_username(conn, &typed)?;
+            let has_passkey = match &person {
+                Some(person) => passkeys::any(conn, &person.id)?,
+                None => false,
+            };
+            Ok((person, has_passkey, lockout::is_locked(conn, &key, now)?))
+        })
         .await?;
     // Hashed in any case: the time must not tell whether the account exists, is locked or disabled.
     let stored = person.as_ref().and_then(|person| person.password.clone());
     let verified = app.hasher.verify(password, stored).await?;
     let accepted = person.as_ref().filter(|person| person.enabled && !locked);
     match (accepted, verified) {
-        (Some(person), Verified::Right(rehashed)) => succeed(app, person, rehashed, subject, address, replaced).await,
-        _ => fail(app, person.as_ref(), locked, subject, address).await.map(|()| None),
+        (Some(person), Verified::Right(rehashed)) => {
+            let second_factor_due = has_passkey || person.totp_secret.is_some();
+            succeed(app, person, rehashed, subject, (at, second_factor_due)).await
+        }
+        _ => fail(app, person.as_ref(), locked, subject, at.address).await.map(|()| None),
     }
 }
 
@@ -150,15 +159,14 @@ async fn succeed(
     person: &Person,
     rehashed: Option<String>,
     subject: String,
-    address: IpAddr,
-    replaced: Option<String>,
+    (at, second_factor_due): (At, bool),
 ) -> Result<Option<SignedIn>, Broken> {
-    let second_factor_due = person.totp_secret.is_some();
-    let (session, cookie) = session::begin(app, person, &["pwd"], second_factor_due);
+    let how = Authentication::by(&["pwd"], false).with_second_factor_due(second_factor_due);
+    let (session, cookie) = session::begin(app, person, &at.origin, how);
     let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, second_factor_due };
     let event = app
         .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
-        .from(address.to_string())
+        .from(at.origin.address)
         .with("amr", "pwd")
         .with("second_factor", if second_factor_due { "due" } else { "none" });
     let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
@@ -174,7 +182,13 @@ async fn succeed(
         if let Some(phc) = &rehashed {
             people::rehashed(tx.conn(), &id, generation, phc)?;
         }
-        session::record(&job_app, tx, &session, replaced.as_deref())?;
+        let replaced = match &at.replaced {
+            Some(hash) => sessions::find(tx.conn(), hash)?,
+            None => None,
+        };
+        if !session::record(&job_app, tx, &session, replaced.as_ref())? {
+            return Ok(false);
+        }
         tx.audit(event.clone());
         Ok(true)
     });

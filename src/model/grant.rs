@@ -24,7 +24,7 @@ pub struct GrantFacts {
     /// Claims asked for one by one (OpenID Connect Core §5.5).
     #[serde(default)]
     pub claims: ClaimsRequest,
-    /// Hash of the session in which it was made.
+    /// Id of the session in which it was made.
     pub session: String,
 }
 

@@ -60,6 +60,12 @@ pub struct Person {
     pub created_at: i64,
     /// When the entry was last changed.
     pub updated_at: i64,
+    /// When the password was last set.
+    pub password_changed_at: i64,
+    /// When the person last signed in.
+    pub last_login_at: Option<i64>,
+    /// Since when the person has not been here: set when added, when enabled, and at each sign-in.
+    pub idle_since: i64,
 }
 
 impl Person {
@@ -78,6 +84,9 @@ impl Person {
             generation: 0,
             created_at: 0,
             updated_at: 0,
+            password_changed_at: 0,
+            last_login_at: None,
+            idle_since: 0,
         }
     }
 }

@@ -8,34 +8,44 @@ pub const ACR_AAL2: &str = "urn:mdi:acr:aal2";
 /// A session as the database keeps it. The cookie's value is kept only as its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// SHA-256 of the cookie.
+    /// `ses_…`: the `sid` that clients learn (OpenID Connect Back-Channel Logout §2.1). It stays when the cookie changes.
+    pub id: String,
+    /// SHA-256 of the cookie, which changes at each change of assurance.
     pub hash: String,
     /// Who is signed in.
     pub person_id: String,
     /// The person's generation at sign-in.
     pub person_generation: i64,
-    /// When the session began, in seconds since the epoch.
+    /// When the person last signed in from the first factor on: the absolute limit counts from here.
     pub created_at: i64,
     /// When the person last proved who she is (OpenID Connect Core §2 `auth_time`).
     pub auth_time: i64,
     /// When the session was last used, to the minute.
     pub last_seen_at: i64,
+    /// The assurance level that was reached.
+    pub acr: String,
     /// Authentication methods (RFC 8176), in order.
     pub amr: Vec<String>,
-    /// The password was right, the second factor is still to come: good for nothing else.
+    /// The first factor was right, the second is still to come: good for nothing else.
     pub second_factor_due: bool,
+    /// The identity provider of the agency that the person signed in with, if it was not our own page.
+    pub identity_provider: Option<String>,
+    /// The address that the person last signed in from.
+    pub address: String,
+    /// What the browser calls itself.
+    pub user_agent: String,
 }
 
 impl Session {
-    /// The assurance level that was reached.
-    #[must_use]
-    pub fn acr(&self) -> &'static str {
-        if self.has_second_factor() { ACR_AAL2 } else { ACR_AAL1 }
-    }
-
     /// Whether a second factor was shown.
     #[must_use]
     pub fn has_second_factor(&self) -> bool {
-        !self.second_factor_due && self.amr.len() > 1
+        !self.second_factor_due && self.acr == ACR_AAL2
+    }
+
+    /// Whether a method was used.
+    #[must_use]
+    pub fn used(&self, method: &str) -> bool {
+        self.amr.iter().any(|used| used == method)
     }
 }

@@ -43,6 +43,9 @@ impl TryFrom<String> for Footing {
     }
 }
 
+/// The longest life of an access token that can be configured, in seconds.
+pub const LONGEST_LIFE: i64 = 24 * 3600;
+
 /// The claims of an access token (RFC 9068 §2.2). Introspection answers the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccessToken {

@@ -10,13 +10,11 @@ use crate::keys::Signed;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::scope::{ScopeSet, ScopeStyle};
 use crate::model::signing::Algorithm;
-use crate::model::token::{AccessToken, Footing};
+use crate::model::token::{AccessToken, Footing, LONGEST_LIFE};
 use crate::secret::SecretHash;
 use crate::store::{Failure, Stored, Tx, tokens};
 use crate::verified::Known;
 
-/// The longest life of an access token that can be configured, in seconds.
-pub const LONGEST_LIFE: i64 = 24 * 3600;
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
 

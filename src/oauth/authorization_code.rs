@@ -9,7 +9,6 @@ use data_encoding::BASE64URL_NOPAD;
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::granting::{CERTIFY, Party, certify_ends};
 use super::person_tokens::{self, PersonTokens};
-use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
@@ -19,6 +18,7 @@ use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
 use crate::model::person::Person;
 use crate::parameters::Parameters;
+use crate::revocation::revoke_grant;
 use crate::secret::SecretHash;
 use crate::store::{Conn, Stored, Tx, grants, people, sessions};
 

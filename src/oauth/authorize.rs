@@ -14,19 +14,19 @@ use super::granting::{CERTIFY, Party, Wanted, certify_ends};
 use super::id_token::hinted_subject;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::browser::{self, CookieKind, Pending};
+use crate::browser::{self, CookieKind, Destination, Pending};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError, PageError};
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::{ClaimsRequest, RememberedConsent};
 use crate::model::person::Person;
 use crate::model::scope::{Scope, ScopeSet};
-use crate::model::session::Session;
+use crate::model::session::{ACR_AAL2, Session};
 use crate::parameters::{Parameters, shown};
 use crate::peer;
 use crate::policy::grant::Granted;
 use crate::return_to::{self, ReturnTo, redirect_error};
-use crate::session;
+use crate::session::{self, Due};
 use crate::store::grants;
 
 /// The largest request that is looked at, in bytes of its query or form.
@@ -58,11 +58,21 @@ pub struct AuthorizationRequest {
     pub expected_subject: Option<String>,
     /// An assurance level that the client cannot do without (`acr` marked essential in `claims`).
     pub essential_acr: Vec<String>,
+    /// Assurance levels that the client would rather have (`acr_values`, or `acr` in `claims`).
+    pub preferred_acr: Vec<String>,
 }
 
 impl AuthorizationRequest {
     fn prompts(&self, value: &str) -> bool {
         self.prompt.iter().any(|prompt| prompt == value)
+    }
+
+    /// What has to come first so that the session reaches a level that the client asks for, where it can.
+    fn step_up(&self, session: &Session, has_second_factor: bool) -> Option<Due> {
+        let asked = if self.essential_acr.is_empty() { &self.preferred_acr } else { &self.essential_acr };
+        let reached = asked.is_empty() || asked.contains(&session.acr);
+        let reachable = asked.iter().any(|acr| acr == ACR_AAL2);
+        (!reached && reachable).then_some(if has_second_factor { Due::SecondFactor } else { Due::Enrolment })
     }
 }
 
@@ -73,6 +83,10 @@ pub struct Facts {
     pub session: Option<Session>,
     /// The person of the session.
     pub person: Option<Person>,
+    /// What comes before anything else in the session.
+    pub due: Option<Due>,
+    /// Whether the account has a second factor.
+    pub has_second_factor: bool,
     /// What the person allowed this client before.
     pub remembered: Option<RememberedConsent>,
 }
@@ -82,8 +96,8 @@ pub struct Facts {
 pub enum Decision {
     /// The person has to sign in (again).
     LogIn,
-    /// The password was right, the second factor is still to come.
-    SecondFactor,
+    /// Something comes first: the second factor, a new password, setting up a second factor.
+    Due(Due),
     /// The person has to be asked.
     AskConsent(Granted),
     /// A code may be issued.
@@ -115,7 +129,7 @@ fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> 
     if parameters.size() > LARGEST_REQUEST {
         return Err(PageError::new(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
     }
-    Ok(Pending::new(parameters, app.now()))
+    Ok(Pending::new(Destination::Application(parameters), app.now()))
 }
 
 fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pending, PageError> {
@@ -134,14 +148,20 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
 }
 
 async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> HttpResponse {
+    let Some(parameters) = pending.parameters() else {
+        return browser::error_page(
+            app,
+            &PageError::new("This sign-in was not for an application. Parameter: pending."),
+        );
+    };
     if let Err(broken) = app.directory.require_fresh() {
         return browser::error_page(app, &broken.into());
     }
-    let return_to = match return_to::find(app, &pending.parameters) {
+    let return_to = match return_to::find(app, parameters) {
         Ok(return_to) => return_to,
         Err(error) => return browser::error_page(app, &error),
     };
-    let parsed = match parse(app, &return_to.client, &pending.parameters) {
+    let parsed = match parse(app, &return_to.client, parameters) {
         Ok(parsed) => parsed,
         Err(error) => return redirect_error(app, &return_to, &error),
     };
@@ -164,20 +184,10 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             };
             super::consent::issue(app, peer::address(app, request), issue).await
         }
-        Ok(Decision::LogIn) => on_to(app, request, "/login", &pending),
-        Ok(Decision::SecondFactor) => on_to(app, request, "/login/second-factor", &pending),
-        Ok(Decision::AskConsent(_)) => on_to(app, request, "/consent", &pending),
+        Ok(Decision::LogIn) => browser::on_to(app, request, "/login", &pending),
+        Ok(Decision::Due(due)) => browser::on_to(app, request, due.path(), &pending),
+        Ok(Decision::AskConsent(_)) => browser::on_to(app, request, "/consent", &pending),
     }
-}
-
-/// 303 to one of our pages, the request sealed to this browser, which gets its cookie now if it has none.
-fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> HttpResponse {
-    let known = browser::cookie(app, request, CookieKind::Browser);
-    let browser_cookie = known.clone().unwrap_or_else(|| app.entropy.secret());
-    let location = browser::page_url(path, &pending.seal(app, Some(&browser_cookie)));
-    let cookies: Vec<_> =
-        if known.is_some() { Vec::new() } else { vec![browser::set_cookie(app, CookieKind::Browser, &browser_cookie)] };
-    browser::see_other(&location, &cookies)
 }
 
 /// Everything else that a request says, checked by itself, in order.
@@ -233,6 +243,8 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
                 .ok_or_else(|| invalid(&format!("max_age must be a number of seconds; found {}", shown(text))))
         })
         .transpose()?;
+    let acr_values = parameters.one("acr_values")?.unwrap_or_default();
+    let acr_values = acr_values.split_ascii_whitespace().map(str::to_owned).collect();
     let mut request = AuthorizationRequest {
         scope,
         targets: parameters.targets()?,
@@ -244,6 +256,7 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
         claims: ClaimsRequest::default(),
         expected_subject: None,
         essential_acr: Vec::new(),
+        preferred_acr: acr_values,
     };
     parse_claims(parameters, &mut request)?;
     // A claim asked for by name asks for the scope that releases it, so that client and person have their say.
@@ -337,8 +350,11 @@ fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> 
     };
     request.expected_subject = wish("sub").value;
     let acr = wish("acr");
+    let levels = acr.values.unwrap_or_default().into_iter().chain(acr.value);
     if acr.essential {
-        request.essential_acr = acr.values.unwrap_or_default().into_iter().chain(acr.value).collect();
+        request.essential_acr = levels.collect();
+    } else {
+        request.preferred_acr.extend(levels);
     }
     request.claims.id_token = claims.id_token.keys().cloned().collect();
     request.claims.userinfo = claims.userinfo.keys().cloned().collect();
@@ -355,17 +371,23 @@ pub async fn load_facts(app: &App, request: &HttpRequest, client_id: &str) -> Re
     };
     let (client_id, limits, now) = (client_id.to_owned(), session::Limits::of(app), app.now());
     let loaded = app.store.read(move |conn| {
-        let Some((session, person)) = session::load(conn, &hash, limits, now)? else {
-            return Ok(Facts::default());
+        let Some(loaded) = session::load(conn, &hash, limits, now)? else {
+            return Ok(None);
         };
-        let remembered = grants::consent(conn, &person.id, &client_id)?;
-        Ok(Facts { session: Some(session), person: Some(person), remembered })
+        let remembered = grants::consent(conn, &loaded.person.id, &client_id)?;
+        Ok(Some((loaded, remembered)))
     });
-    let facts = loaded.await?;
-    if let Some(session) = &facts.session {
-        session::note_use(app, session).await?;
-    }
-    Ok(facts)
+    let Some((loaded, remembered)) = loaded.await? else {
+        return Ok(Facts::default());
+    };
+    session::note_use(app, &loaded.session).await?;
+    Ok(Facts {
+        due: loaded.due(app),
+        has_second_factor: loaded.has_second_factor(),
+        session: Some(loaded.session),
+        person: Some(loaded.person),
+        remembered,
+    })
 }
 
 /// Decides about a request whose parameters hold, in this order. Pure but for the clock and the directory.
@@ -390,12 +412,11 @@ pub fn decide(
         check_targets(app, &party, wanted)?;
         return log_in("nobody is signed in");
     };
-    if session.second_factor_due {
-        return if silent {
-            Err(OAuthError::new(Code::LoginRequired, "the second factor is still to come"))
-        } else {
-            Ok(Decision::SecondFactor)
-        };
+    let comes_first = |due: Due| {
+        if silent { Err(OAuthError::new(Code::LoginRequired, due.why())) } else { Ok(Decision::Due(due)) }
+    };
+    if let Some(due) = facts.due {
+        return comes_first(due);
     }
     // Signed in for this very request, and lately: prompt and max_age are satisfied.
     let age = app.now() - session.auth_time;
@@ -412,7 +433,11 @@ pub fn decide(
         }
         return log_in("somebody else is signed in");
     }
-    if !request.essential_acr.is_empty() && !request.essential_acr.iter().any(|acr| acr == session.acr()) {
+    // RFC 9470 §5: what the account can reach is asked for, what it cannot is told where it is essential.
+    if let Some(due) = request.step_up(session, facts.has_second_factor) {
+        return comes_first(due);
+    }
+    if !request.essential_acr.is_empty() && !request.essential_acr.contains(&session.acr) {
         return Err(OAuthError::new(
             Code::UnmetAuthenticationRequirements,
             "the account cannot reach the acr that the client marked essential",

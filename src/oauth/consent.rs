@@ -15,7 +15,7 @@ use crate::browser::{self, Pending, PostedForm};
 use crate::error::{Code, OAuthError, PageError};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
-use crate::pages::{self, Account, Application, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
+use crate::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::parameters::Parameters;
 use crate::peer;
 use crate::policy::grant::{Granted, Reason};
@@ -35,9 +35,11 @@ struct Carried {
 }
 
 async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Carried, PageError> {
-    let return_to = return_to::find(app, &pending.parameters)?;
-    let parsed =
-        parse(app, &return_to.client, &pending.parameters).map_err(|error| PageError::new(error.description))?;
+    let parameters = pending
+        .parameters()
+        .ok_or_else(|| PageError::new("This sign-in was not for an application. Parameter: pending."))?;
+    let return_to = return_to::find(app, parameters)?;
+    let parsed = parse(app, &return_to.client, parameters).map_err(|error| PageError::new(error.description))?;
     let facts = load_facts(app, request, &return_to.client.client.id).await?;
     Ok(Carried { return_to, request: parsed, facts })
 }
@@ -73,19 +75,22 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Ok(form) => form,
         Err(error) => return browser::error_page(&app, &error),
     };
-    let carried = match load(&app, &request, &form.pending).await {
-        Ok(carried) => carried,
+    let opened = form.pending(&app);
+    let (pending, carried) = match opened {
+        Ok(pending) => match load(&app, &request, &pending).await {
+            Ok(carried) => (pending, carried),
+            Err(error) => return browser::error_page(&app, &error),
+        },
         Err(error) => return browser::error_page(&app, &error),
     };
-    let again = || {
-        browser::see_other(&browser::page_url("/oauth2/authorize", &form.pending.seal(&app, Some(&form.browser))), &[])
-    };
+    let again =
+        || browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&form.browser))), &[]);
     // Somebody else may have signed in in another tab: who is asked is who answers.
     let session = carried.facts.session.as_ref().map(|session| session.hash.as_str());
-    if form.pending.shown_to.as_deref() != session {
+    if pending.shown_to.as_deref() != session {
         return again();
     }
-    let granted = match decide(&app, &carried.return_to, &carried.request, &carried.facts, &form.pending) {
+    let granted = match decide(&app, &carried.return_to, &carried.request, &carried.facts, &pending) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
@@ -145,7 +150,6 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     let Some(person) = &carried.facts.person else {
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
-    let client = &carried.return_to.client.client;
     let party = Party::of(app, &carried.return_to.client);
     let sentences = app.policy.sentences(&granted.scopes);
     let certify_hint =
@@ -170,10 +174,7 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
         pending: &sealed,
-        application: Application {
-            name: &client.name,
-            organization: client.settings.organization.as_ref().map(|org| org.name.as_str()),
-        },
+        application: carried.return_to.application(),
         resource_server: party.server(granted.target.as_deref()).map(|live| live.server.name.as_str()),
         account: Account { name: &person.name, username: &person.username },
         scopes: &scopes,
@@ -284,12 +285,12 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
             scope: granted.scopes.clone(),
             target: granted.target.clone(),
             purposes: granted.purposes.clone(),
-            acr: session.acr().to_owned(),
+            acr: session.acr.clone(),
             amr: session.amr.clone(),
             auth_time: session.auth_time,
             nonce: issue.request.nonce.clone(),
             claims: issue.request.claims.clone(),
-            session: session.hash.clone(),
+            session: session.id.clone(),
         },
         created_at: now,
         revoked_at: None,

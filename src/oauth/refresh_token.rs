@@ -7,7 +7,6 @@ use super::client_authentication::{Authenticated, replayed_assertion};
 use super::client_credentials::requested_scope;
 use super::granting::{CERTIFY, Party};
 use super::person_tokens::{self, PersonTokens};
-use super::revoke::revoke_grant;
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
@@ -19,6 +18,7 @@ use crate::model::grant::{Grant, RefreshToken};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::parameters::Parameters;
+use crate::revocation::revoke_grant;
 use crate::secret::SecretHash;
 use crate::store::{Conn, Stored, Tx, grants, people, tokens};
 

@@ -10,26 +10,10 @@ use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::OAuthError;
 use crate::model::client::AuthMethod;
 use crate::parameters::{Parameters, shown};
+use crate::revocation::{TOLD_LONGER, revoke_grant};
 use crate::secret::SecretHash;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, grants, tokens};
-
-/// How much longer than the longest access token a revocation is told, in seconds.
-const TOLD_LONGER: i64 = 3600;
-
-/// Revokes a grant with all its tokens. Answers whether it was alive.
-///
-/// # Errors
-/// What the database says.
-pub fn revoke_grant(tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bool> {
-    let alive = grants::revoke(tx.conn(), id, now)?;
-    if alive {
-        // Not the configured lifetime: it may have been longer when the tokens were issued.
-        let purge_at = now + access_token::LONGEST_LIFE + TOLD_LONGER;
-        tx.changed(Change { kind: ChangeKind::GrantRevoked, subject: id.to_owned(), purge_at });
-    }
-    Ok(alive)
-}
 
 /// What a token turned out to be.
 enum Found {

@@ -138,6 +138,9 @@ pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) ->
         enabled,
         created_at: before.map_or(now, |person| person.created_at),
         updated_at: now,
+        password_changed_at: before.map_or(now, |person| person.password_changed_at),
+        last_login_at: before.and_then(|person| person.last_login_at),
+        idle_since: before.filter(|person| person.enabled || !enabled).map_or(now, |person| person.idle_since),
     };
     mistakes.into_result(Draft { person, password, before: before.cloned(), totp })
 }
@@ -500,6 +503,9 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled
     let event = registry.event(Kind::PersonChanged, if enabled { "enabled" } else { "disabled" });
     alter(registry, tx, username, event, |person| {
         person.generation += i64::from(person.enabled && !enabled);
+        if enabled && !person.enabled {
+            person.idle_since = registry.app.now();
+        }
         person.enabled = enabled;
         Ok(())
     })
@@ -521,6 +527,7 @@ pub fn set_password(
         check_password(password, &person.username, person.totp_secret.is_some())
             .or_else(|text| mistake("password", text))?;
         person.password = Some(hash.to_owned());
+        person.password_changed_at = registry.app.now();
         person.generation += 1;
         Ok(())
     })

@@ -19,6 +19,23 @@ struct Row {
     created_at: i64,
     revoked_at: Option<i64>,
     purge_at: i64,
+    session_id: Option<String>,
+}
+
+impl Row {
+    fn into_model(self) -> Stored<Grant> {
+        Ok(Grant {
+            facts: serde_json::from_str(&self.facts).map_err(|cause| Failure::stored("grant", cause))?,
+            id: self.id,
+            client_id: self.client_id,
+            person_id: self.person_id,
+            client_generation: self.client_generation,
+            person_generation: self.person_generation,
+            created_at: self.created_at,
+            revoked_at: self.revoked_at,
+            purge_at: self.purge_at,
+        })
+    }
 }
 
 /// A grant.
@@ -27,20 +44,33 @@ struct Row {
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
     let row: Option<Row> = each!(conn, c => grants::table.find(id).select(Row::as_select()).get_result(c).optional())?;
-    row.map(|row| {
-        Ok(Grant {
-            facts: serde_json::from_str(&row.facts).map_err(|cause| Failure::stored("grant", cause))?,
-            id: row.id,
-            client_id: row.client_id,
-            person_id: row.person_id,
-            client_generation: row.client_generation,
-            person_generation: row.person_generation,
-            created_at: row.created_at,
-            revoked_at: row.revoked_at,
-            purge_at: row.purge_at,
-        })
-    })
-    .transpose()
+    row.map(Row::into_model).transpose()
+}
+
+/// The grants of a session that were not revoked.
+///
+/// # Errors
+/// As [`find`].
+pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<Grant>> {
+    let rows: Vec<Row> = each!(conn, c => grants::table
+        .filter(grants::session_id.eq(session_id).and(grants::revoked_at.is_null()))
+        .order(grants::id)
+        .select(Row::as_select())
+        .load(c))?;
+    rows.into_iter().map(Row::into_model).collect()
+}
+
+/// The grants of a person that were not revoked, the newest first. Some may have died in other ways.
+///
+/// # Errors
+/// As [`find`].
+pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Grant>> {
+    let rows: Vec<Row> = each!(conn, c => grants::table
+        .filter(grants::person_id.eq(person_id).and(grants::revoked_at.is_null()))
+        .order((grants::created_at.desc(), grants::id))
+        .select(Row::as_select())
+        .load(c))?;
+    rows.into_iter().map(Row::into_model).collect()
 }
 
 /// Adds a grant.
@@ -58,6 +88,7 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
         created_at: model.created_at,
         revoked_at: model.revoked_at,
         purge_at: model.purge_at,
+        session_id: Some(model.facts.session.clone()),
     };
     each!(conn, c => diesel::insert_into(grants::table).values(&row).execute(c))?;
     Ok(())

@@ -20,6 +20,8 @@ pub struct Failures {
     pub locked_until: i64,
     /// When the row may go.
     pub purge_at: i64,
+    /// Failures since the last success, however long ago.
+    pub consecutive: i64,
 }
 
 /// What is remembered about a subject.
@@ -60,6 +62,7 @@ pub fn put(conn: &mut Conn, row: &Failures) -> Stored<()> {
             login_failure::window_started_at.eq(excluded(login_failure::window_started_at)),
             login_failure::locked_until.eq(excluded(login_failure::locked_until)),
             login_failure::purge_at.eq(excluded(login_failure::purge_at)),
+            login_failure::consecutive.eq(excluded(login_failure::consecutive)),
         ))
         .execute(c))?;
     Ok(())

@@ -22,6 +22,9 @@ struct Row {
     generation: i64,
     created_at: i64,
     updated_at: i64,
+    password_changed_at: i64,
+    last_login_at: Option<i64>,
+    idle_since: i64,
 }
 
 impl Row {
@@ -38,6 +41,9 @@ impl Row {
             generation: self.generation,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            password_changed_at: self.password_changed_at,
+            last_login_at: self.last_login_at,
+            idle_since: self.idle_since,
         })
     }
 }
@@ -101,7 +107,8 @@ pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
         .optional())?)
 }
 
-/// Writes a person, new or changed. The TOTP step is only set on a new row: it moves by [`use_totp_step`] alone.
+/// Writes a person, new or changed. The TOTP step and the last sign-in are only set on a new row: they move by
+/// [`use_totp_step`] and [`signed_in`] alone.
 ///
 /// # Errors
 /// What the database says.
@@ -119,6 +126,9 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
         generation: model.generation,
         created_at: model.created_at,
         updated_at: model.updated_at,
+        password_changed_at: model.password_changed_at,
+        last_login_at: model.last_login_at,
+        idle_since: model.idle_since,
     };
     each!(conn, c => diesel::insert_into(person::table)
         .values(&row)
@@ -134,6 +144,8 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
             person::enabled.eq(excluded(person::enabled)),
             person::generation.eq(excluded(person::generation)),
             person::updated_at.eq(excluded(person::updated_at)),
+            person::password_changed_at.eq(excluded(person::password_changed_at)),
+            person::idle_since.eq(excluded(person::idle_since)),
         ))
         .execute(c))?;
     Ok(())
@@ -148,6 +160,17 @@ pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
         .set(person::totp_step.eq(step))
         .execute(c))?
         == 1)
+}
+
+/// Notes a sign-in that is complete.
+///
+/// # Errors
+/// What the database says.
+pub fn signed_in(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.find(id))
+        .set((person::last_login_at.eq(at), person::idle_since.eq(at)))
+        .execute(c))?;
+    Ok(())
 }
 
 /// Replaces the stored password hash, when the hashing parameters changed; a password that was set meanwhile stays.

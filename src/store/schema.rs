@@ -70,6 +70,9 @@ diesel::table! {
         generation -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        password_changed_at -> BigInt,
+        last_login_at -> Nullable<BigInt>,
+        idle_since -> BigInt,
     }
 }
 
@@ -80,20 +83,102 @@ diesel::table! {
         window_started_at -> BigInt,
         locked_until -> BigInt,
         purge_at -> BigInt,
+        consecutive -> BigInt,
     }
 }
 
 diesel::table! {
-    session (hash) {
+    session (id) {
+        id -> Text,
         hash -> Text,
         person_id -> Text,
         person_generation -> BigInt,
         created_at -> BigInt,
         auth_time -> BigInt,
         last_seen_at -> BigInt,
+        acr -> Text,
         amr -> Text,
         second_factor_due -> Bool,
+        identity_provider -> Nullable<Text>,
+        address -> Text,
+        user_agent -> Text,
         ended_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    passkey (id) {
+        id -> Text,
+        person_id -> Text,
+        name -> Text,
+        credential -> Text,
+        created_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    recovery_code (hash) {
+        hash -> Text,
+        person_id -> Text,
+        created_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    password_history (id) {
+        id -> Text,
+        person_id -> Text,
+        password -> Text,
+        replaced_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    link (hash) {
+        hash -> Text,
+        kind -> Text,
+        person_id -> Text,
+        person_generation -> BigInt,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    identity_provider (id) {
+        id -> Text,
+        name -> Text,
+        settings -> Text,
+        secret -> Nullable<Text>,
+        enabled -> Bool,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    linked_identity (provider_id, subject) {
+        provider_id -> Text,
+        subject -> Text,
+        person_id -> Text,
+        linked_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    logout_notice (id) {
+        id -> Text,
+        client_id -> Text,
+        person_id -> Text,
+        session_id -> Text,
+        attempts -> BigInt,
+        next_at -> BigInt,
         purge_at -> BigInt,
     }
 }
@@ -122,6 +207,7 @@ diesel::table! {
         created_at -> BigInt,
         revoked_at -> Nullable<BigInt>,
         purge_at -> BigInt,
+        session_id -> Nullable<Text>,
     }
 }
 
@@ -212,6 +298,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     person,
     login_failure,
     session,
+    passkey,
+    recovery_code,
+    password_history,
+    link,
+    identity_provider,
+    linked_identity,
+    logout_notice,
     consent,
     grants,
     authorization_code,

@@ -6,19 +6,65 @@ use super::schema::session;
 use super::{Conn, Stored, each};
 use crate::model::session::Session;
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = session)]
+#[diesel(treat_none_as_null = true)]
 struct Row {
+    id: String,
     hash: String,
     person_id: String,
     person_generation: i64,
     created_at: i64,
     auth_time: i64,
     last_seen_at: i64,
+    acr: String,
     amr: String,
     second_factor_due: bool,
+    identity_provider: Option<String>,
+    address: String,
+    user_agent: String,
     ended_at: Option<i64>,
     purge_at: i64,
+}
+
+impl Row {
+    fn of(model: &Session, purge_at: i64) -> Self {
+        Self {
+            id: model.id.clone(),
+            hash: model.hash.clone(),
+            person_id: model.person_id.clone(),
+            person_generation: model.person_generation,
+            created_at: model.created_at,
+            auth_time: model.auth_time,
+            last_seen_at: model.last_seen_at,
+            acr: model.acr.clone(),
+            amr: model.amr.join(" "),
+            second_factor_due: model.second_factor_due,
+            identity_provider: model.identity_provider.clone(),
+            address: model.address.clone(),
+            user_agent: model.user_agent.clone(),
+            ended_at: None,
+            purge_at,
+        }
+    }
+
+    fn into_model(self) -> Session {
+        Session {
+            id: self.id,
+            hash: self.hash,
+            person_id: self.person_id,
+            person_generation: self.person_generation,
+            created_at: self.created_at,
+            auth_time: self.auth_time,
+            last_seen_at: self.last_seen_at,
+            acr: self.acr,
+            amr: self.amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect(),
+            second_factor_due: self.second_factor_due,
+            identity_provider: self.identity_provider,
+            address: self.address,
+            user_agent: self.user_agent,
+        }
+    }
 }
 
 /// A session that has not ended, by the hash of its cookie.
@@ -31,16 +77,33 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
         .select(Row::as_select())
         .get_result(c)
         .optional())?;
-    Ok(row.map(|row| Session {
-        hash: row.hash,
-        person_id: row.person_id,
-        person_generation: row.person_generation,
-        created_at: row.created_at,
-        auth_time: row.auth_time,
-        last_seen_at: row.last_seen_at,
-        amr: row.amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect(),
-        second_factor_due: row.second_factor_due,
-    }))
+    Ok(row.map(Row::into_model))
+}
+
+/// A session that has not ended, by its id.
+///
+/// # Errors
+/// What the database says.
+pub fn by_id(conn: &mut Conn, id: &str) -> Stored<Option<Session>> {
+    let row: Option<Row> = each!(conn, c => session::table
+        .filter(session::id.eq(id).and(session::ended_at.is_null()))
+        .select(Row::as_select())
+        .get_result(c)
+        .optional())?;
+    Ok(row.map(Row::into_model))
+}
+
+/// The sessions of a person that have not ended, the last used first; some of them may be too old.
+///
+/// # Errors
+/// What the database says.
+pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
+    let rows: Vec<Row> = each!(conn, c => session::table
+        .filter(session::person_id.eq(person_id).and(session::ended_at.is_null()))
+        .order((session::last_seen_at.desc(), session::id))
+        .select(Row::as_select())
+        .load(c))?;
+    Ok(rows.into_iter().map(Row::into_model).collect())
 }
 
 /// Adds a session.
@@ -48,47 +111,41 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
 /// # Errors
 /// What the database says.
 pub fn add(conn: &mut Conn, model: &Session, purge_at: i64) -> Stored<()> {
-    let row = Row {
-        hash: model.hash.clone(),
-        person_id: model.person_id.clone(),
-        person_generation: model.person_generation,
-        created_at: model.created_at,
-        auth_time: model.auth_time,
-        last_seen_at: model.last_seen_at,
-        amr: model.amr.join(" "),
-        second_factor_due: model.second_factor_due,
-        ended_at: None,
-        purge_at,
-    };
+    let row = Row::of(model, purge_at);
     each!(conn, c => diesel::insert_into(session::table).values(&row).execute(c))?;
     Ok(())
+}
+
+/// Gives a session another cookie and what it now stands for. Answers false when the old cookie holds no more: it is
+/// good for one change.
+///
+/// # Errors
+/// What the database says.
+pub fn renew(conn: &mut Conn, old_hash: &str, model: &Session, purge_at: i64) -> Stored<bool> {
+    let row = Row::of(model, purge_at);
+    Ok(each!(conn, c => diesel::update(session::table.filter(
+            session::id.eq(&row.id).and(session::hash.eq(old_hash)).and(session::ended_at.is_null())))
+        .set(&row)
+        .execute(c))?
+        == 1)
 }
 
 /// Notes that a session was used.
 ///
 /// # Errors
 /// What the database says.
-pub fn seen(conn: &mut Conn, hash: &str, at: i64) -> Stored<()> {
-    each!(conn, c => diesel::update(session::table.find(hash)).set(session::last_seen_at.eq(at)).execute(c))?;
+pub fn seen(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
+    each!(conn, c => diesel::update(session::table.find(id)).set(session::last_seen_at.eq(at)).execute(c))?;
     Ok(())
 }
 
-/// Removes a session that another one replaces: its id changes when its assurance does.
+/// Whether somebody ended a session, in contrast to one that has expired.
 ///
 /// # Errors
 /// What the database says.
-pub fn replace(conn: &mut Conn, hash: &str) -> Stored<()> {
-    each!(conn, c => diesel::delete(session::table.find(hash)).execute(c))?;
-    Ok(())
-}
-
-/// Whether the person ended a session, in contrast to one that was replaced or has expired.
-///
-/// # Errors
-/// What the database says.
-pub fn was_ended(conn: &mut Conn, hash: &str) -> Stored<bool> {
+pub fn was_ended(conn: &mut Conn, id: &str) -> Stored<bool> {
     let ended: Option<Option<i64>> =
-        each!(conn, c => session::table.find(hash).select(session::ended_at).get_result(c).optional())?;
+        each!(conn, c => session::table.find(id).select(session::ended_at).get_result(c).optional())?;
     Ok(ended.flatten().is_some())
 }
 
@@ -96,8 +153,8 @@ pub fn was_ended(conn: &mut Conn, hash: &str) -> Stored<bool> {
 ///
 /// # Errors
 /// What the database says.
-pub fn end(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(session::table.filter(session::hash.eq(hash).and(session::ended_at.is_null())))
+pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(session::table.filter(session::id.eq(id).and(session::ended_at.is_null())))
         .set(session::ended_at.eq(at))
         .execute(c))?
         == 1)

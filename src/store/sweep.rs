@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 
 use super::schema::{
-    assertion_jti, authorization_code, change, grants, login_failure, opaque_token, refresh_token, session,
+    assertion_jti, authorization_code, change, grants, link, login_failure, logout_notice, opaque_token, refresh_token,
+    session,
 };
 use super::{Conn, Stored, each};
 
@@ -32,7 +33,9 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(refresh_token, hash: String);
     gone += purge!(authorization_code, hash: String);
     gone += purge!(grants, id: String);
-    gone += purge!(session, hash: String);
+    gone += purge!(session, id: String);
+    gone += purge!(link, hash: String);
+    gone += purge!(logout_notice, id: String);
     gone += purge!(login_failure, subject: String);
     gone += purge!(assertion_jti, hash: String);
     gone += purge!(change, seq: i64);

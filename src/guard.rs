@@ -1,0 +1,87 @@
+//! Who may see a page of ours that is for people who are signed in: it holds the session, what is due in it is done, and
+//! the sign-in is as fresh as the page wants it. Everybody else is sent to sign in, and comes back.
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::app::App;
+use crate::browser::{self, CookieKind, Destination, Pending};
+use crate::error::PageError;
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::session::{self, Limits, Loaded};
+
+/// Somebody who is signed in and may see the page.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// The session.
+    pub session: Session,
+    /// Who it is.
+    pub person: Person,
+    /// Whether the person has a passkey.
+    pub has_passkey: bool,
+    /// The cookie that tells the browser, which CSRF tokens derive from.
+    pub browser: String,
+}
+
+/// Why the page is not shown.
+#[derive(Debug)]
+pub enum Stop {
+    /// To the page where the person goes on.
+    Elsewhere(Box<HttpResponse>),
+    /// With an error.
+    Error(PageError),
+}
+
+impl<E: Into<PageError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Stop {
+    /// The answer.
+    #[must_use]
+    pub fn answer(self, app: &App) -> HttpResponse {
+        match self {
+            Self::Elsewhere(answer) => *answer,
+            Self::Error(error) => browser::error_page(app, &error),
+        }
+    }
+}
+
+/// The session of a browser, whatever is due in it.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn session_of(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
+    let Some(hash) = browser::session_hash(app, request) else {
+        return Ok(None);
+    };
+    let (limits, now) = (Limits::of(app), app.now());
+    Ok(app.store.read(move |conn| session::load(conn, &hash, limits, now)).await?)
+}
+
+/// Lets the person see `page`, a path of ours; `fresh`: only if she signed in at most so many seconds ago.
+///
+/// # Errors
+/// Where to go instead.
+pub async fn signed_in(app: &App, request: &HttpRequest, page: &str, fresh: Option<i64>) -> Result<SignedIn, Stop> {
+    let instead = |path: &str| {
+        let pending = Pending::new(Destination::Page(page.to_owned()), app.now());
+        Err(Stop::Elsewhere(Box::new(browser::on_to(app, request, path, &pending))))
+    };
+    let (Some(loaded), Some(browser)) =
+        (session_of(app, request).await?, browser::cookie(app, request, CookieKind::Browser))
+    else {
+        return instead("/login");
+    };
+    if let Some(due) = loaded.due(app) {
+        return instead(due.path());
+    }
+    if fresh.is_some_and(|seconds| app.now() - loaded.session.auth_time > seconds) {
+        return instead("/login");
+    }
+    session::note_use(app, &loaded.session).await?;
+    let Loaded { session, person, has_passkey } = loaded;
+    Ok(SignedIn { session, person, has_passkey, browser })
+}

@@ -1,0 +1,95 @@
+//! Passkeys and security keys: WebAuthn credentials by their id in base64url.
+
+use diesel::prelude::*;
+
+use super::schema::passkey;
+use super::{Conn, Stored, each};
+
+/// A credential as the database keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = passkey)]
+pub struct StoredPasskey {
+    /// The credential's id, in base64url.
+    pub id: String,
+    /// Whose it is.
+    pub person_id: String,
+    /// What the person calls it.
+    pub name: String,
+    /// Public key, counter and flags, as the library writes them (JSON).
+    pub credential: String,
+    /// When it was added, in seconds since the epoch.
+    pub created_at: i64,
+    /// When it was last used.
+    pub last_used_at: Option<i64>,
+}
+
+/// A credential.
+///
+/// # Errors
+/// What the database says.
+pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<StoredPasskey>> {
+    Ok(each!(conn, c => passkey::table.find(id).select(StoredPasskey::as_select()).get_result(c).optional())?)
+}
+
+/// Those of a person, the oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<StoredPasskey>> {
+    Ok(each!(conn, c => passkey::table
+        .filter(passkey::person_id.eq(person_id))
+        .order((passkey::created_at, passkey::id))
+        .select(StoredPasskey::as_select())
+        .load(c))?)
+}
+
+/// Whether a person has one.
+///
+/// # Errors
+/// What the database says.
+pub fn any(conn: &mut Conn, person_id: &str) -> Stored<bool> {
+    let first: Option<String> = each!(conn, c => passkey::table
+        .filter(passkey::person_id.eq(person_id))
+        .select(passkey::id)
+        .limit(1)
+        .get_result(c)
+        .optional())?;
+    Ok(first.is_some())
+}
+
+/// Adds a credential. Answers false when it is known already.
+///
+/// # Errors
+/// What the database says.
+pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::insert_into(passkey::table).values(model).on_conflict_do_nothing().execute(c))? == 1)
+}
+
+/// Notes a use, with the credential as it is after it.
+///
+/// # Errors
+/// What the database says.
+pub fn used(conn: &mut Conn, id: &str, credential: &str, at: i64) -> Stored<()> {
+    each!(conn, c => diesel::update(passkey::table.find(id))
+        .set((passkey::credential.eq(credential), passkey::last_used_at.eq(at)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Removes one credential of a person. Answers whether it was there.
+///
+/// # Errors
+/// What the database says.
+pub fn remove(conn: &mut Conn, person_id: &str, id: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::delete(passkey::table.filter(passkey::id.eq(id).and(passkey::person_id.eq(person_id))))
+        .execute(c))?
+        == 1)
+}
+
+/// Removes all credentials of a person. Answers how many there were.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_all(conn: &mut Conn, person_id: &str) -> Stored<usize> {
+    Ok(each!(conn, c => diesel::delete(passkey::table.filter(passkey::person_id.eq(person_id))).execute(c))?)
+}
