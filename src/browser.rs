@@ -82,6 +82,8 @@ pub enum Notice {
     CodeMissing,
     /// The code is wrong, or was used.
     CodeNotAccepted,
+    /// Nothing was chosen.
+    ChoiceMissing,
 }
 
 /// What a person signs in for.

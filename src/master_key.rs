@@ -68,6 +68,8 @@ pub enum Derivation {
     Csrf,
     /// The keyed hash of a username: people type passwords into the wrong field.
     Username,
+    /// A recovery code, and its keyed hash.
+    RecoveryCode,
 }
 
 impl Derivation {
@@ -76,6 +78,7 @@ impl Derivation {
             Self::RefreshToken => b"refresh token",
             Self::Csrf => b"csrf",
             Self::Username => b"username",
+            Self::RecoveryCode => b"recovery code",
         }
     }
 }

@@ -8,6 +8,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType};
 use askama::Template;
 
+pub mod set_up;
+
 /// What all pages share.
 #[derive(Clone, Copy, Debug)]
 pub struct Shell<'a> {
@@ -64,6 +66,18 @@ impl FormError {
     pub const FORM_EXPIRED: Self = Self::sign_in("This page was open for too long. Sign in again");
     /// The code was left empty.
     pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");
+    /// Nothing was chosen.
+    pub const CHOICE_MISSING: Self = Self::field("choice-app", "Choose one of the two");
+    /// A wrong code while an app is set up.
+    pub const NEW_CODE_NOT_ACCEPTED: Self = Self::field(
+        "totp",
+        "That code was not accepted. Enter the code that the app shows now for the account you have just added",
+    );
+    /// The recovery code was left empty.
+    pub const RECOVERY_CODE_MISSING: Self = Self::field("recovery_code", "Enter one of your recovery codes");
+    /// A wrong recovery code, or one that was used before.
+    pub const RECOVERY_CODE_NOT_ACCEPTED: Self =
+        Self::field("recovery_code", "That code was not accepted. Each recovery code works once: enter another one");
     /// A wrong code, or one that was used before.
     pub const CODE_NOT_ACCEPTED: Self =
         Self::field("totp", "That code was not accepted. Wait for the next one, then enter it");
@@ -116,6 +130,8 @@ pub struct SecondFactorPage<'a> {
     pub username: &'a str,
     /// Path on this server that leads back to the login page.
     pub start_again: &'a str,
+    /// Path on this server for those who have lost their second factor.
+    pub recover: &'a str,
     /// What was wrong with the last attempt.
     pub errors: &'a [FormError],
 }

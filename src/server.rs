@@ -74,6 +74,32 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(login::second_factor::get))
                 .route(web::post().to(login::second_factor::post)),
         )
+        .service(
+            only("/login/recovery", "GET, POST")
+                .route(web::get().to(login::recovery::get))
+                .route(web::post().to(login::recovery::post)),
+        )
+        .service(only("/login/recovered", "GET").route(web::get().to(login::recovery::recovered)))
+        .service(
+            only("/login/set-up", "GET, POST")
+                .route(web::get().to(login::set_up::get))
+                .route(web::post().to(login::set_up::post)),
+        )
+        .service(
+            only("/login/set-up/app", "GET, POST")
+                .route(web::get().to(login::set_up::app_get))
+                .route(web::post().to(login::set_up::app_post)),
+        )
+        .service(
+            only("/account/authenticator", "GET, POST")
+                .route(web::get().to(login::set_up::authenticator_get))
+                .route(web::post().to(login::set_up::authenticator_post)),
+        )
+        .service(
+            only("/account/recovery-codes", "GET, POST")
+                .route(web::get().to(login::recovery::codes_get))
+                .route(web::post().to(login::recovery::codes_post)),
+        )
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD")

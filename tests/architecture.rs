@@ -75,7 +75,7 @@ fn some_crates_have_one_room() {
         ("jsonwebtoken",    &["keys/"]),
         ("rsa",             &["keys/"]),
         ("argon2",          &["password.rs"]),
-        ("totp_rs",         &["login/second_factor.rs", "registry/people.rs", "demo", "cli/"]),
+        ("totp_rs",         &["login/totp.rs", "registry/people.rs", "demo", "cli/"]),
         ("reqwest",         &["outbound"]),
         ("rcgen",           &["tls"]),
         ("clap",            &["cli/"]),

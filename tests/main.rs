@@ -29,6 +29,7 @@ mod policy;
 mod races;
 mod registry;
 mod scope;
+mod second_factor;
 mod store;
 mod support;
 mod system_flow;

@@ -80,7 +80,15 @@ fn login(errors: &[FormError]) -> LoginPage<'_> {
 
 fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
     let start_again = "/login?pending=p3nd&again=1";
-    SecondFactorPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", username: "jlehz", start_again, errors }
+    SecondFactorPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        username: "jlehz",
+        start_again,
+        recover: "/login/recovery?pending=p3nd",
+        errors,
+    }
 }
 
 fn consent() -> ConsentPage<'static> {
@@ -301,8 +309,16 @@ async fn text_from_others_is_never_markup() {
             errors: &[],
         }
         .render(),
-        SecondFactorPage { shell: FIELDS, csrf: EVIL, pending: EVIL, username: EVIL, start_again: EVIL, errors: &[] }
-            .render(),
+        SecondFactorPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            username: EVIL,
+            start_again: EVIL,
+            recover: EVIL,
+            errors: &[],
+        }
+        .render(),
         ConsentPage {
             shell: FIELDS,
             csrf: EVIL,

@@ -60,7 +60,7 @@ pub async fn refresh(harness: &Harness, token: &str) -> Answer {
     harness.token(Some(FULTON), &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
 }
 
-fn claims_of(jwt: &str) -> Value {
+pub fn claims_of(jwt: &str) -> Value {
     let part = jwt.split('.').nth(1).unwrap();
     serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }

@@ -23,6 +23,9 @@ CREATE TABLE session (
     identity_provider TEXT,
     address TEXT NOT NULL,
     user_agent TEXT NOT NULL,
+    -- What is being set up and was not confirmed yet: a wrapped TOTP secret; what the codes on the screen derive from.
+    totp_set_up TEXT,
+    recovery_nonce TEXT,
     ended_at BIGINT,
     purge_at BIGINT NOT NULL
 );

@@ -17,7 +17,7 @@ use url::Url;
 use super::fhir::System;
 use super::parties::{CASE_SYSTEM_PEOPLE, Person};
 use super::site::Site;
-use crate::login::second_factor::totp;
+use crate::login::totp::totp;
 use crate::pages::{self, FormAction, MessagePage, Shell};
 use crate::policy::role::role_system;
 use crate::secret::Secret;

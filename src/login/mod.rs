@@ -1,5 +1,8 @@
 //! People: how they sign in.
 
 pub mod lockout;
+pub mod recovery;
 pub mod second_factor;
+pub mod set_up;
 pub mod sign_in;
+pub mod totp;

@@ -151,6 +151,18 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
     Ok(())
 }
 
+/// Sets or takes away the wrapped TOTP secret, with the last time step that was used. Answers false when the person was
+/// changed meanwhile.
+///
+/// # Errors
+/// What the database says.
+pub fn put_totp(conn: &mut Conn, id: &str, generation: i64, wrapped: Option<&str>, step: i64) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::generation.eq(generation))))
+        .set((person::totp_secret.eq(wrapped), person::totp_step.eq(step)))
+        .execute(c))?
+        == 1)
+}
+
 /// Uses up a TOTP time step. Answers false when it, or a later one, was used already: a code works once.
 ///
 /// # Errors

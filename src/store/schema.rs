@@ -102,6 +102,8 @@ diesel::table! {
         identity_provider -> Nullable<Text>,
         address -> Text,
         user_agent -> Text,
+        totp_set_up -> Nullable<Text>,
+        recovery_nonce -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
         purge_at -> BigInt,
     }

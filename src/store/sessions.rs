@@ -159,3 +159,41 @@ pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
         .execute(c))?
         == 1)
 }
+
+/// The wrapped TOTP secret that is being set up in a session.
+///
+/// # Errors
+/// What the database says.
+pub fn totp_set_up(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
+    let found: Option<Option<String>> =
+        each!(conn, c => session::table.find(id).select(session::totp_set_up).get_result(c).optional())?;
+    Ok(found.flatten())
+}
+
+/// Keeps, or with none forgets, the wrapped TOTP secret that is being set up in a session.
+///
+/// # Errors
+/// What the database says.
+pub fn keep_totp_set_up(conn: &mut Conn, id: &str, wrapped: Option<&str>) -> Stored<()> {
+    each!(conn, c => diesel::update(session::table.find(id)).set(session::totp_set_up.eq(wrapped)).execute(c))?;
+    Ok(())
+}
+
+/// What the recovery codes derive from that are still to be shown in a session.
+///
+/// # Errors
+/// What the database says.
+pub fn recovery_nonce(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
+    let found: Option<Option<String>> =
+        each!(conn, c => session::table.find(id).select(session::recovery_nonce).get_result(c).optional())?;
+    Ok(found.flatten())
+}
+
+/// Keeps, or with none forgets, what the recovery codes derive from that are shown in a session.
+///
+/// # Errors
+/// What the database says.
+pub fn keep_recovery_nonce(conn: &mut Conn, id: &str, nonce: Option<&str>) -> Stored<()> {
+    each!(conn, c => diesel::update(session::table.find(id)).set(session::recovery_nonce.eq(nonce)).execute(c))?;
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Recovery codes: each signs in once in place of a second factor that was lost. They are made when the first second
+//! factor is set up, shown until the person says that they are kept, and stored as keyed hashes.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
+
+use super::second_factor::{self, Met};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind};
+use crate::browser::{self, Notice, Pending, PostedForm};
+use crate::error::PageError;
+use crate::guard::{self, SignedIn, Stop};
+use crate::master_key::Derivation;
+use crate::model::person::Person;
+use crate::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
+use crate::pages::{self, FormAction, FormError};
+use crate::return_to::{self, ReturnTo};
+use crate::session::{Loaded, Origin};
+use crate::store::{Stored, Tx, recovery_codes, sessions};
+
+/// Where somebody signs in with a recovery code.
+pub const PATH: &str = "/login/recovery";
+/// Where somebody learns how many codes are left.
+pub const RECOVERED_PATH: &str = "/login/recovered";
+/// Where the codes are shown and made.
+pub const CODES_PATH: &str = "/account/recovery-codes";
+/// What stands in `amr` for a recovery code, for which RFC 8176 has no word.
+pub const METHOD: &str = "recovery";
+/// How many codes there are.
+const CODES: usize = 10;
+/// Characters of a code: 80 bits in base32.
+const LENGTH: usize = 16;
+/// How long ago somebody may have signed in to make codes, in seconds.
+const FRESH: i64 = 900;
+
+/// The codes that derive from a nonce, each in groups of four.
+fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
+    let code = |number: usize| {
+        let derived = app.master.derive(Derivation::RecoveryCode, &["code", person_id, nonce, &number.to_string()]);
+        let bytes = BASE64URL_NOPAD.decode(derived.as_bytes()).unwrap_or_default();
+        let text: Vec<char> = BASE32_NOPAD.encode(&bytes).to_lowercase().chars().take(LENGTH).collect();
+        text.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+    };
+    (0..CODES).map(code).collect()
+}
+
+/// What the database keeps of a code, however it was typed.
+fn hash(app: &App, person_id: &str, typed: &str) -> String {
+    let plain: String = typed.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    app.master.derive(Derivation::RecoveryCode, &["hash", person_id, &plain])
+}
+
+/// Makes new codes in place of those that a person has, to be shown in a session.
+///
+/// # Errors
+/// What the database says.
+pub fn make(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
+    let nonce = app.entropy.secret();
+    let hashes: Vec<String> = codes(app, &person.id, &nonce).iter().map(|code| hash(app, &person.id, code)).collect();
+    recovery_codes::replace(tx.conn(), &person.id, &hashes, app.now())?;
+    sessions::keep_recovery_nonce(tx.conn(), session_id, Some(&nonce))?;
+    tx.audit(
+        app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone())).with("action", "recovery_codes_made"),
+    );
+    Ok(())
+}
+
+/// What follows when a second factor was set up: whoever has no recovery codes gets some, shown at [`CODES_PATH`].
+///
+/// # Errors
+/// What the database says.
+pub fn after_set_up(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
+    if recovery_codes::left(tx.conn(), &person.id)?.0 == 0 {
+        make(app, tx, person, session_id)?;
+    }
+    Ok(())
+}
+
+/// Where somebody goes when a second factor was set up: to the codes if there are some to show, and then onward.
+#[must_use]
+pub fn path_after_set_up(app: &App, pending: &Pending, browser_cookie: &str) -> String {
+    browser::page_url(CODES_PATH, &pending.seal(app, Some(browser_cookie)))
+}
+
+/// `GET /login/recovery`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let (mut pending, browser_cookie) = browser::carried(app, request)?;
+    if second_factor::awaited(app, request).await?.is_none() {
+        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
+    }
+    let return_to = return_to::of(app, &pending)?;
+    let errors: &[FormError] = match pending.notice.take() {
+        None => &[],
+        Some(Notice::CodeMissing) => &[FormError::RECOVERY_CODE_MISSING],
+        Some(_) => &[FormError::RECOVERY_CODE_NOT_ACCEPTED],
+    };
+    let sealed = pending.seal(app, Some(&browser_cookie));
+    let page = RecoveryPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, &browser_cookie),
+        pending: &sealed,
+        back: &browser::page_url("/login/second-factor", &sealed),
+        errors,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+}
+
+/// `POST /login/recovery`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => verify(&app, &request, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let mut pending = form.pending(app)?;
+    let Some(loaded) = second_factor::awaited(app, request).await? else {
+        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
+    };
+    let typed = form.field("recovery_code")?.trim();
+    let on = |path: &str, pending: &Pending| browser::page_url(path, &pending.seal(app, Some(&form.browser)));
+    if typed.is_empty() {
+        return Ok(browser::see_other(&on(PATH, &pending.saying(Notice::CodeMissing)), &[]));
+    }
+    let (id, hash, job_app) = (loaded.person.id.clone(), hash(app, &loaded.person.id, typed), Arc::clone(app));
+    let origin = Origin::of(app, request);
+    let met = second_factor::complete(app, &loaded, &origin, &[METHOD], move |tx| {
+        if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
+            return Ok(Some("wrong recovery code, or one that was used before"));
+        }
+        let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(id.clone()));
+        tx.audit(event.with("action", "recovery_code_used"));
+        Ok(None)
+    });
+    match met.await? {
+        Met::Accepted { cookie, hash } => {
+            pending.authenticated = Some(hash);
+            pending.notice = None;
+            let cookie = browser::set_cookie(app, browser::CookieKind::Session, &cookie);
+            Ok(browser::see_other(&on(RECOVERED_PATH, &pending), &[cookie]))
+        }
+        Met::Refused => Ok(browser::see_other(&on(PATH, &pending.saying(Notice::CodeNotAccepted)), &[])),
+        Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
+    }
+}
+
+/// `GET /login/recovered`: how many codes are left, and the way to a new second factor.
+pub async fn recovered(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let shown = async {
+        let (pending, browser_cookie) = browser::carried(&app, &request)?;
+        let onward = pending.onward(&app, &browser_cookie);
+        let loaded = guard::session_of(&app, &request).await?;
+        let recovered = |loaded: &Loaded| loaded.session.has_second_factor() && loaded.session.used(METHOD);
+        let Some(loaded) = loaded.filter(recovered) else {
+            return Ok(browser::see_other(&onward, &[]));
+        };
+        let id = loaded.person.id;
+        let (left, _) = app.store.read(move |conn| recovery_codes::left(conn, &id)).await?;
+        let sealed = pending.seal(&app, Some(&browser_cookie));
+        let page = RecoveredPage {
+            shell: browser::shell(&app),
+            left,
+            set_up: &browser::page_url(super::set_up::PATH, &sealed),
+            onward: &onward,
+        };
+        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    };
+    shown.await.unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+}
+
+/// The sign-in that a page of the account carries on with, if it came from one.
+fn carried(app: &App, request: &HttpRequest) -> Option<Pending> {
+    browser::carried(app, request).ok().map(|(pending, _)| pending)
+}
+
+/// `GET /account/recovery-codes`: the codes while they are to be shown, otherwise how many are left.
+pub async fn codes_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    codes_page(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let SignedIn { session, person, browser: browser_cookie, .. } =
+        guard::signed_in(app, request, CODES_PATH, None).await?;
+    let pending = carried(app, request);
+    let (session_id, person_id) = (session.id.clone(), person.id.clone());
+    let (nonce, (left, _)) = app
+        .store
+        .read(move |conn| Ok((sessions::recovery_nonce(conn, &session_id)?, recovery_codes::left(conn, &person_id)?)))
+        .await?;
+    let codes = nonce.map(|nonce| codes(app, &person.id, &nonce)).unwrap_or_default();
+    if codes.is_empty()
+        && let Some(pending) = &pending
+    {
+        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
+    }
+    if !session.has_second_factor() {
+        return Ok(browser::see_other("/account", &[]));
+    }
+    let return_to = pending.as_ref().map(|pending| return_to::of(app, pending)).transpose()?.flatten();
+    let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
+    let page = RecoveryCodesPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, &browser_cookie),
+        pending: sealed.as_deref(),
+        codes: &codes,
+        left,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+}
+
+/// `POST /account/recovery-codes`: makes new codes, or says that they are kept.
+pub async fn codes_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    codes_form(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let form = PostedForm::read(app, request, body).await?;
+    let kept = form.field("do")? == "kept";
+    let fresh = (!kept).then_some(FRESH);
+    let SignedIn { session, person, .. } = guard::signed_in(app, request, CODES_PATH, fresh).await?;
+    if kept {
+        let id = session.id.clone();
+        app.store.write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None)).await?;
+        let onward = match form.field("pending")? {
+            "" => "/account".to_owned(),
+            _ => form.pending(app)?.onward(app, &form.browser),
+        };
+        return Ok(browser::see_other(&onward, &[]));
+    }
+    if session.has_second_factor() {
+        let job_app = Arc::clone(app);
+        app.store.write(move |tx| make(&job_app, tx, &person, &session.id)).await?;
+    }
+    Ok(browser::see_other(CODES_PATH, &[]))
+}

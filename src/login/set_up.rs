@@ -1,0 +1,261 @@
+//! Setting up a second factor: because a role requires one, because an application asks for it, or because the person
+//! wants one. Whoever has one already shows it first; whoever has none signed in lately.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use data_encoding::BASE32_NOPAD;
+use zeroize::Zeroizing;
+
+use super::second_factor::{self, Met};
+use super::{recovery, totp};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind};
+use crate::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::guard::{self, Stop};
+use crate::master_key::Purpose;
+use crate::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
+use crate::pages::{self, FormAction, FormError};
+use crate::session::{Loaded, Origin};
+use crate::store::{people, sessions};
+
+/// Where the person chooses what to set up.
+pub const PATH: &str = "/login/set-up";
+/// Where an authenticator app is set up.
+pub const APP_PATH: &str = "/login/set-up/app";
+/// Where a passkey is set up.
+pub const PASSKEY_PATH: &str = "/login/set-up/passkey";
+/// Where the authenticator app of an account is replaced or removed.
+pub const AUTHENTICATOR_PATH: &str = "/account/authenticator";
+/// How long ago the person may have signed in, in seconds.
+pub const FRESH: i64 = 900;
+
+/// The session in which something may be set up: signed in lately, with the second factor if there is one.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
+    let loaded = guard::session_of(app, request).await?;
+    Ok(loaded.filter(|loaded| {
+        let proved = loaded.session.has_second_factor() || !loaded.has_second_factor();
+        !loaded.session.second_factor_due && proved && app.now() - loaded.session.auth_time <= FRESH
+    }))
+}
+
+/// Where whoever may not set anything up goes: to sign in again.
+#[must_use]
+pub fn sign_in_first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
+    browser::see_other(&browser::page_url("/login", &pending.seal(app, Some(browser_cookie))), &[])
+}
+
+/// Whether passkeys can be used at all: WebAuthn wants a host name.
+#[must_use]
+pub fn passkeys_are_possible(app: &App) -> bool {
+    url::Url::parse(app.issuer()).is_ok_and(|issuer| issuer.domain().is_some())
+}
+
+/// `GET /login/set-up`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    choice(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let (mut pending, browser_cookie) = browser::carried(app, request)?;
+    let Some(loaded) = allowed(app, request).await? else {
+        return Ok(sign_in_first(app, &pending, &browser_cookie));
+    };
+    if !passkeys_are_possible(app) {
+        return Ok(browser::see_other(&browser::page_url(APP_PATH, &pending.seal(app, Some(&browser_cookie))), &[]));
+    }
+    let errors: &[FormError] = if pending.notice.take().is_some() { &[FormError::CHOICE_MISSING] } else { &[] };
+    let sealed = pending.seal(app, Some(&browser_cookie));
+    let page = SetUpPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, &browser_cookie),
+        pending: &sealed,
+        required: app.policy.requires_second_factor(&loaded.person.settings.roles),
+        errors,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// `POST /login/set-up`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let chosen = async {
+        let form = PostedForm::read(&app, &request, body).await?;
+        let mut pending = form.pending(&app)?;
+        let path = match form.field("choice")? {
+            "app" => APP_PATH,
+            "passkey" => PASSKEY_PATH,
+            _ => {
+                pending = pending.saying(Notice::ChoiceMissing);
+                PATH
+            }
+        };
+        Ok(browser::see_other(&browser::page_url(path, &pending.seal(&app, Some(&form.browser))), &[]))
+    };
+    chosen.await.unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+}
+
+/// `GET /login/set-up/app`
+pub async fn app_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    app_page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+/// The secret that is being set up in a session, made when the page is first shown, so that showing it again changes
+/// nothing.
+async fn secret_of(app: &App, loaded: &Loaded) -> Result<Zeroizing<Vec<u8>>, Broken> {
+    let id = loaded.session.id.clone();
+    let kept = app.store.read(move |conn| sessions::totp_set_up(conn, &id)).await?;
+    let open = |wrapped: &str| app.master.open(Purpose::TotpSecret, &loaded.person.id, wrapped);
+    if let Some(Ok(secret)) = kept.as_deref().map(open) {
+        return Ok(secret);
+    }
+    let wrapped = totp::new_wrapped(app, &loaded.person);
+    let (id, new) = (loaded.session.id.clone(), wrapped.clone());
+    app.store.write(move |tx| sessions::keep_totp_set_up(tx.conn(), &id, Some(&new))).await?;
+    open(&wrapped).map_err(Broken::defect)
+}
+
+async fn app_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let (mut pending, browser_cookie) = browser::carried(app, request)?;
+    let Some(loaded) = allowed(app, request).await? else {
+        return Ok(sign_in_first(app, &pending, &browser_cookie));
+    };
+    let errors: &[FormError] = match pending.notice.take() {
+        None => &[],
+        Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
+        Some(_) => &[FormError::NEW_CODE_NOT_ACCEPTED],
+    };
+    let secret = secret_of(app, &loaded).await?;
+    let shell = browser::shell(app);
+    let uri = Zeroizing::new(totp::key_uri(secret.to_vec(), shell.service_name, &loaded.person.username)?);
+    let text = Zeroizing::new(BASE32_NOPAD.encode(&secret));
+    let sealed = pending.seal(app, Some(&browser_cookie));
+    let page = SetUpAppPage {
+        shell,
+        csrf: &browser::csrf_token(app, &browser_cookie),
+        pending: &sealed,
+        qr: QrCode::of(&uri).map_err(Broken::defect)?,
+        secret: &in_groups(&text),
+        replaces: loaded.person.totp_secret.is_some(),
+        errors,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// In groups of four, which are easier to type.
+fn in_groups(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    characters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
+
+/// `POST /login/set-up/app`
+pub async fn app_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => confirm(&app, &request, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let mut pending = form.pending(app)?;
+    let Some(loaded) = allowed(app, request).await? else {
+        return Ok(sign_in_first(app, &pending, &form.browser));
+    };
+    let back = |pending: Pending, notice| {
+        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
+        Ok(browser::see_other(&browser::page_url(APP_PATH, &sealed), &[]))
+    };
+    let typed = totp::typed(form.field("totp")?);
+    if typed.is_empty() {
+        return back(pending, Notice::CodeMissing);
+    }
+    let secret = secret_of(app, &loaded).await?;
+    let step = totp::step_of(&secret, &typed, app.now())?;
+    let wrapped = app.master.seal(Purpose::TotpSecret, &loaded.person.id, &secret, app.entropy);
+    let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
+    let action = if person.totp_secret.is_some() { "authenticator_app_replaced" } else { "authenticator_app_added" };
+    let origin = Origin::of(app, request);
+    let met = second_factor::complete(app, &loaded, &origin, &["otp"], move |tx| {
+        let Some(step) = step else {
+            return Ok(Some("wrong one-time code while setting up an app"));
+        };
+        if !people::put_totp(tx.conn(), &person.id, person.generation, Some(&wrapped), step)? {
+            return Ok(Some("the account was changed meanwhile"));
+        }
+        sessions::keep_totp_set_up(tx.conn(), &session_id, None)?;
+        let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
+        tx.audit(event.with("action", action));
+        recovery::after_set_up(&job_app, tx, &person, &session_id)?;
+        Ok(None)
+    });
+    match met.await? {
+        Met::Accepted { cookie, hash } => {
+            pending.authenticated = Some(hash);
+            pending.notice = None;
+            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
+            Ok(browser::see_other(&recovery::path_after_set_up(app, &pending, &form.browser), &[cookie]))
+        }
+        Met::Refused => back(pending, Notice::CodeNotAccepted),
+        Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
+    }
+}
+
+/// `GET /account/authenticator`: what there is, and what can be done with it.
+pub async fn authenticator_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    authenticator(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
+    let person = &signed_in.person;
+    if person.totp_secret.is_none() {
+        let pending = Pending::new(Destination::Page("/account".to_owned()), app.now());
+        return Ok(browser::on_to(app, request, APP_PATH, &pending));
+    }
+    let pending = Pending::new(Destination::Page("/account".to_owned()), app.now());
+    let page = AuthenticatorPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, &signed_in.browser),
+        replace: &browser::page_url(APP_PATH, &pending.seal(app, Some(&signed_in.browser))),
+        removable: signed_in.has_passkey || !app.policy.requires_second_factor(&person.settings.roles),
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// `POST /account/authenticator`: removes the authenticator app, unless it is the last second factor of somebody whose
+/// role needs one.
+pub async fn authenticator_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    remove(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    PostedForm::read(app, request, body).await?;
+    let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
+    let required = app.policy.requires_second_factor(&signed_in.person.settings.roles);
+    let (job_app, person) = (Arc::clone(app), signed_in.person);
+    app.store
+        .write(move |tx| {
+            let spare = crate::store::passkeys::any(tx.conn(), &person.id)?;
+            if (required && !spare)
+                || person.totp_secret.is_none()
+                || !people::put_totp(tx.conn(), &person.id, person.generation, None, person.totp_step)?
+            {
+                return Ok(());
+            }
+            if !spare {
+                crate::store::recovery_codes::remove_all(tx.conn(), &person.id)?;
+            }
+            let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
+            tx.audit(event.with("action", "authenticator_app_removed"));
+            Ok(())
+        })
+        .await?;
+    Ok(browser::see_other("/account", &[]))
+}
