@@ -9,15 +9,20 @@ use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::directory::{self, Directory};
+use crate::error::Broken;
 use crate::jwks_cache::JwksCache;
 use crate::keys;
 use crate::master_key::MasterKey;
 use crate::model::signing::Algorithm;
 use crate::outbound::Outbound;
-use crate::password::{Cost, Hasher};
+use crate::password::{Cost, Hasher, cost_of};
+use crate::password_rules::Rules;
 use crate::policy::Policy;
-use crate::store::{Store, Target, Threads, installation};
+use crate::store::{Store, Target, Threads, installation, people};
 use crate::verified::VerifiedTokens;
+
+/// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
+const COSTS_TOLD_APART: usize = 3;
 
 /// Everything a request needs, shared by all of them.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub struct App {
     pub entropy: Entropy,
     /// Password hashing.
     pub hasher: Hasher,
+    /// Which passwords are accepted.
+    pub password_rules: Rules,
     /// Failures of strangers.
     pub strangers: Strangers,
     /// Keys of clients that publish them at a URL.
@@ -83,7 +90,9 @@ impl App {
             iterations: config.login.argon2_iterations,
             parallelism: config.login.argon2_parallelism,
         };
-        let hasher = Hasher::start(cost, cores).map_err(cannot)?;
+        let before = costs_stored(&store, cost).map_err(cannot)?;
+        let hasher = Hasher::start(cost, &before, cores).map_err(cannot)?;
+        let password_rules = Rules::new(&config).map_err(StartError)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
         Ok(Arc::new(Self {
             config,
@@ -94,6 +103,7 @@ impl App {
             clock,
             entropy,
             hasher,
+            password_rules,
             strangers: Strangers::default(),
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
@@ -129,6 +139,20 @@ impl App {
     pub fn stop(&self) {
         self.directory.stop();
     }
+}
+
+/// The costs of stored password hashes that are not today's: people who have not signed in since it was changed.
+fn costs_stored(store: &Arc<Store>, today: Cost) -> Result<Vec<Cost>, Broken> {
+    let mut costs = Vec::new();
+    while costs.len() < COSTS_TOLD_APART {
+        let prefixes: Vec<String> = std::iter::once(&today).chain(&costs).map(|cost: &Cost| cost.prefix()).collect();
+        let other = store.read_blocking(move |conn| people::password_unlike(conn, &prefixes))?;
+        match other.as_deref().and_then(cost_of).filter(|cost| !costs.contains(cost)) {
+            Some(cost) => costs.push(cost),
+            None => break,
+        }
+    }
+    Ok(costs)
 }
 
 fn to_usize(count: u32) -> usize {

@@ -4,12 +4,14 @@
 //! There, a list is written with commas.
 
 mod issuer;
+mod profile;
 mod reader;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
 pub use issuer::Issuer;
+pub use profile::Profile;
 pub use reader::Mistake;
 pub use sections::{
     Database, DatabaseConfig, KeysConfig, Lockout, LoginConfig, MasterKeySource, OutboundConfig, PolicyConfig,
@@ -74,6 +76,13 @@ impl Config {
             outbound: reader.section("outbound", OutboundConfig::read),
             server,
         };
+        if config.login.profile.banner_required && config.server.banner.is_none() {
+            let wanted = format!(
+                "the system use notice that people acknowledge before they sign in: [login] policy = \"{}\" asks for one (AC-8)",
+                config.login.policy
+            );
+            reader.mistake("[server] banner".to_owned(), "nothing".to_owned(), &wanted);
+        }
         (config, reader.finish())
     }
 }

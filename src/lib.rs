@@ -25,6 +25,7 @@ pub mod outbound;
 pub mod pages;
 pub mod parameters;
 pub mod password;
+pub mod password_rules;
 pub mod peer;
 pub mod policy;
 pub mod registry;

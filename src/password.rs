@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 
 use crate::clock::Entropy;
 use crate::error::Broken;
+use crate::password_rules::normalized;
 use crate::secret::Secret;
 
 /// How many sign-ins may wait for a hashing thread.
@@ -20,6 +21,8 @@ const QUEUE: usize = 256;
 /// How long one may wait before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(8);
 const OUTPUT: usize = 32;
+/// Salt of what is hashed for the time it takes alone.
+const DECOY_SALT: [u8; 16] = *b"equal for anyone";
 
 /// The cost of a password hash (RFC 9106 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,12 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// How stored hashes of this cost begin.
+    #[must_use]
+    pub fn prefix(self) -> String {
+        format!("$argon2id$v=19$m={},t={},p={}$", self.memory_kib, self.iterations, self.parallelism)
+    }
+
     fn params(self) -> Result<Params, Broken> {
         Params::new(self.memory_kib, self.iterations, self.parallelism, Some(OUTPUT)).map_err(Broken::defect)
     }
@@ -49,43 +58,55 @@ pub enum Verified {
 
 struct Job {
     password: Secret,
-    stored: Option<String>,
+    work: Work,
     queued: Instant,
     answer: oneshot::Sender<Result<Answer, Broken>>,
 }
 
+enum Work {
+    /// Compare with what is stored, if anything.
+    Verify(Option<String>),
+    /// Hash, unless it is one of these.
+    Hash(Vec<String>),
+}
+
 enum Answer {
     Verified(Verified),
-    Hashed(String),
+    Hashed(Option<String>),
+}
+
+/// The costs of the hashes that may be stored: today's first, then those of before.
+#[derive(Debug, Clone)]
+struct Costs {
+    today: Params,
+    before: Vec<Params>,
 }
 
 /// The hashing threads.
 #[derive(Debug)]
 pub struct Hasher {
     jobs: SyncSender<Job>,
-    /// Hash of nothing anybody knows: compared for unknown accounts, so that they take the same time.
-    decoy: String,
 }
 
 impl Hasher {
-    /// Starts the threads.
+    /// Starts the threads. `before` are other costs of which hashes are stored: a comparison then takes the time of all of
+    /// them together, whoever signs in, so that it does not tell which account is an old one, or exists.
     ///
     /// # Errors
     /// When the cost is not one that argon2 allows, or a thread cannot be started.
-    pub fn start(cost: Cost, threads: usize) -> Result<Self, Broken> {
-        let params = cost.params()?;
+    pub fn start(cost: Cost, before: &[Cost], threads: usize) -> Result<Self, Broken> {
+        let before = before.iter().filter(|other| **other != cost).map(|other| other.params());
+        let costs = Costs { today: cost.params()?, before: before.collect::<Result<_, _>>()? };
         let (jobs, queue) = sync_channel(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads.max(1) {
-            let (queue, params) = (Arc::clone(&queue), params.clone());
+            let (queue, costs) = (Arc::clone(&queue), costs.clone());
             std::thread::Builder::new()
                 .name("argon2".to_owned())
-                .spawn(move || work(&queue, &params))
+                .spawn(move || work(&queue, &costs))
                 .map_err(Broken::defect)?;
         }
-        let mut memory = Vec::new();
-        let decoy = hash(&Secret::new(Entropy.secret()), &params, &mut memory)?;
-        Ok(Self { jobs, decoy })
+        Ok(Self { jobs })
     }
 
     /// Compares a password with a stored hash; with none, it takes as long and says wrong.
@@ -93,29 +114,35 @@ impl Hasher {
     /// # Errors
     /// [`Broken::Busy`] when too many wait.
     pub async fn verify(&self, password: Secret, stored: Option<String>) -> Result<Verified, Broken> {
-        let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.decoy.clone());
-        match self.ask(password, Some(stored)).await? {
-            Answer::Verified(verified) if known => Ok(verified),
-            _ => Ok(Verified::Wrong),
+        match self.queue(password, Work::Verify(stored))?.await.map_err(|_| ended())?? {
+            Answer::Verified(verified) => Ok(verified),
+            Answer::Hashed(_) => Err(Broken::defect("a comparison was asked for")),
         }
     }
 
-    async fn ask(&self, password: Secret, stored: Option<String>) -> Result<Answer, Broken> {
-        self.queue(password, stored)?.await.map_err(|_| Broken::defect("a hashing thread ended"))?
-    }
-
-    fn queue(
-        &self,
-        password: Secret,
-        stored: Option<String>,
-    ) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
+    fn queue(&self, password: Secret, work: Work) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs.try_send(Job { password, stored, queued: Instant::now(), answer }).map_err(|error| match error {
+        self.jobs.try_send(Job { password, work, queued: Instant::now(), answer }).map_err(|error| match error {
             TrySendError::Full(_) => Broken::Busy,
-            TrySendError::Disconnected(_) => Broken::defect("the hashing threads have ended"),
+            TrySendError::Disconnected(_) => ended(),
         })?;
         Ok(receiver)
+    }
+
+    /// Hashes a password for storage. None when it is one of `earlier`, which are stored hashes.
+    ///
+    /// # Errors
+    /// As [`Hasher::verify`].
+    pub async fn hash_unused(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
+        hashed(self.queue(password, Work::Hash(earlier))?.await.map_err(|_| ended())??)
+    }
+
+    /// [`Hasher::hash_unused`] for threads that run no async tasks.
+    ///
+    /// # Errors
+    /// As [`Hasher::verify`].
+    pub fn hash_unused_blocking(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
+        hashed(self.queue(password, Work::Hash(earlier))?.blocking_recv().map_err(|_| ended())??)
     }
 
     /// Hashes a password for storage, on threads that run no async tasks.
@@ -123,14 +150,22 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
-        match self.queue(password, None)?.blocking_recv().map_err(|_| Broken::defect("a hashing thread ended"))?? {
-            Answer::Hashed(phc) => Ok(phc),
-            Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
-        }
+        self.hash_unused_blocking(password, Vec::new())?.ok_or_else(|| Broken::defect("a hash was asked for"))
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, params: &Params) {
+fn ended() -> Broken {
+    Broken::defect("the hashing threads have ended")
+}
+
+fn hashed(answer: Answer) -> Result<Option<String>, Broken> {
+    match answer {
+        Answer::Hashed(phc) => Ok(phc),
+        Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
     // Hashing gives way to everything else; where the system refuses, it only runs at the usual priority.
     let _ = rustix::process::setpriority_process(None, 19);
     let mut memory = Vec::new();
@@ -140,9 +175,13 @@ fn work(queue: &Mutex<Receiver<Job>>, params: &Params) {
         let answer = if job.queued.elapsed() > PATIENCE || job.answer.is_closed() {
             Err(Broken::Busy)
         } else {
-            match &job.stored {
-                Some(stored) => verify(&job.password, stored, params, &mut memory).map(Answer::Verified),
-                None => hash(&job.password, params, &mut memory).map(Answer::Hashed),
+            match &job.work {
+                Work::Verify(stored) => {
+                    verify(&job.password, stored.as_deref(), costs, &mut memory).map(Answer::Verified)
+                }
+                Work::Hash(earlier) => {
+                    hash_unused(&job.password, earlier, &costs.today, &mut memory).map(Answer::Hashed)
+                }
             }
         };
         let _ = job.answer.send(answer);
@@ -154,7 +193,7 @@ fn digest(password: &Secret, salt: &[u8], params: &Params, memory: &mut Vec<Bloc
     let mut output = [0; OUTPUT];
     let blocks = memory.get_mut(..params.block_count()).unwrap_or_default();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-        .hash_password_into_with_memory(password.reveal().as_bytes(), salt, &mut output, blocks)
+        .hash_password_into_with_memory(normalized(password).as_bytes(), salt, &mut output, blocks)
         .map_err(Broken::defect)?;
     Ok(output)
 }
@@ -173,17 +212,58 @@ fn hash(password: &Secret, params: &Params, memory: &mut Vec<Block>) -> Result<S
     Ok(phc.to_string())
 }
 
-fn verify(password: &Secret, stored: &str, params: &Params, memory: &mut Vec<Block>) -> Result<Verified, Broken> {
+fn hash_unused(
+    password: &Secret,
+    earlier: &[String],
+    params: &Params,
+    memory: &mut Vec<Block>,
+) -> Result<Option<String>, Broken> {
+    for stored in earlier {
+        if is_it(password, stored, memory)?.0 {
+            return Ok(None);
+        }
+    }
+    hash(password, params, memory).map(Some)
+}
+
+/// Whether it is the password of a stored hash, with that hash's cost.
+fn is_it(password: &Secret, stored: &str, memory: &mut Vec<Block>) -> Result<(bool, Params), Broken> {
     let phc = PasswordHash::new(stored).map_err(|cause| Broken::defect(format!("stored password hash: {cause}")))?;
     let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
         return Err(Broken::defect("stored password hash lacks salt or output"));
     };
     let theirs = Params::try_from(&phc).map_err(Broken::defect)?;
     let output = digest(password, salt.as_ref(), &theirs, memory)?;
-    if verify_slices_are_equal(&output, expected.as_bytes()).is_err() {
-        return Ok(Verified::Wrong);
+    Ok((verify_slices_are_equal(&output, expected.as_bytes()).is_ok(), theirs))
+}
+
+fn same(one: &Params, other: &Params) -> bool {
+    (one.m_cost(), one.t_cost(), one.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
+}
+
+fn verify(
+    password: &Secret,
+    stored: Option<&str>,
+    costs: &Costs,
+    memory: &mut Vec<Block>,
+) -> Result<Verified, Broken> {
+    let compared = stored.map(|stored| is_it(password, stored, memory)).transpose()?;
+    // What the others take, for everybody.
+    for params in std::iter::once(&costs.today).chain(&costs.before) {
+        if !compared.as_ref().is_some_and(|(_, theirs)| same(theirs, params)) {
+            digest(password, &DECOY_SALT, params, memory)?.zeroize();
+        }
     }
-    let same =
-        (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (params.m_cost(), params.t_cost(), params.p_cost());
-    Ok(Verified::Right(if same { None } else { Some(hash(password, params, memory)?) }))
+    match compared {
+        Some((true, theirs)) if same(&theirs, &costs.today) => Ok(Verified::Right(None)),
+        Some((true, _)) => Ok(Verified::Right(Some(hash(password, &costs.today, memory)?))),
+        _ => Ok(Verified::Wrong),
+    }
+}
+
+/// The cost of a stored hash; none of one that cannot be read.
+#[must_use]
+pub fn cost_of(stored: &str) -> Option<Cost> {
+    let params = Params::try_from(&PasswordHash::new(stored).ok()?).ok()?;
+    Some(Cost { memory_kib: params.m_cost(), iterations: params.t_cost(), parallelism: params.p_cost() })
 }

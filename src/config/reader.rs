@@ -166,7 +166,8 @@ impl Reader {
         self.mistakes
     }
 
-    fn mistake(&mut self, at: String, found: String, wanted: &str) {
+    /// Notes a mistake that concerns several sections.
+    pub fn mistake(&mut self, at: String, found: String, wanted: &str) {
         self.mistakes.push(Mistake { at, found, wanted: wanted.to_owned() });
     }
 }
@@ -244,10 +245,15 @@ impl Section {
 
     /// Takes true or false; false when it is absent.
     pub fn switch(&mut self, key: &'static str) -> bool {
-        let Some(setting) = self.take(key) else { return false };
+        self.flag(key, false)
+    }
+
+    /// Takes true or false.
+    pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(setting) = self.take(key) else { return default };
         setting.boolean().unwrap_or_else(|| {
             self.wrong(&setting, "true or false");
-            false
+            default
         })
     }
 

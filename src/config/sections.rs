@@ -1,5 +1,6 @@
 //! The sections of the configuration: their keys, types, defaults and limits.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,11 +9,14 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use super::issuer::Issuer;
+use super::profile::{self, Profile};
 use super::reader::{MASTER_KEY_VARIABLE, Section, from_str};
 use crate::master_key::MasterKey;
 use crate::secret::Secret;
 
 const DAY: i64 = 86_400;
+/// The longest banner, in characters.
+const LONGEST_BANNER: usize = 5000;
 
 /// `[server]`.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// The `jurisdiction` claim of this installation.
     pub jurisdiction: Option<String>,
+    /// The system use notification that people acknowledge before they sign in (NIST SP 800-53 AC-8); lines are kept.
+    pub banner: Option<String>,
 }
 
 /// A certificate chain and its private key, as PEM files.
@@ -79,6 +85,16 @@ impl ServerConfig {
             let fits = !text.is_empty() && text.len() <= 100 && !text.contains(char::is_control);
             if fits { Ok(text.to_owned()) } else { Err("1 to 100 printable characters, such as \"US-GA\"".to_owned()) }
         });
+        let banner = section.parsed("banner", |text| {
+            let text = text.trim();
+            let printable = |c: char| c == '\n' || !c.is_control();
+            let fits = (1..=LONGEST_BANNER).contains(&text.chars().count()) && text.chars().all(printable);
+            if fits {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("1 to {LONGEST_BANNER} printable characters: the system use notice that your agency prescribes"))
+            }
+        });
         Self {
             issuer: issuer.unwrap_or_default(),
             listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8443).into()),
@@ -87,6 +103,7 @@ impl ServerConfig {
             proxy_listen,
             trusted_proxies,
             jurisdiction,
+            banner,
         }
     }
 }
@@ -234,15 +251,35 @@ impl TokensConfig {
     }
 }
 
-/// `[login]`.
+/// `[login]`. Most defaults are those of the profile.
 #[derive(Debug, Clone)]
 pub struct LoginConfig {
+    /// The name of the profile that gives the defaults.
+    pub policy: String,
+    /// What the profile says.
+    pub profile: Profile,
+    /// The shortest password that is the only factor, in characters.
+    pub password_length: u32,
+    /// The shortest password beside a second factor, in characters.
+    pub password_length_with_second_factor: u32,
+    /// A password must be changed after so many days; 0: never.
+    pub password_days: i64,
+    /// So many earlier passwords may not be used again.
+    pub password_history: u32,
+    /// Passwords that are refused beside those that the program knows: one a line.
+    pub password_blocklist_file: Option<PathBuf>,
     /// Failures within the window that lock an account.
     pub lockout_threshold: u32,
     /// The window for counting failures, in seconds.
     pub lockout_window_seconds: i64,
     /// How long an account stays locked.
     pub lockout: Lockout,
+    /// Failures without a success between, however long ago, that lock an account until an administrator unlocks it.
+    pub failures_in_a_row: u32,
+    /// Whether failures of others leave a browser alone that has signed the person in before.
+    pub known_browsers: bool,
+    /// An account is disabled after so many days without a sign-in; 0: never.
+    pub dormant_days: i64,
     /// Attempts at anything throttled by address, failed client authentication included.
     pub address_attempts_per_minute: u32,
     /// Wrong one-time codes before the sign-in starts over.
@@ -268,23 +305,58 @@ pub enum Lockout {
     UntilAdmin,
 }
 
+impl Default for Lockout {
+    fn default() -> Self {
+        Self::UntilAdmin
+    }
+}
+
 /// The weakest of the argon2id settings that OWASP's Password Storage Cheat Sheet holds for equal, as memory × passes.
 const ARGON2_LEAST_WORK: u64 = 35_840;
 
 impl LoginConfig {
     pub(super) fn read(section: &mut Section) -> Self {
+        let (policy, profile) = read_profile(section);
         let read = Self {
-            lockout_threshold: section.count("lockout_threshold", 5, 1..=100),
-            lockout_window_seconds: section.integer("lockout_window_seconds", 900, 1..=DAY),
-            lockout: read_lockout(section),
+            password_length: section.count("password_length", profile.password_length, 8..=64),
+            password_length_with_second_factor: section.count(
+                "password_length_with_second_factor",
+                profile.password_length_with_second_factor,
+                8..=64,
+            ),
+            password_days: section.integer("password_days", profile.password_days, 0..=3660),
+            password_history: section.count("password_history", profile.password_history, 0..=24),
+            password_blocklist_file: section.path("password_blocklist_file"),
+            lockout_threshold: section.count("lockout_threshold", profile.lockout_threshold, 1..=100),
+            lockout_window_seconds: section.integer("lockout_window_seconds", profile.lockout_window_seconds, 1..=DAY),
+            lockout: read_lockout(section, profile.lockout),
+            failures_in_a_row: section.count("failures_in_a_row", profile.failures_in_a_row, 1..=100),
+            known_browsers: section.flag("known_browsers", profile.known_browsers),
+            dormant_days: section.integer("dormant_days", profile.dormant_days, 0..=3660),
             address_attempts_per_minute: section.count("address_attempts_per_minute", 30, 1..=1_000_000),
             totp_attempts: section.count("totp_attempts", 5, 1..=100),
-            session_idle_seconds: section.integer("session_idle_seconds", 1800, 1..=DAY),
-            session_seconds: section.integer("session_seconds", 43_200, 1..=DAY),
+            session_idle_seconds: section.integer("session_idle_seconds", profile.session_idle_seconds, 1..=DAY),
+            session_seconds: section.integer("session_seconds", profile.session_seconds, 1..=DAY),
             argon2_memory_kib: section.count("argon2_memory_kib", 19_456, 7_168..=4_194_304),
             argon2_iterations: section.count("argon2_iterations", 2, 1..=100),
             argon2_parallelism: section.count("argon2_parallelism", 1, 1..=16),
+            policy,
+            profile,
         };
+        if read.password_length_with_second_factor > read.password_length {
+            section.clash(
+                "password_length_with_second_factor",
+                read.password_length_with_second_factor.to_string(),
+                format!("at most password_length ({})", read.password_length),
+            );
+        }
+        if read.failures_in_a_row < read.lockout_threshold {
+            section.clash(
+                "failures_in_a_row",
+                read.failures_in_a_row.to_string(),
+                format!("at least lockout_threshold ({})", read.lockout_threshold),
+            );
+        }
         if read.session_idle_seconds > read.session_seconds {
             section.clash(
                 "session_idle_seconds",
@@ -303,8 +375,23 @@ impl LoginConfig {
     }
 }
 
-fn read_lockout(section: &mut Section) -> Lockout {
-    let default = Lockout::Seconds(900);
+/// The profile that `policy` names; with a mistake, the default one.
+fn read_profile(section: &mut Section) -> (String, Profile) {
+    let mut profiles = profile::profiles().unwrap_or_else(|cause| {
+        section.clash("policy", cause, "a program that was built right");
+        BTreeMap::new()
+    });
+    let known = profiles.keys().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    let chosen = section.parsed("policy", |text| match profiles.contains_key(text) {
+        true => Ok(text.to_owned()),
+        false => Err(known),
+    });
+    let name = chosen.unwrap_or_else(|| profile::DEFAULT.to_owned());
+    let profile = profiles.remove(&name).unwrap_or_default();
+    (name, profile)
+}
+
+fn read_lockout(section: &mut Section, default: Lockout) -> Lockout {
     let Some(setting) = section.take("lockout_seconds") else {
         return default;
     };

@@ -13,6 +13,7 @@ pub mod installation;
 pub mod keys;
 pub mod logins;
 pub mod passkeys;
+pub mod password_history;
 pub mod people;
 pub mod recovery_codes;
 pub mod resource_servers;

@@ -196,6 +196,37 @@ pub fn rehashed(conn: &mut Conn, id: &str, generation: i64, password: &str) -> S
     Ok(())
 }
 
+/// A stored password hash that begins with none of `prefixes`, if there is one.
+///
+/// # Errors
+/// What the database says.
+pub fn password_unlike(conn: &mut Conn, prefixes: &[String]) -> Stored<Option<String>> {
+    Ok(each!(conn, c => {
+        let mut query = person::table
+            .filter(person::password.is_not_null())
+            .select(person::password.assume_not_null())
+            .limit(1)
+            .into_boxed();
+        for prefix in prefixes {
+            query = query.filter(person::password.not_like(format!("{prefix}%")));
+        }
+        query.get_result(c).optional()
+    })?)
+}
+
+/// Those who were not here since `before`, and may still sign in: up to `limit` ids.
+///
+/// # Errors
+/// What the database says.
+pub fn idle_since(conn: &mut Conn, before: i64, limit: i64) -> Stored<Vec<String>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::enabled.eq(true).and(person::idle_since.le(before)))
+        .order(person::idle_since)
+        .limit(limit)
+        .select(person::id)
+        .load(c))?)
+}
+
 /// The wrapped TOTP secrets: `(id, secret)`.
 ///
 /// # Errors
