@@ -23,6 +23,11 @@ use crate::secret::SecretHash;
 /// How long a person may take from the application's request to the last page, in seconds.
 const PENDING_SECONDS: i64 = 3600;
 
+/// How long a browser stays known after a sign-in, in days.
+const KNOWN_DAYS: i64 = 365;
+/// The longest cookie that says whom a browser has signed in, in bytes.
+const LONGEST_KNOWN: usize = 512;
+
 /// What the pages share.
 #[must_use]
 pub fn shell(app: &App) -> Shell<'_> {
@@ -36,12 +41,15 @@ pub enum CookieKind {
     Browser,
     /// The session.
     Session,
+    /// Whom the browser has signed in before.
+    Known,
 }
 
 fn cookie_name(app: &App, kind: CookieKind) -> String {
     let name = match kind {
         CookieKind::Browser => "__Host-mdi-browser",
         CookieKind::Session => "__Host-mdi-session",
+        CookieKind::Known => "__Host-mdi-known",
     };
     let issuer = &app.config.server.issuer;
     if issuer.is_loopback() { format!("{name}-{}", issuer.port()) } else { name.to_owned() }
@@ -51,18 +59,26 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
 #[must_use]
 pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<String> {
     let cookie = request.cookie(&cookie_name(app, kind))?;
-    (cookie.value().len() == 43).then(|| cookie.value().to_owned())
+    let fits = match kind {
+        CookieKind::Browser | CookieKind::Session => cookie.value().len() == 43,
+        CookieKind::Known => cookie.value().len() <= LONGEST_KNOWN,
+    };
+    fits.then(|| cookie.value().to_owned())
 }
 
 /// One of our cookies, to be set.
 #[must_use]
 pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
-    Cookie::build(cookie_name(app, kind), value.to_owned())
+    let mut cookie = Cookie::build(cookie_name(app, kind), value.to_owned())
         .path("/")
         .secure(true)
         .http_only(true)
         .same_site(SameSite::Lax)
-        .finish()
+        .finish();
+    if matches!(kind, CookieKind::Known) {
+        cookie.set_max_age(actix_web::cookie::time::Duration::days(KNOWN_DAYS));
+    }
+    cookie
 }
 
 /// What the last page has to say on the next one.

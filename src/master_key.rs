@@ -70,6 +70,8 @@ pub enum Derivation {
     Username,
     /// A recovery code, and its keyed hash.
     RecoveryCode,
+    /// The mark of a browser that has signed a person in.
+    KnownBrowser,
 }
 
 impl Derivation {
@@ -79,6 +81,7 @@ impl Derivation {
             Self::Csrf => b"csrf",
             Self::Username => b"username",
             Self::RecoveryCode => b"recovery code",
+            Self::KnownBrowser => b"known browser",
         }
     }
 }
@@ -221,6 +224,20 @@ impl MasterKey {
         }
         BASE64URL_NOPAD.encode(context.sign().as_ref())
     }
+}
+
+/// Who else may touch a file: the permission bits of group and others.
+#[cfg(unix)]
+#[must_use]
+pub fn open_to_others(metadata: &std::fs::Metadata) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
+}
+
+/// Who else may touch a file: not known on this system.
+#[cfg(not(unix))]
+#[must_use]
+pub fn open_to_others(_: &std::fs::Metadata) -> u32 {
+    0
 }
 
 /// Writes a new key to a file that only its owner may read.

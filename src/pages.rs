@@ -311,8 +311,17 @@ fn scheme(uri: &str) -> Option<String> {
 /// Answers with `page`, never stored, under a content security policy that lets its forms lead to `form_action`.
 /// The headers that all answers carry are set by the server.
 pub fn respond(page: &impl Template, status: StatusCode, form_action: FormAction<'_>) -> HttpResponse {
+    answer(page, status, form_action, "")
+}
+
+/// [`respond`] for a page whose script asks this server something.
+pub fn respond_and_connect(page: &impl Template, status: StatusCode, form_action: FormAction<'_>) -> HttpResponse {
+    answer(page, status, form_action, "connect-src 'self'; ")
+}
+
+fn answer(page: &impl Template, status: StatusCode, form_action: FormAction<'_>, connect: &str) -> HttpResponse {
     let policy = format!(
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; {connect}\
          form-action {}; base-uri 'none'; frame-ancestors 'none'",
         form_action.sources()
     );

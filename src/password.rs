@@ -241,12 +241,7 @@ fn same(one: &Params, other: &Params) -> bool {
     (one.m_cost(), one.t_cost(), one.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
 }
 
-fn verify(
-    password: &Secret,
-    stored: Option<&str>,
-    costs: &Costs,
-    memory: &mut Vec<Block>,
-) -> Result<Verified, Broken> {
+fn verify(password: &Secret, stored: Option<&str>, costs: &Costs, memory: &mut Vec<Block>) -> Result<Verified, Broken> {
     let compared = stored.map(|stored| is_it(password, stored, memory)).transpose()?;
     // What the others take, for everybody.
     for params in std::iter::once(&costs.today).chain(&costs.before) {

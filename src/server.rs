@@ -69,6 +69,7 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(login::sign_in::get))
                 .route(web::post().to(login::sign_in::post)),
         )
+        .service(only("/password-strength", "POST").route(web::post().to(login::password_strength::post)))
         .service(
             only("/login/second-factor", "GET, POST")
                 .route(web::get().to(login::second_factor::get))
@@ -376,6 +377,11 @@ async fn maintain(app: Arc<App>) {
         app.directory.purge();
         if let Err(cause) = sweep(&app).await {
             tracing::warn!(%cause, "what has expired could not be deleted");
+        }
+        match registry::people::disable_dormant(&registry).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "people who were not here for too long were disabled"),
+            Err(cause) => tracing::error!(%cause, "dormant people could not be disabled"),
         }
         if let Err(cause) = registry::keys::keep_up(&registry).await {
             tracing::error!(%cause, "signing keys could not be looked after");

@@ -100,6 +100,10 @@ impl Loaded {
         if self.session.second_factor_due {
             return Some(Due::SecondFactor);
         }
+        let by_password = self.session.amr.iter().any(|method| method == "pwd");
+        if by_password && app.password_rules.has_expired(self.person.password_changed_at, app.now()) {
+            return Some(Due::NewPassword);
+        }
         let needs_second_factor = app.policy.requires_second_factor(&self.person.settings.roles);
         (needs_second_factor && !self.session.has_second_factor()).then_some(if self.has_second_factor() {
             Due::SecondFactor

@@ -11,10 +11,11 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::directory::valid_secrets;
 use crate::keys::{ClientKeys, Keyring};
-use crate::master_key::MasterKey;
+use crate::master_key::{MasterKey, open_to_others};
 use crate::model::client::{Client, StoredSecret};
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::signing::StoredKey;
+use crate::password_rules::count_listed;
 use crate::policy::Policy;
 use crate::registry::keys::State;
 use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
@@ -69,6 +70,7 @@ pub(super) fn run(start: &Start) -> Done {
             None
         }
     };
+    check_sign_in(&mut report, &config);
     check_data_dir(&mut report, &config.server.data_dir);
     let master = check_master_key(&mut report, &config);
     check_database(&mut report, &config, master.as_ref(), policy.as_ref(), now);
@@ -83,15 +85,18 @@ pub(super) fn run(start: &Start) -> Done {
     }
 }
 
-/// Who else may touch a file: the permission bits of group and others.
-#[cfg(unix)]
-fn open_to_others(metadata: &std::fs::Metadata) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
-}
-
-#[cfg(not(unix))]
-fn open_to_others(_: &std::fs::Metadata) -> u32 {
-    0
+/// The profile, and where the installation is less strict.
+fn check_sign_in(report: &mut Report, config: &Config) {
+    report.good(format!("sign-in: profile {}", config.login.policy));
+    for weaker in config.login.weaker_than_profile() {
+        report.note(format!("sign-in: [login] {weaker}"));
+    }
+    if let Some(path) = &config.login.password_blocklist_file {
+        match count_listed(path) {
+            Ok(count) => report.good(format!("sign-in: {} refuses {count} passwords", path.display())),
+            Err(cause) => report.problem(format!("sign-in: {cause}")),
+        }
+    }
 }
 
 fn check_data_dir(report: &mut Report, path: &Path) {

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use super::{Complaint, Done, Start, log, print};
 use crate::app::App;
 use crate::clock::SystemClock;
+use crate::config::{Config, MasterKeySource};
+use crate::master_key::open_to_others;
 use crate::server;
 use crate::tls::Tls;
 
@@ -28,6 +30,7 @@ enum LogFormat {
 pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     log("info", arguments.log_format == LogFormat::Json);
     let config = start.config()?;
+    refuse_open_key(&config)?;
     let app = App::open(config, Arc::new(SystemClock), true)?;
     let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| Complaint(cause.to_string()))?;
     let listen = app.config.server.listen;
@@ -41,6 +44,20 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
         print("ready")?;
         bound.serve(Arc::clone(&app), tls).await.map_err(|cause| Complaint(format!("the server ended: {cause}")))
     })
+}
+
+/// A master key that others could have read is no secret any more.
+fn refuse_open_key(config: &Config) -> Done {
+    let MasterKeySource::File(path) = &config.keys.master_key else {
+        return Ok(());
+    };
+    match std::fs::metadata(path) {
+        Ok(metadata) if open_to_others(&metadata) != 0 => Err(Complaint(format!(
+            "others may read the master key {0}; run chmod 600 {0}, and replace the key if they may have done so",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn print_addresses(app: &App, tls: &Tls) -> Done {

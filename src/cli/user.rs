@@ -129,7 +129,7 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         }
         Command::SetPassword { username, password_stdin: _ } => {
             let password = read_secret()?;
-            let hash = people::hash(&registry, password.clone())?;
+            let hash = people::prepare_password_blocking(&registry, &username, password.clone())?;
             let person = registry
                 .blocking(move |registry, tx| people::set_password(registry, tx, &username, &password, &hash))?;
             print(format_args!("set the password of {}", person.username))

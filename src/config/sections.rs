@@ -92,7 +92,9 @@ impl ServerConfig {
             if fits {
                 Ok(text.to_owned())
             } else {
-                Err(format!("1 to {LONGEST_BANNER} printable characters: the system use notice that your agency prescribes"))
+                Err(format!(
+                    "1 to {LONGEST_BANNER} printable characters: the system use notice that your agency prescribes"
+                ))
             }
         });
         Self {

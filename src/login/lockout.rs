@@ -1,10 +1,16 @@
-//! Lockout: failures are counted by keyed hash of what was typed, known account or not, so that nobody learns from it
-//! which accounts exist. The database counts; every server sees the same.
+//! Lockout (NIST SP 800-63B-4 §3.2.2): failures are counted by keyed hash of what was typed, known account or not, so
+//! that nobody learns from it which accounts exist. The database counts; every server sees the same.
+//!
+//! A browser that has signed the person in before is known by a cookie. Its failures are counted by themselves, and the
+//! failures of all other browsers do not lock it: a stranger cannot keep a person out. Once it has failed too often
+//! itself it is as any other.
+
+use data_encoding::BASE64URL_NOPAD;
 
 use crate::app::App;
 use crate::config::Lockout;
 use crate::master_key::Derivation;
-use crate::model::person::username_key;
+use crate::model::person::{Person, username_key};
 use crate::store::logins::{self, Failures};
 use crate::store::{Conn, Stored, Tx};
 
@@ -12,6 +18,8 @@ use crate::store::{Conn, Stored, Tx};
 const UNTIL_ADMIN: i64 = i64::MAX / 2;
 
 const DAY_SECONDS: i64 = 86_400;
+/// How many people one browser is known to have signed in: those who share a computer.
+const KNOWN_PEOPLE: usize = 8;
 
 /// Under which key failures of a username are counted.
 #[must_use]
@@ -38,7 +46,7 @@ pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
 pub struct Limit {
     /// Failures within the window.
     pub threshold: u32,
-    /// A name that nobody has is not locked for longer than a day: nobody could unlock it.
+    /// A name that nobody has is not locked or remembered for longer than a day: nobody could unlock it.
     pub known: bool,
 }
 
@@ -54,20 +62,156 @@ pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -
         return Ok(false);
     }
     if now - row.window_started_at >= login.lockout_window_seconds {
-        row = empty;
+        row.failures = 0;
+        row.window_started_at = now;
     }
     row.failures += 1;
-    let locks = row.failures >= i64::from(limit.threshold);
+    row.consecutive += 1;
+    let for_good = row.consecutive >= i64::from(login.failures_in_a_row);
+    let locks = for_good || row.failures >= i64::from(limit.threshold);
     if locks {
         row.failures = 0;
         row.window_started_at = now;
         row.locked_until = match login.lockout {
-            Lockout::Seconds(seconds) => now + seconds,
-            Lockout::UntilAdmin if limit.known => UNTIL_ADMIN,
-            Lockout::UntilAdmin => now + DAY_SECONDS,
+            _ if !limit.known => now + DAY_SECONDS,
+            Lockout::Seconds(seconds) if !for_good => now + seconds,
+            _ => UNTIL_ADMIN,
         };
     }
-    row.purge_at = row.locked_until.max(row.window_started_at + login.lockout_window_seconds);
+    // Failures in a row count however long ago they were.
+    row.purge_at = if limit.known { UNTIL_ADMIN } else { now + DAY_SECONDS };
     logins::put(tx.conn(), &row)?;
     Ok(locks)
+}
+
+/// When somebody was here last who is dormant now, in seconds since the epoch; none: nobody ever is.
+#[must_use]
+pub fn dormant_before(app: &App, now: i64) -> Option<i64> {
+    let days = app.config.login.dormant_days;
+    (days > 0).then(|| now - days * DAY_SECONDS)
+}
+
+/// Whether somebody was not here for too long.
+#[must_use]
+pub fn is_dormant(app: &App, person: &Person, now: i64) -> bool {
+    dormant_before(app, now).is_some_and(|before| person.idle_since <= before)
+}
+
+/// Whether somebody may sign in, by whatever means: neither disabled nor dormant.
+#[must_use]
+pub fn may_sign_in(app: &App, person: &Person, now: i64) -> bool {
+    person.enabled && !is_dormant(app, person, now)
+}
+
+/// Forgets all failures of a person, with password and code, in whatever browser. Answers whether there were some.
+///
+/// # Errors
+/// What the database says.
+pub fn release(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
+    let by_password = logins::forget_all(tx.conn(), &login_subject(app, &person.username))?;
+    let by_code = logins::forget(tx.conn(), &totp_subject(app, &person.id))?;
+    Ok(by_password || by_code)
+}
+
+/// A sign-in with a password, and where its failure is counted.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    account: String,
+    /// Of a browser that has signed the person in before.
+    own: Option<String>,
+    limit: Limit,
+}
+
+impl Attempt {
+    /// Of a username, and whose it is; `known` is what the browser keeps to be known by.
+    #[must_use]
+    pub fn new(app: &App, username: &str, person: Option<&Person>, known: Option<&str>) -> Self {
+        let account = login_subject(app, username);
+        let own = person.zip(known).filter(|_| app.config.login.known_browsers).and_then(|(person, known)| {
+            let (browser, mut marks) = parts(known)?;
+            let expected = mark(app, browser, person);
+            let place = app.master.derive(Derivation::Username, &["browser", browser, &person.id]);
+            marks.any(|mark| mark == expected).then(|| format!("{account}.{place}"))
+        });
+        let limit = Limit { threshold: app.config.login.lockout_threshold, known: person.is_some() };
+        Self { account, own, limit }
+    }
+
+    /// The key of the account, for the record.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Where it counts: by itself while the browser is known and has not failed too often, else with all others.
+    fn subject(&self, conn: &mut Conn, now: i64) -> Stored<&str> {
+        match &self.own {
+            Some(own) if !is_locked(conn, own, now)? => Ok(own),
+            _ => Ok(&self.account),
+        }
+    }
+
+    /// Whether it is refused whatever the password.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_locked(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
+        let subject = self.subject(conn, now)?;
+        is_locked(conn, subject, now)
+    }
+
+    /// Counts its failure. Answers true when that locked something.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn fail(&self, app: &App, tx: &mut Tx<'_>, now: i64) -> Stored<bool> {
+        let subject = self.subject(tx.conn(), now)?;
+        fail(app, tx, subject, self.limit, now)
+    }
+
+    /// After a success: forgets the browser's own failures, or those of all that are not known. The success of a known
+    /// browser says nothing of what strangers did (§3.2.2: from the same address).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget(&self, tx: &mut Tx<'_>, now: i64) -> Stored<()> {
+        let subject = self.subject(tx.conn(), now)?.to_owned();
+        logins::forget(tx.conn(), &subject)?;
+        if let Some(own) = self.own.as_ref().filter(|own| **own != subject) {
+            logins::forget(tx.conn(), own)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a browser, and the marks of those whom it signed in.
+fn parts(known: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+    let (browser, marks) = known.split_once('.')?;
+    let ours = BASE64URL_NOPAD.decode(browser.as_bytes()).is_ok_and(|bytes| bytes.len() == 32);
+    ours.then(|| (browser, marks.split('.')))
+}
+
+/// What a browser keeps of somebody whom it signed in. It ends with a new password or other roles.
+fn mark(app: &App, browser: &str, person: &Person) -> String {
+    let whole = app.master.derive(Derivation::KnownBrowser, &[browser, &person.id, &person.generation.to_string()]);
+    // 128 bits: one cookie has the marks of several people.
+    whole.chars().take(22).collect()
+}
+
+/// What the browser keeps after somebody has signed in, to be known by: a random name and a mark for each person, the
+/// last one first. None where browsers are not known.
+#[must_use]
+pub fn known_after(app: &App, person: &Person, known: Option<&str>) -> Option<String> {
+    if !app.config.login.known_browsers {
+        return None;
+    }
+    let fresh = app.entropy.secret();
+    let (browser, others) = match known.and_then(parts) {
+        Some((browser, marks)) => (browser, marks.collect()),
+        None => (fresh.as_str(), Vec::new()),
+    };
+    let mine = mark(app, browser, person);
+    let others = others.into_iter().filter(|other| other.len() == mine.len() && *other != mine);
+    let marks: Vec<&str> = std::iter::once(mine.as_str()).chain(others).take(KNOWN_PEOPLE).collect();
+    Some(format!("{browser}.{}", marks.join(".")))
 }

@@ -1,6 +1,7 @@
 //! People: how they sign in.
 
 pub mod lockout;
+pub mod password_strength;
 pub mod recovery;
 pub mod second_factor;
 pub mod set_up;

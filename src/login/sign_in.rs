@@ -1,4 +1,5 @@
-//! Signing in with username and password. Unknown, wrong, locked and disabled look and take the same.
+//! Signing in with username and password. Unknown, wrong, locked, disabled and dormant look and
+//! take the same.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::lockout;
+use super::lockout::{self, Attempt};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -15,14 +16,13 @@ use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::pages::{self, FormError, LoginPage};
 use crate::password::Verified;
+use crate::password_rules;
 use crate::peer;
 use crate::return_to::{self, ReturnTo};
 use crate::secret::Secret;
 use crate::session::{self, Authentication, Due, Origin};
 use crate::store::{passkeys, people, sessions};
 
-/// The longest password that is hashed, in bytes (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64 characters).
-pub const LONGEST_PASSWORD: usize = 1024;
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;
 
@@ -90,10 +90,15 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
         return back(pending, Notice::TooMany);
     }
-    if username.len() > LONGEST_USERNAME || password.reveal().len() > LONGEST_PASSWORD {
+    if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
         return back(pending, Notice::NotAccepted);
     }
-    let at = At { address, origin: Origin::of(app, request), replaced: browser::session_hash(app, request) };
+    let at = At {
+        address,
+        origin: Origin::of(app, request),
+        replaced: browser::session_hash(app, request),
+        known: browser::cookie(app, request, CookieKind::Known),
+    };
     match check(app, &username, password, at).await? {
         None => back(pending, Notice::NotAccepted),
         Some(signed_in) => {
@@ -106,7 +111,9 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
             } else {
                 pending.onward(app, &form.browser)
             };
-            Ok(browser::see_other(&location, &[browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)]))
+            let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)];
+            cookies.extend(signed_in.known.map(|known| browser::set_cookie(app, CookieKind::Known, &known)));
+            Ok(browser::see_other(&location, &cookies))
         }
     }
 }
@@ -117,20 +124,23 @@ struct At {
     origin: Origin,
     /// Hash of the session that the browser had.
     replaced: Option<String>,
+    /// Whom the browser says to have signed in before.
+    known: Option<String>,
 }
 
 struct SignedIn {
     session_hash: String,
     cookie: String,
     second_factor_due: bool,
+    /// What the browser keeps to be known by.
+    known: Option<String>,
 }
 
 /// Compares the password and writes down what came of it, in one transaction that decides about the lock once more.
 async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Result<Option<SignedIn>, Broken> {
     let now = app.now();
-    let subject = lockout::login_subject(app, username);
-    let (key, typed) = (subject.clone(), username.to_owned());
-    let (person, has_passkey, locked) = app
+    let (job_app, typed, known) = (Arc::clone(app), username.to_owned(), at.known.clone());
+    let (person, has_passkey, attempt, locked) = app
         .store
         .read(move |conn| {
             let person = people::find_by_username(conn, &typed)?;
@@ -138,19 +148,21 @@ async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Resu
                 Some(person) => passkeys::any(conn, &person.id)?,
                 None => false,
             };
-            Ok((person, has_passkey, lockout::is_locked(conn, &key, now)?))
+            let attempt = Attempt::new(&job_app, &typed, person.as_ref(), known.as_deref());
+            let locked = attempt.is_locked(conn, now)?;
+            Ok((person, has_passkey, attempt, locked))
         })
         .await?;
-    // Hashed in any case: the time must not tell whether the account exists, is locked or disabled.
+    // Hashed in any case: the time must not tell whether the account exists, is locked, disabled or dormant.
     let stored = person.as_ref().and_then(|person| person.password.clone());
     let verified = app.hasher.verify(password, stored).await?;
-    let accepted = person.as_ref().filter(|person| person.enabled && !locked);
+    let accepted = person.as_ref().filter(|person| lockout::may_sign_in(app, person, now) && !locked);
     match (accepted, verified) {
         (Some(person), Verified::Right(rehashed)) => {
             let second_factor_due = has_passkey || person.totp_secret.is_some();
-            succeed(app, person, rehashed, subject, (at, second_factor_due)).await
+            succeed(app, person, rehashed, attempt, (at, second_factor_due)).await
         }
-        _ => fail(app, person.as_ref(), locked, subject, at.address).await.map(|()| None),
+        _ => fail(app, person.as_ref(), locked, attempt, at.address).await.map(|()| None),
     }
 }
 
@@ -158,12 +170,13 @@ async fn succeed(
     app: &Arc<App>,
     person: &Person,
     rehashed: Option<String>,
-    subject: String,
+    attempt: Attempt,
     (at, second_factor_due): (At, bool),
 ) -> Result<Option<SignedIn>, Broken> {
     let how = Authentication::by(&["pwd"], false).with_second_factor_due(second_factor_due);
     let (session, cookie) = session::begin(app, person, &at.origin, how);
-    let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, second_factor_due };
+    let known = lockout::known_after(app, person, at.known.as_deref());
+    let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, second_factor_due, known };
     let event = app
         .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
         .from(at.origin.address)
@@ -174,11 +187,12 @@ async fn succeed(
         let now = job_app.now();
         // Locked, disabled or changed while the password was hashed: then it does not count.
         let current = people::find(tx.conn(), &id)?;
-        let holds = current.is_some_and(|person| person.enabled && person.generation == generation);
-        if !holds || lockout::is_locked(tx.conn(), &subject, now)? {
+        let holds = current
+            .is_some_and(|person| lockout::may_sign_in(&job_app, &person, now) && person.generation == generation);
+        if !holds || attempt.is_locked(tx.conn(), now)? {
             return Ok(false);
         }
-        crate::store::logins::forget(tx.conn(), &subject)?;
+        attempt.forget(tx, now)?;
         if let Some(phc) = &rehashed {
             people::rehashed(tx.conn(), &id, generation, phc)?;
         }
@@ -200,13 +214,14 @@ async fn fail(
     app: &Arc<App>,
     person: Option<&Person>,
     locked: bool,
-    subject: String,
+    attempt: Attempt,
     address: IpAddr,
 ) -> Result<(), Broken> {
     let reason = match person {
         None => "unknown username",
         Some(person) if !person.enabled => "account disabled",
         Some(_) if locked => "account locked",
+        Some(person) if lockout::is_dormant(app, person, app.now()) => "account dormant",
         Some(_) => "wrong password",
     };
     // A username that nobody has is recorded as its keyed hash: people type passwords there.
@@ -215,17 +230,16 @@ async fn fail(
         let event = event.outcome(Outcome::MinorFailure).from(address.to_string()).with("reason", reason);
         match person {
             Some(person) => event.person(&person.id),
-            None => event.with("username_hash", subject.clone()),
+            None => event.with("username_hash", attempt.account().to_owned()),
         }
     };
     let failed = (noted == Noted::First).then(|| described(app.event(Kind::LoginFailed, Actor::Stranger)));
     let locks = described(app.event(Kind::LoginLocked, Actor::Stranger)).outcome(Outcome::SeriousFailure);
-    let (job_app, subject) = (Arc::clone(app), subject.clone());
-    let (threshold, known) = (app.config.login.lockout_threshold, person.is_some());
+    let job_app = Arc::clone(app);
     app.store
         .write(move |tx| {
             failed.iter().for_each(|event| tx.audit(event.clone()));
-            if lockout::fail(&job_app, tx, &subject, lockout::Limit { threshold, known }, job_app.now())? {
+            if attempt.fail(&job_app, tx, job_app.now())? {
                 tx.audit(locks.clone());
             }
             Ok(())

@@ -133,13 +133,27 @@ impl Party {
         Ok(configured.min(i64::from(self.dataflow(app)?.access_seconds)))
     }
 
-    /// When an access token of a person ends: one that may certify ends some minutes after sign-in.
+    /// When an access token of a person ends: one that may certify ends some minutes after sign-in, and one with a role
+    /// that certifies ends with the licence.
     ///
     /// # Errors
     /// As [`Party::dataflow`].
-    pub fn access_ends(&self, app: &App, scopes: &ScopeSet, auth_time: i64, now: i64) -> Result<i64, Broken> {
-        let ends = now + self.access_seconds(app, true)?;
-        Ok(if scopes.contains(CERTIFY) { ends.min(certify_ends(app, auth_time)) } else { ends })
+    pub fn access_ends(
+        &self,
+        app: &App,
+        person: &Person,
+        granted: &Granted,
+        auth_time: i64,
+        now: i64,
+    ) -> Result<i64, Broken> {
+        let mut ends = now + self.access_seconds(app, true)?;
+        if granted.scopes.contains(CERTIFY) {
+            ends = ends.min(certify_ends(app, auth_time));
+        }
+        if granted.roles.iter().any(|role| certifies(app, role)) {
+            ends = licence_ends(app, person).map_or(ends, |licence| ends.min(licence));
+        }
+        Ok(ends)
     }
 }
 
@@ -159,18 +173,23 @@ fn refusal(refused: &Refused) -> OAuthError {
     OAuthError::new(code, refused.to_string())
 }
 
+/// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one.
+fn licence_ends(app: &App, person: &Person) -> Option<i64> {
+    let last_day: jiff::civil::Date = person.settings.license_expires.as_deref()?.parse().ok()?;
+    let next = last_day.tomorrow().and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
+    next.map(|midnight| midnight.timestamp().as_second()).ok()
+}
+
+/// Whether a role may certify.
+fn certifies(app: &App, code: &str) -> bool {
+    app.policy.may_hold(&[code.to_owned()]).contains(CERTIFY)
+}
+
 /// The roles that count today: a licence that has ended takes those roles away that certify.
 #[must_use]
 pub fn roles_in_force(app: &App, person: &Person) -> Vec<String> {
-    let ended = person.settings.license_expires.as_deref().is_some_and(|last_day| {
-        let today = jiff::Timestamp::from_second(app.now())
-            .map(|now| now.to_zoned(app.config.policy.time_zone.clone()).date().to_string())
-            .unwrap_or_default();
-        // Both are YYYY-MM-DD, which sorts as text.
-        today.as_str() > last_day
-    });
-    let certifies = |code: &str| app.policy.may_hold(&[code.to_owned()]).contains(CERTIFY);
-    person.settings.roles.iter().filter(|code| !(ended && certifies(code))).cloned().collect()
+    let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
+    person.settings.roles.iter().filter(|code| !(ended && certifies(app, code))).cloned().collect()
 }
 
 fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Option<&'a str> {

@@ -47,7 +47,7 @@ pub fn mint(
     let mut more = claims.clone();
     add_authentication(&mut more, facts);
     more.insert("username".to_owned(), person.username.clone().into());
-    let exp = party.access_ends(app, &granted.scopes, facts.auth_time, now)?;
+    let exp = party.access_ends(app, person, &granted, facts.auth_time, now)?;
     let draft = access_token::Draft {
         sub: &person.id,
         client_id: &grant.client_id,

@@ -31,9 +31,8 @@ type Version = (Option<SystemTime>, u64);
 impl Blocklist {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let keys = RandomState::new();
-        let read = Read::from(path, &keys).map_err(|cause| {
-            format!("cannot read {} ([login] password_blocklist_file): {cause}", path.display())
-        })?;
+        let read = Read::from(path, &keys)
+            .map_err(|cause| format!("cannot read {} ([login] password_blocklist_file): {cause}", path.display()))?;
         Ok(Self { path: path.to_owned(), keys, read: Mutex::new(read) })
     }
 

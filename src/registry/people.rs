@@ -12,25 +12,23 @@ use super::{
     Decided, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, mistake, object, organization,
 };
 use crate::audit::event::{Event, Kind};
-use crate::login::lockout::{login_subject, totp_subject};
+use crate::login::lockout;
 use crate::master_key::Purpose;
 use crate::model::Organization;
-use crate::model::person::{Person, PersonSettings, username_key};
+use crate::model::person::{Person, PersonSettings};
 use crate::model::security_label::{Confidentiality, Integrity};
+use crate::password_rules::{Refusal, Whose};
 use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
-use crate::store::{Stored, Tx, logins, people};
+use crate::store::password_history::{self, Replaced};
+use crate::store::{Conn, Stored, Tx, passkeys, people};
 
-/// The shortest password that is the only factor, in characters (NIST SP 800-63B-4 §3.1.1.2).
-pub const SHORTEST_PASSWORD_ALONE: usize = 15;
-/// The shortest password beside a second factor, in characters (NIST SP 800-63B-4 §3.1.1.2).
-pub const SHORTEST_PASSWORD: usize = 8;
-/// The longest password, in bytes.
-pub const LONGEST_PASSWORD: usize = 1024;
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
 const SHORTEST_TOTP_SECRET: usize = 16;
 /// The length of those that we make, in bytes (RFC 4226 §4 recommends 160 bits).
 const TOTP_SECRET: usize = 20;
+/// How many dormant people are disabled in one transaction.
+const DORMANT_BATCH: i64 = 50;
 
 /// What is wanted of a person. What is left out stays as it is, or takes its default.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -122,7 +120,9 @@ pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) ->
     let totp = totp.and_then(|secret| mistakes.take("totp_secret", read_totp_secret(secret)));
     let password = form.password.clone().filter(|_| before.is_none());
     if let Some(password) = &password {
-        mistakes.take("password", check_password(password, &username, form.totp_secret.is_some()));
+        let name = form.name.as_deref().unwrap_or_default();
+        let whose = Whose { username: &username, name, second_factor: form.totp_secret.is_some() };
+        mistakes.take("password", check_password(registry, password, whose));
     }
     let settings = settings(registry, form, old, roles, &mut mistakes);
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|person| person.enabled));
@@ -339,25 +339,12 @@ fn is_address(value: &Value) -> bool {
     })
 }
 
-/// Checks a password that somebody chose (NIST SP 800-63B-4 §3.1.1.2).
+/// Checks a password that somebody chose, but for those that were used before: [`prepare_password`] compares them.
 ///
 /// # Errors
 /// What is wrong and what is wanted; never the password.
-pub fn check_password(password: &Secret, username: &str, second_factor: bool) -> Result<(), String> {
-    let text = password.reveal();
-    let shortest = if second_factor { SHORTEST_PASSWORD } else { SHORTEST_PASSWORD_ALONE };
-    let count = text.chars().count();
-    if count < shortest {
-        let beside = if second_factor { "beside a second factor" } else { "without a second factor" };
-        return Err(format!("it has {count} characters; {beside} at least {shortest} are needed"));
-    }
-    if text.len() > LONGEST_PASSWORD {
-        return Err(format!("it has {} bytes; at most {LONGEST_PASSWORD} are taken", text.len()));
-    }
-    if username_key(text) == username_key(username) {
-        return Err("it is the username".to_owned());
-    }
-    Ok(())
+pub fn check_password(registry: &Registry, password: &Secret, whose: Whose<'_>) -> Result<(), String> {
+    registry.app.password_rules.check(password, whose).map_err(|refusal| refusal.to_string())
 }
 
 /// Reads a TOTP secret as authenticator apps show it: base32 in either case, blanks and padding ignored.
@@ -511,7 +498,62 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled
     })
 }
 
-/// Sets a password, checked here; `hash` is its hash. Ends sessions and grants.
+/// Who is to get a new password, whether she has a passkey, and the hashes of what she may not choose again.
+type Before = Option<(Person, bool, Vec<String>)>;
+
+fn before_password(conn: &mut Conn, username: &str, history: u32) -> Stored<Before> {
+    let Some(person) = people::find_by_username(conn, username)? else {
+        return Ok(None);
+    };
+    let mut earlier = Vec::new();
+    if let Some(older) = history.checked_sub(1) {
+        earlier.extend(person.password.clone());
+        earlier.extend(password_history::of(conn, &person.id, older)?);
+    }
+    let has_passkey = passkeys::any(conn, &person.id)?;
+    Ok(Some((person, has_passkey, earlier)))
+}
+
+/// Checks the password that somebody is to get, and answers the hashes that it must differ from.
+fn check_new(registry: &Registry, username: &str, password: &Secret, before: Before) -> Result<Vec<String>, Refused> {
+    let Some((person, has_passkey, earlier)) = before else {
+        return mistake("username", format!("nobody has the username {username:?}")).map_err(Refused::Mistakes);
+    };
+    check_password(registry, password, Whose::of(&person, has_passkey))
+        .or_else(|text| mistake("password", text))
+        .map_err(Refused::Mistakes)?;
+    Ok(earlier)
+}
+
+fn unused(registry: &Registry, hash: Option<String>) -> Result<String, Refused> {
+    let used = || Refusal::Used(registry.app.password_rules.history()).to_string();
+    hash.ok_or_else(|| Refused::Mistakes(vec![Mistake { key: "password", text: used() }]))
+}
+
+/// Checks a new password, compares it with those that the person had, and hashes it: what takes long, and belongs
+/// before the transaction in which [`set_password`] gets the hash.
+///
+/// # Errors
+/// What is wrong with the password, or when too many are being hashed.
+pub async fn prepare_password(registry: &Registry, username: &str, password: Secret) -> Result<String, Refused> {
+    let (typed, history) = (username.to_owned(), registry.app.password_rules.history());
+    let before = registry.app.store.read(move |conn| before_password(conn, &typed, history)).await?;
+    let earlier = check_new(registry, username, &password, before)?;
+    unused(registry, registry.app.hasher.hash_unused(password, earlier).await?)
+}
+
+/// [`prepare_password`] for threads that run no async tasks.
+///
+/// # Errors
+/// As [`prepare_password`].
+pub fn prepare_password_blocking(registry: &Registry, username: &str, password: Secret) -> Result<String, Refused> {
+    let (typed, history) = (username.to_owned(), registry.app.password_rules.history());
+    let before = registry.app.store.read_blocking(move |conn| before_password(conn, &typed, history))?;
+    let earlier = check_new(registry, username, &password, before)?;
+    unused(registry, registry.app.hasher.hash_unused_blocking(password, earlier)?)
+}
+
+/// Sets a password; `hash` is what [`prepare_password`] made of it. Ends sessions and grants.
 ///
 /// # Errors
 /// As [`add`].
@@ -522,15 +564,30 @@ pub fn set_password(
     password: &Secret,
     hash: &str,
 ) -> Decided<Person> {
+    let before = good!(found(tx, username)?);
+    let has_passkey = passkeys::any(tx.conn(), &before.id)?;
+    if let Err(text) = check_password(registry, password, Whose::of(&before, has_passkey)) {
+        return Ok(mistake("password", text));
+    }
+    let now = registry.app.now();
     let event = registry.event(Kind::PersonChanged, "password_set");
-    alter(registry, tx, username, event, |person| {
-        check_password(password, &person.username, person.totp_secret.is_some())
-            .or_else(|text| mistake("password", text))?;
+    let person = good!(alter(registry, tx, username, event, |person| {
         person.password = Some(hash.to_owned());
-        person.password_changed_at = registry.app.now();
+        person.password_changed_at = now;
         person.generation += 1;
         Ok(())
-    })
+    })?);
+    // The present password is one of those that count.
+    let keep = registry.app.password_rules.history().saturating_sub(1);
+    match before.password.filter(|_| keep > 0) {
+        Some(password) => {
+            let id = registry.app.entropy.id("pwd");
+            let replaced = Replaced { id: &id, person_id: &before.id, password: &password, replaced_at: now };
+            password_history::add(tx.conn(), replaced, keep)?;
+        }
+        None => password_history::prune(tx.conn(), &before.id, keep)?,
+    }
+    Ok(Ok(person))
 }
 
 /// Takes the second factor away, or replaces it by a new secret in base32. Ends sessions and grants.
@@ -558,12 +615,53 @@ pub fn reset_second_factor(
 /// As [`add`].
 pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<bool> {
     let person = good!(found(tx, username)?);
-    let by_password = logins::forget(tx.conn(), &login_subject(&registry.app, &person.username))?;
-    let by_code = logins::forget(tx.conn(), &totp_subject(&registry.app, &person.id))?;
-    if by_password || by_code {
+    let locked = lockout::release(&registry.app, tx, &person)?;
+    if locked {
         tx.audit(registry.event(Kind::LoginUnlocked, "unlocked").person(&person.id));
     }
-    Ok(Ok(by_password || by_code))
+    Ok(Ok(locked))
+}
+
+/// Disables those who did not sign in for `[login] dormant_days` (NIST SP 800-53 AC-2(3)), in small batches. Answers how
+/// many.
+///
+/// # Errors
+/// What the store says.
+pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
+    let Some(before) = lockout::dormant_before(&registry.app, registry.app.now()) else {
+        return Ok(0);
+    };
+    let mut disabled = 0;
+    loop {
+        let ids = registry.app.store.read(move |conn| people::idle_since(conn, before, DORMANT_BATCH)).await?;
+        let Some(_) = ids.first() else {
+            return Ok(disabled);
+        };
+        disabled += registry
+            .run(move |registry, tx| {
+                let mut count = 0;
+                for id in &ids {
+                    count += usize::from(disable_if_dormant(registry, tx, id, before)?);
+                }
+                Ok(Ok(count))
+            })
+            .await?;
+    }
+}
+
+fn disable_if_dormant(registry: &Registry, tx: &mut Tx<'_>, id: &str, before: i64) -> Stored<bool> {
+    let found = people::find(tx.conn(), id)?.filter(|person| person.enabled && person.idle_since <= before);
+    let Some(known) = found else {
+        return Ok(false);
+    };
+    let mut person = known.clone();
+    person.enabled = false;
+    person.generation += 1;
+    person.updated_at = registry.app.now();
+    let event =
+        registry.event(Kind::PersonChanged, "disabled_dormant").with("idle_since", known.idle_since.to_string());
+    put(registry, tx, Some(&known), &person, event)?;
+    Ok(true)
 }
 
 /// The hashes of passwords by the key of their username, for several people at once.

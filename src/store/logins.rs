@@ -75,3 +75,17 @@ pub fn put(conn: &mut Conn, row: &Failures) -> Stored<()> {
 pub fn forget(conn: &mut Conn, subject: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::delete(login_failure::table.find(subject)).execute(c))? > 0)
 }
+
+/// Forgets a subject and all that begin with it and a full stop. Answers whether there was something.
+///
+/// # Errors
+/// What the database says.
+pub fn forget_all(conn: &mut Conn, subject: &str) -> Stored<bool> {
+    // An underscore in a pattern stands for any character; 43 characters of a keyed hash match no other's by that.
+    let below = format!("{subject}.%");
+    Ok(each!(conn, c => diesel::delete(
+        login_failure::table.filter(login_failure::subject.eq(subject).or(login_failure::subject.like(&below)))
+    )
+    .execute(c))?
+        > 0)
+}

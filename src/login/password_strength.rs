@@ -1,0 +1,54 @@
+//! How easy a password is to guess, while somebody chooses one. Nothing is stored or logged.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use crate::app::App;
+use crate::browser::PostedForm;
+use crate::error::PageError;
+use crate::password_rules::strength;
+use crate::peer;
+use crate::secret::Secret;
+
+/// How often an address may ask within a minute.
+const PER_MINUTE: u32 = 240;
+/// Under which name the questions are counted.
+const SUBJECT: &str = "password strength";
+/// How much of what the page knows about the person is looked at, in characters.
+const LONGEST_WORDS: usize = 300;
+
+/// `POST /password-strength` with `csrf`, `password` and, if the page knows some, `words`. Answers JSON: `score` 0 to 4,
+/// `word`, `advice`.
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let form = PostedForm::read(&app, &request, body).await;
+    let address = peer::address(&app, &request);
+    if app.strangers.attempts(address, SUBJECT, app.now()) >= PER_MINUTE {
+        let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, "too many questions from this address");
+        answer.headers_mut().insert(RETRY_AFTER, actix_web::http::header::HeaderValue::from_static("60"));
+        return answer;
+    }
+    app.strangers.attempt(address, SUBJECT, app.now());
+    let asked = form.and_then(|form| {
+        let words: String = form.field("words")?.chars().take(LONGEST_WORDS).collect();
+        Ok::<_, PageError>((Secret::new(form.field("password")?), words))
+    });
+    let (password, words) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.what),
+    };
+    let judged = web::block(move || {
+        let known: Vec<&str> = std::iter::once(words.as_str()).chain(app.password_rules.words()).collect();
+        strength(password.reveal(), &known)
+    });
+    match judged.await {
+        Ok(strength) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(strength),
+        Err(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, "try again"),
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> HttpResponse {
+    let body = json!({ "error": "invalid_request", "error_description": why });
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(body)
+}
