@@ -1,0 +1,153 @@
+//! A real browser: Chromium by its driver, with our own authority among those it trusts, so that everything works that
+//! browsers keep for trusted sites (WebAuthn).
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromeCapabilities, Key};
+
+use crate::support::TempDir;
+
+/// A browser with its driver; both end with it.
+pub struct Browser {
+    driver: Child,
+    url: String,
+    /// Where the browser is at home: profiles, and the authorities it trusts.
+    home: TempDir,
+}
+
+impl Browser {
+    /// A browser that trusts the authority of this file besides the system's.
+    pub fn start(ca_file: &Path) -> Self {
+        let home = TempDir::new();
+        trust(home.path(), ca_file);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .env("HOME", home.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is needed: tests/run installs it");
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "chromedriver does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { driver, url: format!("http://127.0.0.1:{port}"), home }
+    }
+
+    /// A window of a width, with scripts or without.
+    pub async fn window(&self, width: u32, scripts: bool) -> WebDriver {
+        let mut capabilities: ChromeCapabilities = DesiredCapabilities::chrome();
+        let profile = self.home.path().join(format!("{width}-{scripts}"));
+        for argument in [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            &format!("--user-data-dir={}", profile.display()),
+        ] {
+            capabilities.add_arg(argument).unwrap();
+        }
+        capabilities
+            .add_experimental_option(
+                "mobileEmulation",
+                json!({ "deviceMetrics": { "width": width, "height": 900, "pixelRatio": 1.0 } }),
+            )
+            .unwrap();
+        if !scripts {
+            let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
+            capabilities.add_experimental_option("prefs", preferences).unwrap();
+        }
+        capabilities.set("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
+        WebDriver::new(&self.url, capabilities).await.unwrap()
+    }
+
+    /// What the console says: errors and warnings.
+    pub async fn log(&self, window: &WebDriver) -> Value {
+        self.command(window, "se/log", json!({ "type": "browser" })).await
+    }
+
+    /// A command of the driver that the library does not have.
+    async fn command(&self, window: &WebDriver, path: &str, body: Value) -> Value {
+        let url = format!("{}/session/{}/{path}", self.url, window.session_id());
+        let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+        let mut answer: Value = answer.json().await.unwrap();
+        assert!(answer["value"]["error"].is_null(), "{answer}");
+        answer["value"].take()
+    }
+}
+
+/// Puts an authority into the database of the browser's home (NSS), for it reads no other.
+fn trust(home: &Path, ca_file: &Path) {
+    let folder = home.join(".pki/nssdb");
+    std::fs::create_dir_all(&folder).unwrap();
+    let database = format!("sql:{}", folder.display());
+    let certutil = |arguments: &[&str]| {
+        let output = Command::new("certutil").args(["-d", &database]).args(arguments).output();
+        let output = output.expect("certutil is needed: tests/run installs it");
+        assert!(output.status.success(), "certutil {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    certutil(&["-N", "--empty-password"]);
+    certutil(&["-A", "-n", "MDI Auth test", "-t", "C,,", "-i", ca_file.to_str().unwrap()]);
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Presses Tab until the element with this id has the focus.
+pub async fn tab_to(window: &WebDriver, id: &str) -> WebElement {
+    for _ in 0..40 {
+        window.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+        let active = window.active_element().await.unwrap();
+        if active.id().await.unwrap().as_deref() == Some(id) {
+            return active;
+        }
+    }
+    panic!("no Tab leads to {id}: {}", window.source().await.unwrap());
+}
+
+/// Sends keys to what has the focus.
+pub async fn press(window: &WebDriver, keys: impl Into<TypingData>) {
+    window.action_chain().send_keys(keys).perform().await.unwrap();
+}
+
+/// Looks at a page: nothing wider than the window; a picture for those who look.
+pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    window.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
+    if scripts {
+        let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+        let wider: bool = window.execute(wider, Vec::new()).await.unwrap().convert().unwrap();
+        assert!(!wider, "{name} is wider than its window");
+    }
+}
+
+/// Waits until the address contains `what`.
+pub async fn wait_for(window: &WebDriver, what: &str) {
+    let begun = Instant::now();
+    while !window.current_url().await.unwrap().as_str().contains(what) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "still at {}: {}",
+            window.current_url().await.unwrap(),
+            window.source().await.unwrap()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
