@@ -31,7 +31,7 @@ const LONGEST_KNOWN: usize = 512;
 /// What the pages share.
 #[must_use]
 pub fn shell(app: &App) -> Shell<'_> {
-    Shell { service_name: "MDI Auth", jurisdiction: app.config.server.jurisdiction.as_deref(), banner: None }
+    Shell { service_name: "MDI Auth", jurisdiction: app.config.server.jurisdiction.as_deref() }
 }
 
 /// Which of our cookies.

@@ -17,8 +17,6 @@ pub struct Shell<'a> {
     pub service_name: &'a str,
     /// Whose service it is, such as a state's vital records office; shown under the name.
     pub jurisdiction: Option<&'a str>,
-    /// The system-use notice people must see before they sign in (NIST SP 800-53 AC-8); line breaks are kept.
-    pub banner: Option<&'a str>,
 }
 
 /// The application that sent the person here.
@@ -94,6 +92,20 @@ impl FormError {
 /// For the templates: marks a field whose value is to be corrected.
 fn has_error(errors: &[FormError], field: &str) -> bool {
     errors.iter().any(|error| error.field == field && !error.whole_form)
+}
+
+/// The system-use notice (NIST SP 800-53 AC-8); posts `csrf`, `pending` to `/login/notice`.
+#[derive(Template, Clone, Copy, Debug)]
+#[template(path = "banner.html")]
+pub struct BannerPage<'a> {
+    /// Shared parts.
+    pub shell: Shell<'a>,
+    /// CSRF token.
+    pub csrf: &'a str,
+    /// The sealed sign-in.
+    pub pending: &'a str,
+    /// The notice; line breaks are kept.
+    pub banner: &'a str,
 }
 
 /// Asks for username and password; posts `csrf`, `pending`, `username`, `password` to `/login`.

@@ -71,6 +71,11 @@ fn urls(config: &mut web::ServiceConfig) {
         )
         .service(only("/password-strength", "POST").route(web::post().to(login::password_strength::post)))
         .service(
+            only("/login/notice", "GET, POST")
+                .route(web::get().to(login::banner::get))
+                .route(web::post().to(login::banner::post)),
+        )
+        .service(
             only("/login/second-factor", "GET, POST")
                 .route(web::get().to(login::second_factor::get))
                 .route(web::post().to(login::second_factor::post)),

@@ -7,17 +7,19 @@ use actix_web::{App, HttpResponse, test};
 use askama::Template;
 use mdi_auth::assets;
 use mdi_auth::pages::{
-    Account, Application, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage, LoginPage,
-    LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
+    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage,
+    LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
+};
+
+use mdi_auth::pages::set_up::{
+    AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
 
 const SHELL: Shell = Shell {
     service_name: "Georgia MDI Sign-in",
     jurisdiction: Some("Georgia Department of Public Health, Office of Vital Records"),
-    banner: Some(
-        "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.",
-    ),
 };
+const BANNER: &str = "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.";
 const CMS: Application = Application {
     name: "Fulton County Medical Examiner’s Case Management System",
     organization: Some("Fulton County Medical Examiner’s Center"),
@@ -91,6 +93,27 @@ fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
     }
 }
 
+fn set_up(errors: &[FormError]) -> SetUpPage<'_> {
+    SetUpPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", required: true, errors }
+}
+
+fn set_up_app(errors: &[FormError]) -> SetUpAppPage<'_> {
+    let qr = QrCode::of("otpauth://totp/MDI:jlehz?secret=GEZDGNBVGY3TQOJQ").unwrap();
+    SetUpAppPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", qr, secret: "GEZD GNBV", replaces: true, errors }
+}
+
+fn recovery(errors: &[FormError]) -> RecoveryPage<'_> {
+    RecoveryPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", back: "/login/second-factor?pending=p3nd", errors }
+}
+
+fn recovery_codes(codes: &[String]) -> RecoveryCodesPage<'_> {
+    RecoveryCodesPage { shell: SHELL, csrf: "c5rf", pending: Some("p3nd"), codes, left: 10 }
+}
+
+fn authenticator(removable: bool) -> AuthenticatorPage<'static> {
+    AuthenticatorPage { shell: SHELL, csrf: "c5rf", replace: "/login/set-up/app?pending=p3nd", removable }
+}
+
 fn consent() -> ConsentPage<'static> {
     ConsentPage {
         shell: SHELL,
@@ -130,6 +153,19 @@ fn all() -> Vec<(&'static str, String)> {
                 .render()
                 .unwrap(),
         ),
+        ("banner", BannerPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", banner: BANNER }.render().unwrap()),
+        ("set-up", set_up(&[]).render().unwrap()),
+        ("set-up-error", set_up(&[FormError::CHOICE_MISSING]).render().unwrap()),
+        ("set-up-app", set_up_app(&[FormError::NEW_CODE_NOT_ACCEPTED]).render().unwrap()),
+        ("recovery", recovery(&[FormError::RECOVERY_CODE_NOT_ACCEPTED]).render().unwrap()),
+        (
+            "recovered",
+            RecoveredPage { shell: SHELL, left: 1, set_up: "/login/set-up", onward: "/account" }.render().unwrap(),
+        ),
+        ("recovery-codes", recovery_codes(&["k7qm-3fzp-x2ua-b6nd".to_owned()]).render().unwrap()),
+        ("recovery-codes-left", recovery_codes(&[]).render().unwrap()),
+        ("authenticator", authenticator(false).render().unwrap()),
+        ("authenticator-removable", authenticator(true).render().unwrap()),
         ("second-factor", second_factor(&[]).render().unwrap()),
         ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
         ("consent", consent().render().unwrap()),
@@ -295,7 +331,7 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
 #[test]
 async fn text_from_others_is_never_markup() {
     const EVIL: &str = "<img src=x onerror=alert(1)>\"'&</title>";
-    const FIELDS: Shell = Shell { service_name: EVIL, jurisdiction: Some(EVIL), banner: Some(EVIL) };
+    const FIELDS: Shell = Shell { service_name: EVIL, jurisdiction: Some(EVIL) };
     const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
     const ACCOUNT: Account = Account { name: EVIL, username: EVIL };
     let pages = [
@@ -334,6 +370,8 @@ async fn text_from_others_is_never_markup() {
         }
         .render(),
         LogoutPage { shell: FIELDS, csrf: EVIL, pending: EVIL, account: ACCOUNT }.render(),
+        BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
+        RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
         MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
         ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, reference: EVIL }.render(),
         FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }

@@ -262,3 +262,23 @@ on_both! {
         assert_eq!(told.parameter("error").as_deref(), Some("unmet_authentication_requirements"));
     }
 }
+
+on_both! {
+    async fn the_notice_comes_before_the_sign_in(db) {
+        let harness = Harness::start_with(db, |config| {
+            config.server.banner = Some("Authorized use only.".to_owned());
+        });
+        let mut agent = Agent::new(&harness);
+        let notice = agent.get(&authorize_url(&harness, &[])).await;
+        assert_eq!(notice.at(), "/login/notice");
+        assert!(notice.answer().text.contains("Authorized use only."));
+        // Around it: the page, and the form.
+        let Page::Ours { url, .. } = &notice else { panic!("{notice:?}") };
+        let around = agent.get(&harness.url(&url.replace("/login/notice", "/login"))).await;
+        assert_eq!(around.at(), "/login/notice");
+        let login = agent.submit(&notice, &[]).await;
+        assert_eq!(login.at(), "/login");
+        let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
+        assert_eq!(consent.at(), "/consent");
+    }
+}

@@ -299,18 +299,13 @@ pub struct LoginConfig {
 }
 
 /// How long a lock-out lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lockout {
     /// So many seconds.
     Seconds(i64),
     /// Until an administrator unlocks the account.
+    #[default]
     UntilAdmin,
-}
-
-impl Default for Lockout {
-    fn default() -> Self {
-        Self::UntilAdmin
-    }
 }
 
 /// The weakest of the argon2id settings that OWASP's Password Storage Cheat Sheet holds for equal, as memory × passes.

@@ -27,7 +27,7 @@ const SCOPE: &str = "openid profile fhirUser user/Composition.crus user/Patient.
                      user/Bundle.cr __mdi.certify";
 
 const SHELL: Shell<'static> =
-    Shell { service_name: "Demo case system", jurisdiction: Some("Part of the MDI Auth demo"), banner: None };
+    Shell { service_name: "Demo case system", jurisdiction: Some("Part of the MDI Auth demo") };
 
 /// The first page.
 #[derive(Template, Debug)]

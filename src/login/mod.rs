@@ -1,5 +1,6 @@
 //! People: how they sign in.
 
+pub mod banner;
 pub mod lockout;
 pub mod password_strength;
 pub mod recovery;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::banner;
 use super::lockout::{self, Attempt};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
@@ -36,6 +37,9 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 }
 
 fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpResponse, PageError> {
+    if banner::is_due(app, &pending) {
+        return Ok(banner::first(app, &pending, browser_cookie));
+    }
     let return_to = return_to::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
@@ -76,6 +80,9 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     let password = Secret::new(form.field("password")?);
     let address = peer::address(app, request);
     let mut pending = form.pending(app)?;
+    if banner::is_due(app, &pending) {
+        return Ok(banner::first(app, &pending, &form.browser));
+    }
     pending.username = Some(username.chars().take(LONGEST_USERNAME).collect());
     let back = |pending: Pending, notice: Notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
@@ -182,6 +189,8 @@ async fn succeed(
         .from(at.origin.address)
         .with("amr", "pwd")
         .with("second_factor", if second_factor_due { "due" } else { "none" });
+    // Nobody gets here without (NIST SP 800-53 AC-8).
+    let event = if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event };
     let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
     let written = app.store.write(move |tx| {
         let now = job_app.now();
