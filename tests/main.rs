@@ -20,6 +20,7 @@ mod demo;
 mod faults;
 mod harness;
 mod headers;
+mod journeys;
 mod jwks_uri;
 mod kill;
 mod outbound;

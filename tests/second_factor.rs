@@ -9,7 +9,7 @@ use crate::on_both;
 use crate::person_flow::{authorize_url, claims_of, redeem};
 
 /// A data clerk who has no second factor yet.
-const NEWCOMER: &str = r#"
+pub const NEWCOMER: &str = r#"
 [[user]]
 username = "newcomer"
 name = "Nora Newcomer"
@@ -31,7 +31,7 @@ fn secret_of(page: &Page) -> Vec<u8> {
     BASE32_NOPAD.decode(shown.as_bytes()).unwrap()
 }
 
-fn code_of(secret: &[u8], at: i64) -> String {
+pub fn code_of(secret: &[u8], at: i64) -> String {
     let totp = totp_rs::Builder::new().with_secret(secret.to_vec()).build().unwrap();
     totp.generate(u64::try_from(at).unwrap()).to_string()
 }
