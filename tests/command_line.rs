@@ -109,7 +109,7 @@ fn people_from_the_command_line() {
         "--totp",
         "--password-stdin",
     ];
-    let output = program.run_with(&add, "eight888\n");
+    let output = program.run_with(&add, "kfw7zpq2\n");
     let out = text(&output.stdout);
     assert!(
         out.starts_with("added jlehz (usr_") && out.contains("otpauth://totp/MDI%20Auth:jlehz?secret="),
@@ -188,11 +188,39 @@ fn check_names_what_is_wrong() {
     std::fs::set_permissions(data.join("master.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let found = text(&program.run(&["check"]).stdout);
     assert!(found.contains("PROBLEM  master key: others may read"), "{found}");
+    let refused = program.bad(&["serve"], 1);
+    assert!(refused.contains("chmod 600") && refused.contains("master.key"), "{refused}");
     std::fs::remove_file(data.join("master.key")).unwrap();
     let output = program.run(&["check"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("restore it from its backup"), "{}", text(&output.stdout));
     assert!(!data.join("master.key").exists(), "check makes no key");
+}
+
+#[test]
+fn check_names_the_profile_and_what_is_weaker() {
+    let program = Program::new();
+    assert!(program.good(&["check"]).contains("ok       sign-in: profile nist-63b-4"));
+    let config = program.dir.path().join("mdi-auth.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{written}policy = \"cjis\"\nlockout_threshold = 9\n")).unwrap();
+    for arguments in [&["check"][..], &["serve"], &["user", "list"]] {
+        let refused = program.bad(arguments, 1);
+        assert!(refused.contains("[server] banner: found nothing") && refused.contains("AC-8"), "{refused}");
+    }
+    let file = program.dir.path().join("refused.txt");
+    let more = format!("{written}policy = \"cjis\"\nlockout_threshold = 9\npassword_blocklist_file = {file:?}\n");
+    std::fs::write(&config, more.replace("[server]", "[server]\nbanner = \"For official use.\"")).unwrap();
+    let output = program.run(&["check"]);
+    let found = text(&output.stdout);
+    assert!(
+        found.contains("note     sign-in: [login] lockout_threshold = 9 is weaker than the profile cjis, which has 5"),
+        "{found}"
+    );
+    assert!(found.contains("PROBLEM  sign-in: cannot read") && output.status.code() == Some(1), "{found}");
+    std::fs::write(&file, "one\ntwo\n").unwrap();
+    let found = program.good(&["check"]);
+    assert!(found.contains("refuses 2 passwords") && found.contains("profile cjis"), "{found}");
 }
 
 #[test]

@@ -63,6 +63,9 @@ fn every_key_is_read_from_the_file() {
         proxy_listen = "127.0.0.1:8080"
         trusted_proxies = ["127.0.0.1", "10.1.0.0/16"]
         jurisdiction = "US-GA"
+        banner = """
+For official use only.
+What you do is recorded."""
         [database]
         url = "postgres://mdi:geheim@db.example/mdi"
         root_certificate_file = "/etc/db-ca.pem"
@@ -77,6 +80,15 @@ fn every_key_is_read_from_the_file() {
         code_seconds = 30
         certify_minutes = 5
         [login]
+        policy = "cjis"
+        password_length = 20
+        password_length_with_second_factor = 10
+        password_days = 60
+        password_history = 12
+        password_blocklist_file = "/etc/mdi/refused.txt"
+        failures_in_a_row = 50
+        known_browsers = true
+        dormant_days = 30
         lockout_threshold = 3
         lockout_window_seconds = 300
         lockout_seconds = "until_admin"
@@ -197,6 +209,22 @@ fn each_rule_refuses() {
         ("[tokens]\nrefresh_grace_seconds = 61", &["[tokens] refresh_grace_seconds", "from 0 to 60"]),
         ("[tokens]\nrefresh_seconds = 10", &["[tokens] refresh_grace_seconds", "less than refresh_seconds (10)"]),
         ("[tokens]\ncertify_minutes = 61", &["[tokens] certify_minutes", "from 1 to 60"]),
+        ("[server]\nbanner = \" \"", &["[server] banner", "printable"]),
+        ("[login]\npolicy = \"cjis\"", &["[server] banner", "found nothing", "AC-8"]),
+        ("[login]\npolicy = \"strict\"", &["[login] policy", "\"strict\"", "\"cjis\" or \"nist-63b-4\""]),
+        ("[login]\npassword_length = 7", &["[login] password_length", "from 8 to 64"]),
+        ("[login]\npassword_length = 65", &["[login] password_length", "from 8 to 64"]),
+        (
+            "[login]\npassword_length_with_second_factor = 16",
+            &["[login] password_length_with_second_factor", "at most password_length (15)"],
+        ),
+        ("[login]\npassword_days = -1", &["[login] password_days", "from 0"]),
+        ("[login]\npassword_history = 25", &["[login] password_history", "from 0 to 24"]),
+        ("[login]\npassword_blocklist_file = \"\"", &["[login] password_blocklist_file", "a path"]),
+        ("[login]\nfailures_in_a_row = 101", &["[login] failures_in_a_row", "from 1 to 100"]),
+        ("[login]\nfailures_in_a_row = 4", &["[login] failures_in_a_row", "at least lockout_threshold (5)"]),
+        ("[login]\nknown_browsers = 1", &["[login] known_browsers", "true or false"]),
+        ("[login]\ndormant_days = \"never\"", &["[login] dormant_days", "from 0"]),
         ("[login]\nlockout_threshold = 101", &["[login] lockout_threshold", "from 1 to 100"]),
         ("[login]\nlockout_seconds = \"forever\"", &["[login] lockout_seconds", "\"forever\"", "until_admin"]),
         ("[login]\nlockout_seconds = 0", &["[login] lockout_seconds", "from 1"]),

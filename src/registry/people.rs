@@ -581,7 +581,8 @@ pub fn set_password(
     let keep = registry.app.password_rules.history().saturating_sub(1);
     match before.password.filter(|_| keep > 0) {
         Some(password) => {
-            let id = registry.app.entropy.id("pwd");
+            // Sorts as they were replaced, within one second too.
+            let id = format!("{}.{:010}", before.id, before.generation);
             let replaced = Replaced { id: &id, person_id: &before.id, password: &password, replaced_at: now };
             password_history::add(tx.conn(), replaced, keep)?;
         }
