@@ -266,6 +266,43 @@ async fn try_in(agent: &mut Agent<'_>, harness: &Harness, username: &str, passwo
     agent.submit(&login, &[("username", username), ("password", password)]).await
 }
 
+/// A hidden field of a page.
+fn hidden(page: &Page, name: &str) -> String {
+    let tag = page.answer().text.split("<input").find(|tag| tag.contains(&format!("name=\"{name}\""))).unwrap();
+    tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// What a browser sends when somebody signs in, not sent yet.
+fn typed(harness: &Harness, agent: &Agent<'_>, page: &Page, username: &str, password: &str) -> reqwest::RequestBuilder {
+    let form = [
+        ("csrf", &*hidden(page, "csrf")),
+        ("pending", &*hidden(page, "pending")),
+        ("username", username),
+        ("password", password),
+    ];
+    harness.http.post(harness.url("/login")).header("Cookie", cookies(agent)).form(&form)
+}
+
+fn cookies(agent: &Agent<'_>) -> String {
+    agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn the_mark_of_a_known_browser_is_kept_from_scripts_and_other_sites() {
+    let harness = start(crate::harness::Db::Sqlite, &[]);
+    let mut agent = Agent::new(&harness);
+    let login = agent.get(&authorize_url(&harness, &[])).await;
+    let answer = Answer::read(typed(&harness, &agent, &login, "jlehz", PASSWORD).send().await.unwrap()).await;
+    let set: Vec<&str> = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+    let known = set.iter().find(|cookie| cookie.starts_with(&format!("__Host-mdi-known-{}=", harness.port()))).unwrap();
+    for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=31536000"] {
+        assert!(known.split("; ").any(|part| part == attribute), "{attribute}: {known}");
+    }
+    assert!(!known.contains("Domain"), "{known}");
+    let refused = Answer::read(typed(&harness, &agent, &login, "jlehz", WRONG).send().await.unwrap()).await;
+    assert!(refused.headers.get("set-cookie").is_none(), "{refused:?}");
+}
+
 async fn fail_often(harness: &Harness, username: &str, times: usize) {
     for _ in 0..times {
         assert_eq!(try_in(&mut Agent::new(harness), harness, username, WRONG).await.at(), "/login");
@@ -382,16 +419,9 @@ on_both! {
         let harness = start(db, &[("LOCKOUT_SECONDS", "until_admin")]);
         let mut agent = Agent::new(&harness);
         let login = agent.get(&authorize_url(&harness, &[])).await;
-        let text = &login.answer().text;
-        let hidden = |name: &str| {
-            let tag = text.split("<input").find(|tag| tag.contains(&format!("name=\"{name}\""))).unwrap();
-            tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-        };
-        let form = [("csrf", hidden("csrf")), ("pending", hidden("pending")), ("username", "jlehz".to_owned()), ("password", WRONG.to_owned())];
-        let cookies: Vec<String> = agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let racers: Vec<_> = (0..64)
             .map(|_| {
-                let request = harness.http.post(harness.url("/login")).header("Cookie", cookies.join("; ")).form(&form);
+                let request = typed(&harness, &agent, &login, "jlehz", WRONG);
                 tokio::spawn(async move { Answer::read(request.send().await.unwrap()).await })
             })
             .collect();
@@ -532,15 +562,12 @@ async fn the_meter_answers_our_own_pages_alone() {
     let harness = start(crate::harness::Db::Sqlite, &[]);
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    let tag = login.answer().text.split("<input").find(|tag| tag.contains("name=\"csrf\"")).unwrap();
-    let csrf = tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let cookies: Vec<String> = agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let (csrf, cookies) = (hidden(&login, "csrf"), cookies(&agent));
     let ask = async |fields: &[(&str, &str)], origin: &str, cookies: &str| {
         let request =
             harness.http.post(harness.url("/password-strength")).header("Origin", origin).header("Cookie", cookies);
         Answer::read(request.form(fields).send().await.unwrap()).await
     };
-    let cookies = cookies.join("; ");
     let good = [("csrf", csrf.as_str()), ("password", "Jane Lehz 1234"), ("words", "Jane Lehz")];
     let told = ask(&good, &harness.issuer, &cookies).await;
     assert_eq!((told.status, told.header("cache-control"), told.str("word")), (200, "no-store", "Too easy to guess"));
