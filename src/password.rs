@@ -1,6 +1,7 @@
 //! Passwords: argon2id on a few threads of low priority with memory of their own, so that a storm of sign-ins
 //! never starves the token endpoint.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use zeroize::Zeroize;
 
 use crate::clock::Entropy;
 use crate::error::Broken;
-use crate::password_rules::normalized;
+use crate::password_rules::{Strength, normalized};
 use crate::secret::Secret;
 
 /// How many sign-ins may wait for a hashing thread.
@@ -57,7 +58,6 @@ pub enum Verified {
 }
 
 struct Job {
-    password: Secret,
     work: Work,
     queued: Instant,
     answer: oneshot::Sender<Result<Answer, Broken>>,
@@ -65,14 +65,20 @@ struct Job {
 
 enum Work {
     /// Compare with what is stored, if anything.
-    Verify(Option<String>),
+    Verify(Secret, Option<String>),
     /// Hash, unless it is one of these.
-    Hash(Vec<String>),
+    Hash(Secret, Vec<String>),
+    /// Judge.
+    Judge(Secret, Judge),
 }
+
+/// Judges how easy a password is to guess.
+type Judge = Box<dyn FnOnce(&Secret) -> Strength + Send>;
 
 enum Answer {
     Verified(Verified),
     Hashed(Option<String>),
+    Judged(Strength),
 }
 
 /// The costs of the hashes that may be stored: today's first, then those of before.
@@ -114,15 +120,30 @@ impl Hasher {
     /// # Errors
     /// [`Broken::Busy`] when too many wait.
     pub async fn verify(&self, password: Secret, stored: Option<String>) -> Result<Verified, Broken> {
-        match self.queue(password, Work::Verify(stored))?.await.map_err(|_| ended())?? {
+        match self.queue(Work::Verify(password, stored))?.await.map_err(|_| ended())?? {
             Answer::Verified(verified) => Ok(verified),
-            Answer::Hashed(_) => Err(Broken::defect("a comparison was asked for")),
+            _ => Err(Broken::defect("a comparison was asked for")),
         }
     }
 
-    fn queue(&self, password: Secret, work: Work) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
+    /// Judges a password: that can take long as well.
+    ///
+    /// # Errors
+    /// As [`Hasher::verify`].
+    pub async fn judge(
+        &self,
+        password: Secret,
+        judge: impl FnOnce(&Secret) -> Strength + Send + 'static,
+    ) -> Result<Strength, Broken> {
+        match self.queue(Work::Judge(password, Box::new(judge)))?.await.map_err(|_| ended())?? {
+            Answer::Judged(strength) => Ok(strength),
+            _ => Err(Broken::defect("a judgement was asked for")),
+        }
+    }
+
+    fn queue(&self, work: Work) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs.try_send(Job { password, work, queued: Instant::now(), answer }).map_err(|error| match error {
+        self.jobs.try_send(Job { work, queued: Instant::now(), answer }).map_err(|error| match error {
             TrySendError::Full(_) => Broken::Busy,
             TrySendError::Disconnected(_) => ended(),
         })?;
@@ -134,7 +155,7 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub async fn hash_unused(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
-        hashed(self.queue(password, Work::Hash(earlier))?.await.map_err(|_| ended())??)
+        hashed(self.queue(Work::Hash(password, earlier))?.await.map_err(|_| ended())??)
     }
 
     /// [`Hasher::hash_unused`] for threads that run no async tasks.
@@ -142,7 +163,7 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub fn hash_unused_blocking(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
-        hashed(self.queue(password, Work::Hash(earlier))?.blocking_recv().map_err(|_| ended())??)
+        hashed(self.queue(Work::Hash(password, earlier))?.blocking_recv().map_err(|_| ended())??)
     }
 
     /// Hashes a password for storage, on threads that run no async tasks.
@@ -161,7 +182,7 @@ fn ended() -> Broken {
 fn hashed(answer: Answer) -> Result<Option<String>, Broken> {
     match answer {
         Answer::Hashed(phc) => Ok(phc),
-        Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
+        _ => Err(Broken::defect("a hash was asked for")),
     }
 }
 
@@ -175,13 +196,17 @@ fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
         let answer = if job.queued.elapsed() > PATIENCE || job.answer.is_closed() {
             Err(Broken::Busy)
         } else {
-            match &job.work {
-                Work::Verify(stored) => {
-                    verify(&job.password, stored.as_deref(), costs, &mut memory).map(Answer::Verified)
+            match job.work {
+                Work::Verify(password, stored) => {
+                    verify(&password, stored.as_deref(), costs, &mut memory).map(Answer::Verified)
                 }
-                Work::Hash(earlier) => {
-                    hash_unused(&job.password, earlier, &costs.today, &mut memory).map(Answer::Hashed)
+                Work::Hash(password, earlier) => {
+                    hash_unused(&password, &earlier, &costs.today, &mut memory).map(Answer::Hashed)
                 }
+                // A thread that ended would be missing at every sign-in.
+                Work::Judge(password, judge) => catch_unwind(AssertUnwindSafe(|| judge(&password)))
+                    .map(Answer::Judged)
+                    .map_err(|_| Broken::defect("a password could not be judged")),
             }
         };
         let _ = job.answer.send(answer);

@@ -20,7 +20,7 @@ for (const field of document.querySelectorAll("input[data-strength]")) {
     const known = [field.dataset.words, field.form.elements.username?.value, field.form.elements.name?.value];
     const body = new URLSearchParams({
       csrf: field.form.elements.csrf.value,
-      password: [...field.value].slice(0, 128).join(""),
+      password: [...field.value].slice(0, 64).join(""),
       words: known.filter(Boolean).join(" "),
     });
     const answer = field.value && (await fetch(field.dataset.strength, { method: "POST", body }).catch(() => null));

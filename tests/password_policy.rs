@@ -183,6 +183,9 @@ fn strength_is_told_in_plain_words() {
             "{password}: {told:?}"
         );
     }
+    // Many symbols that could be letters: each combination of them is a guess to try, and none takes seconds.
+    assert_eq!(strength(&"4@8({[<369&#!1|/0$5+7%2".repeat(6), &[]).score, 4);
+    assert_eq!(strength("P@$$w0rd", &[]).word, "Too easy to guess");
     // Only the beginning is judged, so that nobody keeps the server busy with it.
     assert_eq!(strength(&"walrus ".repeat(5000), &[]), strength(&"walrus ".repeat(100), &[]));
 }

@@ -13,7 +13,7 @@ use crate::peer;
 use crate::secret::Secret;
 
 /// How often an address may ask within a minute.
-const PER_MINUTE: u32 = 240;
+const PER_MINUTE: u32 = 120;
 /// Under which name the questions are counted.
 const SUBJECT: &str = "password strength";
 /// How much of what the page knows about the person is looked at, in characters.
@@ -38,9 +38,9 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Ok(asked) => asked,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.what),
     };
-    let judged = web::block(move || {
-        let known: Vec<&str> = std::iter::once(words.as_str()).chain(app.password_rules.words()).collect();
-        strength(password.reveal(), &known)
+    let known: Vec<String> = app.password_rules.words().map(str::to_owned).chain([words]).collect();
+    let judged = app.hasher.judge(password, move |password| {
+        strength(password.reveal(), &known.iter().map(String::as_str).collect::<Vec<_>>())
     });
     match judged.await {
         Ok(strength) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(strength),
