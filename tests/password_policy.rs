@@ -595,3 +595,30 @@ async fn the_meter_answers_our_own_pages_alone() {
     }
     assert_eq!(status, 429);
 }
+
+on_both! {
+    async fn nobody_learns_what_became_of_an_account(db) {
+        let harness = start(db, &[("DORMANT_DAYS", "90"), ("LOCKOUT_SECONDS", "until_admin")]);
+        fail_often(&harness, "jlehz", 5).await;
+        harness.disable_user("clerk");
+        let mut seen: Vec<(u16, String, String)> = Vec::new();
+        let mut look = async |username: &str, password: &str| {
+            let mut agent = Agent::new(&harness);
+            let page = try_in(&mut agent, &harness, username, password).await;
+            let text = &page.answer().text;
+            let told = text[text.find("role=\"alert\"").unwrap()..text.find("<form").unwrap()].replace(username, "");
+            let kept: Vec<&str> = agent.cookies.keys().map(String::as_str).collect();
+            seen.push((page.answer().status, told, kept.join(" ")));
+        };
+        // Locked, disabled, wrong, unknown; then dormant.
+        for (username, password) in
+            [("jlehz", PASSWORD), ("clerk", PASSWORD), ("norole", WRONG), ("nobody", PASSWORD)]
+        {
+            look(username, password).await;
+        }
+        harness.clock.advance(90 * DAY);
+        look("norole", PASSWORD).await;
+        assert!(seen.iter().all(|one| one == &seen[0]), "{seen:#?}");
+        assert!(!seen[0].2.contains("known") && !seen[0].2.contains("session"), "{seen:#?}");
+    }
+}
