@@ -56,7 +56,7 @@ impl FormError {
     pub const NOT_ACCEPTED: Self = Self::sign_in("We could not sign you in. Check your username and password");
     /// Too many wrong security codes; the password was right.
     pub const CODES_EXHAUSTED: Self = Self::sign_in(
-        "There were too many wrong security codes. Wait 15 minutes, or ask your administrator, then sign in again",
+        "There were too many wrong security codes. Wait a while, or ask your administrator, then sign in again",
     );
     /// Too many attempts from this network address.
     pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
