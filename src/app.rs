@@ -20,6 +20,7 @@ use crate::password_rules::Rules;
 use crate::policy::Policy;
 use crate::store::{Store, Target, Threads, installation, people};
 use crate::verified::VerifiedTokens;
+use crate::webauthn::RelyingParty;
 
 /// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
 const COSTS_TOLD_APART: usize = 3;
@@ -45,6 +46,8 @@ pub struct App {
     pub hasher: Hasher,
     /// Which passwords are accepted.
     pub password_rules: Rules,
+    /// Passkeys; none when the issuer's host is an address.
+    pub passkeys: Option<RelyingParty>,
     /// Failures of strangers.
     pub strangers: Strangers,
     /// Keys of clients that publish them at a URL.
@@ -95,6 +98,7 @@ impl App {
         let password_rules = Rules::new(&config).map_err(StartError)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
         Ok(Arc::new(Self {
+            passkeys: RelyingParty::of(&config.server.issuer),
             config,
             store,
             directory,

@@ -100,6 +100,12 @@ pub enum Notice {
     CodeNotAccepted,
     /// Nothing was chosen.
     ChoiceMissing,
+    /// The page with the passkey was open for too long.
+    PasskeyStale,
+    /// The passkey is unknown, or does not count.
+    PasskeyNotAccepted,
+    /// The name of the passkey is missing or too long.
+    PasskeyName,
 }
 
 /// What a person signs in for.

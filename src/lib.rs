@@ -37,3 +37,4 @@ pub mod session;
 pub mod store;
 pub mod tls;
 pub mod verified;
+pub mod webauthn;

@@ -44,10 +44,12 @@ pub enum Purpose {
     TotpSecret,
     /// An authorization request that the browser carries through login and consent.
     PendingAuthorization,
+    /// A passkey ceremony that the browser carries.
+    Ceremony,
 }
 
 impl Purpose {
-    const ALL: [Self; 3] = [Self::SigningKey, Self::TotpSecret, Self::PendingAuthorization];
+    const ALL: [Self; 4] = [Self::SigningKey, Self::TotpSecret, Self::PendingAuthorization, Self::Ceremony];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
     fn label(self) -> &'static [u8] {
@@ -55,6 +57,7 @@ impl Purpose {
             Self::SigningKey => b"seal v1 signing key",
             Self::TotpSecret => b"seal v1 totp secret",
             Self::PendingAuthorization => b"seal v1 pending authorization",
+            Self::Ceremony => b"seal v1 passkey ceremony",
         }
     }
 }
@@ -88,7 +91,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 3],
+    seals: [LessSafeKey; 4],
     derive: Prk,
     fingerprint: String,
 }
@@ -112,8 +115,8 @@ impl MasterKey {
             let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
-        let [signing, totp, pending] = Purpose::ALL.map(seal);
-        let seals = [signing?, totp?, pending?];
+        let [signing, totp, pending, ceremony] = Purpose::ALL.map(seal);
+        let seals = [signing?, totp?, pending?, ceremony?];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
@@ -169,11 +172,12 @@ impl MasterKey {
     }
 
     fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
-        let [signing, totp, pending] = &self.seals;
+        let [signing, totp, pending, ceremony] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
             Purpose::TotpSecret => totp,
             Purpose::PendingAuthorization => pending,
+            Purpose::Ceremony => ceremony,
         }
     }
 

@@ -8,7 +8,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType};
 use askama::Template;
 
+pub mod passkeys;
 pub mod set_up;
+
+use passkeys::PasskeyForm;
 
 /// What all pages share.
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +82,28 @@ impl FormError {
     /// A wrong code, or one that was used before.
     pub const CODE_NOT_ACCEPTED: Self =
         Self::field("totp", "That code was not accepted. Wait for the next one, then enter it");
+    /// The page was open for too long for a passkey.
+    pub const PASSKEY_STALE: Self =
+        Self::whole("passkey-submit", "This page was open for a while. Use your passkey now");
+    /// A passkey that is unknown or does not count, or an account that may not sign in: one text for all.
+    pub const PASSKEY_NOT_ACCEPTED: Self =
+        Self::whole("passkey-submit", "We could not accept that passkey. Try again, or use another way to sign in");
+    /// A passkey that cannot be added.
+    pub const PASSKEY_NOT_ADDED: Self =
+        Self::whole("passkey-submit", "That passkey could not be added. Try again, or use another device");
+    /// The name of a passkey is missing or too long.
+    pub const PASSKEY_NAME: Self = Self::field("name", "Enter a name of 1 to 60 characters");
 
     const fn field(field: &'static str, text: &'static str) -> Self {
         Self { field, text, whole_form: false }
     }
 
     const fn sign_in(text: &'static str) -> Self {
-        Self { field: "username", text, whole_form: true }
+        Self::whole("username", text)
+    }
+
+    const fn whole(field: &'static str, text: &'static str) -> Self {
+        Self { field, text, whole_form: true }
     }
 }
 
@@ -124,11 +142,14 @@ pub struct LoginPage<'a> {
     pub username: &'a str,
     /// Why the person is asked (again), in plain words.
     pub notice: Option<&'a str>,
+    /// Signing in with a passkey, where that is possible.
+    pub passkey: Option<PasskeyForm<'a>>,
     /// What was wrong with the last attempt.
     pub errors: &'a [FormError],
 }
 
-/// Asks for the one-time code; posts `csrf`, `pending`, `totp` to `/login/second-factor`.
+/// Asks for the second factor: a passkey (`csrf`, `pending`, `ceremony`, `credential` to `/login/second-factor/passkey`),
+/// a one-time code (`csrf`, `pending`, `totp` to `/login/second-factor`), or either.
 #[derive(Template, Clone, Copy, Debug)]
 #[template(path = "second_factor.html")]
 pub struct SecondFactorPage<'a> {
@@ -140,6 +161,10 @@ pub struct SecondFactorPage<'a> {
     pub pending: &'a str,
     /// The username whose password was accepted.
     pub username: &'a str,
+    /// The passkeys of the account, if it has any.
+    pub passkey: Option<PasskeyForm<'a>>,
+    /// Whether the account has an authenticator app.
+    pub has_app: bool,
     /// Path on this server that leads back to the login page.
     pub start_again: &'a str,
     /// Path on this server for those who have lost their second factor.

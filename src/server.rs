@@ -106,6 +106,16 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(login::recovery::codes_get))
                 .route(web::post().to(login::recovery::codes_post)),
         )
+        .service(only("/login/passkey", "POST").route(web::post().to(login::passkey::post)))
+        .service(only("/login/second-factor/passkey", "POST").route(web::post().to(login::passkey::post_second_factor)))
+        .service(
+            only("/login/set-up/passkey", "GET, POST")
+                .route(web::get().to(login::own_passkeys::get))
+                .route(web::post().to(login::own_passkeys::post)),
+        )
+        .service(only("/account/passkeys/add", "GET").route(web::get().to(login::own_passkeys::add)))
+        .service(only("/account/passkeys/rename", "POST").route(web::post().to(login::own_passkeys::rename)))
+        .service(only("/account/passkeys/remove", "POST").route(web::post().to(login::own_passkeys::remove)))
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD")

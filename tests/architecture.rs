@@ -76,6 +76,7 @@ fn some_crates_have_one_room() {
         ("jsonwebtoken",    &["keys/"]),
         ("rsa",             &["keys/"]),
         ("argon2",          &["password.rs"]),
+        ("webauthn_rs",     &["webauthn.rs"]),
         ("totp_rs",         &["login/totp.rs", "registry/people.rs", "demo", "cli/"]),
         ("reqwest",         &["outbound"]),
         ("rcgen",           &["tls"]),

@@ -6,7 +6,7 @@ use crate::harness::agent::Agent;
 use crate::harness::{Answer, Db, Harness};
 use crate::person_flow::authorize_url;
 
-const URLS: [&str; 16] = [
+const URLS: [&str; 22] = [
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
     "/oauth2/jwks",
@@ -17,6 +17,12 @@ const URLS: [&str; 16] = [
     "/oauth2/userinfo",
     "/login",
     "/login/second-factor",
+    "/login/passkey",
+    "/login/second-factor/passkey",
+    "/login/set-up/passkey",
+    "/account/passkeys/add",
+    "/account/passkeys/rename",
+    "/account/passkeys/remove",
     "/consent",
     "/fhir/CodeSystem/mdi-role",
     "/fhir/edrs-ga/smart-configuration",

@@ -25,6 +25,7 @@ mod jwks_uri;
 mod kill;
 mod outbound;
 mod pages;
+mod passkeys;
 mod password_policy;
 mod person_flow;
 mod policy;

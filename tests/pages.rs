@@ -11,6 +11,7 @@ use mdi_auth::pages::{
     LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
 };
 
+use mdi_auth::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use mdi_auth::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
@@ -76,6 +77,7 @@ fn login(errors: &[FormError]) -> LoginPage<'_> {
         application: Some(CMS),
         username: "jlehz",
         notice: None,
+        passkey: None,
         errors,
     }
 }
@@ -87,6 +89,8 @@ fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
         csrf: "c5rf",
         pending: "p3nd",
         username: "jlehz",
+        passkey: None,
+        has_app: true,
         start_again,
         recover: "/login/recovery?pending=p3nd",
         errors,
@@ -112,6 +116,20 @@ fn recovery_codes(codes: &[String]) -> RecoveryCodesPage<'_> {
 
 fn authenticator(removable: bool) -> AuthenticatorPage<'static> {
     AuthenticatorPage { shell: SHELL, csrf: "c5rf", replace: "/login/set-up/app?pending=p3nd", removable }
+}
+
+const PASSKEY: PasskeyForm = PasskeyForm { options: "{\"challenge\":\"x\"}", state: "s3al" };
+
+fn add_passkey(errors: &[FormError]) -> AddPasskeyPage<'_> {
+    AddPasskeyPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        passkey: PASSKEY,
+        name: "Work laptop",
+        back: "/account",
+        errors,
+    }
 }
 
 fn consent() -> ConsentPage<'static> {
@@ -166,6 +184,22 @@ fn all() -> Vec<(&'static str, String)> {
         ("recovery-codes-left", recovery_codes(&[]).render().unwrap()),
         ("authenticator", authenticator(false).render().unwrap()),
         ("authenticator-removable", authenticator(true).render().unwrap()),
+        ("login-passkey", LoginPage { passkey: Some(PASSKEY), ..login(&[]) }.render().unwrap()),
+        (
+            "second-factor-passkey",
+            SecondFactorPage { passkey: Some(PASSKEY), has_app: false, ..second_factor(&[FormError::PASSKEY_STALE]) }
+                .render()
+                .unwrap(),
+        ),
+        ("second-factor-both", SecondFactorPage { passkey: Some(PASSKEY), ..second_factor(&[]) }.render().unwrap()),
+        ("add-passkey", add_passkey(&[]).render().unwrap()),
+        ("add-passkey-error", add_passkey(&[FormError::PASSKEY_NAME]).render().unwrap()),
+        (
+            "passkey-refused",
+            PasskeyRefusedPage { shell: SHELL, heading: "Enter another name", text: "It is too long." }
+                .render()
+                .unwrap(),
+        ),
         ("second-factor", second_factor(&[]).render().unwrap()),
         ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
         ("consent", consent().render().unwrap()),
@@ -333,6 +367,7 @@ async fn text_from_others_is_never_markup() {
     const EVIL: &str = "<img src=x onerror=alert(1)>\"'&</title>";
     const FIELDS: Shell = Shell { service_name: EVIL, jurisdiction: Some(EVIL) };
     const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
+    const PASSKEY: PasskeyForm = PasskeyForm { options: EVIL, state: EVIL };
     const ACCOUNT: Account = Account { name: EVIL, username: EVIL };
     let pages = [
         LoginPage {
@@ -342,6 +377,7 @@ async fn text_from_others_is_never_markup() {
             application: Some(APPLICATION),
             username: EVIL,
             notice: Some(EVIL),
+            passkey: Some(PASSKEY),
             errors: &[],
         }
         .render(),
@@ -350,6 +386,8 @@ async fn text_from_others_is_never_markup() {
             csrf: EVIL,
             pending: EVIL,
             username: EVIL,
+            passkey: Some(PASSKEY),
+            has_app: true,
             start_again: EVIL,
             recover: EVIL,
             errors: &[],
@@ -370,6 +408,17 @@ async fn text_from_others_is_never_markup() {
         }
         .render(),
         LogoutPage { shell: FIELDS, csrf: EVIL, pending: EVIL, account: ACCOUNT }.render(),
+        AddPasskeyPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            passkey: PASSKEY,
+            name: EVIL,
+            back: EVIL,
+            errors: &[],
+        }
+        .render(),
+        PasskeyRefusedPage { shell: FIELDS, heading: EVIL, text: EVIL }.render(),
         BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
         RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
         MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
@@ -438,6 +487,7 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
             "text/javascript; charset=utf-8",
             &include_bytes!("../static/form-post.js")[..],
         ),
+        ("passkey.js", "passkey", "js", "text/javascript; charset=utf-8", &include_bytes!("../static/passkey.js")[..]),
         ("mark.svg", "mark", "svg", "image/svg+xml", &include_bytes!("../static/mark.svg")[..]),
     ];
     for (name, stem, extension, content_type, content) in rows {

@@ -20,6 +20,7 @@ use crate::policy::Policy;
 use crate::registry::keys::State;
 use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
 use crate::tls::{self, TlsError};
+use crate::webauthn::RelyingParty;
 
 /// 2025-01-01: an earlier clock is wrong.
 const EARLIEST: i64 = 1_735_689_600;
@@ -71,6 +72,12 @@ pub(super) fn run(start: &Start) -> Done {
         }
     };
     check_sign_in(&mut report, &config);
+    if RelyingParty::of(&config.server.issuer).is_none() {
+        report.note(format!(
+            "passkeys: browsers want a host name, and {} is an address, so none is offered; give the issuer a name",
+            config.server.issuer.host()
+        ));
+    }
     check_data_dir(&mut report, &config.server.data_dir);
     let master = check_master_key(&mut report, &config);
     check_database(&mut report, &config, master.as_ref(), policy.as_ref(), now);

@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
-    word,
+    time, word,
 };
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::registry::Registry;
 use crate::registry::people::{self, PersonForm};
 use crate::secret::Secret;
+use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::people as stored;
 
 /// How many people are read at a time.
@@ -65,7 +66,7 @@ pub(super) enum Command {
         /// The username
         username: String,
     },
-    /// Take a user's second factor away; ends sessions and grants
+    /// Take a user's second factors away, passkeys and recovery codes too; ends sessions and grants
     ResetSecondFactor {
         /// The username
         username: String,
@@ -214,11 +215,12 @@ fn or_none(list: &[String]) -> String {
     if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
-fn view(person: &Person) -> Map<String, Value> {
+fn view(person: &Person, has_passkey: bool) -> Map<String, Value> {
     let mut view = people::view(person);
     view.insert("id".to_owned(), json!(person.id));
     view.insert("has_password".to_owned(), json!(person.password.is_some()));
     view.insert("has_totp".to_owned(), json!(person.totp_secret.is_some()));
+    view.insert("has_passkey".to_owned(), json!(has_passkey));
     view.insert("created_at".to_owned(), json!(person.created_at));
     view.insert("updated_at".to_owned(), json!(person.updated_at));
     view
@@ -238,19 +240,20 @@ fn all(registry: &Registry) -> Result<Vec<Person>, Complaint> {
 
 fn list(registry: &Registry, json: bool) -> Done {
     let all = all(registry)?;
+    let holders = registry.app().store.read_blocking(passkeys::holders)?;
     if json {
-        return print_json(&all.iter().map(|person| Value::Object(view(person))).collect());
+        let view = |person: &Person| Value::Object(view(person, holders.contains(&person.id)));
+        return print_json(&all.iter().map(view).collect());
     }
     let rows: Vec<Vec<String>> = all
         .into_iter()
         .map(|person| {
-            let factors = match (&person.password, &person.totp_secret) {
-                (None, _) => "no password",
-                (Some(_), None) => "password",
-                (Some(_), Some(_)) => "password, totp",
-            };
+            let password = if person.password.is_some() { "password" } else { "no password" };
+            let totp = person.totp_secret.is_some().then_some("totp");
+            let passkey = holders.contains(&person.id).then_some("passkey");
+            let factors = [Some(password), totp, passkey].into_iter().flatten().collect::<Vec<_>>().join(", ");
             let state = if person.enabled { "enabled" } else { "disabled" };
-            vec![person.username, or_none(&person.settings.roles), factors.to_owned(), state.to_owned(), person.name]
+            vec![person.username, or_none(&person.settings.roles), factors, state.to_owned(), person.name]
         })
         .collect();
     print_table(&["USERNAME", "ROLES", "FACTORS", "STATE", "NAME"], &rows)
@@ -260,7 +263,18 @@ fn show(registry: &Registry, username: String, json: bool) -> Done {
     let shown = username.clone();
     let person = registry.app().store.read_blocking(move |conn| stored::find_by_username(conn, &username))?;
     let person = person.ok_or_else(|| Complaint(format!("nobody has the username {shown:?}")))?;
-    if json { print_json(&Value::Object(view(&person))) } else { print_object(&view(&person)) }
+    let id = person.id.clone();
+    let passkeys = registry.app().store.read_blocking(move |conn| passkeys::of_person(conn, &id))?;
+    let mut view = view(&person, !passkeys.is_empty());
+    if json {
+        let passkey = |passkey: &StoredPasskey| json!({ "name": passkey.name, "created_at": passkey.created_at, "last_used_at": passkey.last_used_at });
+        view.insert("passkeys".to_owned(), passkeys.iter().map(passkey).collect());
+        return print_json(&Value::Object(view));
+    }
+    let used = |passkey: &StoredPasskey| passkey.last_used_at.map_or_else(|| "never".to_owned(), time);
+    let passkey = |passkey: &StoredPasskey| json!(format!("{} (last used: {})", passkey.name, used(passkey)));
+    view.insert("passkeys".to_owned(), passkeys.iter().map(passkey).collect());
+    print_object(&view)
 }
 
 fn set_enabled(registry: &Registry, username: String, enabled: bool) -> Done {

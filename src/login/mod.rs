@@ -2,6 +2,8 @@
 
 pub mod banner;
 pub mod lockout;
+pub mod own_passkeys;
+pub mod passkey;
 pub mod password_strength;
 pub mod recovery;
 pub mod second_factor;

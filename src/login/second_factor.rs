@@ -6,13 +6,14 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{lockout, recovery, totp};
+use super::{lockout, passkey, recovery, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard;
 use crate::model::session::Session;
+use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormError, SecondFactorPage};
 use crate::return_to::{self, ReturnTo};
 use crate::session::{self, Authentication, Loaded, Origin};
@@ -42,14 +43,19 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
+        Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
+        Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
         Some(_) => &[FormError::CODE_NOT_ACCEPTED],
     };
     let sealed = pending.seal(app, Some(&browser_cookie));
+    let passkey = passkey::begin_second_factor(app, &loaded.person, &browser_cookie).await?;
     let page = SecondFactorPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, &browser_cookie),
         pending: &sealed,
         username: &loaded.person.username,
+        passkey: passkey.as_ref().map(|begun| PasskeyForm { options: &begun.options, state: &begun.state }),
+        has_app: loaded.person.totp_secret.is_some(),
         start_again: &browser::page_url("/login", &sealed),
         recover: &browser::page_url(recovery::PATH, &sealed),
         errors,

@@ -50,12 +50,6 @@ pub fn sign_in_first(app: &App, pending: &Pending, browser_cookie: &str) -> Http
     browser::see_other(&browser::page_url("/login", &pending.seal(app, Some(browser_cookie))), &[])
 }
 
-/// Whether passkeys can be used at all: WebAuthn wants a host name.
-#[must_use]
-pub fn passkeys_are_possible(app: &App) -> bool {
-    url::Url::parse(app.issuer()).is_ok_and(|issuer| issuer.domain().is_some())
-}
-
 /// `GET /login/set-up`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     choice(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
@@ -66,7 +60,7 @@ async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageEr
     let Some(loaded) = allowed(app, request).await? else {
         return Ok(sign_in_first(app, &pending, &browser_cookie));
     };
-    if !passkeys_are_possible(app) {
+    if app.passkeys.is_none() {
         return Ok(browser::see_other(&browser::page_url(APP_PATH, &pending.seal(app, Some(&browser_cookie))), &[]));
     }
     let errors: &[FormError] = if pending.notice.take().is_some() { &[FormError::CHOICE_MISSING] } else { &[] };

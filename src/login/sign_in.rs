@@ -9,12 +9,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::banner;
 use super::lockout::{self, Attempt};
+use super::passkey;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
+use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormError, LoginPage};
 use crate::password::Verified;
 use crate::password_rules;
@@ -47,12 +49,15 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::PasswordMissing) => &[FormError::PASSWORD_MISSING],
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
         Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
+        Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
+        Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
     let hint =
         pending.parameters().and_then(|sent| sent.one("login_hint").ok().flatten()).unwrap_or_default().to_owned();
     let username = pending.username.take().unwrap_or(hint);
     let sealed = pending.seal(app, Some(browser_cookie));
+    let passkey = passkey::begin(app, browser_cookie)?;
     let page = LoginPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
@@ -60,6 +65,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         application: return_to.as_ref().map(ReturnTo::application),
         username: &username,
         notice: None,
+        passkey: passkey.as_ref().map(|begun| PasskeyForm { options: &begun.options, state: &begun.state }),
         errors,
     };
     Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))

@@ -21,7 +21,7 @@ use crate::password_rules::{Refusal, Whose};
 use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::password_history::{self, Replaced};
-use crate::store::{Conn, Stored, Tx, passkeys, people};
+use crate::store::{Conn, Stored, Tx, passkeys, people, recovery_codes};
 
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
 const SHORTEST_TOTP_SECRET: usize = 16;
@@ -406,11 +406,12 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
 /// Writes the person, the event, and the change if others must know of it.
 fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &Person, event: Event) -> Stored<()> {
     people::put(tx.conn(), person)?;
+    let has_passkey = passkeys::any(tx.conn(), &person.id)?;
     let mut event = event.person(&person.id);
     if let Some(before) = before {
-        event = event.with("before", Value::Object(recorded(before)).to_string());
+        event = event.with("before", Value::Object(recorded(before, has_passkey)).to_string());
     }
-    tx.audit(event.with("after", Value::Object(recorded(person)).to_string()));
+    tx.audit(event.with("after", Value::Object(recorded(person, has_passkey)).to_string()));
     // A person that nobody was told of counts as enabled and of generation 0.
     let known = before.map_or((0, true), |before| (before.generation, before.enabled));
     if known != (person.generation, person.enabled) {
@@ -420,10 +421,11 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
 }
 
 /// The view, with whether there are factors.
-fn recorded(person: &Person) -> Map<String, Value> {
+fn recorded(person: &Person, has_passkey: bool) -> Map<String, Value> {
     let mut view = view(person);
     view.insert("has_password".to_owned(), json!(person.password.is_some()));
     view.insert("has_totp".to_owned(), json!(person.totp_secret.is_some()));
+    view.insert("has_passkey".to_owned(), json!(has_passkey));
     view
 }
 
@@ -591,7 +593,8 @@ pub fn set_password(
     Ok(Ok(person))
 }
 
-/// Takes the second factor away, or replaces it by a new secret in base32. Ends sessions and grants.
+/// Takes all second factors away, passkeys and recovery codes as well, or leaves a new TOTP secret in base32 as the only
+/// one. Ends sessions and grants.
 ///
 /// # Errors
 /// As [`add`].
@@ -601,9 +604,16 @@ pub fn reset_second_factor(
     username: &str,
     new: Option<&Secret>,
 ) -> Decided<Person> {
-    let event = registry.event(Kind::PersonChanged, "second_factor_reset");
+    let totp = match new.map(read_totp_secret).transpose() {
+        Ok(totp) => totp,
+        Err(text) => return Ok(mistake("totp_secret", text)),
+    };
+    let id = good!(found(tx, username)?).id;
+    let event = registry
+        .event(Kind::PersonChanged, "second_factor_reset")
+        .with("passkeys_removed", passkeys::remove_all(tx.conn(), &id)?.to_string())
+        .with("recovery_codes_removed", recovery_codes::remove_all(tx.conn(), &id)?.to_string());
     alter(registry, tx, username, event, |person| {
-        let totp = new.map(read_totp_secret).transpose().or_else(|text| mistake("totp_secret", text))?;
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
         Ok(())

@@ -1,5 +1,7 @@
 //! Passkeys and security keys: WebAuthn credentials by their id in base64url.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 
 use super::schema::passkey;
@@ -65,15 +67,35 @@ pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
     Ok(each!(conn, c => diesel::insert_into(passkey::table).values(model).on_conflict_do_nothing().execute(c))? == 1)
 }
 
-/// Notes a use, with the credential as it is after it.
+/// Notes a use, with the credential as it is after it. Answers false when it was removed, or used elsewhere since it was
+/// read.
 ///
 /// # Errors
 /// What the database says.
-pub fn used(conn: &mut Conn, id: &str, credential: &str, at: i64) -> Stored<()> {
-    each!(conn, c => diesel::update(passkey::table.find(id))
+pub fn used(conn: &mut Conn, read: &StoredPasskey, credential: &str, at: i64) -> Stored<bool> {
+    let unchanged = passkey::id.eq(&read.id).and(passkey::credential.eq(&read.credential));
+    Ok(each!(conn, c => diesel::update(passkey::table.filter(unchanged))
         .set((passkey::credential.eq(credential), passkey::last_used_at.eq(at)))
-        .execute(c))?;
-    Ok(())
+        .execute(c))?
+        == 1)
+}
+
+/// Gives a credential of a person another name. Answers whether it was there.
+///
+/// # Errors
+/// What the database says.
+pub fn rename(conn: &mut Conn, person_id: &str, id: &str, name: &str) -> Stored<bool> {
+    let own = passkey::id.eq(id).and(passkey::person_id.eq(person_id));
+    Ok(each!(conn, c => diesel::update(passkey::table.filter(own)).set(passkey::name.eq(name)).execute(c))? == 1)
+}
+
+/// Who has one.
+///
+/// # Errors
+/// What the database says.
+pub fn holders(conn: &mut Conn) -> Stored<BTreeSet<String>> {
+    let all: Vec<String> = each!(conn, c => passkey::table.select(passkey::person_id).distinct().load(c))?;
+    Ok(all.into_iter().collect())
 }
 
 /// Removes one credential of a person. Answers whether it was there.

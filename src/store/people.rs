@@ -163,6 +163,17 @@ pub fn put_totp(conn: &mut Conn, id: &str, generation: i64, wrapped: Option<&str
         == 1)
 }
 
+/// A person, locked against other writers: for what is decided by counting what she has.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
+    if let Conn::Pg(c) = conn {
+        person::table.find(id).select(person::id).for_update().get_result::<String>(c.as_mut()).optional()?;
+    }
+    find(conn, id)
+}
+
 /// Uses up a TOTP time step. Answers false when it, or a later one, was used already: a code works once.
 ///
 /// # Errors

@@ -62,21 +62,39 @@ impl<'a> Agent<'a> {
         self.follow(self.harness.http.get(url)).await
     }
 
-    /// Sends the form of a page: its hidden fields, and what the person filled in.
+    /// Sends the first form of a page: its hidden fields, and what the person filled in.
     pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        let text = &page.answer().text;
-        let action = attribute(between(text, "<form", ">"), "action").unwrap();
-        let mut form: Vec<(String, String)> = hidden_fields(text);
-        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let request =
-            self.harness.http.post(self.harness.url(&action)).header(ORIGIN, &self.harness.issuer).form(&form);
+        let action = attribute(&forms(page)[0], "action").unwrap();
+        self.submit_to(page, &action, fields).await
+    }
+
+    /// Sends the form of a page that leads to `action`.
+    pub async fn submit_to(&mut self, page: &Page, action: &str, fields: &[(&str, &str)]) -> Page {
+        let request = self.filled_in(page, action, fields);
         self.follow(request).await
+    }
+
+    /// The form of a page that leads to `action`, filled in and not sent yet; without the cookies.
+    pub fn filled_in(&self, page: &Page, action: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let to = format!(" action=\"{action}\"");
+        let form = forms(page).into_iter().find(|form| form.contains(&to));
+        let form = form.unwrap_or_else(|| panic!("no form leads to {action}: {}", page.answer().text));
+        // What the person fills in takes the place of what is hidden.
+        let mut form: Vec<(String, String)> = hidden_fields(&form);
+        form.retain(|(name, _)| fields.iter().all(|(filled, _)| filled != name || name == "scope"));
+        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.harness.http.post(self.harness.url(action)).header(ORIGIN, &self.harness.issuer).form(&form)
+    }
+
+    /// The cookies as they are sent.
+    pub fn cookie_header(&self) -> String {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
     }
 
     async fn follow(&mut self, mut request: reqwest::RequestBuilder) -> Page {
         for _ in 0..12 {
-            let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let response = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
+            let response = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
             let url = response.url().to_string();
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
@@ -102,7 +120,7 @@ impl<'a> Agent<'a> {
         let page = self.submit(&page, &[("username", username), ("password", password)]).await;
         if page.at() == "/login/second-factor" {
             let code = totp(self.harness.now());
-            return self.submit(&page, &[("totp", &code)]).await;
+            return self.submit_to(&page, "/login/second-factor", &[("totp", &code)]).await;
         }
         page
     }
@@ -123,9 +141,18 @@ pub fn totp(at: i64) -> String {
     totp.generate(u64::try_from(at).unwrap()).to_string()
 }
 
-fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
-    let start = text.find(from).unwrap_or_else(|| panic!("no {from} in {text}"));
-    &text[start..start + text[start..].find(to).unwrap()]
+/// The forms of a page, from tag to tag.
+fn forms(page: &Page) -> Vec<String> {
+    let parts = page.answer().text.split("<form").skip(1);
+    parts.map(|rest| format!("<form{}", &rest[..rest.find("</form>").unwrap()])).collect()
+}
+
+/// The options of the passkey ceremony of a page: `create` or `get`.
+pub fn ceremony(page: &Page, kind: &str) -> serde_json::Value {
+    let mark = format!(" data-passkey=\"{kind}\"");
+    let form = forms(page).into_iter().find(|form| form.contains(&mark));
+    let form = form.unwrap_or_else(|| panic!("no passkey to {kind}: {}", page.answer().text));
+    serde_json::from_str(&attribute(&form, "data-options").unwrap()).unwrap()
 }
 
 fn attribute(tag: &str, name: &str) -> Option<String> {

@@ -78,6 +78,18 @@ impl Browser {
         self.command(window, "se/log", json!({ "type": "browser" })).await
     }
 
+    /// Gives a window an authenticator that verifies its user and keeps passkeys (WebAuthn Level 2 §11). Answers its id.
+    pub async fn add_authenticator(&self, window: &WebDriver) -> String {
+        let wanted = json!({
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserVerified": true,
+        });
+        self.command(window, "webauthn/authenticator", wanted).await.as_str().unwrap().to_owned()
+    }
+
     /// A command of the driver that the library does not have.
     async fn command(&self, window: &WebDriver, path: &str, body: Value) -> Value {
         let url = format!("{}/session/{}/{path}", self.url, window.session_id());

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod assertion;
+pub mod authenticator;
 pub mod browser;
 pub mod postgres;
 
