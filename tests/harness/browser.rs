@@ -138,16 +138,60 @@ pub async fn press(window: &WebDriver, keys: impl Into<TypingData>) {
     window.action_chain().send_keys(keys).perform().await.unwrap();
 }
 
-/// Looks at a page: nothing wider than the window; a picture for those who look.
+/// Looks at a page on a telephone and at a desk, by day and by night: nothing wider than the window, nothing that axe
+/// objects to, and pictures for those who look. Without scripts only the pictures.
 pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
+    let cdp = |method: &'static str, parameters: Value| async move {
+        window.cdp().send_raw(method, parameters).await.unwrap_or_else(|cause| panic!("{method}: {cause}"))
+    };
+    let resize = |width: u64| {
+        cdp(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": true }),
+        )
+    };
+    let before = cdp("Page.getLayoutMetrics", json!({})).await["cssLayoutViewport"]["clientWidth"].as_u64().unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
-    window.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
-    if scripts {
-        let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
-        let wider: bool = window.execute(wider, Vec::new()).await.unwrap().convert().unwrap();
-        assert!(!wider, "{name} is wider than its window");
+    for width in [375, 1280] {
+        resize(width).await;
+        for theme in ["light", "dark"] {
+            let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+            cdp("Emulation.setEmulatedMedia", feature).await;
+            let picture = cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
+            let picture = data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap();
+            std::fs::write(folder.join(format!("{name}-{width}-{theme}.png")), picture).unwrap();
+            if scripts {
+                let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+                let wider: bool = window.execute(wider, Vec::new()).await.unwrap().convert().unwrap();
+                assert!(!wider, "{name} is wider than a window of {width}");
+                assert_eq!(objections(window).await, [""; 0], "{name} at {width}, {theme}");
+            }
+        }
     }
+    cdp("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+    resize(before).await;
+}
+
+/// What axe finds on the page, by WCAG 2.1 AA and its own good practice.
+async fn objections(window: &WebDriver) -> Vec<String> {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("axe-core-4.14.1/axe.min.js");
+    let known: bool = window.execute("return 'axe' in window", Vec::new()).await.unwrap().convert().unwrap();
+    if !known {
+        let axe = std::fs::read_to_string(&file)
+            .unwrap_or_else(|cause| panic!("{}: {cause}; tests/run fetches it", file.display()));
+        window.execute(axe, Vec::new()).await.unwrap();
+    }
+    let run = r#"
+        const done = arguments[arguments.length - 1];
+        const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
+        axe.run(document, { runOnly: { type: "tag", values: tags }, resultTypes: ["violations"], preload: false }).then(
+            (found) => done(found.violations.map((rule) =>
+                `${rule.id}: ${rule.help}: ${rule.nodes.map((node) => node.html + " " + node.failureSummary).join(" | ")}`)),
+            (cause) => done([`axe failed: ${cause}`]),
+        );
+    "#;
+    window.execute_async(run, Vec::new()).await.unwrap().convert().unwrap()
 }
 
 /// Waits until the address contains `what`.
