@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::assets::Logo;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::audit::strangers::Strangers;
@@ -56,6 +57,8 @@ pub struct App {
     pub verified: VerifiedTokens,
     /// Successful introspections, counted.
     pub introspections: Introspections,
+    /// The logo of the pages, if there is one.
+    pub logo: Option<Logo>,
 }
 
 /// Why the application cannot start: each problem with the next step.
@@ -96,6 +99,7 @@ impl App {
         let before = costs_stored(&store, cost).map_err(cannot)?;
         let hasher = Hasher::start(cost, &before, cores).map_err(cannot)?;
         let password_rules = Rules::new(&config).map_err(StartError)?;
+        let logo = config.server.logo_file.as_deref().map(Logo::read).transpose().map_err(cannot)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
         Ok(Arc::new(Self {
             passkeys: RelyingParty::of(&config.server.issuer),
@@ -112,6 +116,7 @@ impl App {
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
             introspections: Introspections::default(),
+            logo,
         }))
     }
 

@@ -1,11 +1,15 @@
 //! The files of `static/`, embedded in the binary and served under a URL that names their content,
 //! so that browsers may keep them for ever and an upgrade is seen at once.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use std::path::Path;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use std::sync::LazyLock;
+
+use crate::app::App;
 
 /// Name in `static/`, content type, content.
 const FILES: [(&str, &str, &[u8]); 6] = [
@@ -28,13 +32,51 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     FILES
         .into_iter()
         .map(|(name, content_type, content)| {
-            let hash = digest(&SHA256, content);
-            let hash = HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default());
             let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-            Asset { name, url: format!("/static/{stem}.{hash}.{extension}"), content_type, content }
+            Asset { name, url: url_of(stem, content, extension), content_type, content }
         })
         .collect()
 });
+
+fn url_of(stem: &str, content: &[u8], extension: &str) -> String {
+    let hash = digest(&SHA256, content);
+    format!("/static/{stem}.{}.{extension}", HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default()))
+}
+
+/// The most that a logo may have, in bytes: people on a slow line wait for it.
+const LARGEST_LOGO: usize = 200 * 1024;
+
+/// The logo of an installation, read at the start and served like the files of `static/`.
+#[derive(Debug, Clone)]
+pub struct Logo {
+    /// Its path at this server.
+    pub url: String,
+    content_type: &'static str,
+    content: Vec<u8>,
+}
+
+impl Logo {
+    /// Reads an SVG or PNG.
+    ///
+    /// # Errors
+    /// When it cannot be read, is larger than 200 KB, or is something else.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let at = |what: String| format!("{} ([server] logo_file): {what}", path.display());
+        let content = std::fs::read(path).map_err(|cause| at(cause.to_string()))?;
+        if content.len() > LARGEST_LOGO {
+            return Err(at(format!("found {} bytes; wanted at most {LARGEST_LOGO}", content.len())));
+        }
+        let is_svg = std::str::from_utf8(&content).is_ok_and(|text| text.contains("<svg"));
+        let (extension, content_type) = if content.starts_with(b"\x89PNG\r\n\x1a\n") {
+            ("png", "image/png")
+        } else if is_svg {
+            ("svg", "image/svg+xml")
+        } else {
+            return Err(at("wanted an SVG or a PNG".to_owned()));
+        };
+        Ok(Self { url: url_of("logo", &content, extension), content_type, content })
+    }
+}
 
 /// The URL path of the file `name` of `static/`: `/static/<stem>.<first 16 hex of its SHA-256>.<extension>`.
 /// Empty for a name that does not exist; the tests of the pages look for such.
@@ -49,6 +91,15 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
 }
 
 async fn serve(request: HttpRequest) -> HttpResponse {
+    let logo = request.app_data::<web::Data<App>>().and_then(|app| app.logo.as_ref());
+    if let Some(logo) = logo.filter(|logo| logo.url == request.path()) {
+        // As an image it runs nothing. Opened by itself it must not run anything either.
+        return HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, logo.content_type))
+            .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
+            .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"))
+            .body(logo.content.clone());
+    }
     match ASSETS.iter().find(|asset| asset.url == request.path()) {
         Some(asset) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, asset.content_type))

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::error::PageError;
 use crate::master_key::{Derivation, Purpose};
-use crate::pages::{self, ErrorPage, FormAction, Shell};
+use crate::pages::{self, ErrorPage, FormAction, Shell, SignedInAs};
 use crate::parameters::Parameters;
 use crate::secret::SecretHash;
 
@@ -27,11 +27,23 @@ const PENDING_SECONDS: i64 = 3600;
 const KNOWN_DAYS: i64 = 365;
 /// The longest cookie that says whom a browser has signed in, in bytes.
 const LONGEST_KNOWN: usize = 512;
+const OTHER_BROWSER: &str = "This page belongs to another browser, or cookies are switched off.";
 
 /// What the pages share.
 #[must_use]
 pub fn shell(app: &App) -> Shell<'_> {
-    Shell { service_name: "MDI Auth", jurisdiction: app.config.server.jurisdiction.as_deref() }
+    Shell {
+        service_name: &app.config.server.name,
+        jurisdiction: app.config.server.jurisdiction.as_deref(),
+        logo: app.logo.as_ref().map(|logo| logo.url.as_str()),
+        account: None,
+    }
+}
+
+/// The same for somebody who is signed in: with the name, and the button that signs out.
+#[must_use]
+pub fn shell_of<'a>(app: &'a App, name: &'a str, csrf: &'a str) -> Shell<'a> {
+    Shell { account: Some(SignedInAs { name, csrf }), ..shell(app) }
 }
 
 /// Which of our cookies.
@@ -106,6 +118,12 @@ pub enum Notice {
     PasskeyNotAccepted,
     /// The name of the passkey is missing or too long.
     PasskeyName,
+    /// One session was ended.
+    SessionEnded,
+    /// All other sessions were ended.
+    OtherSessionsEnded,
+    /// An application lost what it was allowed.
+    ApplicationEnded,
 }
 
 /// What a person signs in for.
@@ -188,14 +206,12 @@ impl Pending {
     /// A page for the person when it was made for another browser, altered, or is too old.
     pub fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Self, PageError> {
         let opened = app.master.open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
-        let plain = opened.map_err(|cause| {
-            PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
-                .because(cause)
-        })?;
+        let plain =
+            opened.map_err(|cause| PageError::new(OTHER_BROWSER).details("Parameter: pending.").because(cause))?;
         let pending: Self = serde_json::from_slice(&plain)
-            .map_err(|cause| PageError::new("Parameter pending cannot be read.").because(cause))?;
+            .map_err(|cause| PageError::malformed("Parameter pending cannot be read.").because(cause))?;
         if app.now() - pending.created_at > PENDING_SECONDS {
-            return Err(PageError::new("This page was open for too long. Parameter: pending."));
+            return Err(PageError::new("This page was open for too long.").details("Parameter: pending."));
         }
         Ok(pending)
     }
@@ -229,18 +245,18 @@ impl PostedForm {
     /// # Errors
     /// A page for the person.
     pub async fn read(app: &App, request: &HttpRequest, body: web::Payload) -> Result<Self, PageError> {
-        let fields = Parameters::from_body(request, body).await.map_err(|error| PageError::new(error.description))?;
+        let fields =
+            Parameters::from_body(request, body).await.map_err(|error| PageError::malformed(error.description))?;
         let foreign = request.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
         let browser = cookie(app, request, CookieKind::Browser);
         let Some(browser) = browser.filter(|_| !foreign) else {
-            return Err(PageError::new(
-                "This form came from another site, or cookies are switched off. Parameter: csrf.",
-            ));
+            return Err(PageError::new("This form came from another site, or cookies are switched off.")
+                .details("Parameter: csrf."));
         };
         let one = |name: &str| fields.one(name).ok().flatten().unwrap_or_default().to_owned();
         let expected = csrf_token(app, &browser);
         if verify_slices_are_equal(expected.as_bytes(), one("csrf").as_bytes()).is_err() {
-            return Err(PageError::new("This form does not belong to this browser. Parameter: csrf."));
+            return Err(PageError::new(OTHER_BROWSER).details("Parameter: csrf."));
         }
         Ok(Self { fields, browser })
     }
@@ -250,7 +266,7 @@ impl PostedForm {
     /// # Errors
     /// A page for the person when it was sent twice.
     pub fn field(&self, name: &str) -> Result<&str, PageError> {
-        let found = self.fields.one(name).map_err(|error| PageError::new(error.description))?;
+        let found = self.fields.one(name).map_err(|error| PageError::malformed(error.description))?;
         Ok(found.unwrap_or_default())
     }
 
@@ -268,14 +284,13 @@ impl PostedForm {
 /// # Errors
 /// A page for the person.
 pub fn carried(app: &App, request: &HttpRequest) -> Result<(Pending, String), PageError> {
-    let query =
-        Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
+    let query = Parameters::parse(request.query_string().as_bytes())
+        .map_err(|error| PageError::malformed(error.description))?;
     let sealed = query.one("pending").ok().flatten().ok_or_else(|| {
-        PageError::new("This address is a step of signing in and leads nowhere by itself. Open your application and sign in there. Parameter: pending is missing.")
+        PageError::new("This address is a step of signing in and leads nowhere by itself. Open your application and sign in there.").details("Parameter: pending is missing.")
     })?;
-    let browser = cookie(app, request, CookieKind::Browser).ok_or_else(|| {
-        PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: pending.")
-    })?;
+    let browser = cookie(app, request, CookieKind::Browser)
+        .ok_or_else(|| PageError::new(OTHER_BROWSER).details("Parameter: pending."))?;
     Ok((Pending::open(app, sealed, Some(&browser))?, browser))
 }
 
@@ -325,8 +340,13 @@ pub fn session_hash(app: &App, request: &HttpRequest) -> Option<String> {
 /// An error page.
 #[must_use]
 pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
-    tracing::info!(reference = %error.reference, what = %error.what, cause = error.cause.as_deref().unwrap_or("-"), "error page");
+    tracing::info!(reference = %error.reference, what = %error.details.as_ref().unwrap_or(&error.what), cause = error.cause.as_deref().unwrap_or("-"), "error page");
     let mut page = ErrorPage::new(shell(app), &error.what, &error.reference);
+    page.details = error.details.as_deref();
+    if error.status == StatusCode::NOT_FOUND {
+        page.heading = "Page not found";
+        page.advice = "Check the address, or go back to where you came from.";
+    }
     if error.status.is_server_error() {
         page.heading = "We cannot do this just now";
         page.advice =

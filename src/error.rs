@@ -229,8 +229,10 @@ pub fn wire_text(text: &str) -> String {
 /// An error shown to a person in the browser: words of ours, a parameter's name, a reference. Never a redirect.
 #[derive(Debug, Clone)]
 pub struct PageError {
-    /// Which parameter is at fault, or what happened, in words that stay the same.
+    /// What happened, in words for a clerk.
     pub what: String,
+    /// The same for the engineer: which parameter is at fault, in words that stay the same.
+    pub details: Option<String>,
     /// The HTTP status: 400 unless it is ours.
     pub status: StatusCode,
     /// What the person can read to the one who helps.
@@ -243,7 +245,28 @@ impl PageError {
     /// An error page with status 400.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
+        Self { what: what.into(), details: None, status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
+    }
+
+    /// A request that an application or a browser made wrongly: the person is told that it is not hers to mend, the
+    /// engineer what is wrong.
+    #[must_use]
+    pub fn malformed(details: impl Into<String>) -> Self {
+        Self::new("The application sent something that this service cannot use. You did nothing wrong.")
+            .details(details)
+    }
+
+    /// A page that does not exist, or not for this person.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::new("There is no such page, or it is not yours to see.") }
+    }
+
+    /// Adds what the engineer must know.
+    #[must_use]
+    pub fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = Some(details.into());
+        self
     }
 
     /// Adds what only the log may know.
@@ -256,7 +279,7 @@ impl PageError {
 
 impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.what, self.reference)
+        write!(f, "{} ({})", self.details.as_ref().unwrap_or(&self.what), self.reference)
     }
 }
 
@@ -323,6 +346,6 @@ impl From<Broken> for PageError {
             }
             Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
         };
-        Self { what: what.to_owned(), status, reference, cause: None }
+        Self { what: what.to_owned(), details: None, status, reference, cause: None }
     }
 }

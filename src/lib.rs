@@ -17,6 +17,7 @@ pub mod error;
 pub mod guard;
 pub mod jwks_cache;
 pub mod keys;
+pub mod local_time;
 pub mod login;
 pub mod master_key;
 pub mod model;

@@ -3,6 +3,8 @@
 //! The structs here hold what the templates of `templates/` show; [`respond`] turns each into an answer
 //! with the headers that belong to it. Every text is escaped by askama. The pages work without scripts.
 
+pub mod account;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType};
@@ -20,6 +22,19 @@ pub struct Shell<'a> {
     pub service_name: &'a str,
     /// Whose service it is, such as a state's vital records office; shown under the name.
     pub jurisdiction: Option<&'a str>,
+    /// Where the logo is; none: the mark of this product.
+    pub logo: Option<&'a str>,
+    /// Who is signed in, on pages that are for somebody who is.
+    pub account: Option<SignedInAs<'a>>,
+}
+
+/// Who is signed in, for the header; its button posts `csrf` to `/account/sign-out`.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedInAs<'a> {
+    /// Full name.
+    pub name: &'a str,
+    /// CSRF token.
+    pub csrf: &'a str,
 }
 
 /// The application that sent the person here.
@@ -280,10 +295,12 @@ pub struct ErrorPage<'a> {
     pub shell: Shell<'a>,
     /// Heading and title.
     pub heading: &'a str,
-    /// What is wrong: a stable text that names the parameter at fault.
+    /// What is wrong, in words for a clerk.
     pub text: &'a str,
     /// What the person can do.
     pub advice: &'a str,
+    /// The same for the engineer: a stable text that names the parameter at fault.
+    pub details: Option<&'a str>,
     /// The number under which the log has the details.
     pub reference: &'a str,
 }
@@ -294,7 +311,7 @@ impl<'a> ErrorPage<'a> {
         let heading = "You cannot continue from here";
         let advice = "Go back to the application and try again. \
                       If this keeps happening, give your IT contact this reference.";
-        Self { shell, heading, text, advice, reference }
+        Self { shell, heading, text, advice, details: None, reference }
     }
 }
 

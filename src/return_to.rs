@@ -41,23 +41,25 @@ pub struct ReturnTo {
 /// # Errors
 /// A page that names the parameter at fault.
 pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
-    let one = |name: &str| parameters.one(name).map_err(|error| PageError::new(error.description));
+    let one = |name: &str| parameters.one(name).map_err(|error| PageError::malformed(error.description));
     let Some(id) = one("client_id")? else {
-        return Err(PageError::new("Parameter client_id is missing."));
+        return Err(PageError::malformed("Parameter client_id is missing."));
     };
     let client = app.directory.client(id).filter(|live| live.client.enabled).ok_or_else(|| {
-        PageError::new("Parameter client_id names no application that is registered here.")
+        PageError::malformed("Parameter client_id names no application that is registered here.")
             .because(format!("client_id {}", shown(id)))
     })?;
     let Some(redirect_uri) = one("redirect_uri")? else {
-        return Err(PageError::new("Parameter redirect_uri is missing."));
+        return Err(PageError::malformed("Parameter redirect_uri is missing."));
     };
     if !redirect_uri_matches(&client, redirect_uri) {
-        return Err(PageError::new("Parameter redirect_uri is not registered for this application.").because(format!(
-            "client {id}: received {}, registered {:?}",
-            shown(redirect_uri),
-            client.client.settings.redirect_uris
-        )));
+        return Err(PageError::malformed("Parameter redirect_uri is not registered for this application.").because(
+            format!(
+                "client {id}: received {}, registered {:?}",
+                shown(redirect_uri),
+                client.client.settings.redirect_uris
+            ),
+        ));
     }
     // An unknown response_mode is an error of its own, told by query.
     let mode = match one("response_mode")? {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, web};
 use serde_json::json;
@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
+use crate::login::account;
 use crate::model::signing::Algorithm;
 use crate::oauth::metadata::Documents;
 use crate::oauth::{authorize, consent, introspect, jwks, metadata, revoke, token, userinfo};
@@ -116,6 +117,19 @@ fn urls(config: &mut web::ServiceConfig) {
         .service(only("/account/passkeys/add", "GET").route(web::get().to(login::own_passkeys::add)))
         .service(only("/account/passkeys/rename", "POST").route(web::post().to(login::own_passkeys::rename)))
         .service(only("/account/passkeys/remove", "POST").route(web::post().to(login::own_passkeys::remove)))
+        .service(only("/account", "GET").route(web::get().to(account::get)))
+        .service(only("/account/sessions/end", "POST").route(web::post().to(account::sessions::end)))
+        .service(only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)))
+        .service(
+            only("/account/sessions/end-all", "GET, POST")
+                .route(web::get().to(account::sessions::ask_end_all))
+                .route(web::post().to(account::sessions::end_all)),
+        )
+        .service(
+            only("/account/applications/end", "GET, POST")
+                .route(web::get().to(account::applications::ask_end))
+                .route(web::post().to(account::applications::end)),
+        )
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
@@ -155,9 +169,7 @@ async fn not_found(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
         .get(header::ACCEPT)
         .is_some_and(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
     if wants_page {
-        let mut error = PageError::new("There is no such page.");
-        error.status = StatusCode::NOT_FOUND;
-        return browser::error_page(&app, &error);
+        return browser::error_page(&app, &PageError::not_found());
     }
     HttpResponse::NotFound()
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use thirtyfour::Key;
@@ -92,7 +93,7 @@ async fn a_person_signs_in_with_the_keyboard_alone() {
     let (browser, port) = (Browser::start(&harness.ca_file), listening_client());
     for (width, scripts) in [(375, false), (1280, true)] {
         let window = browser.window(width, scripts).await;
-        sign_in(&harness, &window, port, "query", &format!("{width}"), scripts).await;
+        sign_in(&harness, &window, port, "query", if scripts { "scripts" } else { "no-scripts" }, scripts).await;
         wait_for(&window, &format!("127.0.0.1:{port}/cb?code=")).await;
         let landed = window.current_url().await.unwrap();
         let parameter =
@@ -120,6 +121,71 @@ async fn the_answer_is_posted_by_itself_with_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_looks_at_what_she_allowed_and_takes_it_back() {
+    let dir = TempDir::new();
+    let logo = dir.path().join("seal.svg");
+    // Styles in the drawing itself, as drawing programs write them.
+    let drawing = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 90 40' width='90' height='40'>\
+                   <rect width='90' height='40' style='fill:#1f7a4d'/></svg>";
+    std::fs::write(&logo, drawing).unwrap();
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.server.name = "Georgia MDI sign-in".to_owned();
+        config.server.jurisdiction = Some("Georgia Department of Public Health".to_owned());
+        config.server.logo_file = Some(logo);
+    });
+    harness.apply(NATIVE_CLIENT);
+    let (browser, port) = (Browser::start(&harness.ca_file), listening_client());
+    let phone = browser.window(375, true).await;
+    phone.goto(harness.url("/account")).await.unwrap();
+    type_in(&harness, &phone).await;
+    wait_for(&phone, "/account").await;
+    harness.clock.advance(30);
+    let desk = browser.window(1280, true).await;
+    sign_in(&harness, &desk, port, "query", "logo", true).await;
+    wait_for(&desk, "/cb?code=").await;
+    desk.goto(harness.url("/account")).await.unwrap();
+    look(&desk, "account", true).await;
+    desk.find(By::Css("#applications .row-actions a")).await.unwrap().click().await.unwrap();
+    wait_for(&desk, "/account/applications/end").await;
+    look(&desk, "account-end-application", true).await;
+    tab_to(&desk, "end-application").await.click().await.unwrap();
+    wait_to_read(&desk, "The application can do nothing for you any more.").await;
+    desk.find(By::Id("end-others")).await.unwrap().click().await.unwrap();
+    wait_to_read(&desk, "You are signed out everywhere else.").await;
+    look(&desk, "account-done", true).await;
+    phone.refresh().await.unwrap();
+    wait_for(&phone, "/login").await;
+    desk.find(By::Id("end-all")).await.unwrap().click().await.unwrap();
+    wait_for(&desk, "/account/sessions/end-all").await;
+    look(&desk, "account-end-sessions", true).await;
+    assert_eq!(browser.log(&desk).await, json!([]), "the console has nothing to complain about");
+    desk.goto(harness.url("/nowhere")).await.unwrap();
+    look(&desk, "not-found", true).await;
+    phone.quit().await.unwrap();
+    desk.quit().await.unwrap();
+}
+
+/// Waits until the page says what was done.
+async fn wait_to_read(window: &WebDriver, text: &str) {
+    let begun = Instant::now();
+    while !window.source().await.is_ok_and(|page| page.contains(text)) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{text} is not in {}", window.source().await.unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Signs in at the page that asks for it.
+async fn type_in(harness: &Harness, window: &WebDriver) {
+    wait_for(window, "/login").await;
+    window.find(By::Id("username")).await.unwrap().send_keys("jlehz").await.unwrap();
+    window.find(By::Id("password")).await.unwrap().send_keys(PASSWORD).await.unwrap();
+    window.find(By::Id("login-submit")).await.unwrap().click().await.unwrap();
+    wait_for(window, "/login/second-factor").await;
+    window.find(By::Id("totp")).await.unwrap().send_keys(totp(harness.now())).await.unwrap();
+    window.find(By::Id("totp-submit")).await.unwrap().click().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_request_ends_at_a_page_that_says_so() {
     let harness = Harness::start(Db::Sqlite);
     let browser = Browser::start(&harness.ca_file);
@@ -128,7 +194,7 @@ async fn a_bad_request_ends_at_a_page_that_says_so() {
         .goto(harness.url("/oauth2/authorize?client_id=fulton-cms&redirect_uri=https%3A%2F%2Fevil.example"))
         .await
         .unwrap();
-    look(&window, "375-error", true).await;
+    look(&window, "error", true).await;
     assert!(window.title().await.unwrap().contains("MDI Auth"));
     let text = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
     assert!(text.contains("redirect_uri") && text.to_lowercase().contains("reference"), "{text}");

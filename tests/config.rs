@@ -63,6 +63,8 @@ fn every_key_is_read_from_the_file() {
         proxy_listen = "127.0.0.1:8080"
         trusted_proxies = ["127.0.0.1", "10.1.0.0/16"]
         jurisdiction = "US-GA"
+        name = "Georgia MDI sign-in"
+        logo_file = "/etc/mdi/seal.svg"
         banner = """
 For official use only.
 What you do is recorded."""
@@ -195,6 +197,8 @@ fn each_rule_refuses() {
         ("[server]\ntrusted_proxies = \"10.0.0.1\"", &["[server] trusted_proxies", "a list of addresses"]),
         ("[server]\ntrusted_proxies = [\"10.0.0.1/33\"]", &["[server] trusted_proxies", "10.0.0.1/33"]),
         ("[server]\njurisdiction = \"\"", &["[server] jurisdiction", "printable"]),
+        ("[server]\nname = \" \"", &["[server] name", "printable"]),
+        ("[server]\nlogo_file = \"\"", &["[server] logo_file", "a path"]),
         ("[database]\nurl = \"mysql://h/d\"", &["[database] url", "mysql://…", "postgres://"]),
         ("[database]\nurl = \"sqlite:\"", &["[database] url", "a path"]),
         ("[database]\nurl = \"host=h password=geheim\"", &["[database] url", "something else"]),

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and runs by the real clock unless it moves its own"
 )]
 
+mod account;
 mod apply;
 mod architecture;
 mod attacks;

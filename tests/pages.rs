@@ -6,20 +6,28 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TY
 use actix_web::{App, HttpResponse, test};
 use askama::Template;
 use mdi_auth::assets;
-use mdi_auth::pages::{
-    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage,
-    LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, Withheld, respond,
+use mdi_auth::local_time::When;
+use mdi_auth::pages::account::{
+    AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem, SignIn,
+    SignedInAt,
 };
 
 use mdi_auth::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use mdi_auth::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
+use mdi_auth::pages::{
+    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage,
+    LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, SignedInAs, Withheld, respond,
+};
 
 const SHELL: Shell = Shell {
     service_name: "Georgia MDI Sign-in",
     jurisdiction: Some("Georgia Department of Public Health, Office of Vital Records"),
+    logo: None,
+    account: None,
 };
+const SIGNED_IN: Shell = Shell { account: Some(SignedInAs { name: "Jane Núñez-Lehz, MD", csrf: "c5rf" }), ..SHELL };
 const BANNER: &str = "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.";
 const CMS: Application = Application {
     name: "Fulton County Medical Examiner’s Case Management System",
@@ -157,6 +165,129 @@ fn form_post() -> FormPostPage<'static> {
     }
 }
 
+fn when(words: &str) -> When {
+    When { machine: "2026-11-20T21:05:00-05:00".to_owned(), words: words.to_owned() }
+}
+
+fn allowed(text: &str) -> Allowed {
+    Allowed {
+        client_id: text.to_owned(),
+        name: text.to_owned(),
+        organization: Some(text.to_owned()),
+        end_path: "/account/applications/end?client_id=x&y=%22".to_owned(),
+        sentences: vec![text.to_owned(), text.to_owned()],
+        since: Some(when(text)),
+        until: Some(when(text)),
+        remembered: true,
+    }
+}
+
+/// Everything that the page can show, each text the same.
+fn account<'a>(shell: Shell<'a>, text: &'a str) -> AccountPage<'a> {
+    let session = |current| SignedInAt {
+        id: text.to_owned(),
+        device: text.to_owned(),
+        address: text.to_owned(),
+        how: text.to_owned(),
+        since: when(text),
+        used: when(text),
+        current,
+    };
+    let passkey = |used| PasskeyItem { id: text.to_owned(), name: text.to_owned(), added: when(text), used };
+    let identity = IdentityItem { provider: text.to_owned(), linked: when(text), used: None };
+    AccountPage {
+        shell,
+        csrf: text,
+        done: Some(text),
+        account: Account { name: text, username: text },
+        agency: Some(text),
+        roles: vec![text, text],
+        license: Some(License { last_day: text.to_owned(), ended: true }),
+        methods: Methods {
+            password: Some(when(text)),
+            authenticator: true,
+            authenticator_used: Some(when(text)),
+            passkeys: vec![passkey(Some(when(text))), passkey(None)],
+            recovery_codes: 1,
+            recovery_codes_made: Some(when(text)),
+            identities: vec![identity],
+        },
+        sessions: vec![session(true), session(false)],
+        applications: vec![allowed(text), Allowed { since: None, until: None, ..allowed(text) }],
+        sign_ins: vec![
+            SignIn { what: text.to_owned(), failed: true, at: when(text), address: Some(text.to_owned()) },
+            SignIn { what: text.to_owned(), failed: false, at: when(text), address: None },
+        ],
+    }
+}
+
+/// The page of somebody who has next to nothing.
+fn bare_account() -> AccountPage<'static> {
+    let full = account(SIGNED_IN, "x");
+    AccountPage {
+        done: None,
+        agency: None,
+        roles: Vec::new(),
+        license: None,
+        methods: Methods {
+            password: None,
+            authenticator: false,
+            authenticator_used: None,
+            passkeys: Vec::new(),
+            recovery_codes: 0,
+            recovery_codes_made: None,
+            identities: Vec::new(),
+        },
+        sessions: full.sessions.into_iter().take(1).collect(),
+        applications: Vec::new(),
+        sign_ins: Vec::new(),
+        ..account(SIGNED_IN, "x")
+    }
+}
+
+fn end_application<'a>(shell: Shell<'a>, text: &'a str, allowed: &'a Allowed, vouched: bool) -> EndApplicationPage<'a> {
+    EndApplicationPage { shell, csrf: text, allowed, vouched }
+}
+
+#[test]
+async fn the_account_page_offers_what_there_is() {
+    let full = account(SIGNED_IN, "x").render().unwrap();
+    let bare = bare_account().render().unwrap();
+    // What it says, whether there is everything, whether there is nothing.
+    let rows = [
+        ("action=\"/account/passkeys/rename\"", 2, 0),
+        ("action=\"/account/passkeys/remove\"", 2, 0),
+        ("action=\"/account/sessions/end\"", 1, 0),
+        ("action=\"/account/sessions/end-others\"", 1, 0),
+        ("href=\"/account/sessions/end-all\"", 1, 1),
+        ("href=\"/account/applications/end?client_id=x&#38;y=%22\"", 2, 0),
+        ("href=\"/account/password\"", 1, 0),
+        ("href=\"/account/authenticator\"", 1, 1),
+        ("href=\"/account/passkeys/add\"", 1, 1),
+        ("href=\"/account/recovery-codes\"", 1, 1),
+        ("1 code left", 1, 0),
+        ("Not connected now", 1, 0),
+        ("Your agency’s sign-in", 1, 0),
+        ("class=\"failed\"", 1, 0),
+        ("role=\"status\"", 1, 0),
+        ("cannot certify", 1, 0),
+    ];
+    for (text, in_full, in_bare) in rows {
+        assert_eq!((full.matches(text).count(), bare.matches(text).count()), (in_full, in_bare), "{text}");
+    }
+    // Each form says which passkey, session or application it is about, for those who hear the page.
+    for button in full.split("<button").skip(1).map(|rest| rest.split("</button>").next().unwrap()) {
+        let same = ["Sign out</", "Sign out everywhere"].iter().any(|known| format!("{button}</").contains(known));
+        assert!(same || button.contains("visually-hidden"), "{button}");
+    }
+    // The button of the header brings its form along, behind everything that the page itself asks.
+    let forms: Vec<&str> = full.split("<form").skip(1).collect();
+    assert!(forms.last().unwrap().starts_with(" id=\"sign-out-form\" action=\"/account/sign-out\" method=\"post\""));
+    assert!(tag(&full, "sign-out").contains("form=\"sign-out-form\" name=\"csrf\" value=\"c5rf\""));
+    let vouched = end_application(SIGNED_IN, "x", &allowed("x"), true).render().unwrap();
+    assert!(vouched.contains("Your administrator allowed it for everybody") && !vouched.contains("asks you again"));
+}
+
 /// Every page, by name, as its HTML.
 fn all() -> Vec<(&'static str, String)> {
     let text = "The client_id “nobody” is not registered here.";
@@ -200,6 +331,10 @@ fn all() -> Vec<(&'static str, String)> {
                 .render()
                 .unwrap(),
         ),
+        ("account", account(SIGNED_IN, "x").render().unwrap()),
+        ("account-bare", bare_account().render().unwrap()),
+        ("end-application", end_application(SIGNED_IN, "c5rf", &allowed("x"), false).render().unwrap()),
+        ("end-sessions", EndSessionsPage { shell: SIGNED_IN, csrf: "c5rf" }.render().unwrap()),
         ("second-factor", second_factor(&[]).render().unwrap()),
         ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
         ("consent", consent().render().unwrap()),
@@ -365,7 +500,12 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
 #[test]
 async fn text_from_others_is_never_markup() {
     const EVIL: &str = "<img src=x onerror=alert(1)>\"'&</title>";
-    const FIELDS: Shell = Shell { service_name: EVIL, jurisdiction: Some(EVIL) };
+    const FIELDS: Shell = Shell {
+        service_name: EVIL,
+        jurisdiction: Some(EVIL),
+        logo: Some(EVIL),
+        account: Some(SignedInAs { name: EVIL, csrf: EVIL }),
+    };
     const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
     const PASSKEY: PasskeyForm = PasskeyForm { options: EVIL, state: EVIL };
     const ACCOUNT: Account = Account { name: EVIL, username: EVIL };
@@ -407,6 +547,9 @@ async fn text_from_others_is_never_markup() {
             offline_access: true,
         }
         .render(),
+        account(FIELDS, EVIL).render(),
+        end_application(FIELDS, EVIL, &allowed(EVIL), false).render(),
+        EndSessionsPage { shell: FIELDS, csrf: EVIL }.render(),
         LogoutPage { shell: FIELDS, csrf: EVIL, pending: EVIL, account: ACCOUNT }.render(),
         AddPasskeyPage {
             shell: FIELDS,
@@ -422,7 +565,8 @@ async fn text_from_others_is_never_markup() {
         BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
         RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
         MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
-        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, reference: EVIL }.render(),
+        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, details: Some(EVIL), reference: EVIL }
+            .render(),
         FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }
             .render(),
     ];

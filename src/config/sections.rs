@@ -37,6 +37,10 @@ pub struct ServerConfig {
     pub jurisdiction: Option<String>,
     /// The system use notification that people acknowledge before they sign in (NIST SP 800-53 AC-8); lines are kept.
     pub banner: Option<String>,
+    /// What people know this service by.
+    pub name: String,
+    /// The logo in the header of the pages, SVG or PNG; none: the mark of this product.
+    pub logo_file: Option<PathBuf>,
 }
 
 /// A certificate chain and its private key, as PEM files.
@@ -81,10 +85,6 @@ impl ServerConfig {
                 format!("the proxy's address: a list of {NETWORKS}"),
             );
         }
-        let jurisdiction = section.parsed("jurisdiction", |text| {
-            let fits = !text.is_empty() && text.len() <= 100 && !text.contains(char::is_control);
-            if fits { Ok(text.to_owned()) } else { Err("1 to 100 printable characters, such as \"US-GA\"".to_owned()) }
-        });
         let banner = section.parsed("banner", |text| {
             let text = text.trim();
             let printable = |c: char| c == '\n' || !c.is_control();
@@ -97,6 +97,19 @@ impl ServerConfig {
                 ))
             }
         });
+        let printable = |example: &'static str| {
+            move |text: &str| {
+                let fits = !text.trim().is_empty() && text.len() <= 100 && !text.contains(char::is_control);
+                if fits {
+                    Ok(text.to_owned())
+                } else {
+                    Err(format!("1 to 100 printable characters, such as {example:?}"))
+                }
+            }
+        };
+        let jurisdiction = section.parsed("jurisdiction", printable("US-GA"));
+        let name = section.parsed("name", printable("Georgia MDI sign-in"));
+        let logo_file = section.path("logo_file");
         Self {
             issuer: issuer.unwrap_or_default(),
             listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8443).into()),
@@ -106,6 +119,8 @@ impl ServerConfig {
             trusted_proxies,
             jurisdiction,
             banner,
+            name: name.unwrap_or_else(|| "MDI Auth".to_owned()),
+            logo_file,
         }
     }
 }

@@ -26,8 +26,12 @@ use crate::secret::Secret;
 const SCOPE: &str = "openid profile fhirUser user/Composition.crus user/Patient.rs user/Location.rs user/Observation.rs \
                      user/Bundle.cr __mdi.certify";
 
-const SHELL: Shell<'static> =
-    Shell { service_name: "Demo case system", jurisdiction: Some("Part of the MDI Auth demo") };
+const SHELL: Shell<'static> = Shell {
+    service_name: "Demo case system",
+    jurisdiction: Some("Part of the MDI Auth demo"),
+    logo: None,
+    account: None,
+};
 
 /// The first page.
 #[derive(Template, Debug)]

@@ -1,6 +1,8 @@
 //! People: how they sign in.
 
+pub mod account;
 pub mod banner;
+pub mod device;
 pub mod lockout;
 pub mod own_passkeys;
 pub mod passkey;

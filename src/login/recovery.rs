@@ -208,9 +208,10 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
     }
     let return_to = pending.as_ref().map(|pending| return_to::of(app, pending)).transpose()?.flatten();
     let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
+    let csrf = browser::csrf_token(app, &browser_cookie);
     let page = RecoveryCodesPage {
-        shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, &browser_cookie),
+        shell: browser::shell_of(app, &person.name, &csrf),
+        csrf: &csrf,
         pending: sealed.as_deref(),
         codes: &codes,
         left,

@@ -118,7 +118,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// `POST /oauth2/authorize` (OpenID Connect Core §3.1.2.1). A form of another site arrives without our Lax cookies, so
 /// the request is sealed and sent to our own GET.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let parsed = Parameters::from_body(&request, body).await.map_err(|error| PageError::new(error.description));
+    let parsed = Parameters::from_body(&request, body).await.map_err(|error| PageError::malformed(error.description));
     match parsed.and_then(|parameters| new_pending(&app, parameters)) {
         Ok(pending) => browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, None)), &[]),
         Err(error) => browser::error_page(&app, &error),
@@ -127,13 +127,13 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> {
     if parameters.size() > LARGEST_REQUEST {
-        return Err(PageError::new(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
+        return Err(PageError::malformed(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
     }
     Ok(Pending::new(Destination::Application(parameters), app.now()))
 }
 
 fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pending, PageError> {
-    let parameters = Parameters::parse(query).map_err(|error| PageError::new(error.description))?;
+    let parameters = Parameters::parse(query).map_err(|error| PageError::malformed(error.description))?;
     match parameters.one("pending").ok().flatten() {
         None => new_pending(app, parameters),
         Some(sealed) => {
@@ -151,7 +151,7 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
     let Some(parameters) = pending.parameters() else {
         return browser::error_page(
             app,
-            &PageError::new("This sign-in was not for an application. Parameter: pending."),
+            &PageError::new("This sign-in was not for an application.").details("Parameter: pending."),
         );
     };
     if let Err(broken) = app.directory.require_fresh() {

@@ -37,9 +37,9 @@ struct Carried {
 async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Carried, PageError> {
     let parameters = pending
         .parameters()
-        .ok_or_else(|| PageError::new("This sign-in was not for an application. Parameter: pending."))?;
+        .ok_or_else(|| PageError::new("This sign-in was not for an application.").details("Parameter: pending."))?;
     let return_to = return_to::find(app, parameters)?;
-    let parsed = parse(app, &return_to.client, parameters).map_err(|error| PageError::new(error.description))?;
+    let parsed = parse(app, &return_to.client, parameters).map_err(|error| PageError::malformed(error.description))?;
     let facts = load_facts(app, request, &return_to.client.client.id).await?;
     Ok(Carried { return_to, request: parsed, facts })
 }
@@ -170,9 +170,10 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     let seconds = party.access_seconds(app, true).unwrap_or(0);
     let shown_to = carried.facts.session.as_ref().map(|session| session.hash.clone());
     let sealed = Pending { shown_to, ..pending.clone() }.seal(app, Some(browser_cookie));
+    let csrf = browser::csrf_token(app, browser_cookie);
     let page = ConsentPage {
-        shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, browser_cookie),
+        shell: browser::shell_of(app, &person.name, &csrf),
+        csrf: &csrf,
         pending: &sealed,
         application: carried.return_to.application(),
         resource_server: party.server(granted.target.as_deref()).map(|live| live.server.name.as_str()),

@@ -8,16 +8,16 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::directory::{LiveClient, LiveServer};
 use crate::error::{Broken, Code, OAuthError};
+use crate::local_time::licence_ends;
 use crate::model::Organization;
 use crate::model::grant::GrantFacts;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
+pub use crate::policy::CERTIFY;
 use crate::policy::claims::{Identity, Place, Subject};
 use crate::policy::dataflow::Dataflow;
 use crate::policy::grant::{Ask, Asker, Granted, Refused, Target};
 
-/// The scope that signs a death certificate: never remembered, never skipped, never refreshed.
-pub const CERTIFY: &str = "__mdi.certify";
 /// The scope that lets a bearer introspect.
 pub const INTROSPECT: &str = "__mdi.introspect";
 
@@ -171,13 +171,6 @@ fn refusal(refused: &Refused) -> OAuthError {
         Refused::PurposeRefused(_) => Code::InvalidRequest,
     };
     OAuthError::new(code, refused.to_string())
-}
-
-/// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one.
-fn licence_ends(app: &App, person: &Person) -> Option<i64> {
-    let last_day: jiff::civil::Date = person.settings.license_expires.as_deref()?.parse().ok()?;
-    let next = last_day.tomorrow().and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
-    next.map(|midnight| midnight.timestamp().as_second()).ok()
 }
 
 /// Whether a role may certify.

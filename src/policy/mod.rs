@@ -23,6 +23,9 @@ use {
     vocabulary::Vocabulary,
 };
 
+/// The scope that signs a death certificate: never remembered, never skipped, never refreshed.
+pub const CERTIFY: &str = "__mdi.certify";
+
 /// Everything that decides who may be granted what.
 #[derive(Debug, Clone)]
 pub struct Policy {

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::schema::{audit_chain, audit_event};
 use super::{Conn, Failure, Stored, each};
 use crate::audit::chain::{canonical, leaf};
-use crate::audit::event::Event;
+use crate::audit::event::{Event, Kind};
 
 /// A row of the record.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -122,6 +122,28 @@ pub fn rows_after(conn: &mut Conn, chain: i32, after: i64, limit: i64) -> Stored
     Ok(each!(conn, c => audit_event::table
         .filter(audit_event::chain.eq(chain).and(audit_event::seq.gt(after)))
         .order(audit_event::seq)
+        .limit(limit)
+        .select(AuditRow::as_select())
+        .load(c))?)
+}
+
+/// The last events of these kinds that concern a person, the newest first, from `since_ms` (milliseconds) on: a person's
+/// record grows for ever, and most of it is tokens.
+///
+/// # Errors
+/// What the database says.
+pub fn last_of_person(
+    conn: &mut Conn,
+    person_id: &str,
+    kinds: &[Kind],
+    since_ms: i64,
+    limit: i64,
+) -> Stored<Vec<AuditRow>> {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    Ok(each!(conn, c => audit_event::table
+        .filter(audit_event::person_id.eq(person_id).and(audit_event::at_ms.ge(since_ms)))
+        .filter(audit_event::kind.eq_any(&kinds))
+        .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
         .limit(limit)
         .select(AuditRow::as_select())
         .load(c))?)

@@ -196,6 +196,18 @@ struct ConsentRow {
     updated_at: i64,
 }
 
+impl ConsentRow {
+    fn into_model(self) -> Stored<RememberedConsent> {
+        Ok(RememberedConsent {
+            person_generation: self.person_generation,
+            client_generation: self.client_generation,
+            target: self.resource_server,
+            purposes: self.purposes.split(' ').filter(|code| !code.is_empty()).map(str::to_owned).collect(),
+            scope: self.scope.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))?,
+        })
+    }
+}
+
 /// What a person allowed a client before.
 ///
 /// # Errors
@@ -206,16 +218,33 @@ pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<Rem
         .select(ConsentRow::as_select())
         .get_result(c)
         .optional())?;
-    row.map(|row| {
-        Ok(RememberedConsent {
-            person_generation: row.person_generation,
-            client_generation: row.client_generation,
-            target: row.resource_server,
-            purposes: row.purposes.split(' ').filter(|code| !code.is_empty()).map(str::to_owned).collect(),
-            scope: row.scope.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))?,
+    row.map(ConsentRow::into_model).transpose()
+}
+
+/// All that a person allowed clients before, by client, with when.
+///
+/// # Errors
+/// As [`consent`].
+pub fn consents_of_person(conn: &mut Conn, person: &str) -> Stored<Vec<(String, RememberedConsent, i64)>> {
+    let rows: Vec<ConsentRow> = each!(conn, c => consent::table
+        .filter(consent::person_id.eq(person))
+        .order(consent::client_id)
+        .select(ConsentRow::as_select())
+        .load(c))?;
+    rows.into_iter()
+        .map(|row| {
+            let (client, at) = (row.client_id.clone(), row.updated_at);
+            Ok((client, row.into_model()?, at))
         })
-    })
-    .transpose()
+        .collect()
+}
+
+/// Forgets what a person allowed a client. Answers whether there was something.
+///
+/// # Errors
+/// What the database says.
+pub fn forget_consent(conn: &mut Conn, person: &str, client: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::delete(consent::table.find((person, client))).execute(c))? == 1)
 }
 
 /// Remembers what a person allowed a client.

@@ -149,6 +149,14 @@ pub fn was_ended(conn: &mut Conn, id: &str) -> Stored<bool> {
     Ok(ended.flatten().is_some())
 }
 
+/// Whose session it is, or was, as long as its row stands.
+///
+/// # Errors
+/// What the database says.
+pub fn owner(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
+    Ok(each!(conn, c => session::table.find(id).select(session::person_id).get_result(c).optional())?)
+}
+
 /// Ends a session. Answers whether it was alive.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{assertion_jti, opaque_token, refresh_token};
+use super::schema::{assertion_jti, grants, opaque_token, refresh_token};
 use super::{Conn, Stored, each};
 use crate::model::grant::RefreshToken;
 
@@ -103,6 +103,19 @@ pub fn find_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>>
     let row: Option<RefreshRow> =
         each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).get_result(c).optional())?;
     Ok(row.map(RefreshRow::into_model))
+}
+
+/// When the refresh tokens of a person's grants end, by grant; of those alone that were not used.
+///
+/// # Errors
+/// What the database says.
+pub fn refresh_ends(conn: &mut Conn, person_id: &str) -> Stored<Vec<(String, i64)>> {
+    Ok(each!(conn, c => refresh_token::table
+        .inner_join(grants::table)
+        .filter(grants::person_id.eq(person_id).and(grants::revoked_at.is_null()))
+        .filter(refresh_token::used_at.is_null())
+        .select((refresh_token::grant_id, refresh_token::expires_at))
+        .load(c))?)
 }
 
 /// Keeps the claims of an opaque access token under its hash.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT};
 use url::Url;
 
 use super::{Answer, Harness};
@@ -11,6 +11,8 @@ use super::{Answer, Harness};
 pub struct Agent<'a> {
     harness: &'a Harness,
     pub cookies: BTreeMap<String, String>,
+    /// What the browser calls itself.
+    pub name: &'static str,
     /// Every redirect that was followed or met.
     pub hops: Vec<String>,
 }
@@ -55,7 +57,7 @@ impl Page {
 
 impl<'a> Agent<'a> {
     pub fn new(harness: &'a Harness) -> Self {
-        Self { harness, cookies: BTreeMap::new(), hops: Vec::new() }
+        Self { harness, cookies: BTreeMap::new(), name: "", hops: Vec::new() }
     }
 
     pub async fn get(&mut self, url: &str) -> Page {
@@ -64,13 +66,30 @@ impl<'a> Agent<'a> {
 
     /// Sends the first form of a page: its hidden fields, and what the person filled in.
     pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        let action = attribute(&forms(page)[0], "action").unwrap();
+        let form = forms(page).into_iter().find(|form| !form.contains("action=\"/account/sign-out\""));
+        let action = attribute(&form.expect("a form"), "action").unwrap();
         self.submit_to(page, &action, fields).await
     }
 
     /// Sends the form of a page that leads to `action`.
     pub async fn submit_to(&mut self, page: &Page, action: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.filled_in(page, action, fields);
+        self.follow(request).await
+    }
+
+    /// The same with the first form that contains `part`.
+    pub async fn submit_form(&mut self, page: &Page, part: &str, fields: &[(&str, &str)]) -> Page {
+        let form = forms(page).into_iter().find(|form| form.contains(part));
+        let form = form.unwrap_or_else(|| panic!("no form with {part}"));
+        let action = attribute(&form, "action").unwrap();
+        let mut sent: Vec<(String, String)> = hidden_fields(&form);
+        sent.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.post(&action, &sent).await
+    }
+
+    /// Posts a form, whatever the page had.
+    pub async fn post(&mut self, path: &str, form: &[(String, String)]) -> Page {
+        let request = self.harness.http.post(self.harness.url(path)).header(ORIGIN, &self.harness.issuer).form(form);
         self.follow(request).await
     }
 
@@ -94,7 +113,8 @@ impl<'a> Agent<'a> {
 
     async fn follow(&mut self, mut request: reqwest::RequestBuilder) -> Page {
         for _ in 0..12 {
-            let response = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
+            let named = request.header(COOKIE, self.cookie_header()).header(USER_AGENT, self.name);
+            let response = named.send().await.unwrap();
             let url = response.url().to_string();
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
@@ -169,7 +189,8 @@ fn inputs(text: &str) -> impl Iterator<Item = &str> {
     text.split("<input").skip(1).map(|rest| &rest[..rest.find('>').unwrap()])
 }
 
-fn hidden_fields(text: &str) -> Vec<(String, String)> {
+/// The hidden fields of a page, or of a part of it.
+pub fn hidden_fields(text: &str) -> Vec<(String, String)> {
     inputs(text)
         .filter(|tag| tag.contains("type=\"hidden\""))
         .map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap()))

@@ -1,0 +1,63 @@
+//! Times and days as people read them where they are.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::app::App;
+use crate::model::person::{Person, PersonSettings};
+
+/// A moment, for a `<time>` element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// RFC 3339 with the zone's offset, to the second.
+    pub machine: String,
+    /// "November 21, 2026, 2:05 a.m. EST".
+    pub words: String,
+}
+
+/// The time zone of a person.
+#[derive(Debug, Clone)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// The zone that an administrator entered for the person (`zoneinfo`, OpenID Connect Core §5.1) if it is one of the
+    /// IANA database, else that of the installation.
+    #[must_use]
+    pub fn of(settings: &PersonSettings, installation: &TimeZone) -> Self {
+        let named = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str());
+        let known = named.and_then(|name| TimeZone::get(name).ok()).filter(|zone| !zone.is_unknown());
+        Self(known.unwrap_or_else(|| installation.clone()))
+    }
+
+    /// A moment in seconds since the epoch; one that no calendar has is the epoch.
+    #[must_use]
+    pub fn when(&self, seconds: i64) -> When {
+        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
+        let half = if at.hour() < 12 { "a.m." } else { "p.m." };
+        let mut zone = at.strftime("%Z").to_string();
+        // Many zones have no letters of their own: their abbreviation is the offset.
+        if zone.starts_with(['+', '-']) {
+            zone = format!("UTC{}", at.strftime("%:z"));
+        }
+        When {
+            machine: at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            words: format!("{} {half} {zone}", at.strftime("%B %-d, %Y, %-I:%M")),
+        }
+    }
+}
+
+/// A day `YYYY-MM-DD` in words: "March 31, 2027". What is no such day stays as it is.
+#[must_use]
+pub fn day_in_words(day: &str) -> String {
+    day.parse::<Date>().map_or_else(|_| day.to_owned(), |date| date.strftime("%B %-d, %Y").to_string())
+}
+
+/// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one, where the
+/// installation is.
+#[must_use]
+pub fn licence_ends(app: &App, person: &Person) -> Option<i64> {
+    let last_day: Date = person.settings.license_expires.as_deref()?.parse().ok()?;
+    let next = last_day.tomorrow().and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
+    next.map(|midnight| midnight.timestamp().as_second()).ok()
+}

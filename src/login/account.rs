@@ -1,0 +1,147 @@
+//! "My access": one page that tells somebody who she is here, how she signs in, where she is signed in, what she allowed
+//! and who tried to be her. Everybody sees and ends what is her own, and nothing else.
+
+pub mod applications;
+pub mod sessions;
+pub mod sign_ins;
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::app::App;
+use crate::browser::{self, Destination, Notice, Pending};
+use crate::guard::{self, SignedIn, Stop};
+use crate::local_time::{Zone, day_in_words, licence_ends};
+use crate::login::totp;
+use crate::model::grant::{Grant, RememberedConsent};
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::pages::account::{AccountPage, License, Methods, PasskeyItem};
+use crate::pages::{self, Account, FormAction};
+use crate::store::audit::{self, AuditRow};
+use crate::store::passkeys::{self, StoredPasskey};
+use crate::store::{Conn, Stored, grants, recovery_codes, tokens};
+
+/// The page's path.
+pub const PATH: &str = "/account";
+/// How fresh a sign-in must be to change what decides who comes in, in seconds.
+pub const FRESH: i64 = 900;
+
+/// Back to "My access", which says what was done.
+#[must_use]
+pub fn back(app: &App, browser: &str, done: Notice) -> HttpResponse {
+    let pending = Pending::new(Destination::Page(PATH.to_owned()), app.now()).saying(done);
+    browser::see_other(&browser::page_url(PATH, &pending.seal(app, Some(browser))), &[])
+}
+
+/// What the page says has been done.
+fn in_words(done: Notice) -> Option<&'static str> {
+    match done {
+        Notice::SessionEnded => Some("That browser is signed out."),
+        Notice::OtherSessionsEnded => Some("You are signed out everywhere else."),
+        Notice::ApplicationEnded => Some("The application can do nothing for you any more."),
+        _ => None,
+    }
+}
+
+/// What the database knows of what somebody allowed.
+struct AllowedFacts {
+    grants: Vec<Grant>,
+    /// When the refresh tokens of grants end.
+    refresh_ends: BTreeMap<String, i64>,
+    /// By client, with when.
+    consents: Vec<(String, RememberedConsent, i64)>,
+}
+
+impl AllowedFacts {
+    fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
+        Ok(Self {
+            grants: grants::of_person(conn, person_id)?,
+            refresh_ends: tokens::refresh_ends(conn, person_id)?.into_iter().collect(),
+            consents: grants::consents_of_person(conn, person_id)?,
+        })
+    }
+}
+
+/// What the database knows beside the person.
+struct Facts {
+    sessions: Vec<Session>,
+    allowed: AllowedFacts,
+    passkeys: Vec<StoredPasskey>,
+    recovery_codes: (i64, Option<i64>),
+    sign_ins: Vec<AuditRow>,
+}
+
+impl Facts {
+    fn load(conn: &mut Conn, person_id: &str, now: i64) -> Stored<Self> {
+        let since = (now - sign_ins::SECONDS) * 1000;
+        Ok(Self {
+            sessions: crate::store::sessions::of_person(conn, person_id)?,
+            allowed: AllowedFacts::load(conn, person_id)?,
+            passkeys: passkeys::of_person(conn, person_id)?,
+            recovery_codes: recovery_codes::left(conn, person_id)?,
+            sign_ins: audit::last_of_person(conn, person_id, &sign_ins::KINDS, since, sign_ins::LOOKED_AT)?,
+        })
+    }
+}
+
+/// `GET /account`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    page(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let signed_in = guard::signed_in(app, request, PATH, None).await?;
+    let done = browser::carried(app, request).ok().and_then(|(pending, _)| pending.notice).and_then(in_words);
+    let (id, now) = (signed_in.person.id.clone(), app.now());
+    let facts = app.store.read(move |conn| Facts::load(conn, &id, now)).await?;
+    Ok(show(app, &signed_in, &facts, done))
+}
+
+fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> HttpResponse {
+    let person = &signed_in.person;
+    let zone = Zone::of(&person.settings, &app.config.policy.time_zone);
+    let csrf = browser::csrf_token(app, &signed_in.browser);
+    let roles = person.settings.roles.iter();
+    let page = AccountPage {
+        shell: browser::shell_of(app, &person.name, &csrf),
+        csrf: &csrf,
+        done,
+        account: Account { name: &person.name, username: &person.username },
+        agency: person.settings.organization.as_ref().map(|organization| organization.name.as_str()),
+        roles: roles.map(|code| app.policy.role(code).map_or(code.as_str(), |role| role.label.as_str())).collect(),
+        license: person.settings.license_expires.as_deref().map(|last_day| License {
+            last_day: day_in_words(last_day),
+            ended: licence_ends(app, person).is_some_and(|ends| app.now() >= ends),
+        }),
+        methods: methods(person, facts, &zone),
+        sessions: sessions::listed(app, signed_in, &facts.sessions, &zone),
+        applications: applications::listed(app, person, &facts.allowed, &zone),
+        sign_ins: sign_ins::listed(&facts.sign_ins, &zone),
+    };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
+fn methods(person: &Person, facts: &Facts, zone: &Zone) -> Methods {
+    let (recovery_codes, made) = facts.recovery_codes;
+    Methods {
+        password: person.password.as_ref().map(|_| zone.when(person.password_changed_at)),
+        authenticator: person.totp_secret.is_some(),
+        authenticator_used: totp::used_at(person.totp_step).map(|at| zone.when(at)),
+        passkeys: facts
+            .passkeys
+            .iter()
+            .map(|passkey| PasskeyItem {
+                id: passkey.id.clone(),
+                name: passkey.name.clone(),
+                added: zone.when(passkey.created_at),
+                used: passkey.last_used_at.map(|at| zone.when(at)),
+            })
+            .collect(),
+        recovery_codes,
+        recovery_codes_made: made.map(|at| zone.when(at)),
+        identities: Vec::new(),
+    }
+}

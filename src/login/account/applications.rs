@@ -1,0 +1,153 @@
+//! What somebody allowed applications, and taking it back: their tokens end at once, and what was remembered is forgotten.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use url::form_urlencoded;
+
+use super::{AllowedFacts, FRESH, back};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind};
+use crate::browser::{self, Notice, PostedForm};
+use crate::error::PageError;
+use crate::guard::{self, Stop};
+use crate::local_time::Zone;
+use crate::model::client::Consent;
+use crate::model::grant::Grant;
+use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::pages::account::{Allowed, EndApplicationPage};
+use crate::pages::{self, FormAction};
+use crate::parameters::Parameters;
+use crate::peer;
+use crate::policy::CERTIFY;
+use crate::revocation;
+use crate::store::grants;
+
+const END_PATH: &str = "/account/applications/end";
+
+/// The page that asks whether to end what a client was allowed.
+fn end_path(client_id: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("client_id", client_id).finish();
+    format!("{END_PATH}?{query}")
+}
+
+/// The applications that can do something for the person, or could without asking, by name.
+pub(super) fn listed(app: &App, person: &Person, facts: &AllowedFacts, zone: &Zone) -> Vec<Allowed> {
+    let granted = facts.grants.iter().map(|grant| grant.client_id.as_str());
+    let clients: BTreeSet<&str> = granted.chain(facts.consents.iter().map(|(client, ..)| client.as_str())).collect();
+    let mut listed: Vec<Allowed> =
+        clients.into_iter().filter_map(|client| allowed(app, person, client, facts, zone)).collect();
+    listed.sort_by_key(|allowed| allowed.name.to_lowercase());
+    listed
+}
+
+fn allowed(app: &App, person: &Person, client_id: &str, facts: &AllowedFacts, zone: &Zone) -> Option<Allowed> {
+    let live = app.directory.client(client_id).filter(|live| live.client.enabled)?;
+    let client = &live.client;
+    let now = app.now();
+    let generations = (person.generation, client.generation);
+    let of_client = facts.grants.iter().filter(|grant| {
+        grant.client_id == client_id && (grant.person_generation, grant.client_generation) == generations
+    });
+    let alive: Vec<(&Grant, i64)> =
+        of_client.map(|grant| (grant, ends(app, grant, facts))).filter(|(_, ends)| *ends > now).collect();
+    let remembered = facts.consents.iter().find(|(id, consent, _)| {
+        id == client_id && (consent.person_generation, consent.client_generation) == generations
+    });
+    if alive.is_empty() && remembered.is_none() {
+        return None;
+    }
+    let scopes = alive.iter().map(|(grant, _)| in_force(app, grant)).chain(remembered.map(|(_, c, _)| c.scope.clone()));
+    let scope = scopes.reduce(|all, more| all.join(&more)).unwrap_or_default();
+    let since = alive.iter().map(|(grant, _)| grant.created_at).min().or(remembered.map(|(.., at)| *at));
+    Some(Allowed {
+        client_id: client_id.to_owned(),
+        name: client.name.clone(),
+        organization: client.settings.organization.as_ref().map(|organization| organization.name.clone()),
+        end_path: end_path(client_id),
+        sentences: app.policy.sentences(&scope).into_iter().map(|item| item.sentence).collect(),
+        since: since.map(|at| zone.when(at)),
+        until: alive.iter().map(|(_, ends)| *ends).max().map(|at| zone.when(at)),
+        remembered: remembered.is_some(),
+    })
+}
+
+/// When the last token of a grant ends if its client does nothing.
+fn ends(app: &App, grant: &Grant, facts: &AllowedFacts) -> i64 {
+    let tokens = &app.config.tokens;
+    let first = grant.created_at + tokens.code_seconds + tokens.access_seconds;
+    facts.refresh_ends.get(&grant.id).map_or(first, |refresh| first.max(*refresh))
+}
+
+/// What a grant allows now: certifying is over some minutes after the sign-in.
+fn in_force(app: &App, grant: &Grant) -> ScopeSet {
+    let over = app.now() >= grant.facts.auth_time + app.config.tokens.certify_minutes * 60;
+    if over { grant.facts.scope.without(CERTIFY) } else { grant.facts.scope.clone() }
+}
+
+/// `GET /account/applications/end`: asks first, and says what it means.
+pub async fn ask_end(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    ask(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let query = Parameters::parse(request.query_string().as_bytes());
+    let query = query.map_err(|error| PageError::malformed(error.description))?;
+    let client_id = query.one("client_id").ok().flatten().unwrap_or_default();
+    let signed_in = guard::signed_in(app, request, &end_path(client_id), Some(FRESH)).await?;
+    let person = &signed_in.person;
+    let id = person.id.clone();
+    let facts = app.store.read(move |conn| AllowedFacts::load(conn, &id)).await?;
+    let zone = Zone::of(&person.settings, &app.config.policy.time_zone);
+    let allowed = allowed(app, person, client_id, &facts, &zone).ok_or_else(PageError::not_found)?;
+    let csrf = browser::csrf_token(app, &signed_in.browser);
+    let client = app.directory.client(client_id);
+    let page = EndApplicationPage {
+        shell: browser::shell_of(app, &person.name, &csrf),
+        csrf: &csrf,
+        allowed: &allowed,
+        vouched: client.is_some_and(|live| live.client.settings.consent == Consent::Skip),
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// `POST /account/applications/end`: takes back what the application `client_id` was allowed.
+pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    take_back(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn take_back(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let form = PostedForm::read(app, request, body).await?;
+    let client_id = form.field("client_id")?.to_owned();
+    let signed_in = guard::signed_in(app, request, &end_path(&client_id), Some(FRESH)).await?;
+    let me = signed_in.person.id;
+    let event = app
+        .event(Kind::ConsentRevoked, Actor::Person(me.clone()))
+        .client(&client_id)
+        .from(peer::address(app, request).to_string());
+    let now = app.now();
+    let taken = app.store.write(move |tx| {
+        let mut ended = Vec::new();
+        for grant in grants::of_person(tx.conn(), &me)? {
+            if grant.client_id == client_id && revocation::revoke_grant(tx, &grant.id, now)? {
+                ended.push(grant.id);
+            }
+        }
+        let forgotten = grants::forget_consent(tx.conn(), &me, &client_id)?;
+        let something = forgotten || !ended.is_empty();
+        if something {
+            tx.audit(event.clone().with("grants", ended.join(" ")));
+        }
+        Ok(something)
+    });
+    // What others allowed, and what nobody allowed, is nothing to this person.
+    if taken.await? {
+        Ok(back(app, &form.browser, Notice::ApplicationEnded))
+    } else {
+        Err(PageError::not_found().into())
+    }
+}

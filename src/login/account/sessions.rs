@@ -1,0 +1,147 @@
+//! Where somebody is signed in, and signing out there. It needs no fresh sign-in: it only takes away.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::sign_ins::methods_in_words;
+use super::{PATH, back};
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind, Outcome};
+use crate::browser::{self, Notice, PostedForm};
+use crate::error::PageError;
+use crate::guard::{self, SignedIn, Stop};
+use crate::local_time::Zone;
+use crate::login::device;
+use crate::model::session::Session;
+use crate::pages::account::{EndSessionsPage, SignedInAt};
+use crate::pages::{self, FormAction};
+use crate::peer;
+use crate::session::{self, Limits};
+use crate::store::sessions;
+
+/// Where everything is over: signing out when nobody is signed in.
+const SIGNED_OUT: &str = "/oauth2/logout";
+
+/// The sessions in which the person can do something, the one at hand first.
+pub(super) fn listed(app: &App, signed_in: &SignedIn, sessions: &[Session], zone: &Zone) -> Vec<SignedInAt> {
+    let (limits, now) = (Limits::of(app), app.now());
+    let counts = |session: &&Session| {
+        limits.hold(session, now)
+            && session.person_generation == signed_in.person.generation
+            && !session.second_factor_due
+    };
+    let mut listed: Vec<SignedInAt> = sessions
+        .iter()
+        .filter(counts)
+        .map(|session| SignedInAt {
+            id: session.id.clone(),
+            device: device::in_words(&session.user_agent),
+            address: session.address.clone(),
+            how: match session.identity_provider {
+                Some(_) => "at your agency’s sign-in".to_owned(),
+                None => methods_in_words(session.amr.iter().map(String::as_str)),
+            },
+            since: zone.when(session.created_at),
+            used: zone.when(session.last_seen_at),
+            current: session.id == signed_in.session.id,
+        })
+        .collect();
+    listed.sort_by_key(|session| !session.current);
+    listed
+}
+
+fn event(app: &App, request: &HttpRequest, signed_in: &SignedIn, reason: &str) -> Event {
+    app.event(Kind::SessionEnded, Actor::Person(signed_in.person.id.clone()))
+        .from(peer::address(app, request).to_string())
+        .with("reason", reason)
+}
+
+/// `POST /account/sessions/end`: signs out in one browser, named by `id`.
+pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    end_one(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn end_one(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let form = PostedForm::read(app, request, body).await?;
+    let signed_in = guard::signed_in(app, request, PATH, None).await?;
+    let id = form.field("id")?.to_owned();
+    let ended = event(app, request, &signed_in, "signed out on the account page");
+    let refused = event(app, request, &signed_in, "the session is somebody else's")
+        .outcome(Outcome::SeriousFailure)
+        .with("session", id.clone());
+    let (job_app, me) = (Arc::clone(app), signed_in.person.id.clone());
+    let hers = app.store.write(move |tx| {
+        // One that has ended meanwhile is hers all the same: then it is done.
+        match sessions::owner(tx.conn(), &id)? {
+            None => Ok(false),
+            Some(owner) if owner != me => {
+                tx.audit(refused.clone());
+                Ok(false)
+            }
+            Some(_) => {
+                if let Some(session) = sessions::by_id(tx.conn(), &id)? {
+                    session::end_with(&job_app, tx, &session, &ended)?;
+                }
+                Ok(true)
+            }
+        }
+    });
+    // Somebody else's session and none at all look the same.
+    if hers.await? { Ok(back(app, &form.browser, Notice::SessionEnded)) } else { Err(PageError::not_found().into()) }
+}
+
+/// `POST /account/sessions/end-others`: signs out everywhere but here.
+pub async fn end_others(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = end_many(&app, &request, body, false).await;
+    outcome.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+/// `GET /account/sessions/end-all`: asks first.
+pub async fn ask_end_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    match guard::signed_in(&app, &request, "/account/sessions/end-all", None).await {
+        Err(stop) => stop.answer(&app),
+        Ok(signed_in) => {
+            let csrf = browser::csrf_token(&app, &signed_in.browser);
+            let page = EndSessionsPage { shell: browser::shell_of(&app, &signed_in.person.name, &csrf), csrf: &csrf };
+            pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+        }
+    }
+}
+
+/// `POST /account/sessions/end-all`: signs out everywhere, here too.
+pub async fn end_all(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = end_many(&app, &request, body, true).await;
+    outcome.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn end_many(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+    here_too: bool,
+) -> Result<HttpResponse, Stop> {
+    let form = PostedForm::read(app, request, body).await?;
+    let signed_in = guard::signed_in(app, request, PATH, None).await?;
+    let reason = if here_too { "signed out everywhere" } else { "signed out everywhere else" };
+    let ended = event(app, request, &signed_in, reason);
+    let (job_app, me, here) = (Arc::clone(app), signed_in.person.id, signed_in.session.id);
+    let written = app.store.write(move |tx| {
+        for session in sessions::of_person(tx.conn(), &me)? {
+            if here_too || session.id != here {
+                session::end_with(&job_app, tx, &session, &ended)?;
+            }
+        }
+        Ok(())
+    });
+    written.await?;
+    Ok(if here_too {
+        browser::see_other(SIGNED_OUT, &[])
+    } else {
+        back(app, &form.browser, Notice::OtherSessionsEnded)
+    })
+}
