@@ -5,6 +5,7 @@
 //! it), one is the session. Neither is stored in the clear; on a loopback issuer their names carry the port, because
 //! cookies do not tell ports apart.
 
+use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION, ORIGIN};
@@ -93,6 +94,14 @@ pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
     cookie
 }
 
+/// One of our cookies, to be taken away.
+#[must_use]
+pub fn clear_cookie(app: &App, kind: CookieKind) -> Cookie<'static> {
+    let mut cookie = set_cookie(app, kind, "");
+    cookie.set_max_age(Duration::ZERO);
+    cookie
+}
+
 /// What the last page has to say on the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
@@ -133,6 +142,8 @@ pub enum Destination {
     Application(Parameters),
     /// A page of ours, by its path. Only our own handlers name it: there is no open redirect.
     Page(String),
+    /// Not to sign in but to sign out: the logout request of an application as it came, which is carried the same way.
+    SignedOut(Parameters),
 }
 
 /// A sign-in on its way from page to page. It is sealed and carried by the browser: strangers cause no writes.
@@ -179,7 +190,7 @@ impl Pending {
     pub fn parameters(&self) -> Option<&Parameters> {
         match &self.destination {
             Destination::Application(parameters) => Some(parameters),
-            Destination::Page(_) => None,
+            Destination::Page(_) | Destination::SignedOut(_) => None,
         }
     }
 
@@ -190,6 +201,7 @@ impl Pending {
         match &self.destination {
             Destination::Application(_) => page_url("/oauth2/authorize", &self.seal(app, Some(browser))),
             Destination::Page(path) => path.clone(),
+            Destination::SignedOut(_) => "/oauth2/logout".to_owned(),
         }
     }
 
@@ -247,6 +259,14 @@ impl PostedForm {
     pub async fn read(app: &App, request: &HttpRequest, body: web::Payload) -> Result<Self, PageError> {
         let fields =
             Parameters::from_body(request, body).await.map_err(|error| PageError::malformed(error.description))?;
+        Self::accept(app, request, fields)
+    }
+
+    /// Checks where fields came from that were read already.
+    ///
+    /// # Errors
+    /// A page for the person.
+    pub fn accept(app: &App, request: &HttpRequest, fields: Parameters) -> Result<Self, PageError> {
         let foreign = request.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
         let browser = cookie(app, request, CookieKind::Browser);
         let Some(browser) = browser.filter(|_| !foreign) else {
@@ -343,6 +363,7 @@ pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
     tracing::info!(reference = %error.reference, what = %error.details.as_ref().unwrap_or(&error.what), cause = error.cause.as_deref().unwrap_or("-"), "error page");
     let mut page = ErrorPage::new(shell(app), &error.what, &error.reference);
     page.details = error.details.as_deref();
+    page.sign_out = error.sign_out;
     if error.status == StatusCode::NOT_FOUND {
         page.heading = "Page not found";
         page.advice = "Check the address, or go back to where you came from.";

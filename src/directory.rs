@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::clock::SharedClock;
 use crate::error::Broken;
@@ -57,6 +58,7 @@ pub struct Directory {
     people: RwLock<HashMap<String, (i64, bool)>>,
     revoked_grants: RwLock<HashMap<String, i64>>,
     revoked_tokens: RwLock<HashMap<String, i64>>,
+    logout_notices: Notify,
     revision: Mutex<i64>,
     started: Instant,
     followed_at_ms: AtomicI64,
@@ -89,6 +91,7 @@ impl Directory {
             people: RwLock::new(people),
             revoked_grants: RwLock::default(),
             revoked_tokens: RwLock::default(),
+            logout_notices: Notify::new(),
             revision: Mutex::new(0),
             started: Instant::now(),
             followed_at_ms: AtomicI64::new(0),
@@ -139,6 +142,7 @@ impl Directory {
                 write(&self.people).insert(change.subject.clone(), found);
             }
             ChangeKind::GrantRevoked | ChangeKind::TokenRevoked => self.note_revocation(change),
+            ChangeKind::LogoutNotice => self.logout_notices.notify_one(),
         }
         Ok(())
     }
@@ -235,6 +239,11 @@ impl Directory {
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
         self.clients.load().values().any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
+    }
+
+    /// Waits until clients are to be told that a session has ended; at once if it happened since the last call.
+    pub async fn logout_noticed(&self) {
+        self.logout_notices.notified().await;
     }
 
     /// Our signing keys.

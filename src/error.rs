@@ -239,13 +239,15 @@ pub struct PageError {
     pub reference: String,
     /// For our log alone.
     pub cause: Option<String>,
+    /// The person wanted to sign out, and is offered to do so here.
+    pub sign_out: bool,
 }
 
 impl PageError {
     /// An error page with status 400.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), details: None, status: StatusCode::BAD_REQUEST, reference: reference(), cause: None }
+        Self { what: what.into(), details: None, status: StatusCode::BAD_REQUEST, reference: reference(), cause: None, sign_out: false }
     }
 
     /// A request that an application or a browser made wrongly: the person is told that it is not hers to mend, the
@@ -273,6 +275,13 @@ impl PageError {
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Offers to sign out here.
+    #[must_use]
+    pub fn with_sign_out(mut self) -> Self {
+        self.sign_out = true;
         self
     }
 }
@@ -346,6 +355,6 @@ impl From<Broken> for PageError {
             }
             Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
         };
-        Self { what: what.to_owned(), details: None, status, reference, cause: None }
+        Self { what: what.to_owned(), details: None, status, reference, cause: None, sign_out: false }
     }
 }

@@ -186,6 +186,24 @@ impl Outbound {
         fetch(request.form(form), &host, max_bytes, timeout).await
     }
 
+    /// Posts a form to somebody who only has to take note of it: 200, or 204 (OpenID Connect Back-Channel Logout §2.8).
+    ///
+    /// # Errors
+    /// As [`Outbound::get_json`].
+    pub async fn tell(&self, url: &Url, form: &[(&str, &str)], timeout: Duration) -> Result<(), FetchError> {
+        let host = self.check_url(url)?;
+        let told = async {
+            let answer = self.client.post(url.clone()).form(form).send().await;
+            let status = answer.map_err(|cause| explain(&host, &cause))?.status();
+            match status {
+                StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+                status => Err(FetchError::Status { host: host.clone(), status }),
+            }
+        };
+        let timed_out = FetchError::TimedOut { host: host.clone(), limit: timeout };
+        tokio::time::timeout(timeout, told).await.unwrap_or(Err(timed_out))
+    }
+
     /// Checks what can be told without resolving: for the registration of a client. The answer is the host.
     ///
     /// # Errors

@@ -279,12 +279,14 @@ pub struct MessagePage<'a> {
     pub paragraphs: &'a [&'a str],
 }
 
-impl<'a> MessagePage<'a> {
-    /// The page after logout.
-    pub fn signed_out(shell: Shell<'a>) -> Self {
-        let paragraphs = &["You can close this page. If you share this computer, close the browser too."];
-        Self { shell, heading: "You are signed out", paragraphs }
-    }
+/// The page after sign-out, with a way back in.
+#[derive(Template, Clone, Copy, Debug)]
+#[template(path = "signed_out.html")]
+pub struct SignedOutPage<'a> {
+    /// Shared parts.
+    pub shell: Shell<'a>,
+    /// This browser has forgotten the session, and nobody else could be told.
+    pub here_only: bool,
 }
 
 /// Tells of a request that cannot be answered with a redirect (RFC 6749 §4.1.2.1) or of a failure of ours.
@@ -303,6 +305,8 @@ pub struct ErrorPage<'a> {
     pub details: Option<&'a str>,
     /// The number under which the log has the details.
     pub reference: &'a str,
+    /// Whether to offer the way to sign out here: the request that failed was one to sign out.
+    pub sign_out: bool,
 }
 
 impl<'a> ErrorPage<'a> {
@@ -311,7 +315,7 @@ impl<'a> ErrorPage<'a> {
         let heading = "You cannot continue from here";
         let advice = "Go back to the application and try again. \
                       If this keeps happening, give your IT contact this reference.";
-        Self { shell, heading, text, advice, details: None, reference }
+        Self { shell, heading, text, advice, details: None, reference, sign_out: false }
     }
 }
 

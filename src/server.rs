@@ -20,10 +20,12 @@ use crate::error::{Broken, PageError};
 use crate::login::account;
 use crate::model::signing::Algorithm;
 use crate::oauth::metadata::Documents;
-use crate::oauth::{authorize, consent, introspect, jwks, metadata, revoke, token, userinfo};
+use crate::oauth::{
+    authorize, backchannel_logout, consent, introspect, jwks, logout, metadata, revoke, token, userinfo,
+};
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{assets, browser, login, store};
+use crate::{assets, browser, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -131,6 +133,12 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(account::applications::end)),
         )
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
+        .service(
+            only("/oauth2/logout", "GET, POST")
+                .route(web::get().to(logout::get))
+                .route(web::post().to(logout::post)),
+        )
+        .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
                 .route(web::get().to(metadata::role_codes))
@@ -358,9 +366,11 @@ impl Bound {
         // Whoever checks a certificate does it by the real time, whatever clock tests have moved.
         let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
         let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
+        let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
         let ended = self.server.await;
         watch.abort();
         recurring.abort();
+        notices.abort();
         let mut rest = app.strangers.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));
         write_events(&app, rest).await;
@@ -402,6 +412,9 @@ async fn maintain(app: Arc<App>) {
         }
         write_events(&app, events).await;
         app.directory.purge();
+        if let Err(cause) = session::end_expired(&app).await {
+            tracing::warn!(%cause, "sessions that have reached their limit could not be ended");
+        }
         if let Err(cause) = sweep(&app).await {
             tracing::warn!(%cause, "what has expired could not be deleted");
         }

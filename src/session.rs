@@ -1,18 +1,23 @@
 //! Sessions: which ones hold, what still has to be done in them, how one begins and how it ends. The cookie changes at
 //! each change of assurance, the id stays.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
 
 use crate::app::App;
-use crate::audit::event::Event;
+use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
+use crate::model::logout_notice::LogoutNotice;
 use crate::model::person::Person;
 use crate::model::session::{ACR_AAL1, ACR_AAL2, Session};
 use crate::peer;
 use crate::revocation;
 use crate::secret::SecretHash;
-use crate::store::{Conn, Stored, Tx, grants, passkeys, people, sessions};
+use crate::store::changes::{Change, ChangeKind};
+use crate::store::{Conn, Stored, Tx, grants, logout_notices, passkeys, people, sessions};
 
 /// The limits of a session, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +30,11 @@ pub struct Limits {
 const ROW_OUTLIVES_SESSION: i64 = 24 * 3600;
 /// How long the first factor alone holds while the second is awaited, in seconds.
 const SECOND_FACTOR_SECONDS: i64 = 600;
+/// How many sessions that have reached their limit are ended in one write.
+const EXPIRED_AT_ONCE: i64 = 50;
+/// How long a client's notice that a session has ended is kept, in seconds: longer than it is tried, for a server may stand
+/// still in between.
+const NOTICE_SECONDS: i64 = 7 * 24 * 3600;
 /// How much of a browser's name is kept, in characters.
 const USER_AGENT_LENGTH: usize = 200;
 
@@ -247,8 +257,8 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
     Ok(true)
 }
 
-/// Ends a session with what was allowed in it, but for what was to stay connected (`offline_access`). Answers whether it
-/// was alive.
+/// Ends a session with what was allowed in it, but for what was to stay connected (`offline_access`), and leaves notices
+/// for the clients that want to be told. Answers whether it was alive.
 ///
 /// # Errors
 /// What the database says.
@@ -257,12 +267,67 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
     if !sessions::end(tx.conn(), &session.id, now)? {
         return Ok(false);
     }
-    for grant in grants::of_session(tx.conn(), &session.id)? {
-        if !grant.facts.scope.contains("offline_access") {
-            revocation::revoke_grant(tx, &grant.id, now)?;
-        }
+    let grants = grants::of_session(tx.conn(), &session.id)?;
+    for grant in grants.iter().filter(|grant| grant.alive && !grant.stays) {
+        revocation::revoke_grant(tx, &grant.id, now)?;
+    }
+    // A client whose grant was revoked may still hold a session of its own.
+    let clients: BTreeSet<&str> = grants.iter().map(|grant| grant.client_id.as_str()).collect();
+    let wants_notice = |id: &&str| {
+        let live = app.directory.client(id);
+        live.is_some_and(|live| live.client.enabled && live.client.settings.backchannel_logout_uri.is_some())
+    };
+    for client_id in clients.into_iter().filter(wants_notice) {
+        let notice = LogoutNotice {
+            id: app.entropy.id("lgn"),
+            client_id: client_id.to_owned(),
+            person_id: session.person_id.clone(),
+            session_id: session.id.clone(),
+            attempts: 0,
+        };
+        logout_notices::add(tx.conn(), &notice, now, now + NOTICE_SECONDS)?;
+        tx.changed(Change { kind: ChangeKind::LogoutNotice, subject: notice.id, purge_at: now + NOTICE_SECONDS });
     }
     Ok(true)
+}
+
+/// Ends all sessions of a person, or all `except` one, by its id. Answers how many were alive. The event is the
+/// caller's.
+///
+/// # Errors
+/// What the database says.
+pub fn end_all(app: &App, tx: &mut Tx<'_>, person_id: &str, except: Option<&str>) -> Stored<usize> {
+    let mut ended = 0;
+    for session in sessions::of_person(tx.conn(), person_id)? {
+        if except != Some(session.id.as_str()) {
+            ended += usize::from(end(app, tx, &session)?);
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends the sessions that have reached their absolute limit, so that their clients learn of it. Those that are idle for
+/// too long stay as they are: a person who does not come here may be busy at a client all the while.
+///
+/// # Errors
+/// What the database says.
+pub async fn end_expired(app: &Arc<App>) -> Result<(), Broken> {
+    let row_may_go = app.now() + ROW_OUTLIVES_SESSION;
+    loop {
+        let expired = app.store.read(move |conn| sessions::forgotten(conn, row_may_go, EXPIRED_AT_ONCE)).await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let job_app = Arc::clone(app);
+        let event = app.event(Kind::SessionEnded, Actor::Server).with("reason", "reached its absolute limit");
+        let written = app.store.write(move |tx| {
+            for session in &expired {
+                end_with(&job_app, tx, session, &event)?;
+            }
+            Ok(())
+        });
+        written.await?;
+    }
 }
 
 /// [`end`], with its event.

@@ -339,7 +339,8 @@ fn all() -> Vec<(&'static str, String)> {
         ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
         ("consent", consent().render().unwrap()),
         ("logout", logout.render().unwrap()),
-        ("signed-out", MessagePage::signed_out(SHELL).render().unwrap()),
+        ("signed-out", SignedOutPage { shell: SHELL, here_only: false }.render().unwrap()),
+        ("signed-out-here", SignedOutPage { shell: SHELL, here_only: true }.render().unwrap()),
         ("error", ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap()),
         ("form-post", form_post().render().unwrap()),
     ]
@@ -565,7 +566,7 @@ async fn text_from_others_is_never_markup() {
         BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
         RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
         MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
-        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, details: Some(EVIL), reference: EVIL }
+        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, details: Some(EVIL), reference: EVIL, sign_out: true }
             .render(),
         FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }
             .render(),

@@ -98,6 +98,12 @@ pub(super) struct Register {
     /// Where a browser may go after sign-out; may repeat
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
+    /// Where it is told that a session has ended
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<String>,
+    /// It cannot do without the session id in what it is told
+    #[arg(long)]
+    backchannel_logout_session_required: bool,
     /// A resource server it may use; may repeat; without it, the only one of the dataflow's kind
     #[arg(long, value_name = "ID")]
     resource_server: Vec<String>,
@@ -163,6 +169,8 @@ fn register(registry: &Registry, arguments: Register) -> Done {
         resource_servers: given(arguments.resource_server),
         redirect_uris: given(arguments.redirect_uri),
         post_logout_redirect_uris: given(arguments.post_logout_redirect_uri),
+        backchannel_logout_uri: arguments.backchannel_logout_uri,
+        backchannel_logout_session_required: arguments.backchannel_logout_session_required.then_some(true),
         grants: given(arguments.grant).map(Into::into),
         scopes: given(arguments.scope).map(Into::into),
         purposes: given(arguments.purpose).map(Into::into),

@@ -103,6 +103,12 @@ pub struct ClientSettings {
     pub redirect_uris: Vec<String>,
     /// Where a browser may go after sign-out.
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session has ended (OpenID Connect Back-Channel Logout §2.2).
+    #[serde(default)]
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it cannot do without `sid` in what it is told; ours always have it.
+    #[serde(default)]
+    pub backchannel_logout_session_required: bool,
     /// The grants it may use.
     pub grants: Vec<GrantType>,
     /// What it may ask for; none: all that its dataflow allows.

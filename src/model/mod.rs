@@ -3,6 +3,7 @@
 pub mod client;
 pub mod grant;
 pub mod kind;
+pub mod logout_notice;
 pub mod person;
 pub mod resource_server;
 pub mod scope;

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::granting::{CERTIFY, Party, Wanted, certify_ends};
-use super::id_token::hinted_subject;
+use super::id_token::read_hint;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Destination, Pending};
@@ -269,9 +269,10 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
         request.scope = Some(scope.join(&releasing));
     }
     if let Some(hint) = parameters.one("id_token_hint")? {
-        let subject = hinted_subject(app, &live.client.id, hint)
+        let hint = read_hint(app, hint)
+            .filter(|hint| hint.client_id == live.client.id)
             .ok_or_else(|| invalid("id_token_hint is not an ID token that this server issued to this client"))?;
-        request.expected_subject = Some(subject);
+        request.expected_subject = Some(hint.sub);
     }
     Ok(request)
 }

@@ -35,6 +35,8 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<String, Broken> {
     claims.insert("aud".to_owned(), json!(draft.client_id));
     claims.insert("iat".to_owned(), json!(now));
     claims.insert("exp".to_owned(), json!(now + app.config.tokens.id_seconds));
+    // OpenID Connect Back-Channel Logout §2.1: what a logout token will name.
+    claims.insert("sid".to_owned(), json!(draft.facts.session));
     claims.insert("at_hash".to_owned(), json!(at_hash(draft.access_token)));
     if let Some(nonce) = &draft.facts.nonce {
         claims.insert("nonce".to_owned(), json!(nonce));
@@ -48,12 +50,29 @@ fn at_hash(access_token: &str) -> String {
     BASE64URL_NOPAD.encode(digest.as_ref().get(..16).unwrap_or_default())
 }
 
-/// The subject of an ID token of ours for a client, however old (`id_token_hint`, OpenID Connect Core §3.1.2.1).
+/// What an ID token of ours says that comes back as a hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The client to which it was issued.
+    pub client_id: String,
+    /// The person.
+    pub sub: String,
+    /// The session; none in those of old versions.
+    pub sid: Option<String>,
+}
+
+/// Reads an `id_token_hint` (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2): an ID token of ours, however old.
 #[must_use]
-pub fn hinted_subject(app: &App, client_id: &str, hint: &str) -> Option<String> {
+pub fn read_hint(app: &App, hint: &str) -> Option<Hint> {
     let claims: Map<String, Value> = app.directory.keyring().verify(hint)?.claims;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    (text("iss") == Some(app.issuer()) && text("aud") == Some(client_id))
-        .then(|| text("sub").map(str::to_owned))
-        .flatten()
+    // A logout token has the same issuer and audience, and only `events` tells it apart (Back-Channel Logout §4).
+    if text("iss") != Some(app.issuer()) || claims.contains_key("events") {
+        return None;
+    }
+    Some(Hint {
+        client_id: text("aud")?.to_owned(),
+        sub: text("sub")?.to_owned(),
+        sid: text("sid").map(str::to_owned),
+    })
 }

@@ -66,6 +66,10 @@ impl Documents {
         let of_policy = app.policy.scopes_supported();
         let scopes: Vec<String> = of_policy.iter().map(ToString::to_string).chain([INTROSPECT.to_owned()]).collect();
         put("scopes_supported", json!(scopes));
+        // RP-Initiated Logout §2.1, Back-Channel Logout §2
+        put("end_session_endpoint", json!(app.url("/oauth2/logout")));
+        put("backchannel_logout_supported", json!(true));
+        put("backchannel_logout_session_supported", json!(true));
         put("subject_types_supported", json!(["public"]));
         put("id_token_signing_alg_values_supported", json!(["RS256"]));
         // IHE ITI-102: the caller's own bearer token is accepted too.
@@ -93,6 +97,7 @@ impl Documents {
             "acr",
             "amr",
             "at_hash",
+            "sid",
             "fhirUser",
             "security",
             "jurisdiction",

@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod authorization_code;
 pub mod authorize;
+pub mod backchannel_logout;
 pub mod bearer;
 pub mod client_authentication;
 pub mod client_credentials;
@@ -11,6 +12,7 @@ pub mod granting;
 pub mod id_token;
 pub mod introspect;
 pub mod jwks;
+pub mod logout;
 pub mod metadata;
 pub mod person_tokens;
 pub mod refresh_token;

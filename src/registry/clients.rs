@@ -49,6 +49,10 @@ pub struct ClientForm {
     pub redirect_uris: Option<Vec<String>>,
     /// Where a browser may go after sign-out.
     pub post_logout_redirect_uris: Option<Vec<String>>,
+    /// Where it is told that a session has ended; an empty text takes it away.
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it cannot do without `sid` in what it is told.
+    pub backchannel_logout_session_required: Option<bool>,
     /// `grant_type` values; narrows the dataflow's.
     pub grants: Option<Words>,
     /// Scopes; narrows the dataflow's.
@@ -253,6 +257,7 @@ impl<'a> Check<'a> {
             self.mistakes
                 .add("require_par", "pushed authorization requests (RFC 9126) are not available yet; leave it out");
         }
+        let backchannel_logout_uri = self.backchannel_logout_uri();
         ClientSettings {
             organization: organization(
                 form.organization.as_ref(),
@@ -266,6 +271,8 @@ impl<'a> Check<'a> {
             resource_servers: self.resource_servers(dataflow, kept),
             redirect_uris,
             post_logout_redirect_uris: self.redirect_uris("post_logout_redirect_uris", public),
+            backchannel_logout_session_required: self.logout_session_required(backchannel_logout_uri.is_some()),
+            backchannel_logout_uri,
             scopes: self.scopes(dataflow, kept),
             purposes: self.purposes(dataflow, kept),
             grants,
@@ -477,6 +484,23 @@ impl<'a> Check<'a> {
             self.mistakes.take(key, uris::redirect(uri, public));
         }
         uris
+    }
+
+    fn backchannel_logout_uri(&mut self) -> Option<String> {
+        const KEY: &str = "backchannel_logout_uri";
+        let Some(given) = &self.form.backchannel_logout_uri else {
+            return self.old.and_then(|old| old.backchannel_logout_uri.clone());
+        };
+        (!given.is_empty()).then(|| self.mistakes.take(KEY, uris::told_by_us(self.registry, given))).flatten()
+    }
+
+    fn logout_session_required(&mut self, has_uri: bool) -> bool {
+        let given = self.form.backchannel_logout_session_required;
+        if given == Some(true) && !has_uri {
+            self.mistakes
+                .add("backchannel_logout_session_required", "it says something only beside backchannel_logout_uri");
+        }
+        has_uri && given.or(self.old.map(|old| old.backchannel_logout_session_required)).unwrap_or(false)
     }
 
     fn cors_origins(&mut self) -> Vec<String> {

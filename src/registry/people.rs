@@ -19,6 +19,7 @@ use crate::model::person::{Person, PersonSettings};
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::password_rules::{Refusal, Whose};
 use crate::secret::Secret;
+use crate::session;
 use crate::store::changes::ChangeKind;
 use crate::store::password_history::{self, Replaced};
 use crate::store::{Conn, Stored, Tx, passkeys, people, recovery_codes};
@@ -408,6 +409,11 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
     people::put(tx.conn(), person)?;
     let has_passkey = passkeys::any(tx.conn(), &person.id)?;
     let mut event = event.person(&person.id);
+    if before.is_some_and(|before| before.generation != person.generation) {
+        // They are dead by the generation; this tells the clients that were used in them.
+        let ended = session::end_all(&registry.app, tx, &person.id, None)?;
+        event = event.with("sessions_ended", ended.to_string());
+    }
     if let Some(before) = before {
         event = event.with("before", Value::Object(recorded(before, has_passkey)).to_string());
     }

@@ -2,6 +2,8 @@
 
 use url::{Host, Url};
 
+use super::Registry;
+
 /// The longest URI that is kept, in bytes.
 const LONGEST: usize = 2000;
 
@@ -85,6 +87,16 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
         || format!("{text:?} must be an https origin exactly as browsers send it, such as https://app.example");
     let url = Url::parse(text).map_err(|_| wanted())?;
     if url.scheme() == "https" && url.origin().ascii_serialization() == text { Ok(()) } else { Err(wanted()) }
+}
+
+/// Checks where we send something ourselves (OpenID Connect Back-Channel Logout §2.2), and answers it.
+///
+/// # Errors
+/// What is wrong and what is wanted.
+pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<String, String> {
+    let url = parse(text)?;
+    registry.app.jwks.outbound().check_url(&url).map_err(|cause| cause.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// An URL without the one slash at its end that is forgiven.

@@ -20,11 +20,20 @@ pub enum ChangeKind {
     TokenRevoked,
     /// The signing keys: load them again.
     Keys,
+    /// Clients are to be told that a session has ended.
+    LogoutNotice,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 6] =
-        [Self::Client, Self::ResourceServer, Self::Person, Self::GrantRevoked, Self::TokenRevoked, Self::Keys];
+    const ALL: [Self; 7] = [
+        Self::Client,
+        Self::ResourceServer,
+        Self::Person,
+        Self::GrantRevoked,
+        Self::TokenRevoked,
+        Self::Keys,
+        Self::LogoutNotice,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +43,7 @@ impl ChangeKind {
             Self::GrantRevoked => "grant_revoked",
             Self::TokenRevoked => "token_revoked",
             Self::Keys => "keys",
+            Self::LogoutNotice => "logout_notice",
         }
     }
 }

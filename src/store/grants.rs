@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::{authorization_code, consent, grants};
 use super::{Conn, Failure, Stored, each};
-use crate::model::grant::{AuthorizationCode, Grant, RememberedConsent};
+use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -47,17 +47,42 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
     row.map(Row::into_model).transpose()
 }
 
-/// The grants of a session that were not revoked.
+/// A grant as the end of its session sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeInSession {
+    /// `grt_…`
+    pub id: String,
+    /// The client.
+    pub client_id: String,
+    /// Whether it stays when the session ends (`offline_access`). What cannot be read does not: a damaged row must keep
+    /// nobody from signing out.
+    pub stays: bool,
+    /// Whether it was not revoked yet.
+    pub alive: bool,
+}
+
+/// The grants that were made in a session.
 ///
 /// # Errors
-/// As [`find`].
-pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<Grant>> {
-    let rows: Vec<Row> = each!(conn, c => grants::table
-        .filter(grants::session_id.eq(session_id).and(grants::revoked_at.is_null()))
+/// What the database says.
+pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<MadeInSession>> {
+    let rows: Vec<(String, String, String, Option<i64>)> = each!(conn, c => grants::table
+        .filter(grants::session_id.eq(session_id))
         .order(grants::id)
-        .select(Row::as_select())
+        .select((grants::id, grants::client_id, grants::facts, grants::revoked_at))
         .load(c))?;
-    rows.into_iter().map(Row::into_model).collect()
+    let stays = |facts: &str| {
+        serde_json::from_str::<GrantFacts>(facts).is_ok_and(|facts| facts.scope.contains("offline_access"))
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(id, client_id, facts, revoked_at)| MadeInSession {
+            stays: stays(&facts),
+            alive: revoked_at.is_none(),
+            id,
+            client_id,
+        })
+        .collect())
 }
 
 /// The grants of a person that were not revoked, the newest first. Some may have died in other ways.

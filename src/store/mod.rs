@@ -12,6 +12,7 @@ pub mod grants;
 pub mod installation;
 pub mod keys;
 pub mod logins;
+pub mod logout_notices;
 pub mod passkeys;
 pub mod password_history;
 pub mod people;

@@ -106,6 +106,20 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
     Ok(rows.into_iter().map(Row::into_model).collect())
 }
 
+/// Up to `limit` sessions that nobody ended and whose rows may go at `purge_at` or before.
+///
+/// # Errors
+/// What the database says.
+pub fn forgotten(conn: &mut Conn, purge_at: i64, limit: i64) -> Stored<Vec<Session>> {
+    let rows: Vec<Row> = each!(conn, c => session::table
+        .filter(session::purge_at.le(purge_at).and(session::ended_at.is_null()))
+        .order(session::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(c))?;
+    Ok(rows.into_iter().map(Row::into_model).collect())
+}
+
 /// Adds a session.
 ///
 /// # Errors
