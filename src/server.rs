@@ -134,9 +134,7 @@ fn urls(config: &mut web::ServiceConfig) {
         )
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(
-            only("/oauth2/logout", "GET, POST")
-                .route(web::get().to(logout::get))
-                .route(web::post().to(logout::post)),
+            only("/oauth2/logout", "GET, POST").route(web::get().to(logout::get)).route(web::post().to(logout::post)),
         )
         .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
         .service(

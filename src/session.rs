@@ -35,6 +35,8 @@ const EXPIRED_AT_ONCE: i64 = 50;
 /// How long a client's notice that a session has ended is kept, in seconds: longer than it is tried, for a server may stand
 /// still in between.
 const NOTICE_SECONDS: i64 = 7 * 24 * 3600;
+/// How long other servers may learn of a new notice, in seconds. They look for those that are due by themselves, too.
+const NOTICE_TOLD_SECONDS: i64 = 60;
 /// How much of a browser's name is kept, in characters.
 const USER_AGENT_LENGTH: usize = 200;
 
@@ -246,7 +248,9 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
         }
         other => {
             if let Some(old) = other {
-                end(app, tx, old)?;
+                let event = app.event(Kind::SessionEnded, Actor::Person(session.person_id.clone()));
+                let event = event.from(session.address.clone()).with("reason", "somebody else signed in");
+                end_with(app, tx, old, &event)?;
             }
             sessions::add(tx.conn(), session, purge_at)?;
         }
@@ -286,7 +290,7 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
             attempts: 0,
         };
         logout_notices::add(tx.conn(), &notice, now, now + NOTICE_SECONDS)?;
-        tx.changed(Change { kind: ChangeKind::LogoutNotice, subject: notice.id, purge_at: now + NOTICE_SECONDS });
+        tx.changed(Change { kind: ChangeKind::LogoutNotice, subject: notice.id, purge_at: now + NOTICE_TOLD_SECONDS });
     }
     Ok(true)
 }

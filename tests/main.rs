@@ -24,6 +24,7 @@ mod headers;
 mod journeys;
 mod jwks_uri;
 mod kill;
+mod logout;
 mod outbound;
 mod pages;
 mod passkeys;

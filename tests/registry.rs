@@ -257,6 +257,14 @@ fn clients_of_people_are_refused_by_name() {
             "only public clients",
         ),
         (r#"post_logout_redirect_uris = ["http://a.example/"]"#, "post_logout_redirect_uris", "https://"),
+        // OpenID Connect Back-Channel Logout §2.2, and what we do not connect to
+        (r#"backchannel_logout_uri = "http://a.example/""#, "backchannel_logout_uri", "https://"),
+        (r##"backchannel_logout_uri = "https://a.example/#x""##, "backchannel_logout_uri", "fragment"),
+        (r#"backchannel_logout_uri = "https://me@a.example/""#, "backchannel_logout_uri", "user"),
+        (r#"backchannel_logout_uri = "a.example""#, "backchannel_logout_uri", "absolute"),
+        (r#"backchannel_logout_uri = "https://127.0.0.1/""#, "backchannel_logout_uri", "allow_loopback"),
+        (r#"backchannel_logout_uri = "https://169.254.169.254/""#, "backchannel_logout_uri", "allow_networks"),
+        ("backchannel_logout_session_required = true", "backchannel_logout_session_required", "backchannel_logout_uri"),
     ];
     refuses(&installation, &rows, |changes| mistakes(add_client(&registry, APP, changes)));
     // Every mistake at once.

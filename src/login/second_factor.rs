@@ -17,7 +17,7 @@ use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormError, SecondFactorPage};
 use crate::return_to::{self, ReturnTo};
 use crate::session::{self, Authentication, Loaded, Origin};
-use crate::store::{Stored, Tx, logins, people, sessions};
+use crate::store::{Stored, Tx, logins, people};
 
 /// The session whose second factor is awaited.
 ///
@@ -172,7 +172,7 @@ pub async fn complete(
     let written = app.store.write(move |tx| {
         let now = job_app.now();
         if lockout::is_locked(tx.conn(), &subject, now)? {
-            sessions::end(tx.conn(), &old.id, now)?;
+            session::end(&job_app, tx, &old)?;
             tx.audit(failed.clone().with("reason", "locked after too many wrong codes"));
             return Ok(Met::Locked);
         }
@@ -189,7 +189,7 @@ pub async fn complete(
         tx.audit(failed.clone().with("reason", refused));
         let limit = lockout::Limit { threshold: job_app.config.login.totp_attempts, known: true };
         if lockout::fail(&job_app, tx, &subject, limit, now)? {
-            sessions::end(tx.conn(), &old.id, now)?;
+            session::end(&job_app, tx, &old)?;
             tx.audit(locked.clone());
             return Ok(Met::Locked);
         }

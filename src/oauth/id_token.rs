@@ -70,9 +70,5 @@ pub fn read_hint(app: &App, hint: &str) -> Option<Hint> {
     if text("iss") != Some(app.issuer()) || claims.contains_key("events") {
         return None;
     }
-    Some(Hint {
-        client_id: text("aud")?.to_owned(),
-        sub: text("sub")?.to_owned(),
-        sid: text("sid").map(str::to_owned),
-    })
+    Some(Hint { client_id: text("aud")?.to_owned(), sub: text("sub")?.to_owned(), sid: text("sid").map(str::to_owned) })
 }

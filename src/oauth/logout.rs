@@ -176,10 +176,7 @@ async fn at_hand(app: &App, request: &HttpRequest) -> Result<Option<(Session, Op
 
 /// Whether the ID token of a request is of this very session, so that nobody has to be asked.
 fn names(logout: &LogoutRequest, session: &Session) -> bool {
-    logout
-        .hint
-        .as_ref()
-        .is_some_and(|hint| hint.sid.as_ref() == Some(&session.id) && hint.sub == session.person_id)
+    logout.hint.as_ref().is_some_and(|hint| hint.sid.as_ref() == Some(&session.id) && hint.sub == session.person_id)
 }
 
 fn ask(
