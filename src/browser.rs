@@ -89,7 +89,7 @@ pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
         .same_site(SameSite::Lax)
         .finish();
     if matches!(kind, CookieKind::Known) {
-        cookie.set_max_age(actix_web::cookie::time::Duration::days(KNOWN_DAYS));
+        cookie.set_max_age(Duration::days(KNOWN_DAYS));
     }
     cookie
 }

@@ -21,10 +21,14 @@ use mdi_auth::tls::Tls;
 use openidconnect::{ClientId, CsrfToken, IssuerUrl, LogoutRequest, PostLogoutRedirectUrl, ProviderMetadataWithLogout};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN};
 use serde_json::{Value, json};
+use thirtyfour::Key;
+use thirtyfour::prelude::*;
 use url::Url;
 
 use crate::harness::agent::{Agent, Page};
+use crate::harness::browser::{Browser, look, press, tab_to, wait_for};
 use crate::harness::{Answer, CALLBACK, Db, EDRS, FULTON, Harness, PASSWORD, blocking, postgres};
+use crate::journeys::fill;
 use crate::on_both;
 use crate::person_flow::{authorize_url, refresh};
 use crate::support::TempDir;
@@ -840,4 +844,74 @@ async fn two_servers_on_one_database_tell_once() {
     settled(&one, 8).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(receiver.told().len(), 8, "once each");
+}
+
+/// An application's pages: one with a form that asks for sign-out, and whatever comes after it.
+fn application(form_action: &str, fields: &[(&str, &str)], port: u16, listener: TcpListener) {
+    use std::io::{Read, Write};
+    let back = format!("http://127.0.0.1:{port}/out");
+    let fields: String = fields
+        .iter()
+        .chain(&[("post_logout_redirect_uri", back.as_str()), ("state", "s1")])
+        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">"))
+        .collect();
+    let body = format!(
+        "<!doctype html><link rel=icon href=data:,><title>Case system</title><form method=post action=\"{form_action}\">{fields}<button id=\"leave\">Leave</button></form>"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), body) = (stream, body.clone()) else { return };
+            // Browsers open connections before they need them.
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 8192]);
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
+                let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            });
+        }
+    });
+}
+
+/// Presses a button by the keyboard, which works without scripts.
+async fn press_on(window: &WebDriver, id: &str) {
+    tab_to(window, id).await;
+    press(window, Key::Enter.value().to_string()).await;
+}
+
+on_both! {
+    async fn a_person_signs_out_in_a_real_browser(db) {
+        let harness = Harness::start(db);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        harness.apply(&format!(
+            "[[client]]\nclient_id = \"desk-cms\"\nname = \"Desk\"\ndataflow = \"cms-user-to-edrs\"\nauth_method = \"none\"\nconsent = \"skip\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\npost_logout_redirect_uris = [\"http://127.0.0.1:{port}/out\"]\nresource_servers = [\"edrs-ga\"]\n"
+        ));
+        application(&harness.url("/oauth2/logout"), &[("client_id", "desk-cms")], port, listener);
+        let callback = format!("http://127.0.0.1:{port}/cb");
+        let browser = Browser::start(&harness.ca_file);
+        for (width, scripts) in [(375, false), (1280, true)] {
+            let window = browser.window(width, scripts).await;
+            let changes = [("client_id", "desk-cms"), ("redirect_uri", callback.as_str()), ("scope", "openid"), ("aud", ""), ("acr_values", "")];
+            window.goto(authorize_url(&harness, &changes)).await.unwrap();
+            fill(&window, "username", "norole").await;
+            fill(&window, "password", PASSWORD).await;
+            press_on(&window, "login-submit").await;
+            wait_for(&window, "/cb?code=").await;
+            // From another site, by a form: our cookies come along with our own redirect.
+            press_on(&window, "leave").await;
+            wait_for(&window, "/oauth2/logout?pending=").await;
+            look(&window, &format!("{width}-logout"), scripts).await;
+            press_on(&window, "logout-confirm").await;
+            wait_for(&window, &format!("127.0.0.1:{port}/out?state=s1")).await;
+            window.goto(harness.url("/oauth2/logout")).await.unwrap();
+            look(&window, &format!("{width}-signed-out"), scripts).await;
+            let text = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
+            assert!(text.contains("You are signed out"), "{text}");
+            if scripts {
+                assert_eq!(browser.log(&window).await, json!([]), "the console has nothing to complain about");
+            }
+            window.goto(harness.url("/oauth2/logout?client_id=nobody")).await.unwrap();
+            look(&window, &format!("{width}-logout-refused"), scripts).await;
+            window.quit().await.unwrap();
+        }
+    }
 }
