@@ -560,25 +560,34 @@ async fn type_into(window: &WebDriver, id: &str, text: &str) {
     window.find(By::Id(id)).await.unwrap().send_keys(text).await.unwrap();
 }
 
+/// Forgets all cookies, as a browser does that was set to, and asks for the account again.
+async fn sign_out(harness: &Harness, window: &WebDriver) {
+    window.delete_all_cookies().await.unwrap();
+    window.goto(harness.url("/account")).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_adds_a_passkey_and_signs_in_with_it() {
     let harness = Harness::start(Db::Sqlite);
     let browser = Browser::start(&harness.ca_file);
     let window = browser.window(375, true).await;
     browser.add_authenticator(&window).await;
-    window.goto(harness.url(ADD)).await.unwrap();
+    window.goto(harness.url("/account")).await.unwrap();
     type_into(&window, "username", "jlehz").await;
     type_into(&window, "password", PASSWORD).await;
     click(&window, "login-submit").await;
     wait_for(&window, "/login/second-factor").await;
     type_into(&window, "totp", &totp(harness.now())).await;
     click(&window, "totp-submit").await;
+    wait_for(&window, "/account").await;
+    window.find(By::LinkText("Add a passkey")).await.unwrap().click().await.unwrap();
     wait_for(&window, "/login/set-up/passkey").await;
-    look(&window, "375-add-passkey", true).await;
+    look(&window, "add-passkey", true).await;
     type_into(&window, "name", "Virtual key").await;
     click(&window, "passkey-submit").await;
     wait_for(&window, "/account/recovery-codes").await;
-    assert_eq!(names(&harness, "jlehz"), ["Virtual key"]);
+    click(&window, "recovery-kept").await;
+    window.query(By::XPath("//main//strong[. = 'Virtual key']")).first().await.unwrap();
     // The same device again: it says so, and nothing is sent.
     window.goto(harness.url(ADD)).await.unwrap();
     wait_for(&window, "/login/set-up/passkey").await;
@@ -586,23 +595,22 @@ async fn a_browser_adds_a_passkey_and_signs_in_with_it() {
     click(&window, "passkey-submit").await;
     let told = window.query(By::Css("[data-passkey-problem=known]:not([hidden])")).first().await.unwrap();
     assert!(told.text().await.unwrap().contains("already has a passkey"));
+    look(&window, "add-passkey-known", true).await;
     // Signed out: without a username, then as the second factor.
-    window.delete_all_cookies().await.unwrap();
-    window.goto(harness.url(ADD)).await.unwrap();
-    look(&window, "375-login-passkey", true).await;
+    sign_out(&harness, &window).await;
+    look(&window, "login-passkey", true).await;
     click(&window, "passkey-submit").await;
-    wait_for(&window, "/login/set-up/passkey").await;
+    window.query(By::Id("sign-out")).first().await.unwrap();
     let last = events(&harness, "login.succeeded").pop().unwrap();
     assert_eq!(last["detail"]["amr"], "pop mfa");
-    window.delete_all_cookies().await.unwrap();
-    window.goto(harness.url(ADD)).await.unwrap();
+    sign_out(&harness, &window).await;
     type_into(&window, "username", "jlehz").await;
     type_into(&window, "password", PASSWORD).await;
     click(&window, "login-submit").await;
     wait_for(&window, "/login/second-factor").await;
-    look(&window, "375-second-factor-passkey", true).await;
+    look(&window, "second-factor-passkey", true).await;
     click(&window, "passkey-submit").await;
-    wait_for(&window, "/login/set-up/passkey").await;
+    window.query(By::Id("sign-out")).first().await.unwrap();
     let last = events(&harness, "login.succeeded").pop().unwrap();
     assert_eq!(last["detail"]["amr"], "pwd pop mfa");
     assert_eq!(browser.log(&window).await, json!([]), "the console has nothing to complain about");
