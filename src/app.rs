@@ -20,6 +20,7 @@ use crate::password::{Cost, Hasher, cost_of};
 use crate::password_rules::Rules;
 use crate::policy::Policy;
 use crate::store::{Store, Target, Threads, installation, people};
+use crate::upstream::Upstream;
 use crate::verified::VerifiedTokens;
 use crate::webauthn::RelyingParty;
 
@@ -53,6 +54,8 @@ pub struct App {
     pub strangers: Strangers,
     /// Keys of clients that publish them at a URL.
     pub jwks: JwksCache,
+    /// Identity providers that were spoken with lately.
+    pub upstream: Arc<Upstream>,
     /// Access tokens whose signature was verified lately.
     pub verified: VerifiedTokens,
     /// Successful introspections, counted.
@@ -113,6 +116,7 @@ impl App {
             hasher,
             password_rules,
             strangers: Strangers::default(),
+            upstream: Arc::new(Upstream::new(outbound.clone())),
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
             introspections: Introspections::default(),

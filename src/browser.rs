@@ -133,6 +133,12 @@ pub enum Notice {
     OtherSessionsEnded,
     /// An application lost what it was allowed.
     ApplicationEnded,
+    /// The agency's identity provider does not answer.
+    ProviderSilent,
+    /// The person turned back at the agency's identity provider.
+    ProviderDenied,
+    /// The agency's identity provider said something that is not accepted, or leads to no account.
+    ProviderNotAccepted,
 }
 
 /// What a person signs in for.

@@ -1,6 +1,6 @@
-//! What every request needs to know, in memory: clients and resource servers with their parsed keys, our signing keys,
-//! and the negative facts (what was revoked). It follows the database's log of changes: after an own commit before the
-//! answer, and every [`POLL`] for what other processes did.
+//! What every request needs to know, in memory: clients and resource servers with their parsed keys, identity
+//! providers, our signing keys, and the negative facts (what was revoked). It follows the database's log of changes:
+//! after an own commit before the answer, and every [`POLL`] for what other processes did.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -17,9 +17,10 @@ use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
 use crate::master_key::MasterKey;
 use crate::model::client::{Client, StoredSecret};
+use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::store::changes::{self, Change, ChangeKind};
-use crate::store::{Conn, Failure, Store, Stored, clients, keys, people, resource_servers};
+use crate::store::{Conn, Failure, Store, Stored, clients, identity_providers, keys, people, resource_servers};
 
 /// How often the log of changes is read for what other processes did.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -54,6 +55,7 @@ pub struct Directory {
     clock: SharedClock,
     clients: ById<LiveClient>,
     servers: ById<LiveServer>,
+    providers: ById<IdentityProvider>,
     keyring: ArcSwap<Keyring>,
     people: RwLock<HashMap<String, (i64, bool)>>,
     revoked_grants: RwLock<HashMap<String, i64>>,
@@ -76,6 +78,7 @@ impl Directory {
         let revision = changes::revision(conn)?;
         let clients = clients::all(conn)?.into_iter().map(live_client).collect();
         let servers = resource_servers::all(conn)?.into_iter().map(live_server).collect();
+        let providers = identity_providers::all(conn)?.into_iter().map(by_id).collect();
         let keyring =
             Keyring::load(&keys::all(conn)?, &master, now).map_err(|cause| Failure::stored("signing key", cause))?;
         let people = people::with_generation(conn)?
@@ -87,6 +90,7 @@ impl Directory {
             clock,
             clients: ArcSwap::from_pointee(clients),
             servers: ArcSwap::from_pointee(servers),
+            providers: ArcSwap::from_pointee(providers),
             keyring: ArcSwap::from_pointee(keyring),
             people: RwLock::new(people),
             revoked_grants: RwLock::default(),
@@ -131,6 +135,10 @@ impl Directory {
             ChangeKind::ResourceServer => {
                 let found = readable(&change.subject, resource_servers::find(conn, &change.subject))?.map(live_server);
                 replace(&self.servers, &change.subject, found);
+            }
+            ChangeKind::IdentityProvider => {
+                let found = readable(&change.subject, identity_providers::find(conn, &change.subject))?.map(by_id);
+                replace(&self.providers, &change.subject, found);
             }
             ChangeKind::Keys => {
                 let keyring = Keyring::load(&keys::all(conn)?, &self.master, self.clock.now())
@@ -235,6 +243,21 @@ impl Directory {
         self.servers.load().values().cloned().collect()
     }
 
+    /// An identity provider, if it is enabled.
+    #[must_use]
+    pub fn identity_provider(&self, id: &str) -> Option<Arc<IdentityProvider>> {
+        self.providers.load().get(id).filter(|provider| provider.enabled).cloned()
+    }
+
+    /// The identity providers that are enabled, by their names.
+    #[must_use]
+    pub fn identity_providers(&self) -> Vec<Arc<IdentityProvider>> {
+        let mut providers: Vec<_> =
+            self.providers.load().values().filter(|provider| provider.enabled).cloned().collect();
+        providers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        providers
+    }
+
     /// Whether a client registered this origin for browser code.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
@@ -309,6 +332,10 @@ fn live_client(client: Client) -> (String, Arc<LiveClient>) {
 fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
     let keys = parsed_keys(&server.id, server.settings.jwks.as_deref());
     (server.id.clone(), Arc::new(LiveServer { server, keys }))
+}
+
+fn by_id(provider: IdentityProvider) -> (String, Arc<IdentityProvider>) {
+    (provider.id.clone(), Arc::new(provider))
 }
 
 /// Those secrets that are valid at `now`.

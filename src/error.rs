@@ -247,7 +247,14 @@ impl PageError {
     /// An error page with status 400.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), details: None, status: StatusCode::BAD_REQUEST, reference: reference(), cause: None, sign_out: false }
+        Self {
+            what: what.into(),
+            details: None,
+            status: StatusCode::BAD_REQUEST,
+            reference: reference(),
+            cause: None,
+            sign_out: false,
+        }
     }
 
     /// A request that an application or a browser made wrongly: the person is told that it is not hers to mend, the

@@ -1,5 +1,5 @@
-//! The master key: kept outside the database, it wraps signing keys and TOTP secrets, seals what the browser carries,
-//! and derives what must be the same on every server that shares a database.
+//! The master key: kept outside the database, it wraps signing keys, TOTP secrets and our secrets at identity providers,
+//! seals what the browser carries, and derives what must be the same on every server that shares a database.
 
 use std::fmt;
 use std::io::Write;
@@ -46,10 +46,21 @@ pub enum Purpose {
     PendingAuthorization,
     /// A passkey ceremony that the browser carries.
     Ceremony,
+    /// Our secrets at identity providers, at rest.
+    UpstreamSecret,
+    /// A sign-in on its way through an identity provider (`state`).
+    UpstreamState,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::SigningKey, Self::TotpSecret, Self::PendingAuthorization, Self::Ceremony];
+    const ALL: [Self; 6] = [
+        Self::SigningKey,
+        Self::TotpSecret,
+        Self::PendingAuthorization,
+        Self::Ceremony,
+        Self::UpstreamSecret,
+        Self::UpstreamState,
+    ];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
     fn label(self) -> &'static [u8] {
@@ -58,6 +69,8 @@ impl Purpose {
             Self::TotpSecret => b"seal v1 totp secret",
             Self::PendingAuthorization => b"seal v1 pending authorization",
             Self::Ceremony => b"seal v1 passkey ceremony",
+            Self::UpstreamSecret => b"seal v1 upstream secret",
+            Self::UpstreamState => b"seal v1 upstream state",
         }
     }
 }
@@ -91,7 +104,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 4],
+    seals: [LessSafeKey; 6],
     derive: Prk,
     fingerprint: String,
 }
@@ -115,8 +128,8 @@ impl MasterKey {
             let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
-        let [signing, totp, pending, ceremony] = Purpose::ALL.map(seal);
-        let seals = [signing?, totp?, pending?, ceremony?];
+        let [signing, totp, pending, ceremony, secret, state] = Purpose::ALL.map(seal);
+        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
@@ -172,12 +185,14 @@ impl MasterKey {
     }
 
     fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
-        let [signing, totp, pending, ceremony] = &self.seals;
+        let [signing, totp, pending, ceremony, secret, state] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
             Purpose::TotpSecret => totp,
             Purpose::PendingAuthorization => pending,
             Purpose::Ceremony => ceremony,
+            Purpose::UpstreamSecret => secret,
+            Purpose::UpstreamState => state,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The only place that makes requests of its own: for the keys of clients (`jwks_uri`), and what the systems of a demo
-//! ask each other. Whoever registers a client chooses the URL, so the target is guarded (OWASP: server-side request
+//! The only place that makes requests of its own: for the keys of clients (`jwks_uri`), to identity providers, and what
+//! the systems of a demo ask each other. Whoever registers a client chooses the URL, so the target is guarded (OWASP: server-side request
 //! forgery).
 //!
 //! A host is resolved once, every address is judged, and the connection goes to those addresses; there are no
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use url::{Host, Url, form_urlencoded};
 
 use crate::config::OutboundConfig;
@@ -59,7 +59,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The answer is not 200.
-    #[error("{host} answered {status}; 200 is wanted{}", if status.is_redirection() { " (redirects are not followed: register the final URL)" } else { "" })]
+    #[error("{host} answered {status}; 200 is wanted{}", if status.is_redirection() { " (redirects are not followed: name the final URL)" } else { "" })]
     Status {
         /// The host of the URL.
         host: String,
@@ -107,6 +107,26 @@ pub struct Fetched {
     pub body: Vec<u8>,
     /// How long it may be kept (RFC 9111 §5.2.2); none: the peer does not say.
     pub max_age: Option<Duration>,
+}
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many bytes of the answer are read.
+    pub max_bytes: usize,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// An answer that is neither a redirect nor a failure of the peer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status, below 300 or from 400 to 499.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// Fetches from elsewhere.
@@ -202,6 +222,33 @@ impl Outbound {
         };
         let timed_out = FetchError::TimedOut { host: host.clone(), limit: timeout };
         tokio::time::timeout(timeout, told).await.unwrap_or(Err(timed_out))
+    }
+
+    /// Sends a request that somebody else put together, and takes its answer as it is.
+    ///
+    /// # Errors
+    /// When the URL or the address is refused, the peer cannot be reached, redirects, fails (5xx), sends too much or
+    /// takes too long.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Reply, FetchError> {
+        let host = self.check_url(url)?;
+        let request = self.client.request(method, url.clone()).headers(headers).body(body);
+        let send = async {
+            let answer = request.send().await.map_err(|cause| explain(&host, &cause))?;
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            if status.is_redirection() || status.is_server_error() {
+                return Err(FetchError::Status { host: host.clone(), status });
+            }
+            Ok(Reply { status, headers, body: read_body(answer, &host, limits.max_bytes).await? })
+        };
+        let timed_out = FetchError::TimedOut { host: host.clone(), limit: limits.timeout };
+        tokio::time::timeout(limits.timeout, send).await.unwrap_or(Err(timed_out))
     }
 
     /// Checks what can be told without resolving: for the registration of a client. The answer is the host.

@@ -80,6 +80,16 @@ impl FormError {
     pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
     /// The form was too old, or came from another page or browser.
     pub const FORM_EXPIRED: Self = Self::sign_in("This page was open for too long. Sign in again");
+    /// The agency's identity provider does not answer.
+    pub const PROVIDER_SILENT: Self = Self::sign_in(
+        "Your agency’s sign-in does not answer just now. Sign in with your username and password, or try again in a minute",
+    );
+    /// The person turned back at the agency's identity provider.
+    pub const PROVIDER_DENIED: Self = Self::sign_in("You did not finish signing in with your agency. Try again");
+    /// What the agency's identity provider said is not accepted, or leads to no account: one text for all.
+    pub const PROVIDER_NOT_ACCEPTED: Self = Self::sign_in(
+        "We could not sign you in with your agency’s account. Ask your administrator whether it is set up for this service",
+    );
     /// The code was left empty.
     pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");
     /// Nothing was chosen.
@@ -161,6 +171,19 @@ pub struct LoginPage<'a> {
     pub passkey: Option<PasskeyForm<'a>>,
     /// What was wrong with the last attempt.
     pub errors: &'a [FormError],
+    /// Where else the person may sign in.
+    pub providers: &'a [Provider<'a>],
+}
+
+/// An identity provider of an agency: a button beside the password.
+#[derive(Clone, Copy, Debug)]
+pub struct Provider<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// It did not answer lately.
+    pub silent: bool,
 }
 
 /// Asks for the second factor: a passkey (`csrf`, `pending`, `ceremony`, `credential` to `/login/second-factor/passkey`),

@@ -25,7 +25,7 @@ use crate::oauth::{
 };
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{assets, browser, login, session, store};
+use crate::{assets, browser, federation, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -132,6 +132,9 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(account::applications::ask_end))
                 .route(web::post().to(account::applications::end)),
         )
+        // The callback first: no provider has its name.
+        .service(only("/login/upstream/callback", "GET").route(web::get().to(federation::callback)))
+        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
         .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(
             only("/oauth2/logout", "GET, POST").route(web::get().to(logout::get)).route(web::post().to(logout::post)),

@@ -18,7 +18,8 @@ use mdi_auth::pages::set_up::{
 };
 use mdi_auth::pages::{
     Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage,
-    LoginPage, LogoutPage, MessagePage, SecondFactorPage, Shell, SignedInAs, Withheld, respond,
+    LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell, SignedInAs, SignedOutPage, Withheld,
+    respond,
 };
 
 const SHELL: Shell = Shell {
@@ -87,6 +88,7 @@ fn login(errors: &[FormError]) -> LoginPage<'_> {
         notice: None,
         passkey: None,
         errors,
+        providers: &[],
     }
 }
 
@@ -296,6 +298,18 @@ fn all() -> Vec<(&'static str, String)> {
     vec![
         ("login", login(&[]).render().unwrap()),
         ("login-error", login(&[FormError::NOT_ACCEPTED]).render().unwrap()),
+        (
+            "login-providers",
+            LoginPage {
+                providers: &[
+                    Provider { id: "fulton", name: "Fulton County", silent: false },
+                    Provider { id: "gbi", name: "Georgia Bureau of Investigation", silent: true },
+                ],
+                ..login(&[FormError::PROVIDER_SILENT])
+            }
+            .render()
+            .unwrap(),
+        ),
         (
             "login-missing",
             LoginPage { notice, ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING]) }
@@ -520,6 +534,7 @@ async fn text_from_others_is_never_markup() {
             notice: Some(EVIL),
             passkey: Some(PASSKEY),
             errors: &[],
+            providers: &[Provider { id: EVIL, name: EVIL, silent: true }],
         }
         .render(),
         SecondFactorPage {
@@ -566,8 +581,16 @@ async fn text_from_others_is_never_markup() {
         BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
         RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
         MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
-        ErrorPage { shell: FIELDS, heading: EVIL, text: EVIL, advice: EVIL, details: Some(EVIL), reference: EVIL, sign_out: true }
-            .render(),
+        ErrorPage {
+            shell: FIELDS,
+            heading: EVIL,
+            text: EVIL,
+            advice: EVIL,
+            details: Some(EVIL),
+            reference: EVIL,
+            sign_out: true,
+        }
+        .render(),
         FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }
             .render(),
     ];

@@ -26,7 +26,7 @@ pub(super) enum Command {
         #[arg(long)]
         now: bool,
     },
-    /// Wrap signing keys and TOTP secrets under another master key
+    /// Wrap signing keys, TOTP secrets and secrets at identity providers under another master key
     Rewrap {
         /// The file with the new master key; made if it is missing
         #[arg(long, value_name = "FILE")]
@@ -51,8 +51,8 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Rewrap { new_key_file } => {
             let done = keys::rewrap(&registry, &new_key_file)?;
             print(format_args!(
-                "wrapped {} signing keys and {} TOTP secrets under the master key {}",
-                done.keys, done.totp_secrets, done.fingerprint
+                "wrapped {} signing keys, {} TOTP secrets and {} secrets at identity providers under the master key {}",
+                done.keys, done.totp_secrets, done.upstream_secrets, done.fingerprint
             ))?;
             print(format_args!(
                 "now set [keys] master_key_file = {:?} (or put the file in the old one's place), keep a copy away from the \

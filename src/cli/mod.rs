@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod client;
 mod demo;
+mod identity_provider;
 mod key;
 mod resource_server;
 mod serve;
@@ -52,7 +53,7 @@ enum Command {
     Serve(serve::Arguments),
     /// Say whether the server would run well: configuration, database, keys, certificate, clock, policy
     Check,
-    /// Make resource servers, clients and users as a file says; what it does not say stays
+    /// Make resource servers, clients, identity providers and users as a file says; what it does not say stays
     Apply(apply::Arguments),
     /// Clients: systems and applications that ask for tokens
     #[command(subcommand)]
@@ -63,6 +64,9 @@ enum Command {
     /// Users: people who sign in
     #[command(subcommand)]
     User(user::Command),
+    /// Identity providers: agencies' own, that people may sign in with
+    #[command(subcommand)]
+    IdentityProvider(identity_provider::Command),
     /// Signing keys and the master key
     #[command(subcommand)]
     Key(key::Command),
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&start, command),
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),
+        Command::IdentityProvider(command) => identity_provider::run(&start, command),
         Command::Key(command) => key::run(&start, command),
         Command::Audit(command) => audit::run(&start, &command),
     };

@@ -101,7 +101,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     let sealed = pending.seal(app, Some(&browser_cookie));
     let back = match &pending.destination {
         Destination::Page(path) => path.clone(),
-        Destination::Application(_) => browser::page_url("/login/set-up", &sealed),
+        _ => browser::page_url("/login/set-up", &sealed),
     };
     let page = AddPasskeyPage {
         shell: browser::shell(app),

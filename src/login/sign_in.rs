@@ -17,7 +17,7 @@ use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::pages::passkeys::PasskeyForm;
-use crate::pages::{self, FormError, LoginPage};
+use crate::pages::{self, FormAction, FormError, LoginPage, Provider};
 use crate::password::Verified;
 use crate::password_rules;
 use crate::peer;
@@ -51,6 +51,9 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
         Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
         Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
+        Some(Notice::ProviderSilent) => &[FormError::PROVIDER_SILENT],
+        Some(Notice::ProviderDenied) => &[FormError::PROVIDER_DENIED],
+        Some(Notice::ProviderNotAccepted) => &[FormError::PROVIDER_NOT_ACCEPTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
     let hint =
@@ -58,6 +61,15 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
     let username = pending.username.take().unwrap_or(hint);
     let sealed = pending.seal(app, Some(browser_cookie));
     let passkey = passkey::begin(app, browser_cookie)?;
+    let known = app.directory.identity_providers();
+    let providers: Vec<Provider<'_>> = known
+        .iter()
+        .map(|provider| {
+            // Nobody waits for it here: whoever chooses it a moment later finds it ready.
+            app.upstream.warm(provider, app.now());
+            Provider { id: &provider.id, name: &provider.name, silent: app.upstream.is_silent(provider, app.now()) }
+        })
+        .collect();
     let page = LoginPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
@@ -67,8 +79,14 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         notice: None,
         passkey: passkey.as_ref().map(|begun| PasskeyForm { options: &begun.options, state: &begun.state }),
         errors,
+        providers: &providers,
     };
-    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+    let form_action = match ReturnTo::form_action(return_to.as_ref()) {
+        // Our own form sends the browser to the provider.
+        FormAction::SelfOnly if !providers.is_empty() => FormAction::ThenRedirect("https:"),
+        other => other,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, form_action))
 }
 
 /// `POST /login`

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod grant;
+pub mod identity_provider;
 pub mod kind;
 pub mod logout_notice;
 pub mod person;

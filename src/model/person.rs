@@ -30,6 +30,9 @@ pub struct PersonSettings {
     pub purposes: Option<Vec<String>>,
     /// The last day (`YYYY-MM-DD`) on which the licence holds.
     pub license_expires: Option<String>,
+    /// The identity provider that the account was made for, whose claims decide about its roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned_by: Option<String>,
     /// OpenID standard claims (OpenID Connect Core §5.1) as an administrator entered them.
     #[serde(default)]
     pub claims: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! The apply file: resource servers, clients and people as they should be. It merges and never deletes: what the file
+//! The apply file: resource servers, clients, identity providers and people as they should be. It merges and never deletes: what the file
 //! does not say stays. All or nothing, in one transaction; a second run changes nothing. All mistakes are told at once,
 //! each with its table and key.
 
@@ -9,16 +9,19 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::clients::{self, Around, ClientForm};
+use super::identity_providers::{self, IdentityProviderForm};
 use super::people::{self, Hashes, PersonForm};
 use super::resource_servers::{self, ResourceServerForm};
 use super::{Mistake, Refused, Registry, keys};
 use crate::model::client::Client;
+use crate::model::identity_provider::IdentityProvider;
 use crate::model::person::{Person, username_key};
 use crate::model::resource_server::ResourceServer;
 use crate::model::signing::Algorithm;
 use crate::secret::Secret;
 use crate::store::{
-    Conn, Stored, Tx, clients as stored_clients, people as stored_people, resource_servers as stored_servers,
+    Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers, people as stored_people,
+    resource_servers as stored_servers,
 };
 
 /// Why nothing was applied.
@@ -58,6 +61,7 @@ struct Entry<F> {
 struct File {
     servers: Vec<Entry<ResourceServerForm>>,
     clients: Vec<Entry<ClientForm>>,
+    providers: Vec<Entry<IdentityProviderForm>>,
     users: Vec<Entry<PersonForm>>,
     mistakes: Vec<String>,
 }
@@ -67,6 +71,7 @@ struct File {
 struct Plan {
     servers: Vec<resource_servers::Draft>,
     clients: Vec<clients::Draft>,
+    providers: Vec<identity_providers::Draft>,
     people: Vec<people::Draft>,
     lines: Vec<String>,
     notes: Vec<String>,
@@ -84,7 +89,8 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
     if !plan.mistakes.is_empty() {
         return Err(ApplyError::Mistakes(plan.mistakes));
     }
-    let changes = !(plan.servers.is_empty() && plan.clients.is_empty() && plan.people.is_empty());
+    let changes =
+        !(plan.servers.is_empty() && plan.clients.is_empty() && plan.providers.is_empty() && plan.people.is_empty());
     if dry_run || !changes {
         return Ok(Outcome { lines: plan.lines, notes: plan.notes, changes, secrets: Vec::new() });
     }
@@ -118,6 +124,9 @@ fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, 
         let made = clients::write(registry, tx, draft)?;
         secrets.extend(made.map(|secret| (format!("client {}", draft.client.id), secret)));
     }
+    for draft in &plan.providers {
+        identity_providers::write(registry, tx, draft)?;
+    }
     for draft in &plan.people {
         let hash = hashes.get(&username_key(&draft.person.username));
         people::write(registry, tx, draft, hash.map(String::as_str))?;
@@ -139,6 +148,10 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     for entry in &file.clients {
         let before = stored_clients::find(conn, &entry.id)?;
         plan.client(registry, entry, before.as_ref(), around);
+    }
+    for entry in &file.providers {
+        let before = stored_providers::find(conn, &entry.id)?;
+        plan.provider(registry, entry, before.as_ref());
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
@@ -199,6 +212,22 @@ impl Plan {
         }
     }
 
+    fn provider(
+        &mut self,
+        registry: &Registry,
+        entry: &Entry<IdentityProviderForm>,
+        before: Option<&IdentityProvider>,
+    ) {
+        let drafted = entry.form.as_ref().map(|form| identity_providers::draft(registry, form, before));
+        let Some(draft) = self.take(&entry.at, drafted) else {
+            return;
+        };
+        let label = (draft.provider.id.clone(), draft.provider.settings.issuer.clone());
+        if self.note(draft.is_new(), &draft.differences(), "identity_provider", &label) {
+            self.providers.push(draft);
+        }
+    }
+
     fn person(&mut self, registry: &Registry, entry: &Entry<PersonForm>, before: Option<&Person>) {
         let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
@@ -251,10 +280,12 @@ impl File {
         };
         file.servers = entries(&mut tables, "resource_server", "id", &mut file.mistakes);
         file.clients = entries(&mut tables, "client", "client_id", &mut file.mistakes);
+        file.providers = entries(&mut tables, "identity_provider", "id", &mut file.mistakes);
         file.users = entries(&mut tables, "user", "username", &mut file.mistakes);
         for key in tables.keys() {
-            file.mistakes
-                .push(format!("{key}: unknown; the file has the tables [[resource_server]], [[client]] and [[user]]"));
+            file.mistakes.push(format!(
+                "{key}: unknown; the file has the tables [[resource_server]], [[client]], [[identity_provider]] and [[user]]"
+            ));
         }
         file
     }

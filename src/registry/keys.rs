@@ -7,7 +7,7 @@ use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
 use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::store::changes::ChangeKind;
-use crate::store::{Failure, Stored, Tx, installation, keys as stored, people};
+use crate::store::{Failure, Stored, Tx, identity_providers, installation, keys as stored, people};
 
 use super::{Decided, Refused, Registry, mistake};
 use crate::error::Broken;
@@ -220,11 +220,13 @@ pub struct Rewrapped {
     pub keys: usize,
     /// How many TOTP secrets.
     pub totp_secrets: usize,
+    /// How many of our secrets at identity providers.
+    pub upstream_secrets: usize,
     /// The fingerprint of the new master key.
     pub fingerprint: String,
 }
 
-/// Wraps signing keys and TOTP secrets under another master key, which is read from a file, or made there. Servers that
+/// Wraps signing keys, TOTP secrets and our secrets at identity providers under another master key, which is read from a file, or made there. Servers that
 /// run with the old key must be started anew with the new one.
 ///
 /// # Errors
@@ -258,6 +260,14 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
         let wrapped = again(Purpose::TotpSecret, id, secret)?;
         people::rewrap_totp_secret(tx.conn(), id, &wrapped)?;
     }
+    let mut upstream_secrets = 0;
+    for provider in identity_providers::all(tx.conn())? {
+        if let Some(secret) = &provider.secret {
+            let wrapped = again(Purpose::UpstreamSecret, &provider.id, secret)?;
+            identity_providers::rewrap(tx.conn(), &provider.id, &wrapped)?;
+            upstream_secrets += 1;
+        }
+    }
     installation::set_key_fingerprint(tx.conn(), new.fingerprint())?;
     tx.audit(
         registry
@@ -267,5 +277,10 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
     );
     // Servers that still hold the old key cannot follow this, and say so instead of writing what nobody can open.
     registry.tell(tx, ChangeKind::Keys, "master key");
-    Ok(Ok(Rewrapped { keys: keys.len(), totp_secrets: secrets.len(), fingerprint: new.fingerprint().to_owned() }))
+    Ok(Ok(Rewrapped {
+        keys: keys.len(),
+        totp_secrets: secrets.len(),
+        upstream_secrets,
+        fingerprint: new.fingerprint().to_owned(),
+    }))
 }

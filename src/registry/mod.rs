@@ -19,6 +19,7 @@ pub mod apply;
 pub mod clients;
 mod credentials;
 mod form;
+pub mod identity_providers;
 pub mod keys;
 pub mod people;
 pub mod resource_servers;

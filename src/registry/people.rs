@@ -189,6 +189,7 @@ fn settings(
             check_day,
             mistakes,
         ),
+        provisioned_by: old.and_then(|old| old.provisioned_by.clone()),
         claims,
     }
 }

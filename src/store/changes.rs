@@ -12,6 +12,8 @@ pub enum ChangeKind {
     Client,
     /// A resource server: load it again.
     ResourceServer,
+    /// An identity provider: load it again.
+    IdentityProvider,
     /// A person's generation or state: load it again.
     Person,
     /// A grant was revoked.
@@ -25,9 +27,10 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Client,
         Self::ResourceServer,
+        Self::IdentityProvider,
         Self::Person,
         Self::GrantRevoked,
         Self::TokenRevoked,
@@ -39,6 +42,7 @@ impl ChangeKind {
         match self {
             Self::Client => "client",
             Self::ResourceServer => "resource_server",
+            Self::IdentityProvider => "identity_provider",
             Self::Person => "person",
             Self::GrantRevoked => "grant_revoked",
             Self::TokenRevoked => "token_revoked",

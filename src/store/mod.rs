@@ -9,6 +9,7 @@ pub mod audit;
 pub mod changes;
 pub mod clients;
 pub mod grants;
+pub mod identity_providers;
 pub mod installation;
 pub mod keys;
 pub mod logins;

@@ -1,0 +1,426 @@
+//! Signing in with an agency's identity provider: there with a sealed state, back with a code.
+//!
+//! The state carries what the person signs in for, bound to the browser's cookie: who brings it in another browser, a
+//! second time or late is refused. What the provider says is verified in [`crate::upstream`]; whose account it leads to
+//! is decided in [`crate::registry::identity_providers`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::guard;
+use crate::login::banner;
+use crate::login::lockout::Attempt;
+use crate::master_key::Purpose;
+use crate::model::identity_provider::{Identity, IdentityProvider};
+use crate::model::session::Session;
+use crate::oauth::granting::CERTIFY;
+use crate::parameters::{Parameters, shown};
+use crate::peer;
+use crate::registry::identity_providers::{self, Refusal};
+use crate::registry::{Refused, Registry};
+use crate::secret::{Secret, SecretHash};
+use crate::session::{self, Authentication, Due, Origin};
+use crate::store::{Stored, Tx, passkeys, people, sessions, tokens};
+use crate::upstream::{Journey, Returned, UpstreamError};
+
+/// How long a person may take at the provider, in seconds.
+const JOURNEY_SECONDS: i64 = 600;
+/// How far a provider's clock may be from ours, in seconds.
+const LEEWAY_SECONDS: i64 = 60;
+/// Where every provider sends people back to.
+const CALLBACK: &str = "/login/upstream/callback";
+
+/// A sign-in on its way through a provider: the `state` parameter, sealed to the browser.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    /// Burned when the person comes back.
+    id: String,
+    provider: String,
+    nonce: String,
+    verifier: String,
+    created_at: i64,
+    /// How old the sign-in there may be, where somebody asked for a fresh one.
+    max_age: Option<i64>,
+    pending: Pending,
+}
+
+/// The redirect URI that is registered at every provider.
+#[must_use]
+pub fn redirect_uri(app: &App) -> String {
+    app.url(CALLBACK)
+}
+
+fn back(app: &App, browser: &str, pending: Pending, notice: Notice) -> HttpResponse {
+    browser::see_other(&browser::page_url("/login", &pending.saying(notice).seal(app, Some(browser))), &[])
+}
+
+/// `POST /login/upstream/{provider}`
+pub async fn start(
+    app: web::Data<App>,
+    request: HttpRequest,
+    provider: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => send_there(&app, &request, &provider, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let pending = form.pending(app)?;
+    if banner::is_due(app, &pending) {
+        return Ok(banner::first(app, &pending, &form.browser));
+    }
+    let Some(provider) = app.directory.identity_provider(id) else {
+        return Ok(back(app, &form.browser, pending, Notice::ProviderNotAccepted));
+    };
+    let state = State {
+        id: app.entropy.secret(),
+        provider: provider.id.clone(),
+        nonce: app.entropy.secret(),
+        verifier: app.entropy.secret(),
+        created_at: app.now(),
+        max_age: wanted_age(app, request, &pending).await?,
+        pending,
+    };
+    let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
+    let sealed = app.master.seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
+    let journey = Journey {
+        redirect_uri: &redirect_uri(app),
+        state: &sealed,
+        nonce: &state.nonce,
+        verifier: &state.verifier,
+        // Asked for in any case, for then the provider must say when the sign-in was (OpenID Connect Core §3.1.2.1).
+        max_age: state.max_age.unwrap_or(app.config.login.session_seconds),
+        again: state.max_age.is_some(),
+    };
+    match app.upstream.authorization_url(&provider, journey, app.now()).await {
+        Ok(url) => Ok(browser::see_other(&url, &[])),
+        Err(cause) => {
+            tracing::warn!(provider = %provider.id, %cause, "nobody can sign in with an identity provider");
+            Ok(back(app, &form.browser, state.pending, Notice::ProviderSilent))
+        }
+    }
+}
+
+/// How old the sign-in at the provider may be: what the application wants, and nothing at all where somebody who is
+/// signed in is asked to sign in again.
+async fn wanted_age(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Option<i64>, PageError> {
+    if guard::session_of(app, request).await?.is_some() {
+        return Ok(Some(0));
+    }
+    let Some(parameters) = pending.parameters() else {
+        return Ok(None);
+    };
+    let one = |name: &str| parameters.one(name).ok().flatten().unwrap_or_default();
+    let asked_to_log_in = one("prompt").split_ascii_whitespace().any(|prompt| prompt == "login").then_some(0);
+    let max_age = one("max_age").parse::<i64>().ok();
+    let certifies = one("scope").split_ascii_whitespace().any(|scope| scope == CERTIFY);
+    let fresh = certifies.then(|| app.config.tokens.certify_minutes * 60);
+    Ok(asked_to_log_in.into_iter().chain(max_age).chain(fresh).min())
+}
+
+/// `GET /login/upstream/callback`
+pub async fn callback(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    come_back(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+/// The state of a request, with the browser that it is sealed to.
+fn open_state(app: &App, request: &HttpRequest, query: &Parameters) -> Result<(State, String), PageError> {
+    let foreign =
+        || PageError::new("This sign-in began in another browser, or cookies are switched off. Parameter: state.");
+    let sealed = query.one("state").map_err(|error| PageError::new(error.description))?;
+    let sealed = sealed.ok_or_else(|| PageError::new("Parameter state is missing."))?;
+    let browser = browser::cookie(app, request, CookieKind::Browser).ok_or_else(foreign)?;
+    let opened = app.master.open(Purpose::UpstreamState, &browser, sealed);
+    let plain = opened.map_err(|cause| foreign().because(cause))?;
+    let state = serde_json::from_slice(&plain)
+        .map_err(|cause| PageError::new("Parameter state cannot be read.").because(cause))?;
+    Ok((state, browser))
+}
+
+/// Why somebody who came back is not signed in.
+struct NotSignedIn {
+    notice: Notice,
+    reason: String,
+    outcome: Outcome,
+    person_id: Option<String>,
+    subject_hash: Option<String>,
+}
+
+impl NotSignedIn {
+    fn because(notice: Notice, reason: impl Into<String>) -> Self {
+        Self { notice, reason: reason.into(), outcome: Outcome::MinorFailure, person_id: None, subject_hash: None }
+    }
+
+    /// Somebody may be trying something.
+    fn serious(mut self) -> Self {
+        self.outcome = Outcome::SeriousFailure;
+        self
+    }
+}
+
+async fn come_back(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let address = peer::address(app, request);
+    let query =
+        Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
+    let (state, browser) = match open_state(app, request, &query) {
+        Ok(opened) => opened,
+        Err(error) => {
+            let refused = NotSignedIn::because(Notice::ProviderNotAccepted, error.what.clone()).serious();
+            record_refusal(app, address, None, refused).await?;
+            return Err(error);
+        }
+    };
+    let Some(provider) = app.directory.identity_provider(&state.provider) else {
+        return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
+    };
+    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+        return Ok(back(app, &browser, state.pending, Notice::TooMany));
+    }
+    let visit = Visit { app, request, provider: &provider, state: &state };
+    match visit.finish(&query).await? {
+        Err(refused) => {
+            let notice = refused.notice;
+            record_refusal(app, address, Some(&provider.id), refused).await?;
+            Ok(back(app, &browser, state.pending, notice))
+        }
+        Ok((session, cookie)) => {
+            app.strangers.release(address, app.now());
+            let mut pending = state.pending;
+            pending.authenticated = Some(session.hash.clone());
+            pending.username = None;
+            pending.notice = None;
+            let location = if session.second_factor_due {
+                browser::page_url(Due::SecondFactor.path(), &pending.seal(app, Some(&browser)))
+            } else {
+                pending.onward(app, &browser)
+            };
+            Ok(browser::see_other(&location, &[browser::set_cookie(app, CookieKind::Session, &cookie)]))
+        }
+    }
+}
+
+/// Somebody who came back from a provider.
+struct Visit<'a> {
+    app: &'a Arc<App>,
+    request: &'a HttpRequest,
+    provider: &'a Arc<IdentityProvider>,
+    state: &'a State,
+}
+
+impl Visit<'_> {
+    async fn finish(&self, query: &Parameters) -> Result<Result<(Session, String), NotSignedIn>, PageError> {
+        let one = |name: &str| query.one(name).map_err(|error| PageError::new(error.description));
+        let now = self.app.now();
+        if now - self.state.created_at > JOURNEY_SECONDS {
+            return Ok(Err(NotSignedIn::because(Notice::ProviderDenied, "the person was away for too long")));
+        }
+        if let Some(error) = one("error")? {
+            return Ok(Err(told_error(error)));
+        }
+        let Some(code) = one("code")? else {
+            return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, "parameter code is missing")));
+        };
+        if !self.burn().await? {
+            let reason = "parameter state was used before";
+            return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, reason).serious()));
+        }
+        let secret = self.secret()?;
+        let returned = Returned {
+            code,
+            iss: one("iss")?,
+            redirect_uri: &redirect_uri(self.app),
+            nonce: &self.state.nonce,
+            verifier: &self.state.verifier,
+            secret: secret.as_ref(),
+        };
+        let identity = match self.app.upstream.identity(self.provider, returned, now).await {
+            Ok(identity) => identity,
+            Err(UpstreamError::Silent(cause)) => {
+                return Ok(Err(NotSignedIn::because(Notice::ProviderSilent, cause)));
+            }
+            Err(UpstreamError::Refused(cause)) => {
+                return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, cause).serious()));
+            }
+        };
+        if let Some(reason) = self.too_old(&identity) {
+            return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, reason)));
+        }
+        Ok(self.sign_in(identity).await?)
+    }
+
+    /// Uses the state up: the database decides who is first.
+    async fn burn(&self) -> Result<bool, Broken> {
+        // No `jti` hashes to the same: before it stands a client's id, which has no blanks.
+        let hash = SecretHash::of(&format!("upstream state\n{}", self.state.id)).as_str().to_owned();
+        let purge_at = self.state.created_at + JOURNEY_SECONDS + LEEWAY_SECONDS;
+        self.app.store.write(move |tx| tokens::burn_jti(tx.conn(), &hash, purge_at)).await
+    }
+
+    fn secret(&self) -> Result<Option<Secret>, Broken> {
+        let Some(wrapped) = &self.provider.secret else { return Ok(None) };
+        let plain =
+            self.app.master.open(Purpose::UpstreamSecret, &self.provider.id, wrapped).map_err(Broken::defect)?;
+        Ok(Some(Secret::new(std::str::from_utf8(&plain).map_err(Broken::defect)?)))
+    }
+
+    /// OpenID Connect Core §3.1.2.1: who was asked for a fresh sign-in has to say when it was.
+    fn too_old(&self, identity: &Identity) -> Option<&'static str> {
+        let max_age = self.state.max_age?;
+        match identity.auth_time {
+            None => Some("ID token: auth_time is missing, although max_age was sent"),
+            Some(at) if at < self.state.created_at - max_age - LEEWAY_SECONDS => {
+                Some("ID token: auth_time is older than max_age allows")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// One write decides whose account it is and begins the session.
+    async fn sign_in(&self, identity: Identity) -> Result<Result<(Session, String), NotSignedIn>, Broken> {
+        let arrival = Arrival {
+            provider: Arc::clone(self.provider),
+            // Who does not say when counts as signed in as long ago as a session may be old.
+            auth_time: identity
+                .auth_time
+                .map_or_else(|| self.app.now() - self.app.config.login.session_seconds, |at| at.min(self.app.now())),
+            identity,
+            origin: Origin::of(self.app, self.request),
+            replaced: browser::session_hash(self.app, self.request),
+            known: browser::cookie(self.app, self.request, CookieKind::Known),
+        };
+        let registry = Registry::new(Arc::clone(self.app), Actor::Server);
+        let subject_hash = identity_providers::subject_hash(&registry, &self.provider.id, &arrival.identity.subject);
+        let subject = arrival.identity.subject.clone();
+        let signed_in = registry.run(move |registry, tx| Ok(Ok(arrival.record(registry, tx)?))).await;
+        match signed_in {
+            Ok(Ok(begun)) => Ok(Ok(begun)),
+            Ok(Err(Refusal { reason, person_id })) => {
+                // Here alone, for the one who has to link it: some providers show it nowhere.
+                tracing::info!(provider = %self.provider.id, %subject, %reason, "an identity leads to no account");
+                let refused = NotSignedIn::because(Notice::ProviderNotAccepted, reason);
+                Ok(Err(NotSignedIn { person_id, subject_hash: Some(subject_hash), ..refused }))
+            }
+            Err(Refused::Broken(broken)) => Err(broken),
+            Err(mistakes) => Err(Broken::defect(mistakes)),
+        }
+    }
+}
+
+/// An error of the authorization endpoint (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6).
+fn told_error(error: &str) -> NotSignedIn {
+    let notice = match error {
+        "access_denied" => Notice::ProviderDenied,
+        "server_error" | "temporarily_unavailable" => Notice::ProviderSilent,
+        _ => Notice::ProviderNotAccepted,
+    };
+    NotSignedIn::because(notice, format!("the provider answered {}", shown(error)))
+}
+
+/// A verified identity, and where it came from.
+struct Arrival {
+    provider: Arc<IdentityProvider>,
+    identity: Identity,
+    auth_time: i64,
+    origin: Origin,
+    /// Hash of the session that the browser had.
+    replaced: Option<String>,
+    /// Whom the browser says to have signed in before.
+    known: Option<String>,
+}
+
+impl Arrival {
+    fn record(&self, registry: &Registry, tx: &mut Tx<'_>) -> Stored<Result<(Session, String), Refusal>> {
+        let app = registry.app();
+        let person = match identity_providers::arrive(registry, tx, &self.provider, &self.identity)? {
+            Ok(person) => person,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let now = app.now();
+        let refuse = |reason: &str| Refusal { reason: reason.to_owned(), person_id: Some(person.id.clone()) };
+        let attempt = Attempt::new(app, &person.username, Some(&person), self.known.as_deref());
+        if person.password.is_some() && attempt.is_locked(tx.conn(), now)? {
+            return Ok(Err(refuse("account locked")));
+        }
+        let trusted = self.provider.settings.trusts_second_factor(&self.identity);
+        let has_own = person.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+        let amr: &[&str] = if trusted { &["fed", "mfa"] } else { &["fed"] };
+        let how = Authentication {
+            identity_provider: Some(self.provider.id.clone()),
+            ..Authentication::by(amr, trusted).with_second_factor_due(has_own && !trusted)
+        };
+        let (session, cookie) = session::begin(app, &person, &self.origin, how);
+        let session = Session { auth_time: self.auth_time, ..session };
+        let replaced = match &self.replaced {
+            Some(hash) => sessions::find(tx.conn(), hash)?,
+            None => None,
+        };
+        if !session::record(app, tx, &session, replaced.as_ref())? {
+            return Ok(Err(refuse("the browser's session was used up meanwhile")));
+        }
+        if !session.second_factor_due {
+            people::signed_in(tx.conn(), &person.id, now)?;
+        }
+        let second_factor = match (trusted, session.second_factor_due) {
+            (true, _) => "trusted",
+            (false, true) => "due",
+            (false, false) => "none",
+        };
+        let subject_hash = identity_providers::subject_hash(registry, &self.provider.id, &self.identity.subject);
+        let event = app
+            .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
+            .from(self.origin.address.clone())
+            .with("amr", session.amr.join(" "))
+            .with("second_factor", second_factor)
+            .with("provider", &self.provider.id)
+            .with("subject_hash", subject_hash);
+        // Nobody gets here without (NIST SP 800-53 AC-8).
+        tx.audit(if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event });
+        Ok(Ok((session, cookie)))
+    }
+}
+
+/// Records the first refusal of a minute, and has the others counted.
+async fn record_refusal(
+    app: &Arc<App>,
+    address: IpAddr,
+    provider: Option<&str>,
+    refused: NotSignedIn,
+) -> Result<(), Broken> {
+    let subject = refused.person_id.clone().unwrap_or_else(|| format!("identity provider {}", provider.unwrap_or("?")));
+    if app.strangers.note(address, &subject, app.now()) == Noted::Counted {
+        return Ok(());
+    }
+    let mut event = app
+        .event(Kind::LoginFailed, Actor::Stranger)
+        .outcome(refused.outcome)
+        .from(address.to_string())
+        .with("reason", refused.reason);
+    if let Some(provider) = provider {
+        event = event.with("provider", provider);
+    }
+    if let Some(hash) = refused.subject_hash {
+        event = event.with("subject_hash", hash);
+    }
+    if let Some(id) = refused.person_id {
+        event = event.person(id);
+    }
+    app.store
+        .write(move |tx| {
+            tx.audit(event.clone());
+            Ok(())
+        })
+        .await
+}

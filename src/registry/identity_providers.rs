@@ -1,0 +1,628 @@
+//! Identity providers: registered, changed, disabled, deleted; and whose account an identity there leads to.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::people::{self, PersonForm};
+use super::{
+    Decided, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object, organization,
+};
+use crate::audit::event::{Event, Kind};
+use crate::login::lockout;
+use crate::master_key::{Derivation, Purpose};
+use crate::model::Organization;
+use crate::model::client::AuthMethod;
+use crate::model::identity_provider::{
+    Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
+};
+use crate::model::person::Person;
+use crate::secret::Secret;
+use crate::store::changes::ChangeKind;
+use crate::store::{Failure, Stored, Tx, identity_providers as stored, people as stored_people};
+
+/// Ids that paths of ours have.
+const RESERVED: [&str; 1] = ["callback"];
+/// Methods that are one factor, or tell of no factor at all (RFC 8176 §2).
+const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
+
+/// What is wanted of an identity provider. What is left out stays as it is, or takes its default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityProviderForm {
+    /// Its id, part of a path of ours.
+    pub id: Option<String>,
+    /// Its name for people: "Sign in with …".
+    pub name: Option<String>,
+    /// Its issuer identifier.
+    pub issuer: Option<String>,
+    /// Our `client_id` there.
+    pub client_id: Option<String>,
+    /// Our secret there.
+    pub secret: Option<Secret>,
+    /// `client_secret_basic`, `client_secret_post` or `none`.
+    pub auth_method: Option<AuthMethod>,
+    /// What we ask for.
+    pub scopes: Option<Words>,
+    /// `linked`, `invited` or `create`.
+    pub accounts: Option<Accounts>,
+    /// The claim that holds the username.
+    pub username_claim: Option<String>,
+    /// The agency.
+    pub organization: Option<Organization>,
+    /// Roles by claims.
+    pub roles: Option<Vec<RoleMapping>>,
+    /// Whether the mapping also decides the roles of accounts that this provider did not make.
+    pub manage_roles: Option<bool>,
+    /// Values of `acr` that count as two factors.
+    pub trusted_acr: Option<Words>,
+    /// Values of `amr` that count as a second factor.
+    pub trusted_amr: Option<Words>,
+    /// Whether people may sign in with it.
+    pub enabled: Option<bool>,
+}
+
+/// A provider as it will be, checked.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// As it will be; its secret is still the old one.
+    pub provider: IdentityProvider,
+    before: Option<IdentityProvider>,
+    secret: SecretStep,
+}
+
+/// What is to happen to our secret there.
+#[derive(Debug, Clone)]
+enum SecretStep {
+    Keep,
+    Set(Secret),
+    End,
+}
+
+impl SecretStep {
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Keep => None,
+            Self::Set(_) => Some("set"),
+            Self::End => Some("ended"),
+        }
+    }
+}
+
+impl Draft {
+    /// Whether it is new.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// What changes, one line a setting; nothing if all is as it was.
+    #[must_use]
+    pub fn differences(&self) -> Vec<String> {
+        let before = self.before.as_ref().map(view).unwrap_or_default();
+        let mut lines = difference(&before, &view(&self.provider));
+        lines.extend(self.secret.name().map(|what| format!("secret {what}")));
+        lines
+    }
+}
+
+/// The settings of a provider, as the record and the listings show them.
+#[must_use]
+pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
+    let mut view = object(&provider.settings);
+    view.insert("name".to_owned(), json!(provider.name));
+    view.insert("enabled".to_owned(), json!(provider.enabled));
+    view
+}
+
+/// Checks a form: `before` is the provider of this id.
+///
+/// # Errors
+/// Every mistake.
+pub fn draft(
+    registry: &Registry,
+    form: &IdentityProviderForm,
+    before: Option<&IdentityProvider>,
+) -> Result<Draft, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let now = registry.app.now();
+    let id = form.id.clone().unwrap_or_default();
+    if mistakes.take("id", identifier(&id)).is_some() && RESERVED.contains(&id.as_str()) {
+        mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
+    }
+    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|old| old.name.as_str())));
+    let settings = settings(registry, form, before, &mut mistakes);
+    let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
+    let provider = IdentityProvider {
+        id,
+        name: name.unwrap_or_default(),
+        settings,
+        secret: before.and_then(|old| old.secret.clone()),
+        enabled: form.enabled.unwrap_or_else(|| before.is_none_or(|old| old.enabled)),
+        created_at: before.map_or(now, |old| old.created_at),
+        updated_at: now,
+    };
+    mistakes.into_result(Draft { provider, before: before.cloned(), secret })
+}
+
+fn settings(
+    registry: &Registry,
+    form: &IdentityProviderForm,
+    before: Option<&IdentityProvider>,
+    mistakes: &mut Mistakes,
+) -> IdentityProviderSettings {
+    let old = before.map(|provider| &provider.settings);
+    let issuer = form.issuer.clone().or_else(|| old.map(|old| old.issuer.clone())).unwrap_or_default();
+    mistakes.take("issuer", check_issuer(registry, &issuer));
+    let client_id = form.client_id.clone().or_else(|| old.map(|old| old.client_id.clone())).unwrap_or_default();
+    mistakes.take("client_id", check_plain(&client_id));
+    let auth_method = form.auth_method.or(old.map(|old| old.auth_method)).unwrap_or(AuthMethod::ClientSecretBasic);
+    if auth_method == AuthMethod::PrivateKeyJwt {
+        mistakes.add("auth_method", "private_key_jwt is not supported here; use a secret, or none with PKCE alone");
+    }
+    let username_claim = form.username_claim.clone().or_else(|| old.and_then(|old| old.username_claim.clone()));
+    if let Some(claim) = &username_claim {
+        mistakes.take("username_claim", check_plain(claim));
+    }
+    let roles = form.roles.clone().or_else(|| old.map(|old| old.roles.clone())).unwrap_or_default();
+    check_roles(registry, &roles, mistakes);
+    let manage_roles = form.manage_roles.or(old.map(|old| old.manage_roles)).unwrap_or_default();
+    if manage_roles && roles.is_empty() {
+        mistakes.add("manage_roles", "it is of no use without roles; say which claims stand for which roles");
+    }
+    let words = |given: &Option<Words>, old: Option<&Vec<String>>| {
+        given.as_ref().map(Words::words).or_else(|| old.cloned()).unwrap_or_default()
+    };
+    let trusted_amr = words(&form.trusted_amr, old.map(|old| &old.trusted_amr));
+    if let Some(method) = trusted_amr.iter().find(|method| NO_SECOND_FACTOR.contains(&method.as_str())) {
+        mistakes.add("trusted_amr", format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"));
+    }
+    IdentityProviderSettings {
+        issuer,
+        client_id,
+        auth_method,
+        scopes: scopes(form, old, mistakes),
+        accounts: form.accounts.or(old.map(|old| old.accounts)).unwrap_or_default(),
+        username_claim,
+        organization: organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes),
+        roles,
+        manage_roles,
+        trusted_acr: words(&form.trusted_acr, old.map(|old| &old.trusted_acr)),
+        trusted_amr,
+    }
+}
+
+fn check_issuer(registry: &Registry, issuer: &str) -> Result<(), String> {
+    if issuer.is_empty() {
+        return Err("it is missing: the issuer identifier, as the provider's discovery says it".to_owned());
+    }
+    let url = Url::parse(issuer).map_err(|cause| format!("{issuer:?} is not a URL: {cause}"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{issuer:?} must have neither query nor fragment (OpenID Connect Discovery section 3)"));
+    }
+    if issuer.ends_with("/.well-known/openid-configuration") {
+        return Err(format!(
+            "{issuer:?} is the address of the discovery document; write what stands before /.well-known"
+        ));
+    }
+    if issuer == registry.app.issuer() {
+        return Err(format!("{issuer:?} is this server itself"));
+    }
+    let tenants = ["/common/", "/organizations/", "/consumers/"];
+    if url.host_str() == Some("login.microsoftonline.com") && tenants.iter().any(|path| url.path().starts_with(path)) {
+        return Err(format!("{issuer:?} stands for every tenant; write the issuer of your own, with its id"));
+    }
+    registry.app.jwks.outbound().check_url(&url).map(|_| ()).map_err(|cause| cause.to_string())
+}
+
+/// Words that stand in requests: a client id, the name of a claim.
+fn check_plain(text: &str) -> Result<(), String> {
+    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!("{text:?} must have 1 to 255 printable ASCII characters without blanks"))
+    }
+}
+
+/// `openid` stands first, whoever leaves it out.
+fn scopes(form: &IdentityProviderForm, old: Option<&IdentityProviderSettings>, mistakes: &mut Mistakes) -> Vec<String> {
+    let default = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
+    let given = form.scopes.as_ref().map(Words::words);
+    let mut scopes = given.or_else(|| old.map(|old| old.scopes.clone())).unwrap_or_else(default);
+    for scope in &scopes {
+        mistakes.take("scopes", check_plain(scope));
+    }
+    scopes.retain(|scope| scope != "openid");
+    scopes.insert(0, "openid".to_owned());
+    scopes
+}
+
+fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistakes) {
+    let policy = &registry.app.policy;
+    for RoleMapping { claim, value, role, console } in roles {
+        if check_plain(claim).is_err() || value.is_empty() {
+            mistakes.add("roles", format!("claim {claim:?} with value {value:?}: neither may be empty"));
+        }
+        match policy.role(role) {
+            None => {
+                let known: Vec<&str> = policy.roles().iter().map(|role| role.code.as_str()).collect();
+                mistakes.add("roles", format!("the policy has no role {role}; it has {}", known.join(", ")));
+            }
+            Some(found) if found.console && !console => mistakes.add(
+                "roles",
+                format!(
+                    "{role} governs this server: whoever runs the provider could take it over; \
+                     if that is meant, write console = true into this mapping"
+                ),
+            ),
+            Some(_) => {}
+        }
+    }
+}
+
+fn secret_step(
+    registry: &Registry,
+    form: &IdentityProviderForm,
+    before: Option<&IdentityProvider>,
+    auth_method: AuthMethod,
+    mistakes: &mut Mistakes,
+) -> SecretStep {
+    let old = before.filter(|old| old.secret.is_some());
+    match (&form.secret, auth_method.uses_secret()) {
+        (Some(_), false) => {
+            mistakes.add("secret", "it is of no use beside auth_method none; leave it out");
+            SecretStep::Keep
+        }
+        (Some(given), true) if given.reveal().is_empty() => {
+            mistakes.add("secret", "it is empty");
+            SecretStep::Keep
+        }
+        (Some(given), true) => {
+            let known = old.and_then(|old| secret_of(registry, old).ok().flatten());
+            if known.is_some_and(|known| known.hash().matches(&given.hash())) {
+                SecretStep::Keep
+            } else {
+                SecretStep::Set(given.clone())
+            }
+        }
+        (None, true) => {
+            if old.is_none() {
+                mistakes
+                    .add("secret", "it is missing: the provider gave you one; a public client has auth_method none");
+            }
+            SecretStep::Keep
+        }
+        (None, false) if old.is_some() => SecretStep::End,
+        (None, false) => SecretStep::Keep,
+    }
+}
+
+fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<Secret>> {
+    let Some(wrapped) = &provider.secret else { return Ok(None) };
+    let opened = registry.app.master.open(Purpose::UpstreamSecret, &provider.id, wrapped);
+    let plain: Zeroizing<Vec<u8>> = opened.map_err(|cause| Failure::stored(&provider.id, cause))?;
+    let text = std::str::from_utf8(&plain).map_err(|cause| Failure::stored(&provider.id, cause))?;
+    Ok(Some(Secret::new(text)))
+}
+
+/// Writes a draft.
+///
+/// # Errors
+/// What the database says.
+pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> {
+    let Draft { provider, before, secret } = draft;
+    let app = &registry.app;
+    let mut provider = provider.clone();
+    match secret {
+        SecretStep::Keep => {}
+        SecretStep::End => provider.secret = None,
+        SecretStep::Set(secret) => {
+            let plain = secret.reveal().as_bytes();
+            provider.secret = Some(app.master.seal(Purpose::UpstreamSecret, &provider.id, plain, app.entropy));
+        }
+    }
+    stored::put(tx.conn(), &provider)?;
+    let action = match before {
+        None => "registered",
+        Some(before) if before.enabled && !provider.enabled => "disabled",
+        Some(before) if !before.enabled && provider.enabled => "enabled",
+        Some(_) => "changed",
+    };
+    let mut event = registry.event(Kind::IdentityProviderChanged, action).with("provider", &provider.id);
+    if let Some(before) = before {
+        event = event.with("before", Value::Object(view(before)).to_string());
+    }
+    if let Some(what) = secret.name() {
+        event = event.with("secret", what);
+    }
+    tx.audit(event.with("after", Value::Object(view(&provider)).to_string()));
+    registry.tell(tx, ChangeKind::IdentityProvider, &provider.id);
+    Ok(())
+}
+
+fn found(tx: &mut Tx<'_>, id: &str) -> Decided<IdentityProvider> {
+    Ok(match stored::find(tx.conn(), id)? {
+        Some(provider) => Ok(provider),
+        None => mistake("id", format!("no identity provider has the id {id:?}")),
+    })
+}
+
+/// Disables or enables. Sessions that began there go on; accounts are disabled one by one. Answers whether that changed
+/// anything.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
+    let before = good!(found(tx, id)?);
+    if before.enabled == enabled {
+        return Ok(Ok(false));
+    }
+    let provider = IdentityProvider { enabled, updated_at: registry.app.now(), ..before.clone() };
+    write(registry, tx, &Draft { provider, before: Some(before), secret: SecretStep::Keep })?;
+    Ok(Ok(true))
+}
+
+/// Deletes a provider. The accounts stay, but nobody signs in to them with it any more. Answers how many were joined
+/// with identities there.
+///
+/// # Errors
+/// As [`set_enabled`].
+pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> {
+    let provider = good!(found(tx, id)?);
+    let links = stored::delete(tx.conn(), id)?;
+    let event = registry.event(Kind::IdentityProviderChanged, "deleted").with("provider", id);
+    let event = event.with("links", links.to_string());
+    tx.audit(event.with("before", Value::Object(view(&provider)).to_string()));
+    registry.tell(tx, ChangeKind::IdentityProvider, id);
+    Ok(Ok(links))
+}
+
+/// How the record names an identity: a keyed hash, for some providers use addresses.
+#[must_use]
+pub fn subject_hash(registry: &Registry, provider_id: &str, subject: &str) -> String {
+    registry.app.master.derive(Derivation::Username, &["identity", provider_id, subject])
+}
+
+fn linked(registry: &Registry, action: &'static str, link: &LinkedIdentity) -> Event {
+    registry
+        .event(Kind::IdentityLinked, action)
+        .person(&link.person_id)
+        .with("provider", &link.provider_id)
+        .with("subject_hash", subject_hash(registry, &link.provider_id, &link.subject))
+}
+
+/// Joins an account with an identity, as an administrator vouches.
+///
+/// # Errors
+/// As [`set_enabled`].
+pub fn link(registry: &Registry, tx: &mut Tx<'_>, id: &str, subject: &str, username: &str) -> Decided<LinkedIdentity> {
+    let provider = good!(found(tx, id)?);
+    if subject.is_empty() || subject.len() > 255 {
+        return Ok(mistake("subject", "it must have 1 to 255 bytes: the claim sub, as the provider says it"));
+    }
+    let Some(person) = stored_people::find_by_username(tx.conn(), username)? else {
+        return Ok(mistake("username", format!("nobody has the username {username:?}")));
+    };
+    match join(registry, tx, &provider.id, subject, &person.id)? {
+        Some(link) => Ok(Ok(link)),
+        None => Ok(mistake("subject", "it is linked with an account already; unlink it first")),
+    }
+}
+
+fn join(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    provider_id: &str,
+    subject: &str,
+    person_id: &str,
+) -> Stored<Option<LinkedIdentity>> {
+    let link = LinkedIdentity {
+        provider_id: provider_id.to_owned(),
+        subject: subject.to_owned(),
+        person_id: person_id.to_owned(),
+        linked_at: registry.app.now(),
+        last_used_at: None,
+    };
+    if !stored::add_link(tx.conn(), &link)? {
+        return Ok(None);
+    }
+    tx.audit(linked(registry, "linked", &link));
+    Ok(Some(link))
+}
+
+/// Parts an account from an identity; `person_id` says whose it must be.
+///
+/// # Errors
+/// As [`set_enabled`].
+pub fn unlink(registry: &Registry, tx: &mut Tx<'_>, id: &str, subject: &str, person_id: Option<&str>) -> Decided<()> {
+    let link = stored::link(tx.conn(), id, subject)?;
+    let Some(link) = link.filter(|link| person_id.is_none_or(|person_id| link.person_id == person_id)) else {
+        return Ok(mistake("subject", "no account is linked with it"));
+    };
+    stored::delete_link(tx.conn(), id, subject)?;
+    tx.audit(linked(registry, "unlinked", &link));
+    Ok(Ok(()))
+}
+
+/// Why an identity that was verified leads to no account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the record.
+    pub reason: String,
+    /// Whose account it would have been.
+    pub person_id: Option<String>,
+}
+
+fn refuse<T>(reason: impl Into<String>, person: Option<&Person>) -> Stored<Result<T, Refusal>> {
+    Ok(Err(Refusal { reason: reason.into(), person_id: person.map(|person| person.id.clone()) }))
+}
+
+/// Whose account an identity leads to: linked, to be linked now, or made now. Roles follow the provider's mapping.
+///
+/// # Errors
+/// What the database says; a refusal is part of the answer, and nothing was written then.
+pub fn arrive(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    provider: &IdentityProvider,
+    identity: &Identity,
+) -> Stored<Result<Person, Refusal>> {
+    // Disabled or changed while the person was there: what was verified may count no more.
+    let current = stored::find(tx.conn(), &provider.id)?;
+    if !current.is_some_and(|current| current.enabled && current.settings == provider.settings) {
+        return refuse("the provider was changed meanwhile", None);
+    }
+    let now = registry.app.now();
+    if let Some(link) = stored::link(tx.conn(), &provider.id, &identity.subject)? {
+        let person = stored_people::find(tx.conn(), &link.person_id)?;
+        return match person {
+            Some(person) if lockout::may_sign_in(&registry.app, &person, now) => {
+                let person = follow_roles(registry, tx, provider, identity, person)?;
+                stored::link_used(tx.conn(), &provider.id, &identity.subject, now)?;
+                Ok(Ok(person))
+            }
+            Some(person) if person.enabled => refuse("account dormant", Some(&person)),
+            person => refuse("account disabled", person.as_ref()),
+        };
+    }
+    let person = match provider.settings.accounts {
+        Accounts::Linked => return refuse("the identity is not linked with an account", None),
+        Accounts::Invited => match invited(tx, registry, provider, identity)? {
+            Ok(person) => follow_roles(registry, tx, provider, identity, person)?,
+            Err(refusal) => return Ok(Err(refusal)),
+        },
+        Accounts::Create => match create(registry, tx, provider, identity)? {
+            Ok(person) => person,
+            Err(refusal) => return Ok(Err(refusal)),
+        },
+    };
+    if join(registry, tx, &provider.id, &identity.subject, &person.id)?.is_none() {
+        return Err(Failure::Defect("an identity was linked twice".to_owned()));
+    }
+    stored::link_used(tx.conn(), &provider.id, &identity.subject, now)?;
+    Ok(Ok(person))
+}
+
+/// The one account that an administrator added for this person, by a verified address, or by the username where the
+/// provider is trusted to say it.
+fn invited(
+    tx: &mut Tx<'_>,
+    registry: &Registry,
+    provider: &IdentityProvider,
+    identity: &Identity,
+) -> Stored<Result<Person, Refusal>> {
+    let mut candidates: Vec<Person> = Vec::new();
+    if let Some(email) = identity.text("email").filter(|_| identity.email_verified()) {
+        for username in stored::usernames_with_email(tx.conn(), email)? {
+            let person = stored_people::find_by_username(tx.conn(), &username)?;
+            candidates.extend(person.filter(|person| {
+                let known = person.settings.email.as_deref().filter(|_| person.settings.email_verified);
+                known.is_some_and(|known| known.to_lowercase() == email.to_lowercase())
+            }));
+        }
+    }
+    if let Some(username) = provider.settings.username_claim.as_deref().and_then(|claim| identity.text(claim)) {
+        let named = stored_people::find_by_username(tx.conn(), username)?;
+        candidates.extend(named.filter(|named| !candidates.iter().any(|person| person.id == named.id)));
+    }
+    let Ok([person]) = <[Person; 1]>::try_from(candidates) else {
+        return refuse("not exactly one account fits the identity's verified e-mail address and username", None);
+    };
+    let at_provider = |link: &LinkedIdentity| link.provider_id == provider.id;
+    let organizations = (provider.settings.organization.as_ref(), person.settings.organization.as_ref());
+    if !lockout::may_sign_in(&registry.app, &person, registry.app.now()) {
+        refuse(if person.enabled { "account dormant" } else { "account disabled" }, Some(&person))
+    } else if stored::links_of_person(tx.conn(), &person.id)?.iter().any(at_provider) {
+        refuse("the account is linked with another identity of the provider", Some(&person))
+    } else if !same_agency(organizations) {
+        refuse("the account belongs to another agency than the provider", Some(&person))
+    } else if console_roles(registry, &person).next().is_some() {
+        // Whoever runs the provider could take the server over.
+        refuse("the account has a role of the console: an administrator has to link it", Some(&person))
+    } else {
+        Ok(Ok(person))
+    }
+}
+
+/// A provider without an agency may speak of anybody.
+fn same_agency((provider, person): (Option<&Organization>, Option<&Organization>)) -> bool {
+    let Some(provider) = provider else { return true };
+    person.is_some_and(|person| match (&provider.id, &person.id) {
+        (Some(a), Some(b)) => a == b,
+        _ => provider.name == person.name,
+    })
+}
+
+fn console_roles<'a>(registry: &'a Registry, person: &'a Person) -> impl Iterator<Item = &'a String> {
+    let is_console = |code: &str| registry.app.policy.role(code).is_some_and(|role| role.console);
+    person.settings.roles.iter().filter(move |code| is_console(code))
+}
+
+/// The mapped roles that the policy has now.
+fn roles_of(registry: &Registry, provider: &IdentityProvider, identity: &Identity) -> Vec<String> {
+    let mut roles = provider.settings.mapped_roles(identity);
+    roles.retain(|code| registry.app.policy.role(code).is_some());
+    roles
+}
+
+fn create(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    provider: &IdentityProvider,
+    identity: &Identity,
+) -> Stored<Result<Person, Refusal>> {
+    let claim = provider.settings.username_claim();
+    let Some(username) = identity.text(claim) else {
+        return refuse(format!("claim {claim}, which holds the username, is missing"), None);
+    };
+    if let Some(person) = stored_people::find_by_username(tx.conn(), username)? {
+        return refuse("the username belongs to an account that is not linked", Some(&person));
+    }
+    let roles = roles_of(registry, provider, identity);
+    if roles.is_empty() && !provider.settings.roles.is_empty() {
+        return refuse("no claim stands for a role", None);
+    }
+    let form = PersonForm {
+        username: Some(username.to_owned()),
+        name: Some(identity.full_name().unwrap_or_else(|| username.to_owned())),
+        roles: Some(roles),
+        organization: provider.settings.organization.clone(),
+        email: identity.text("email").map(str::to_owned),
+        email_verified: Some(identity.email_verified()),
+        ..PersonForm::default()
+    };
+    let mut draft = match people::draft(registry, &form, None) {
+        Ok(draft) => draft,
+        Err(mistakes) => {
+            let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            return refuse(format!("the claims make no account: {}", told.join("; ")), None);
+        }
+    };
+    draft.person.settings.provisioned_by = Some(provider.id.clone());
+    people::write(registry, tx, &draft, None)?;
+    Ok(Ok(draft.person))
+}
+
+/// Roles of accounts that the provider made, or manages, are those of the mapping. What governs this server stays as
+/// administrators decided, unless the mapping names it.
+fn follow_roles(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    provider: &IdentityProvider,
+    identity: &Identity,
+    person: Person,
+) -> Stored<Person> {
+    let settings = &provider.settings;
+    let made = person.settings.provisioned_by.as_deref() == Some(provider.id.as_str());
+    if settings.roles.is_empty() || !(made || settings.manage_roles) {
+        return Ok(person);
+    }
+    let mut roles = roles_of(registry, provider, identity);
+    let mapped = |code: &String| settings.roles.iter().any(|mapping| mapping.role == *code);
+    roles.extend(console_roles(registry, &person).filter(|code| !mapped(code)).cloned());
+    match people::set_roles(registry, tx, &person.username, &roles)? {
+        Ok(person) => Ok(person),
+        Err(mistakes) => Err(Failure::Defect(format!("roles by mapping: {mistakes:?}"))),
+    }
+}

@@ -1,0 +1,222 @@
+//! Identity providers of agencies, and the accounts joined with identities there.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use super::schema::{identity_provider, linked_identity, person};
+use super::{Conn, Failure, Stored, each};
+use crate::model::identity_provider::{IdentityProvider, LinkedIdentity};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = identity_provider)]
+struct Row {
+    id: String,
+    name: String,
+    settings: String,
+    secret: Option<String>,
+    enabled: bool,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Row {
+    fn into_model(self) -> Stored<IdentityProvider> {
+        Ok(IdentityProvider {
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|cause| Failure::stored("identity provider", cause))?,
+            id: self.id,
+            name: self.name,
+            secret: self.secret,
+            enabled: self.enabled,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = linked_identity)]
+struct LinkRow {
+    provider_id: String,
+    subject: String,
+    person_id: String,
+    linked_at: i64,
+    last_used_at: Option<i64>,
+}
+
+impl LinkRow {
+    fn into_model(self) -> LinkedIdentity {
+        LinkedIdentity {
+            provider_id: self.provider_id,
+            subject: self.subject,
+            person_id: self.person_id,
+            linked_at: self.linked_at,
+            last_used_at: self.last_used_at,
+        }
+    }
+}
+
+diesel::define_sql_function! {
+    /// Small letters, of ASCII at least.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// All providers.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
+    let rows: Vec<Row> =
+        each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
+    rows.into_iter().map(Row::into_model).collect()
+}
+
+/// One provider.
+///
+/// # Errors
+/// As [`all`].
+pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<IdentityProvider>> {
+    let row: Option<Row> =
+        each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+    row.map(Row::into_model).transpose()
+}
+
+/// Writes a provider, new or changed.
+///
+/// # Errors
+/// What the database says.
+pub fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
+    let row = Row {
+        id: model.id.clone(),
+        name: model.name.clone(),
+        settings: serde_json::to_string(&model.settings)
+            .map_err(|cause| Failure::stored("identity provider", cause))?,
+        secret: model.secret.clone(),
+        enabled: model.enabled,
+        created_at: model.created_at,
+        updated_at: model.updated_at,
+    };
+    each!(conn, c => diesel::insert_into(identity_provider::table)
+        .values(&row)
+        .on_conflict(identity_provider::id)
+        .do_update()
+        .set((
+            identity_provider::name.eq(excluded(identity_provider::name)),
+            identity_provider::settings.eq(excluded(identity_provider::settings)),
+            identity_provider::secret.eq(excluded(identity_provider::secret)),
+            identity_provider::enabled.eq(excluded(identity_provider::enabled)),
+            identity_provider::updated_at.eq(excluded(identity_provider::updated_at)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Deletes a provider, with the links to it. Answers how many there were.
+///
+/// # Errors
+/// What the database says.
+pub fn delete(conn: &mut Conn, id: &str) -> Stored<usize> {
+    let links = each!(conn, c => diesel::delete(linked_identity::table.filter(linked_identity::provider_id.eq(id))).execute(c))?;
+    each!(conn, c => diesel::delete(identity_provider::table.find(id)).execute(c))?;
+    Ok(links)
+}
+
+/// Replaces a wrapped secret by the same secret, wrapped anew.
+///
+/// # Errors
+/// What the database says.
+pub fn rewrap(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(identity_provider::table.find(id))
+        .set(identity_provider::secret.eq(wrapped))
+        .execute(c))?;
+    Ok(())
+}
+
+/// The account of an identity.
+///
+/// # Errors
+/// What the database says.
+pub fn link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<Option<LinkedIdentity>> {
+    let row: Option<LinkRow> = each!(conn, c => linked_identity::table
+        .find((provider_id, subject))
+        .select(LinkRow::as_select())
+        .get_result(c)
+        .optional())?;
+    Ok(row.map(LinkRow::into_model))
+}
+
+/// The identities of a person, the oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn links_of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<LinkedIdentity>> {
+    let rows: Vec<LinkRow> = each!(conn, c => linked_identity::table
+        .filter(linked_identity::person_id.eq(person_id))
+        .order((linked_identity::linked_at, linked_identity::provider_id, linked_identity::subject))
+        .select(LinkRow::as_select())
+        .load(c))?;
+    Ok(rows.into_iter().map(LinkRow::into_model).collect())
+}
+
+/// How many accounts are joined with identities at a provider.
+///
+/// # Errors
+/// What the database says.
+pub fn count_links(conn: &mut Conn, provider_id: &str) -> Stored<i64> {
+    Ok(each!(conn, c => linked_identity::table
+        .filter(linked_identity::provider_id.eq(provider_id))
+        .count()
+        .get_result(c))?)
+}
+
+/// Joins an account with an identity. Answers false when the identity has an account already.
+///
+/// # Errors
+/// What the database says.
+pub fn add_link(conn: &mut Conn, model: &LinkedIdentity) -> Stored<bool> {
+    let row = LinkRow {
+        provider_id: model.provider_id.clone(),
+        subject: model.subject.clone(),
+        person_id: model.person_id.clone(),
+        linked_at: model.linked_at,
+        last_used_at: model.last_used_at,
+    };
+    Ok(each!(conn, c => diesel::insert_into(linked_identity::table)
+        .values(&row)
+        .on_conflict_do_nothing()
+        .execute(c))?
+        == 1)
+}
+
+/// Notes that somebody signed in by an identity.
+///
+/// # Errors
+/// What the database says.
+pub fn link_used(conn: &mut Conn, provider_id: &str, subject: &str, at: i64) -> Stored<()> {
+    each!(conn, c => diesel::update(linked_identity::table.find((provider_id, subject)))
+        .set(linked_identity::last_used_at.eq(at))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Parts an account from an identity. Answers whether they were joined.
+///
+/// # Errors
+/// What the database says.
+pub fn delete_link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::delete(linked_identity::table.find((provider_id, subject))).execute(c))? == 1)
+}
+
+/// Usernames of those in whose entry an address occurs, letter case ignored: candidates, to be looked at closely.
+///
+/// # Errors
+/// What the database says.
+pub fn usernames_with_email(conn: &mut Conn, email: &str) -> Stored<Vec<String>> {
+    let pattern = format!("%\"email\":\"{}\"%", email.to_lowercase());
+    Ok(each!(conn, c => person::table
+        .filter(lower(person::settings).like(pattern))
+        .order(person::username_key)
+        .limit(10)
+        .select(person::username)
+        .load(c))?)
+}
