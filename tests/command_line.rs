@@ -230,3 +230,46 @@ fn a_record_that_is_not_there_is_not_sound() {
     assert!(refused.contains("no database") && refused.contains("--config"), "{refused}");
     assert!(!program.dir.path().join("data").exists(), "verifying makes nothing");
 }
+
+#[test]
+fn identity_providers_from_the_command_line() {
+    let program = Program::new();
+    let file = program.dir.path().join("apply.toml");
+    let table = "[[identity_provider]]\nid = \"fulton\"\nname = \"Fulton County\"\nissuer = \"https://idp.invalid\"\n\
+                 client_id = \"mdi-auth\"\nsecret = \"s3cr3t\"\ntrusted_amr = \"mfa\"\n\
+                 [[user]]\nusername = \"ann\"\nname = \"Ann Analyst\"\n";
+    std::fs::write(&file, table).unwrap();
+    let applied = program.good(&["apply", file.to_str().unwrap()]);
+    assert!(applied.contains("+ identity_provider fulton (https://idp.invalid)"), "{applied}");
+    assert!(program.good(&["identity-provider", "list"]).contains("fulton  https://idp.invalid  linked    enabled"));
+    let shown = program.json(&["identity-provider", "show", "fulton", "--json"]);
+    assert_eq!((&shown["has_secret"], &shown["links"]), (&Value::Bool(true), &Value::from(0)));
+    assert_eq!(shown["redirect_uri"], "https://localhost:8443/login/upstream/callback");
+    assert!(!shown.to_string().contains("s3cr3t"));
+    let link = ["identity-provider", "link", "fulton", "--username", "ann", "--subject", "00u-1"];
+    assert!(program.good(&link).contains("ann may sign in with fulton as \"00u-1\""));
+    assert!(program.bad(&link, 1).contains("linked with an account already"));
+    assert!(
+        program
+            .bad(&["identity-provider", "link", "fulton", "--username", "bob", "--subject", "x"], 1)
+            .contains("nobody")
+    );
+    assert_eq!(program.json(&["identity-provider", "show", "fulton", "--json"])["links"], 1);
+    let unlink = ["identity-provider", "unlink", "fulton", "--subject", "00u-1"];
+    program.good(&unlink);
+    assert!(program.bad(&unlink, 1).contains("no account is linked"));
+    assert_eq!(program.good(&["identity-provider", "disable", "fulton"]), "disabled fulton\n");
+    assert_eq!(program.good(&["identity-provider", "enable", "fulton"]), "enabled fulton\n");
+    // Nobody is there.
+    let tested = program.run(&["identity-provider", "test", "fulton"]);
+    assert_eq!(tested.status.code(), Some(1));
+    assert!(
+        text(&tested.stdout).starts_with("PROBLEM  discovery: cannot resolve idp.invalid"),
+        "{}",
+        text(&tested.stdout)
+    );
+    program.good(&link);
+    assert_eq!(program.good(&["identity-provider", "delete", "fulton"]), "deleted fulton and 1 links to accounts\n");
+    assert!(program.bad(&["identity-provider", "show", "fulton"], 1).contains("no identity provider has the id"));
+    assert!(program.good(&["audit", "verify"]).contains("event"));
+}

@@ -39,3 +39,5 @@ mod store;
 mod support;
 mod system_flow;
 mod tls;
+mod upstream;
+mod upstream_journeys;

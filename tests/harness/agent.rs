@@ -175,7 +175,7 @@ pub fn ceremony(page: &Page, kind: &str) -> serde_json::Value {
     serde_json::from_str(&attribute(&form, "data-options").unwrap()).unwrap()
 }
 
-fn attribute(tag: &str, name: &str) -> Option<String> {
+pub fn attribute(tag: &str, name: &str) -> Option<String> {
     let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
     let end = start + tag[start..].find('"')?;
     Some(unescape(&tag[start..end]))

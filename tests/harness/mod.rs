@@ -1,5 +1,6 @@
 //! A real server over TLS with its own database and a clock that tests move, and the personas of the MDI dataflows.
 
+pub mod agency;
 pub mod agent;
 pub mod assertion;
 pub mod authenticator;
