@@ -13,6 +13,7 @@ use crate::directory::{self, Directory};
 use crate::error::Broken;
 use crate::jwks_cache::JwksCache;
 use crate::keys;
+use crate::mail::Mailer;
 use crate::master_key::MasterKey;
 use crate::model::signing::Algorithm;
 use crate::outbound::Outbound;
@@ -62,6 +63,8 @@ pub struct App {
     pub introspections: Introspections,
     /// The logo of the pages, if there is one.
     pub logo: Option<Logo>,
+    /// Sends mail; none: no mail server is configured.
+    pub mailer: Option<Mailer>,
 }
 
 /// Why the application cannot start: each problem with the next step.
@@ -104,6 +107,9 @@ impl App {
         let password_rules = Rules::new(&config).map_err(StartError)?;
         let logo = config.server.logo_file.as_deref().map(Logo::read).transpose().map_err(cannot)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
+        let mailer = config.mail.as_ref();
+        let mailer = mailer.map(|mail| Mailer::new(mail, &config.outbound, config.server.issuer.host()));
+        let mailer = mailer.transpose().map_err(cannot)?;
         Ok(Arc::new(Self {
             passkeys: RelyingParty::of(&config.server.issuer),
             config,
@@ -121,6 +127,7 @@ impl App {
             verified: VerifiedTokens::default(),
             introspections: Introspections::default(),
             logo,
+            mailer,
         }))
     }
 

@@ -5,6 +5,7 @@
 
 mod issuer;
 mod profile;
+mod mail;
 mod reader;
 mod sections;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use issuer::Issuer;
 pub use profile::Profile;
+pub use mail::{Credentials, MailConfig, MailTls};
 pub use reader::Mistake;
 pub use sections::{
     Database, DatabaseConfig, KeysConfig, Lockout, LoginConfig, MasterKeySource, OutboundConfig, PolicyConfig,
@@ -40,6 +42,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// `[outbound]`: where the server itself may connect to.
     pub outbound: OutboundConfig,
+    /// `[mail]`: by whom mail is sent; none: no mail is sent.
+    pub mail: Option<MailConfig>,
 }
 
 impl Config {
@@ -74,6 +78,7 @@ impl Config {
             keys: reader.section("keys", |section| KeysConfig::read(section, &server.data_dir)),
             policy: reader.section("policy", PolicyConfig::read),
             outbound: reader.section("outbound", OutboundConfig::read),
+            mail: reader.section("mail", MailConfig::read),
             server,
         };
         if config.login.profile.banner_required && config.server.banner.is_none() {

@@ -20,6 +20,7 @@ pub mod jwks_cache;
 pub mod keys;
 pub mod local_time;
 pub mod login;
+pub mod mail;
 pub mod master_key;
 pub mod model;
 pub mod oauth;

@@ -35,6 +35,8 @@ const MAINTENANCE: Duration = Duration::from_secs(10);
 const SWEEP: i64 = 250;
 /// How long requests that have begun may take after the order to stop, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
+/// How long mail that is queued may take after that.
+const LAST_MAIL: Duration = Duration::from_secs(5);
 
 /// Whether the server could do its work lately.
 #[derive(Debug, Default)]
@@ -368,7 +370,19 @@ impl Bound {
         let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
         let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
         let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
+        let posting = Arc::clone(&app);
+        let mail = actix_web::rt::spawn(async move {
+            if let Some(mailer) = &posting.mailer {
+                mailer.run(&posting.store, posting.clock.as_ref()).await;
+            }
+        });
         let ended = self.server.await;
+        if let Some(mailer) = &app.mailer {
+            mailer.close();
+        }
+        if tokio::time::timeout(LAST_MAIL, mail).await.is_err() {
+            tracing::error!("the server stopped before all mail was sent");
+        }
         watch.abort();
         recurring.abort();
         notices.abort();

@@ -84,6 +84,7 @@ fn some_crates_have_one_room() {
         ("totp_rs",         &["login/totp.rs", "registry/people.rs", "demo", "cli/"]),
         ("reqwest",         &["outbound"]),
         ("rcgen",           &["tls"]),
+        ("lettre",          &["mail.rs", "config/mail.rs"]),
         ("clap",            &["cli/"]),
         ("zxcvbn",          &["password_rules"]),
         ("toml",            &["config", "policy/", "registry/apply.rs", "demo/"]),

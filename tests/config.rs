@@ -36,6 +36,20 @@ fn without_file_and_environment_the_defaults_hold() {
     );
     assert_eq!(config.policy.time_zone.iana_name(), Some("America/New_York"));
     assert!(!config.outbound.allow_loopback && config.outbound.allow_networks.is_empty());
+    assert!(config.mail.is_none());
+}
+
+#[test]
+fn mail_has_usual_ports_and_its_password_may_stand_in_the_environment() {
+    let rest = "host = \"localhost\"\nfrom = \"no-reply@as.example\"";
+    for (tls, port) in [("", 587), ("tls = \"starttls\"", 587), ("tls = \"tls\"", 465), ("tls = \"none\"", 25)] {
+        let config = load(&format!("[mail]\n{rest}\n{tls}"), &[]).unwrap();
+        assert_eq!(config.mail.unwrap().port, port, "{tls}");
+    }
+    let env = [("MDI_AUTH_MAIL__USERNAME", "u"), ("MDI_AUTH_MAIL__PASSWORD", "geheim")];
+    let config = load(&format!("[mail]\n{rest}"), &env).unwrap();
+    assert!(!format!("{config:?}").contains("geheim"));
+    assert_eq!(config.mail.unwrap().credentials.unwrap().password.reveal(), "geheim");
 }
 
 #[test]
@@ -112,6 +126,14 @@ What you do is recorded."""
         extra_ca_file = "/etc/mdi/ca.pem"
         allow_loopback = true
         allow_networks = ["10.0.0.0/8", "fd00::/8"]
+        [mail]
+        host = "smtp.agency.example"
+        port = 2465
+        tls = "tls"
+        username = "mdi-auth"
+        password = "geheim"
+        from = "MDI Auth <no-reply@as.example>"
+        reply_to = "help@as.example"
         "#,
         &[],
     )
@@ -244,6 +266,31 @@ fn each_rule_refuses() {
         ("[policy]\ntime_zone = 5", &["[policy] time_zone", "found 5", "the name of a time zone"]),
         ("[outbound]\nallow_loopback = \"yes\"", &["[outbound] allow_loopback", "true or false"]),
         ("[outbound]\nallow_networks = [10]", &["[outbound] allow_networks", "[10]"]),
+        ("[mail]\nhost = \"smtp.example\"", &["[mail] from", "beside the other keys", "no-reply@as.example"]),
+        ("[mail]\nfrom = \"a@as.example\"", &["[mail] host", "beside the other keys"]),
+        (
+            "[mail]\nhost = \"smtp://h\"\nfrom = \"a@as.example\"",
+            &["[mail] host", "smtp://h", "the name of the mail server"],
+        ),
+        ("[mail]\nhost = \"h\"\nfrom = \"nobody\"", &["[mail] from", "nobody", "an address"]),
+        ("[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\ntls = \"ssl\"", &["[mail] tls", "ssl", "starttls"]),
+        (
+            "[mail]\nhost = \"10.0.0.1\"\nfrom = \"a@as.example\"\ntls = \"none\"",
+            &["[mail] tls", "10.0.0.1", "in the clear"],
+        ),
+        ("[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nport = 0", &["[mail] port", "from 1 to 65535"]),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nusername = \"u\"",
+            &["[mail] password", "MDI_AUTH_MAIL__PASSWORD"],
+        ),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\npassword = \"geheim\"",
+            &["[mail] username", "beside password"],
+        ),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nusername = \"u\"\npassword = [\"geheim\"]",
+            &["[mail] password", "in quotes"],
+        ),
         ("[audit]\nkeep = 1", &["[audit]", "an unknown section", "outbound"]),
         ("[server.tls]\nkey = \"x\"", &["[server] tls", "an unknown key", "tls_certificate"]),
         ("[server]\nissuer = \"https://a.example\"\n=", &["mdi-auth.toml", "line 3", "wanted TOML"]),

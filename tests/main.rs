@@ -25,6 +25,7 @@ mod journeys;
 mod jwks_uri;
 mod kill;
 mod logout;
+mod mail;
 mod outbound;
 mod pages;
 mod passkeys;

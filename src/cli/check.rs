@@ -11,6 +11,7 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::directory::valid_secrets;
 use crate::keys::{ClientKeys, Keyring};
+use crate::mail::Mailer;
 use crate::master_key::{MasterKey, open_to_others};
 use crate::model::client::{Client, StoredSecret};
 use crate::model::resource_server::{ResourceServer, TokenFormat};
@@ -82,6 +83,7 @@ pub(super) fn run(start: &Start) -> Done {
     let master = check_master_key(&mut report, &config);
     check_database(&mut report, &config, master.as_ref(), policy.as_ref(), now);
     check_tls(&mut report, &config, now);
+    check_mail(&mut report, &config);
     for line in &report.lines {
         print(line)?;
     }
@@ -309,5 +311,22 @@ fn check_tls(report: &mut Report, config: &Config, now: i64) {
             report.note("TLS certificate: none is configured; serve will make one, signed by an authority of its own");
         }
         Err(cause) => report.problem(format!("TLS certificate: {cause}")),
+    }
+}
+
+fn check_mail(report: &mut Report, config: &Config) {
+    let Some(mail) = &config.mail else {
+        return report.note("mail: [mail] is not configured; nobody gets invitations or new passwords by mail");
+    };
+    let server = format!("{}:{}", mail.host, mail.port);
+    let mailer = match Mailer::new(mail, &config.outbound, config.server.issuer.host()) {
+        Ok(mailer) => mailer,
+        Err(cause) => return report.problem(format!("mail: {cause}")),
+    };
+    match actix_web::rt::System::new().block_on(mailer.check()) {
+        Ok(()) => report.good(format!("mail: {server} takes our mail")),
+        Err(cause) => report.problem(format!(
+            "mail: {server} cannot be used: {cause}; look at [mail] host, port, tls, username and password, and at [outbound] extra_ca_file if its certificate is from an authority of your own"
+        )),
     }
 }

@@ -193,6 +193,16 @@ impl Section {
         self.settings.remove(key)
     }
 
+    /// Whether a key is left that nobody has taken.
+    pub fn is_present(&self) -> bool {
+        !self.settings.is_empty()
+    }
+
+    /// Whether something in the section is wrong already.
+    pub fn has_mistake(&self) -> bool {
+        !self.mistakes.is_empty()
+    }
+
     /// Takes the master key of the environment.
     pub fn take_master_key(&mut self) -> Option<Secret> {
         self.master_key.take()

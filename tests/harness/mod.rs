@@ -6,6 +6,7 @@ pub mod assertion;
 pub mod authenticator;
 pub mod browser;
 pub mod postgres;
+pub mod smtp;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

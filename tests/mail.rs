@@ -1,0 +1,146 @@
+//! Mail through a real mail server: TLS, sign-in, what is tried again and what is recorded.
+
+use std::time::Duration;
+
+use mdi_auth::config::{Config, MailConfig, MailTls, OutboundConfig};
+use mdi_auth::mail::{Mail, Mailer};
+use mdi_auth::secret::Secret;
+use mdi_auth::store::audit::rows_after;
+use serde_json::Value;
+
+use crate::harness::smtp::{MailServer, USER};
+use crate::harness::{BEGIN, Db, Harness};
+
+const LINK: &str = "https://as.example/new-password/geheim";
+
+fn mail(address: &str) -> Mail {
+    Mail {
+        person_id: "usr_jane".to_owned(),
+        name: "Jane \"Ärztin\" Lehz, MD".to_owned(),
+        address: address.to_owned(),
+        about: "new password",
+        subject: "A new password for you".to_owned(),
+        text: format!("Hello Jäne,\n\nopen {LINK}?{}\n", "x".repeat(100)),
+    }
+}
+
+fn mailer(server: &MailServer, change: impl FnOnce(&mut MailConfig, &mut OutboundConfig)) -> Mailer {
+    let mut mail = server.settings();
+    let mut outbound = OutboundConfig { extra_ca_file: Some(server.ca.clone()), ..OutboundConfig::default() };
+    change(&mut mail, &mut outbound);
+    Mailer::new(&mail, &outbound, "as.example").unwrap()
+}
+
+/// RFC 3207, RFC 8314 §3.3, RFC 4954
+#[tokio::test]
+async fn a_message_arrives_over_tls_as_it_was_written() {
+    for mode in ["starttls", "tls"] {
+        let server = MailServer::start(mode);
+        let mailer = mailer(&server, |_, _| ());
+        mailer.check().await.unwrap();
+        mailer.send(&mail("jane@fulton.example"), BEGIN).await.unwrap();
+        let got = server.message(1).await;
+        assert_eq!((&got["tls"], &got["user"]), (&Value::Bool(true), &Value::from(USER)), "{mode}");
+        assert_eq!(got["hello"], "as.example");
+        assert_eq!(
+            (&got["sender"], &got["recipients"][0]),
+            (&"no-reply@as.example".into(), &"jane@fulton.example".into())
+        );
+        assert_eq!(got["text"].as_str().unwrap().replace("\r\n", "\n").trim_end(), mail("").text.trim_end());
+        let headers = &got["headers"];
+        assert_eq!(headers["from"], "MDI Auth <no-reply@as.example>");
+        assert_eq!(headers["reply-to"], "help@as.example");
+        assert!(headers["to"].as_str().unwrap().contains("Ärztin"), "{headers}");
+        assert_eq!(headers["subject"], "A new password for you");
+        assert_eq!(headers["date"], "Sat, 21 Nov 2026 02:00:00 +0000");
+        assert_eq!(headers["auto-submitted"], "auto-generated");
+        let id = headers["message-id"].as_str().unwrap();
+        assert!(id.starts_with("<mail_") && id.ends_with("@as.example>"), "{id}");
+    }
+}
+
+/// One row a mistake in the settings: what `check` says of it.
+#[tokio::test]
+async fn what_is_wrong_with_the_mail_server_is_named() {
+    let server = MailServer::start("starttls");
+    let rows: [(&str, &dyn Fn(&mut MailConfig, &mut OutboundConfig), &str); 5] = [
+        ("unknown authority", &|_, outbound| outbound.extra_ca_file = None, "certificate"),
+        ("wrong password", &|mail, _| mail.credentials.as_mut().unwrap().password = Secret::new("falsch"), "535"),
+        ("TLS where STARTTLS is wanted", &|mail, _| mail.tls = MailTls::Tls, ""),
+        ("nobody there", &|mail, _| mail.port = 1, "refused"),
+        ("no such host", &|mail, _| mail.host = "mail.invalid".to_owned(), ""),
+    ];
+    for (name, change, wanted) in rows {
+        let error = mailer(&server, change).check().await.expect_err(name).to_string();
+        assert!(error.contains(wanted) && !error.contains("falsch"), "{name}: {error}");
+    }
+    // A server that does not offer STARTTLS gets neither password nor mail (RFC 3207 §6).
+    let plain = MailServer::start("plain");
+    let error = mailer(&plain, |mail, _| mail.tls = MailTls::StartTls).check().await.unwrap_err().to_string();
+    assert!(error.to_uppercase().contains("STARTTLS"), "{error}");
+    let mut outbound = OutboundConfig::default();
+    outbound.extra_ca_file = Some("/nonexistent/ca.pem".into());
+    let error = Mailer::new(&server.settings(), &outbound, "as.example").unwrap_err().to_string();
+    assert!(error.contains("[outbound] extra_ca_file") && error.contains("/nonexistent/ca.pem"), "{error}");
+    assert!(server.messages().is_empty());
+}
+
+/// Waits for what became of messages: their events as `(outcome, detail)`, oldest first.
+async fn outcomes(harness: &Harness, count: usize) -> Vec<(String, Value)> {
+    for _ in 0..500 {
+        let rows = harness.app.store.read(|conn| rows_after(conn, 0, 0, 1000)).await.unwrap();
+        let sent: Vec<Value> = rows
+            .iter()
+            .filter(|row| row.kind == "mail.sent")
+            .map(|row| serde_json::from_str(&row.body).unwrap())
+            .collect();
+        if sent.len() == count {
+            return sent
+                .iter()
+                .map(|event| (event["outcome"].as_str().unwrap().to_owned(), event["detail"].clone()))
+                .collect();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{count} messages were not recorded");
+}
+
+#[tokio::test]
+async fn what_is_posted_is_tried_again_or_given_up_and_recorded() {
+    let server = MailServer::start("starttls");
+    let harness = Harness::empty(Db::Sqlite, |config: &mut Config| server.configure(config));
+    let mailer = harness.app.mailer.as_ref().unwrap();
+    for address in ["refused@fulton.example", "busy@fulton.example", "jane@fulton.example", "not an address"] {
+        mailer.post(mail(address));
+    }
+    let recorded = outcomes(&harness, 4).await;
+    let told: Vec<(&str, &str, &str)> = recorded
+        .iter()
+        .map(|(outcome, detail)| {
+            (outcome.as_str(), detail["tries"].as_str().unwrap(), detail["reason"].as_str().unwrap_or_default())
+        })
+        .collect();
+    // The others do not wait for the one that is busy.
+    assert_eq!(told[0], ("4", "1", "the mail server refused with 550"));
+    assert_eq!(told[1], ("0", "1", ""));
+    assert!(told[2].0 == "4" && told[2].2.starts_with("the address cannot be written to"), "{told:?}");
+    assert_eq!(told[3], ("0", "2", ""));
+    assert_eq!(server.messages().len(), 2);
+    let everything = format!("{recorded:?}");
+    assert!(!everything.contains("geheim") && !everything.contains("secret.example"), "{everything}");
+    assert!(!format!("{:?}", mail("a@b.example")).contains("geheim"));
+}
+
+#[tokio::test]
+async fn what_is_queued_at_the_end_is_sent_before_it() {
+    let server = MailServer::start("tls");
+    let harness = Harness::empty(Db::Sqlite, |config: &mut Config| server.configure(config));
+    for _ in 0..3 {
+        harness.app.mailer.as_ref().unwrap().post(mail("jane@fulton.example"));
+    }
+    let app = harness.app.clone();
+    drop(harness);
+    assert_eq!(server.messages().len(), 3);
+    // Afterwards nothing is taken, and nobody is held up.
+    app.mailer.as_ref().unwrap().post(mail("jane@fulton.example"));
+}
