@@ -139,6 +139,8 @@ pub enum Notice {
     ProviderDenied,
     /// The agency's identity provider said something that is not accepted, or leads to no account.
     ProviderNotAccepted,
+    /// Whoever has the account gets a link by mail, if mail may be sent.
+    LinkRequested,
 }
 
 /// What a person signs in for.

@@ -4,16 +4,16 @@
 //! There, a list is written with commas.
 
 mod issuer;
-mod profile;
 mod mail;
+mod profile;
 mod reader;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
 pub use issuer::Issuer;
-pub use profile::Profile;
 pub use mail::{Credentials, MailConfig, MailTls};
+pub use profile::Profile;
 pub use reader::Mistake;
 pub use sections::{
     Database, DatabaseConfig, KeysConfig, Lockout, LoginConfig, MasterKeySource, OutboundConfig, PolicyConfig,

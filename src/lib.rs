@@ -23,6 +23,7 @@ pub mod login;
 pub mod mail;
 pub mod master_key;
 pub mod model;
+pub mod new_password;
 pub mod oauth;
 pub mod outbound;
 pub mod pages;

@@ -171,7 +171,7 @@ impl Mailer {
     /// Hands a message over. It never waits and never fails: what becomes of the message stands in the record.
     pub fn post(&self, mail: Mail) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !queue.is_some_and(|queue| queue.try_send(mail).is_ok()) {
+        if queue.is_none_or(|queue| queue.try_send(mail).is_err()) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -4,6 +4,7 @@
 //! with the headers that belong to it. Every text is escaped by askama. The pages work without scripts.
 
 pub mod account;
+pub mod links;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -19,6 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
 use crate::login::account;
 use crate::model::signing::Algorithm;
+use crate::new_password::{by_link, change, forgotten};
 use crate::oauth::metadata::Documents;
 use crate::oauth::{
     authorize, backchannel_logout, consent, introspect, jwks, logout, metadata, revoke, token, userinfo,
@@ -44,6 +45,16 @@ struct Readiness(Mutex<Option<(Instant, Result<(), String>)>>);
 
 /// All URLs.
 fn urls(config: &mut web::ServiceConfig) {
+    config.configure(protocol_urls).configure(login_urls).configure(new_password_urls).configure(account_urls);
+    config
+        .service(only("/healthz", "GET, HEAD").route(web::get().to(healthz)).route(web::head().to(healthz)))
+        .service(only("/readyz", "GET, HEAD").route(web::get().to(readyz)).route(web::head().to(readyz)));
+    assets::configure(config);
+    config.default_service(web::to(not_found));
+}
+
+/// What applications and FHIR servers call.
+fn protocol_urls(config: &mut web::ServiceConfig) {
     config
         .service(
             only("/.well-known/openid-configuration", "GET, HEAD")
@@ -61,6 +72,7 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(authorize::get))
                 .route(web::post().to(authorize::post)),
         )
+        .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
         .service(only("/oauth2/token", "POST").route(web::post().to(token::post)))
         .service(only("/oauth2/introspect", "POST").route(web::post().to(introspect::post)))
         .service(only("/oauth2/revoke", "POST").route(web::post().to(revoke::post)))
@@ -70,58 +82,104 @@ fn urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(userinfo::post)),
         )
         .service(
-            only("/login", "GET, POST")
-                .route(web::get().to(login::sign_in::get))
-                .route(web::post().to(login::sign_in::post)),
+            only("/oauth2/logout", "GET, POST").route(web::get().to(logout::get)).route(web::post().to(logout::post)),
         )
-        .service(only("/password-strength", "POST").route(web::post().to(login::password_strength::post)))
         .service(
-            only("/login/notice", "GET, POST")
-                .route(web::get().to(login::banner::get))
-                .route(web::post().to(login::banner::post)),
+            only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
+                .route(web::get().to(metadata::role_codes))
+                .route(web::head().to(metadata::role_codes)),
         )
+        .service(
+            only("/fhir/{resource_server_id}/smart-configuration", "GET, HEAD")
+                .route(web::get().to(metadata::smart))
+                .route(web::head().to(metadata::smart)),
+        );
+}
+
+/// The steps of signing in.
+fn login_urls(config: &mut web::ServiceConfig) {
+    use login::{banner, own_passkeys, passkey, recovery, second_factor, set_up, sign_in};
+    config
+        .service(only("/login", "GET, POST").route(web::get().to(sign_in::get)).route(web::post().to(sign_in::post)))
+        .service(
+            only("/login/notice", "GET, POST").route(web::get().to(banner::get)).route(web::post().to(banner::post)),
+        )
+        .service(only("/login/passkey", "POST").route(web::post().to(passkey::post)))
+        // The callback first: no provider has its name.
+        .service(only("/login/upstream/callback", "GET").route(web::get().to(federation::callback)))
+        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
         .service(
             only("/login/second-factor", "GET, POST")
-                .route(web::get().to(login::second_factor::get))
-                .route(web::post().to(login::second_factor::post)),
+                .route(web::get().to(second_factor::get))
+                .route(web::post().to(second_factor::post)),
         )
+        .service(only("/login/second-factor/passkey", "POST").route(web::post().to(passkey::post_second_factor)))
         .service(
             only("/login/recovery", "GET, POST")
-                .route(web::get().to(login::recovery::get))
-                .route(web::post().to(login::recovery::post)),
+                .route(web::get().to(recovery::get))
+                .route(web::post().to(recovery::post)),
         )
-        .service(only("/login/recovered", "GET").route(web::get().to(login::recovery::recovered)))
+        .service(only("/login/recovered", "GET").route(web::get().to(recovery::recovered)))
         .service(
-            only("/login/set-up", "GET, POST")
-                .route(web::get().to(login::set_up::get))
-                .route(web::post().to(login::set_up::post)),
+            only("/login/set-up", "GET, POST").route(web::get().to(set_up::get)).route(web::post().to(set_up::post)),
         )
         .service(
             only("/login/set-up/app", "GET, POST")
-                .route(web::get().to(login::set_up::app_get))
-                .route(web::post().to(login::set_up::app_post)),
+                .route(web::get().to(set_up::app_get))
+                .route(web::post().to(set_up::app_post)),
         )
         .service(
+            only("/login/set-up/passkey", "GET, POST")
+                .route(web::get().to(own_passkeys::get))
+                .route(web::post().to(own_passkeys::post)),
+        );
+}
+
+/// Where people get and change passwords.
+fn new_password_urls(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            only("/login/new-password", "GET, POST")
+                .route(web::get().to(change::get_expired))
+                .route(web::post().to(change::post_expired)),
+        )
+        .service(
+            only("/login/forgotten", "GET, POST")
+                .route(web::get().to(forgotten::get))
+                .route(web::post().to(forgotten::post)),
+        )
+        .service(only("/invitation/{secret}", "GET").route(web::get().to(by_link::open)))
+        .service(only("/new-password/{secret}", "GET").route(web::get().to(by_link::open)))
+        .service(
+            only("/new-password", "GET, POST").route(web::get().to(by_link::get)).route(web::post().to(by_link::post)),
+        )
+        .service(
+            only("/account/password", "GET, POST")
+                .route(web::get().to(change::get))
+                .route(web::post().to(change::post)),
+        )
+        .service(only("/password-strength", "POST").route(web::post().to(login::password_strength::post)));
+}
+
+/// "My access".
+fn account_urls(config: &mut web::ServiceConfig) {
+    use login::{own_passkeys, recovery, set_up};
+    config
+        .service(only("/account", "GET").route(web::get().to(account::get)))
+        .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
+        .service(
             only("/account/authenticator", "GET, POST")
-                .route(web::get().to(login::set_up::authenticator_get))
-                .route(web::post().to(login::set_up::authenticator_post)),
+                .route(web::get().to(set_up::authenticator_get))
+                .route(web::post().to(set_up::authenticator_post)),
         )
         .service(
             only("/account/recovery-codes", "GET, POST")
-                .route(web::get().to(login::recovery::codes_get))
-                .route(web::post().to(login::recovery::codes_post)),
+                .route(web::get().to(recovery::codes_get))
+                .route(web::post().to(recovery::codes_post)),
         )
-        .service(only("/login/passkey", "POST").route(web::post().to(login::passkey::post)))
-        .service(only("/login/second-factor/passkey", "POST").route(web::post().to(login::passkey::post_second_factor)))
-        .service(
-            only("/login/set-up/passkey", "GET, POST")
-                .route(web::get().to(login::own_passkeys::get))
-                .route(web::post().to(login::own_passkeys::post)),
-        )
-        .service(only("/account/passkeys/add", "GET").route(web::get().to(login::own_passkeys::add)))
-        .service(only("/account/passkeys/rename", "POST").route(web::post().to(login::own_passkeys::rename)))
-        .service(only("/account/passkeys/remove", "POST").route(web::post().to(login::own_passkeys::remove)))
-        .service(only("/account", "GET").route(web::get().to(account::get)))
+        .service(only("/account/passkeys/add", "GET").route(web::get().to(own_passkeys::add)))
+        .service(only("/account/passkeys/rename", "POST").route(web::post().to(own_passkeys::rename)))
+        .service(only("/account/passkeys/remove", "POST").route(web::post().to(own_passkeys::remove)))
         .service(only("/account/sessions/end", "POST").route(web::post().to(account::sessions::end)))
         .service(only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)))
         .service(
@@ -133,29 +191,7 @@ fn urls(config: &mut web::ServiceConfig) {
             only("/account/applications/end", "GET, POST")
                 .route(web::get().to(account::applications::ask_end))
                 .route(web::post().to(account::applications::end)),
-        )
-        // The callback first: no provider has its name.
-        .service(only("/login/upstream/callback", "GET").route(web::get().to(federation::callback)))
-        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
-        .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
-        .service(
-            only("/oauth2/logout", "GET, POST").route(web::get().to(logout::get)).route(web::post().to(logout::post)),
-        )
-        .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
-        .service(
-            only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
-                .route(web::get().to(metadata::role_codes))
-                .route(web::head().to(metadata::role_codes)),
-        )
-        .service(
-            only("/fhir/{resource_server_id}/smart-configuration", "GET, HEAD")
-                .route(web::get().to(metadata::smart))
-                .route(web::head().to(metadata::smart)),
-        )
-        .service(only("/healthz", "GET, HEAD").route(web::get().to(healthz)).route(web::head().to(healthz)))
-        .service(only("/readyz", "GET, HEAD").route(web::get().to(readyz)).route(web::head().to(readyz)));
-    assets::configure(config);
-    config.default_service(web::to(not_found));
+        );
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).

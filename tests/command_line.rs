@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::harness::smtp::{self, MailServer};
 use crate::support::TempDir;
 
 struct Program {
@@ -117,7 +118,10 @@ fn people_from_the_command_line() {
         text(&output.stderr)
     );
     let bob = program.good(&["user", "add", "--username", "bob", "--name", "Bob"]);
-    assert!(bob.contains("user set-password bob"), "{bob}");
+    assert!(
+        bob.contains("invitation of bob (shown once") && bob.contains("https://localhost:8443/invitation/"),
+        "{bob}"
+    );
     let set = program.run_with(&["user", "set-password", "bob", "--password-stdin"], "too short");
     assert_eq!(set.status.code(), Some(1));
     assert!(text(&set.stderr).contains("at least 15"));
@@ -143,6 +147,66 @@ fn people_from_the_command_line() {
     assert_eq!(names, [("bob", false), ("jlehz", true)]);
     program.good(&["user", "reset-second-factor", "jlehz"]);
     assert_eq!(program.json(&["user", "show", "jlehz", "--json"])["has_totp"], false);
+}
+
+/// The link at the end of a line.
+fn link(line: &str) -> &str {
+    line.trim_end().rsplit(' ').next().unwrap()
+}
+
+#[test]
+fn links_from_the_command_line() {
+    let program = Program::new();
+    let server = MailServer::start("starttls");
+    let config = program.dir.path().join("mdi-auth.toml");
+    let without_mail = std::fs::read_to_string(&config).unwrap();
+    let email = ["--email", "bob@fulton.example", "--email-verified"];
+    program.good(&[&["user", "add", "--username", "bob", "--name", "Bob"][..], &email].concat());
+    program.good(&["user", "add", "--username", "eve", "--name", "Eve"]);
+    let (first, second) = (program.good(&["user", "invite", "bob"]), program.good(&["user", "invite", "bob"]));
+    assert!(first.starts_with("invitation of bob (shown once; works once, until "), "{first}");
+    assert!(link(&first).starts_with("https://localhost:8443/invitation/") && link(&first) != link(&second));
+    assert!(program.bad(&["user", "invite", "bob", "--mail"], 1).contains("[mail] is not configured"));
+    assert!(program.bad(&["user", "reset-link", "nobody"], 1).contains("nobody has the username"));
+    let mail = format!(
+        "[mail]\nhost = \"localhost\"\nport = {}\nusername = {:?}\npassword = {:?}\nfrom = \"no-reply@as.example\"\n\
+         [outbound]\nextra_ca_file = {:?}\n",
+        server.port,
+        smtp::USER,
+        smtp::PASSWORD,
+        server.ca.display().to_string()
+    );
+    std::fs::write(&config, format!("{without_mail}{mail}")).unwrap();
+    assert!(program.good(&["check"]).contains(&format!("ok       mail: localhost:{} takes our mail", server.port)));
+    assert!(program.bad(&["user", "invite", "eve", "--mail"], 1).contains("eve has no e-mail address"));
+    let sent = program.good(&["user", "invite", "bob", "--mail"]);
+    assert!(sent.starts_with("sent a link to bob@fulton.example") && !sent.contains("https://"), "{sent}");
+    let got = server.messages();
+    assert!(
+        got.len() == 1 && got[0]["text"].as_str().unwrap().contains("https://localhost:8443/invitation/"),
+        "{got:?}"
+    );
+    let set = ["user", "set-password", "bob", "--password-stdin"];
+    assert!(program.run_with(&set, "long enough for everybody\n").status.success());
+    assert!(program.bad(&["user", "invite", "bob"], 1).contains("user reset-link bob"));
+    let reset = program.good(&["user", "reset-link", "bob"]);
+    assert!(link(&reset).starts_with("https://localhost:8443/new-password/"), "{reset}");
+    program.good(&["user", "disable", "bob"]);
+    assert!(program.bad(&["user", "reset-link", "bob"], 1).contains("user enable bob"));
+    // The record tells of each, and never the link.
+    let file = program.dir.path().join("apply.toml");
+    std::fs::write(&file, "[[user]]\nusername = \"ann\"\nname = \"Ann\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    let dry = program.good(&["apply", path, "--dry-run"]);
+    assert!(dry.contains("+ user ann") && !dry.contains("https://"), "{dry}");
+    assert!(program.good(&["apply", path]).contains("invitation of ann (shown once"));
+    let again = program.good(&["apply", path]);
+    assert!(again.contains("user ann has no password yet; `mdi-auth user invite ann`") && !again.contains("https://"));
+    std::fs::write(&config, format!("{without_mail}{}", mail.replace("päss", "falsch"))).unwrap();
+    let told = program.run(&["check"]);
+    assert_eq!(told.status.code(), Some(1));
+    let told = text(&told.stdout);
+    assert!(told.contains("PROBLEM  mail: localhost:") && told.contains("535") && !told.contains("falsch"), "{told}");
 }
 
 #[test]

@@ -112,6 +112,9 @@ What you do is recorded."""
         totp_attempts = 2
         session_idle_seconds = 600
         session_seconds = 7200
+        invitation_seconds = 86400
+        reset_seconds = 600
+        administrator_reset_seconds = 3600
         argon2_memory_kib = 47104
         argon2_iterations = 1
         argon2_parallelism = 2
@@ -254,6 +257,9 @@ fn each_rule_refuses() {
         ("[login]\nlockout_threshold = 101", &["[login] lockout_threshold", "from 1 to 100"]),
         ("[login]\nlockout_seconds = \"forever\"", &["[login] lockout_seconds", "\"forever\"", "until_admin"]),
         ("[login]\nlockout_seconds = 0", &["[login] lockout_seconds", "from 1"]),
+        ("[login]\ninvitation_seconds = 59", &["[login] invitation_seconds", "from 60 to 2592000"]),
+        ("[login]\nreset_seconds = 86401", &["[login] reset_seconds", "from 60 to 86400"]),
+        ("[login]\nadministrator_reset_seconds = 0", &["[login] administrator_reset_seconds", "from 60 to 604800"]),
         ("[login]\nsession_idle_seconds = 50000", &["[login] session_idle_seconds", "at most session_seconds (43200)"]),
         ("[login]\nargon2_memory_kib = 1024", &["[login] argon2_memory_kib", "from 7168"]),
         ("[login]\nargon2_iterations = 1", &["[login] argon2_iterations", "argon2_memory_kib = 19456", "35840"]),
@@ -266,6 +272,21 @@ fn each_rule_refuses() {
         ("[policy]\ntime_zone = 5", &["[policy] time_zone", "found 5", "the name of a time zone"]),
         ("[outbound]\nallow_loopback = \"yes\"", &["[outbound] allow_loopback", "true or false"]),
         ("[outbound]\nallow_networks = [10]", &["[outbound] allow_networks", "[10]"]),
+        ("[audit]\nkeep = 1", &["[audit]", "an unknown section", "outbound"]),
+        ("[server.tls]\nkey = \"x\"", &["[server] tls", "an unknown key", "tls_certificate"]),
+        ("[server]\nissuer = \"https://a.example\"\n=", &["mdi-auth.toml", "line 3", "wanted TOML"]),
+        (
+            "[server]\nissuer = \"https://a.example\"\nissuer = \"https://b.example\"",
+            &["mdi-auth.toml", "duplicate key", "line 3"],
+        ),
+    ];
+    refuse_each(rows);
+}
+
+/// The same for `[mail]`.
+#[test]
+fn each_rule_of_mail_refuses() {
+    let rows: &[(&str, &[&str])] = &[
         ("[mail]\nhost = \"smtp.example\"", &["[mail] from", "beside the other keys", "no-reply@as.example"]),
         ("[mail]\nfrom = \"a@as.example\"", &["[mail] host", "beside the other keys"]),
         (
@@ -291,14 +312,11 @@ fn each_rule_refuses() {
             "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nusername = \"u\"\npassword = [\"geheim\"]",
             &["[mail] password", "in quotes"],
         ),
-        ("[audit]\nkeep = 1", &["[audit]", "an unknown section", "outbound"]),
-        ("[server.tls]\nkey = \"x\"", &["[server] tls", "an unknown key", "tls_certificate"]),
-        ("[server]\nissuer = \"https://a.example\"\n=", &["mdi-auth.toml", "line 3", "wanted TOML"]),
-        (
-            "[server]\nissuer = \"https://a.example\"\nissuer = \"https://b.example\"",
-            &["mdi-auth.toml", "duplicate key", "line 3"],
-        ),
     ];
+    refuse_each(rows);
+}
+
+fn refuse_each(rows: &[(&str, &[&str])]) {
     for (toml, parts) in rows {
         let lines = mistakes(toml, &[]);
         assert_eq!(lines.len(), 1, "{toml}: {lines:#?}");

@@ -78,8 +78,7 @@ async fn what_is_wrong_with_the_mail_server_is_named() {
     let plain = MailServer::start("plain");
     let error = mailer(&plain, |mail, _| mail.tls = MailTls::StartTls).check().await.unwrap_err().to_string();
     assert!(error.to_uppercase().contains("STARTTLS"), "{error}");
-    let mut outbound = OutboundConfig::default();
-    outbound.extra_ca_file = Some("/nonexistent/ca.pem".into());
+    let outbound = OutboundConfig { extra_ca_file: Some("/nonexistent/ca.pem".into()), ..OutboundConfig::default() };
     let error = Mailer::new(&server.settings(), &outbound, "as.example").unwrap_err().to_string();
     assert!(error.contains("[outbound] extra_ca_file") && error.contains("/nonexistent/ca.pem"), "{error}");
     assert!(server.messages().is_empty());

@@ -24,6 +24,7 @@ mod headers;
 mod journeys;
 mod jwks_uri;
 mod kill;
+mod links;
 mod logout;
 mod mail;
 mod outbound;

@@ -11,7 +11,7 @@ use mdi_auth::pages::account::{
     AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem, SignIn,
     SignedInAt,
 };
-
+use mdi_auth::pages::links::{ForgottenPage, NewPasswordPage, NoticePage, Wrong};
 use mdi_auth::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use mdi_auth::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
@@ -290,8 +290,63 @@ async fn the_account_page_offers_what_there_is() {
     assert!(vouched.contains("Your administrator allowed it for everybody") && !vouched.contains("asks you again"));
 }
 
+fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
+    NewPasswordPage {
+        shell: SHELL,
+        banner: None,
+        heading: "Choose a new password",
+        action: "/login/new-password",
+        csrf: "c5rf",
+        state: "st4te",
+        pending: Some("p3nd"),
+        username: "jlehz",
+        welcome: false,
+        ask_current: false,
+        expired: true,
+        shortest: 15,
+        errors,
+    }
+}
+
+/// The pages around a new password.
+fn around_a_new_password() -> Vec<(&'static str, String)> {
+    const WRONG: [Wrong<'static>; 3] = [
+        Wrong { field: "current", text: "That is not your current password", whole_form: false },
+        Wrong { field: "password", text: "That password is too easy to guess", whole_form: false },
+        Wrong { field: "again", text: "The two passwords are not the same", whole_form: false },
+    ];
+    let forgotten = |errors| {
+        let (csrf, pending, back) = ("c5rf", "p3nd", "/login?pending=p3nd");
+        ForgottenPage { shell: SHELL, csrf, pending, username: "jlehz", back, errors }.render().unwrap()
+    };
+    let invited = NewPasswordPage { welcome: true, banner: Some("Use is recorded."), ..new_password(&[]) };
+    let change = NewPasswordPage {
+        shell: SIGNED_IN,
+        action: "/account/password",
+        ask_current: true,
+        expired: false,
+        ..new_password(&WRONG)
+    };
+    let notice =
+        NoticePage { shell: SHELL, heading: "Done", paragraphs: &["One.", "Two."], link: Some(("/account", "Back")) };
+    vec![
+        ("new-password", new_password(&[]).render().unwrap()),
+        ("invitation", invited.render().unwrap()),
+        ("change-password-errors", change.render().unwrap()),
+        ("forgotten", forgotten(&[])),
+        ("forgotten-error", forgotten(&[FormError::USERNAME_MISSING])),
+        ("notice", notice.render().unwrap()),
+    ]
+}
+
 /// Every page, by name, as its HTML.
 fn all() -> Vec<(&'static str, String)> {
+    let mut all = most();
+    all.extend(around_a_new_password());
+    all
+}
+
+fn most() -> Vec<(&'static str, String)> {
     let text = "The client_id “nobody” is not registered here.";
     let logout = LogoutPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", account: JANE };
     let notice = Some("To certify a death you must sign in again.");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::user::print_link;
 use super::{Done, Start, print, read_file};
 use crate::registry::apply;
 
@@ -25,6 +26,9 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     }
     for (owner, secret) in &outcome.secrets {
         print(format_args!("secret of {owner} (shown once): {}", secret.reveal()))?;
+    }
+    for issued in &outcome.invitations {
+        print_link(issued)?;
     }
     for note in &outcome.notes {
         print(format_args!("note: {note}"))?;

@@ -7,9 +7,13 @@ use super::{
     Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
     time, word,
 };
+use crate::mail::{self, Mailer};
+use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
+use crate::new_password::mails;
 use crate::registry::Registry;
+use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::secret::Secret;
 use crate::store::passkeys::{self, StoredPasskey};
@@ -50,6 +54,22 @@ pub(super) enum Command {
         /// Read the password from stdin
         #[arg(long, required = true)]
         password_stdin: bool,
+    },
+    /// Print a link with which a user who has no password yet chooses one; older links end
+    Invite {
+        /// The username
+        username: String,
+        /// Send it to the user's e-mail address instead
+        #[arg(long)]
+        mail: bool,
+    },
+    /// Print a link with which a user chooses a new password; older links end
+    ResetLink {
+        /// The username
+        username: String,
+        /// Send it to the user's e-mail address instead
+        #[arg(long)]
+        mail: bool,
     },
     /// Forget failed sign-ins, so that a locked user may try again
     Unlock {
@@ -104,6 +124,9 @@ pub(super) struct Add {
     /// E-mail address
     #[arg(long)]
     email: Option<String>,
+    /// The e-mail address is known to be the user's: forgotten passwords are answered there
+    #[arg(long, requires = "email")]
+    email_verified: bool,
     /// Clearance: U L M N R V
     #[arg(long, value_parser = word::<Confidentiality>, value_name = "CODE")]
     confidentiality: Option<Confidentiality>,
@@ -134,6 +157,16 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let person = registry
                 .blocking(move |registry, tx| people::set_password(registry, tx, &username, &password, &hash))?;
             print(format_args!("set the password of {}", person.username))
+        }
+        Command::Invite { username, mail } => {
+            let mailer = mail.then(|| mailer(&registry, &username)).transpose()?;
+            let issued = registry.blocking(move |registry, tx| links::invite(registry, tx, &username))?;
+            hand_over(&registry, &issued, mailer)
+        }
+        Command::ResetLink { username, mail } => {
+            let mailer = mail.then(|| mailer(&registry, &username)).transpose()?;
+            let issued = registry.blocking(move |registry, tx| links::reset_link(registry, tx, &username))?;
+            hand_over(&registry, &issued, mailer)
         }
         Command::Unlock { username } => {
             let shown = username.clone();
@@ -169,6 +202,7 @@ fn add(registry: &Registry, arguments: Add) -> Done {
         npi: arguments.npi,
         fhir_user: arguments.fhir_user,
         email: arguments.email,
+        email_verified: arguments.email_verified.then_some(true),
         confidentiality: arguments.confidentiality,
         integrity: arguments.integrity,
         purposes: given(arguments.purpose).map(Into::into),
@@ -177,23 +211,66 @@ fn add(registry: &Registry, arguments: Add) -> Done {
     };
     let has_password = password.is_some();
     let hash = password.map(|password| people::hash(registry, password)).transpose()?;
-    let person = registry.blocking(move |registry, tx| people::add(registry, tx, &form, hash.as_deref()))?;
+    let (person, invitation) = registry.blocking(move |registry, tx| {
+        let person = match people::add(registry, tx, &form, hash.as_deref())? {
+            Ok(person) => person,
+            Err(mistakes) => return Ok(Err(mistakes)),
+        };
+        let invited = !has_password && person.enabled;
+        let invitation = invited.then(|| links::issue(registry, tx, &person, LinkKind::Invitation)).transpose()?;
+        Ok(Ok((person, invitation)))
+    })?;
     let username = &person.username;
     print(format_args!("added {username} ({})", person.id))?;
     if let Some(secret) = &totp_secret {
         print_totp(username, secret)?;
     }
-    if !has_password {
-        print(format_args!(
-            "{username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
-        ))?;
+    if let Some(issued) = &invitation {
+        print_link(issued)?;
     }
     if totp_secret.is_none() && registry.app().policy.requires_second_factor(&person.settings.roles) {
-        print(format_args!(
-            "the roles of {username} count only after a second factor: `mdi-auth user reset-second-factor {username} --totp` makes one"
-        ))?;
+        print(format_args!("{username} sets up a second factor at the first sign-in: the roles need one"))?;
     }
     Ok(())
+}
+
+const INSTEAD: &str = "without --mail the command prints a link";
+
+/// What sends a link to a user. Asked before the link is made, which ends older ones.
+fn mailer<'a>(registry: &'a Registry, username: &str) -> Result<&'a Mailer, Complaint> {
+    let typed = username.to_owned();
+    let person = registry.app().store.read_blocking(move |conn| stored::find_by_username(conn, &typed))?;
+    if person.is_some_and(|person| person.settings.email.is_none()) {
+        return Err(Complaint(format!("{username} has no e-mail address; {INSTEAD}")));
+    }
+    registry.app().mailer.as_ref().ok_or_else(|| Complaint(format!("[mail] is not configured; {INSTEAD}")))
+}
+
+/// Prints a link, or mails it.
+fn hand_over(registry: &Registry, issued: &Issued, mailer: Option<&Mailer>) -> Done {
+    let app = registry.app();
+    let (Some(mailer), Some(mail)) = (mailer, mails::link(app, issued)) else {
+        return print_link(issued);
+    };
+    let sent = actix_web::rt::System::new().block_on(mailer.send(&mail, app.now()));
+    let event = mail::event(&mail, &sent, 1, app.clock.as_ref(), registry.actor().clone());
+    app.store.write_blocking(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    })?;
+    sent.map_err(|cause| Complaint(format!("the link could not be sent: {cause}; {INSTEAD}")))?;
+    print(format_args!("sent a link to {}; it works once, until {}", mail.address, time(issued.expires_at)))
+}
+
+/// Prints a link, once.
+pub(super) fn print_link(issued: &Issued) -> Done {
+    let what = if issued.kind == LinkKind::Invitation { "invitation" } else { "new password" };
+    print(format_args!(
+        "{what} of {} (shown once; works once, until {}): {}",
+        issued.person.username,
+        time(issued.expires_at),
+        issued.url.reveal()
+    ))
 }
 
 /// Prints a TOTP secret, once, for an authenticator app.

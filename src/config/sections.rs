@@ -305,6 +305,12 @@ pub struct LoginConfig {
     pub session_idle_seconds: i64,
     /// A session ends after this long in any case, in seconds.
     pub session_seconds: i64,
+    /// How long an invitation holds, in seconds.
+    pub invitation_seconds: i64,
+    /// How long a link for a new password holds that the person asked for, in seconds.
+    pub reset_seconds: i64,
+    /// How long a link for a new password holds that an administrator made, in seconds.
+    pub administrator_reset_seconds: i64,
     /// Memory of argon2id, in KiB.
     pub argon2_memory_kib: u32,
     /// Passes of argon2id.
@@ -349,6 +355,9 @@ impl LoginConfig {
             totp_attempts: section.count("totp_attempts", 5, 1..=100),
             session_idle_seconds: section.integer("session_idle_seconds", profile.session_idle_seconds, 1..=DAY),
             session_seconds: section.integer("session_seconds", profile.session_seconds, 1..=DAY),
+            invitation_seconds: section.integer("invitation_seconds", 7 * DAY, 60..=30 * DAY),
+            reset_seconds: section.integer("reset_seconds", 1800, 60..=DAY),
+            administrator_reset_seconds: section.integer("administrator_reset_seconds", DAY, 60..=7 * DAY),
             argon2_memory_kib: section.count("argon2_memory_kib", 19_456, 7_168..=4_194_304),
             argon2_iterations: section.count("argon2_iterations", 2, 1..=100),
             argon2_parallelism: section.count("argon2_parallelism", 1, 1..=16),

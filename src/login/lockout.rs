@@ -41,6 +41,14 @@ pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))
 }
 
+/// Whether a subject is locked until an administrator unlocks it.
+///
+/// # Errors
+/// What the database says.
+pub fn is_locked_until_admin(conn: &mut Conn, subject: &str) -> Stored<bool> {
+    Ok(logins::find(conn, subject)?.is_some_and(|row| row.locked_until >= UNTIL_ADMIN))
+}
+
 /// How many failures lock a subject, and whether it belongs to somebody.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {

@@ -4,6 +4,7 @@ pub mod client;
 pub mod grant;
 pub mod identity_provider;
 pub mod kind;
+pub mod link;
 pub mod logout_notice;
 pub mod person;
 pub mod resource_server;

@@ -10,11 +10,13 @@ use toml::{Table, Value};
 
 use super::clients::{self, Around, ClientForm};
 use super::identity_providers::{self, IdentityProviderForm};
+use super::links::{self, Issued};
 use super::people::{self, Hashes, PersonForm};
 use super::resource_servers::{self, ResourceServerForm};
 use super::{Mistake, Refused, Registry, keys};
 use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
+use crate::model::link::LinkKind;
 use crate::model::person::{Person, username_key};
 use crate::model::resource_server::ResourceServer;
 use crate::model::signing::Algorithm;
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub lines: Vec<String>,
     /// Secrets that were made, each with its owner: to be shown once.
     pub secrets: Vec<(String, Secret)>,
+    /// Invitations of people who are new and have no password: to be shown once.
+    pub invitations: Vec<Issued>,
     /// What is left to do.
     pub notes: Vec<String>,
     /// Whether anything changes.
@@ -92,7 +96,7 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
     let changes =
         !(plan.servers.is_empty() && plan.clients.is_empty() && plan.providers.is_empty() && plan.people.is_empty());
     if dry_run || !changes {
-        return Ok(Outcome { lines: plan.lines, notes: plan.notes, changes, secrets: Vec::new() });
+        return Ok(Outcome { lines: plan.lines, notes: plan.notes, changes, ..Outcome::default() });
     }
     // What takes long comes before the transaction.
     let wanted: Vec<Algorithm> = plan.servers.iter().filter_map(resource_servers::Draft::signing_alg).collect();
@@ -115,7 +119,7 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
 }
 
 fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, hashes: &Hashes) -> Stored<Outcome> {
-    let mut secrets = Vec::new();
+    let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
     for draft in &plan.servers {
         let made = resource_servers::write(registry, tx, draft, spare)?;
         secrets.extend(made.map(|secret| (format!("resource_server {}", draft.server.id), secret)));
@@ -130,8 +134,11 @@ fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, 
     for draft in &plan.people {
         let hash = hashes.get(&username_key(&draft.person.username));
         people::write(registry, tx, draft, hash.map(String::as_str))?;
+        if draft.is_invited() {
+            invitations.push(links::issue(registry, tx, &draft.person, LinkKind::Invitation)?);
+        }
     }
-    Ok(Outcome { lines: plan.lines, notes: plan.notes, changes: true, secrets })
+    Ok(Outcome { lines: plan.lines, notes: plan.notes, changes: true, secrets, invitations })
 }
 
 fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
@@ -234,9 +241,10 @@ impl Plan {
             return;
         };
         let username = draft.person.username.clone();
-        if draft.person.password.is_none() && draft.password.is_none() {
+        // Who is new gets an invitation.
+        if draft.person.enabled && draft.person.password.is_none() && !draft.is_new() {
             self.notes.push(format!(
-                "user {username} cannot sign in until `mdi-auth user set-password {username} --password-stdin`"
+                "user {username} has no password yet; `mdi-auth user invite {username}` prints another invitation"
             ));
         }
         let label = (username, draft.person.settings.roles.join(", "));

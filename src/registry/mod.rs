@@ -21,6 +21,7 @@ mod credentials;
 mod form;
 pub mod identity_providers;
 pub mod keys;
+pub mod links;
 pub mod people;
 pub mod resource_servers;
 pub mod secrets;
@@ -95,6 +96,12 @@ impl Registry {
     pub fn for_demo(mut self) -> Self {
         self.demo = true;
         self
+    }
+
+    /// Who acts.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The application.

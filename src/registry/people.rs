@@ -87,6 +87,12 @@ impl Draft {
         self.before.is_none()
     }
 
+    /// Whether the person gets an invitation: she is new, and nobody has set a password for her.
+    #[must_use]
+    pub fn is_invited(&self) -> bool {
+        self.is_new() && self.password.is_none() && self.person.enabled
+    }
+
     /// What changes, one line a setting; nothing if all is as it was.
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
@@ -436,7 +442,7 @@ fn recorded(person: &Person, has_passkey: bool) -> Map<String, Value> {
     view
 }
 
-fn found(tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
+pub(super) fn found(tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
     Ok(match people::find_by_username(tx.conn(), username)? {
         Some(person) => Ok(person),
         None => mistake("username", format!("nobody has the username {username:?}")),

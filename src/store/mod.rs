@@ -12,6 +12,7 @@ pub mod grants;
 pub mod identity_providers;
 pub mod installation;
 pub mod keys;
+pub mod links;
 pub mod logins;
 pub mod logout_notices;
 pub mod passkeys;

@@ -50,6 +50,8 @@ impl MailServer {
             .args([mode, USER, PASSWORD])
             .env("PYTHONIOENCODING", "utf-8")
             .stdout(Stdio::piped())
+            // It warns of its own ways.
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();

@@ -1,0 +1,58 @@
+//! A one-time link: whoever has it may choose the password of one account, once.
+
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A new account: an administrator invites its person.
+    Invitation,
+    /// An administrator lets the person choose a new password.
+    NewPassword,
+    /// The person asked for it and gets it by mail.
+    Forgotten,
+}
+
+impl LinkKind {
+    /// The name in the database and the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invitation => "invitation",
+            Self::NewPassword => "new_password",
+            Self::Forgotten => "forgotten",
+        }
+    }
+
+    /// Reads [`LinkKind::as_str`].
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::Invitation, Self::NewPassword, Self::Forgotten].into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Where the link leads; its secret follows.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Invitation => "/invitation/",
+            Self::NewPassword | Self::Forgotten => "/new-password/",
+        }
+    }
+}
+
+/// A link as the database keeps it: without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// SHA-256 of the secret.
+    pub hash: String,
+    /// What it is for.
+    pub kind: LinkKind,
+    /// Whose password it sets.
+    pub person_id: String,
+    /// The person's generation when it was made: another one ends it.
+    pub person_generation: i64,
+    /// When it was made, in seconds since the epoch.
+    pub created_at: i64,
+    /// When it ends, or was replaced by a newer one.
+    pub expires_at: i64,
+    /// When it was used.
+    pub used_at: Option<i64>,
+}

@@ -1,0 +1,209 @@
+//! A password chosen by a one-time link. The address with the secret answers with a redirect to a page that carries it
+//! sealed; looking at either uses nothing up.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Ask, Carried, Problem, ask, cookies, end_others, ended_event, judge, mails, page_url, typed};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, CookieKind, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::model::link::LinkKind;
+use crate::model::person::Person;
+use crate::pages::links::NoticePage;
+use crate::pages::{self, FormAction};
+use crate::peer;
+use crate::registry::links::{self, Dead};
+use crate::registry::{Refused, Registry};
+use crate::secret::{Secret, SecretHash};
+use crate::session::{self, Authentication, Origin};
+use crate::store::{passkeys, sessions};
+
+/// The page behind the links.
+const PATH: &str = "/new-password";
+/// Its heading for somebody who is new.
+pub(super) const INVITED: &str = "Choose your password";
+const NEW: &str = "Choose a new password";
+
+/// `GET /invitation/{secret}` and `GET /new-password/{secret}`
+pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
+    let (browser, fresh) = browser::browser_cookie(&app, &request);
+    let carried = Carried { link: Some(secret.into_inner()), ..Carried::new(&app) };
+    browser::see_other(&page_url(PATH, &[("state", &carried.seal(&app, &browser))]), &fresh)
+}
+
+/// `GET /new-password`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+/// `POST /new-password`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => choose(&app, &request, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+/// Who may choose a password.
+struct Holder {
+    kind: LinkKind,
+    person: Person,
+    has_passkey: bool,
+}
+
+async fn holder(app: &Arc<App>, hash: &str, address: IpAddr) -> Result<Result<Holder, HttpResponse>, PageError> {
+    let (registry, hash) = (Registry::new(Arc::clone(app), Actor::Stranger), hash.to_owned());
+    let found = app.store.read(move |conn| match links::find(&registry, conn, &hash)? {
+        Ok((link, person)) => {
+            let has_passkey = passkeys::any(conn, &person.id)?;
+            Ok(Ok(Holder { kind: link.kind, person, has_passkey }))
+        }
+        Err(dead) => Ok(Err(dead)),
+    });
+    match found.await? {
+        Ok(holder) => Ok(Ok(holder)),
+        Err(dead) => Ok(Err(refuse(app, &dead, address).await?)),
+    }
+}
+
+/// One text for all links that cannot be used; the reason is for the record.
+async fn refuse(app: &App, dead: &Dead, address: IpAddr) -> Result<HttpResponse, Broken> {
+    let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
+    if app.strangers.note(address, &subject, app.now()) == Noted::First {
+        let event = app.event(Kind::LinkUsed, Actor::Stranger).outcome(Outcome::MinorFailure);
+        let event = event.from(address.to_string()).with("reason", dead.reason);
+        let event = match &dead.person_id {
+            Some(id) => event.person(id),
+            None => event,
+        };
+        app.store
+            .write(move |tx| {
+                tx.audit(event.clone());
+                Ok(())
+            })
+            .await?;
+    }
+    let page = NoticePage {
+        shell: browser::shell(app),
+        heading: "This link cannot be used",
+        paragraphs: &[
+            "It was used before, has expired, or was replaced by a newer one.",
+            "If you have chosen your password already, open your application and sign in. Otherwise ask your administrator for a new link.",
+        ],
+        link: None,
+    };
+    Ok(pages::respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly))
+}
+
+fn secret_of(carried: &Carried) -> Result<SecretHash, PageError> {
+    let secret =
+        carried.link.as_deref().ok_or_else(|| PageError::new("Open the link that you were sent. Parameter: state."))?;
+    Ok(SecretHash::of(secret))
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let missing = || {
+        PageError::new(
+            "Open the link that you were sent again, in this browser, with cookies switched on. Parameter: state.",
+        )
+    };
+    let browser = browser::cookie(app, request, CookieKind::Browser).ok_or_else(missing)?;
+    let carried = Carried::of_query(app, request, &browser)?.ok_or_else(missing)?;
+    let hash = secret_of(&carried)?;
+    Ok(match holder(app, hash.as_str(), peer::address(app, request)).await? {
+        Err(refused) => refused,
+        Ok(holder) => ask(
+            app,
+            &Ask {
+                heading: if holder.kind == LinkKind::Invitation { INVITED } else { NEW },
+                action: PATH,
+                person: &holder.person,
+                has_passkey: holder.has_passkey,
+                browser: &browser,
+                carried: &carried,
+                pending: None,
+                form_action: FormAction::SelfOnly,
+            },
+        ),
+    })
+}
+
+async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let carried = Carried::open(app, form.field("state")?, &form.browser)?;
+    let hash = secret_of(&carried)?;
+    let address = peer::address(app, request);
+    let holder = match holder(app, hash.as_str(), address).await? {
+        Ok(holder) => holder,
+        Err(refused) => return Ok(refused),
+    };
+    let back = |problem: Problem| {
+        let carried = Carried { problem: Some(problem), ..carried.clone() };
+        browser::see_other(&page_url(PATH, &[("state", &carried.seal(app, &form.browser))]), &[])
+    };
+    let password = match typed(&form)? {
+        Ok(password) => password,
+        Err(problem) => return Ok(back(problem)),
+    };
+    let hashed = match judge(app, &holder.person, holder.has_passkey, &password).await? {
+        Ok(hashed) => hashed,
+        Err(problem) => return Ok(back(problem)),
+    };
+    let at = (Origin::of(app, request), browser::session_hash(app, request));
+    let replaces_one = holder.person.password.is_some();
+    match redeem(app, hash, holder, (password, hashed), at).await? {
+        Err(dead) => Ok(refuse(app, &dead, address).await?),
+        Ok((person, cookie)) => {
+            if replaces_one {
+                mails::tell_changed(app, &person);
+            }
+            // What is due next, the page there knows: the second factor, or setting one up.
+            Ok(browser::see_other("/account", &cookies(app, request, &person, &cookie)))
+        }
+    }
+}
+
+/// One write decides about the link, sets the password, ends what stood on the old one, and signs the person in.
+async fn redeem(
+    app: &Arc<App>,
+    link: SecretHash,
+    holder: Holder,
+    (password, hashed): (Secret, String),
+    (origin, replaced): (Origin, Option<String>),
+) -> Result<Result<(Person, String), Dead>, PageError> {
+    let id = holder.person.id;
+    let registry = Registry::new(Arc::clone(app), Actor::Person(id.clone()));
+    let ended = ended_event(app, &id, &origin.address);
+    let signed_in = app.event(Kind::LoginSucceeded, Actor::Person(id)).from(&origin.address).with("by", "link");
+    let signed_in =
+        if app.config.server.banner.is_some() { signed_in.with("notice", "acknowledged") } else { signed_in };
+    let done = registry.run(move |registry, tx| {
+        let app = registry.app();
+        let person = match links::redeem(registry, tx, link.as_str(), &password, &hashed)? {
+            Ok(person) => person,
+            Err(dead) => return Ok(Ok(Err(dead))),
+        };
+        end_others(app, tx, &person.id, None, &ended)?;
+        let due = person.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+        let how = Authentication::by(&["pwd"], false).with_second_factor_due(due);
+        let (session, cookie) = session::begin(app, &person, &origin, how);
+        // Whoever was signed in with this browser is signed in no longer.
+        let old = replaced.as_deref().map(|hash| sessions::find(tx.conn(), hash)).transpose()?.flatten();
+        session::record(app, tx, &session, old.as_ref())?;
+        let event = signed_in.clone().with("amr", "pwd").with("second_factor", if due { "due" } else { "none" });
+        tx.audit(event);
+        Ok(Ok(Ok((person, cookie))))
+    });
+    done.await.map_err(|refused| match refused {
+        Refused::Broken(broken) => broken.into(),
+        Refused::Mistakes(mistakes) => Broken::defect(format!("{mistakes:?}")).into(),
+    })
+}

@@ -1,0 +1,281 @@
+//! A password that somebody changes who is signed in: because she wants to, or because it has expired. The session goes
+//! on with a new cookie; the others end, and so does what applications were allowed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::cookie::Cookie;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Ask, Carried, Problem, ask, cookies, end_others, ended_event, judge, mails, page_url, typed};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, CookieKind, Pending, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::guard::{self, SignedIn, Stop};
+use crate::login::lockout::Attempt;
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::pages::links::NoticePage;
+use crate::pages::{self, FormAction};
+use crate::password::Verified;
+use crate::password_rules::LONGEST;
+use crate::peer;
+use crate::registry::{Refused, Registry, people};
+use crate::return_to::{self, ReturnTo};
+use crate::secret::{Secret, SecretHash};
+use crate::session::{self, Due};
+use crate::store::sessions;
+
+/// Where a password is changed that is good.
+pub(super) const PATH: &str = "/account/password";
+/// Where one is replaced that has expired, while signing in.
+pub(super) const EXPIRED_PATH: &str = "/login/new-password";
+/// How fresh the sign-in must be, in seconds.
+const FRESH: i64 = 900;
+
+/// `GET /account/password`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    match guard::signed_in(&app, &request, PATH, Some(FRESH)).await {
+        Ok(signed_in) => page(&app, &request, &signed_in).unwrap_or_else(|error| browser::error_page(&app, &error)),
+        Err(stop) => stop.answer(&app),
+    }
+}
+
+fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpResponse, PageError> {
+    let carried = Carried::of_query(app, request, &signed_in.browser)?.unwrap_or_else(|| Carried::new(app));
+    if carried.done {
+        let csrf = browser::csrf_token(app, &signed_in.browser);
+        let page = NoticePage {
+            shell: browser::shell_of(app, &signed_in.person.name, &csrf),
+            heading: "Your password was changed",
+            paragraphs: &[
+                "You are still signed in here, and signed out everywhere else.",
+                "Applications that stayed connected will ask you to sign in again.",
+            ],
+            link: Some(("/account", "Back to my access")),
+        };
+        return Ok(pages::respond(&page, actix_web::http::StatusCode::OK, FormAction::SelfOnly));
+    }
+    Ok(ask(
+        app,
+        &Ask {
+            heading: "Change your password",
+            action: PATH,
+            person: &signed_in.person,
+            has_passkey: signed_in.has_passkey,
+            browser: &signed_in.browser,
+            carried: &carried,
+            pending: None,
+            form_action: FormAction::SelfOnly,
+        },
+    ))
+}
+
+/// `POST /account/password`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    change(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+}
+
+async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let form = PostedForm::read(app, request, body).await?;
+    let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+    let carried = Carried::open(app, form.field("state")?, &form.browser)?;
+    let back = |problem: Problem| {
+        let carried = Carried { problem: Some(problem), ..carried.clone() };
+        browser::see_other(&page_url(PATH, &[("state", &carried.seal(app, &form.browser))]), &[])
+    };
+    let current = Secret::new(form.field("current")?);
+    let known = browser::cookie(app, request, CookieKind::Known);
+    let from = (peer::address(app, request), known.as_deref());
+    if let Err(problem) = check_current(app, &signed_in, current, from).await? {
+        return Ok(back(problem));
+    }
+    let password = match typed(&form)? {
+        Ok(password) => password,
+        Err(problem) => return Ok(back(problem)),
+    };
+    let at = At { request, session: &signed_in.session, person: &signed_in.person, has_passkey: signed_in.has_passkey };
+    Ok(match set(app, at, password).await? {
+        Err(problem) => back(problem),
+        Ok(renewed) => {
+            let done = Carried { done: true, ..Carried::new(app) }.seal(app, &form.browser);
+            browser::see_other(&page_url(PATH, &[("state", &done)]), &renewed.cookies)
+        }
+    })
+}
+
+/// The current password, once more: whoever finds a browser open must not get the account. Failures count as failed
+/// sign-ins.
+async fn check_current(
+    app: &Arc<App>,
+    signed_in: &SignedIn,
+    current: Secret,
+    (address, known): (IpAddr, Option<&str>),
+) -> Result<Result<(), Problem>, PageError> {
+    let person = &signed_in.person;
+    if current.reveal().is_empty() {
+        return Ok(Err(Problem::CurrentMissing));
+    }
+    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+        return Ok(Err(Problem::TooMany));
+    }
+    if current.reveal().len() > LONGEST {
+        return Ok(Err(Problem::CurrentWrong));
+    }
+    let now = app.now();
+    let attempt = Attempt::new(app, &person.username, Some(person), known);
+    let counted = attempt.clone();
+    let locked = app.store.read(move |conn| counted.is_locked(conn, now)).await?;
+    let verified = app.hasher.verify(current, person.password.clone()).await?;
+    if matches!(verified, Verified::Right(_)) && !locked {
+        app.strangers.release(address, now);
+        return Ok(Ok(()));
+    }
+    let first = app.strangers.note(address, &person.id, now) == Noted::First;
+    let actor = Actor::Person(person.id.clone());
+    let event = |kind, outcome| app.event(kind, actor.clone()).outcome(outcome).from(address.to_string());
+    let reason = if locked { "account locked" } else { "wrong current password" };
+    let failed = first.then(|| event(Kind::LoginFailed, Outcome::MinorFailure).with("reason", reason));
+    let locks = event(Kind::LoginLocked, Outcome::SeriousFailure).with("reason", reason);
+    let job_app = Arc::clone(app);
+    app.store
+        .write(move |tx| {
+            failed.iter().for_each(|event| tx.audit(event.clone()));
+            if attempt.fail(&job_app, tx, job_app.now())? {
+                tx.audit(locks.clone());
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(Err(Problem::CurrentWrong))
+}
+
+/// Whose password is set, and in which session.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    request: &'a HttpRequest,
+    session: &'a Session,
+    person: &'a Person,
+    has_passkey: bool,
+}
+
+/// The session after the change.
+struct Renewed {
+    hash: String,
+    /// Its cookie, and what the browser is known by.
+    cookies: Vec<Cookie<'static>>,
+}
+
+/// Sets the password. The session goes on under its id, with a new cookie and the new generation.
+async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Renewed, Problem>, PageError> {
+    let hashed = match judge(app, at.person, at.has_passkey, &password).await? {
+        Ok(hashed) => hashed,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let cookie = app.entropy.secret();
+    let hash = SecretHash::of(&cookie).as_str().to_owned();
+    let registry = Registry::new(Arc::clone(app), Actor::Person(at.person.id.clone()));
+    let ended = ended_event(app, &at.person.id, &peer::address(app, at.request).to_string());
+    let (old, before, new_hash) = (at.session.clone(), at.person.clone(), hash.clone());
+    let done = registry.run(move |registry, tx| {
+        let app = registry.app();
+        // Another request may have used the cookie up, or changed the account.
+        let holds = sessions::find(tx.conn(), &old.hash)?.is_some();
+        let current = crate::store::people::find(tx.conn(), &before.id)?;
+        let unchanged = current.is_some_and(|person| person.enabled && person.generation == before.generation);
+        if !holds || !unchanged {
+            return Ok(Ok(None));
+        }
+        let person = match people::set_password(registry, tx, &before.username, &password, &hashed)? {
+            Ok(person) => person,
+            Err(mistakes) => return Ok(Err(mistakes)),
+        };
+        end_others(app, tx, &person.id, Some(&old), &ended)?;
+        let renewed = Session { hash: new_hash.clone(), person_generation: person.generation, ..old.clone() };
+        session::record(app, tx, &renewed, Some(&old))?;
+        Ok(Ok(Some(person)))
+    });
+    match done.await {
+        Ok(Some(person)) => {
+            mails::tell_changed(app, &person);
+            Ok(Ok(Renewed { hash, cookies: cookies(app, at.request, &person, &cookie) }))
+        }
+        Ok(None) => Err(PageError::new("You were signed out meanwhile. Sign in again.")),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+        Err(Refused::Mistakes(mistakes)) => Err(Broken::defect(format!("{mistakes:?}")).into()),
+    }
+}
+
+/// The session in which a new password is due.
+async fn expired(app: &App, request: &HttpRequest) -> Result<Option<session::Loaded>, PageError> {
+    let loaded = guard::session_of(app, request).await?;
+    Ok(loaded.filter(|loaded| loaded.due(app) == Some(Due::NewPassword)))
+}
+
+/// `GET /login/new-password`
+pub async fn get_expired(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    expired_page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+    let (pending, browser) = browser::carried(app, request)?;
+    let Some(loaded) = expired(app, request).await? else {
+        return Ok(browser::see_other(&pending.onward(app, &browser), &[]));
+    };
+    let return_to = return_to::of(app, &pending)?;
+    let carried = Carried::of_query(app, request, &browser)?.unwrap_or_else(|| Carried::new(app));
+    Ok(ask(
+        app,
+        &Ask {
+            heading: "Choose a new password",
+            action: EXPIRED_PATH,
+            person: &loaded.person,
+            has_passkey: loaded.has_passkey,
+            browser: &browser,
+            carried: &carried,
+            pending: Some(&pending.seal(app, Some(&browser))),
+            form_action: ReturnTo::form_action(return_to.as_ref()),
+        },
+    ))
+}
+
+/// `POST /login/new-password`
+pub async fn post_expired(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => replace_expired(&app, &request, form).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+async fn replace_expired(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+    let mut pending: Pending = form.pending(app)?;
+    let carried = Carried::open(app, form.field("state")?, &form.browser)?;
+    let Some(loaded) = expired(app, request).await? else {
+        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
+    };
+    let back = |problem: Problem, pending: &Pending| {
+        let carried = Carried { problem: Some(problem), ..carried.clone() }.seal(app, &form.browser);
+        let pending = pending.seal(app, Some(&form.browser));
+        browser::see_other(&page_url(EXPIRED_PATH, &[("pending", &pending), ("state", &carried)]), &[])
+    };
+    let password = match typed(&form)? {
+        Ok(password) => password,
+        Err(problem) => return Ok(back(problem, &pending)),
+    };
+    let at = At { request, session: &loaded.session, person: &loaded.person, has_passkey: loaded.has_passkey };
+    Ok(match set(app, at, password).await? {
+        Err(problem) => back(problem, &pending),
+        Ok(renewed) => {
+            // The session that was made for this request has another cookie now.
+            if pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()) {
+                pending.authenticated = Some(renewed.hash);
+            }
+            browser::see_other(&pending.onward(app, &form.browser), &renewed.cookies)
+        }
+    })
+}

@@ -1,0 +1,185 @@
+//! A forgotten password. The page answers the same to every name, and at once: what is done about it is done after the
+//! answer, so that neither words nor time tell which accounts exist.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::mails;
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, Notice, Pending, PostedForm};
+use crate::error::PageError;
+use crate::login::lockout::{is_locked_until_admin, login_subject, may_sign_in};
+use crate::master_key::Derivation;
+use crate::model::link::LinkKind;
+use crate::model::person::Person;
+use crate::pages::links::{ForgottenPage, NoticePage};
+use crate::pages::{self, FormAction, FormError};
+use crate::peer;
+use crate::registry::links::{self, Issued};
+use crate::registry::{Decided, Registry};
+use crate::store::logins::{self, Failures};
+use crate::store::{Stored, Tx, people};
+
+const PATH: &str = "/login/forgotten";
+/// The longest username that is looked at, in bytes.
+const LONGEST_USERNAME: usize = 255;
+/// How many links an account may be sent …
+const MOST_LINKS: i64 = 3;
+/// … within so many seconds.
+const WINDOW: i64 = 3600;
+
+/// `GET /login/forgotten`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    match browser::carried(&app, &request) {
+        Ok((pending, browser_cookie)) => page(&app, pending, &browser_cookie),
+        Err(error) => browser::error_page(&app, &error),
+    }
+}
+
+fn page(app: &App, mut pending: Pending, browser: &str) -> HttpResponse {
+    let notice = pending.notice.take();
+    let sealed = pending.seal(app, Some(browser));
+    let back = browser::page_url("/login", &sealed);
+    if notice == Some(Notice::LinkRequested) || app.mailer.is_none() {
+        let (heading, paragraphs): (&str, &[&str]) = if app.mailer.is_some() {
+            (
+                "Check your mail",
+                &[
+                    "If there is an account with that username and we may write to its e-mail address, we have sent a link there. It works once and for a short time.",
+                    "If nothing comes within a few minutes, look into your junk folder, then ask your administrator for a link.",
+                ],
+            )
+        } else {
+            (
+                "Ask your administrator for a new password",
+                &[
+                    "This service sends no mail. Call the administrator of this service in your office or agency: they can give you a link with which you choose a new password.",
+                ],
+            )
+        };
+        let link = Some((back.as_str(), "Back to sign in"));
+        let page = NoticePage { shell: browser::shell(app), heading, paragraphs, link };
+        return pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
+    }
+    let errors: &[FormError] = match notice {
+        None => &[],
+        Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
+        Some(_) => &[FormError::USERNAME_MISSING],
+    };
+    let username = pending.username.take().unwrap_or_default();
+    let page = ForgottenPage {
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, browser),
+        pending: &sealed,
+        username: &username,
+        back: &back,
+        errors,
+    };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
+/// `POST /login/forgotten`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match PostedForm::read(&app, &request, body).await {
+        Ok(form) => ask_for_link(&app, &request, &form),
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+}
+
+fn ask_for_link(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Result<HttpResponse, PageError> {
+    let username: String = form.field("username")?.trim().chars().take(LONGEST_USERNAME).collect();
+    let mut pending = form.pending(app)?;
+    pending.username = Some(username.clone());
+    let back = |pending: Pending, notice: Notice| {
+        browser::see_other(&browser::page_url(PATH, &pending.saying(notice).seal(app, Some(&form.browser))), &[])
+    };
+    if username.is_empty() {
+        return Ok(back(pending, Notice::UsernameMissing));
+    }
+    let address = peer::address(app, request);
+    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+        return Ok(back(pending, Notice::TooMany));
+    }
+    if app.mailer.is_some() {
+        actix_web::rt::spawn(send_link(Arc::clone(app), username, address));
+    }
+    Ok(back(pending, Notice::LinkRequested))
+}
+
+/// Makes a link and posts it, if the account may have one. Nobody waits for it.
+async fn send_link(app: Arc<App>, username: String, address: IpAddr) {
+    let registry = Registry::new(Arc::clone(&app), Actor::Stranger);
+    let made = registry.run(move |registry, tx| make(registry, tx, &username, address)).await;
+    match made {
+        Ok(Some(issued)) => {
+            if let (Some(mailer), Some(mail)) = (&app.mailer, mails::link(&app, &issued)) {
+                mailer.post(mail);
+            }
+        }
+        Ok(None) => {}
+        Err(cause) => tracing::error!(%cause, "a link for a new password could not be made"),
+    }
+}
+
+/// Decides whether the account gets a link, and records why not.
+fn make(registry: &Registry, tx: &mut Tx<'_>, username: &str, address: IpAddr) -> Decided<Option<Issued>> {
+    let (app, now) = (registry.app(), registry.app().now());
+    let person = people::find_by_username(tx.conn(), username)?;
+    let reason = match &person {
+        None => "unknown username",
+        Some(person) => match why_not(registry, tx, person)? {
+            Some(reason) => reason,
+            None => return Ok(Ok(Some(links::issue(registry, tx, person, LinkKind::Forgotten)?))),
+        },
+    };
+    let subject = format!("link for {}", person.as_ref().map_or("nobody", |person| &person.id));
+    if app.strangers.note(address, &subject, now) == Noted::First {
+        let event = app.event(Kind::LinkIssued, Actor::Stranger).outcome(Outcome::MinorFailure);
+        let event = event.from(address.to_string()).with("action", LinkKind::Forgotten.as_str()).with("reason", reason);
+        // A username that nobody has is recorded as its keyed hash: people type passwords there.
+        tx.audit(match &person {
+            Some(person) => event.person(&person.id),
+            None => event.with("username_hash", login_subject(app, username)),
+        });
+    }
+    Ok(Ok(None))
+}
+
+/// Why an account gets no link. If it gets one, it is counted.
+fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Option<&'static str>> {
+    let (app, now) = (registry.app(), registry.app().now());
+    if !may_sign_in(app, person, now) {
+        return Ok(Some("account disabled or dormant"));
+    }
+    if person.settings.email.is_none() || !person.settings.email_verified {
+        return Ok(Some("no e-mail address that was verified"));
+    }
+    if is_locked_until_admin(tx.conn(), &login_subject(app, &person.username))? {
+        return Ok(Some("account is locked until an administrator unlocks it"));
+    }
+    let subject = app.master.derive(Derivation::Username, &["forgotten", &person.id]);
+    Ok((!count(tx, &subject, now)?).then_some("too many links within an hour"))
+}
+
+/// Counts a link of an account. False when it has had its number within the window.
+fn count(tx: &mut Tx<'_>, subject: &str, now: i64) -> Stored<bool> {
+    let empty =
+        Failures { subject: subject.to_owned(), window_started_at: now, purge_at: now + WINDOW, ..Failures::default() };
+    let mut row = logins::lock(tx.conn(), &empty)?;
+    if now - row.window_started_at >= WINDOW {
+        row = empty;
+    }
+    if row.failures >= MOST_LINKS {
+        return Ok(false);
+    }
+    row.failures += 1;
+    logins::put(tx.conn(), &row)?;
+    Ok(true)
+}

@@ -1,0 +1,218 @@
+//! How people come by a new password: by a one-time link, because they forgot the old one, because it has expired, or
+//! because they want another one.
+//!
+//! The pages ask for it twice, and again when it is refused. What they carry from one to the other is sealed to the
+//! browser, so that the secret of a link stands in one address alone, which answers with a redirect.
+
+pub mod by_link;
+pub mod change;
+pub mod forgotten;
+pub mod mails;
+
+use std::sync::Arc;
+
+use actix_web::cookie::Cookie;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use crate::app::App;
+use crate::audit::event::{Actor, Event, Kind};
+use crate::browser::{self, CookieKind, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::login::lockout;
+use crate::master_key::Purpose;
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::pages::links::{NewPasswordPage, Wrong};
+use crate::pages::{self, FormAction};
+use crate::parameters::Parameters;
+use crate::password_rules::{Refusal, Whose};
+use crate::secret::Secret;
+use crate::session;
+use crate::store::{Stored, Tx, password_history, sessions};
+
+/// How long a page may stay open, in seconds.
+const OPEN_SECONDS: i64 = 3600;
+
+/// What was wrong with a form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Problem {
+    CurrentMissing,
+    CurrentWrong,
+    TooMany,
+    Missing,
+    NotTheSame,
+    /// What the rules say.
+    Refused(String),
+}
+
+impl Problem {
+    /// The field at fault, and what the person is told.
+    fn wrong(&self) -> Wrong<'_> {
+        let (field, text) = match self {
+            Self::CurrentMissing => ("current", "Enter your current password"),
+            Self::CurrentWrong => ("current", "That is not your current password"),
+            Self::TooMany => ("current", "There were too many attempts. Wait a minute, then try again"),
+            Self::Missing => ("password", "Enter a new password"),
+            Self::NotTheSame => ("again", "The two passwords are not the same. Enter the new password again"),
+            Self::Refused(text) => ("password", text.as_str()),
+        };
+        Wrong { field, text, whole_form: false }
+    }
+}
+
+/// What a page carries, sealed to the browser.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Carried {
+    at: i64,
+    /// Secret of the link.
+    link: Option<String>,
+    /// What was wrong with the last attempt.
+    problem: Option<Problem>,
+    /// The password was changed.
+    #[serde(default)]
+    done: bool,
+}
+
+impl Carried {
+    fn new(app: &App) -> Self {
+        Self { at: app.now(), ..Self::default() }
+    }
+
+    fn seal(&self, app: &App, browser: &str) -> String {
+        let plain = serde_json::to_vec(self).unwrap_or_default();
+        app.master.seal(Purpose::PendingAuthorization, &context(browser), &plain, app.entropy)
+    }
+
+    fn open(app: &App, sealed: &str, browser: &str) -> Result<Self, PageError> {
+        let plain = app.master.open(Purpose::PendingAuthorization, &context(browser), sealed).map_err(|cause| {
+            PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: state.")
+                .because(cause)
+        })?;
+        let carried: Self = serde_json::from_slice(&plain)
+            .map_err(|cause| PageError::new("Parameter state cannot be read.").because(cause))?;
+        if app.now() - carried.at > OPEN_SECONDS {
+            return Err(PageError::new("This page was open for too long. Parameter: state."));
+        }
+        Ok(carried)
+    }
+
+    /// What the query of a page carries, if anything.
+    fn of_query(app: &App, request: &HttpRequest, browser: &str) -> Result<Option<Self>, PageError> {
+        let query =
+            Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
+        query.one("state").ok().flatten().map(|sealed| Self::open(app, sealed, browser)).transpose()
+    }
+}
+
+/// Sealed sign-ins have the browser alone as their context: neither opens as the other.
+fn context(browser: &str) -> String {
+    format!("new password {browser}")
+}
+
+/// The path of a page with what it carries.
+fn page_url(path: &str, carried: &[(&str, &str)]) -> String {
+    format!("{path}?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(carried).finish())
+}
+
+/// What the pages that ask for a new password have of their own.
+struct Ask<'a> {
+    heading: &'a str,
+    action: &'a str,
+    person: &'a Person,
+    has_passkey: bool,
+    browser: &'a str,
+    carried: &'a Carried,
+    /// The sealed sign-in that goes on afterwards.
+    pending: Option<&'a str>,
+    form_action: FormAction<'a>,
+}
+
+/// Asks for a new password.
+fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
+    let errors: Vec<Wrong<'_>> = ask.carried.problem.iter().map(Problem::wrong).collect();
+    let csrf = browser::csrf_token(app, ask.browser);
+    let state = Carried { problem: None, ..ask.carried.clone() }.seal(app, ask.browser);
+    let signed_in = ask.action == change::PATH;
+    let page = NewPasswordPage {
+        shell: if signed_in { browser::shell_of(app, &ask.person.name, &csrf) } else { browser::shell(app) },
+        // Who comes by a link does not pass the page where others acknowledge it.
+        banner: app.config.server.banner.as_deref().filter(|_| ask.carried.link.is_some()),
+        heading: ask.heading,
+        action: ask.action,
+        csrf: &csrf,
+        state: &state,
+        pending: ask.pending,
+        username: &ask.person.username,
+        welcome: ask.heading == by_link::INVITED,
+        ask_current: signed_in,
+        expired: ask.action == change::EXPIRED_PATH,
+        shortest: app.password_rules.shortest(Whose::of(ask.person, ask.has_passkey).second_factor),
+        errors: &errors,
+    };
+    pages::respond(&page, StatusCode::OK, ask.form_action)
+}
+
+/// The new password of a form, which asks for it twice.
+fn typed(form: &PostedForm) -> Result<Result<Secret, Problem>, PageError> {
+    let (password, again) = (Secret::new(form.field("password")?), Secret::new(form.field("again")?));
+    Ok(if password.reveal().is_empty() {
+        Err(Problem::Missing)
+    } else if password.reveal() != again.reveal() {
+        Err(Problem::NotTheSame)
+    } else {
+        Ok(password)
+    })
+}
+
+/// Judges a new password and hashes it. Slow: outside of any transaction.
+async fn judge(
+    app: &Arc<App>,
+    person: &Person,
+    has_passkey: bool,
+    password: &Secret,
+) -> Result<Result<String, Problem>, Broken> {
+    let refused = |refusal: &Refusal| Ok(Err(Problem::Refused(refusal.for_person())));
+    let (rules, whose, chosen) = (Arc::clone(app), person.clone(), password.clone());
+    let checked = web::block(move || rules.password_rules.check(&chosen, Whose::of(&whose, has_passkey)));
+    if let Err(refusal) = checked.await.map_err(Broken::defect)? {
+        return refused(&refusal);
+    }
+    let kept = app.password_rules.history();
+    let mut earlier = Vec::new();
+    if let Some(before) = kept.checked_sub(1) {
+        let id = person.id.clone();
+        earlier = app.store.read(move |conn| password_history::of(conn, &id, before)).await?;
+        earlier.extend(person.password.clone());
+    }
+    match app.hasher.hash_unused(password.clone(), earlier).await? {
+        Some(hash) => Ok(Ok(hash)),
+        None => refused(&Refusal::Used(kept)),
+    }
+}
+
+/// Ends the sessions of a person but for `kept`: their clients are told. The raised generation alone would end them
+/// without a word.
+fn end_others(app: &Arc<App>, tx: &mut Tx<'_>, person_id: &str, kept: Option<&Session>, event: &Event) -> Stored<()> {
+    for other in sessions::of_person(tx.conn(), person_id)? {
+        if kept.is_none_or(|kept| kept.id != other.id) {
+            session::end_with(app, tx, &other, event)?;
+        }
+    }
+    Ok(())
+}
+
+/// The event of a session that ends because the password was changed.
+fn ended_event(app: &App, person_id: &str, address: &str) -> Event {
+    app.event(Kind::SessionEnded, Actor::Person(person_id.to_owned())).from(address).with("reason", "password changed")
+}
+
+/// The cookies of a session that goes on with a new password: the browser is known by the new one, too.
+fn cookies(app: &App, request: &HttpRequest, person: &Person, session: &str) -> Vec<Cookie<'static>> {
+    let known = lockout::known_after(app, person, browser::cookie(app, request, CookieKind::Known).as_deref());
+    let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, session)];
+    cookies.extend(known.map(|known| browser::set_cookie(app, CookieKind::Known, &known)));
+    cookies
+}
