@@ -164,10 +164,10 @@ impl Rules {
         self.history
     }
 
-    /// Whether a password that was set then must be changed now.
+    /// Whether a password that was set then must be changed now; a time before the epoch says that it must.
     #[must_use]
     pub fn has_expired(&self, changed_at: i64, now: i64) -> bool {
-        self.days > 0 && now - changed_at >= self.days * DAY_SECONDS
+        changed_at < 0 || self.days > 0 && now - changed_at >= self.days * DAY_SECONDS
     }
 
     /// The words of the service, which attackers try first.

@@ -15,7 +15,7 @@ use crate::harness::{Db, EDRS_BASE, Harness, PASSWORD};
 use crate::support::TempDir;
 
 /// The client's side of the redirect: answers every request with a line of text.
-fn listening_client() -> u16 {
+pub fn listening_client() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -34,7 +34,7 @@ fn listening_client() -> u16 {
     port
 }
 
-const NATIVE_CLIENT: &str = r#"
+pub const NATIVE_CLIENT: &str = r#"
 [[client]]
 client_id = "desk-cms"
 name = "Fulton County CMS (desktop)"

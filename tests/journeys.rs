@@ -3,18 +3,25 @@
 use data_encoding::BASE32_NOPAD;
 use thirtyfour::prelude::*;
 
+use mdi_auth::registry::{links, people};
+
+use crate::browser::{NATIVE_CLIENT, listening_client};
 use crate::harness::agent::totp;
 use crate::harness::browser::{Browser, look, wait_for};
-use crate::harness::{CALLBACK, EDRS_BASE, Harness, PASSWORD};
+use crate::harness::{CALLBACK, EDRS_BASE, Harness, PASSWORD, blocking};
 use crate::on_both;
 use crate::second_factor::code_of;
 
 /// An authorization request of the case system.
 fn authorize(harness: &Harness, scope: &str, more: &[(&str, &str)]) -> String {
+    request(harness, "fulton-cms", CALLBACK, scope, more)
+}
+
+fn request(harness: &Harness, client: &str, redirect_uri: &str, scope: &str, more: &[(&str, &str)]) -> String {
     let parameters = [
         ("response_type", "code"),
-        ("client_id", "fulton-cms"),
-        ("redirect_uri", CALLBACK),
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
         ("scope", scope),
         ("state", "xyz"),
         ("aud", EDRS_BASE),
@@ -148,6 +155,131 @@ on_both! {
         look(&window, "step-up-consent", true).await;
         let text = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
         assert!(text.contains("good for 15 minutes"), "{text}");
+        window.quit().await.unwrap();
+    }
+}
+
+/// Invited, without a password or a second factor.
+const INVITED: &str = r#"
+[[user]]
+username = "rturner"
+name = "Robin Turner, MD"
+roles = ["medical-examiner"]
+"#;
+
+on_both! {
+    async fn from_the_invitation_to_the_last_sign_out(db) {
+        const PHRASE: &str = "rivers carry seven lanterns";
+        let harness = Harness::start(db);
+        harness.apply(NATIVE_CLIENT);
+        harness.apply(INVITED);
+        let registry = harness.registry();
+        let issued =
+            blocking(move || registry.blocking(|registry, tx| links::invite(registry, tx, "rturner")).unwrap());
+        let (browser, port) = (Browser::start(&harness.ca_file), listening_client());
+        let window = browser.window(375, true).await;
+        let back = format!("http://127.0.0.1:{port}/cb");
+        let ask = |scope: &str| request(&harness, "desk-cms", &back, scope, &[]);
+        // The link, a password that is easy to guess, a good one.
+        window.goto(issued.url.reveal()).await.unwrap();
+        wait_for(&window, "/new-password").await;
+        look(&window, "journey-invitation", true).await;
+        for password in ["password12345678", PHRASE] {
+            fill(&window, "password", password).await;
+            fill(&window, "again", password).await;
+            click(&window, "new-password-submit").await;
+            if password != PHRASE {
+                window.query(By::Css("[role=alert]")).first().await.unwrap();
+                look(&window, "journey-weak-password", true).await;
+            }
+        }
+        // The role has a second factor set up.
+        wait_for(&window, "/login/set-up").await;
+        click(&window, "choice-app").await;
+        click(&window, "set-up-submit").await;
+        wait_for(&window, "/login/set-up/app").await;
+        window.find(By::Css("summary")).await.unwrap().click().await.unwrap();
+        let secret = text_of(&window, "totp-secret").await.replace(' ', "");
+        let secret = BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
+        fill(&window, "totp", &code_of(&secret, harness.now())).await;
+        click(&window, "totp-submit").await;
+        wait_for(&window, "/account/recovery-codes").await;
+        click(&window, "recovery-kept").await;
+        wait_for(&window, "/account").await;
+        click(&window, "sign-out").await;
+        wait_for(&window, "/oauth2/logout").await;
+        look(&window, "journey-signed-out", true).await;
+        // An application asks, and may read.
+        let sign_in = async || {
+            fill(&window, "username", "rturner").await;
+            fill(&window, "password", PHRASE).await;
+            click(&window, "login-submit").await;
+            wait_for(&window, "/login/second-factor").await;
+            harness.clock.advance(30);
+            fill(&window, "totp", &code_of(&secret, harness.now())).await;
+            click(&window, "totp-submit").await;
+        };
+        window.goto(ask("openid profile user/Composition.rs offline_access")).await.unwrap();
+        wait_for(&window, "/login?").await;
+        sign_in().await;
+        wait_for(&window, "/consent").await;
+        click(&window, "consent-approve").await;
+        wait_for(&window, "/cb?code=").await;
+        // Certifying asks for more, once the sign-in is not fresh any more.
+        harness.clock.advance(1200);
+        window.goto(ask("openid __mdi.certify")).await.unwrap();
+        wait_for(&window, "/login?").await;
+        sign_in().await;
+        wait_for(&window, "/consent").await;
+        look(&window, "journey-certify-consent", true).await;
+        click(&window, "consent-approve").await;
+        wait_for(&window, "/cb?code=").await;
+        // What the person sees of it, takes back, and signs out.
+        window.goto(harness.url("/account")).await.unwrap();
+        look(&window, "journey-account", true).await;
+        let main = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
+        assert!(main.contains("Fulton County CMS (desktop)") && main.contains("Medical examiner"), "{main}");
+        window.find(By::LinkText("Take back what you allowed Fulton County CMS (desktop)")).await.unwrap().click().await.unwrap();
+        wait_for(&window, "/account/applications/end").await;
+        look(&window, "journey-take-back", true).await;
+        click(&window, "end-application").await;
+        wait_for(&window, "/account").await;
+        assert!(!text_of(&window, "main").await.contains("Fulton County CMS (desktop)"));
+        click(&window, "sign-out").await;
+        wait_for(&window, "/oauth2/logout").await;
+        window.goto(harness.url("/account")).await.unwrap();
+        wait_for(&window, "/login?").await;
+        assert_eq!(browser.log(&window).await, serde_json::json!([]), "the console has nothing to complain about");
+        window.quit().await.unwrap();
+    }
+}
+
+on_both! {
+    async fn locked_out_and_released(db) {
+        let harness = Harness::start_with(db, |config| {
+            config.login.lockout = mdi_auth::config::Lockout::UntilAdmin;
+        });
+        let browser = Browser::start(&harness.ca_file);
+        let window = browser.window(375, true).await;
+        window.goto(authorize(&harness, "openid user/Composition.rs", &[])).await.unwrap();
+        let try_with = async |password: &str| {
+            wait_for(&window, "/login?").await;
+            fill(&window, "username", "jlehz").await;
+            fill(&window, "password", password).await;
+            click(&window, "login-submit").await;
+        };
+        let mut told = Vec::new();
+        for number in 0..6 {
+            try_with(if number < 5 { "not the password of anybody" } else { PASSWORD }).await;
+            let alert = window.query(By::Css("[role=alert]")).first().await.unwrap();
+            told.push(alert.text().await.unwrap());
+        }
+        look(&window, "journey-locked", true).await;
+        assert!(told.iter().all(|text| *text == told[0]), "nothing tells that it is locked: {told:?}");
+        let registry = harness.registry();
+        blocking(move || registry.blocking(|registry, tx| people::unlock(registry, tx, "jlehz")).unwrap());
+        try_with(PASSWORD).await;
+        wait_for(&window, "/login/second-factor").await;
         window.quit().await.unwrap();
     }
 }

@@ -248,6 +248,7 @@ async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
             passkeys::remove(tx.conn(), &person.id, &id)?;
             if last {
                 recovery_codes::remove_all(tx.conn(), &person.id)?;
+                people::want_new_password(tx.conn(), &person.id)?;
             }
             tx.audit(changed(&job_app, &person, "passkey_removed", &passkey.name));
             Ok(true)

@@ -19,7 +19,7 @@ use crate::master_key::Purpose;
 use crate::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
 use crate::pages::{self, FormAction, FormError};
 use crate::session::{Loaded, Origin};
-use crate::store::{people, sessions};
+use crate::store::{passkeys, people, recovery_codes, sessions};
 
 /// Where the person chooses what to set up.
 pub const PATH: &str = "/login/set-up";
@@ -237,15 +237,18 @@ async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
     let (job_app, person) = (Arc::clone(app), signed_in.person);
     app.store
         .write(move |tx| {
-            let spare = crate::store::passkeys::any(tx.conn(), &person.id)?;
+            // Locked: two requests at once must not take the last two away.
+            let current = people::lock(tx.conn(), &person.id)?;
+            let spare = passkeys::any(tx.conn(), &person.id)?;
             if (required && !spare)
-                || person.totp_secret.is_none()
+                || current.is_none_or(|current| current.totp_secret.is_none())
                 || !people::put_totp(tx.conn(), &person.id, person.generation, None, person.totp_step)?
             {
                 return Ok(());
             }
             if !spare {
-                crate::store::recovery_codes::remove_all(tx.conn(), &person.id)?;
+                recovery_codes::remove_all(tx.conn(), &person.id)?;
+                people::want_new_password(tx.conn(), &person.id)?;
             }
             let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
             tx.audit(event.with("action", "authenticator_app_removed"));

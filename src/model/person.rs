@@ -63,13 +63,17 @@ pub struct Person {
     pub created_at: i64,
     /// When the entry was last changed.
     pub updated_at: i64,
-    /// When the password was last set.
+    /// When the password was last set, or [`MUST_CHANGE`].
     pub password_changed_at: i64,
     /// When the person last signed in.
     pub last_login_at: Option<i64>,
     /// Since when the person has not been here: set when added, when enabled, and at each sign-in.
     pub idle_since: i64,
 }
+
+/// In place of the time when the password was set: a new one is wanted at the next sign-in, because this one was allowed
+/// to be short beside a second factor that is gone.
+pub const MUST_CHANGE: i64 = -1;
 
 impl Person {
     /// Nobody: without roles, to ask the policy what does not depend on who signs in.

@@ -15,7 +15,7 @@ use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
 use crate::master_key::Purpose;
 use crate::model::Organization;
-use crate::model::person::{Person, PersonSettings};
+use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::password_rules::{Refusal, Whose};
 use crate::secret::Secret;
@@ -629,6 +629,10 @@ pub fn reset_second_factor(
     alter(registry, tx, username, event, |person| {
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
+        // A role has the next sign-in set up another second factor; without one, the password stands alone.
+        if person.totp_secret.is_none() && !registry.app.policy.requires_second_factor(&person.settings.roles) {
+            person.password_changed_at = MUST_CHANGE;
+        }
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use diesel::upsert::excluded;
 
 use super::schema::person;
 use super::{Conn, Failure, Stored, each};
-use crate::model::person::{Person, username_key};
+use crate::model::person::{MUST_CHANGE, Person, username_key};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = person)]
@@ -161,6 +161,15 @@ pub fn put_totp(conn: &mut Conn, id: &str, generation: i64, wrapped: Option<&str
         .set((person::totp_secret.eq(wrapped), person::totp_step.eq(step)))
         .execute(c))?
         == 1)
+}
+
+/// Wants a new password at the next sign-in.
+///
+/// # Errors
+/// What the database says.
+pub fn want_new_password(conn: &mut Conn, id: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.find(id)).set(person::password_changed_at.eq(MUST_CHANGE)).execute(c))?;
+    Ok(())
 }
 
 /// A person, locked against other writers: for what is decided by counting what she has.
