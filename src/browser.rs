@@ -141,6 +141,12 @@ pub enum Notice {
     ProviderNotAccepted,
     /// Whoever has the account gets a link by mail, if mail may be sent.
     LinkRequested,
+    /// A passkey has another name.
+    PasskeyRenamed,
+    /// A passkey is gone, or was already.
+    PasskeyRemoved,
+    /// The authenticator app is gone.
+    AuthenticatorRemoved,
 }
 
 /// What a person signs in for.

@@ -119,7 +119,7 @@ on_both! {
         other.submit(&again, &[("username", "jlehz"), ("password", PASSWORD)]).await;
         let text = words(&account(&mut agent, &harness).await);
         assert!(text.contains("Failed: wrong password"), "{text}");
-        assert!(text.contains("Not finished: the password was right, the second step was not taken"), "{text}");
+        assert!(text.contains("Not finished: began with password, but did not take the second step"), "{text}");
         assert!(!text.contains("A browser"), "who has not shown the second factor is not signed in: {text}");
         // Nobody else sees it.
         let (_, clerk) = signed_in(&harness, "clerk").await;
@@ -213,7 +213,8 @@ on_both! {
         let tokens = redeem(&harness, &first.approve(&consent).await.parameter("code").unwrap()).await;
         assert!(is_active(&harness, &tokens).await);
         let asked = first.get(&harness.url("/account/sessions/end-all")).await;
-        first.submit(&asked, &[]).await;
+        let over = first.submit(&asked, &[]).await;
+        assert!(words(&over).contains("You are signed out"), "{}", words(&over));
         assert_eq!(account(&mut first, &harness).await.at(), "/login");
         assert!(!is_active(&harness, &tokens).await);
         let ended = events(&harness, "jlehz", Kind::SessionEnded).await;

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use mdi_auth::store::passkeys::{self, StoredPasskey};
+use mdi_auth::store::people;
 use serde_json::json;
 use thirtyfour::Key;
 use thirtyfour::prelude::*;
@@ -143,8 +145,11 @@ async fn a_person_looks_at_what_she_allowed_and_takes_it_back() {
     let desk = browser.window(1280, true).await;
     sign_in(&harness, &desk, port, "query", "logo", true).await;
     wait_for(&desk, "/cb?code=").await;
+    give_a_passkey(&harness).await;
     desk.goto(harness.url("/account")).await.unwrap();
     look(&desk, "account", true).await;
+    desk.find(By::Tag("summary")).await.unwrap().click().await.unwrap();
+    look(&desk, "account-passkey", true).await;
     desk.find(By::Css("#applications .row-actions a")).await.unwrap().click().await.unwrap();
     wait_for(&desk, "/account/applications/end").await;
     look(&desk, "account-end-application", true).await;
@@ -158,11 +163,31 @@ async fn a_person_looks_at_what_she_allowed_and_takes_it_back() {
     desk.find(By::Id("end-all")).await.unwrap().click().await.unwrap();
     wait_for(&desk, "/account/sessions/end-all").await;
     look(&desk, "account-end-sessions", true).await;
+    desk.find(By::Id("end-all-confirm")).await.unwrap().click().await.unwrap();
+    wait_to_read(&desk, "You are signed out").await;
+    look(&desk, "signed-out", true).await;
     assert_eq!(browser.log(&desk).await, json!([]), "the console has nothing to complain about");
     desk.goto(harness.url("/nowhere")).await.unwrap();
     look(&desk, "not-found", true).await;
     phone.quit().await.unwrap();
     desk.quit().await.unwrap();
+}
+
+/// A passkey that nobody can use, to be looked at.
+async fn give_a_passkey(harness: &Harness) {
+    let added = harness.app.store.write(|tx| {
+        let person = people::find_by_username(tx.conn(), "jlehz")?.unwrap();
+        let passkey = StoredPasskey {
+            id: "cGFzc2tleQ".to_owned(),
+            person_id: person.id,
+            name: "Blue security key".to_owned(),
+            credential: "{}".to_owned(),
+            created_at: person.created_at,
+            last_used_at: None,
+        };
+        passkeys::add(tx.conn(), &passkey)
+    });
+    assert!(added.await.unwrap());
 }
 
 /// Waits until the page says what was done.

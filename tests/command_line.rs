@@ -259,6 +259,11 @@ fn check_names_what_is_wrong() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("restore it from its backup"), "{}", text(&output.stdout));
     assert!(!data.join("master.key").exists(), "check makes no key");
+    let config = program.dir.path().join("mdi-auth.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, written.replace("[server]", "[server]\nlogo_file = \"/nowhere/seal.svg\"")).unwrap();
+    let found = text(&program.run(&["check"]).stdout);
+    assert!(found.contains("PROBLEM  logo: /nowhere/seal.svg ([server] logo_file)"), "{found}");
 }
 
 #[test]

@@ -403,12 +403,11 @@ on_both! {
         let harness = start(db);
         let mut agent = Agent::new(&harness);
         let tokens = tokens(&harness, &mut agent).await;
-        // The form of the other pages: the CSRF token and nothing else.
-        let question = agent.get(&harness.url("/oauth2/logout")).await;
-        let csrf = csrf_token(&harness.app, &cookie_named(&agent, "mdi-browser").1);
-        let form = format!("<form action=\"/account/sign-out\" method=\"post\"><input type=\"hidden\" name=\"csrf\" value=\"{csrf}\"></form>");
-        let Page::Ours { url, answer } = question else { panic!() };
-        let done = agent.submit(&Page::Ours { url, answer: Answer { text: form, ..answer } }, &[]).await;
+        // The button of the header brings the CSRF token itself.
+        let page = agent.get(&harness.url("/account")).await;
+        let button = page.answer().text.split("<button").find(|part| part.contains("form=\"sign-out-form\"")).unwrap();
+        let csrf = button.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let done = agent.post("/account/sign-out", &[("csrf".to_owned(), csrf)]).await;
         assert!(says_signed_out(&done) && done.at() == "/oauth2/logout", "{}", done.answer().text);
         assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], false);
         let ended: Vec<Value> = events(&harness, "session.ended");

@@ -923,4 +923,9 @@ async fn the_notice_comes_first_and_our_own_pages_know_the_way() {
         (&login["detail"]["notice"], &login["detail"]["second_factor"]),
         (&json!("acknowledged"), &json!("trusted"))
     );
+    let account = traveller.agent.get(&stage.harness.url("/account")).await;
+    let text = &account.answer().text;
+    let linked = text.split("Your agency’s sign-in").nth(1).unwrap().split("</li>").next().unwrap();
+    assert!(linked.contains("Fulton County") && linked.contains("Last used"), "{linked}");
+    assert_eq!(text.matches("with Fulton County").count(), 2, "the session and the sign-in say how: {text}");
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Complaint, Done, Start, log, print, time};
 use crate::app::read_policy;
+use crate::assets::Logo;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::directory::valid_secrets;
@@ -78,6 +79,9 @@ pub(super) fn run(start: &Start) -> Done {
             "passkeys: browsers want a host name, and {} is an address, so none is offered; give the issuer a name",
             config.server.issuer.host()
         ));
+    }
+    if let Some(Err(cause)) = config.server.logo_file.as_deref().map(Logo::read) {
+        report.problem(format!("logo: {cause}"));
     }
     check_data_dir(&mut report, &config.server.data_dir);
     let master = check_master_key(&mut report, &config);

@@ -16,18 +16,17 @@ use crate::guard::{self, SignedIn, Stop};
 use crate::local_time::{Zone, day_in_words, licence_ends};
 use crate::login::totp;
 use crate::model::grant::{Grant, RememberedConsent};
+use crate::model::identity_provider::LinkedIdentity;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::pages::account::{AccountPage, License, Methods, PasskeyItem};
+use crate::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
 use crate::pages::{self, Account, FormAction};
 use crate::store::audit::{self, AuditRow};
 use crate::store::passkeys::{self, StoredPasskey};
-use crate::store::{Conn, Stored, grants, recovery_codes, tokens};
+use crate::store::{Conn, Stored, grants, identity_providers, recovery_codes, tokens};
 
 /// The page's path.
 pub const PATH: &str = "/account";
-/// How fresh a sign-in must be to change what decides who comes in, in seconds.
-pub const FRESH: i64 = 900;
 
 /// Back to "My access", which says what was done.
 #[must_use]
@@ -42,6 +41,9 @@ fn in_words(done: Notice) -> Option<&'static str> {
         Notice::SessionEnded => Some("That browser is signed out."),
         Notice::OtherSessionsEnded => Some("You are signed out everywhere else."),
         Notice::ApplicationEnded => Some("The application can do nothing for you any more."),
+        Notice::PasskeyRenamed => Some("The passkey has its new name."),
+        Notice::PasskeyRemoved => Some("The passkey is removed. It cannot sign in any more."),
+        Notice::AuthenticatorRemoved => Some("The authenticator app is removed. Its codes cannot sign in any more."),
         _ => None,
     }
 }
@@ -71,6 +73,7 @@ struct Facts {
     allowed: AllowedFacts,
     passkeys: Vec<StoredPasskey>,
     recovery_codes: (i64, Option<i64>),
+    identities: Vec<LinkedIdentity>,
     sign_ins: Vec<AuditRow>,
 }
 
@@ -82,6 +85,7 @@ impl Facts {
             allowed: AllowedFacts::load(conn, person_id)?,
             passkeys: passkeys::of_person(conn, person_id)?,
             recovery_codes: recovery_codes::left(conn, person_id)?,
+            identities: identity_providers::links_of_person(conn, person_id)?,
             sign_ins: audit::last_of_person(conn, person_id, &sign_ins::KINDS, since, sign_ins::LOOKED_AT)?,
         })
     }
@@ -116,15 +120,20 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
             last_day: day_in_words(last_day),
             ended: licence_ends(app, person).is_some_and(|ends| app.now() >= ends),
         }),
-        methods: methods(person, facts, &zone),
+        methods: methods(app, person, facts, &zone),
         sessions: sessions::listed(app, signed_in, &facts.sessions, &zone),
         applications: applications::listed(app, person, &facts.allowed, &zone),
-        sign_ins: sign_ins::listed(&facts.sign_ins, &zone),
+        sign_ins: sign_ins::listed(app, &facts.sign_ins, &zone),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }
 
-fn methods(person: &Person, facts: &Facts, zone: &Zone) -> Methods {
+/// What people call a provider; its id, when it is gone.
+fn provider_name(app: &App, id: &str) -> String {
+    app.directory.identity_provider(id).map_or_else(|| id.to_owned(), |provider| provider.name.clone())
+}
+
+fn methods(app: &App, person: &Person, facts: &Facts, zone: &Zone) -> Methods {
     let (recovery_codes, made) = facts.recovery_codes;
     Methods {
         password: person.password.as_ref().map(|_| zone.when(person.password_changed_at)),
@@ -140,8 +149,17 @@ fn methods(person: &Person, facts: &Facts, zone: &Zone) -> Methods {
                 used: passkey.last_used_at.map(|at| zone.when(at)),
             })
             .collect(),
+        more_passkeys: app.passkeys.is_some(),
         recovery_codes,
         recovery_codes_made: made.map(|at| zone.when(at)),
-        identities: Vec::new(),
+        identities: facts
+            .identities
+            .iter()
+            .map(|identity| IdentityItem {
+                provider: provider_name(app, &identity.provider_id),
+                linked: zone.when(identity.linked_at),
+                used: identity.last_used_at.map(|at| zone.when(at)),
+            })
+            .collect(),
     }
 }

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::second_factor::{self, Met};
 use super::set_up::{FRESH, PASSKEY_PATH, allowed, sign_in_first};
-use super::{passkey, recovery};
+use super::{account, passkey, recovery};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
@@ -211,13 +211,17 @@ async fn renamed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
     };
     let (job_app, id) = (Arc::clone(app), form.field("id")?.to_owned());
     let written = app.store.write(move |tx| {
-        if passkeys::rename(tx.conn(), &person.id, &id, &name)? {
+        let hers = passkeys::rename(tx.conn(), &person.id, &id, &name)?;
+        if hers {
             tx.audit(changed(&job_app, &person, "passkey_renamed", &name));
         }
-        Ok(())
+        Ok(hers)
     });
-    written.await?;
-    Ok(browser::see_other(ACCOUNT_PATH, &[]))
+    Ok(if written.await? {
+        account::back(app, &form.browser, Notice::PasskeyRenamed)
+    } else {
+        browser::see_other(ACCOUNT_PATH, &[])
+    })
 }
 
 /// `POST /account/passkeys/remove`: `id`.
@@ -255,7 +259,7 @@ async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
         })
         .await;
     if written? {
-        return Ok(browser::see_other(ACCOUNT_PATH, &[]));
+        return Ok(account::back(app, &form.browser, Notice::PasskeyRemoved));
     }
     let text =
         "It is your only second factor, and your role needs one. Add another passkey or an authenticator app first.";

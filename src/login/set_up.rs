@@ -9,7 +9,7 @@ use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
 use super::second_factor::{self, Met};
-use super::{recovery, totp};
+use super::{account, recovery, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
@@ -231,11 +231,12 @@ pub async fn authenticator_post(app: web::Data<App>, request: HttpRequest, body:
 }
 
 async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    PostedForm::read(app, request, body).await?;
+    let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
     let required = app.policy.requires_second_factor(&signed_in.person.settings.roles);
     let (job_app, person) = (Arc::clone(app), signed_in.person);
-    app.store
+    let removed = app
+        .store
         .write(move |tx| {
             // Locked: two requests at once must not take the last two away.
             let current = people::lock(tx.conn(), &person.id)?;
@@ -244,7 +245,7 @@ async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
                 || current.is_none_or(|current| current.totp_secret.is_none())
                 || !people::put_totp(tx.conn(), &person.id, person.generation, None, person.totp_step)?
             {
-                return Ok(());
+                return Ok(false);
             }
             if !spare {
                 recovery_codes::remove_all(tx.conn(), &person.id)?;
@@ -252,8 +253,12 @@ async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
             }
             let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
             tx.audit(event.with("action", "authenticator_app_removed"));
-            Ok(())
+            Ok(true)
         })
         .await?;
-    Ok(browser::see_other("/account", &[]))
+    Ok(if removed {
+        account::back(app, &form.browser, Notice::AuthenticatorRemoved)
+    } else {
+        browser::see_other(account::PATH, &[])
+    })
 }

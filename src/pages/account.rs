@@ -61,6 +61,8 @@ pub struct Methods {
     pub authenticator_used: Option<When>,
     /// Passkeys and security keys.
     pub passkeys: Vec<PasskeyItem>,
+    /// Whether passkeys are possible here.
+    pub more_passkeys: bool,
     /// How many recovery codes are left.
     pub recovery_codes: i64,
     /// When they were made.

@@ -7,13 +7,14 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
-use super::{AllowedFacts, FRESH, back};
+use super::{AllowedFacts, back};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, Notice, PostedForm};
 use crate::error::PageError;
 use crate::guard::{self, Stop};
 use crate::local_time::Zone;
+use crate::login::set_up::FRESH;
 use crate::model::client::Consent;
 use crate::model::grant::Grant;
 use crate::model::person::Person;

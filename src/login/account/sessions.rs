@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::sign_ins::methods_in_words;
-use super::{PATH, back};
+use super::{PATH, back, provider_name};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::browser::{self, Notice, PostedForm};
@@ -39,8 +39,8 @@ pub(super) fn listed(app: &App, signed_in: &SignedIn, sessions: &[Session], zone
             id: session.id.clone(),
             device: device::in_words(&session.user_agent),
             address: session.address.clone(),
-            how: match session.identity_provider {
-                Some(_) => "at your agency’s sign-in".to_owned(),
+            how: match &session.identity_provider {
+                Some(provider) => format!("with {}", provider_name(app, provider)),
                 None => methods_in_words(session.amr.iter().map(String::as_str)),
             },
             since: zone.when(session.created_at),

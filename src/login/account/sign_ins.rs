@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::provider_name;
+use crate::app::App;
 use crate::audit::event::Kind;
 use crate::local_time::Zone;
 use crate::login::recovery;
@@ -52,7 +54,7 @@ impl Told<'_> {
 }
 
 /// The sign-ins that these events tell of, which come the newest first.
-pub(super) fn listed(rows: &[AuditRow], zone: &Zone) -> Vec<SignIn> {
+pub(super) fn listed(app: &App, rows: &[AuditRow], zone: &Zone) -> Vec<SignIn> {
     let told: Vec<Told<'_>> =
         rows.iter().map(|row| Told { row, body: serde_json::from_str(&row.body).unwrap_or_default() }).collect();
     told.iter()
@@ -60,7 +62,7 @@ pub(super) fn listed(rows: &[AuditRow], zone: &Zone) -> Vec<SignIn> {
         .filter(|(place, event)| !(event.is_half() && event.is_completed(told.get(..*place).unwrap_or_default())))
         .take(SHOWN)
         .map(|(_, event)| SignIn {
-            what: in_words(event),
+            what: in_words(app, event),
             failed: event.is_half() || event.is(Kind::LoginFailed) || event.is(Kind::LoginLocked),
             at: zone.when(event.row.at_ms.div_euclid(1000)),
             address: event.address().map(str::to_owned),
@@ -68,12 +70,16 @@ pub(super) fn listed(rows: &[AuditRow], zone: &Zone) -> Vec<SignIn> {
         .collect()
 }
 
-fn in_words(event: &Told<'_>) -> String {
+fn in_words(app: &App, event: &Told<'_>) -> String {
+    let how = match event.detail("provider") {
+        "" => methods_in_words(event.detail("amr").split(' ')),
+        provider => format!("with {}", provider_name(app, provider)),
+    };
     if event.is_half() {
-        return "Not finished: the password was right, the second step was not taken".to_owned();
+        return format!("Not finished: began {how}, but did not take the second step");
     }
     if event.is(Kind::LoginSucceeded) {
-        return format!("Signed in {}", methods_in_words(event.detail("amr").split(' '))).trim_end().to_owned();
+        return format!("Signed in {how}").trim_end().to_owned();
     }
     if event.is(Kind::LoginUnlocked) {
         return "Signing in was allowed again by an administrator".to_owned();
