@@ -214,8 +214,8 @@ on_both! {
         assert_eq!(before.get(&authorize_url(&harness, &[])).await.at(), "/login");
         assert_eq!(agent.get(&authorize_url(&harness, &[])).await.at(), "/login/second-factor");
         assert_eq!(agent.get(&harness.url("/account/password")).await.at(), "/login/second-factor");
-        let ended = events(&harness, "session.ended").await;
-        assert!(ended.iter().any(|event| event["detail"]["reason"] == "password changed"), "{ended:?}");
+        let changed = events(&harness, "person.changed").await;
+        assert_eq!(changed.last().unwrap()["detail"]["sessions_ended"], "1", "{changed:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, end_others, ended_event, judge, mails, page_url, typed};
+use super::{Ask, Carried, Problem, ask, cookies, judge, mails, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -181,7 +181,6 @@ async fn redeem(
 ) -> Result<Result<(Person, String), Dead>, PageError> {
     let id = holder.person.id;
     let registry = Registry::new(Arc::clone(app), Actor::Person(id.clone()));
-    let ended = ended_event(app, &id, &origin.address);
     let signed_in = app.event(Kind::LoginSucceeded, Actor::Person(id)).from(&origin.address).with("by", "link");
     let signed_in =
         if app.config.server.banner.is_some() { signed_in.with("notice", "acknowledged") } else { signed_in };
@@ -191,7 +190,6 @@ async fn redeem(
             Ok(person) => person,
             Err(dead) => return Ok(Ok(Err(dead))),
         };
-        end_others(app, tx, &person.id, None, &ended)?;
         let due = person.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
         let how = Authentication::by(&["pwd"], false).with_second_factor_due(due);
         let (session, cookie) = session::begin(app, &person, &origin, how);

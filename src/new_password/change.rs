@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::cookie::Cookie;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, end_others, ended_event, judge, mails, page_url, typed};
+use super::{Ask, Carried, Problem, ask, cookies, judge, mails, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -177,8 +177,7 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
     };
     let cookie = app.entropy.secret();
     let hash = SecretHash::of(&cookie).as_str().to_owned();
-    let registry = Registry::new(Arc::clone(app), Actor::Person(at.person.id.clone()));
-    let ended = ended_event(app, &at.person.id, &peer::address(app, at.request).to_string());
+    let registry = Registry::new(Arc::clone(app), Actor::Person(at.person.id.clone())).keeping(&at.session.id);
     let (old, before, new_hash) = (at.session.clone(), at.person.clone(), hash.clone());
     let done = registry.run(move |registry, tx| {
         let app = registry.app();
@@ -193,7 +192,6 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
             Ok(person) => person,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
-        end_others(app, tx, &person.id, Some(&old), &ended)?;
         let renewed = Session { hash: new_hash.clone(), person_generation: person.generation, ..old.clone() };
         session::record(app, tx, &renewed, Some(&old))?;
         Ok(Ok(Some(person)))

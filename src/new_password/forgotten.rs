@@ -158,6 +158,10 @@ fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Opti
     if !may_sign_in(app, person, now) {
         return Ok(Some("account disabled or dormant"));
     }
+    // Whom an agency's identity provider brought has no password here, and gets none by the provider's word.
+    if person.password.is_none() && person.settings.provisioned_by.is_some() {
+        return Ok(Some("account of an identity provider"));
+    }
     if person.settings.email.is_none() || !person.settings.email_verified {
         return Ok(Some("no e-mail address that was verified"));
     }

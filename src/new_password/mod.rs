@@ -18,20 +18,17 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::app::App;
-use crate::audit::event::{Actor, Event, Kind};
 use crate::browser::{self, CookieKind, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::login::lockout;
 use crate::master_key::Purpose;
 use crate::model::person::Person;
-use crate::model::session::Session;
 use crate::pages::links::{NewPasswordPage, Wrong};
 use crate::pages::{self, FormAction};
 use crate::parameters::Parameters;
 use crate::password_rules::{Refusal, Whose};
 use crate::secret::Secret;
-use crate::session;
-use crate::store::{Stored, Tx, password_history, sessions};
+use crate::store::password_history;
 
 /// How long a page may stay open, in seconds.
 const OPEN_SECONDS: i64 = 3600;
@@ -191,22 +188,6 @@ async fn judge(
         Some(hash) => Ok(Ok(hash)),
         None => refused(&Refusal::Used(kept)),
     }
-}
-
-/// Ends the sessions of a person but for `kept`: their clients are told. The raised generation alone would end them
-/// without a word.
-fn end_others(app: &Arc<App>, tx: &mut Tx<'_>, person_id: &str, kept: Option<&Session>, event: &Event) -> Stored<()> {
-    for other in sessions::of_person(tx.conn(), person_id)? {
-        if kept.is_none_or(|kept| kept.id != other.id) {
-            session::end_with(app, tx, &other, event)?;
-        }
-    }
-    Ok(())
-}
-
-/// The event of a session that ends because the password was changed.
-fn ended_event(app: &App, person_id: &str, address: &str) -> Event {
-    app.event(Kind::SessionEnded, Actor::Person(person_id.to_owned())).from(address).with("reason", "password changed")
 }
 
 /// The cookies of a session that goes on with a new password: the browser is known by the new one, too.

@@ -82,19 +82,28 @@ pub struct Registry {
     app: Arc<App>,
     actor: Actor,
     demo: bool,
+    /// The session that goes on when those of a person end.
+    kept_session: Option<String>,
 }
 
 impl Registry {
     /// The registry as `actor` uses it.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
-        Self { app, actor, demo: false }
+        Self { app, actor, demo: false, kept_session: None }
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
     #[must_use]
     pub fn for_demo(mut self) -> Self {
         self.demo = true;
+        self
+    }
+
+    /// The registry of somebody who changes her own account: this session, by its id, goes on where all others end.
+    #[must_use]
+    pub fn keeping(mut self, session_id: &str) -> Self {
+        self.kept_session = Some(session_id.to_owned());
         self
     }
 

@@ -418,7 +418,7 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
     let mut event = event.person(&person.id);
     if before.is_some_and(|before| before.generation != person.generation) {
         // They are dead by the generation; this tells the clients that were used in them.
-        let ended = session::end_all(&registry.app, tx, &person.id, None)?;
+        let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
     }
     if let Some(before) = before {
