@@ -28,7 +28,8 @@ const PENDING_SECONDS: i64 = 3600;
 const KNOWN_DAYS: i64 = 365;
 /// The longest cookie that says whom a browser has signed in, in bytes.
 const LONGEST_KNOWN: usize = 512;
-const OTHER_BROWSER: &str = "This page belongs to another browser, or cookies are switched off.";
+/// What is told where a page was made for another browser than the one that shows it.
+pub const OTHER_BROWSER: &str = "This page belongs to another browser, or cookies are switched off.";
 
 /// What the pages share.
 #[must_use]
@@ -156,8 +157,6 @@ pub enum Destination {
     Application(Parameters),
     /// A page of ours, by its path. Only our own handlers name it: there is no open redirect.
     Page(String),
-    /// Not to sign in but to sign out: the logout request of an application as it came, which is carried the same way.
-    SignedOut(Parameters),
 }
 
 /// A sign-in on its way from page to page. It is sealed and carried by the browser: strangers cause no writes.
@@ -204,7 +203,7 @@ impl Pending {
     pub fn parameters(&self) -> Option<&Parameters> {
         match &self.destination {
             Destination::Application(parameters) => Some(parameters),
-            Destination::Page(_) | Destination::SignedOut(_) => None,
+            Destination::Page(_) => None,
         }
     }
 
@@ -215,7 +214,6 @@ impl Pending {
         match &self.destination {
             Destination::Application(_) => page_url("/oauth2/authorize", &self.seal(app, Some(browser))),
             Destination::Page(path) => path.clone(),
-            Destination::SignedOut(_) => "/oauth2/logout".to_owned(),
         }
     }
 

@@ -12,9 +12,10 @@ use url::form_urlencoded;
 use super::id_token::{Hint, read_hint};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, CookieKind, Destination, Pending, PostedForm};
+use crate::browser::{self, CookieKind, PostedForm};
 use crate::directory::LiveClient;
 use crate::error::{Broken, PageError};
+use crate::master_key::Purpose;
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::pages::{self, Account, FormAction, LogoutPage, SignedOutPage};
@@ -51,7 +52,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
             let told = end(&app, &request, logout.client.as_deref()).await;
             finish(&app, logout.back.as_deref(), told)
         }
-        Ok(Some((_, Some(person)))) => ask(&app, &request, &logout, parameters, &person),
+        Ok(Some((_, Some(person)))) => ask(&app, &request, &logout, &parameters, &person),
         Ok(_) => finish(&app, logout.back.as_deref(), true),
     }
 }
@@ -60,13 +61,11 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// A form of another site arrives without our Lax cookies, so the request is sealed and sent to our own GET.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    let fields = Parameters::from_body(&request, body).await.map_err(|error| PageError::new(error.description));
+    let fields = Parameters::from_body(&request, body).await.map_err(|error| PageError::malformed(error.description));
     let outcome = match fields {
         Ok(fields) if !matches!(fields.one("csrf"), Ok(None)) => confirmed(&app, &request, fields).await,
-        Ok(fields) => limited(fields).map(|fields| {
-            let pending = Pending::new(Destination::SignedOut(fields), app.now());
-            browser::see_other(&browser::page_url("/oauth2/logout", &pending.seal(&app, None)), &[])
-        }),
+        Ok(fields) => limited(fields)
+            .map(|fields| browser::see_other(&browser::page_url("/oauth2/logout", &seal(&app, &fields, None)), &[])),
         Err(error) => Err(error),
     };
     outcome.unwrap_or_else(|error| browser::error_page(&app, &error.with_sign_out()))
@@ -83,41 +82,59 @@ pub async fn sign_out(app: web::Data<App>, request: HttpRequest, body: web::Payl
 
 fn limited(parameters: Parameters) -> Result<Parameters, PageError> {
     if parameters.size() > LARGEST_REQUEST {
-        return Err(PageError::new(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
+        return Err(PageError::malformed(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
     }
     Ok(parameters)
 }
 
 /// The request in the query, or sealed by our own POST.
 fn received(app: &App, request: &HttpRequest) -> Result<Parameters, PageError> {
-    let query =
-        Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
-    let Some(sealed) = query.one("pending").ok().flatten() else {
-        return limited(query);
-    };
-    match Pending::open(app, sealed, None)?.destination {
-        Destination::SignedOut(parameters) => Ok(parameters),
-        _ => Err(PageError::new("This address is not one for signing out. Parameter: pending.")),
+    let query = Parameters::parse(request.query_string().as_bytes())
+        .map_err(|error| PageError::malformed(error.description))?;
+    match query.one("pending").ok().flatten() {
+        Some(sealed) => open(app, sealed, None),
+        None => limited(query),
     }
+}
+
+/// Seals a request to a browser, to be carried to our question and back; none: to nobody, from the form of another site to
+/// our own GET. It may be as old as it likes, as an ID token may: it is checked anew whenever it comes.
+fn seal(app: &App, parameters: &Parameters, browser: Option<&str>) -> String {
+    let plain = serde_json::to_vec(parameters).unwrap_or_default();
+    app.master.seal(Purpose::PendingAuthorization, &bound_to(browser), &plain, app.entropy)
+}
+
+fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Parameters, PageError> {
+    let opened = app.master.open(Purpose::PendingAuthorization, &bound_to(browser), sealed);
+    let plain =
+        opened.map_err(|cause| PageError::new(browser::OTHER_BROWSER).details("Parameter: pending.").because(cause))?;
+    serde_json::from_slice(&plain)
+        .map_err(|cause| PageError::malformed("Parameter pending cannot be read.").because(cause))
+}
+
+/// What it is sealed to: never what a sign-in is sealed to, so that neither passes for the other.
+fn bound_to(browser: Option<&str>) -> String {
+    format!("logout {}", browser.unwrap_or_default())
 }
 
 /// Checks everything that a request says by itself (RP-Initiated Logout §2 and §3).
 fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError> {
     if let Some(name) = parameters.repeated() {
-        return Err(PageError::new(format!("Parameter {} must not be repeated.", shown(name))));
+        return Err(PageError::malformed(format!("Parameter {} must not be repeated.", shown(name))));
     }
-    let one = |name: &str| parameters.one(name).map_err(|error| PageError::new(error.description));
+    let one = |name: &str| parameters.one(name).map_err(|error| PageError::malformed(error.description));
     let hint = one("id_token_hint")?
         .map(|hint| {
-            read_hint(app, hint)
-                .ok_or_else(|| PageError::new("Parameter id_token_hint is not an ID token that this service issued."))
+            read_hint(app, hint).ok_or_else(|| {
+                PageError::malformed("Parameter id_token_hint is not an ID token that this service issued.")
+            })
         })
         .transpose()?;
     let named = one("client_id")?;
     if let (Some(named), Some(hint)) = (named, &hint)
         && named != hint.client_id
     {
-        return Err(PageError::new(
+        return Err(PageError::malformed(
             "Parameter client_id is not the application that the ID token in id_token_hint was issued to.",
         )
         .because(format!("client_id {}, id_token_hint for {}", shown(named), hint.client_id)));
@@ -125,7 +142,7 @@ fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError>
     let asks = named.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
     let client = asks.and_then(|id| app.directory.client(id)).filter(|live| live.client.enabled);
     if let (Some(named), None) = (named, &client) {
-        return Err(PageError::new("Parameter client_id names no application that is registered here.")
+        return Err(PageError::malformed("Parameter client_id names no application that is registered here.")
             .because(format!("client_id {}", shown(named))));
     }
     let back = one("post_logout_redirect_uri")?
@@ -137,7 +154,7 @@ fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError>
 /// §3: compared exactly.
 fn registered(client: Option<&LiveClient>, uri: &str) -> Result<(), PageError> {
     let Some(live) = client else {
-        return Err(PageError::new(
+        return Err(PageError::malformed(
             "Parameter post_logout_redirect_uri needs id_token_hint or client_id, which say whose it is.",
         ));
     };
@@ -145,11 +162,8 @@ fn registered(client: Option<&LiveClient>, uri: &str) -> Result<(), PageError> {
     if known.iter().any(|known| known == uri) {
         return Ok(());
     }
-    Err(PageError::new("Parameter post_logout_redirect_uri is not registered for this application.").because(format!(
-        "client {}: received {}, registered {known:?}",
-        live.client.id,
-        shown(uri)
-    )))
+    Err(PageError::malformed("Parameter post_logout_redirect_uri is not registered for this application.")
+        .because(format!("client {}: received {}, registered {known:?}", live.client.id, shown(uri))))
 }
 
 fn with_state(uri: &str, state: Option<&str>) -> String {
@@ -183,15 +197,14 @@ fn ask(
     app: &App,
     request: &HttpRequest,
     logout: &LogoutRequest,
-    parameters: Parameters,
+    parameters: &Parameters,
     person: &Person,
 ) -> HttpResponse {
     let (browser, fresh) = browser::browser_cookie(app, request);
-    let pending = Pending::new(Destination::SignedOut(parameters), app.now());
     let page = LogoutPage {
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, &browser),
-        pending: &pending.seal(app, Some(&browser)),
+        pending: &seal(app, parameters, Some(&browser)),
         account: Account { name: &person.name, username: &person.username },
     };
     let form_action = logout.back.as_deref().map_or(FormAction::SelfOnly, FormAction::ThenRedirect);
@@ -207,10 +220,8 @@ fn ask(
 /// The person has said yes. Whatever has become of the request since the page was shown: she is signed out.
 async fn confirmed(app: &Arc<App>, request: &HttpRequest, fields: Parameters) -> Result<HttpResponse, PageError> {
     let form = PostedForm::accept(app, request, fields)?;
-    let logout = match form.pending(app).map(|pending| pending.destination) {
-        Ok(Destination::SignedOut(parameters)) => check(app, &parameters).ok(),
-        _ => None,
-    };
+    let carried = form.field("pending").and_then(|sealed| open(app, sealed, Some(&form.browser)));
+    let logout = carried.and_then(|parameters| check(app, &parameters)).ok();
     let client = logout.as_ref().and_then(|logout| logout.client.as_deref());
     let told = end(app, request, client).await;
     Ok(finish_post(app, logout.and_then(|logout| logout.back).as_deref(), told))
