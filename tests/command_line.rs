@@ -75,11 +75,16 @@ fn registration_from_the_command_line() {
         program.good(&[&server[..], &["--audience", "https://cms.example/fhir", "--signing-alg", "EdDSA"]].concat());
     assert!(server.contains("client_secret  "), "{server}");
     let lims = ["client", "register", "--dataflow", "lims-to-cms", "--name", "LIMS", "--client-id", "lims", "--json"];
+    let told = ["--backchannel-logout-uri", "https://lims.example/logout", "--backchannel-logout-session-required"];
+    let lims = [&lims[..], &told].concat();
     let client = program.json(&lims);
     let secret = client["client_secret"].as_str().unwrap();
     assert_eq!(secret.len(), 43);
     assert!(program.bad(&lims, 1).contains("registered already"));
     assert!(!program.good(&["client", "show", "lims", "--json"]).contains(secret), "a secret is shown once");
+    let shown = program.json(&["client", "show", "lims", "--json"]);
+    assert_eq!(shown["backchannel_logout_uri"], "https://lims.example/logout");
+    assert_eq!(shown["backchannel_logout_session_required"], true);
     let rotated = program.json(&["client", "rotate-secret", "lims", "--overlap-seconds", "0", "--json"]);
     assert_ne!(rotated["client_secret"], client["client_secret"]);
     program.good(&["client", "disable", "lims"]);
