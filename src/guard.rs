@@ -8,7 +8,7 @@ use crate::browser::{self, CookieKind, Destination, Pending};
 use crate::error::PageError;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::session::{self, Limits, Loaded};
+use crate::session::{self, Due, Limits, Loaded};
 
 /// Somebody who is signed in and may see the page.
 #[derive(Debug, Clone)]
@@ -78,8 +78,14 @@ pub async fn signed_in(app: &App, request: &HttpRequest, page: &str, fresh: Opti
     if let Some(due) = loaded.due(app) {
         return instead(due.path());
     }
-    if fresh.is_some_and(|seconds| app.now() - loaded.session.auth_time > seconds) {
-        return instead("/login");
+    if let Some(seconds) = fresh {
+        // What a fresh sign-in is asked for, the second factor is asked for as well.
+        if loaded.has_second_factor() && !loaded.session.has_second_factor() {
+            return instead(Due::SecondFactor.path());
+        }
+        if app.now() - loaded.session.auth_time > seconds {
+            return instead("/login");
+        }
     }
     session::note_use(app, &loaded.session).await?;
     let Loaded { session, person, has_passkey } = loaded;

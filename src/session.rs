@@ -109,19 +109,18 @@ impl Loaded {
     /// What comes before anything else.
     #[must_use]
     pub fn due(&self, app: &App) -> Option<Due> {
-        if self.session.second_factor_due {
+        let proved = self.session.has_second_factor();
+        let required = app.policy.requires_second_factor(&self.person.settings.roles);
+        let expired =
+            self.session.used("pwd") && app.password_rules.has_expired(self.person.password_changed_at, app.now());
+        // The second factor of an account that has one comes before anything that changes the account.
+        if self.session.second_factor_due || (self.has_second_factor() && !proved && (required || expired)) {
             return Some(Due::SecondFactor);
         }
-        let by_password = self.session.amr.iter().any(|method| method == "pwd");
-        if by_password && app.password_rules.has_expired(self.person.password_changed_at, app.now()) {
+        if expired {
             return Some(Due::NewPassword);
         }
-        let needs_second_factor = app.policy.requires_second_factor(&self.person.settings.roles);
-        (needs_second_factor && !self.session.has_second_factor()).then_some(if self.has_second_factor() {
-            Due::SecondFactor
-        } else {
-            Due::Enrolment
-        })
+        (required && !proved).then_some(Due::Enrolment)
     }
 }
 
@@ -244,6 +243,10 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
             let going_on = Session { id: old.id.clone(), ..session.clone() };
             if !sessions::renew(tx.conn(), &old.hash, &going_on, purge_at)? {
                 return Ok(false);
+            }
+            // A step of the same sign-in has the session's id already.
+            if session.id != old.id {
+                sessions::forget_set_up(tx.conn(), &old.id)?;
             }
         }
         other => {

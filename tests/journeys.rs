@@ -39,12 +39,34 @@ pub async fn fill(window: &WebDriver, id: &str, text: &str) {
     field.send_keys(text).await.unwrap();
 }
 
-/// Presses a button or follows a link.
+/// Presses a button or follows a link, and waits for the page that follows.
 pub async fn click(window: &WebDriver, id: &str) {
-    match window.find(By::Id(id)).await {
-        Ok(element) => element.click().await.unwrap(),
-        Err(_) => panic!("no {id} at {}: {}", window.current_url().await.unwrap(), window.source().await.unwrap()),
+    let Ok(element) = window.find(By::Id(id)).await else {
+        panic!("no {id} at {}: {}", window.current_url().await.unwrap(), window.source().await.unwrap());
+    };
+    follow(window, element).await;
+}
+
+/// The same with an element that was found already.
+pub async fn follow(window: &WebDriver, element: WebElement) {
+    window.execute("document.documentElement.dataset.left = 'yes'", Vec::new()).await.unwrap();
+    element.click().await.unwrap();
+    let begun = std::time::Instant::now();
+    let arrived = "return document.readyState === 'complete' && !document.documentElement.dataset.left";
+    loop {
+        // While one page goes and the next comes there is nothing to ask.
+        let answer = window.execute(arrived, Vec::new()).await;
+        if answer.is_ok_and(|answer| answer.convert::<bool>().unwrap_or(false)) {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "no page follows {}", window.current_url().await.unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     }
+}
+
+/// Ticks a box.
+async fn tick(window: &WebDriver, id: &str) {
+    window.find(By::Id(id)).await.unwrap().click().await.unwrap();
 }
 
 /// The text of an element.
@@ -76,7 +98,7 @@ on_both! {
         click(&window, "set-up-submit").await;
         window.query(By::Css("[role=alert]")).first().await.unwrap();
         look(&window, "set-up-error", true).await;
-        click(&window, "choice-app").await;
+        tick(&window, "choice-app").await;
         click(&window, "set-up-submit").await;
         wait_for(&window, "/login/set-up/app").await;
         look(&window, "set-up-app", true).await;
@@ -118,7 +140,7 @@ on_both! {
         look(&other, "recovered", true).await;
         click(&other, "recovered-set-up").await;
         wait_for(&other, "/login/set-up").await;
-        click(&other, "choice-app").await;
+        tick(&other, "choice-app").await;
         click(&other, "set-up-submit").await;
         wait_for(&other, "/login/set-up/app").await;
         look(&other, "set-up-app-again", true).await;
@@ -195,7 +217,7 @@ on_both! {
         }
         // The role has a second factor set up.
         wait_for(&window, "/login/set-up").await;
-        click(&window, "choice-app").await;
+        tick(&window, "choice-app").await;
         click(&window, "set-up-submit").await;
         wait_for(&window, "/login/set-up/app").await;
         window.find(By::Css("summary")).await.unwrap().click().await.unwrap();
@@ -239,7 +261,7 @@ on_both! {
         look(&window, "journey-account", true).await;
         let main = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
         assert!(main.contains("Fulton County CMS (desktop)") && main.contains("Medical examiner"), "{main}");
-        window.find(By::LinkText("Take back what you allowed Fulton County CMS (desktop)")).await.unwrap().click().await.unwrap();
+        follow(&window, window.find(By::PartialLinkText("Take back")).await.unwrap()).await;
         wait_for(&window, "/account/applications/end").await;
         look(&window, "journey-take-back", true).await;
         click(&window, "end-application").await;

@@ -201,7 +201,7 @@ on_both! {
         let consent = agent.submit(&second, &[("totp", &code_of(&secret, harness.now()))]).await;
         assert_eq!(consent.at(), "/consent");
         assert_eq!(agent.get(&harness.url("/account/authenticator")).await.at(), "/account/authenticator");
-        harness.clock.advance(901);
+        harness.clock.advance(301);
         assert_eq!(agent.get(&harness.url("/account/authenticator")).await.at(), "/login");
     }
 }
@@ -280,5 +280,67 @@ on_both! {
         assert_eq!(login.at(), "/login");
         let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
         assert_eq!(consent.at(), "/consent");
+    }
+}
+
+on_both! {
+    async fn setting_up_makes_no_sign_in_younger(db) {
+        let harness = with_newcomer(db);
+        let mut agent = Agent::new(&harness);
+        enrol(&harness, &mut agent).await;
+        harness.clock.advance(200);
+        // Somebody at the open browser is asked to sign in, and sets up an app of his own instead.
+        let login = agent.get(&authorize_url(&harness, &[("prompt", "login")])).await;
+        assert_eq!(login.at(), "/login");
+        let Page::Ours { url, .. } = &login else { panic!("{login:?}") };
+        let app = agent.get(&harness.url(&url.replace("/login?", "/login/set-up/app?"))).await;
+        let secret = secret_of(&app);
+        let after = agent.submit(&app, &[("totp", &code_of(&secret, harness.now()))]).await;
+        assert_eq!(after.at(), "/login", "prompt=login is not satisfied by it");
+        // Nor does the sign-in stay fresh for ever.
+        harness.clock.advance(101);
+        assert_eq!(agent.get(&harness.url("/account/authenticator")).await.at(), "/login");
+    }
+}
+
+on_both! {
+    async fn what_was_set_up_halfway_is_forgotten(db) {
+        let harness = with_newcomer(db);
+        let mut agent = Agent::new(&harness);
+        let (secret, ..) = enrol(&harness, &mut agent).await;
+        // Codes that nobody said to have kept are not shown to whoever comes later.
+        let make = agent.get(&harness.url("/account/recovery-codes")).await;
+        let shown = agent.submit(&make, &[("do", "make")]).await;
+        assert_eq!(recovery_codes(&shown).len(), 10);
+        harness.clock.advance(901);
+        assert!(recovery_codes(&agent.get(&harness.url("/account/recovery-codes")).await).is_empty());
+        // A secret that was shown and not confirmed is another one after the next sign-in.
+        let halfway = async |agent: &mut Agent<'_>| {
+            harness.clock.advance(30);
+            let login = agent.get(&harness.url("/account/authenticator")).await;
+            let second = agent.submit(&login, &[("username", "newcomer"), ("password", PASSWORD)]).await;
+            let page = agent.submit(&second, &[("totp", &code_of(&secret, harness.now()))]).await;
+            secret_of(&agent.get(&harness.url(&link(&page, "authenticator-replace"))).await)
+        };
+        let first = halfway(&mut agent).await;
+        harness.clock.advance(301);
+        assert_ne!(halfway(&mut agent).await, first);
+    }
+}
+
+on_both! {
+    async fn without_a_second_factor_a_short_password_does_not_stay(db) {
+        let harness = Harness::start(db);
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&harness.url("/account/authenticator")).await;
+        // norole has none and wants one.
+        let app = agent.submit(&login, &[("username", "norole"), ("password", PASSWORD)]).await;
+        assert_eq!(app.at(), "/login/set-up/app", "{app:?}");
+        let secret = secret_of(&app);
+        let codes = agent.submit(&app, &[("totp", &code_of(&secret, harness.now()))]).await;
+        assert_eq!(agent.submit(&codes, &[("do", "kept")]).await.at(), "/account");
+        let page = agent.get(&harness.url("/account/authenticator")).await;
+        let removed = agent.submit(&page, &[]).await;
+        assert_eq!(removed.at(), "/login/new-password", "the password stands alone now: {removed:?}");
     }
 }

@@ -7,12 +7,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
-use super::second_factor::{self, Met};
+use super::second_factor::{self, Met, Step};
 use super::set_up::{FRESH, PASSKEY_PATH, allowed, sign_in_first};
 use super::{account, passkey, recovery};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
-use crate::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
+use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard::{self, SignedIn, Stop};
 use crate::model::person::Person;
@@ -126,7 +126,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 }
 
 async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let mut pending = form.pending(app)?;
+    let pending = form.pending(app)?;
     let Some(loaded) = allowed(app, request).await? else {
         return Ok(sign_in_first(app, &pending, &form.browser));
     };
@@ -151,7 +151,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     };
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
     let (origin, methods) = (Origin::of(app, request), passkey::missing(&loaded.session));
-    let met = second_factor::complete(app, &loaded, &origin, &methods, move |tx| {
+    let met = second_factor::complete(app, &loaded, &origin, (Step::SetUp, &methods), move |tx| {
         let refused = write(&job_app, tx, &person, &name, &added)?;
         if refused.is_none() {
             recovery::after_set_up(&job_app, tx, &person, &session_id)?;
@@ -160,10 +160,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
-            pending.authenticated = Some(hash);
-            pending.notice = None;
-            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
-            Ok(browser::see_other(&recovery::path_after_set_up(app, &pending, &form.browser), &[cookie]))
+            Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
         }
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
         Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),

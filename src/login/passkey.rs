@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::banner;
 use super::lockout::{self, Limit};
-use super::second_factor::{self, Met};
+use super::second_factor::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -262,7 +262,7 @@ pub async fn post_second_factor(app: web::Data<App>, request: HttpRequest, body:
 async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
     let Some(loaded) = second_factor::awaited(app, request).await? else {
-        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
+        return second_factor::not_awaited(app, request, &pending, &form.browser).await;
     };
     let back = |pending: Pending, notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
@@ -279,7 +279,7 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let origin = Origin::of(app, request);
     let copied = failed_seriously(app, &loaded.person, &origin);
     let (job_app, methods) = (Arc::clone(app), missing(&loaded.session));
-    let met = second_factor::complete(app, &loaded, &origin, &methods, move |tx| match &shown {
+    let met = second_factor::complete(app, &loaded, &origin, (Step::Shown, &methods), move |tx| match &shown {
         Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
         Shown::Known(_, passkey, Err(refusal)) => {
             if *refusal == Refusal::Copied {

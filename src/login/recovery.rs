@@ -7,7 +7,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 
-use super::second_factor::{self, Met};
+use super::second_factor::{self, Met, Step};
+use super::set_up::FRESH;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, Notice, Pending, PostedForm};
@@ -19,7 +20,7 @@ use crate::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
 use crate::pages::{self, FormAction, FormError};
 use crate::return_to::{self, ReturnTo};
 use crate::session::{Loaded, Origin};
-use crate::store::{Stored, Tx, recovery_codes, sessions};
+use crate::store::{Stored, Tx, people, recovery_codes, sessions};
 
 /// Where somebody signs in with a recovery code.
 pub const PATH: &str = "/login/recovery";
@@ -33,8 +34,8 @@ pub const METHOD: &str = "recovery";
 const CODES: usize = 10;
 /// Characters of a code: 80 bits in base32.
 const LENGTH: usize = 16;
-/// How long ago somebody may have signed in to make codes, in seconds.
-const FRESH: i64 = 900;
+/// How long codes are shown, in seconds.
+const SHOWN_SECONDS: i64 = 900;
 
 /// The codes that derive from a nonce, each in groups of four.
 fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
@@ -93,7 +94,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
     if second_factor::awaited(app, request).await?.is_none() {
-        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
+        return second_factor::not_awaited(app, request, &pending, &browser_cookie).await;
     }
     let return_to = return_to::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
@@ -125,7 +126,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let mut pending = form.pending(app)?;
     let Some(loaded) = second_factor::awaited(app, request).await? else {
-        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
+        return second_factor::not_awaited(app, request, &pending, &form.browser).await;
     };
     let typed = form.field("recovery_code")?.trim();
     let on = |path: &str, pending: &Pending| browser::page_url(path, &pending.seal(app, Some(&form.browser)));
@@ -134,7 +135,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     }
     let (id, hash, job_app) = (loaded.person.id.clone(), hash(app, &loaded.person.id, typed), Arc::clone(app));
     let origin = Origin::of(app, request);
-    let met = second_factor::complete(app, &loaded, &origin, &[METHOD], move |tx| {
+    let met = second_factor::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
         if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
             return Ok(Some("wrong recovery code, or one that was used before"));
         }
@@ -193,11 +194,13 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
         guard::signed_in(app, request, CODES_PATH, None).await?;
     let pending = carried(app, request);
     let (session_id, person_id) = (session.id.clone(), person.id.clone());
-    let (nonce, (left, _)) = app
+    let (nonce, (left, made_at)) = app
         .store
         .read(move |conn| Ok((sessions::recovery_nonce(conn, &session_id)?, recovery_codes::left(conn, &person_id)?)))
         .await?;
-    let codes = nonce.map(|nonce| codes(app, &person.id, &nonce)).unwrap_or_default();
+    // Who finds the browser open later does not find the codes on it.
+    let young = made_at.is_some_and(|made_at| app.now() - made_at <= SHOWN_SECONDS);
+    let codes = nonce.filter(|_| young).map(|nonce| codes(app, &person.id, &nonce)).unwrap_or_default();
     if codes.is_empty()
         && let Some(pending) = &pending
     {
@@ -241,7 +244,16 @@ async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
     }
     if session.has_second_factor() {
         let job_app = Arc::clone(app);
-        app.store.write(move |tx| make(&job_app, tx, &person, &session.id)).await?;
+        app.store
+            .write(move |tx| {
+                let current = people::lock(tx.conn(), &person.id)?;
+                let same = current.is_some_and(|current| current.enabled && current.generation == person.generation);
+                if same && sessions::lock(tx.conn(), &session.hash)? {
+                    make(&job_app, tx, &person, &session.id)?;
+                }
+                Ok(())
+            })
+            .await?;
     }
     Ok(browser::see_other(CODES_PATH, &[]))
 }

@@ -17,7 +17,7 @@ use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormError, SecondFactorPage};
 use crate::return_to::{self, ReturnTo};
 use crate::session::{self, Authentication, Loaded, Origin};
-use crate::store::{Stored, Tx, logins, people};
+use crate::store::{Stored, Tx, logins, passkeys, people, sessions};
 
 /// The session whose second factor is awaited.
 ///
@@ -26,6 +26,22 @@ use crate::store::{Stored, Tx, logins, people};
 pub async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
     let loaded = guard::session_of(app, request).await?;
     Ok(loaded.filter(|loaded| loaded.has_second_factor() && !loaded.session.has_second_factor()))
+}
+
+/// Where somebody goes of whom no second factor is awaited. Whoever has none any more, though it was due, begins anew.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn not_awaited(
+    app: &App,
+    request: &HttpRequest,
+    pending: &Pending,
+    browser_cookie: &str,
+) -> Result<HttpResponse, PageError> {
+    let due = guard::session_of(app, request).await?.is_some_and(|loaded| loaded.session.second_factor_due);
+    let sealed = pending.seal(app, Some(browser_cookie));
+    let to = if due { browser::page_url("/login", &sealed) } else { pending.onward(app, browser_cookie) };
+    Ok(browser::see_other(&to, &[]))
 }
 
 /// `GET /login/second-factor`
@@ -37,7 +53,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
     let Some(loaded) = awaited(app, request).await? else {
         // The password is too old, or the code was already shown: where it goes on they know what comes next.
-        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
+        return not_awaited(app, request, &pending, &browser_cookie).await;
     };
     let return_to = return_to::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
@@ -76,7 +92,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
     let Some(loaded) = awaited(app, request).await? else {
-        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
+        return not_awaited(app, request, &pending, &form.browser).await;
     };
     let typed = totp::typed(form.field("totp")?);
     let back = |pending: Pending, notice| {
@@ -89,7 +105,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let step = totp::step_of_person(app, &loaded.person, &typed)?;
     let id = loaded.person.id.clone();
     let origin = Origin::of(app, request);
-    let met = complete(app, &loaded, &origin, &["otp"], move |tx| {
+    let met = complete(app, &loaded, &origin, (Step::Shown, &["otp"]), move |tx| {
         Ok(match step {
             None => Some("wrong one-time code"),
             Some(step) if people::use_totp_step(tx.conn(), &id, step)? => None,
@@ -135,18 +151,38 @@ pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) ->
     }
 }
 
+/// What a step makes of the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A second factor was shown: the person has proved anew who she is.
+    Shown,
+    /// A second factor was set up. Whoever sits at the browser can do that, so the sign-in gets no younger by it.
+    SetUp,
+}
+
 /// What a session stands for after another method on top of what it had.
-#[must_use]
-pub fn on_top(app: &App, loaded: &Loaded, origin: &Origin, methods: &[&str]) -> (Session, String) {
-    let before = loaded.session.amr.iter().map(String::as_str);
-    let new = methods.iter().copied().filter(|method| !loaded.session.used(method));
-    let amr: Vec<&str> = before.chain(new).collect();
-    let how = Authentication {
-        identity_provider: loaded.session.identity_provider.clone(),
-        ..Authentication::by(&amr, true)
-    };
+fn on_top(app: &App, loaded: &Loaded, origin: &Origin, (step, methods): (Step, &[&str])) -> (Session, String) {
+    let old = &loaded.session;
+    let counts = step == Step::Shown || !old.has_second_factor();
+    let new = methods.iter().copied().filter(|method| counts && !old.used(method));
+    let amr: Vec<&str> = old.amr.iter().map(String::as_str).chain(new).collect();
+    let how = Authentication { identity_provider: old.identity_provider.clone(), ..Authentication::by(&amr, true) };
     let (next, cookie) = session::begin(app, &loaded.person, origin, how);
-    (Session { created_at: loaded.session.created_at, ..next }, cookie)
+    let auth_time = if step == Step::Shown { next.auth_time } else { old.auth_time };
+    (Session { id: old.id.clone(), created_at: old.created_at, auth_time, ..next }, cookie)
+}
+
+/// Whether something may still be set up: nothing has changed since the page was sent. Nothing is written otherwise.
+fn may_set_up(tx: &mut Tx<'_>, loaded: &Loaded) -> Stored<bool> {
+    let (person, session) = (&loaded.person, &loaded.session);
+    let Some(current) = people::lock(tx.conn(), &person.id)? else {
+        return Ok(false);
+    };
+    let has_factor = current.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+    Ok(current.enabled
+        && current.generation == person.generation
+        && (session.has_second_factor() || !has_factor)
+        && sessions::lock(tx.conn(), &session.hash)?)
 }
 
 /// One write decides: whether tries are left, whether what was shown still counts, and the session's new cookie.
@@ -158,29 +194,39 @@ pub async fn complete(
     app: &Arc<App>,
     loaded: &Loaded,
     origin: &Origin,
-    methods: &[&str],
+    (step, methods): (Step, &[&str]),
     mut use_up: impl FnMut(&mut Tx<'_>) -> Stored<Option<&'static str>> + Send + 'static,
 ) -> Result<Met, Broken> {
-    let (person, old) = (&loaded.person, loaded.session.clone());
-    let (next, cookie) = on_top(app, loaded, origin, methods);
-    let subject = lockout::totp_subject(app, &person.id);
-    let event = |kind| app.event(kind, Actor::Person(person.id.clone())).from(origin.address.clone());
+    let (next, cookie) = on_top(app, loaded, origin, (step, methods));
+    let subject = lockout::totp_subject(app, &loaded.person.id);
+    let event = |kind| app.event(kind, Actor::Person(loaded.person.id.clone())).from(origin.address.clone());
     let accepted = event(Kind::LoginSucceeded).with("amr", next.amr.join(" "));
     let failed = event(Kind::LoginFailed).outcome(Outcome::MinorFailure);
+    let ended = event(Kind::SessionEnded).with("reason", "too many wrong codes");
     let locked = event(Kind::LoginLocked).outcome(Outcome::SeriousFailure).with("reason", "too many wrong codes");
-    let job_app = Arc::clone(app);
+    let (job_app, loaded) = (Arc::clone(app), loaded.clone());
     let written = app.store.write(move |tx| {
-        let now = job_app.now();
+        let (now, old) = (job_app.now(), &loaded.session);
         if lockout::is_locked(tx.conn(), &subject, now)? {
-            session::end(&job_app, tx, &old)?;
+            session::end_with(&job_app, tx, old, &ended)?;
             tx.audit(failed.clone().with("reason", "locked after too many wrong codes"));
             return Ok(Met::Locked);
         }
+        if step == Step::SetUp && !may_set_up(tx, &loaded)? {
+            tx.audit(failed.clone().with("reason", "the account or the session was changed meanwhile"));
+            return Ok(Met::Refused);
+        }
         let refused = match use_up(tx)? {
             // Another request may have used the session up: its cookie is good for one second factor.
-            None if session::record(&job_app, tx, &next, Some(&old))? => {
+            None if session::record(&job_app, tx, &next, Some(old))? => {
                 logins::forget(tx.conn(), &subject)?;
-                tx.audit(accepted.clone());
+                if !old.has_second_factor() {
+                    tx.audit(accepted.clone());
+                }
+                // Sessions from before the first second factor were opened by the password alone.
+                if step == Step::SetUp && !loaded.has_second_factor() {
+                    session::end_all(&job_app, tx, &loaded.person.id, Some(&old.id))?;
+                }
                 return Ok(Met::Accepted { cookie: cookie.clone(), hash: next.hash.clone() });
             }
             None => "the sign-in was completed by another request",
@@ -189,11 +235,29 @@ pub async fn complete(
         tx.audit(failed.clone().with("reason", refused));
         let limit = lockout::Limit { threshold: job_app.config.login.totp_attempts, known: true };
         if lockout::fail(&job_app, tx, &subject, limit, now)? {
-            session::end(&job_app, tx, &old)?;
+            session::end_with(&job_app, tx, old, &ended)?;
             tx.audit(locked.clone());
             return Ok(Met::Locked);
         }
         Ok(Met::Refused)
     });
     written.await
+}
+
+/// Where it goes on after something was set up: to the recovery codes, if there are some to show. A sign-in that was made
+/// for the request stays made for it, another does not become so.
+#[must_use]
+pub fn go_on_set_up(
+    app: &App,
+    mut pending: Pending,
+    browser_cookie: &str,
+    old: &Session,
+    (cookie, hash): (&str, String),
+) -> HttpResponse {
+    if pending.authenticated.as_deref() == Some(old.hash.as_str()) {
+        pending.authenticated = Some(hash);
+    }
+    pending.notice = None;
+    let cookie = browser::set_cookie(app, CookieKind::Session, cookie);
+    browser::see_other(&recovery::path_after_set_up(app, &pending, browser_cookie), &[cookie])
 }

@@ -8,11 +8,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-use super::second_factor::{self, Met};
+use super::second_factor::{self, Met, Step};
 use super::{account, recovery, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
+use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard::{self, Stop};
 use crate::master_key::Purpose;
@@ -29,8 +29,11 @@ pub const APP_PATH: &str = "/login/set-up/app";
 pub const PASSKEY_PATH: &str = "/login/set-up/passkey";
 /// Where the authenticator app of an account is replaced or removed.
 pub const AUTHENTICATOR_PATH: &str = "/account/authenticator";
-/// How long ago the person may have signed in, in seconds.
-pub const FRESH: i64 = 900;
+/// How long ago somebody may have signed in to change second factors, in seconds. Short, for a passkey signs in alone: who
+/// finds a browser open must not get the account.
+pub const FRESH: i64 = 300;
+/// How long ago somebody may have signed in to set up the first one, in seconds.
+const FRESH_ENOUGH_FOR_THE_FIRST: i64 = 900;
 
 /// The session in which something may be set up: signed in lately, with the second factor if there is one.
 ///
@@ -40,7 +43,8 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
     let loaded = guard::session_of(app, request).await?;
     Ok(loaded.filter(|loaded| {
         let proved = loaded.session.has_second_factor() || !loaded.has_second_factor();
-        !loaded.session.second_factor_due && proved && app.now() - loaded.session.auth_time <= FRESH
+        let fresh = if loaded.has_second_factor() { FRESH } else { FRESH_ENOUGH_FOR_THE_FIRST };
+        !loaded.session.second_factor_due && proved && app.now() - loaded.session.auth_time <= fresh
     }))
 }
 
@@ -157,7 +161,7 @@ pub async fn app_post(app: web::Data<App>, request: HttpRequest, body: web::Payl
 }
 
 async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let mut pending = form.pending(app)?;
+    let pending = form.pending(app)?;
     let Some(loaded) = allowed(app, request).await? else {
         return Ok(sign_in_first(app, &pending, &form.browser));
     };
@@ -175,7 +179,7 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
     let action = if person.totp_secret.is_some() { "authenticator_app_replaced" } else { "authenticator_app_added" };
     let origin = Origin::of(app, request);
-    let met = second_factor::complete(app, &loaded, &origin, &["otp"], move |tx| {
+    let met = second_factor::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
         let Some(step) = step else {
             return Ok(Some("wrong one-time code while setting up an app"));
         };
@@ -190,10 +194,7 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
-            pending.authenticated = Some(hash);
-            pending.notice = None;
-            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
-            Ok(browser::see_other(&recovery::path_after_set_up(app, &pending, &form.browser), &[cookie]))
+            Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
         }
         Met::Refused => back(pending, Notice::CodeNotAccepted),
         Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),

@@ -144,6 +144,27 @@ pub fn renew(conn: &mut Conn, old_hash: &str, model: &Session, purge_at: i64) ->
         == 1)
 }
 
+/// Whether a session still has this cookie, locked against other writers: for what must not be written otherwise.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(conn: &mut Conn, hash: &str) -> Stored<bool> {
+    if let Conn::Pg(c) = conn {
+        let held = session::table.filter(session::hash.eq(hash)).select(session::id).for_update();
+        held.get_result::<String>(c.as_mut()).optional()?;
+    }
+    Ok(find(conn, hash)?.is_some())
+}
+
+/// Forgets what was being set up in a session: somebody signs in anew.
+///
+/// # Errors
+/// What the database says.
+pub fn forget_set_up(conn: &mut Conn, id: &str) -> Stored<()> {
+    keep_totp_set_up(conn, id, None)?;
+    keep_recovery_nonce(conn, id, None)
+}
+
 /// Notes that a session was used.
 ///
 /// # Errors
@@ -177,7 +198,11 @@ pub fn owner(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
 /// What the database says.
 pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(session::table.filter(session::id.eq(id).and(session::ended_at.is_null())))
-        .set(session::ended_at.eq(at))
+        .set((
+            session::ended_at.eq(at),
+            session::totp_set_up.eq(None::<String>),
+            session::recovery_nonce.eq(None::<String>),
+        ))
         .execute(c))?
         == 1)
 }
