@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
 use zeroize::Zeroize;
 
@@ -187,8 +190,10 @@ fn hashed(answer: Answer) -> Result<Option<String>, Broken> {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
-    // Hashing gives way to everything else; where the system refuses, it only runs at the usual priority.
-    let _ = rustix::process::setpriority_process(None, 19);
+    // Hashing gives way to everything else, and at once: a thread of the idle class is preempted by whatever wakes up.
+    // Where the system refuses, it only runs at the usual priority.
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
     let mut memory = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -27,6 +27,7 @@ issuer         {issuer}
 CA file        {ca} (import it, or let the browser warn)
 sign in at     {start}
 one-time code  {code}
+my access      {account}
 EDRS stub      {edrs}
 MDI CMS stub   {cms}
 ",
@@ -34,6 +35,7 @@ MDI CMS stub   {cms}
         ca = ca_file.display(),
         start = parties.site("/cms/"),
         code = parties.site("/code"),
+        account = format_args!("{}/account", parties.issuer()),
         edrs = parties.edrs_base(),
         cms = parties.cms_base(),
     )
