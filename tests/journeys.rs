@@ -8,7 +8,7 @@ use mdi_auth::registry::{links, people};
 use crate::browser::{NATIVE_CLIENT, listening_client};
 use crate::harness::agent::totp;
 use crate::harness::browser::{Browser, look, wait_for};
-use crate::harness::{CALLBACK, EDRS_BASE, Harness, PASSWORD, blocking};
+use crate::harness::{CALLBACK, Db, EDRS_BASE, Harness, PASSWORD, blocking};
 use crate::on_both;
 use crate::second_factor::code_of;
 
@@ -304,4 +304,56 @@ on_both! {
         wait_for(&window, "/login/second-factor").await;
         window.quit().await.unwrap();
     }
+}
+
+/// Pages that no journey passes: axe looks at them, and whoever wants to.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_pages_are_looked_at() {
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.outbound.allow_loopback = true;
+        config.login.password_days = 90;
+    });
+    harness.apply(
+        "[[identity_provider]]\nid = \"fulton\"\nname = \"Fulton County\"\nissuer = \"https://localhost:1\"\n\
+         client_id = \"mdi-auth\"\nsecret = \"a secret of the agency, long enough\"\n",
+    );
+    let browser = Browser::start(&harness.ca_file);
+    let window = browser.window(375, true).await;
+    window.goto(authorize(&harness, "openid user/Composition.rs", &[])).await.unwrap();
+    look(&window, "other-login-provider", true).await;
+    click(&window, "upstream-fulton").await;
+    assert!(window.source().await.unwrap().contains("does not answer just now"));
+    look(&window, "other-login-provider-silent", true).await;
+    follow(&window, window.find(By::LinkText("I forgot my password")).await.unwrap()).await;
+    look(&window, "other-forgotten", true).await;
+    window.goto(harness.url("/invitation/nobody-has-this")).await.unwrap();
+    look(&window, "other-dead-link", true).await;
+    // Signed in: what changes an account.
+    window.goto(harness.url("/account/authenticator")).await.unwrap();
+    fill(&window, "username", "jlehz").await;
+    fill(&window, "password", PASSWORD).await;
+    click(&window, "login-submit").await;
+    fill(&window, "totp", &totp(harness.now())).await;
+    click(&window, "totp-submit").await;
+    for (path, name) in [
+        ("/account/authenticator", "other-authenticator"),
+        ("/account/password", "other-change-password"),
+        ("/account/recovery-codes", "other-recovery-codes"),
+        ("/account/passkeys/add", "other-add-passkey"),
+        ("/account/sessions/end-all", "other-end-all"),
+    ] {
+        window.goto(harness.url(path)).await.unwrap();
+        look(&window, name, true).await;
+    }
+    // The password has expired meanwhile.
+    harness.clock.advance(91 * 86_400);
+    window.goto(harness.url("/account")).await.unwrap();
+    fill(&window, "username", "jlehz").await;
+    fill(&window, "password", PASSWORD).await;
+    click(&window, "login-submit").await;
+    fill(&window, "totp", &totp(harness.now())).await;
+    click(&window, "totp-submit").await;
+    wait_for(&window, "/login/new-password").await;
+    look(&window, "other-expired-password", true).await;
+    window.quit().await.unwrap();
 }
