@@ -248,7 +248,7 @@ async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
             .write(move |tx| {
                 let current = people::lock(tx.conn(), &person.id)?;
                 let same = current.is_some_and(|current| current.enabled && current.generation == person.generation);
-                if same && sessions::lock(tx.conn(), &session.hash)? {
+                if same && sessions::lock(tx.conn(), &session.hash)?.is_some() {
                     make(&job_app, tx, &person, &session.id)?;
                 }
                 Ok(())

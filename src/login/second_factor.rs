@@ -182,7 +182,7 @@ fn may_set_up(tx: &mut Tx<'_>, loaded: &Loaded) -> Stored<bool> {
     Ok(current.enabled
         && current.generation == person.generation
         && (session.has_second_factor() || !has_factor)
-        && sessions::lock(tx.conn(), &session.hash)?)
+        && sessions::lock(tx.conn(), &session.hash)?.is_some())
 }
 
 /// One write decides: whether tries are left, whether what was shown still counts, and the session's new cookie.

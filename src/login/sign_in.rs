@@ -16,6 +16,7 @@ use crate::audit::strangers::Noted;
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
+use crate::model::session::Session;
 use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormAction, FormError, LoginPage, Provider};
 use crate::password::Verified;
@@ -24,7 +25,7 @@ use crate::peer;
 use crate::return_to::{self, ReturnTo};
 use crate::secret::Secret;
 use crate::session::{self, Authentication, Due, Origin};
-use crate::store::{passkeys, people, sessions};
+use crate::store::{Tx, passkeys, people, sessions};
 
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;
@@ -171,17 +172,13 @@ struct SignedIn {
 async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Result<Option<SignedIn>, Broken> {
     let now = app.now();
     let (job_app, typed, known) = (Arc::clone(app), username.to_owned(), at.known.clone());
-    let (person, has_passkey, attempt, locked) = app
+    let (person, attempt, locked) = app
         .store
         .read(move |conn| {
             let person = people::find_by_username(conn, &typed)?;
-            let has_passkey = match &person {
-                Some(person) => passkeys::any(conn, &person.id)?,
-                None => false,
-            };
             let attempt = Attempt::new(&job_app, &typed, person.as_ref(), known.as_deref());
             let locked = attempt.is_locked(conn, now)?;
-            Ok((person, has_passkey, attempt, locked))
+            Ok((person, attempt, locked))
         })
         .await?;
     // Hashed in any case: the time must not tell whether the account exists, is locked, disabled or dormant.
@@ -189,10 +186,7 @@ async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Resu
     let verified = app.hasher.verify(password, stored).await?;
     let accepted = person.as_ref().filter(|person| lockout::may_sign_in(app, person, now) && !locked);
     match (accepted, verified) {
-        (Some(person), Verified::Right(rehashed)) => {
-            let second_factor_due = has_passkey || person.totp_secret.is_some();
-            succeed(app, person, rehashed, attempt, (at, second_factor_due)).await
-        }
+        (Some(person), Verified::Right(rehashed)) => succeed(app, person, rehashed, attempt, at).await,
         _ => fail(app, person.as_ref(), locked, attempt, at.address).await.map(|()| None),
     }
 }
@@ -202,29 +196,33 @@ async fn succeed(
     person: &Person,
     rehashed: Option<String>,
     attempt: Attempt,
-    (at, second_factor_due): (At, bool),
+    at: At,
 ) -> Result<Option<SignedIn>, Broken> {
-    let how = Authentication::by(&["pwd"], false).with_second_factor_due(second_factor_due);
-    let (session, cookie) = session::begin(app, person, &at.origin, how);
+    let (session, cookie) = session::begin(app, person, &at.origin, Authentication::by(&["pwd"], false));
     let known = lockout::known_after(app, person, at.known.as_deref());
-    let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, second_factor_due, known };
-    let event = app
-        .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
-        .from(at.origin.address)
-        .with("amr", "pwd")
-        .with("second_factor", if second_factor_due { "due" } else { "none" });
+    let session_hash = session.hash.clone();
+    let event =
+        app.event(Kind::LoginSucceeded, Actor::Person(person.id.clone())).from(at.origin.address).with("amr", "pwd");
     // Nobody gets here without (NIST SP 800-53 AC-8).
     let event = if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event };
     let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
     let written = app.store.write(move |tx| {
         let now = job_app.now();
-        // Locked, disabled or changed while the password was hashed: then it does not count.
-        let current = people::find(tx.conn(), &id)?;
-        let holds = current
-            .is_some_and(|person| lockout::may_sign_in(&job_app, &person, now) && person.generation == generation);
-        if !holds || attempt.is_locked(tx.conn(), now)? {
-            return Ok(false);
+        let refused = |tx: &mut Tx<'_>, reason: &str| {
+            let failed = Event { kind: Kind::LoginFailed, actor: Actor::Stranger, ..event.clone() };
+            tx.audit(failed.outcome(Outcome::MinorFailure).person(&id).with("reason", reason));
+            Ok(None)
+        };
+        // Changed or locked while the password was hashed: then it does not count.
+        let current = people::lock(tx.conn(), &id)?.filter(|current| current.generation == generation);
+        let Some(current) = current.filter(|current| lockout::may_sign_in(&job_app, current, now)) else {
+            return refused(tx, "account changed meanwhile");
+        };
+        if attempt.is_locked(tx.conn(), now)? {
+            return refused(tx, "account locked");
         }
+        let second_factor_due = current.totp_secret.is_some() || passkeys::any(tx.conn(), &id)?;
+        let session = Session { second_factor_due, ..session.clone() };
         attempt.forget(tx, now)?;
         if let Some(phc) = &rehashed {
             people::rehashed(tx.conn(), &id, generation, phc)?;
@@ -234,12 +232,13 @@ async fn succeed(
             None => None,
         };
         if !session::record(&job_app, tx, &session, replaced.as_ref())? {
-            return Ok(false);
+            return refused(tx, "the browser's session was used up meanwhile");
         }
-        tx.audit(event.clone());
-        Ok(true)
+        tx.audit(event.clone().with("second_factor", if second_factor_due { "due" } else { "none" }));
+        Ok(Some(second_factor_due))
     });
-    Ok(written.await?.then_some(signed_in))
+    let signed_in = |second_factor_due| SignedIn { session_hash, cookie, second_factor_due, known };
+    Ok(written.await?.map(signed_in))
 }
 
 /// Counts a failure against the account and the address.
@@ -257,8 +256,9 @@ async fn fail(
         Some(person) if lockout::is_dormant(app, person, app.now()) => "account dormant",
         Some(_) => "wrong password",
     };
-    // A username that nobody has is recorded as its keyed hash: people type passwords there.
-    let noted = app.strangers.note(address, person.map_or("unknown username", |person| &person.id), app.now());
+    // A username that nobody has is recorded as its keyed hash: people type passwords there. It is told apart by that as
+    // accounts are, so that both cause the same writes.
+    let noted = app.strangers.note(address, person.map_or(attempt.account(), |person| &person.id), app.now());
     let described = |event: Event| {
         let event = event.outcome(Outcome::MinorFailure).from(address.to_string()).with("reason", reason);
         match person {

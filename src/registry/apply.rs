@@ -108,7 +108,10 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
         }
     }
     let done = registry.blocking(move |registry, tx| {
-        // Planned again, for somebody may have changed something meanwhile.
+        // Planned again, for somebody may have changed something meanwhile; locked, so that it stays as it is planned.
+        for entry in &file.users {
+            stored_people::lock_by_username(tx.conn(), &entry.id)?;
+        }
         let plan = self::plan(registry, tx.conn(), &file)?;
         if !plan.mistakes.is_empty() {
             return Ok(Ok(Err(plan.mistakes)));

@@ -442,8 +442,9 @@ fn recorded(person: &Person, has_passkey: bool) -> Map<String, Value> {
     view
 }
 
+/// Locked, for [`put`] writes all of it: what the person's own request writes meanwhile must not be lost.
 pub(super) fn found(tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
-    Ok(match people::find_by_username(tx.conn(), username)? {
+    Ok(match people::lock_by_username(tx.conn(), username)? {
         Some(person) => Ok(person),
         None => mistake("username", format!("nobody has the username {username:?}")),
     })
@@ -621,6 +622,7 @@ pub fn reset_second_factor(
         Ok(totp) => totp,
         Err(text) => return Ok(mistake("totp_secret", text)),
     };
+    // Locked before anything is removed: a passkey that is being added must not outlive this.
     let id = good!(found(tx, username)?).id;
     let event = registry
         .event(Kind::PersonChanged, "second_factor_reset")
@@ -678,7 +680,7 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
 }
 
 fn disable_if_dormant(registry: &Registry, tx: &mut Tx<'_>, id: &str, before: i64) -> Stored<bool> {
-    let found = people::find(tx.conn(), id)?.filter(|person| person.enabled && person.idle_since <= before);
+    let found = people::lock(tx.conn(), id)?.filter(|person| person.enabled && person.idle_since <= before);
     let Some(known) = found else {
         return Ok(false);
     };

@@ -183,6 +183,17 @@ pub fn lock(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
     find(conn, id)
 }
 
+/// [`lock`], by what the person types to sign in.
+///
+/// # Errors
+/// As [`find`].
+pub fn lock_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person>> {
+    match find_by_username(conn, username)? {
+        Some(person) => lock(conn, &person.id),
+        None => Ok(None),
+    }
+}
+
 /// Uses up a TOTP time step. Answers false when it, or a later one, was used already: a code works once.
 ///
 /// # Errors

@@ -80,6 +80,18 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
     Ok(row.map(Row::into_model))
 }
 
+/// A session that has not ended, by the hash of its cookie, locked: it neither ends nor gets another cookie meanwhile.
+///
+/// # Errors
+/// What the database says.
+pub fn lock(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
+    if let Conn::Pg(c) = conn {
+        let query = session::table.filter(session::hash.eq(hash)).select(session::id).for_update();
+        query.get_result::<String>(c.as_mut()).optional()?;
+    }
+    find(conn, hash)
+}
+
 /// A session that has not ended, by its id.
 ///
 /// # Errors
@@ -142,18 +154,6 @@ pub fn renew(conn: &mut Conn, old_hash: &str, model: &Session, purge_at: i64) ->
         .set(&row)
         .execute(c))?
         == 1)
-}
-
-/// Whether a session still has this cookie, locked against other writers: for what must not be written otherwise.
-///
-/// # Errors
-/// What the database says.
-pub fn lock(conn: &mut Conn, hash: &str) -> Stored<bool> {
-    if let Conn::Pg(c) = conn {
-        let held = session::table.filter(session::hash.eq(hash)).select(session::id).for_update();
-        held.get_result::<String>(c.as_mut()).optional()?;
-    }
-    Ok(find(conn, hash)?.is_some())
 }
 
 /// Forgets what was being set up in a session: somebody signs in anew.

@@ -96,6 +96,22 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     std::thread::spawn(work).join().unwrap()
 }
 
+/// Runs `work` in a transaction that is committed a moment after this returns: what others read until then is old.
+pub fn in_flight(harness: &Harness, mut work: impl FnMut(&mut Tx<'_>) + Send + 'static) -> JoinHandle<()> {
+    let (store, (told, written)) = (Arc::clone(&harness.app.store), std::sync::mpsc::channel());
+    let thread = std::thread::spawn(move || {
+        let job = move |tx: &mut Tx<'_>| {
+            work(tx);
+            let _ = told.send(());
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            Ok(())
+        };
+        store.write_blocking(job).unwrap();
+    });
+    written.recv().unwrap();
+    thread
+}
+
 /// A client that trusts our own authority and follows no redirect.
 pub fn client(ca_file: &std::path::Path) -> reqwest::Client {
     let ca = reqwest::Certificate::from_pem(&std::fs::read(ca_file).unwrap()).unwrap();
