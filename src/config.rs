@@ -16,8 +16,8 @@ pub use mail::{Credentials, MailConfig, MailTls};
 pub use profile::Profile;
 pub use reader::Mistake;
 pub use sections::{
-    Database, DatabaseConfig, KeysConfig, Lockout, LoginConfig, MasterKeySource, OutboundConfig, PolicyConfig,
-    ServerConfig, TlsFiles, TokensConfig,
+    Database, DatabaseConfig, KeysConfig, Lockout, LockoutCovers, LoginConfig, MasterKeySource, OutboundConfig,
+    PolicyConfig, ServerConfig, TlsFiles, TokensConfig,
 };
 
 use reader::Reader;

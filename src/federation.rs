@@ -17,7 +17,7 @@ use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard;
 use crate::login::banner;
-use crate::login::lockout::Attempt;
+use crate::login::lockout::{self, Attempt};
 use crate::master_key::Purpose;
 use crate::model::identity_provider::{Identity, IdentityProvider};
 use crate::model::session::Session;
@@ -351,7 +351,7 @@ impl Arrival {
         let now = app.now();
         let refuse = |reason: &str| Refusal { reason: reason.to_owned(), person_id: Some(person.id.clone()) };
         let attempt = Attempt::new(app, &person.username, Some(&person), self.known.as_deref());
-        if person.password.is_some() && attempt.is_locked(tx.conn(), now)? {
+        if lockout::covers_account(app) && person.password.is_some() && attempt.is_locked(tx.conn(), now)? {
             return Ok(Err(refuse("account locked")));
         }
         let trusted = self.provider.settings.trusts_second_factor(&self.identity);

@@ -103,6 +103,7 @@ What you do is recorded."""
         password_history = 12
         password_blocklist_file = "/etc/mdi/refused.txt"
         failures_in_a_row = 50
+        lockout_covers = "password"
         known_browsers = true
         dormant_days = 30
         lockout_threshold = 3
@@ -252,6 +253,10 @@ fn each_rule_refuses() {
         ("[login]\npassword_blocklist_file = \"\"", &["[login] password_blocklist_file", "a path"]),
         ("[login]\nfailures_in_a_row = 101", &["[login] failures_in_a_row", "from 1 to 100"]),
         ("[login]\nfailures_in_a_row = 4", &["[login] failures_in_a_row", "at least lockout_threshold (5)"]),
+        (
+            "[login]\nlockout_covers = \"passkeys\"",
+            &["[login] lockout_covers", "\"passkeys\"", "\"password\" or \"account\""],
+        ),
         ("[login]\nknown_browsers = 1", &["[login] known_browsers", "true or false"]),
         ("[login]\ndormant_days = \"never\"", &["[login] dormant_days", "from 0"]),
         ("[login]\nlockout_threshold = 101", &["[login] lockout_threshold", "from 1 to 100"]),

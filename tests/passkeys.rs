@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mdi_auth::config::Issuer;
+use mdi_auth::config::{Issuer, LockoutCovers};
 use mdi_auth::registry::people;
 use mdi_auth::store::{audit, passkeys, people as stored};
 use mdi_auth::webauthn::RelyingParty;
@@ -13,7 +13,7 @@ use thirtyfour::prelude::*;
 use crate::harness::agent::{Agent, Page, totp};
 use crate::harness::authenticator::{Authenticator, PRESENT, VERIFIED};
 use crate::harness::browser::{Browser, look, wait_for};
-use crate::harness::{Db, Harness, PASSWORD, blocking};
+use crate::harness::{Db, Harness, PASSWORD, blocking, in_flight};
 use crate::on_both;
 use crate::person_flow::{authorize_url, claims_of, redeem};
 
@@ -367,45 +367,80 @@ on_both! {
 
 on_both! {
     async fn who_may_not_sign_in_is_told_the_same(db) {
-        let harness = Harness::start_with(db, |config| {
-            config.login.totp_attempts = 3;
-            config.login.lockout_threshold = 3;
-            config.login.dormant_days = 90;
+        for covers in [LockoutCovers::Password, LockoutCovers::Account] {
+            who_may_not_sign_in(db, covers).await;
+        }
+    }
+}
+
+async fn who_may_not_sign_in(db: Db, covers: LockoutCovers) {
+    let harness = Harness::start_with(db, |config| {
+        config.login.lockout_covers = covers;
+        config.login.totp_attempts = 3;
+        config.login.lockout_threshold = 3;
+        config.login.dormant_days = 90;
+    });
+    let mut honest = enrol(&harness, "jlehz", "Work laptop").await;
+    let refused = async |honest: &mut Authenticator, why: &str| {
+        harness.clock.advance(60);
+        let refused = alone(&harness, honest).await;
+        assert!(refused.answer().text.contains(NOT_ACCEPTED), "{why}: {}", refused.answer().text);
+        assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), why);
+    };
+    harness.disable_user("jlehz");
+    refused(&mut honest, "account disabled or dormant").await;
+    harness.enable_user("jlehz");
+    assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
+    // Passwords that others guess lock the password, or the account where the configuration says so.
+    for _ in 0..3 {
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&authorize_url(&harness, &[])).await;
+        agent.submit(&login, &[("username", "jlehz"), ("password", "wrong")]).await;
+    }
+    if covers == LockoutCovers::Account {
+        refused(&mut honest, "account locked").await;
+    } else {
+        assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
+    }
+    let unlock = || {
+        let registry = harness.registry();
+        blocking(move || registry.blocking(|registry, tx| people::unlock(registry, tx, "jlehz"))).unwrap()
+    };
+    assert!(unlock());
+    assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
+    // What anybody can send locks nobody out; what a copy alone can send counts as a wrong code does.
+    for _ in 0..3 {
+        let mut forged = Authenticator { flags: PRESENT, ..honest.clone() };
+        alone(&harness, &mut forged).await;
+    }
+    assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
+    for _ in 0..3 {
+        let mut copy = Authenticator { counter: 0, step: 1, ..honest.clone() };
+        alone(&harness, &mut copy).await;
+    }
+    refused(&mut honest, "account locked").await;
+    assert!(unlock());
+    assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
+    harness.clock.advance(91 * 86_400);
+    refused(&mut honest, "account disabled or dormant").await;
+}
+
+on_both! {
+    async fn a_session_that_ends_meanwhile_adds_nothing(db) {
+        let harness = patient(db);
+        let mut agent = Agent::new(&harness);
+        let page = add_page(&harness, &mut agent, "jlehz").await;
+        let app = Arc::clone(&harness.app);
+        let signed_out = in_flight(&harness, move |tx| {
+            let person = stored::find_by_username(tx.conn(), "jlehz").unwrap().unwrap();
+            assert_eq!(mdi_auth::session::end_all(&app, tx, &person.id, None).unwrap(), 1);
         });
-        let mut honest = enrol(&harness, "jlehz", "Work laptop").await;
-        let refused = async |honest: &mut Authenticator, why: &str| {
-            harness.clock.advance(60);
-            let refused = alone(&harness, honest).await;
-            assert!(refused.answer().text.contains(NOT_ACCEPTED), "{why}: {}", refused.answer().text);
-            assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), why);
-        };
-        harness.disable_user("jlehz");
-        refused(&mut honest, "account disabled or dormant").await;
-        harness.enable_user("jlehz");
-        assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
-        // Locked by passwords that others guess.
-        for _ in 0..3 {
-            let mut agent = Agent::new(&harness);
-            let login = agent.get(&authorize_url(&harness, &[])).await;
-            agent.submit(&login, &[("username", "jlehz"), ("password", "wrong")]).await;
-        }
-        refused(&mut honest, "account locked").await;
-        let unlock = || {
-            let registry = harness.registry();
-            blocking(move || registry.blocking(|registry, tx| people::unlock(registry, tx, "jlehz"))).unwrap()
-        };
-        assert!(unlock());
-        assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
-        // Locked by passkeys that do not count, as by wrong codes.
-        for _ in 0..3 {
-            let mut copy = Authenticator { flags: PRESENT, ..honest.clone() };
-            alone(&harness, &mut copy).await;
-        }
-        refused(&mut honest, "account locked").await;
-        assert!(unlock());
-        assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
-        harness.clock.advance(91 * 86_400);
-        refused(&mut honest, "account disabled or dormant").await;
+        let mut key = Authenticator::new(&harness);
+        let answer = key.create(&page);
+        agent.submit(&page, &[("name", "Key"), ("credential", &answer)]).await;
+        signed_out.join().unwrap();
+        assert_eq!(names(&harness, "jlehz"), Vec::<String>::new());
+        assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), "the session ended meanwhile");
     }
 }
 

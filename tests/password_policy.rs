@@ -16,7 +16,7 @@ use mdi_auth::store::{password_history, people as stored};
 use serde_json::{Value, json};
 
 use crate::harness::agent::{Agent, Page};
-use crate::harness::{Answer, BEGIN, EDRS, FULTON, Harness, PASSWORD, blocking};
+use crate::harness::{Answer, BEGIN, EDRS, FULTON, Harness, PASSWORD, blocking, in_flight};
 use crate::on_both;
 use crate::person_flow::{authorize_url, code_of, redeem, refresh};
 use crate::support::TempDir;
@@ -60,6 +60,7 @@ fn profiles_have_the_limits_of_their_documents() {
         (|l| json!(l.lockout_window_seconds), json!(900), json!(900), "CJIS AC-7 a"),
         (|l| json!(format!("{:?}", l.lockout)), json!("Seconds(900)"), json!("UntilAdmin"), "CJIS AC-7 b"),
         (|l| json!(l.failures_in_a_row), json!(100), json!(100), "63B-4 3.2.2"),
+        (|l| json!(format!("{:?}", l.lockout_covers)), json!("Password"), json!("Account"), "63B-4 3.2.2; CJIS AC-7 b"),
         (|l| json!(l.known_browsers), json!(true), json!(false), "63B-4 3.2.2; CJIS AC-7 b"),
         (|l| json!(l.dormant_days), json!(0), json!(90), "CJIS AC-2(3)"),
         (|l| json!(l.session_idle_seconds), json!(1800), json!(1800), "63B-4 2.2.3; CJIS AC-11 a"),
@@ -92,6 +93,8 @@ fn weaker_settings_are_named() {
         ("nist-63b-4", "LOCKOUT_SECONDS", "60", true),
         ("nist-63b-4", "LOCKOUT_SECONDS", "until_admin", false),
         ("nist-63b-4", "FAILURES_IN_A_ROW", "50", false),
+        ("cjis", "LOCKOUT_COVERS", "password", true),
+        ("nist-63b-4", "LOCKOUT_COVERS", "account", false),
         ("cjis", "KNOWN_BROWSERS", "true", true),
         ("nist-63b-4", "KNOWN_BROWSERS", "false", false),
         ("cjis", "DORMANT_DAYS", "0", true),
@@ -439,6 +442,26 @@ on_both! {
         assert_eq!((row.consecutive, row.failures), (5, 0), "none was counted beyond the lock");
         assert_eq!(recorded(&harness, "login.locked", "wrong password") + recorded(&harness, "login.locked", "account locked"), 1);
         assert_eq!(try_in(&mut agent, &harness, "jlehz", PASSWORD).await.at(), "/login");
+    }
+}
+
+on_both! {
+    async fn what_changes_while_a_password_is_hashed_counts(db) {
+        let harness = start(db, &[]);
+        // A second factor, which the account did not have when the password was typed.
+        let norole = person(&harness, "norole");
+        let (id, generation) = (norole.id.clone(), norole.generation);
+        let added = in_flight(&harness, move |tx| {
+            assert!(stored::put_totp(tx.conn(), &id, generation, Some("wrapped"), 0).unwrap());
+        });
+        assert_eq!(try_in(&mut Agent::new(&harness), &harness, "norole", PASSWORD).await.at(), "/login/second-factor");
+        added.join().unwrap();
+        // Disabled: the right password leaves a trace.
+        let disabled = Person { enabled: false, ..person(&harness, "clerk") };
+        let changed = in_flight(&harness, move |tx| stored::put(tx.conn(), &disabled).unwrap());
+        assert_eq!(try_in(&mut Agent::new(&harness), &harness, "clerk", PASSWORD).await.at(), "/login");
+        changed.join().unwrap();
+        assert_eq!(recorded(&harness, "login.failed", "account changed meanwhile"), 1);
     }
 }
 

@@ -1,12 +1,14 @@
 //! What administrators do: every rule refused by name, every change recorded with before and after.
 
+use mdi_auth::app::App;
 use mdi_auth::keys::PUBLISHED_AFTER_RETIREMENT_SECONDS;
-use mdi_auth::login::lockout::login_subject;
+use mdi_auth::login::lockout::{login_subject, totp_subject};
 use mdi_auth::master_key::{MasterKey, Purpose};
 use mdi_auth::model::client::{AuthMethod, Client, GrantType};
 use mdi_auth::model::person::Person;
 use mdi_auth::model::resource_server::ResourceServer;
 use mdi_auth::model::signing::{Algorithm, StoredKey};
+use mdi_auth::registry::apply;
 use mdi_auth::registry::clients::{self, ClientForm};
 use mdi_auth::registry::keys::{self, State};
 use mdi_auth::registry::people::{self, PersonForm};
@@ -14,9 +16,13 @@ use mdi_auth::registry::resource_servers::{self, ResourceServerForm};
 use mdi_auth::registry::{Refused, Registry};
 use mdi_auth::secret::Secret;
 use mdi_auth::store::logins::{self, Failures};
+use mdi_auth::store::passkeys::{self, StoredPasskey};
+use mdi_auth::store::{people as stored, recovery_codes};
 use serde::de::DeserializeOwned;
 use toml::Table;
 
+use crate::harness::{Harness, blocking, in_flight};
+use crate::on_both;
 use crate::support::installation::{Installation, START, mistakes};
 
 const DAY: i64 = 86_400;
@@ -610,11 +616,27 @@ fn everything_is_wrapped_under_another_master_key() {
     let installation = Installation::new();
     let registry = installation.registry();
     let person = add_person(&registry, r#"totp_secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP""#).unwrap();
+    let (app, new_code) = (installation.app.clone(), "hash".to_owned());
+    let subjects = |app: &App| [login_subject(app, "jlehz"), totp_subject(app, &person.id)];
+    let (before, id) = (subjects(&app), person.id.clone());
+    let locked = |subject: &str| Failures {
+        subject: subject.to_owned(),
+        consecutive: 7,
+        locked_until: i64::MAX / 2,
+        ..Failures::default()
+    };
+    let rows: Vec<Failures> = before.iter().map(|subject| locked(subject)).chain([locked("a stranger's")]).collect();
+    let written = installation.app.store.write_blocking(move |tx| {
+        recovery_codes::replace(tx.conn(), &id, std::slice::from_ref(&new_code), START)?;
+        rows.iter().try_for_each(|row| logins::put(tx.conn(), row))
+    });
+    written.unwrap();
     let own = installation.dir.path().join("master.key");
     assert!(mistakes(keys::rewrap(&registry, &own))[0].contains("in use"));
     let file = installation.dir.path().join("new.key");
     let done = keys::rewrap(&registry, &file).unwrap();
-    assert_eq!((done.keys, done.totp_secrets), (2, 1));
+    assert_eq!((done.keys, done.totp_secrets, done.recovery_codes_removed), (2, 1, 1));
+    assert!(installation.record().last().unwrap().body.contains(r#""recovery_codes_removed":"1""#));
     let new = MasterKey::from_file(&file, installation.app.entropy).unwrap();
     assert_eq!(done.fingerprint, new.fingerprint());
     let stored = installation.app.store.read_blocking(mdi_auth::store::people::totp_secrets).unwrap();
@@ -623,5 +645,65 @@ fn everything_is_wrapped_under_another_master_key() {
     std::fs::rename(&file, &own).unwrap();
     let beside = installation.beside();
     assert_eq!(beside.directory.keyring().jwks(), installation.app.directory.keyring().jwks());
+    // Locks hold under the new key; what only the old one could name is gone.
+    let kept = |subject: String| beside.store.read_blocking(move |conn| logins::find(conn, &subject)).unwrap();
+    for subject in subjects(&beside) {
+        assert_eq!(kept(subject.clone()), Some(locked(&subject)));
+    }
+    assert!(before.into_iter().chain(["a stranger's".to_owned()]).all(|subject| kept(subject).is_none()));
+    let id = person.id.clone();
+    assert_eq!(beside.store.read_blocking(move |conn| recovery_codes::left(conn, &id)).unwrap().0, 0);
     beside.stop();
+}
+
+/// What an administrator does, in a write of its own.
+type Administered = fn(&Registry);
+
+on_both! {
+    async fn what_a_person_writes_meanwhile_is_not_lost(db) {
+        let harness = Harness::start(db);
+        let find = || {
+            let store = harness.app.store.clone();
+            blocking(move || store.read_blocking(|conn| stored::find_by_username(conn, "norole"))).unwrap().unwrap()
+        };
+        let rows: [(&str, Administered); 3] = [
+            ("roles", |registry| {
+                registry.blocking(|registry, tx| people::set_roles(registry, tx, "norole", &["auditor".to_owned()])).unwrap();
+            }),
+            ("disabled", |registry| {
+                registry.blocking(|registry, tx| people::set_enabled(registry, tx, "norole", false)).unwrap();
+            }),
+            ("apply", |registry| {
+                apply::apply(registry, "[[user]]\nusername = \"norole\"\nname = \"Another Name\"", false).unwrap();
+            }),
+        ];
+        for (what, administer) in rows {
+            let before = find();
+            let (id, generation) = (before.id, before.generation);
+            let own = in_flight(&harness, move |tx| {
+                assert!(stored::put_totp(tx.conn(), &id, generation, Some(what), 0).unwrap());
+            });
+            let registry = harness.registry();
+            blocking(move || administer(&registry));
+            own.join().unwrap();
+            let after = find();
+            assert_eq!(after.totp_secret.as_deref(), Some(what), "the app is left");
+            assert!(after.name != before.name || after.generation != generation, "{what} was done");
+        }
+        // A passkey that is being added does not outlive the reset.
+        let id = find().id;
+        let added = in_flight(&harness, move |tx| {
+            let person = stored::lock(tx.conn(), &id).unwrap().unwrap();
+            let passkey = StoredPasskey {
+                id: "key".to_owned(), person_id: person.id, name: "Key".to_owned(),
+                credential: "{}".to_owned(), created_at: 0, last_used_at: None,
+            };
+            assert!(passkeys::add(tx.conn(), &passkey).unwrap());
+        });
+        let (registry, store) = (harness.registry(), harness.app.store.clone());
+        blocking(move || registry.blocking(|registry, tx| people::reset_second_factor(registry, tx, "norole", None)).unwrap());
+        added.join().unwrap();
+        let id = find().id;
+        assert!(blocking(move || store.read_blocking(move |conn| passkeys::of_person(conn, &id))).unwrap().is_empty());
+    }
 }

@@ -2,6 +2,7 @@
 //! what happens when the provider is not there. Sections are those of OpenID Connect Core unless named otherwise.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mdi_auth::config::{Config, LockoutCovers};
 use mdi_auth::directory::Directory;
 use mdi_auth::model::person::Person;
 use mdi_auth::registry::apply::{self, ApplyError};
@@ -48,12 +49,17 @@ impl Traveller<'_> {
 impl Stage {
     /// `settings` are lines of the provider's table beyond the usual ones.
     fn start(db: Db, settings: &str) -> Self {
+        Self::start_with(db, settings, |_| ())
+    }
+
+    fn start_with(db: Db, settings: &str, change: impl FnOnce(&mut Config)) -> Self {
         let agency = Agency::start();
         let ca = agency.ca.clone();
         let harness = Harness::start_with(db, |config| {
             config.outbound.allow_loopback = true;
             config.outbound.extra_ca_file = Some(ca);
             config.login.address_attempts_per_minute = 1000;
+            change(config);
         });
         let stage = Self { agency, harness };
         stage.register(settings);
@@ -752,14 +758,27 @@ on_both! {
         let consent = stage.come_back(&mut traveller, &token).await;
         let told = told(&stage.harness, &mut traveller.agent, &consent).await;
         assert_eq!((&told["acr"], &told["amr"]), (&json!("urn:mdi:acr:aal1"), &json!(["fed"])));
-        // Locked by guesses at her password: the account is locked, not the way.
-        for _ in 0..5 {
-            let mut agent = Agent::new(&stage.harness);
-            let page = stage.login_page(&mut agent, &[]).await;
-            agent.submit(&page, &[("username", "norole"), ("password", "a wrong guess, again")]).await;
+    }
+}
+
+on_both! {
+    async fn guesses_at_a_password_lock_the_password_or_the_account(db) {
+        for covers in [LockoutCovers::Password, LockoutCovers::Account] {
+            let stage = Stage::start_with(db, "", |config| config.login.lockout_covers = covers);
+            let registry = stage.harness.registry();
+            blocking(move || registry.blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-78", "norole")).unwrap());
+            for _ in 0..5 {
+                let mut agent = Agent::new(&stage.harness);
+                let page = stage.login_page(&mut agent, &[]).await;
+                agent.submit(&page, &[("username", "norole"), ("password", "a wrong guess, again")]).await;
+            }
+            stage.harness.clock.advance(61);
+            let page = stage.sign_in(json!({ "sub": "u-78" })).await;
+            match covers {
+                LockoutCovers::Password => assert_eq!(page.at(), "/consent"),
+                LockoutCovers::Account => assert_refused(&page, "locked"),
+            }
         }
-        stage.harness.clock.advance(61);
-        assert_refused(&stage.sign_in(json!({ "sub": "u-78" })).await, "locked");
     }
 }
 

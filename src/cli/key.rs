@@ -55,6 +55,11 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
                 done.keys, done.totp_secrets, done.upstream_secrets, done.fingerprint
             ))?;
             print(format_args!(
+                "removed {} recovery codes, which the old key made: people make new ones at /account; browsers are known \
+                 anew after the next sign-in, locks stay",
+                done.recovery_codes_removed
+            ))?;
+            print(format_args!(
                 "now set [keys] master_key_file = {:?} (or put the file in the old one's place), keep a copy away from the \
                  database's, and start the servers anew",
                 new_key_file.display().to_string()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::sections::{Lockout, LoginConfig};
+use super::sections::{Lockout, LockoutCovers, LoginConfig};
 
 /// The profile when nobody chooses one.
 pub(super) const DEFAULT: &str = "nist-63b-4";
@@ -26,6 +26,7 @@ pub struct Profile {
     #[serde(rename = "lockout_seconds")]
     pub lockout: Lockout,
     pub failures_in_a_row: u32,
+    pub lockout_covers: LockoutCovers,
     pub known_browsers: bool,
     pub dormant_days: i64,
     pub session_idle_seconds: i64,
@@ -100,6 +101,12 @@ impl LoginConfig {
                 self.policy
             )),
             (Lockout::UntilAdmin, _) => {}
+        }
+        if self.lockout_covers < profile.lockout_covers {
+            weaker.push(format!(
+                "lockout_covers = \"password\" is weaker than the profile {}, which has \"account\"",
+                self.policy
+            ));
         }
         if self.known_browsers && !profile.known_browsers {
             weaker.push(format!("known_browsers = true is weaker than the profile {}, which has false", self.policy));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 
 use super::issuer::Issuer;
 use super::profile::{self, Profile};
@@ -293,6 +294,8 @@ pub struct LoginConfig {
     pub lockout: Lockout,
     /// Failures without a success between, however long ago, that lock an account until an administrator unlocks it.
     pub failures_in_a_row: u32,
+    /// What is locked.
+    pub lockout_covers: LockoutCovers,
     /// Whether failures of others leave a browser alone that has signed the person in before.
     pub known_browsers: bool,
     /// An account is disabled after so many days without a sign-in; 0: never.
@@ -329,6 +332,18 @@ pub enum Lockout {
     UntilAdmin,
 }
 
+/// What wrong passwords lock; the later, the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockoutCovers {
+    /// The password alone, which is what is guessed (NIST SP 800-63B-4 §3.2.2): passkeys, identity providers and links
+    /// that are mailed still let the person in.
+    Password,
+    /// The account, whatever is shown (CJIS AC-7).
+    #[default]
+    Account,
+}
+
 /// The weakest of the argon2id settings that OWASP's Password Storage Cheat Sheet holds for equal, as memory × passes.
 const ARGON2_LEAST_WORK: u64 = 35_840;
 
@@ -349,6 +364,7 @@ impl LoginConfig {
             lockout_window_seconds: section.integer("lockout_window_seconds", profile.lockout_window_seconds, 1..=DAY),
             lockout: read_lockout(section, profile.lockout),
             failures_in_a_row: section.count("failures_in_a_row", profile.failures_in_a_row, 1..=100),
+            lockout_covers: section.parsed("lockout_covers", read_covers).unwrap_or(profile.lockout_covers),
             known_browsers: section.flag("known_browsers", profile.known_browsers),
             dormant_days: section.integer("dormant_days", profile.dormant_days, 0..=3660),
             address_attempts_per_minute: section.count("address_attempts_per_minute", 30, 1..=1_000_000),
@@ -423,6 +439,14 @@ fn read_lockout(section: &mut Section, default: Lockout) -> Lockout {
             section.wrong(&setting, format!("an integer from 1 to {}, or \"until_admin\"", 30 * DAY));
             default
         }
+    }
+}
+
+fn read_covers(text: &str) -> Result<LockoutCovers, String> {
+    match text {
+        "password" => Ok(LockoutCovers::Password),
+        "account" => Ok(LockoutCovers::Account),
+        _ => Err("\"password\" or \"account\"".to_owned()),
     }
 }
 

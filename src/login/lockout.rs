@@ -8,15 +8,17 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::app::App;
-use crate::config::Lockout;
-use crate::master_key::Derivation;
+use crate::config::{Lockout, LockoutCovers};
+use crate::master_key::{Derivation, MasterKey};
 use crate::model::person::{Person, username_key};
 use crate::store::logins::{self, Failures};
-use crate::store::{Conn, Stored, Tx};
+use crate::store::{Conn, Stored, Tx, people};
 
 /// Far enough to mean: until an administrator unlocks.
 const UNTIL_ADMIN: i64 = i64::MAX / 2;
 
+/// How many people are read at once.
+const PEOPLE_AT_ONCE: i64 = 500;
 const DAY_SECONDS: i64 = 86_400;
 /// How many people one browser is known to have signed in: those who share a computer.
 const KNOWN_PEOPLE: usize = 8;
@@ -24,13 +26,21 @@ const KNOWN_PEOPLE: usize = 8;
 /// Under which key failures of a username are counted.
 #[must_use]
 pub fn login_subject(app: &App, username: &str) -> String {
-    app.master.derive(Derivation::Username, &["login", &username_key(username)])
+    login_subject_under(&app.master, username)
+}
+
+fn login_subject_under(master: &MasterKey, username: &str) -> String {
+    master.derive(Derivation::Username, &["login", &username_key(username)])
 }
 
 /// Under which key wrong one-time codes of a person are counted.
 #[must_use]
 pub fn totp_subject(app: &App, person_id: &str) -> String {
-    app.master.derive(Derivation::Username, &["totp", person_id])
+    totp_subject_under(&app.master, person_id)
+}
+
+fn totp_subject_under(master: &MasterKey, person_id: &str) -> String {
+    master.derive(Derivation::Username, &["totp", person_id])
 }
 
 /// Whether a subject is locked.
@@ -41,12 +51,19 @@ pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))
 }
 
-/// Whether a subject is locked until an administrator unlocks it.
+/// Whether wrong passwords lock the whole account, whatever is shown, or the password alone.
+#[must_use]
+pub fn covers_account(app: &App) -> bool {
+    app.config.login.lockout_covers == LockoutCovers::Account
+}
+
+/// Whether an account, and not its password alone, is locked until an administrator unlocks it.
 ///
 /// # Errors
 /// What the database says.
-pub fn is_locked_until_admin(conn: &mut Conn, subject: &str) -> Stored<bool> {
-    Ok(logins::find(conn, subject)?.is_some_and(|row| row.locked_until >= UNTIL_ADMIN))
+pub fn is_locked_until_admin(app: &App, conn: &mut Conn, person: &Person) -> Stored<bool> {
+    let until_admin = |row: Failures| row.locked_until >= UNTIL_ADMIN;
+    Ok(covers_account(app) && logins::find(conn, &login_subject(app, &person.username))?.is_some_and(until_admin))
 }
 
 /// How many failures lock a subject, and whether it belongs to somebody.
@@ -119,6 +136,34 @@ pub fn release(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
     let by_password = logins::forget_all(tx.conn(), &login_subject(app, &person.username))?;
     let by_code = logins::forget(tx.conn(), &totp_subject(app, &person.id))?;
     Ok(by_password || by_code)
+}
+
+/// Carries locks and counts of people over to another master key, from which their keys derive. What was counted for
+/// names that nobody has, for browsers that are known no more and for mailed links is forgotten.
+///
+/// # Errors
+/// What the database says.
+pub fn rewrap(app: &App, tx: &mut Tx<'_>, new: &MasterKey) -> Stored<()> {
+    let mut carried = Vec::new();
+    let mut after = String::new();
+    loop {
+        let people = people::page(tx.conn(), &after, PEOPLE_AT_ONCE)?;
+        for person in &people {
+            let (username, id) = (&person.username, &person.id);
+            for (old, new) in [
+                (login_subject(app, username), login_subject_under(new, username)),
+                (totp_subject(app, id), totp_subject_under(new, id)),
+            ] {
+                carried.extend(logins::find(tx.conn(), &old)?.map(|row| Failures { subject: new, ..row }));
+            }
+        }
+        match people.last() {
+            Some(last) => after.clone_from(&last.username),
+            None => break,
+        }
+    }
+    logins::clear(tx.conn())?;
+    carried.iter().try_for_each(|row| logins::put(tx.conn(), row))
 }
 
 /// A sign-in with a password, and where its failure is counted.

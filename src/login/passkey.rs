@@ -172,12 +172,14 @@ fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> 
     if !current.is_some_and(|current| lockout::may_sign_in(app, &current, now)) {
         return Ok(Some("account disabled or dormant"));
     }
-    let by_password = lockout::Attempt::new(app, &person.username, Some(person), known).is_locked(conn, now)?;
+    // By passwords that others guess, which is no reason to doubt a passkey (NIST SP 800-63B-4 §3.2.2).
+    let by_password = lockout::covers_account(app)
+        && lockout::Attempt::new(app, &person.username, Some(person), known).is_locked(conn, now)?;
     let locked = by_password || lockout::is_locked(conn, &lockout::totp_subject(app, &person.id), now)?;
     Ok(locked.then_some("account locked"))
 }
 
-/// One write decides, and makes the session or counts the failure.
+/// One write decides, and makes the session or records the failure.
 async fn record(
     app: &Arc<App>,
     person: Person,
@@ -220,7 +222,8 @@ async fn record(
             let outcome = if copied { Outcome::SeriousFailure } else { Outcome::MinorFailure };
             tx.audit(Event { kind: Kind::LoginFailed, outcome, ..failure.clone() });
         }
-        if barred.is_none() && count(&job_app, tx, &person)? {
+        // Nobody guesses a signature, and what names a passkey is no secret: only a copy counts.
+        if copied && barred.is_none() && count(&job_app, tx, &person)? {
             tx.audit(Event { kind: Kind::LoginLocked, outcome: Outcome::SeriousFailure, ..failure });
         }
         Ok(false)
@@ -228,7 +231,7 @@ async fn record(
     Ok(accepted.await?.then_some(signed_in))
 }
 
-/// Counts a passkey that did not count like a wrong code. Answers whether that locked the account.
+/// Counts a passkey that may have been copied like a wrong code. Answers whether that locked the account.
 fn count(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
     let limit = Limit { threshold: app.config.login.totp_attempts, known: true };
     lockout::fail(app, tx, &lockout::totp_subject(app, &person.id), limit, app.now())

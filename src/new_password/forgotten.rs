@@ -165,7 +165,7 @@ fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Opti
     if person.settings.email.is_none() || !person.settings.email_verified {
         return Ok(Some("no e-mail address that was verified"));
     }
-    if is_locked_until_admin(tx.conn(), &login_subject(app, &person.username))? {
+    if is_locked_until_admin(app, tx.conn(), person)? {
         return Ok(Some("account is locked until an administrator unlocks it"));
     }
     let subject = app.master.derive(Derivation::Username, &["forgotten", &person.id]);

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::audit::event::Kind;
 use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
+use crate::login::lockout;
 use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::store::changes::ChangeKind;
-use crate::store::{Failure, Stored, Tx, identity_providers, installation, keys as stored, people};
+use crate::store::{Failure, Stored, Tx, identity_providers, installation, keys as stored, people, recovery_codes};
 
 use super::{Decided, Refused, Registry, mistake};
 use crate::error::Broken;
@@ -222,12 +223,17 @@ pub struct Rewrapped {
     pub totp_secrets: usize,
     /// How many of our secrets at identity providers.
     pub upstream_secrets: usize,
+    /// How many recovery codes were removed.
+    pub recovery_codes_removed: usize,
     /// The fingerprint of the new master key.
     pub fingerprint: String,
 }
 
-/// Wraps signing keys, TOTP secrets and our secrets at identity providers under another master key, which is read from a file, or made there. Servers that
-/// run with the old key must be started anew with the new one.
+/// Wraps signing keys, TOTP secrets and our secrets at identity providers under another master key, which is read from a
+/// file, or made there. Servers that run with the old key must be started anew with the new one.
+///
+/// Recovery codes are removed, for only their hashes under the old key are known: people make new ones. Locks and failure
+/// counts of people stay, those of known browsers end with what those browsers are known by.
 ///
 /// # Errors
 /// When the file cannot be used, something does not open under the old key, or the store fails.
@@ -268,12 +274,15 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
             upstream_secrets += 1;
         }
     }
+    lockout::rewrap(app, tx, new)?;
+    let recovery_codes_removed = recovery_codes::clear(tx.conn())?;
     installation::set_key_fingerprint(tx.conn(), new.fingerprint())?;
     tx.audit(
         registry
             .event(Kind::KeyChanged, "rewrapped")
             .with("before", app.master.fingerprint())
-            .with("after", new.fingerprint()),
+            .with("after", new.fingerprint())
+            .with("recovery_codes_removed", recovery_codes_removed.to_string()),
     );
     // Servers that still hold the old key cannot follow this, and say so instead of writing what nobody can open.
     registry.tell(tx, ChangeKind::Keys, "master key");
@@ -281,6 +290,7 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
         keys: keys.len(),
         totp_secrets: secrets.len(),
         upstream_secrets,
+        recovery_codes_removed,
         fingerprint: new.fingerprint().to_owned(),
     }))
 }

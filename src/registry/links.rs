@@ -138,7 +138,7 @@ pub fn find(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<Result<(
     if person.generation != link.person_generation {
         return dead("account was changed since the link was made");
     }
-    if link.kind == LinkKind::Forgotten && is_locked_until_admin(conn, &login_subject(app, &person.username))? {
+    if link.kind == LinkKind::Forgotten && is_locked_until_admin(app, conn, &person)? {
         return dead("account is locked until an administrator unlocks it");
     }
     Ok(Ok((link, person)))

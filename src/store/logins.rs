@@ -89,3 +89,12 @@ pub fn forget_all(conn: &mut Conn, subject: &str) -> Stored<bool> {
     .execute(c))?
         > 0)
 }
+
+/// Forgets everything.
+///
+/// # Errors
+/// What the database says.
+pub fn clear(conn: &mut Conn) -> Stored<()> {
+    each!(conn, c => diesel::delete(login_failure::table).execute(c))?;
+    Ok(())
+}

@@ -58,3 +58,11 @@ pub fn remove_all(conn: &mut Conn, person_id: &str) -> Stored<usize> {
         each!(conn, c => diesel::delete(recovery_code::table.filter(recovery_code::person_id.eq(person_id))).execute(c))?,
     )
 }
+
+/// Removes the codes of everybody. Answers how many there were.
+///
+/// # Errors
+/// What the database says.
+pub fn clear(conn: &mut Conn) -> Stored<usize> {
+    Ok(each!(conn, c => diesel::delete(recovery_code::table).execute(c))?)
+}
