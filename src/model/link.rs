@@ -12,6 +12,9 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Invitation, Self::NewPassword, Self::Forgotten];
+
     /// The name in the database and the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -25,7 +28,7 @@ impl LinkKind {
     /// Reads [`LinkKind::as_str`].
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
-        [Self::Invitation, Self::NewPassword, Self::Forgotten].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
     /// Where the link leads; its secret follows.

@@ -168,6 +168,9 @@ fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Opti
     if is_locked_until_admin(app, tx.conn(), person)? {
         return Ok(Some("account is locked until an administrator unlocks it"));
     }
+    if links::is_young(registry, tx, person)? {
+        return Ok(Some("a link was mailed a short while ago"));
+    }
     let subject = app.master.derive(Derivation::Username, &["forgotten", &person.id]);
     Ok((!count(tx, &subject, now)?).then_some("too many links within an hour"))
 }

@@ -45,7 +45,7 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
     let secret = Secret::new(app.entropy.secret());
     let ended: &[LinkKind] = match kind {
         LinkKind::Forgotten => &[LinkKind::Forgotten],
-        _ => &[LinkKind::Invitation, LinkKind::NewPassword, LinkKind::Forgotten],
+        _ => &LinkKind::ALL,
     };
     links::end(tx.conn(), &person.id, ended, now)?;
     let link = Link {
@@ -66,6 +66,18 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
     );
     let url = Secret::new(app.url(&format!("{}{}", kind.path(), secret.reveal())));
     Ok(Issued { url, kind, expires_at: link.expires_at, person: person.clone() })
+}
+
+/// Whether a person was mailed a link on request that still holds and has not reached half its time. Another one would
+/// end it: strangers could ask for so many that the person never has one that works.
+///
+/// # Errors
+/// What the database says.
+pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
+    let (kind, now) = (LinkKind::Forgotten, registry.app.now());
+    let youngest = links::youngest(tx.conn(), &person.id, kind, now)?;
+    let half = seconds(kind, &registry.app.config.login) / 2;
+    Ok(youngest.is_some_and(|link| link.person_generation == person.generation && now - link.created_at < half))
 }
 
 /// Makes an invitation for somebody who has no password yet.
@@ -170,7 +182,7 @@ pub fn redeem(
         // Something was written: only a failure takes it back.
         Err(mistakes) => return Err(Failure::Defect(format!("a password that was checked is refused: {mistakes:?}"))),
     };
-    links::end(tx.conn(), &person.id, &[LinkKind::Invitation, LinkKind::NewPassword, LinkKind::Forgotten], now)?;
+    links::end(tx.conn(), &person.id, &LinkKind::ALL, now)?;
     logins::forget_all(tx.conn(), &login_subject(&registry.app, &person.username))?;
     tx.audit(registry.event(Kind::LinkUsed, link.kind.as_str()).person(&person.id));
     Ok(Ok(person))

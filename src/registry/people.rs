@@ -15,6 +15,7 @@ use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
 use crate::master_key::Purpose;
 use crate::model::Organization;
+use crate::model::link::LinkKind;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::password_rules::{Refusal, Whose};
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 use crate::session;
 use crate::store::changes::ChangeKind;
 use crate::store::password_history::{self, Replaced};
-use crate::store::{Conn, Stored, Tx, passkeys, people, recovery_codes};
+use crate::store::{Conn, Stored, Tx, links, passkeys, people, recovery_codes};
 
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
 const SHORTEST_TOTP_SECRET: usize = 16;
@@ -420,6 +421,10 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
         // They are dead by the generation; this tells the clients that were used in them.
         let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
+    }
+    // Whoever reads the old address must not set the password.
+    if before.is_some_and(|before| before.settings.email.is_some() && before.settings.email != person.settings.email) {
+        links::end(tx.conn(), &person.id, &LinkKind::ALL, registry.app.now())?;
     }
     if let Some(before) = before {
         event = event.with("before", Value::Object(recorded(before, has_passkey)).to_string());

@@ -61,6 +61,21 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Link>> {
     row.map(Row::into_model).transpose()
 }
 
+/// The link of a person that was made last, of this kind, if it was not used and has not ended.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn youngest(conn: &mut Conn, person_id: &str, kind: LinkKind, now: i64) -> Stored<Option<Link>> {
+    let row: Option<Row> = each!(conn, c => link::table
+        .filter(link::person_id.eq(person_id).and(link::kind.eq(kind.as_str())))
+        .filter(link::used_at.is_null().and(link::expires_at.gt(now)))
+        .order(link::created_at.desc())
+        .select(Row::as_select())
+        .first(c)
+        .optional())?;
+    row.map(Row::into_model).transpose()
+}
+
 /// Uses a link up. Answers false when it was used already, or has ended: the database decides the race.
 ///
 /// # Errors
