@@ -24,6 +24,7 @@ pub mod mail;
 pub mod master_key;
 pub mod model;
 pub mod new_password;
+pub mod notices;
 pub mod oauth;
 pub mod outbound;
 pub mod pages;

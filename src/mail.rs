@@ -42,7 +42,8 @@ pub struct Mail {
     pub name: String,
     /// The address.
     pub address: String,
-    /// What it is about, for the record: `invitation`, `new password`, `password changed`.
+    /// What it is about, for the record: `invitation`, `new password`, `password changed`, `second factor
+    /// changed`.
     pub about: &'static str,
     /// The subject.
     pub subject: String,

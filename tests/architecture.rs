@@ -56,6 +56,7 @@ fn rooms_know_only_those_below_them() {
         ("upstream",    &["actix_web", "diesel", "reqwest", "crate::app", "crate::browser", "crate::store", "crate::oauth", "crate::login", "crate::registry"]),
         ("new_password",&["diesel", "crate::oauth", "crate::server", "crate::cli"]),
         ("mail.rs",     &["actix_web", "diesel", "crate::app", "crate::oauth", "crate::login", "crate::registry", "crate::server", "crate::cli"]),
+        ("notices.rs",  &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::new_password", "crate::registry", "crate::server", "crate::cli"]),
         ("app.rs",      &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::registry", "crate::server", "crate::cli"]),
         ("directory.rs",&["actix_web", "diesel", "crate::app", "crate::oauth", "crate::login", "crate::registry"]),
         ("browser.rs",  &["diesel", "crate::oauth", "crate::login", "crate::registry", "crate::server"]),

@@ -9,9 +9,11 @@ use mdi_auth::registry::{Decided, Registry, people};
 use mdi_auth::secret::Secret;
 use mdi_auth::store::Tx;
 use mdi_auth::store::audit::rows_after;
+use mdi_auth::store::people as stored;
 use serde_json::Value;
 
 use crate::harness::agent::{Agent, Page};
+use crate::harness::authenticator::Authenticator;
 use crate::harness::smtp::MailServer;
 use crate::harness::{Answer, Db, EDRS, Harness, PASSWORD, blocking};
 use crate::on_both;
@@ -578,6 +580,7 @@ on_both! {
         let old_cookies = agent.cookies.clone();
         let done = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
         assert_eq!(heading(&done), "Your password was changed");
+        assert!(!done.answer().text.contains("passkeys"), "she has none");
         assert_ne!(agent.cookies, old_cookies, "the session has another cookie");
         // This one goes on, the others and the old cookie do not; what was allowed ends.
         assert_eq!(agent.get(&harness.url("/account/password")).await.at(), "/account/password");
@@ -625,16 +628,98 @@ on_both! {
         // Nothing else works first, and the old one is no new one.
         assert_eq!(agent.get(&plain_request(&harness)).await.at(), "/login/new-password");
         assert_eq!(agent.get(&harness.url("/account/password")).await.at(), "/login/new-password");
-        let refused = choose(&mut agent, &page, PASSWORD).await;
-        assert!(refused.at() == "/login/new-password" && refused.answer().text.contains("not one of your last 3"), "{refused:?}");
+        // Whoever finds the browser open knows the old one no more than at /account/password.
+        for (current, password, told) in [
+            ("", NEW, "Enter your current password"),
+            ("wrong wrong wrong", NEW, "not your current password"),
+            (PASSWORD, PASSWORD, "not one of your last 3"),
+        ] {
+            let fields = [("current", current), ("password", password), ("again", password)];
+            let refused = agent.submit(&page, &fields).await;
+            assert!(refused.at() == "/login/new-password" && refused.answer().text.contains(told), "{told}: {refused:?}");
+            assert!(!refused.answer().text.contains("Cancel"), "there is no way around");
+        }
+        let failed = events(&harness, "login.failed").await;
+        assert_eq!((failed.len(), &failed[0]["detail"]["reason"]), (1, &"wrong current password".into()));
         // It goes on to the application, which had asked for this very sign-in.
-        let consent = choose(&mut agent, &refused, NEW).await;
+        let consent = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
         assert_eq!(consent.at(), "/consent");
         agent.approve(&consent).await.elsewhere();
         // The page leads on when nothing is due.
         let again = choose(&mut agent, &page, NEW).await;
         assert!(matches!(again, Page::Elsewhere(_)), "{again:?}");
     }
+}
+
+#[tokio::test]
+async fn guessing_at_an_expired_password_locks_as_guessing_at_the_login_does() {
+    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| {
+        config.login.password_days = 90;
+        config.login.known_browsers = false;
+    });
+    harness.apply(GUESTS);
+    harness.clock.advance(90 * 86_400);
+    let (mut agent, page) = sign_in(&harness, "poster", PASSWORD).await;
+    for _ in 0..5 {
+        agent.submit(&page, &[("current", "wrong wrong wrong"), ("password", NEW), ("again", NEW)]).await;
+    }
+    let refused = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+    assert!(refused.answer().text.contains("not your current password"));
+    assert_eq!(events(&harness, "login.locked").await.len(), 1);
+}
+
+/// With a good link or session, hashing is as dear as at the login: the address has as many attempts.
+#[tokio::test]
+async fn refused_passwords_are_throttled_by_address() {
+    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| {
+        config.login.password_history = 3;
+        config.login.address_attempts_per_minute = 2;
+    });
+    harness.apply(GUESTS);
+    let (mut agent, _) = sign_in(&harness, "poster", PASSWORD).await;
+    let page = agent.get(&harness.url("/account/password")).await;
+    for told in ["not one of your last 3", "not one of your last 3", "too many attempts"] {
+        let fields = [("current", PASSWORD), ("password", PASSWORD), ("again", PASSWORD)];
+        let refused = agent.submit(&page, &fields).await;
+        assert!(refused.answer().text.contains(told), "{told}: {}", refused.answer().text);
+    }
+    harness.clock.advance(60);
+    let url = reset_link(&harness, "poster").url.reveal().to_owned();
+    let mut agent = Agent::new(&harness);
+    let page = agent.get(&url).await;
+    for told in ["not one of your last 3", "not one of your last 3", "too many attempts"] {
+        let refused = choose(&mut agent, &page, PASSWORD).await;
+        assert!(refused.at() == "/new-password" && refused.answer().text.contains(told), "{told}");
+    }
+    assert!(choose(&mut agent, &page, NEW).await.answer().text.contains("too many attempts"));
+    // The link holds, and what succeeds is given back.
+    harness.clock.advance(60);
+    choose(&mut agent, &page, NEW).await;
+    assert!(agent.hops.contains(&"/account".to_owned()), "{:?}", agent.hops);
+    for _ in 0..3 {
+        assert_eq!(sign_in(&harness, "poster", NEW).await.1.at(), "/consent");
+    }
+}
+
+/// Somebody whom an agency's identity provider signs in has no password to change.
+#[tokio::test]
+async fn without_a_password_the_page_says_so() {
+    let harness = Harness::start(Db::Sqlite);
+    harness.apply(GUESTS);
+    let (mut agent, _) = sign_in(&harness, "poster", PASSWORD).await;
+    let page = agent.get(&harness.url("/account/password")).await;
+    let written = harness.app.store.write(|tx| {
+        let mut person = stored::find_by_username(tx.conn(), "poster")?.unwrap();
+        person.password = None;
+        stored::put(tx.conn(), &person)
+    });
+    written.await.unwrap();
+    let posted = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+    for page in [posted, agent.get(&harness.url("/account/password")).await] {
+        assert_eq!((page.at(), heading(&page)), ("/account/password", "Your account has no password"));
+        assert!(page.answer().text.contains("through your agency") && !page.answer().text.contains("name=\"current\""));
+    }
+    assert!(events(&harness, "login.failed").await.is_empty());
 }
 
 /// NIST SP 800-53 AC-8: also on this way in.
@@ -650,4 +735,47 @@ async fn the_system_use_notice_is_shown_to_whoever_comes_by_a_link() {
         text.contains("For official use.") && text.contains("You accept this when you save your password"),
         "{text}"
     );
+}
+
+/// NIST SP 800-63B-4 §4.1.2: the person is told of every authenticator that is bound to her account; and a new password
+/// does not end what somebody else has added.
+#[tokio::test]
+async fn what_happens_to_passkeys_and_the_password_is_told_by_mail() {
+    let server = MailServer::start("starttls");
+    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| server.configure(config));
+    harness.apply(GUESTS);
+    for username in ["unproved", "poster"] {
+        let (mut agent, _) = sign_in(&harness, username, PASSWORD).await;
+        let page = agent.get(&harness.url("/account/passkeys/add")).await;
+        let answer = Authenticator::new(&harness).create(&page);
+        agent.submit(&page, &[("name", "Call 555 0100"), ("credential", &answer)]).await;
+        let page = agent.get(&harness.url("/account/password")).await;
+        let done = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+        assert!(done.answer().text.contains("check under “My access”"), "{done:?}");
+        let page = agent.get(&harness.url("/account")).await;
+        agent.submit_to(&page, "/account/passkeys/remove", &[]).await;
+    }
+    // Nothing went to the address that nobody has proved.
+    server.message(3).await;
+    let rows = [
+        (
+            "MDI Auth: A passkey was added to your account",
+            "A passkey was added to your account on November 20, 2026, 8:",
+        ),
+        ("Your password for MDI Auth was changed", "check under “My access”"),
+        ("MDI Auth: A passkey was removed from your account", "call your administrator now"),
+    ];
+    for (mail, (subject, told)) in server.messages().iter().zip(rows) {
+        let text = mail["text"].as_str().unwrap().replace("\r\n", "\n");
+        assert_eq!(
+            (&mail["recipients"][0], &mail["headers"]["subject"]),
+            (&"petra@fulton.example".into(), &subject.into())
+        );
+        assert!(text.contains(told) && !text.contains("https://"), "{text}");
+        // What a stranger could have typed is not repeated.
+        assert!(!text.contains("555"), "{text}");
+    }
+    let sent = awaited(&harness, "mail.sent", 3).await;
+    let about: Vec<&Value> = sent.iter().map(|event| &event["detail"]["about"]).collect();
+    assert_eq!(about, ["second factor changed", "password changed", "second factor changed"]);
 }

@@ -304,7 +304,7 @@ fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
         pending: Some("p3nd"),
         username: "jlehz",
         welcome: false,
-        ask_current: false,
+        ask_current: true,
         expired: true,
         shortest: 15,
         errors,
@@ -322,14 +322,15 @@ fn around_a_new_password() -> Vec<(&'static str, String)> {
         let (csrf, pending, back) = ("c5rf", "p3nd", "/login?pending=p3nd");
         ForgottenPage { shell: SHELL, csrf, pending, username: "jlehz", back, errors }.render().unwrap()
     };
-    let invited = NewPasswordPage { welcome: true, banner: Some("Use is recorded."), ..new_password(&[]) };
-    let change = NewPasswordPage {
-        shell: SIGNED_IN,
-        action: "/account/password",
-        ask_current: true,
+    let invited = NewPasswordPage {
+        welcome: true,
+        banner: Some("Use is recorded."),
+        ask_current: false,
         expired: false,
-        ..new_password(&WRONG)
+        ..new_password(&[])
     };
+    let change =
+        NewPasswordPage { shell: SIGNED_IN, action: "/account/password", expired: false, ..new_password(&WRONG) };
     let notice =
         NoticePage { shell: SHELL, heading: "Done", paragraphs: &["One.", "Two."], link: Some(("/account", "Back")) };
     vec![

@@ -16,6 +16,7 @@ use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard::{self, SignedIn, Stop};
 use crate::model::person::Person;
+use crate::notices::{self, SecondFactor};
 use crate::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use crate::pages::{self, FormAction, FormError};
 use crate::parameters::Parameters;
@@ -160,6 +161,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
+            notices::second_factor_changed(app, &loaded.person, SecondFactor::PasskeyAdded);
             Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
         }
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
@@ -218,6 +220,16 @@ async fn renamed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
     })
 }
 
+/// What came of removing a passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removed {
+    Done,
+    /// It was not there, or no longer.
+    Gone,
+    /// It is the last second factor of somebody whose role needs one.
+    Needed,
+}
+
 /// `POST /account/passkeys/remove`: `id`.
 pub async fn remove(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
@@ -227,21 +239,21 @@ pub async fn remove(app: web::Data<App>, request: HttpRequest, body: web::Payloa
 async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
     let form = PostedForm::read(app, request, body).await?;
     let SignedIn { person, .. } = guard::signed_in(app, request, ACCOUNT_PATH, Some(FRESH)).await?;
-    let (job_app, id) = (Arc::clone(app), form.field("id")?.to_owned());
-    let written: Result<bool, Broken> = app
+    let (job_app, id, told) = (Arc::clone(app), form.field("id")?.to_owned(), person.clone());
+    let written: Result<Removed, Broken> = app
         .store
         .write(move |tx| {
             // Locked: two requests at once must not take the last two away.
             let Some(person) = people::lock(tx.conn(), &person.id)? else {
-                return Ok(true);
+                return Ok(Removed::Gone);
             };
             let own = passkeys::of_person(tx.conn(), &person.id)?;
             let Some(passkey) = own.iter().find(|passkey| passkey.id == id) else {
-                return Ok(true);
+                return Ok(Removed::Gone);
             };
             let last = own.len() == 1 && person.totp_secret.is_none();
             if last && job_app.policy.requires_second_factor(&person.settings.roles) {
-                return Ok(false);
+                return Ok(Removed::Needed);
             }
             passkeys::remove(tx.conn(), &person.id, &id)?;
             if last {
@@ -249,13 +261,17 @@ async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
                 people::want_new_password(tx.conn(), &person.id)?;
             }
             tx.audit(changed(&job_app, &person, "passkey_removed", &passkey.name));
-            Ok(true)
+            Ok(Removed::Done)
         })
         .await;
-    if written? {
-        return Ok(account::back(app, &form.browser, Notice::PasskeyRemoved));
+    let written = written?;
+    if written == Removed::Needed {
+        let text = "It is your only second factor, and your role needs one. Add another passkey or an authenticator app \
+                    first.";
+        return Ok(refused(app, "You cannot remove this passkey yet", text));
     }
-    let text =
-        "It is your only second factor, and your role needs one. Add another passkey or an authenticator app first.";
-    Ok(refused(app, "You cannot remove this passkey yet", text))
+    if written == Removed::Done {
+        notices::second_factor_changed(app, &told, SecondFactor::PasskeyRemoved);
+    }
+    Ok(account::back(app, &form.browser, Notice::PasskeyRemoved))
 }

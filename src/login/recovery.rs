@@ -16,6 +16,7 @@ use crate::error::PageError;
 use crate::guard::{self, SignedIn, Stop};
 use crate::master_key::Derivation;
 use crate::model::person::Person;
+use crate::notices::{self, SecondFactor};
 use crate::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
 use crate::pages::{self, FormAction, FormError};
 use crate::return_to::{self, ReturnTo};
@@ -145,6 +146,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
+            notices::second_factor_changed(app, &loaded.person, SecondFactor::RecoveryCodeUsed);
             pending.authenticated = Some(hash);
             pending.notice = None;
             let cookie = browser::set_cookie(app, browser::CookieKind::Session, &cookie);
@@ -243,17 +245,22 @@ async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
         return Ok(browser::see_other(&onward, &[]));
     }
     if session.has_second_factor() {
-        let job_app = Arc::clone(app);
-        app.store
+        let (job_app, hers) = (Arc::clone(app), person.clone());
+        let made = app
+            .store
             .write(move |tx| {
                 let current = people::lock(tx.conn(), &person.id)?;
                 let same = current.is_some_and(|current| current.enabled && current.generation == person.generation);
-                if same && sessions::lock(tx.conn(), &session.hash)?.is_some() {
+                let holds = same && sessions::lock(tx.conn(), &session.hash)?.is_some();
+                if holds {
                     make(&job_app, tx, &person, &session.id)?;
                 }
-                Ok(())
+                Ok(holds)
             })
             .await?;
+        if made {
+            notices::second_factor_changed(app, &hers, SecondFactor::RecoveryCodesMade);
+        }
     }
     Ok(browser::see_other(CODES_PATH, &[]))
 }

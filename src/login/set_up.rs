@@ -16,6 +16,7 @@ use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::guard::{self, Stop};
 use crate::master_key::Purpose;
+use crate::notices::{self, SecondFactor};
 use crate::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
 use crate::pages::{self, FormAction, FormError};
 use crate::session::{Loaded, Origin};
@@ -194,6 +195,9 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
+            let what =
+                if loaded.person.totp_secret.is_some() { SecondFactor::AppReplaced } else { SecondFactor::AppAdded };
+            notices::second_factor_changed(app, &loaded.person, what);
             Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
         }
         Met::Refused => back(pending, Notice::CodeNotAccepted),
@@ -235,7 +239,7 @@ async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
     let required = app.policy.requires_second_factor(&signed_in.person.settings.roles);
-    let (job_app, person) = (Arc::clone(app), signed_in.person);
+    let (job_app, person) = (Arc::clone(app), signed_in.person.clone());
     let removed = app
         .store
         .write(move |tx| {
@@ -258,6 +262,7 @@ async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
         })
         .await?;
     Ok(if removed {
+        notices::second_factor_changed(app, &signed_in.person, SecondFactor::AppRemoved);
         account::back(app, &form.browser, Notice::AuthenticatorRemoved)
     } else {
         browser::see_other(account::PATH, &[])

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, judge, mails, page_url, typed};
+use super::{Ask, Carried, Problem, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -15,6 +15,7 @@ use crate::browser::{self, CookieKind, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
+use crate::notices;
 use crate::pages::links::NoticePage;
 use crate::pages::{self, FormAction};
 use crate::peer;
@@ -153,17 +154,17 @@ async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         Ok(password) => password,
         Err(problem) => return Ok(back(problem)),
     };
-    let hashed = match judge(app, &holder.person, holder.has_passkey, &password).await? {
+    let hashed = match judge(app, &holder.person, holder.has_passkey, &password, address).await? {
         Ok(hashed) => hashed,
         Err(problem) => return Ok(back(problem)),
     };
     let at = (Origin::of(app, request), browser::session_hash(app, request));
-    let replaces_one = holder.person.password.is_some();
+    let (replaces_one, has_passkey) = (holder.person.password.is_some(), holder.has_passkey);
     match redeem(app, hash, holder, (password, hashed), at).await? {
         Err(dead) => Ok(refuse(app, &dead, address).await?),
         Ok((person, cookie)) => {
             if replaces_one {
-                mails::tell_changed(app, &person);
+                notices::password_changed(app, &person, has_passkey);
             }
             // What is due next, the page there knows: the second factor, or setting one up.
             Ok(browser::see_other("/account", &cookies(app, request, &person, &cookie)))

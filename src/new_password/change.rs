@@ -1,13 +1,13 @@
 //! A password that somebody changes who is signed in: because she wants to, or because it has expired. The session goes
 //! on with a new cookie; the others end, and so does what applications were allowed.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::cookie::Cookie;
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, judge, mails, page_url, typed};
+use super::{Ask, Carried, Problem, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
@@ -17,6 +17,7 @@ use crate::guard::{self, SignedIn, Stop};
 use crate::login::lockout::Attempt;
 use crate::model::person::Person;
 use crate::model::session::Session;
+use crate::notices;
 use crate::pages::links::NoticePage;
 use crate::pages::{self, FormAction};
 use crate::password::Verified;
@@ -46,17 +47,19 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpResponse, PageError> {
     let carried = Carried::of_query(app, request, &signed_in.browser)?.unwrap_or_else(|| Carried::new(app));
     if carried.done {
-        let csrf = browser::csrf_token(app, &signed_in.browser);
-        let page = NoticePage {
-            shell: browser::shell_of(app, &signed_in.person.name, &csrf),
-            heading: "Your password was changed",
-            paragraphs: &[
-                "You are still signed in here, and signed out everywhere else.",
-                "Applications that stayed connected will ask you to sign in again.",
-            ],
-            link: Some(("/account", "Back to my access")),
-        };
-        return Ok(pages::respond(&page, actix_web::http::StatusCode::OK, FormAction::SelfOnly));
+        let mut paragraphs = vec![
+            "You are still signed in here, and signed out everywhere else.",
+            "Applications that stayed connected will ask you to sign in again.",
+        ];
+        if notices::has_second_factor(&signed_in.person, signed_in.has_passkey) {
+            paragraphs.push(notices::CHECK_THE_REST);
+        }
+        return Ok(tell(app, signed_in, "Your password was changed", &paragraphs));
+    }
+    if signed_in.person.password.is_none() {
+        let text = "You do not sign in with a password here. If you sign in through your agency, change the password that \
+                    you use there.";
+        return Ok(tell(app, signed_in, "Your account has no password", &[text]));
     }
     Ok(ask(
         app,
@@ -73,6 +76,13 @@ fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpRe
     ))
 }
 
+fn tell(app: &App, signed_in: &SignedIn, heading: &str, paragraphs: &[&str]) -> HttpResponse {
+    let csrf = browser::csrf_token(app, &signed_in.browser);
+    let shell = browser::shell_of(app, &signed_in.person.name, &csrf);
+    let page = NoticePage { shell, heading, paragraphs, link: Some(("/account", "Back to my access")) };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
 /// `POST /account/password`
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
@@ -82,15 +92,15 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+    if signed_in.person.password.is_none() {
+        return Ok(browser::see_other(PATH, &[]));
+    }
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let back = |problem: Problem| {
         let carried = Carried { problem: Some(problem), ..carried.clone() };
         browser::see_other(&page_url(PATH, &[("state", &carried.seal(app, &form.browser))]), &[])
     };
-    let current = Secret::new(form.field("current")?);
-    let known = browser::cookie(app, request, CookieKind::Known);
-    let from = (peer::address(app, request), known.as_deref());
-    if let Err(problem) = check_current(app, &signed_in, current, from).await? {
+    if let Err(problem) = check_current(app, request, &form, &signed_in.person).await? {
         return Ok(back(problem));
     }
     let password = match typed(&form)? {
@@ -111,11 +121,12 @@ async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
 /// sign-ins.
 async fn check_current(
     app: &Arc<App>,
-    signed_in: &SignedIn,
-    current: Secret,
-    (address, known): (IpAddr, Option<&str>),
+    request: &HttpRequest,
+    form: &PostedForm,
+    person: &Person,
 ) -> Result<Result<(), Problem>, PageError> {
-    let person = &signed_in.person;
+    let current = Secret::new(form.field("current")?);
+    let (address, known) = (peer::address(app, request), browser::cookie(app, request, CookieKind::Known));
     if current.reveal().is_empty() {
         return Ok(Err(Problem::CurrentMissing));
     }
@@ -125,11 +136,11 @@ async fn check_current(
     if current.reveal().len() > LONGEST {
         return Ok(Err(Problem::CurrentWrong));
     }
-    let now = app.now();
-    let attempt = Attempt::new(app, &person.username, Some(person), known);
-    let counted = attempt.clone();
+    let attempt = Attempt::new(app, &person.username, Some(person), known.as_deref());
+    let (counted, now) = (attempt.clone(), app.now());
     let locked = app.store.read(move |conn| counted.is_locked(conn, now)).await?;
     let verified = app.hasher.verify(current, person.password.clone()).await?;
+    let now = app.now();
     if matches!(verified, Verified::Right(_)) && !locked {
         app.strangers.release(address, now);
         return Ok(Ok(()));
@@ -171,7 +182,8 @@ struct Renewed {
 
 /// Sets the password. The session goes on under its id, with a new cookie and the new generation.
 async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Renewed, Problem>, PageError> {
-    let hashed = match judge(app, at.person, at.has_passkey, &password).await? {
+    let address = peer::address(app, at.request);
+    let hashed = match judge(app, at.person, at.has_passkey, &password, address).await? {
         Ok(hashed) => hashed,
         Err(problem) => return Ok(Err(problem)),
     };
@@ -198,7 +210,7 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
     });
     match done.await {
         Ok(Some(person)) => {
-            mails::tell_changed(app, &person);
+            notices::password_changed(app, &person, at.has_passkey);
             Ok(Ok(Renewed { hash, cookies: cookies(app, at.request, &person, &cookie) }))
         }
         Ok(None) => Err(PageError::new("You were signed out meanwhile. Sign in again.")),
@@ -261,6 +273,9 @@ async fn replace_expired(app: &Arc<App>, request: &HttpRequest, form: PostedForm
         let pending = pending.seal(app, Some(&form.browser));
         browser::see_other(&page_url(EXPIRED_PATH, &[("pending", &pending), ("state", &carried)]), &[])
     };
+    if let Err(problem) = check_current(app, request, &form, &loaded.person).await? {
+        return Ok(back(problem, &pending));
+    }
     let password = match typed(&form)? {
         Ok(password) => password,
         Err(problem) => return Ok(back(problem, &pending)),

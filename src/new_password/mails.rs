@@ -1,10 +1,9 @@
-//! What people are told by mail, in plain words. A mail never says more than its reader needs, and names no case.
+//! The mails that carry a link, in plain words. A mail never says more than its reader needs, and names no case.
 
 use crate::app::App;
-use crate::local_time::Zone;
 use crate::mail::Mail;
 use crate::model::link::LinkKind;
-use crate::model::person::Person;
+use crate::notices::{day_and_time, mail};
 use crate::registry::links::Issued;
 
 /// The mail with a link; none for somebody without an address.
@@ -43,35 +42,4 @@ pub fn link(app: &App, issued: &Issued) -> Option<Mail> {
         day_and_time(app, person, issued.expires_at),
     );
     mail(person, about, subject, text)
-}
-
-/// Tells that the password was changed, at an address that was proved to be the person's.
-pub fn tell_changed(app: &App, person: &Person) {
-    let Some(mailer) = app.mailer.as_ref().filter(|_| person.settings.email_verified) else { return };
-    let service = &app.config.server.name;
-    let text = format!(
-        "Hello {},\n\nyour password for {service} was changed on {}. You are signed out everywhere else, and applications \
-         that stayed connected will ask you to sign in again.\n\nIf it was not you, call your administrator now.\n",
-        person.name,
-        day_and_time(app, person, app.now()),
-    );
-    if let Some(mail) = mail(person, "password changed", format!("Your password for {service} was changed"), text) {
-        mailer.post(mail);
-    }
-}
-
-fn mail(person: &Person, about: &'static str, subject: String, text: String) -> Option<Mail> {
-    Some(Mail {
-        person_id: person.id.clone(),
-        name: person.name.clone(),
-        address: person.settings.email.clone()?,
-        about,
-        subject,
-        text,
-    })
-}
-
-/// In the person's time zone, or else the installation's.
-fn day_and_time(app: &App, person: &Person, at: i64) -> String {
-    Zone::of(&person.settings, &app.config.policy.time_zone).when(at).words
 }

@@ -9,6 +9,7 @@ pub mod change;
 pub mod forgotten;
 pub mod mails;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::cookie::Cookie;
@@ -48,15 +49,16 @@ enum Problem {
 impl Problem {
     /// The field at fault, and what the person is told.
     fn wrong(&self) -> Wrong<'_> {
+        let whole_form = matches!(self, Self::TooMany);
         let (field, text) = match self {
             Self::CurrentMissing => ("current", "Enter your current password"),
             Self::CurrentWrong => ("current", "That is not your current password"),
-            Self::TooMany => ("current", "There were too many attempts. Wait a minute, then try again"),
+            Self::TooMany => ("password", "There were too many attempts. Wait a minute, then try again"),
             Self::Missing => ("password", "Enter a new password"),
             Self::NotTheSame => ("again", "The two passwords are not the same. Enter the new password again"),
             Self::Refused(text) => ("password", text.as_str()),
         };
-        Wrong { field, text, whole_form: false }
+        Wrong { field, text, whole_form }
     }
 }
 
@@ -132,7 +134,7 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
     let errors: Vec<Wrong<'_>> = ask.carried.problem.iter().map(Problem::wrong).collect();
     let csrf = browser::csrf_token(app, ask.browser);
     let state = Carried { problem: None, ..ask.carried.clone() }.seal(app, ask.browser);
-    let signed_in = ask.action == change::PATH;
+    let (signed_in, expired) = (ask.action == change::PATH, ask.action == change::EXPIRED_PATH);
     let page = NewPasswordPage {
         shell: if signed_in { browser::shell_of(app, &ask.person.name, &csrf) } else { browser::shell(app) },
         // Who comes by a link does not pass the page where others acknowledge it.
@@ -144,8 +146,8 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
         pending: ask.pending,
         username: &ask.person.username,
         welcome: ask.heading == by_link::INVITED,
-        ask_current: signed_in,
-        expired: ask.action == change::EXPIRED_PATH,
+        ask_current: signed_in || expired,
+        expired,
         shortest: app.password_rules.shortest(Whose::of(ask.person, ask.has_passkey).second_factor),
         errors: &errors,
     };
@@ -164,18 +166,23 @@ fn typed(form: &PostedForm) -> Result<Result<Secret, Problem>, PageError> {
     })
 }
 
-/// Judges a new password and hashes it. Slow: outside of any transaction.
+/// Judges a new password and hashes it. Slow: outside of any transaction, and counted for the address as a sign-in is,
+/// unless it succeeds.
 async fn judge(
     app: &Arc<App>,
     person: &Person,
     has_passkey: bool,
     password: &Secret,
+    address: IpAddr,
 ) -> Result<Result<String, Problem>, Broken> {
     let refused = |refusal: &Refusal| Ok(Err(Problem::Refused(refusal.for_person())));
     let (rules, whose, chosen) = (Arc::clone(app), person.clone(), password.clone());
     let checked = web::block(move || rules.password_rules.check(&chosen, Whose::of(&whose, has_passkey)));
     if let Err(refusal) = checked.await.map_err(Broken::defect)? {
         return refused(&refusal);
+    }
+    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+        return Ok(Err(Problem::TooMany));
     }
     let kept = app.password_rules.history();
     let mut earlier = Vec::new();
@@ -185,7 +192,10 @@ async fn judge(
         earlier.extend(person.password.clone());
     }
     match app.hasher.hash_unused(password.clone(), earlier).await? {
-        Some(hash) => Ok(Ok(hash)),
+        Some(hash) => {
+            app.strangers.release(address, app.now());
+            Ok(Ok(hash))
+        }
         None => refused(&Refusal::Used(kept)),
     }
 }

@@ -1,0 +1,103 @@
+//! What people are told by mail about their own account, in plain words, so that they notice what was not them (NIST SP
+//! 800-63B-4 §4.1.2, §4.2). It goes to an address that was proved to be the person's and holds no link: nobody is to
+//! learn to follow one.
+
+use crate::app::App;
+use crate::local_time::Zone;
+use crate::mail::Mail;
+use crate::model::person::Person;
+
+/// What a new password leaves as it was.
+pub const CHECK_THE_REST: &str = "A new password does not change your passkeys and your authenticator app: check under “My access” that they are all yours, and remove what is not.";
+
+/// What happened to the second factors of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondFactor {
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
+    /// An authenticator app was set up where there was none.
+    AppAdded,
+    /// Another authenticator app took the place of the one before.
+    AppReplaced,
+    /// The authenticator app was removed.
+    AppRemoved,
+    /// New recovery codes took the place of those before.
+    RecoveryCodesMade,
+    /// Somebody signed in with a recovery code.
+    RecoveryCodeUsed,
+}
+
+impl SecondFactor {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::PasskeyAdded => "A passkey was added to your account",
+            Self::PasskeyRemoved => "A passkey was removed from your account",
+            Self::AppAdded => "An authenticator app was added to your account",
+            Self::AppReplaced => "The authenticator app of your account was replaced",
+            Self::AppRemoved => "The authenticator app was removed from your account",
+            Self::RecoveryCodesMade => "New recovery codes were made for your account",
+            Self::RecoveryCodeUsed => "A recovery code was used to sign in to your account",
+        }
+    }
+}
+
+/// Tells what happened to a second factor. To be called when it is written; it never waits.
+pub fn second_factor_changed(app: &App, person: &Person, what: SecondFactor) {
+    let (service, what) = (&app.config.server.name, what.in_words());
+    let text = format!(
+        "Hello {},\n\nthis is about your account for {service}.\n\n{what} on {}.\n\nIf it was you, there is nothing to \
+         do.\n\nIf it was not you, somebody else may be able to sign in as you: call your administrator now. If you can \
+         still sign in, open \"My access\", remove the passkeys and the authenticator app that are not yours, sign out \
+         everywhere, and change your password.\n",
+        person.name,
+        day_and_time(app, person, app.now()),
+    );
+    post(app, person, "second factor changed", format!("{service}: {what}"), text);
+}
+
+/// Tells that the password was changed. `has_passkey`: whether the person has one.
+pub fn password_changed(app: &App, person: &Person, has_passkey: bool) {
+    let service = &app.config.server.name;
+    let rest = if has_second_factor(person, has_passkey) { format!("\n\n{CHECK_THE_REST}") } else { String::new() };
+    let text = format!(
+        "Hello {},\n\nyour password for {service} was changed on {}. You are signed out everywhere else, and applications \
+         that stayed connected will ask you to sign in again.{rest}\n\nIf it was not you, call your administrator now.\n",
+        person.name,
+        day_and_time(app, person, app.now()),
+    );
+    post(app, person, "password changed", format!("Your password for {service} was changed"), text);
+}
+
+/// Whether there is something that a new password leaves as it was.
+#[must_use]
+pub fn has_second_factor(person: &Person, has_passkey: bool) -> bool {
+    has_passkey || person.totp_secret.is_some()
+}
+
+fn post(app: &App, person: &Person, about: &'static str, subject: String, text: String) {
+    let Some(mailer) = app.mailer.as_ref().filter(|_| person.settings.email_verified) else { return };
+    if let Some(mail) = mail(person, about, subject, text) {
+        mailer.post(mail);
+    }
+}
+
+/// A mail to a person; none for somebody without an address.
+#[must_use]
+pub fn mail(person: &Person, about: &'static str, subject: String, text: String) -> Option<Mail> {
+    Some(Mail {
+        person_id: person.id.clone(),
+        name: person.name.clone(),
+        address: person.settings.email.clone()?,
+        about,
+        subject,
+        text,
+    })
+}
+
+/// In the person's time zone, or else the installation's.
+#[must_use]
+pub fn day_and_time(app: &App, person: &Person, at: i64) -> String {
+    Zone::of(&person.settings, &app.config.policy.time_zone).when(at).words
+}
