@@ -35,11 +35,8 @@ use crate::upstream::{Journey, Returned, UpstreamError};
 const JOURNEY_SECONDS: i64 = 600;
 /// How far a provider's clock may be from ours, in seconds.
 const LEEWAY_SECONDS: i64 = 60;
-/// Where every provider sends people back to.
-const CALLBACK: &str = "/login/upstream/callback";
-
 /// A sign-in on its way through a provider: the `state` parameter, sealed to the browser.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct State {
     /// Burned when the person comes back.
     id: String,
@@ -52,10 +49,11 @@ struct State {
     pending: Pending,
 }
 
-/// The redirect URI that is registered at every provider.
+/// The redirect URI that is registered at a provider: one for each, so that no provider is handed the code of another
+/// (RFC 9700 §4.4.2.2).
 #[must_use]
-pub fn redirect_uri(app: &App) -> String {
-    app.url(CALLBACK)
+pub fn redirect_uri(app: &App, provider_id: &str) -> String {
+    app.url(&format!("/login/upstream/{provider_id}/callback"))
 }
 
 fn back(app: &App, browser: &str, pending: Pending, notice: Notice) -> HttpResponse {
@@ -96,7 +94,7 @@ async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
     let sealed = app.master.seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
     let journey = Journey {
-        redirect_uri: &redirect_uri(app),
+        redirect_uri: &redirect_uri(app, &provider.id),
         state: &sealed,
         nonce: &state.nonce,
         verifier: &state.verifier,
@@ -130,10 +128,10 @@ async fn wanted_age(app: &App, request: &HttpRequest, pending: &Pending) -> Resu
     Ok(asked_to_log_in.into_iter().chain(max_age).chain(fresh).min())
 }
 
-/// `GET /login/upstream/callback`
-pub async fn callback(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+/// `GET /login/upstream/{provider}/callback`
+pub async fn callback(app: web::Data<App>, request: HttpRequest, provider: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
-    come_back(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    come_back(&app, &request, &provider).await.unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// The state of a request, with the browser that it is sealed to.
@@ -171,7 +169,7 @@ impl NotSignedIn {
     }
 }
 
-async fn come_back(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+async fn come_back(app: &Arc<App>, request: &HttpRequest, came_from: &str) -> Result<HttpResponse, PageError> {
     let address = peer::address(app, request);
     let query =
         Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
@@ -183,6 +181,13 @@ async fn come_back(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
             return Err(error);
         }
     };
+    if state.provider != came_from {
+        // RFC 9700 §4.4: the code is another provider's, and must not reach the one that the person chose.
+        let reason = format!("the answer came to the redirect URI of {}", shown(came_from));
+        let refused = NotSignedIn::because(Notice::ProviderNotAccepted, reason).serious();
+        record_refusal(app, address, Some(&state.provider), refused).await?;
+        return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
+    }
     let Some(provider) = app.directory.identity_provider(&state.provider) else {
         return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
     };
@@ -241,7 +246,7 @@ impl Visit<'_> {
         let returned = Returned {
             code,
             iss: one("iss")?,
-            redirect_uri: &redirect_uri(self.app),
+            redirect_uri: &redirect_uri(self.app, &self.provider.id),
             nonce: &self.state.nonce,
             verifier: &self.state.verifier,
             secret: secret.as_ref(),

@@ -105,9 +105,8 @@ fn login_urls(config: &mut web::ServiceConfig) {
             only("/login/notice", "GET, POST").route(web::get().to(banner::get)).route(web::post().to(banner::post)),
         )
         .service(only("/login/passkey", "POST").route(web::post().to(passkey::post)))
-        // The callback first: no provider has its name.
-        .service(only("/login/upstream/callback", "GET").route(web::get().to(federation::callback)))
         .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
+        .service(only("/login/upstream/{provider}/callback", "GET").route(web::get().to(federation::callback)))
         .service(
             only("/login/second-factor", "GET, POST")
                 .route(web::get().to(second_factor::get))

@@ -318,7 +318,7 @@ fn identity_providers_from_the_command_line() {
     assert!(program.good(&["identity-provider", "list"]).contains("fulton  https://idp.invalid  linked    enabled"));
     let shown = program.json(&["identity-provider", "show", "fulton", "--json"]);
     assert_eq!((&shown["has_secret"], &shown["links"]), (&Value::Bool(true), &Value::from(0)));
-    assert_eq!(shown["redirect_uri"], "https://localhost:8443/login/upstream/callback");
+    assert_eq!(shown["redirect_uri"], "https://localhost:8443/login/upstream/fulton/callback");
     assert!(!shown.to_string().contains("s3cr3t"));
     let link = ["identity-provider", "link", "fulton", "--username", "ann", "--subject", "00u-1"];
     assert!(program.good(&link).contains("ann may sign in with fulton as \"00u-1\""));

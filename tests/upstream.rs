@@ -20,7 +20,7 @@ use crate::person_flow::{authorize_url, redeem};
 use crate::support::TempDir;
 
 const BUTTON: &str = "/login/upstream/fulton";
-const CALLBACK: &str = "/login/upstream/callback";
+const CALLBACK: &str = "/login/upstream/fulton/callback";
 const CLIENT: &str = "mdi-auth";
 /// Blanks and signs that a form has to encode.
 const SECRET: &str = "p+w / s&c=r%t";
@@ -287,6 +287,26 @@ async fn a_state_belongs_to_one_browser_once_and_for_ten_minutes() {
     let good = token(&late);
     let page = stage.come_back(&mut late, &good).await;
     assert!(page.answer().text.contains("You did not finish signing in"), "{}", page.answer().text);
+}
+
+/// RFC 9700 §4.4: a hostile provider sends the person on to an honest one, whose code would come back to it.
+#[tokio::test]
+async fn the_code_of_one_provider_never_reaches_another() {
+    let stage = Stage::start(Db::Sqlite, "accounts = \"create\"\nscopes = \"profile\"");
+    stage.harness.apply(&table("https://honest.example", "").replace("\"fulton\"", "\"state\""));
+    let mut traveller = stage.leave().await;
+    stage.agency.hand_out(&stage.agency.key.sign(&stage.claims(&traveller, json!({}))));
+    let right = callback(&stage.harness, &[("code", "c"), ("state", &traveller.parameter("state"))]);
+    for other in ["state", "nobody", "Fulton"] {
+        stage.harness.clock.advance(61);
+        let wrong = right.replace("/fulton/", &format!("/{other}/"));
+        assert_refused(&traveller.agent.get(&wrong).await, other);
+        let (reason, serious) = stage.refusals().pop().unwrap();
+        assert!(reason.contains("redirect URI of") && reason.contains(other) && serious, "{reason}");
+    }
+    assert_eq!(stage.harness.get("/login/upstream/callback").await.status, 405, "the one for all is gone");
+    assert_eq!(stage.agency.times_asked("/token"), 0);
+    assert_eq!(traveller.agent.get(&right).await.at(), "/consent", "where she was sent, it still counts");
 }
 
 /// RFC 9207
@@ -788,7 +808,6 @@ async fn a_registration_with_mistakes_is_refused() {
     let stage = Stage::start(Db::Sqlite, "");
     #[rustfmt::skip]
     let rows: &[(&str, &str, &str)] = &[
-        ("id = \"fulton\"",       "id = \"callback\"",      "path of this server"),
         ("id = \"fulton\"",       "id = \"a b\"",           "characters"),
         ("issuer = \"ISSUER\"",   "issuer = \"http://idp.example\"", "https://"),
         ("issuer = \"ISSUER\"",   "issuer = \"https://10.0.0.1/\"",  "allow_networks"),

@@ -51,7 +51,7 @@ on_both! {
             grants = ["authorization_code"]
             scopes = ["openid", "profile", "email"]
             secret = "a-secret-of-32-characters-or-more"
-            redirect_uris = ["{}/login/upstream/callback"]
+            redirect_uris = ["{}/login/upstream/fulton/callback"]
             require_pkce = true
             consent = "skip"
         "#, harness.issuer));
@@ -234,7 +234,7 @@ on_both! {
         let harness = relying_party(db, tls.ca_file().unwrap());
         // It lives by the real time.
         harness.clock.advance(jiff::Timestamp::now().as_second() - harness.now());
-        let node = Node::start(&harness.url("/login/upstream/callback"), dir);
+        let node = Node::start(&harness.url("/login/upstream/node/callback"), dir);
         harness.apply(&format!(r#"
             [[identity_provider]]
             id = "node"

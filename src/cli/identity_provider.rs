@@ -132,7 +132,7 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
     let (provider, links) = found(registry, id)?;
     let mut view = view(&provider);
     view.insert("links".to_owned(), json!(links));
-    view.insert("redirect_uri".to_owned(), json!(federation::redirect_uri(registry.app())));
+    view.insert("redirect_uri".to_owned(), json!(federation::redirect_uri(registry.app(), &provider.id)));
     if json { print_json(&Value::Object(view)) } else { print_object(&view) }
 }
 
@@ -143,7 +143,7 @@ fn test(registry: &Registry, id: String) -> Done {
         .enable_all()
         .build()
         .map_err(|cause| Complaint(format!("cannot start: {cause}")))?;
-    let findings = runtime.block_on(app.upstream.examine(&provider, &federation::redirect_uri(app)));
+    let findings = runtime.block_on(app.upstream.examine(&provider, &federation::redirect_uri(app, &provider.id)));
     for finding in &findings {
         print(format_args!("{}  {}", if finding.problem { "PROBLEM" } else { "ok     " }, finding.text))?;
     }

@@ -22,8 +22,6 @@ use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::{Failure, Stored, Tx, identity_providers as stored, people as stored_people};
 
-/// Ids that paths of ours have.
-const RESERVED: [&str; 1] = ["callback"];
 /// Methods that are one factor, or tell of no factor at all (RFC 8176 §2).
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
 
@@ -128,9 +126,7 @@ pub fn draft(
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
     let id = form.id.clone().unwrap_or_default();
-    if mistakes.take("id", identifier(&id)).is_some() && RESERVED.contains(&id.as_str()) {
-        mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
-    }
+    mistakes.take("id", identifier(&id));
     let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|old| old.name.as_str())));
     let settings = settings(registry, form, before, &mut mistakes);
     let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
