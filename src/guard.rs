@@ -11,7 +11,7 @@ use crate::model::session::Session;
 use crate::session::{self, Due, Limits, Loaded};
 
 /// Somebody who is signed in and may see the page.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SignedIn {
     /// The session.
     pub session: Session,

@@ -36,7 +36,7 @@ pub enum UpstreamError {
 }
 
 /// What takes a person to a provider.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Journey<'a> {
     /// Our own address that the person comes back to.
     pub redirect_uri: &'a str,
@@ -53,7 +53,7 @@ pub struct Journey<'a> {
 }
 
 /// What came back with the person.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Returned<'a> {
     /// The code.
     pub code: &'a str,

@@ -1,6 +1,7 @@
 //! People: added, changed, disabled; their roles, passwords and second factors.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
 use serde::Deserialize;
@@ -71,7 +72,7 @@ pub struct PersonForm {
 }
 
 /// A person as she will be, checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Draft {
     /// As she will be; password and TOTP secret are still the old ones.
     pub person: Person,
@@ -79,6 +80,13 @@ pub struct Draft {
     pub password: Option<Secret>,
     before: Option<Person>,
     totp: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the secrets.
+        f.debug_struct("Draft").field("username", &self.person.username).finish_non_exhaustive()
+    }
 }
 
 impl Draft {
