@@ -172,6 +172,10 @@ fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> 
     if !current.is_some_and(|current| lockout::may_sign_in(app, &current, now)) {
         return Ok(Some("account disabled or dormant"));
     }
+    // Who has left the agency must not get in past the provider, which alone knows of it.
+    if person.settings.provisioned_by.is_some() && person.password.is_none() {
+        return Ok(Some("the account is an identity provider's: a passkey counts on top of its sign-in alone"));
+    }
     // By passwords that others guess, which is no reason to doubt a passkey (NIST SP 800-63B-4 §3.2.2).
     let by_password = lockout::covers_account(app)
         && lockout::Attempt::new(app, &person.username, Some(person), known).is_locked(conn, now)?;
