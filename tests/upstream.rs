@@ -7,6 +7,7 @@ use mdi_auth::directory::Directory;
 use mdi_auth::model::person::Person;
 use mdi_auth::registry::apply::{self, ApplyError};
 use mdi_auth::registry::{identity_providers, keys};
+use mdi_auth::store::passkeys::{self, StoredPasskey};
 use mdi_auth::store::{audit, identity_providers as stored, people};
 use serde_json::{Value, json};
 use url::Url;
@@ -14,6 +15,7 @@ use url::Url;
 use crate::harness::agency::{Agency, Script, merge};
 use crate::harness::agent::{Agent, Page, totp};
 use crate::harness::assertion::ClientKey;
+use crate::harness::authenticator::Authenticator;
 use crate::harness::{Db, Harness, blocking};
 use crate::on_both;
 use crate::person_flow::{authorize_url, redeem};
@@ -713,6 +715,7 @@ on_both! {
         // A second identity for the same account is refused; the first needs no address any more.
         stage.harness.clock.advance(61);
         assert_refused(&stage.sign_in(by("u-2", "ann@fulton.example", true)).await, "linked already");
+        assert_eq!(stage.refusals().pop().unwrap().0, USED);
         assert_eq!(stage.sign_in(json!({ "sub": "u-1" })).await.at(), "/login/set-up");
         // The administrator links her by hand, and takes it away again.
         let registry = stage.harness.registry();
@@ -739,6 +742,61 @@ on_both! {
         assert_eq!(stage.sign_in(json!({ "sub": "u-4", "upn": "UNPROVED" })).await.at(), "/consent");
         assert_eq!(stage.sign_in(json!({ "sub": "u-1", "groups": ["g"] })).await.at(), "/login/set-up");
         assert_eq!(stage.person("ann").unwrap().settings.roles, ["registrar"]);
+    }
+}
+
+/// What is somebody's already is taken over by no provider: an administrator has to link it.
+const USED: &str = "the account was used or linked before: an administrator has to link it";
+
+on_both! {
+    async fn accounts_that_were_used_are_linked_by_hand_alone(db) {
+        let stage = Stage::start(db, r#"accounts = "invited"
+            username_claim = "upn"
+            organization = { name = "Fulton County ME" }
+        "#);
+        stage.harness.apply(&table("https://state.example", "").replace("\"fulton\"", "\"state\""));
+        for (username, factor) in [
+            ("kim", "password = \"correct horse battery staple\""),
+            ("fay", "totp_secret = \"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\""),
+            ("pat", ""),
+            ("jo", ""),
+            ("ann", ""),
+        ] {
+            stage.harness.apply(&format!(
+                "[[user]]\nusername = {username:?}\nname = \"One\"\n{factor}\nemail = \"{username}@fulton.example\"\n\
+                 email_verified = true\norganization = {{ name = \"Fulton County ME\" }}\n"
+            ));
+        }
+        let (store, pat) = (stage.harness.app.store.clone(), stage.person("pat").unwrap().id);
+        let passkey = StoredPasskey {
+            id: "AAAA".to_owned(), person_id: pat, name: "key".to_owned(), credential: "{}".to_owned(), created_at: 1, last_used_at: None,
+        };
+        assert!(blocking(move || store.write_blocking(move |tx| passkeys::add(tx.conn(), &passkey)).unwrap()));
+        let registry = stage.harness.registry();
+        blocking({
+            let registry = registry.clone();
+            move || registry.blocking(|registry, tx| identity_providers::link(registry, tx, "state", "s-1", "jo")).unwrap()
+        });
+        // She signs in once, and is unlinked.
+        let ann = json!({ "sub": "u-1", "upn": "Ann" });
+        assert_eq!(stage.sign_in(ann.clone()).await.at(), "/consent");
+        blocking(move || registry.blocking(|registry, tx| identity_providers::unlink(registry, tx, "fulton", "u-1", None)).unwrap());
+        for (claims, reason) in [
+            (ann, USED),
+            (json!({ "upn": "kim" }), USED),
+            (json!({ "email": "kim@fulton.example", "email_verified": true }), USED),
+            (json!({ "upn": "fay" }), USED),
+            (json!({ "upn": "pat" }), USED),
+            (json!({ "upn": "jo" }), USED),
+            // KELVIN SIGN is a k in small letters, and yet somebody else's name and mailbox.
+            (json!({ "upn": "\u{212a}im" }), "not exactly one account"),
+            (json!({ "email": "\u{212a}im@fulton.example", "email_verified": true }), "not exactly one account"),
+        ] {
+            stage.harness.clock.advance(61);
+            assert_refused(&stage.sign_in(claims.clone()).await, &claims.to_string());
+            let (told, _) = stage.refusals().pop().unwrap();
+            assert!(told.contains(reason), "{claims}: {told}");
+        }
     }
 }
 
@@ -802,6 +860,49 @@ on_both! {
     }
 }
 
+on_both! {
+    async fn a_passkey_alone_does_not_outlive_the_account_at_the_provider(db) {
+        let stage = Stage::start(db, r#"
+            accounts = "create"
+            roles = [{ claim = "groups", value = "g", role = "data-clerk" }]
+        "#);
+        let claims = json!({ "groups": ["g"] });
+        let mut traveller = stage.leave().await;
+        let token = stage.agency.key.sign(&stage.claims(&traveller, claims.clone()));
+        let choice = stage.come_back(&mut traveller, &token).await;
+        let page = traveller.agent.submit(&choice, &[("choice", "passkey")]).await;
+        let mut key = Authenticator::new(&stage.harness);
+        let codes = traveller.agent.submit(&page, &[("name", "Blue key"), ("credential", &key.create(&page))]).await;
+        assert_eq!(traveller.agent.submit(&codes, &[("do", "kept")]).await.at(), "/consent");
+        // Alone it is refused like any other, as often as she tries, and locks nothing.
+        for _ in 0..6 {
+            stage.harness.clock.advance(61);
+            let refused = with_passkey(&stage, &mut key).await;
+            assert_eq!(refused.at(), "/login");
+            assert!(refused.answer().text.contains("We could not accept that passkey"), "{}", refused.answer().text);
+            assert!(stage.refusals().pop().unwrap().0.contains("on top of its sign-in alone"));
+        }
+        assert!(events(&stage.harness, "login.locked").is_empty());
+        // On top of the provider's sign-in it counts.
+        let mut traveller = stage.leave().await;
+        let token = stage.agency.key.sign(&stage.claims(&traveller, claims));
+        let second = stage.come_back(&mut traveller, &token).await;
+        assert_eq!(second.at(), "/login/second-factor");
+        let answer = key.get(&second);
+        let next = traveller.agent.submit_to(&second, "/login/second-factor/passkey", &[("credential", &answer)]).await;
+        let told = told(&stage.harness, &mut traveller.agent, &next).await;
+        assert_eq!((&told["acr"], &told["amr"]), (&json!("urn:mdi:acr:aal2"), &json!(["fed", "pop", "mfa"])));
+    }
+}
+
+/// With a passkey alone.
+async fn with_passkey(stage: &Stage, key: &mut Authenticator) -> Page {
+    let mut agent = Agent::new(&stage.harness);
+    let login = stage.login_page(&mut agent, &[]).await;
+    let answer = key.get(&login);
+    agent.submit_to(&login, "/login/passkey", &[("credential", &answer)]).await
+}
+
 /// `mdi-auth apply`: each mistake in its words.
 #[tokio::test]
 async fn a_registration_with_mistakes_is_refused() {
@@ -821,6 +922,7 @@ async fn a_registration_with_mistakes_is_refused() {
         ("EXTRA",                 "auth_method = \"none\"", "of no use"),
         ("EXTRA",                 "auth_method = \"private_key_jwt\"", "not supported"),
         ("EXTRA",                 "accounts = \"anybody\"", "unknown variant"),
+        ("EXTRA",                 "accounts = \"invited\"", "organization: it is missing"),
         ("EXTRA",                 "manage_roles = true",    "without roles"),
         ("EXTRA",                 "trusted_amr = [\"pwd\"]", "second factor"),
         ("EXTRA",                 "scopes = [\"öpenid\"]",  "ASCII"),

@@ -6,13 +6,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Once;
 
 use mdi_auth::config::Config;
+use mdi_auth::registry::identity_providers;
+use mdi_auth::store::people;
 use mdi_auth::tls::Tls;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::harness::agent::{Agent, Page, attribute, hidden_fields};
-use crate::harness::{Db, Harness, PASSWORD};
+use crate::harness::{Db, Harness, PASSWORD, blocking};
 use crate::on_both;
 use crate::person_flow::{authorize_url, redeem};
 use crate::support::TempDir;
@@ -62,10 +64,16 @@ on_both! {
             issuer = "{}"
             client_id = "state"
             secret = "a-secret-of-32-characters-or-more"
-            accounts = "invited"
-            username_claim = "preferred_username"
             trusted_acr = ["urn:mdi:acr:aal2"]
         "#, agency.issuer));
+        // They have passwords here as well: an administrator says who is who.
+        for username in ["jlehz", "norole"] {
+            let subject = id_of(&agency, username);
+            let registry = harness.registry();
+            blocking(move || {
+                registry.blocking(move |registry, tx| identity_providers::link(registry, tx, "fulton", &subject, username)).unwrap()
+            });
+        }
         // Dr. Lehz certifies with what she has at her agency: password and code there, none of it here.
         let (mut here, mut there) = (Agent::new(&harness), Agent::new(&agency));
         let login = here.get(&authorize_url(&harness, &[])).await;
@@ -78,7 +86,7 @@ on_both! {
         let id = told(&harness, &mut here, &consent).await;
         assert_eq!((&id["acr"], &id["amr"]), (&json!("urn:mdi:acr:aal2"), &json!(["fed", "mfa"])));
         assert_eq!(id["fhirUser"], "https://edrs.ga.example/fhir/Practitioner/77", "her account here");
-        assert_eq!(events(&harness, "identity.linked").len(), 1);
+        assert_eq!(events(&harness, "identity.linked").len(), 2);
         // Her code was used there; here it was not asked.
         assert!(!here.hops.iter().any(|hop| hop.starts_with("/login/second-factor")), "{:?}", here.hops);
 
@@ -92,7 +100,7 @@ on_both! {
         let consent = here.get(back.as_str()).await;
         let id = told(&harness, &mut here, &consent).await;
         assert_eq!(id["auth_time"], agency.now() - 60, "when she signed in there");
-        assert_eq!(events(&harness, "identity.linked").len(), 1);
+        assert_eq!(events(&harness, "identity.linked").len(), 2);
 
         // Somebody who is signed in and has to sign in again does so at the agency.
         let login = here.get(&authorize_url(&harness, &[("prompt", "login")])).await;
@@ -130,6 +138,12 @@ on_both! {
         assert!(login.answer().text.contains("<bdi>Fulton County</bdi> does not answer just now"));
         assert_eq!(here.sign_in(login, "jlehz", PASSWORD).await.at(), "/consent");
     }
+}
+
+/// Who somebody is at the agency: `sub`.
+fn id_of(agency: &Harness, username: &'static str) -> String {
+    let store = agency.app.store.clone();
+    blocking(move || store.read_blocking(move |conn| people::find_by_username(conn, username)).unwrap().unwrap().id)
 }
 
 fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {

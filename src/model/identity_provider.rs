@@ -13,7 +13,7 @@ pub enum Accounts {
     /// Only accounts that an administrator linked.
     #[default]
     Linked,
-    /// The first sign-in links to the account that an administrator added for the person.
+    /// The first sign-in links to the account that an administrator added for the person, and nobody has used.
     Invited,
     /// The first sign-in makes an account.
     Create,

@@ -20,7 +20,7 @@ use crate::model::identity_provider::{
 use crate::model::person::Person;
 use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
-use crate::store::{Failure, Stored, Tx, identity_providers as stored, people as stored_people};
+use crate::store::{Failure, Stored, Tx, identity_providers as stored, passkeys, people as stored_people};
 
 /// Methods that are one factor, or tell of no factor at all (RFC 8176 §2).
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
@@ -170,6 +170,14 @@ fn settings(
     let words = |given: &Option<Words>, old: Option<&Vec<String>>| {
         given.as_ref().map(Words::words).or_else(|| old.cloned()).unwrap_or_default()
     };
+    let accounts = form.accounts.or(old.map(|old| old.accounts)).unwrap_or_default();
+    let agency = organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes);
+    if accounts == Accounts::Invited && agency.is_none() {
+        mistakes.add(
+            "organization",
+            "it is missing: accounts = \"invited\" links accounts of one agency only, so say which; or write accounts = \"linked\"",
+        );
+    }
     let trusted_amr = words(&form.trusted_amr, old.map(|old| &old.trusted_amr));
     if let Some(method) = trusted_amr.iter().find(|method| NO_SECOND_FACTOR.contains(&method.as_str())) {
         mistakes.add("trusted_amr", format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"));
@@ -179,9 +187,9 @@ fn settings(
         client_id,
         auth_method,
         scopes: scopes(form, old, mistakes),
-        accounts: form.accounts.or(old.map(|old| old.accounts)).unwrap_or_default(),
+        accounts,
         username_claim,
-        organization: organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes),
+        organization: agency,
         roles,
         manage_roles,
         trusted_acr: words(&form.trusted_acr, old.map(|old| &old.trusted_acr)),
@@ -500,8 +508,9 @@ pub fn arrive(
     Ok(Ok(person))
 }
 
-/// The one account that an administrator added for this person, by a verified address, or by the username where the
-/// provider is trusted to say it.
+/// The one account that an administrator added for this person and nobody has used, by a verified address, or by the
+/// username where the provider is trusted to say it. Letter case is ignored in ASCII alone: other letters fold into those
+/// of somebody else's address (U+212A into `k`).
 fn invited(
     tx: &mut Tx<'_>,
     registry: &Registry,
@@ -514,37 +523,46 @@ fn invited(
             let person = stored_people::find_by_username(tx.conn(), &username)?;
             candidates.extend(person.filter(|person| {
                 let known = person.settings.email.as_deref().filter(|_| person.settings.email_verified);
-                known.is_some_and(|known| known.to_lowercase() == email.to_lowercase())
+                known.is_some_and(|known| known.eq_ignore_ascii_case(email))
             }));
         }
     }
     if let Some(username) = provider.settings.username_claim.as_deref().and_then(|claim| identity.text(claim)) {
         let named = stored_people::find_by_username(tx.conn(), username)?;
+        let named = named.filter(|named| named.username.eq_ignore_ascii_case(username));
         candidates.extend(named.filter(|named| !candidates.iter().any(|person| person.id == named.id)));
     }
     let Ok([person]) = <[Person; 1]>::try_from(candidates) else {
         return refuse("not exactly one account fits the identity's verified e-mail address and username", None);
     };
-    let at_provider = |link: &LinkedIdentity| link.provider_id == provider.id;
     let organizations = (provider.settings.organization.as_ref(), person.settings.organization.as_ref());
     if !lockout::may_sign_in(&registry.app, &person, registry.app.now()) {
         refuse(if person.enabled { "account dormant" } else { "account disabled" }, Some(&person))
-    } else if stored::links_of_person(tx.conn(), &person.id)?.iter().any(at_provider) {
-        refuse("the account is linked with another identity of the provider", Some(&person))
     } else if !same_agency(organizations) {
         refuse("the account belongs to another agency than the provider", Some(&person))
     } else if console_roles(registry, &person).next().is_some() {
         // Whoever runs the provider could take the server over.
         refuse("the account has a role of the console: an administrator has to link it", Some(&person))
+    } else if was_used(tx, &person)? {
+        // Whoever runs the provider could take over what is somebody's already.
+        refuse("the account was used or linked before: an administrator has to link it", Some(&person))
     } else {
         Ok(Ok(person))
     }
 }
 
-/// A provider without an agency may speak of anybody.
+/// Whether anybody has signed in to an account, or could without an invitation.
+fn was_used(tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
+    Ok(person.last_login_at.is_some()
+        || person.password.is_some()
+        || person.totp_secret.is_some()
+        || passkeys::any(tx.conn(), &person.id)?
+        || !stored::links_of_person(tx.conn(), &person.id)?.is_empty())
+}
+
+/// A provider without an agency speaks of nobody.
 fn same_agency((provider, person): (Option<&Organization>, Option<&Organization>)) -> bool {
-    let Some(provider) = provider else { return true };
-    person.is_some_and(|person| match (&provider.id, &person.id) {
+    provider.zip(person).is_some_and(|(provider, person)| match (&provider.id, &person.id) {
         (Some(a), Some(b)) => a == b,
         _ => provider.name == person.name,
     })
