@@ -365,28 +365,17 @@ pub enum FormAction<'a> {
     /// This server, which then redirects to this URI. Chromium checks each hop of that redirect
     /// and the client may redirect on, so any `https:` address is allowed, and the URI's own scheme.
     ThenRedirect(&'a str),
-    /// This server, which then redirects to one of these origins (`https://host`).
-    ThenOneOf(&'a [String]),
 }
 
 impl FormAction<'_> {
     fn sources(self) -> String {
         let mut sources = String::from("'self'");
-        match self {
-            Self::SelfOnly => {}
-            Self::ThenRedirect(redirect_uri) => {
-                sources.push_str(" https:");
-                if let Some(scheme) = scheme(redirect_uri).filter(|scheme| scheme != "https") {
-                    sources.push(' ');
-                    sources.push_str(&scheme);
-                    sources.push(':');
-                }
-            }
-            Self::ThenOneOf(origins) => {
-                for origin in origins {
-                    sources.push(' ');
-                    sources.push_str(origin);
-                }
+        if let Self::ThenRedirect(redirect_uri) = self {
+            sources.push_str(" https:");
+            if let Some(scheme) = scheme(redirect_uri).filter(|scheme| scheme != "https") {
+                sources.push(' ');
+                sources.push_str(&scheme);
+                sources.push(':');
             }
         }
         sources

@@ -133,13 +133,6 @@ impl Upstream {
         self.entry(&provider.settings.issuer).is_silent(now)
     }
 
-    /// The origin of a provider's authorization endpoint, once discovery has said it.
-    #[must_use]
-    pub fn authorization_origin(&self, provider: &IdentityProvider) -> Option<String> {
-        let known = self.entry(&provider.settings.issuer).kept.load_full()?;
-        Some(known.metadata.authorization_endpoint().url().origin().ascii_serialization())
-    }
-
     /// Has discovery and keys fetched in the background, unless they are there or the provider is silent.
     pub fn warm(self: &Arc<Self>, provider: &IdentityProvider, now: i64) {
         let entry = self.entry(&provider.settings.issuer);

@@ -82,13 +82,10 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         errors,
         providers: &providers,
     };
-    // Our own form sends the browser to the provider. Before its first answer nobody knows where that is.
-    let origins: Option<Vec<String>> =
-        known.iter().map(|provider| app.upstream.authorization_origin(provider)).collect();
-    let form_action = match (ReturnTo::form_action(return_to.as_ref()), &origins) {
-        (FormAction::SelfOnly, Some(origins)) => FormAction::ThenOneOf(origins),
-        (FormAction::SelfOnly, None) => FormAction::ThenRedirect("https:"),
-        (other, _) => other,
+    let form_action = match ReturnTo::form_action(return_to.as_ref()) {
+        // Our own form sends the browser to the provider.
+        FormAction::SelfOnly if !providers.is_empty() => FormAction::ThenRedirect("https:"),
+        other => other,
     };
     Ok(pages::respond(&page, StatusCode::OK, form_action))
 }
