@@ -283,6 +283,15 @@ fn clients_of_people_are_refused_by_name() {
 }
 
 #[test]
+fn a_person_to_be_written_shows_no_secret() {
+    let installation = Installation::new();
+    let totp = "totp_secret = \"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\"";
+    let form: PersonForm = form(PERSON, &format!("username = \"ann\"\n{totp}"));
+    let draft = people::draft(&installation.registry(), &form, None).unwrap();
+    assert_eq!(format!("{draft:?}"), "Draft { username: \"ann\", .. }");
+}
+
+#[test]
 fn people_are_refused_by_name() {
     let installation = Installation::new();
     let registry = installation.registry();
