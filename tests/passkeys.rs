@@ -440,7 +440,7 @@ on_both! {
         agent.submit(&page, &[("name", "Key"), ("credential", &answer)]).await;
         signed_out.join().unwrap();
         assert_eq!(names(&harness, "jlehz"), Vec::<String>::new());
-        assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), "the session ended meanwhile");
+        assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), "the account or the session was changed meanwhile");
     }
 }
 
