@@ -72,8 +72,9 @@ impl Browser<'_> {
 
     /// The form of a page, filled in and written out.
     fn form(&self, page: &Page, filled: &[(&str, &str)]) -> Vec<u8> {
-        let hidden: Vec<(String, String)> = page
-            .text
+        // The first form is what the page is for.
+        let form = page.text.split("</form>").next().unwrap();
+        let hidden: Vec<(String, String)> = form
             .split("<input")
             .skip(1)
             .filter(|tag| tag.contains("type=\"hidden\""))

@@ -97,13 +97,14 @@ impl App {
         initialise(&store, &master, &clock)?;
         let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let hashing = config.login.hashing_threads.map_or(cores.saturating_sub(1), to_usize).max(1);
         let cost = Cost {
             memory_kib: config.login.argon2_memory_kib,
             iterations: config.login.argon2_iterations,
             parallelism: config.login.argon2_parallelism,
         };
         let before = costs_stored(&store, cost).map_err(cannot)?;
-        let hasher = Hasher::start(cost, &before, cores).map_err(cannot)?;
+        let hasher = Hasher::start(cost, &before, hashing).map_err(cannot)?;
         let password_rules = Rules::new(&config).map_err(StartError)?;
         let logo = config.server.logo_file.as_deref().map(Logo::read).transpose().map_err(cannot)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;

@@ -119,6 +119,7 @@ What you do is recorded."""
         argon2_memory_kib = 47104
         argon2_iterations = 1
         argon2_parallelism = 2
+        hashing_threads = 3
         [keys]
         master_key_file = "/etc/mdi/master"
         rotate_days = 30

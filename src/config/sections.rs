@@ -320,6 +320,8 @@ pub struct LoginConfig {
     pub argon2_iterations: u32,
     /// Lanes of argon2id.
     pub argon2_parallelism: u32,
+    /// Threads that hash passwords; none: one less than there are cores, so that one is left for everything else.
+    pub hashing_threads: Option<u32>,
 }
 
 /// How long a lock-out lasts.
@@ -377,6 +379,7 @@ impl LoginConfig {
             argon2_memory_kib: section.count("argon2_memory_kib", 19_456, 7_168..=4_194_304),
             argon2_iterations: section.count("argon2_iterations", 2, 1..=100),
             argon2_parallelism: section.count("argon2_parallelism", 1, 1..=16),
+            hashing_threads: Some(section.count("hashing_threads", 0, 0..=1024)).filter(|threads| *threads > 0),
             policy,
             profile,
         };
