@@ -601,59 +601,60 @@ async fn sign_out(harness: &Harness, window: &WebDriver) {
     window.goto(harness.url("/account")).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_adds_a_passkey_and_signs_in_with_it() {
-    let harness = Harness::start(Db::Sqlite);
-    let browser = Browser::start(&harness.ca_file);
-    let window = browser.window(375, true).await;
-    browser.add_authenticator(&window).await;
-    window.goto(harness.url("/account")).await.unwrap();
-    type_into(&window, "username", "jlehz").await;
-    type_into(&window, "password", PASSWORD).await;
-    click(&window, "login-submit").await;
-    wait_for(&window, "/login/second-factor").await;
-    type_into(&window, "totp", &totp(harness.now())).await;
-    click(&window, "totp-submit").await;
-    wait_for(&window, "/account").await;
-    window.find(By::LinkText("Add a passkey")).await.unwrap().click().await.unwrap();
-    wait_for(&window, "/login/set-up/passkey").await;
-    look(&window, "add-passkey", true).await;
-    type_into(&window, "name", "Virtual key").await;
-    click(&window, "passkey-submit").await;
-    wait_for(&window, "/account/recovery-codes").await;
-    click(&window, "recovery-kept").await;
-    window.query(By::XPath("//main//strong[. = 'Virtual key']")).first().await.unwrap();
-    // The same device again: it says so, and nothing is sent.
-    window.goto(harness.url(ADD)).await.unwrap();
-    wait_for(&window, "/login/set-up/passkey").await;
-    type_into(&window, "name", "Virtual key").await;
-    click(&window, "passkey-submit").await;
-    let told = window.query(By::Css("[data-passkey-problem=known]:not([hidden])")).first().await.unwrap();
-    assert!(told.text().await.unwrap().contains("already has a passkey"));
-    look(&window, "add-passkey-known", true).await;
-    // Signed out: without a username, then as the second factor.
-    sign_out(&harness, &window).await;
-    look(&window, "login-passkey", true).await;
-    click(&window, "passkey-submit").await;
-    window.query(By::Id("sign-out")).first().await.unwrap();
-    let last = events(&harness, "login.succeeded").pop().unwrap();
-    assert_eq!(last["detail"]["amr"], "pop mfa");
-    sign_out(&harness, &window).await;
-    type_into(&window, "username", "jlehz").await;
-    type_into(&window, "password", PASSWORD).await;
-    click(&window, "login-submit").await;
-    wait_for(&window, "/login/second-factor").await;
-    look(&window, "second-factor-passkey", true).await;
-    click(&window, "passkey-submit").await;
-    window.query(By::Id("sign-out")).first().await.unwrap();
-    let last = events(&harness, "login.succeeded").pop().unwrap();
-    assert_eq!(last["detail"]["amr"], "pwd pop mfa");
-    assert_eq!(browser.log(&window).await, json!([]), "the console has nothing to complain about");
-    window.quit().await.unwrap();
-    // Without scripts there is no button, and the password works.
-    let window = browser.window(1280, false).await;
-    window.goto(harness.url(ADD)).await.unwrap();
-    assert!(!window.find(By::Id("passkey")).await.unwrap().is_displayed().await.unwrap());
-    assert!(window.find(By::Id("login-submit")).await.unwrap().is_displayed().await.unwrap());
-    window.quit().await.unwrap();
+on_both! {
+    async fn a_browser_adds_a_passkey_and_signs_in_with_it(db) {
+        let harness = Harness::start(db);
+        let browser = Browser::start(&harness.ca_file);
+        let window = browser.window(375, true).await;
+        browser.add_authenticator(&window).await;
+        window.goto(harness.url("/account")).await.unwrap();
+        type_into(&window, "username", "jlehz").await;
+        type_into(&window, "password", PASSWORD).await;
+        click(&window, "login-submit").await;
+        wait_for(&window, "/login/second-factor").await;
+        type_into(&window, "totp", &totp(harness.now())).await;
+        click(&window, "totp-submit").await;
+        wait_for(&window, "/account").await;
+        window.find(By::LinkText("Add a passkey")).await.unwrap().click().await.unwrap();
+        wait_for(&window, "/login/set-up/passkey").await;
+        look(&window, "add-passkey", true).await;
+        type_into(&window, "name", "Virtual key").await;
+        click(&window, "passkey-submit").await;
+        wait_for(&window, "/account/recovery-codes").await;
+        click(&window, "recovery-kept").await;
+        window.query(By::XPath("//main//strong[. = 'Virtual key']")).first().await.unwrap();
+        // The same device again: it says so, and nothing is sent.
+        window.goto(harness.url(ADD)).await.unwrap();
+        wait_for(&window, "/login/set-up/passkey").await;
+        type_into(&window, "name", "Virtual key").await;
+        click(&window, "passkey-submit").await;
+        let told = window.query(By::Css("[data-passkey-problem=known]:not([hidden])")).first().await.unwrap();
+        assert!(told.text().await.unwrap().contains("already has a passkey"));
+        look(&window, "add-passkey-known", true).await;
+        // Signed out: without a username, then as the second factor.
+        sign_out(&harness, &window).await;
+        look(&window, "login-passkey", true).await;
+        click(&window, "passkey-submit").await;
+        window.query(By::Id("sign-out")).first().await.unwrap();
+        let last = events(&harness, "login.succeeded").pop().unwrap();
+        assert_eq!(last["detail"]["amr"], "pop mfa");
+        sign_out(&harness, &window).await;
+        type_into(&window, "username", "jlehz").await;
+        type_into(&window, "password", PASSWORD).await;
+        click(&window, "login-submit").await;
+        wait_for(&window, "/login/second-factor").await;
+        look(&window, "second-factor-passkey", true).await;
+        click(&window, "passkey-submit").await;
+        window.query(By::Id("sign-out")).first().await.unwrap();
+        let last = events(&harness, "login.succeeded").pop().unwrap();
+        assert_eq!(last["detail"]["amr"], "pwd pop mfa");
+        assert_eq!(browser.log(&window).await, json!([]), "the console has nothing to complain about");
+        window.quit().await.unwrap();
+        // Without scripts there is no button, and the password works.
+        let window = browser.window(1280, false).await;
+        window.goto(harness.url(ADD)).await.unwrap();
+        assert!(!window.find(By::Id("passkey")).await.unwrap().is_displayed().await.unwrap());
+        assert!(window.find(By::Id("login-submit")).await.unwrap().is_displayed().await.unwrap());
+        window.quit().await.unwrap();
+    }
 }
