@@ -112,7 +112,7 @@ impl App {
         let mailer = mailer.map(|mail| Mailer::new(mail, &config.outbound, config.server.issuer.host()));
         let mailer = mailer.transpose().map_err(cannot)?;
         Ok(Arc::new(Self {
-            passkeys: RelyingParty::of(&config.server.issuer),
+            passkeys: RelyingParty::of(&config.server.issuer, &config.server.name),
             config,
             store,
             directory,

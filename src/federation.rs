@@ -28,7 +28,7 @@ use crate::registry::identity_providers::{self, Refusal};
 use crate::registry::{Refused, Registry};
 use crate::secret::{Secret, SecretHash};
 use crate::session::{self, Authentication, Due, Origin};
-use crate::store::{Stored, Tx, passkeys, people, sessions, tokens};
+use crate::store::{Stored, Tx, tokens};
 use crate::upstream::{Journey, Returned, UpstreamError};
 
 /// How long a person may take at the provider, in seconds.
@@ -360,7 +360,7 @@ impl Arrival {
             return Ok(Err(refuse("account locked")));
         }
         let trusted = self.provider.settings.trusts_second_factor(&self.identity);
-        let has_own = person.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+        let has_own = session::has_second_factor(tx.conn(), &person)?;
         let amr: &[&str] = if trusted { &["fed", "mfa"] } else { &["fed"] };
         let how = Authentication {
             identity_provider: Some(self.provider.id.clone()),
@@ -368,15 +368,8 @@ impl Arrival {
         };
         let (session, cookie) = session::begin(app, &person, &self.origin, how);
         let session = Session { auth_time: self.auth_time, ..session };
-        let replaced = match &self.replaced {
-            Some(hash) => sessions::find(tx.conn(), hash)?,
-            None => None,
-        };
-        if !session::record(app, tx, &session, replaced.as_ref())? {
+        if !session::record_anew(app, tx, &session, self.replaced.as_deref())? {
             return Ok(Err(refuse("the browser's session was used up meanwhile")));
-        }
-        if !session.second_factor_due {
-            people::signed_in(tx.conn(), &person.id, now)?;
         }
         let second_factor = match (trusted, session.second_factor_due) {
             (true, _) => "trusted",

@@ -60,7 +60,7 @@ pub fn second_factor_changed(app: &App, person: &Person, what: SecondFactor) {
 /// Tells that the password was changed. `has_passkey`: whether the person has one.
 pub fn password_changed(app: &App, person: &Person, has_passkey: bool) {
     let service = &app.config.server.name;
-    let rest = if has_second_factor(person, has_passkey) { format!("\n\n{CHECK_THE_REST}") } else { String::new() };
+    let rest = if person.has_second_factor(has_passkey) { format!("\n\n{CHECK_THE_REST}") } else { String::new() };
     let text = format!(
         "Hello {},\n\nyour password for {service} was changed on {}. You are signed out everywhere else, and applications \
          that stayed connected will ask you to sign in again.{rest}\n\nIf it was not you, call your administrator now.\n",
@@ -68,12 +68,6 @@ pub fn password_changed(app: &App, person: &Person, has_passkey: bool) {
         day_and_time(app, person, app.now()),
     );
     post(app, person, "password changed", format!("Your password for {service} was changed"), text);
-}
-
-/// Whether there is something that a new password leaves as it was.
-#[must_use]
-pub fn has_second_factor(person: &Person, has_passkey: bool) -> bool {
-    has_passkey || person.totp_secret.is_some()
 }
 
 fn post(app: &App, person: &Person, about: &'static str, subject: String, text: String) {

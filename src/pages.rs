@@ -79,8 +79,6 @@ impl FormError {
     );
     /// Too many attempts from this network address.
     pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
-    /// The form was too old, or came from another page or browser.
-    pub const FORM_EXPIRED: Self = Self::sign_in("This page was open for too long. Sign in again");
     /// The agency's identity provider does not answer.
     pub const PROVIDER_SILENT: Self = Self::sign_in(
         "Your agency’s sign-in does not answer just now. Sign in with your username and password, or try again in a minute",

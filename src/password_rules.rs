@@ -33,8 +33,6 @@ const LOWEST_SCORE: u8 = 2;
 /// The shortest word that is looked for in a password, in characters.
 const SHORTEST_WORD: usize = 3;
 const DAY_SECONDS: i64 = 86_400;
-/// What the service calls itself.
-const SERVICE: &str = "MDI Auth";
 
 /// A password as it is hashed and compared: in Unicode's normalization form C (§3.1.1.2), because the same letter can be
 /// typed in more than one way.
@@ -58,11 +56,7 @@ impl<'a> Whose<'a> {
     /// Somebody's; `has_passkey`: whether she has one.
     #[must_use]
     pub fn of(person: &'a Person, has_passkey: bool) -> Self {
-        Self {
-            username: &person.username,
-            name: &person.name,
-            second_factor: has_passkey || person.totp_secret.is_some(),
-        }
+        Self { username: &person.username, name: &person.name, second_factor: person.has_second_factor(has_passkey) }
     }
 }
 
@@ -141,7 +135,7 @@ impl Rules {
     /// When the blocklist file cannot be read.
     pub fn new(config: &Config) -> Result<Self, String> {
         let login = &config.login;
-        let service = [Some(SERVICE), config.server.jurisdiction.as_deref()];
+        let service = [Some(config.server.name.as_str()), config.server.jurisdiction.as_deref()];
         Ok(Self {
             length: login.password_length,
             length_with_second_factor: login.password_length_with_second_factor,

@@ -103,7 +103,7 @@ impl Loaded {
     /// Whether the account has a second factor.
     #[must_use]
     pub fn has_second_factor(&self) -> bool {
-        self.has_passkey || self.person.totp_secret.is_some()
+        self.person.has_second_factor(self.has_passkey)
     }
 
     /// What comes before anything else.
@@ -139,6 +139,14 @@ pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Opt
     };
     let has_passkey = passkeys::any(conn, &person.id)?;
     Ok(Some(Loaded { session, person, has_passkey }))
+}
+
+/// Whether a person has a second factor.
+///
+/// # Errors
+/// What the database says.
+pub fn has_second_factor(conn: &mut Conn, person: &Person) -> Stored<bool> {
+    Ok(person.has_second_factor(passkeys::any(conn, &person.id)?))
 }
 
 /// Notes that a session was used, at most once a minute.
@@ -259,9 +267,18 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
         }
     }
     if !session.second_factor_due {
-        people::signed_in(tx.conn(), &session.person_id, session.auth_time)?;
+        people::signed_in(tx.conn(), &session.person_id, app.now())?;
     }
     Ok(true)
+}
+
+/// [`record`] in place of the session of a browser that begins a sign-in, by the hash of its cookie, if it had one.
+///
+/// # Errors
+/// What the database says.
+pub fn record_anew(app: &App, tx: &mut Tx<'_>, session: &Session, cookie_hash: Option<&str>) -> Stored<bool> {
+    let replaced = cookie_hash.map(|hash| sessions::find(tx.conn(), hash)).transpose()?.flatten();
+    record(app, tx, session, replaced.as_ref())
 }
 
 /// Ends a session with what was allowed in it, but for what was to stay connected (`offline_access`), and leaves notices

@@ -175,13 +175,14 @@ impl Assertion {
 }
 
 impl RelyingParty {
-    /// That of an issuer; none when its host is an address: passkeys belong to names (WebAuthn Level 2 §5.1.2).
+    /// That of an issuer, by the name that devices show; none when its host is an address: passkeys belong to names
+    /// (WebAuthn Level 2 §5.1.2).
     #[must_use]
-    pub fn of(issuer: &Issuer) -> Option<Self> {
+    pub fn of(issuer: &Issuer, name: &str) -> Option<Self> {
         let origin = Url::parse(issuer.as_str()).ok()?;
         let host = origin.domain()?;
         let builder = WebauthnBuilder::new(host, &origin).ok()?;
-        builder.rp_name("MDI Auth").timeout(AUTHENTICATOR_PATIENCE).build().ok().map(Self)
+        builder.rp_name(name).timeout(AUTHENTICATOR_PATIENCE).build().ok().map(Self)
     }
 
     /// Begins to add a passkey to an account that has the ones of `known`, which are not offered again.

@@ -16,6 +16,7 @@ use crate::harness::browser::{Browser, look, wait_for};
 use crate::harness::{Db, Harness, PASSWORD, blocking, in_flight};
 use crate::on_both;
 use crate::person_flow::{authorize_url, claims_of, redeem};
+use crate::second_factor::NEWCOMER;
 
 const ADD: &str = "/account/passkeys/add";
 const ALONE: &str = "/login/passkey";
@@ -23,19 +24,10 @@ const SECOND: &str = "/login/second-factor/passkey";
 const NOT_ACCEPTED: &str = "We could not accept that passkey";
 const STALE: &str = "This page was open for a while";
 
-/// A data clerk without a second factor, which her role needs; and somebody who needs none.
-const NEWCOMERS: &str = r#"
-[[user]]
-username = "newcomer"
-name = "Nora Newcomer"
-password = "correct horse battery staple"
-roles = ["data-clerk"]
-"#;
-
 /// As many wrong attempts as a table has rows.
 fn patient(db: Db) -> Harness {
     let harness = Harness::start_with(db, |config| config.login.totp_attempts = 100);
-    harness.apply(NEWCOMERS);
+    harness.apply(NEWCOMER);
     harness
 }
 
@@ -571,7 +563,7 @@ fn passkeys_belong_to_names() {
         ("https://127.0.0.1:8443", false),
         ("https://[2001:db8::1]", false),
     ] {
-        assert_eq!(RelyingParty::of(&Issuer::parse(issuer).unwrap()).is_some(), possible, "{issuer}");
+        assert_eq!(RelyingParty::of(&Issuer::parse(issuer).unwrap(), "MDI Auth").is_some(), possible, "{issuer}");
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn run(start: &Start) -> Done {
         }
     };
     check_sign_in(&mut report, &config);
-    if RelyingParty::of(&config.server.issuer).is_none() {
+    if RelyingParty::of(&config.server.issuer, &config.server.name).is_none() {
         report.note(format!(
             "passkeys: browsers want a host name, and {} is an address, so none is offered; give the issuer a name",
             config.server.issuer.host()

@@ -19,7 +19,7 @@ use crate::model::session::Session;
 use crate::peer;
 use crate::session::{self, Authentication, Origin};
 use crate::store::passkeys::{self, StoredPasskey};
-use crate::store::{Conn, Stored, Tx, logins, people, sessions};
+use crate::store::{Conn, Stored, Tx, logins, people};
 use crate::webauthn::{Assertion, Begun, Ceremony, Refusal, Used};
 
 /// What a passkey stands for (RFC 8176): the key that was shown to be there, and its user who was verified.
@@ -208,12 +208,8 @@ async fn record(
             (None, Err(refusal)) => Some(refusal.why()),
         };
         let Some(reason) = refused else {
-            let old = match &at.replaced {
-                Some(hash) => sessions::find(tx.conn(), hash)?,
-                None => None,
-            };
             // Another request may have used the browser's session up.
-            let recorded = session::record(&job_app, tx, &session, old.as_ref())?;
+            let recorded = session::record_anew(&job_app, tx, &session, at.replaced.as_deref())?;
             if recorded {
                 logins::forget(tx.conn(), &lockout::totp_subject(&job_app, &person.id))?;
                 tx.audit(event.clone().with("amr", METHODS.join(" ")));

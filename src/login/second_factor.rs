@@ -17,7 +17,7 @@ use crate::pages::passkeys::PasskeyForm;
 use crate::pages::{self, FormError, SecondFactorPage};
 use crate::return_to::{self, ReturnTo};
 use crate::session::{self, Authentication, Loaded, Origin};
-use crate::store::{Stored, Tx, logins, passkeys, people, sessions};
+use crate::store::{Stored, Tx, logins, people, sessions};
 
 /// The session whose second factor is awaited.
 ///
@@ -178,7 +178,7 @@ fn may_set_up(tx: &mut Tx<'_>, loaded: &Loaded) -> Stored<bool> {
     let Some(current) = people::lock(tx.conn(), &person.id)? else {
         return Ok(false);
     };
-    let has_factor = current.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+    let has_factor = session::has_second_factor(tx.conn(), &current)?;
     Ok(current.enabled
         && current.generation == person.generation
         && (session.has_second_factor() || !has_factor)

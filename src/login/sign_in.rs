@@ -25,7 +25,7 @@ use crate::peer;
 use crate::return_to::{self, ReturnTo};
 use crate::secret::Secret;
 use crate::session::{self, Authentication, Due, Origin};
-use crate::store::{Tx, passkeys, people, sessions};
+use crate::store::{Tx, people};
 
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;
@@ -221,17 +221,13 @@ async fn succeed(
         if attempt.is_locked(tx.conn(), now)? {
             return refused(tx, "account locked");
         }
-        let second_factor_due = current.totp_secret.is_some() || passkeys::any(tx.conn(), &id)?;
+        let second_factor_due = session::has_second_factor(tx.conn(), &current)?;
         let session = Session { second_factor_due, ..session.clone() };
         attempt.forget(tx, now)?;
         if let Some(phc) = &rehashed {
             people::rehashed(tx.conn(), &id, generation, phc)?;
         }
-        let replaced = match &at.replaced {
-            Some(hash) => sessions::find(tx.conn(), hash)?,
-            None => None,
-        };
-        if !session::record(&job_app, tx, &session, replaced.as_ref())? {
+        if !session::record_anew(&job_app, tx, &session, at.replaced.as_deref())? {
             return refused(tx, "the browser's session was used up meanwhile");
         }
         tx.audit(event.clone().with("second_factor", if second_factor_due { "due" } else { "none" }));

@@ -76,6 +76,12 @@ pub struct Person {
 pub const MUST_CHANGE: i64 = -1;
 
 impl Person {
+    /// Whether the account has a second factor; `has_passkey`: whether there is one of those.
+    #[must_use]
+    pub fn has_second_factor(&self, has_passkey: bool) -> bool {
+        has_passkey || self.totp_secret.is_some()
+    }
+
     /// Nobody: without roles, to ask the policy what does not depend on who signs in.
     #[must_use]
     pub fn unknown() -> Self {

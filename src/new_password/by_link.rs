@@ -23,7 +23,7 @@ use crate::registry::links::{self, Dead};
 use crate::registry::{Refused, Registry};
 use crate::secret::{Secret, SecretHash};
 use crate::session::{self, Authentication, Origin};
-use crate::store::{passkeys, sessions};
+use crate::store::passkeys;
 
 /// The page behind the links.
 const PATH: &str = "/new-password";
@@ -191,14 +191,15 @@ async fn redeem(
             Ok(person) => person,
             Err(dead) => return Ok(Ok(Err(dead))),
         };
-        let due = person.totp_secret.is_some() || passkeys::any(tx.conn(), &person.id)?;
+        let due = session::has_second_factor(tx.conn(), &person)?;
         let how = Authentication::by(&["pwd"], false).with_second_factor_due(due);
         let (session, cookie) = session::begin(app, &person, &origin, how);
         // Whoever was signed in with this browser is signed in no longer.
-        let old = replaced.as_deref().map(|hash| sessions::find(tx.conn(), hash)).transpose()?.flatten();
-        session::record(app, tx, &session, old.as_ref())?;
-        let event = signed_in.clone().with("amr", "pwd").with("second_factor", if due { "due" } else { "none" });
-        tx.audit(event);
+        // Where another request has used its session up, the password is set and nobody is signed in.
+        if session::record_anew(app, tx, &session, replaced.as_deref())? {
+            let event = signed_in.clone().with("amr", "pwd").with("second_factor", if due { "due" } else { "none" });
+            tx.audit(event);
+        }
         Ok(Ok(Ok((person, cookie))))
     });
     done.await.map_err(|refused| match refused {

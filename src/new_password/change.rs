@@ -51,7 +51,7 @@ fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpRe
             "You are still signed in here, and signed out everywhere else.",
             "Applications that stayed connected will ask you to sign in again.",
         ];
-        if notices::has_second_factor(&signed_in.person, signed_in.has_passkey) {
+        if signed_in.person.has_second_factor(signed_in.has_passkey) {
             paragraphs.push(notices::CHECK_THE_REST);
         }
         return Ok(tell(app, signed_in, "Your password was changed", &paragraphs));
@@ -193,9 +193,9 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
     let (old, before, new_hash) = (at.session.clone(), at.person.clone(), hash.clone());
     let done = registry.run(move |registry, tx| {
         let app = registry.app();
-        // Another request may have used the cookie up, or changed the account.
-        let holds = sessions::find(tx.conn(), &old.hash)?.is_some();
-        let current = crate::store::people::find(tx.conn(), &before.id)?;
+        // Another request may have used the cookie up, or changed the account; none may do so from here on.
+        let current = crate::store::people::lock(tx.conn(), &before.id)?;
+        let holds = sessions::lock(tx.conn(), &old.hash)?.is_some();
         let unchanged = current.is_some_and(|person| person.enabled && person.generation == before.generation);
         if !holds || !unchanged {
             return Ok(Ok(None));
