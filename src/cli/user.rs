@@ -7,6 +7,7 @@ use super::{
     Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
     time, word,
 };
+use crate::login::totp;
 use crate::mail::{self, Mailer};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
@@ -184,7 +185,7 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let person = registry
                 .blocking(move |registry, tx| people::reset_second_factor(registry, tx, &username, new.as_ref()))?;
             print(format_args!("reset the second factor of {}", person.username))?;
-            secret.map_or(Ok(()), |secret| print_totp(&person.username, &secret))
+            secret.map_or(Ok(()), |secret| print_totp(&registry, &person.username, &secret))
         }
     }
 }
@@ -223,7 +224,7 @@ fn add(registry: &Registry, arguments: Add) -> Done {
     let username = &person.username;
     print(format_args!("added {username} ({})", person.id))?;
     if let Some(secret) = &totp_secret {
-        print_totp(username, secret)?;
+        print_totp(registry, username, secret)?;
     }
     if let Some(issued) = &invitation {
         print_link(issued)?;
@@ -274,18 +275,13 @@ pub(super) fn print_link(issued: &Issued) -> Done {
 }
 
 /// Prints a TOTP secret, once, for an authenticator app.
-fn print_totp(username: &str, secret: &Secret) -> Done {
+fn print_totp(registry: &Registry, username: &str, secret: &Secret) -> Done {
     let broken = |cause: &dyn std::fmt::Display| Complaint(format!("the TOTP secret cannot be shown: {cause}"));
     let key = totp_rs::Secret::try_from_base32(secret.reveal()).map_err(|cause| broken(&cause))?;
-    let totp = totp_rs::Builder::new()
-        .with_secret(key)
-        // A colon would end the issuer in the label.
-        .with_account_name(username.replace(':', "_"))
-        .with_issuer(Some("MDI Auth"))
-        .build()
-        .map_err(|cause| broken(&cause))?;
+    let service = &registry.app().config.server.name;
+    let uri = totp::key_uri(key.as_ref().to_vec(), service, username).map_err(|cause| broken(&cause))?;
     print(format_args!("totp_secret  {} (shown once)", secret.reveal()))?;
-    print(format_args!("otpauth      {}", totp.to_url().map_err(|cause| broken(&cause))?))
+    print(format_args!("otpauth      {uri}"))
 }
 
 fn or_none(list: &[String]) -> String {
