@@ -109,7 +109,7 @@ fn run(options: &Options) {
         report::ceilings(&ceilings);
     }
     report::operations(&best, &ceilings);
-    if let Some(storm) = storms.iter().min_by_key(|[alone, beside, _]| alone.p99 + beside.p99) {
+    if let Some(storm) = storms.iter().min_by_key(|[alone, _, beside, _]| alone.p99 + beside.p99) {
         report::storm(storm);
     }
     report::process(start, idle, server.resident_mib());

@@ -1,7 +1,12 @@
 //! What is asked of the server: one function an operation, each with its own answer checked.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 
 use crate::assertion::{self, ClientKey};
 use crate::browser::{VERIFIER, authorize_path};
@@ -165,9 +170,10 @@ impl Bench<'_> {
         self.password_logins(name, 4, self.seconds)
     }
 
-    /// The token endpoint at a moderate pace (four connections that pause between requests): alone, and beside as many
-    /// sign-ins as the server takes.
-    pub fn storm(&self) -> [Measured; 3] {
+    /// The token endpoint at a moderate pace (four connections that pause between requests): alone, beside threads that
+    /// only keep busy the cores that hash in a storm and belong to no server, and beside as many sign-ins as the server
+    /// takes. The second tells what the system's scheduler costs, whatever the server does.
+    pub fn storm(&self) -> [Measured; 4] {
         let request = Self::credentials("secret-es256");
         let paced = |name| {
             let turn = |connection: &mut Connection, (): &mut ()| -> Turn { ok(connection, &request).map(|_| true) };
@@ -175,13 +181,34 @@ impl Bench<'_> {
             measure(self.server, &self.peer, &load, |_| (), turn)
         };
         let alone = paced("token endpoint, 4 connections with pauses");
+        let busy = beside_idle_class_threads(|| paced("the same beside busy threads of the idle class"));
         std::thread::scope(|scope| {
             let storm = scope.spawn(|| self.password_logins("the login storm", 16, self.seconds + 0.5));
             std::thread::sleep(Duration::from_millis(300));
             let beside = paced("the same during the storm");
-            [alone, beside, storm.join().unwrap()]
+            [alone, busy, beside, storm.join().unwrap()]
         })
     }
+}
+
+/// Runs `work` beside threads of the idle class that compute in registers alone: as many as hash by default.
+fn beside_idle_class_threads<T>(work: impl FnOnce() -> T) -> T {
+    let ended = AtomicBool::new(false);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.saturating_sub(1).max(1) {
+            scope.spawn(|| {
+                let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let value = work();
+        ended.store(true, Ordering::Relaxed);
+        value
+    })
 }
 
 fn signed_requests(key: &ClientKey, client: &str, issuer: &str, count: usize) -> Vec<Vec<u8>> {

@@ -92,9 +92,14 @@ pub fn operations(operations: &[Measured], ceilings: &Ceilings) {
 }
 
 /// The token endpoint beside a login storm.
-pub fn storm([alone, beside, storm]: &[Measured; 3]) {
+pub fn storm([alone, busy, beside, storm]: &[Measured; 4]) {
     println!("\n| {} | per second | p50 ms | p99 ms | errors |\n|---|---:|---:|---:|---:|", alone.name);
-    for (name, measured) in [("alone", alone), ("beside the login storm", beside), ("the storm itself", storm)] {
+    for (name, measured) in [
+        ("alone", alone),
+        ("beside busy threads of nobody's", busy),
+        ("beside the login storm", beside),
+        ("the storm itself", storm),
+    ] {
         let (p50, p99) = (millis(measured.p50), millis(measured.p99));
         println!("| {name} | {:.0} | {p50} | {p99} | {} |", measured.rate, measured.errors);
     }
@@ -103,6 +108,8 @@ pub fn storm([alone, beside, storm]: &[Measured; 3]) {
         "\np99 of the token endpoint in the storm: {factor:.1} times (goal: at most 2): {}",
         yes_no(factor <= 2.0)
     );
+    let scheduler = busy.p99.as_secs_f64() / alone.p99.as_secs_f64();
+    println!("Busy threads of the idle class that belong to no server: {scheduler:.1} times.");
 }
 
 /// What is left.
