@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 use crate::app::App;
 
 /// Name in `static/`, content type, content.
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 8] = [
     ("app.css", "text/css; charset=utf-8", include_bytes!("../static/app.css")),
+    ("console.css", "text/css; charset=utf-8", include_bytes!("../static/console.css")),
     ("consent.js", "text/javascript; charset=utf-8", include_bytes!("../static/consent.js")),
     ("form-post.js", "text/javascript; charset=utf-8", include_bytes!("../static/form-post.js")),
     ("password-strength.js", "text/javascript; charset=utf-8", include_bytes!("../static/password-strength.js")),

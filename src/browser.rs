@@ -17,8 +17,10 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::error::PageError;
 use crate::master_key::{Derivation, Purpose};
+use crate::model::person::Person;
 use crate::pages::{self, ErrorPage, FormAction, Shell, SignedInAs};
 use crate::parameters::Parameters;
+use crate::policy::console;
 use crate::secret::SecretHash;
 
 /// How long a person may take from the application's request to the last page, in seconds.
@@ -28,6 +30,10 @@ const PENDING_SECONDS: i64 = 3600;
 const KNOWN_DAYS: i64 = 365;
 /// The longest cookie that says whom a browser has signed in, in bytes.
 const LONGEST_KNOWN: usize = 512;
+/// How long a browser carries what is shown once, in seconds: from a redirect to the page behind it.
+const ONCE_SECONDS: i64 = 60;
+/// The longest cookie with something that is shown once, in bytes.
+const LONGEST_ONCE: usize = 3000;
 /// What is told where a page was made for another browser than the one that shows it.
 pub const OTHER_BROWSER: &str = "This page belongs to another browser, or cookies are switched off.";
 
@@ -44,8 +50,9 @@ pub fn shell(app: &App) -> Shell<'_> {
 
 /// The same for somebody who is signed in: with the name, and the button that signs out.
 #[must_use]
-pub fn shell_of<'a>(app: &'a App, name: &'a str, csrf: &'a str) -> Shell<'a> {
-    Shell { account: Some(SignedInAs { name, csrf }), ..shell(app) }
+pub fn shell_of<'a>(app: &'a App, person: &'a Person, csrf: &'a str) -> Shell<'a> {
+    let administers = person.settings.roles.iter().any(|role| console::is_console_role(role));
+    Shell { account: Some(SignedInAs { name: &person.name, csrf, administers }), ..shell(app) }
 }
 
 /// Which of our cookies.
@@ -57,6 +64,8 @@ pub enum CookieKind {
     Session,
     /// Whom the browser has signed in before.
     Known,
+    /// A secret that the next page shows, sealed.
+    Once,
 }
 
 fn cookie_name(app: &App, kind: CookieKind) -> String {
@@ -64,6 +73,7 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
         CookieKind::Browser => "__Host-mdi-browser",
         CookieKind::Session => "__Host-mdi-session",
         CookieKind::Known => "__Host-mdi-known",
+        CookieKind::Once => "__Host-mdi-once",
     };
     let issuer = &app.config.server.issuer;
     if issuer.is_loopback() { format!("{name}-{}", issuer.port()) } else { name.to_owned() }
@@ -76,6 +86,7 @@ pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<Stri
     let fits = match kind {
         CookieKind::Browser | CookieKind::Session => cookie.value().len() == 43,
         CookieKind::Known => cookie.value().len() <= LONGEST_KNOWN,
+        CookieKind::Once => cookie.value().len() <= LONGEST_ONCE,
     };
     fits.then(|| cookie.value().to_owned())
 }
@@ -89,8 +100,10 @@ pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
         .http_only(true)
         .same_site(SameSite::Lax)
         .finish();
-    if matches!(kind, CookieKind::Known) {
-        cookie.set_max_age(Duration::days(KNOWN_DAYS));
+    match kind {
+        CookieKind::Browser | CookieKind::Session => {}
+        CookieKind::Known => cookie.set_max_age(Duration::days(KNOWN_DAYS)),
+        CookieKind::Once => cookie.set_max_age(Duration::seconds(ONCE_SECONDS)),
     }
     cookie
 }

@@ -225,6 +225,12 @@ impl Directory {
         self.stopped.store(true, Ordering::Release);
     }
 
+    /// All clients, in no order.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Arc<LiveClient>> {
+        self.clients.load().values().cloned().collect()
+    }
+
     /// A client, enabled or not.
     #[must_use]
     pub fn client(&self, id: &str) -> Option<Arc<LiveClient>> {

@@ -1,9 +1,10 @@
 //! MDI Auth: an OAuth 2 and OpenID Connect authorization server for medicolegal death investigation.
 //!
-//! `main → cli → server → { oauth, login } → registry → { app, directory, keys, policy, audit, store } → model`: a
+//! `main → cli → server → { oauth, login, admin } → registry → { app, directory, keys, policy, audit, store } → model`: a
 //! module knows those to its right. `ARCHITECTURE.md` has the map, the invariants, and a walkthrough of each flow;
 //! `tests/architecture.rs` holds the directions.
 
+pub mod admin;
 pub mod app;
 pub mod assets;
 pub mod audit;

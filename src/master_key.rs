@@ -50,16 +50,19 @@ pub enum Purpose {
     UpstreamSecret,
     /// A sign-in on its way through an identity provider (`state`).
     UpstreamState,
+    /// A secret or link that the console shows once, carried by the browser from the change to the page.
+    ShownOnce,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::SigningKey,
         Self::TotpSecret,
         Self::PendingAuthorization,
         Self::Ceremony,
         Self::UpstreamSecret,
         Self::UpstreamState,
+        Self::ShownOnce,
     ];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
@@ -71,6 +74,7 @@ impl Purpose {
             Self::Ceremony => b"seal v1 passkey ceremony",
             Self::UpstreamSecret => b"seal v1 upstream secret",
             Self::UpstreamState => b"seal v1 upstream state",
+            Self::ShownOnce => b"seal v1 shown once",
         }
     }
 }
@@ -104,7 +108,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 6],
+    seals: [LessSafeKey; 7],
     derive: Prk,
     fingerprint: String,
 }
@@ -128,8 +132,8 @@ impl MasterKey {
             let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
-        let [signing, totp, pending, ceremony, secret, state] = Purpose::ALL.map(seal);
-        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?];
+        let [signing, totp, pending, ceremony, secret, state, once] = Purpose::ALL.map(seal);
+        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?, once?];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
@@ -185,7 +189,7 @@ impl MasterKey {
     }
 
     fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
-        let [signing, totp, pending, ceremony, secret, state] = &self.seals;
+        let [signing, totp, pending, ceremony, secret, state, once] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
             Purpose::TotpSecret => totp,
@@ -193,6 +197,7 @@ impl MasterKey {
             Purpose::Ceremony => ceremony,
             Purpose::UpstreamSecret => secret,
             Purpose::UpstreamState => state,
+            Purpose::ShownOnce => once,
         }
     }
 

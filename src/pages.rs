@@ -36,6 +36,8 @@ pub struct SignedInAs<'a> {
     pub name: &'a str,
     /// CSRF token.
     pub csrf: &'a str,
+    /// Whether there is a way to the console in the header.
+    pub administers: bool,
 }
 
 /// The application that sent the person here.

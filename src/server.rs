@@ -26,7 +26,7 @@ use crate::oauth::{
 };
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{assets, browser, federation, login, session, store};
+use crate::{admin, assets, browser, federation, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -46,6 +46,7 @@ struct Readiness(Mutex<Option<(Instant, Result<(), String>)>>);
 /// All URLs.
 fn urls(config: &mut web::ServiceConfig) {
     config.configure(protocol_urls).configure(login_urls).configure(new_password_urls).configure(account_urls);
+    config.configure(console_urls);
     config
         .service(only("/healthz", "GET, HEAD").route(web::get().to(healthz)).route(web::head().to(healthz)))
         .service(only("/readyz", "GET, HEAD").route(web::get().to(readyz)).route(web::head().to(readyz)));
@@ -191,6 +192,16 @@ fn account_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(account::applications::ask_end))
                 .route(web::post().to(account::applications::end)),
         );
+}
+
+/// The console.
+fn console_urls(config: &mut web::ServiceConfig) {
+    use admin::{clients, first, home};
+    config
+        .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
+        .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
+        .service(only("/admin", "GET").route(web::get().to(home::get)))
+        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).

@@ -50,6 +50,7 @@ fn rooms_know_only_those_below_them() {
         ("registry",    &["actix_web", "diesel", "crate::oauth", "crate::server", "crate::cli", "crate::browser", "crate::pages"]),
         ("oauth",       &["diesel", "crate::login", "crate::server", "crate::cli", "crate::registry", "crate::config"]),
         ("password_rules", &["actix_web", "diesel", "tokio", "crate::app", "crate::store", "crate::registry", "crate::login"]),
+        ("admin",       &["diesel", "crate::server", "crate::cli", "crate::new_password", "crate::federation"]),
         ("login",       &["diesel", "crate::oauth", "crate::server", "crate::cli", "crate::registry"]),
         ("federation.rs", &["diesel", "crate::server", "crate::cli"]),
         ("upstream.rs", &["actix_web", "diesel", "reqwest", "crate::app", "crate::browser", "crate::store", "crate::oauth", "crate::login", "crate::registry"]),

@@ -17,6 +17,7 @@ mod audit;
 mod browser;
 mod command_line;
 mod config;
+mod console;
 mod demo;
 mod faults;
 mod harness;

@@ -28,7 +28,8 @@ const SHELL: Shell = Shell {
     logo: None,
     account: None,
 };
-const SIGNED_IN: Shell = Shell { account: Some(SignedInAs { name: "Jane Núñez-Lehz, MD", csrf: "c5rf" }), ..SHELL };
+const SIGNED_IN: Shell =
+    Shell { account: Some(SignedInAs { name: "Jane Núñez-Lehz, MD", csrf: "c5rf", administers: false }), ..SHELL };
 const BANNER: &str = "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.";
 const CMS: Application = Application {
     name: "Fulton County Medical Examiner’s Case Management System",
@@ -578,7 +579,7 @@ async fn text_from_others_is_never_markup() {
         service_name: EVIL,
         jurisdiction: Some(EVIL),
         logo: Some(EVIL),
-        account: Some(SignedInAs { name: EVIL, csrf: EVIL }),
+        account: Some(SignedInAs { name: EVIL, csrf: EVIL, administers: true }),
     };
     const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
     const PASSKEY: PasskeyForm = PasskeyForm { options: EVIL, state: EVIL };

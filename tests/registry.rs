@@ -13,7 +13,7 @@ use mdi_auth::registry::clients::{self, ClientForm};
 use mdi_auth::registry::keys::{self, State};
 use mdi_auth::registry::people::{self, PersonForm};
 use mdi_auth::registry::resource_servers::{self, ResourceServerForm};
-use mdi_auth::registry::{Refused, Registry};
+use mdi_auth::registry::{Manner, Refused, Registry};
 use mdi_auth::secret::Secret;
 use mdi_auth::store::logins::{self, Failures};
 use mdi_auth::store::passkeys::{self, StoredPasskey};
@@ -287,7 +287,7 @@ fn a_person_to_be_written_shows_no_secret() {
     let installation = Installation::new();
     let totp = "totp_secret = \"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\"";
     let form: PersonForm = form(PERSON, &format!("username = \"ann\"\n{totp}"));
-    let draft = people::draft(&installation.registry(), &form, None).unwrap();
+    let draft = people::draft(&installation.registry(), &form, Manner::Merge, None).unwrap();
     assert_eq!(format!("{draft:?}"), "Draft { username: \"ann\", .. }");
 }
 

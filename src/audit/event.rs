@@ -64,6 +64,12 @@ pub enum Kind {
     ConsentGiven,
     /// A person refused a client.
     ConsentDenied,
+    /// Somebody at the console or its API reached for what her roles do not allow.
+    ConsoleRefused,
+    /// Something was taken out of the server that is not the asker's own: the record, the configuration, a list.
+    Exported,
+    /// Somebody looked at who holds which role, and said so.
+    AccessReviewed,
     /// A client was registered, changed, disabled, enabled or deleted.
     ClientChanged,
     /// A resource server was registered, changed, disabled, enabled or deleted.
@@ -115,6 +121,9 @@ impl Kind {
             Self::MailSent => "mail.sent",
             Self::ConsentGiven => "consent.given",
             Self::ConsentDenied => "consent.denied",
+            Self::ConsoleRefused => "console.refused",
+            Self::Exported => "exported",
+            Self::AccessReviewed => "access.reviewed",
             Self::ClientChanged => "client.changed",
             Self::ResourceServerChanged => "resource_server.changed",
             Self::PersonChanged => "person.changed",

@@ -6,9 +6,11 @@ use clap::{Args, ValueEnum};
 
 use super::{Complaint, Done, Start, log, print};
 use crate::app::App;
+use crate::audit::event::Actor;
 use crate::clock::SystemClock;
 use crate::config::{Config, MasterKeySource};
 use crate::master_key::open_to_others;
+use crate::registry::{Registry, first};
 use crate::server;
 use crate::tls::Tls;
 
@@ -60,7 +62,7 @@ fn refuse_open_key(config: &Config) -> Done {
     }
 }
 
-fn print_addresses(app: &App, tls: &Tls) -> Done {
+fn print_addresses(app: &Arc<App>, tls: &Tls) -> Done {
     print(format_args!("issuer    {}", app.issuer()))?;
     print(format_args!("listens   {}", app.config.server.listen))?;
     if let Some(proxy) = app.config.server.proxy_listen {
@@ -68,6 +70,14 @@ fn print_addresses(app: &App, tls: &Tls) -> Done {
     }
     if let Some(ca) = tls.ca_file() {
         print(format_args!("CA file   {} (clients must trust it)", ca.display()))?;
+    }
+    print(format_args!("console   {}", app.url("/admin")))?;
+    let registry = Registry::new(Arc::clone(app), Actor::Server);
+    if let Some(link) = registry.blocking(first::issue)? {
+        print(format_args!(
+            "nobody administers this server yet; open this link within an hour to be the first who does:\n{}",
+            link.reveal()
+        ))?;
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
     let csrf = browser::csrf_token(app, &signed_in.browser);
     let roles = person.settings.roles.iter();
     let page = AccountPage {
-        shell: browser::shell_of(app, &person.name, &csrf),
+        shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         done,
         account: Account { name: &person.name, username: &person.username },

@@ -215,7 +215,7 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
     let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
     let csrf = browser::csrf_token(app, &browser_cookie);
     let page = RecoveryCodesPage {
-        shell: browser::shell_of(app, &person.name, &csrf),
+        shell: browser::shell_of(app, &person, &csrf),
         csrf: &csrf,
         pending: sealed.as_deref(),
         codes: &codes,

@@ -220,7 +220,7 @@ async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse,
     let pending = Pending::new(Destination::Page("/account".to_owned()), app.now());
     let csrf = browser::csrf_token(app, &signed_in.browser);
     let page = AuthenticatorPage {
-        shell: browser::shell_of(app, &person.name, &csrf),
+        shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         replace: &browser::page_url(APP_PATH, &pending.seal(app, Some(&signed_in.browser))),
         removable: signed_in.has_passkey || !app.policy.requires_second_factor(&person.settings.roles),

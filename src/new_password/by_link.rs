@@ -19,6 +19,7 @@ use crate::notices;
 use crate::pages::links::NoticePage;
 use crate::pages::{self, FormAction};
 use crate::peer;
+use crate::policy::console;
 use crate::registry::links::{self, Dead};
 use crate::registry::{Refused, Registry};
 use crate::secret::{Secret, SecretHash};
@@ -167,7 +168,9 @@ async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
                 notices::password_changed(app, &person, has_passkey);
             }
             // What is due next, the page there knows: the second factor, or setting one up.
-            Ok(browser::see_other("/account", &cookies(app, request, &person, &cookie)))
+            let administers = person.settings.roles.iter().any(|role| console::is_console_role(role));
+            let page = if administers { "/admin" } else { "/account" };
+            Ok(browser::see_other(page, &cookies(app, request, &person, &cookie)))
         }
     }
 }

@@ -78,7 +78,7 @@ fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpRe
 
 fn tell(app: &App, signed_in: &SignedIn, heading: &str, paragraphs: &[&str]) -> HttpResponse {
     let csrf = browser::csrf_token(app, &signed_in.browser);
-    let shell = browser::shell_of(app, &signed_in.person.name, &csrf);
+    let shell = browser::shell_of(app, &signed_in.person, &csrf);
     let page = NoticePage { shell, heading, paragraphs, link: Some(("/account", "Back to my access")) };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }

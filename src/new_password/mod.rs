@@ -136,7 +136,7 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
     let state = Carried { problem: None, ..ask.carried.clone() }.seal(app, ask.browser);
     let (signed_in, expired) = (ask.action == change::PATH, ask.action == change::EXPIRED_PATH);
     let page = NewPasswordPage {
-        shell: if signed_in { browser::shell_of(app, &ask.person.name, &csrf) } else { browser::shell(app) },
+        shell: if signed_in { browser::shell_of(app, ask.person, &csrf) } else { browser::shell(app) },
         // Who comes by a link does not pass the page where others acknowledge it.
         banner: app.config.server.banner.as_deref().filter(|_| ask.carried.link.is_some()),
         heading: ask.heading,

@@ -172,7 +172,7 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
     let sealed = Pending { shown_to, ..pending.clone() }.seal(app, Some(browser_cookie));
     let csrf = browser::csrf_token(app, browser_cookie);
     let page = ConsentPage {
-        shell: browser::shell_of(app, &person.name, &csrf),
+        shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         pending: &sealed,
         application: carried.return_to.application(),

@@ -3,6 +3,7 @@
 
 pub mod claims;
 pub mod consent;
+pub mod console;
 pub mod dataflow;
 pub mod grant;
 mod read;

@@ -13,7 +13,7 @@ use super::identity_providers::{self, IdentityProviderForm};
 use super::links::{self, Issued};
 use super::people::{self, Hashes, PersonForm};
 use super::resource_servers::{self, ResourceServerForm};
-use super::{Mistake, Refused, Registry, keys};
+use super::{Manner, Mistake, Refused, Registry, keys};
 use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::link::LinkKind;
@@ -165,7 +165,7 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
-        plan.person(registry, entry, before.as_ref());
+        plan.person(registry, conn, entry, before.as_ref())?;
     }
     Ok(plan)
 }
@@ -195,10 +195,9 @@ impl Plan {
         client_exists: bool,
     ) -> bool {
         let before = servers.iter().find(|server| server.id == entry.id).cloned();
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| resource_servers::draft(registry, form, before.as_ref(), servers, client_exists));
+        let drafted = entry.form.as_ref().map(|form| {
+            resource_servers::draft(registry, form, Manner::Merge, before.as_ref(), servers, client_exists)
+        });
         let Some(draft) = self.take(&entry.at, drafted) else {
             return false;
         };
@@ -212,7 +211,7 @@ impl Plan {
     }
 
     fn client(&mut self, registry: &Registry, entry: &Entry<ClientForm>, before: Option<&Client>, around: Around<'_>) {
-        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, before, around));
+        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, Manner::Merge, before, around));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
@@ -238,11 +237,21 @@ impl Plan {
         }
     }
 
-    fn person(&mut self, registry: &Registry, entry: &Entry<PersonForm>, before: Option<&Person>) {
-        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, before));
+    fn person(
+        &mut self,
+        registry: &Registry,
+        conn: &mut Conn,
+        entry: &Entry<PersonForm>,
+        before: Option<&Person>,
+    ) -> Stored<()> {
+        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, Manner::Merge, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
-            return;
+            return Ok(());
         };
+        let permitted = people::permitted(registry, conn, before, &draft.person)?;
+        if self.take(&entry.at, Some(permitted)).is_none() {
+            return Ok(());
+        }
         let username = draft.person.username.clone();
         // Who is new gets an invitation.
         if draft.person.enabled && draft.person.password.is_none() && !draft.is_new() {
@@ -254,6 +263,7 @@ impl Plan {
         if self.note(draft.is_new(), &draft.differences(), "user", &label) {
             self.people.push(draft);
         }
+        Ok(())
     }
 
     /// Takes a draft, or its mistakes.

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::credentials::{PublicKeys, SecretStep};
 use super::secrets::{self, Rotated};
 use super::{
-    Decided, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object, organization,
-    uris,
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
+    organization, unchanged, uris, version_of,
 };
 use crate::audit::event::Kind as EventKind;
 use crate::model::Organization;
@@ -129,6 +129,7 @@ pub fn view(client: &Client) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &ClientForm,
+    manner: Manner,
     before: Option<&Client>,
     around: Around<'_>,
 ) -> Result<Draft, Vec<Mistake>> {
@@ -136,7 +137,7 @@ pub fn draft(
         registry,
         form,
         before,
-        old: before.map(|client| &client.settings),
+        old: manner.kept(before.map(|client| &client.settings)),
         around,
         mistakes: Mistakes::default(),
     };
@@ -556,7 +557,37 @@ pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &ClientForm) -> Deci
         return Ok(mistake("client_id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let servers = resource_servers::all(tx.conn())?;
-    let draft = good!(draft(registry, form, None, Around { servers: &servers, doubtful: &[] },));
+    let draft = good!(draft(registry, form, Manner::Merge, None, Around { servers: &servers, doubtful: &[] }));
+    let made = write(registry, tx, &draft)?;
+    Ok(Ok((draft.client, made)))
+}
+
+/// Names the state of a client; see [`change`].
+#[must_use]
+pub fn version(client: &Client) -> String {
+    version_of(&view(client), &client.generation.to_string())
+}
+
+/// Changes a client; `expected` is the [`version`] that whoever changes it has seen. Answers it with a secret that was
+/// made.
+///
+/// # Errors
+/// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
+pub fn change(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &ClientForm,
+    manner: Manner,
+    expected: Option<&str>,
+) -> Decided<(Client, Option<Secret>)> {
+    let before = good!(found(tx, form.client_id.as_deref().unwrap_or_default())?);
+    good!(unchanged(expected, &version(&before)));
+    let servers = resource_servers::all(tx.conn())?;
+    let around = Around { servers: &servers, doubtful: &[] };
+    let draft = good!(draft(registry, form, manner, Some(&before), around));
+    if draft.differences().is_empty() {
+        return Ok(Ok((before, None)));
+    }
     let made = write(registry, tx, &draft)?;
     Ok(Ok((draft.client, made)))
 }

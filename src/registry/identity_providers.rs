@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::people::{self, PersonForm};
 use super::{
-    Decided, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object, organization,
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
+    organization,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -606,7 +607,7 @@ fn create(
         email_verified: Some(identity.email_verified()),
         ..PersonForm::default()
     };
-    let mut draft = match people::draft(registry, &form, None) {
+    let mut draft = match people::draft(registry, &form, Manner::Merge, None) {
         Ok(draft) => draft,
         Err(mistakes) => {
             let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();

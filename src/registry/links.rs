@@ -107,7 +107,7 @@ pub fn reset_link(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decid
 }
 
 fn usable(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
-    let person = good!(people::found(tx, username)?);
+    let person = good!(people::found(registry, tx, username)?);
     if !may_sign_in(&registry.app, &person, registry.app.now()) {
         return Ok(mistake(
             "username",

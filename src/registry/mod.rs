@@ -18,6 +18,7 @@ macro_rules! good {
 pub mod apply;
 pub mod clients;
 mod credentials;
+pub mod first;
 mod form;
 pub mod identity_providers;
 pub mod keys;
@@ -30,6 +31,8 @@ mod uris;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -76,6 +79,25 @@ pub enum Refused {
 /// What a step inside a transaction answers: a value, or mistakes while nothing has been written.
 pub type Decided<T> = Stored<Result<T, Vec<Mistake>>>;
 
+/// The key of a mistake that means: somebody else changed it since it was shown.
+pub const VERSION: &str = "version";
+
+/// How a form is read that leaves something out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// What is left out stays as it is (the apply file, PATCH).
+    Merge,
+    /// What is left out takes its default, but for secrets (a whole form, PUT).
+    Replace,
+}
+
+impl Manner {
+    /// What counts for what is left out.
+    fn kept<T>(self, old: Option<T>) -> Option<T> {
+        old.filter(|_| self == Self::Merge)
+    }
+}
+
 /// The registry, for one actor.
 #[derive(Debug, Clone)]
 pub struct Registry {
@@ -84,13 +106,16 @@ pub struct Registry {
     demo: bool,
     /// The session that goes on when those of a person end.
     kept_session: Option<String>,
+    /// The console roles that bound what the actor may do to people; none: an operator, whom nothing bounds.
+    bounds: Option<Vec<String>>,
+    address: Option<String>,
 }
 
 impl Registry {
     /// The registry as `actor` uses it.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
-        Self { app, actor, demo: false, kept_session: None }
+        Self { app, actor, demo: false, kept_session: None, bounds: None, address: None }
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
@@ -104,6 +129,21 @@ impl Registry {
     #[must_use]
     pub fn keeping(mut self, session_id: &str) -> Self {
         self.kept_session = Some(session_id.to_owned());
+        self
+    }
+
+    /// The registry of somebody at the console or its API: these roles bound what may be done to people, and the record
+    /// tells the address.
+    #[must_use]
+    pub fn bounded(mut self, roles: &[String], address: impl Into<String>) -> Self {
+        self.bounds = Some(roles.to_vec());
+        self.seen_at(address)
+    }
+
+    /// The registry of somebody whose address the record tells.
+    #[must_use]
+    pub fn seen_at(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
         self
     }
 
@@ -157,7 +197,11 @@ impl Registry {
     }
 
     fn event(&self, kind: Kind, action: &'static str) -> Event {
-        self.app.event(kind, self.actor.clone()).with("action", action)
+        let event = self.app.event(kind, self.actor.clone()).with("action", action);
+        match &self.address {
+            Some(address) => event.from(address),
+            None => event,
+        }
     }
 
     fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {
@@ -182,6 +226,23 @@ impl Registry {
 
 fn mistake<T>(key: &'static str, text: impl Into<String>) -> Result<T, Vec<Mistake>> {
     Err(vec![Mistake { key, text: text.into() }])
+}
+
+/// Names a state of what is registered: two that differ have different names (RFC 9110 §8.8.3).
+fn version_of(view: &Map<String, Value>, more: &str) -> String {
+    let text = format!("{}{more}", Value::Object(view.clone()));
+    let digest = digest(&SHA256, text.as_bytes());
+    HEXLOWER.encode(digest.as_ref().get(..12).unwrap_or_default())
+}
+
+/// Refuses a change that was made looking at another state: nobody's change is lost unseen.
+fn unchanged(expected: Option<&str>, now: &str) -> Result<(), Vec<Mistake>> {
+    match expected {
+        Some(expected) if expected != now => {
+            mistake(VERSION, "somebody else has changed it since it was shown: look at it again")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Collects mistakes, so that all are told at once.

@@ -10,7 +10,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Decided, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, mistake, object, organization,
+    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, mistake, object,
+    organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -20,6 +21,7 @@ use crate::model::link::LinkKind;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::password_rules::{Refusal, Whose};
+use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
 use crate::secret::Secret;
 use crate::session;
 use crate::store::changes::ChangeKind;
@@ -123,10 +125,15 @@ pub fn view(person: &Person) -> Map<String, Value> {
 ///
 /// # Errors
 /// Every mistake.
-pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) -> Result<Draft, Vec<Mistake>> {
+pub fn draft(
+    registry: &Registry,
+    form: &PersonForm,
+    manner: Manner,
+    before: Option<&Person>,
+) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
-    let old = before.map(|person| &person.settings);
+    let old = manner.kept(before.map(|person| &person.settings));
     let username = before.map_or_else(|| form.username.clone().unwrap_or_default(), |person| person.username.clone());
     mistakes.take("username", check_username(&username));
     let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|person| person.name.as_str())));
@@ -140,7 +147,8 @@ pub fn draft(registry: &Registry, form: &PersonForm, before: Option<&Person>) ->
         let whose = Whose { username: &username, name, second_factor: form.totp_secret.is_some() };
         mistakes.take("password", check_password(registry, password, whose));
     }
-    let settings = settings(registry, form, old, roles, &mut mistakes);
+    let mut settings = settings(registry, form, old, roles, &mut mistakes);
+    settings.provisioned_by = before.and_then(|person| person.settings.provisioned_by.clone());
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|person| person.enabled));
     let person = Person {
         id: before.map_or_else(|| registry.app.entropy.id("usr"), |person| person.id.clone()),
@@ -204,7 +212,7 @@ fn settings(
             check_day,
             mistakes,
         ),
-        provisioned_by: old.and_then(|old| old.provisioned_by.clone()),
+        provisioned_by: None,
         claims,
     }
 }
@@ -456,11 +464,13 @@ fn recorded(person: &Person, has_passkey: bool) -> Map<String, Value> {
 }
 
 /// Locked, for [`put`] writes all of it: what the person's own request writes meanwhile must not be lost.
-pub(super) fn found(tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
-    Ok(match people::lock_by_username(tx.conn(), username)? {
-        Some(person) => Ok(person),
-        None => mistake("username", format!("nobody has the username {username:?}")),
-    })
+pub(super) fn found(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
+    let Some(person) = people::lock_by_username(tx.conn(), username)? else {
+        return Ok(mistake("username", format!("nobody has the username {username:?}")));
+    };
+    // Whatever is done to somebody: it must be somebody whom the actor may change.
+    good!(permitted(registry, tx.conn(), Some(&person), &person)?);
+    Ok(Ok(person))
 }
 
 /// Adds a person who does not exist yet; `password` is the hash of the form's.
@@ -472,9 +482,71 @@ pub fn add(registry: &Registry, tx: &mut Tx<'_>, form: &PersonForm, password: Op
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
     }
-    let draft = good!(draft(registry, form, None));
+    let draft = good!(draft(registry, form, Manner::Merge, None));
+    good!(permitted(registry, tx.conn(), None, &draft.person)?);
     write(registry, tx, &draft, password)?;
     Ok(Ok(draft.person))
+}
+
+/// Names the state of a person; see [`change`].
+#[must_use]
+pub fn version(person: &Person) -> String {
+    version_of(&view(person), &person.generation.to_string())
+}
+
+/// Changes a person; `expected` is the [`version`] that whoever changes her has seen. A change of roles, and disabling,
+/// end sessions and grants.
+///
+/// # Errors
+/// As [`add`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
+pub fn change(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &PersonForm,
+    manner: Manner,
+    expected: Option<&str>,
+) -> Decided<Person> {
+    let before = good!(found(registry, tx, form.username.as_deref().unwrap_or_default())?);
+    good!(unchanged(expected, &version(&before)));
+    let draft = good!(draft(registry, form, manner, Some(&before)));
+    good!(permitted(registry, tx.conn(), Some(&before), &draft.person)?);
+    if draft.differences().is_empty() {
+        return Ok(Ok(before));
+    }
+    write(registry, tx, &draft, None)?;
+    Ok(Ok(draft.person))
+}
+
+/// Whether whoever acts may make this change. Only an administrator touches those who have, had or get a role of the
+/// console: whoever resets the password of an administrator is one. The last administrator stays, unless an operator at
+/// the command line says otherwise.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn permitted(registry: &Registry, conn: &mut Conn, before: Option<&Person>, after: &Person) -> Decided<()> {
+    let Some(roles) = &registry.bounds else {
+        return Ok(Ok(()));
+    };
+    let of_console = |person: &Person| person.settings.roles.iter().any(|role| console::is_console_role(role));
+    let concerns_console = of_console(after) || before.is_some_and(of_console);
+    if console::right(roles, if concerns_console { Area::Administrators } else { Area::People }) < Right::Change {
+        return Ok(mistake(
+            "roles",
+            "only an administrator may change people who have a role of the console, or give such a role",
+        ));
+    }
+    let administers =
+        |person: &Person| person.enabled && person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
+    if before.is_some_and(administers)
+        && !administers(after)
+        && !people::somebody_else_has(conn, ADMINISTRATOR, &after.id)?
+    {
+        return Ok(mistake(
+            "roles",
+            "this is the last administrator: make somebody else one first, or nobody could administer this server",
+        ));
+    }
+    Ok(Ok(()))
 }
 
 /// Changes a person in one way, unless `change` finds a mistake.
@@ -485,12 +557,13 @@ fn alter(
     event: Event,
     change: impl FnOnce(&mut Person) -> Result<(), Vec<Mistake>>,
 ) -> Decided<Person> {
-    let before = good!(found(tx, username)?);
+    let before = good!(found(registry, tx, username)?);
     let mut person = before.clone();
     if let Err(mistakes) = change(&mut person) {
         return Ok(Err(mistakes));
     }
     if person != before {
+        good!(permitted(registry, tx.conn(), Some(&before), &person)?);
         person.updated_at = registry.app.now();
         put(registry, tx, Some(&before), &person, event)?;
     }
@@ -593,7 +666,7 @@ pub fn set_password(
     password: &Secret,
     hash: &str,
 ) -> Decided<Person> {
-    let before = good!(found(tx, username)?);
+    let before = good!(found(registry, tx, username)?);
     let has_passkey = passkeys::any(tx.conn(), &before.id)?;
     if let Err(text) = check_password(registry, password, Whose::of(&before, has_passkey)) {
         return Ok(mistake("password", text));
@@ -636,7 +709,7 @@ pub fn reset_second_factor(
         Err(text) => return Ok(mistake("totp_secret", text)),
     };
     // Locked before anything is removed: a passkey that is being added must not outlive this.
-    let id = good!(found(tx, username)?).id;
+    let id = good!(found(registry, tx, username)?).id;
     let event = registry
         .event(Kind::PersonChanged, "second_factor_reset")
         .with("passkeys_removed", passkeys::remove_all(tx.conn(), &id)?.to_string())
@@ -657,7 +730,7 @@ pub fn reset_second_factor(
 /// # Errors
 /// As [`add`].
 pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<bool> {
-    let person = good!(found(tx, username)?);
+    let person = good!(found(registry, tx, username)?);
     let locked = lockout::release(&registry.app, tx, &person)?;
     if locked {
         tx.audit(registry.event(Kind::LoginUnlocked, "unlocked").person(&person.id));

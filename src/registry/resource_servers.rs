@@ -9,7 +9,10 @@ use super::credentials::{PublicKeys, SecretStep};
 use super::keys::{self, Spare};
 use super::secrets::{self, Rotated};
 use super::uris::{self, without_slash};
-use super::{Decided, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object};
+use super::{
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
+    unchanged, version_of,
+};
 use crate::audit::event::Kind as EventKind;
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, ResourceServerSettings, TokenFormat};
@@ -109,6 +112,7 @@ pub fn view(server: &ResourceServer) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &ResourceServerForm,
+    manner: Manner,
     before: Option<&ResourceServer>,
     others: &[ResourceServer],
     client_exists: bool,
@@ -128,7 +132,7 @@ pub fn draft(
     let existing = before.map(|server| server.secrets.as_slice()).unwrap_or_default();
     let (keys, by_secret) = public_keys(registry, form, before, &mut mistakes);
     let secret = SecretStep::decide(form.secret.as_ref(), by_secret, existing, now, &mut mistakes);
-    let settings = settings(form, before.map(|server| &server.settings), keys, &mut mistakes);
+    let settings = settings(form, manner.kept(before.map(|server| &server.settings)), keys, &mut mistakes);
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|server| server.enabled));
     let server = ResourceServer {
         id,
@@ -315,7 +319,37 @@ pub fn register(
         return Ok(mistake("id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
-    let draft = good!(draft(registry, form, None, &all, client_exists));
+    let draft = good!(draft(registry, form, Manner::Merge, None, &all, client_exists));
+    let made = write(registry, tx, &draft, spare)?;
+    Ok(Ok((draft.server, made)))
+}
+
+/// Names the state of a resource server; see [`change`].
+#[must_use]
+pub fn version(server: &ResourceServer) -> String {
+    version_of(&view(server), &server.generation.to_string())
+}
+
+/// Changes a resource server; `expected` is the [`version`] that whoever changes it has seen. Answers it with a secret
+/// that was made.
+///
+/// # Errors
+/// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
+pub fn change(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &ResourceServerForm,
+    manner: Manner,
+    expected: Option<&str>,
+    spare: &Spare,
+) -> Decided<(ResourceServer, Option<Secret>)> {
+    let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
+    good!(unchanged(expected, &version(&before)));
+    let all = resource_servers::all(tx.conn())?;
+    let draft = good!(draft(registry, form, manner, Some(&before), &all, false));
+    if draft.differences().is_empty() {
+        return Ok(Ok((before, None)));
+    }
     let made = write(registry, tx, &draft, spare)?;
     Ok(Ok((draft.server, made)))
 }

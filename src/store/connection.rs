@@ -154,7 +154,7 @@ impl Connector {
     pub fn prepare(&self, upgrade: bool) -> Result<(), OpenError> {
         let _lock = self.lock_file()?;
         let mut conn = self.connect(Access::Write)?;
-        match &mut conn {
+        let migrated = match &mut conn {
             Conn::Sqlite(c) => migrate(c, upgrade),
             Conn::Pg(c) => {
                 let pg = c.as_mut();
@@ -164,7 +164,11 @@ impl Connector {
                 pg.batch_execute("SELECT pg_advisory_unlock(6038421)").map_err(failed)?;
                 outcome
             }
-        }
+        };
+        migrated?;
+        super::people::index_all(&mut conn)
+            .map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))?;
+        Ok(())
     }
 
     /// Two processes that start on the same empty SQLite file take turns.

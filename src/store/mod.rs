@@ -8,6 +8,7 @@ mod writer;
 pub mod audit;
 pub mod changes;
 pub mod clients;
+pub mod first_links;
 pub mod grants;
 pub mod identity_providers;
 pub mod installation;

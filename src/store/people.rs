@@ -1,9 +1,13 @@
 //! People.
 
+use std::collections::BTreeSet;
+
+use data_encoding::HEXLOWER;
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::schema::person;
+use super::schema::{person, person_role, person_term};
 use super::{Conn, Failure, Stored, each};
 use crate::model::person::{MUST_CHANGE, Person, username_key};
 
@@ -25,6 +29,39 @@ struct Row {
     password_changed_at: i64,
     last_login_at: Option<i64>,
     idle_since: i64,
+    name_key: String,
+}
+
+/// How many people of an older schema are indexed at once.
+const INDEXED_AT_ONCE: i64 = 500;
+/// The longest word that people are found by, in characters.
+const LONGEST_TERM: usize = 64;
+
+/// How names are ordered: letter case ignored.
+#[must_use]
+pub fn name_key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// The words of a text as [`person_term`] keeps them, each once: in hexadecimal, so that every collation orders them alike.
+#[must_use]
+pub fn terms(text: &str) -> BTreeSet<String> {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(term).collect()
+}
+
+fn term(word: &str) -> String {
+    HEXLOWER.encode(word.chars().take(LONGEST_TERM).collect::<String>().as_bytes())
+}
+
+/// Everything that a person is found by: the words of name, username, address and agency, and the whole username.
+fn terms_of(model: &Person) -> BTreeSet<String> {
+    let agency = model.settings.organization.as_ref().map_or("", |organization| organization.name.as_str());
+    let email = model.settings.email.as_deref().unwrap_or_default();
+    let mut all = terms(&format!("{} {} {email} {agency}", model.name, model.username));
+    all.insert(term(&username_key(&model.username)));
+    all
 }
 
 impl Row {
@@ -129,6 +166,7 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
         password_changed_at: model.password_changed_at,
         last_login_at: model.last_login_at,
         idle_since: model.idle_since,
+        name_key: name_key(&model.name),
     };
     each!(conn, c => diesel::insert_into(person::table)
         .values(&row)
@@ -146,9 +184,70 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
             person::updated_at.eq(excluded(person::updated_at)),
             person::password_changed_at.eq(excluded(person::password_changed_at)),
             person::idle_since.eq(excluded(person::idle_since)),
+            person::name_key.eq(excluded(person::name_key)),
         ))
         .execute(c))?;
+    put_index(conn, model)
+}
+
+/// Writes what a person is listed and found by.
+fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
+    let (id, name_key) = (model.id.as_str(), name_key(&model.name));
+    let roles: Vec<_> = model
+        .settings
+        .roles
+        .iter()
+        .map(|role| {
+            (person_role::person_id.eq(id), person_role::role.eq(role.as_str()), person_role::name_key.eq(&name_key))
+        })
+        .collect();
+    let terms = terms_of(model);
+    let terms: Vec<_> =
+        terms.iter().map(|term| (person_term::person_id.eq(id), person_term::term.eq(term.as_str()))).collect();
+    each!(conn, c => {
+        diesel::delete(person_role::table.filter(person_role::person_id.eq(id))).execute(c)?;
+        diesel::delete(person_term::table.filter(person_term::person_id.eq(id))).execute(c)?;
+        diesel::insert_into(person_role::table).values(&roles).execute(c)?;
+        diesel::insert_into(person_term::table).values(&terms).execute(c)?;
+    });
     Ok(())
+}
+
+/// Writes what people of an older schema are listed and found by. Answers whether there were some.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn index_all(conn: &mut Conn) -> Stored<bool> {
+    let indexed: bool =
+        each!(conn, c => diesel::select(exists(person_term::table.select(person_term::term))).get_result(c))?;
+    if indexed {
+        return Ok(false);
+    }
+    let mut after = String::new();
+    loop {
+        let people = page(conn, &after, INDEXED_AT_ONCE)?;
+        for model in &people {
+            put_index(conn, model)?;
+        }
+        match people.last() {
+            Some(last) => after.clone_from(&last.username),
+            None => return Ok(!after.is_empty()),
+        }
+    }
+}
+
+/// Whether somebody else who may sign in has a role.
+///
+/// # Errors
+/// What the database says.
+pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::select(exists(
+        person_role::table
+            .inner_join(person::table)
+            .filter(person_role::role.eq(role).and(person_role::person_id.ne(except)))
+            .filter(person::enabled.eq(true)),
+    ))
+    .get_result(c))?)
 }
 
 /// Sets or takes away the wrapped TOTP secret, with the last time step that was used. Answers false when the person was

@@ -73,6 +73,32 @@ diesel::table! {
         password_changed_at -> BigInt,
         last_login_at -> Nullable<BigInt>,
         idle_since -> BigInt,
+        name_key -> Text,
+    }
+}
+
+diesel::table! {
+    person_role (person_id, role) {
+        person_id -> Text,
+        role -> Text,
+        name_key -> Text,
+    }
+}
+
+diesel::table! {
+    person_term (person_id, term) {
+        person_id -> Text,
+        term -> Text,
+    }
+}
+
+diesel::table! {
+    first_link (hash) {
+        hash -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+        purge_at -> BigInt,
     }
 }
 
@@ -291,6 +317,8 @@ diesel::table! {
 diesel::joinable!(authorization_code -> grants (grant_id));
 diesel::joinable!(refresh_token -> grants (grant_id));
 diesel::joinable!(session -> person (person_id));
+diesel::joinable!(person_role -> person (person_id));
+diesel::joinable!(person_term -> person (person_id));
 diesel::allow_tables_to_appear_in_same_query!(
     installation,
     change,
@@ -298,6 +326,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     client,
     client_secret,
     person,
+    person_role,
+    person_term,
+    first_link,
     login_failure,
     session,
     passkey,

@@ -21,7 +21,7 @@ use mdi_auth::config::{Config, Database, Issuer};
 use mdi_auth::registry::{Decided, Registry, apply, clients, people};
 use mdi_auth::secret::Secret;
 use mdi_auth::server;
-use mdi_auth::store::Tx;
+use mdi_auth::store::{Conn, Tx, audit};
 use mdi_auth::tls::Tls;
 use serde_json::Value;
 
@@ -250,6 +250,22 @@ impl Harness {
         let answer = self.post("/oauth2/introspect", Some(server), &[("token", token)]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json
+    }
+
+    /// The events of a kind, by their bodies, in order.
+    pub fn events(&self, kind: &'static str) -> Vec<Value> {
+        let store = Arc::clone(&self.app.store);
+        let read = move |conn: &mut Conn| {
+            let mut found = Vec::new();
+            for head in audit::heads(conn)? {
+                found.extend(audit::rows_after(conn, head.id, 0, 100_000)?.into_iter().filter(|row| row.kind == kind));
+            }
+            Ok(found)
+        };
+        let rows = blocking(move || store.read_blocking(read).unwrap());
+        let mut bodies: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
+        bodies.sort_by_key(|body| body["at_ms"].as_i64());
+        bodies
     }
 
     pub async fn get(&self, path: &str) -> Answer {

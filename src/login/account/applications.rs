@@ -107,7 +107,7 @@ async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let csrf = browser::csrf_token(app, &signed_in.browser);
     let client = app.directory.client(client_id);
     let page = EndApplicationPage {
-        shell: browser::shell_of(app, &person.name, &csrf),
+        shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         allowed: &allowed,
         vouched: client.is_some_and(|live| live.client.settings.consent == Consent::Skip),

@@ -106,7 +106,7 @@ pub async fn ask_end_all(app: web::Data<App>, request: HttpRequest) -> HttpRespo
         Err(stop) => stop.answer(&app),
         Ok(signed_in) => {
             let csrf = browser::csrf_token(&app, &signed_in.browser);
-            let page = EndSessionsPage { shell: browser::shell_of(&app, &signed_in.person.name, &csrf), csrf: &csrf };
+            let page = EndSessionsPage { shell: browser::shell_of(&app, &signed_in.person, &csrf), csrf: &csrf };
             pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
         }
     }

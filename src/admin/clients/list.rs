@@ -1,0 +1,123 @@
+//! `/admin/clients`: all clients, searched, filtered and in an order.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use crate::admin::listing::{self, Filter, Looked};
+use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::app::App;
+use crate::directory::LiveClient;
+use crate::guard::Stop;
+use crate::model::client::Client;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+
+const FILTERS: [&str; 4] = ["q", "dataflow", "state", "sort"];
+
+#[derive(Template)]
+#[template(path = "../admin/clients.html")]
+struct ClientsPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    /// Whether there is any client at all.
+    some: bool,
+    looked: Looked,
+    dataflows: Vec<Filter>,
+    states: Vec<Filter>,
+    sorts: Vec<Filter>,
+    rows: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    agency: String,
+    dataflow: String,
+    servers: String,
+    enabled: bool,
+}
+
+/// `GET /admin/clients`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Clients)).await?;
+    let looked = Looked::of(request);
+    let all = app.directory.clients();
+    let some = !all.is_empty();
+    let found = all.into_iter().filter(|live| is_looked_for(&looked, &live.client));
+    let sort = looked.get("sort").to_owned();
+    let key = |live: &Arc<LiveClient>| sort_key(&sort, &live.client);
+    let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
+    let next = rows.last().filter(|_| more).map(|live| {
+        let (key, id) = sort_key(&sort, &live.client);
+        looked.page_after(&FILTERS, &key, &id)
+    });
+    let mut dataflows = vec![("", "All dataflows")];
+    dataflows.extend(app.policy.dataflows().iter().map(|flow| (flow.id.as_str(), flow.label.as_str())));
+    let page = ClientsPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Clients),
+        may_change: visit.changes(Area::Clients),
+        some,
+        dataflows: listing::filters(looked.get("dataflow"), &dataflows),
+        states: listing::filters(
+            looked.get("state"),
+            &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
+        ),
+        sorts: listing::filters(looked.get("sort"), &[("", "Name"), ("id", "Client ID"), ("newest", "Newest first")]),
+        rows: rows.iter().map(|live| row(app, &live.client)).collect(),
+        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
+        next,
+        looked,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+fn is_looked_for(looked: &Looked, client: &Client) -> bool {
+    let (dataflow, wanted) = (looked.get("dataflow"), looked.get("q").to_lowercase());
+    let agency = client.settings.organization.as_ref().map_or("", |agency| agency.name.as_str());
+    let state = match looked.get("state") {
+        "enabled" => client.enabled,
+        "disabled" => !client.enabled,
+        _ => true,
+    };
+    state
+        && (dataflow.is_empty() || client.dataflow == dataflow)
+        && (wanted.is_empty()
+            || [client.id.as_str(), client.name.as_str(), agency]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&wanted)))
+}
+
+/// What a client is sorted by, and its id.
+fn sort_key(sort: &str, client: &Client) -> (String, String) {
+    let key = match sort {
+        "id" => String::new(),
+        // The newest first: what is left of the time that numbers have.
+        "newest" => format!("{:020}", i64::MAX - client.created_at),
+        _ => client.name.to_lowercase(),
+    };
+    (key, client.id.clone())
+}
+
+fn row(app: &App, client: &Client) -> Row {
+    let flow = app.policy.dataflow(&client.dataflow);
+    Row {
+        id: client.id.clone(),
+        name: client.name.clone(),
+        agency: client.settings.organization.as_ref().map_or_else(String::new, |agency| agency.name.clone()),
+        dataflow: flow.map_or_else(|| client.dataflow.clone(), |flow| flow.label.clone()),
+        servers: client.settings.resource_servers.join(", "),
+        enabled: client.enabled,
+    }
+}

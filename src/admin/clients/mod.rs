@@ -1,0 +1,3 @@
+//! Clients: listed, registered by their dataflow, changed, handed over to their vendors.
+
+pub mod list;

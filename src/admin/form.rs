@@ -1,0 +1,107 @@
+//! What the forms of the console share: typed values that are kept, and what is wrong with them, field by field.
+
+use crate::browser::PostedForm;
+use crate::registry::{Mistake, VERSION};
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The field, by its id.
+    pub field: String,
+    /// What was found and what is wanted.
+    pub text: String,
+    /// It concerns the form as a whole.
+    pub whole_form: bool,
+}
+
+impl Wrong {
+    /// What is wrong with a field.
+    #[must_use]
+    pub fn field(field: &str, text: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), text: sentence(&text.into()), whole_form: false }
+    }
+
+    /// Mistakes of the registry, beside the fields of a form; those that have no field there are the whole form's.
+    #[must_use]
+    pub fn of(mistakes: &[Mistake], fields: &[&str]) -> Vec<Self> {
+        let wrong = |mistake: &Mistake| {
+            let known = mistake.key != VERSION && fields.contains(&mistake.key);
+            let field = if known { mistake.key } else { "main" };
+            let named = if known || mistake.key == VERSION {
+                mistake.text.clone()
+            } else {
+                format!("{}: {}", mistake.key, mistake.text)
+            };
+            Self { field: field.to_owned(), text: sentence(&named), whole_form: !known }
+        };
+        mistakes.iter().map(wrong).collect()
+    }
+}
+
+/// Mistakes begin in lower case, for they stand behind a key elsewhere.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// For the templates: marks a field whose value is to be corrected.
+#[must_use]
+pub fn is_wrong(wrong: &[Wrong], field: &str) -> bool {
+    wrong.iter().any(|wrong| wrong.field == field && !wrong.whole_form)
+}
+
+/// The values of a form as they were typed.
+#[derive(Debug, Clone, Default)]
+pub struct Typed(Vec<(String, String)>);
+
+impl Typed {
+    /// Those of a form that was posted.
+    #[must_use]
+    pub fn of(form: &PostedForm, fields: &[&str]) -> Self {
+        let values = fields.iter().flat_map(|field| form.fields.all(field).map(|value| ((*field).to_owned(), value)));
+        Self(values.map(|(field, value)| (field, value.replace("\r\n", "\n"))).collect())
+    }
+
+    /// Puts a value, of what is registered.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<String>) -> Self {
+        self.0.push((field.to_owned(), value.into()));
+        self
+    }
+
+    /// Puts several values of one field.
+    #[must_use]
+    pub fn with_all<T: Into<String>>(self, field: &str, values: impl IntoIterator<Item = T>) -> Self {
+        values.into_iter().fold(self, |typed, value| typed.with(field, value))
+    }
+
+    /// The value of a field, without surrounding blanks; empty when there is none.
+    #[must_use]
+    pub fn get(&self, field: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == field).map_or("", |(_, value)| value.trim())
+    }
+
+    /// The value, if there is one.
+    #[must_use]
+    pub fn some(&self, field: &str) -> Option<String> {
+        Some(self.get(field)).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    /// Whether a box of a field is ticked.
+    #[must_use]
+    pub fn has(&self, field: &str, value: &str) -> bool {
+        self.0.iter().any(|(known, kept)| known == field && kept == value)
+    }
+
+    /// All values of a field.
+    #[must_use]
+    pub fn all(&self, field: &str) -> Vec<String> {
+        self.0.iter().filter(|(known, _)| known == field).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The lines of a field, without those that are empty.
+    #[must_use]
+    pub fn lines(&self, field: &str) -> Vec<String> {
+        self.get(field).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+}

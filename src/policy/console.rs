@@ -1,0 +1,92 @@
+//! Who may do what at the console and its interfaces: one table, deny by default. The roles are those of
+//! `[[console_role]]`; a role that is not in the table has no rights here.
+
+/// A part of the administration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Area {
+    /// The picture of the deployment.
+    Home,
+    /// Clients, their secrets and hand-off sheets.
+    Clients,
+    /// Resource servers.
+    ResourceServers,
+    /// Identity providers of agencies.
+    IdentityProviders,
+    /// People without a role of the console.
+    People,
+    /// People with a role of the console, and giving or taking such a role.
+    Administrators,
+    /// Where people are signed in.
+    Sessions,
+    /// What people allowed clients.
+    Grants,
+    /// Roles, scopes and dataflows of the policy.
+    Policy,
+    /// Signing keys.
+    Keys,
+    /// The record.
+    Audit,
+    /// Who holds which role, and that somebody looked at it.
+    AccessReview,
+    /// The whole configuration as an apply file.
+    Configuration,
+    /// Tokens of the admin API.
+    ApiTokens,
+}
+
+/// What may be done there; each right holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Nothing.
+    None,
+    /// Look.
+    Read,
+    /// Change.
+    Change,
+}
+
+/// The roles, in the order of the columns of [`TABLE`].
+pub const ROLES: [&str; 4] = ["administrator", "client-manager", "user-manager", "auditor"];
+
+const NONE: Right = Right::None;
+const READ: Right = Right::Read;
+const CHANGE: Right = Right::Change;
+
+/// Who may do what.
+#[rustfmt::skip]
+pub const TABLE: [(Area, [Right; 4]); 14] = [
+    //                          administrator  client-manager  user-manager  auditor
+    (Area::Home,              [READ,          READ,           READ,         READ]),
+    (Area::Clients,           [CHANGE,        CHANGE,         NONE,         READ]),
+    (Area::ResourceServers,   [CHANGE,        CHANGE,         NONE,         READ]),
+    (Area::IdentityProviders, [CHANGE,        NONE,           NONE,         READ]),
+    (Area::People,            [CHANGE,        NONE,           CHANGE,       READ]),
+    (Area::Administrators,    [CHANGE,        NONE,           READ,         READ]),
+    (Area::Sessions,          [CHANGE,        NONE,           CHANGE,       READ]),
+    (Area::Grants,            [CHANGE,        READ,           CHANGE,       READ]),
+    (Area::Policy,            [READ,          READ,           READ,         READ]),
+    (Area::Keys,              [CHANGE,        NONE,           NONE,         READ]),
+    (Area::Audit,             [READ,          NONE,           NONE,         READ]),
+    (Area::AccessReview,      [CHANGE,        NONE,           READ,         READ]),
+    (Area::Configuration,     [CHANGE,        NONE,           NONE,         READ]),
+    (Area::ApiTokens,         [CHANGE,        NONE,           NONE,         READ]),
+];
+
+/// The role that holds every right.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// Whether a role is one of the console.
+#[must_use]
+pub fn is_console_role(code: &str) -> bool {
+    ROLES.contains(&code)
+}
+
+/// The most that one of these roles may do there.
+#[must_use]
+pub fn right(roles: &[String], area: Area) -> Right {
+    let Some((_, rights)) = TABLE.iter().find(|(listed, _)| *listed == area) else {
+        return Right::None;
+    };
+    let held = ROLES.iter().zip(rights).filter(|(role, _)| roles.iter().any(|held| held == *role));
+    held.map(|(_, right)| *right).max().unwrap_or(Right::None)
+}

@@ -1,0 +1,41 @@
+//! Who may see which page: the one table of rights, at the door.
+
+use crate::console::{STAFF, open};
+use crate::harness::Harness;
+use crate::on_both;
+
+/// A page, and whether administrator, client manager, user manager and auditor may see it.
+#[rustfmt::skip]
+const PAGES: &[(&str, [bool; 4])] = &[
+    ("/admin",         [true, true,  true,  true]),
+    ("/admin/clients", [true, true,  false, true]),
+];
+
+on_both! {
+    async fn each_page_is_for_those_whose_role_has_the_right(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        for (place, username) in ["admin", "clients", "users", "auditor"].iter().enumerate() {
+            let (mut agent, _) = open(&harness, username, "/admin").await;
+            for (path, allowed) in PAGES {
+                let page = agent.get(&harness.url(path)).await;
+                let expected = if allowed[place] { 200 } else { 403 };
+                assert_eq!((page.at(), page.answer().status), (*path, expected), "{username} at {path}");
+            }
+            // A code works once.
+            harness.clock.advance(60);
+        }
+    }
+}
+
+on_both! {
+    async fn who_has_no_role_of_the_console_is_refused_and_recorded(db) {
+        let harness = Harness::start(db);
+        let (_, page) = open(&harness, "jlehz", "/admin/clients").await;
+        assert_eq!(page.answer().status, 403);
+        assert!(page.answer().text.contains("Your account has no role in it"), "{}", page.answer().text);
+        let refused = harness.events("console.refused");
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0]["detail"]["path"], "/admin/clients");
+    }
+}
