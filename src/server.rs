@@ -201,7 +201,36 @@ fn console_urls(config: &mut web::ServiceConfig) {
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
         .service(only("/admin", "GET").route(web::get().to(home::get)))
-        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
+        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)))
+        .service(
+            only("/admin/clients/new", "GET, POST")
+                .route(web::get().to(clients::edit::new))
+                .route(web::post().to(clients::edit::register)),
+        )
+        .service(only("/admin/clients/{id}", "GET").route(web::get().to(clients::show::get)))
+        .service(
+            only("/admin/clients/{id}/edit", "GET, POST")
+                .route(web::get().to(clients::edit::edit))
+                .route(web::post().to(clients::edit::change)),
+        )
+        .service(
+            only("/admin/clients/{id}/secret", "GET, POST")
+                .route(web::get().to(clients::show::ask_secret))
+                .route(web::post().to(clients::show::make_secret)),
+        )
+        .service(only("/admin/ca.pem", "GET").route(web::get().to(clients::hand_off::authority)))
+        .service(only("/admin/clients/{id}/hand-off", "GET").route(web::get().to(clients::hand_off::get)))
+        .service(only("/admin/clients/{id}/hand-off.txt", "GET").route(web::get().to(clients::hand_off::text)))
+        .service(
+            only("/admin/clients/{id}/check", "GET, POST")
+                .route(web::get().to(clients::check::get))
+                .route(web::post().to(clients::check::post)),
+        )
+        .service(
+            only("/admin/clients/{id}/{deed}", "GET, POST")
+                .route(web::get().to(clients::show::ask))
+                .route(web::post().to(clients::show::act)),
+        );
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).

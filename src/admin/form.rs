@@ -3,6 +3,9 @@
 use crate::browser::PostedForm;
 use crate::registry::{Mistake, VERSION};
 
+/// The part of a page that says that somebody else was quicker.
+pub const MEANWHILE: &str = "meanwhile";
+
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -26,7 +29,11 @@ impl Wrong {
     pub fn of(mistakes: &[Mistake], fields: &[&str]) -> Vec<Self> {
         let wrong = |mistake: &Mistake| {
             let known = mistake.key != VERSION && fields.contains(&mistake.key);
-            let field = if known { mistake.key } else { "main" };
+            let field = match mistake.key {
+                VERSION => MEANWHILE,
+                key if known => key,
+                _ => "main",
+            };
             let named = if known || mistake.key == VERSION {
                 mistake.text.clone()
             } else {

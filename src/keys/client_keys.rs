@@ -230,6 +230,15 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
     serde_json::from_slice(&bytes).ok()
 }
 
+/// A JSON object of a JWT.
+pub type Segment = Map<String, Value>;
+
+/// Header and claims of an assertion as they stand, whatever they say: for whoever looks for what is wrong.
+#[must_use]
+pub fn segments(assertion: &str) -> (Option<Segment>, Option<Segment>) {
+    (segment(assertion, 0), segment(assertion, 1))
+}
+
 /// Header and claims of an assertion before its signature is verified: they say whose keys to try, and what to tell a client
 /// whose assertion is wrong in itself.
 ///

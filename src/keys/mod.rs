@@ -7,7 +7,7 @@ mod client_keys;
 mod signer;
 
 pub use client_keys::{
-    AssertionClaims, AssertionProblem, ClientKeys, JwksProblem, unverified_claims, verify_assertion,
+    AssertionClaims, AssertionProblem, ClientKeys, JwksProblem, segments, unverified_claims, verify_assertion,
 };
 pub use signer::KeyPair;
 

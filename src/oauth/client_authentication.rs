@@ -28,11 +28,11 @@ use crate::store::{Stored, Tx, secrets, tokens};
 /// RFC 7523 §2.2
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// How long an assertion may live, in seconds (SMART App Launch, client-confidential-asymmetric).
-const LONGEST_ASSERTION_SECONDS: i64 = 300;
+pub const LONGEST_ASSERTION_SECONDS: i64 = 300;
 /// How far a client's clock may be ahead of ours, in seconds.
-const CLOCK_SKEW_SECONDS: i64 = 10;
+pub const CLOCK_SKEW_SECONDS: i64 = 10;
 /// The longest `jti` that is looked at, in bytes.
-const LONGEST_JTI: usize = 255;
+pub const LONGEST_JTI: usize = 255;
 
 /// Who authenticated.
 #[derive(Debug, Clone)]
@@ -154,6 +154,12 @@ impl Authenticated {
     pub fn is_settled(&self) -> bool {
         self.burn.is_none() && self.used_secret.is_none()
     }
+}
+
+/// Under what the database knows that an assertion was used.
+#[must_use]
+pub fn jti_hash(client_id: &str, jti: &str) -> SecretHash {
+    SecretHash::of(&format!("{client_id}\0{jti}"))
 }
 
 /// What is said when a `jti` was used before (RFC 7523 §3).
@@ -376,7 +382,7 @@ async fn verify_client_assertion(app: &App, assertion: &str, client_id: Option<&
         return Err(Refusal::key(format!("client {} is disabled or not registered for private_key_jwt", caller.id())));
     }
     let verified = verify_with_keys(app, &caller, assertion, now).await.map_err(problem)?;
-    let jti = SecretHash::of(&format!("{}\0{}", caller.id(), verified.jti));
+    let jti = jti_hash(caller.id(), &verified.jti);
     let burn = Burn { hash: jti.as_str().to_owned(), purge_at: verified.exp + LONGEST_ASSERTION_SECONDS };
     Ok((caller, AuthMethod::PrivateKeyJwt, Some(burn), None))
 }

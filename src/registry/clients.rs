@@ -77,6 +77,9 @@ pub struct ClientForm {
     pub enabled: Option<bool>,
 }
 
+/// The page that registers clients stands where a client of this id would.
+const NEW: &str = "new";
+
 /// The resource servers that a client can be joined with.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
@@ -190,6 +193,9 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn id(&mut self) -> String {
         let id = self.form.client_id.clone().unwrap_or_default();
+        if id == NEW {
+            self.mistakes.add("client_id", format!("{id:?} is a path of the console; choose another"));
+        }
         if self.mistakes.take("client_id", identifier(&id)).is_some()
             && self.around.servers.iter().any(|server| server.id == id)
         {

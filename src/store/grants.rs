@@ -98,6 +98,17 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Grant>> {
     rows.into_iter().map(Row::into_model).collect()
 }
 
+/// How many grants of a client are alive.
+///
+/// # Errors
+/// What the database says.
+pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64> {
+    Ok(each!(conn, c => grants::table
+        .filter(grants::client_id.eq(client_id).and(grants::revoked_at.is_null()).and(grants::purge_at.gt(now)))
+        .count()
+        .get_result(c))?)
+}
+
 /// Adds a grant.
 ///
 /// # Errors

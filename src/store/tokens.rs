@@ -1,5 +1,6 @@
 //! Refresh tokens, opaque access tokens, and the `jti` of assertions.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{assertion_jti, grants, opaque_token, refresh_token};
@@ -135,6 +136,14 @@ pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> S
 /// What the database says.
 pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
     Ok(each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).get_result(c).optional())?)
+}
+
+/// Whether an assertion was used, by SHA-256 over client and `jti`.
+///
+/// # Errors
+/// What the database says.
+pub fn jti_is_burned(conn: &mut Conn, hash: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::select(exists(assertion_jti::table.find(hash))).get_result(c))?)
 }
 
 /// Burns the `jti` of an assertion, by SHA-256 over client and `jti`. Answers false when it was burned already: the database decides the race.

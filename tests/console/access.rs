@@ -9,6 +9,11 @@ use crate::on_both;
 const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
+    ("/admin/clients/new", [true, true, false, false]),
+    ("/admin/clients/lims-secret", [true, true, false, true]),
+    ("/admin/clients/lims-secret/edit", [true, true, false, false]),
+    ("/admin/clients/lims-secret/hand-off", [true, true, false, true]),
+    ("/admin/clients/lims-secret/check", [true, true, false, true]),
 ];
 
 on_both! {

@@ -1,11 +1,12 @@
 //! The console, through its pages: who may see which, and what each does.
 
 pub mod access;
+pub mod clients;
 pub mod first;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;
-use crate::harness::agent::{Agent, Page};
+use crate::harness::agent::{Agent, Page, attribute, unescape};
 
 /// One person for each role of the console; the TOTP secret is that of the personas.
 pub const STAFF: &str = r#"
@@ -48,9 +49,42 @@ pub async fn open<'a>(harness: &'a Harness, username: &str, path: &str) -> (Agen
 }
 
 /// The same, where all that matters is the browser.
-#[expect(dead_code, reason = "the tests of single pages use it")]
 pub async fn at_console<'a>(harness: &'a Harness, username: &str) -> Agent<'a> {
     let (agent, page) = open(harness, username, "/admin").await;
     assert_eq!((page.at(), page.answer().status), ("/admin", 200), "{page:?}");
     agent
+}
+
+/// Sends the form of a page that leads to `action` as a browser would: with what stands and is ticked in it. What is
+/// given takes the place of all values of its fields.
+pub async fn send(agent: &mut Agent<'_>, page: &Page, action: &str, given: &[(&str, &str)]) -> Page {
+    let text = &page.answer().text;
+    let start = text.find(&format!(" action=\"{action}\"")).unwrap_or_else(|| panic!("no form to {action}: {text}"));
+    let form = &text[start..start + text[start..].find("</form>").unwrap()];
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for rest in form.split("<input").skip(1) {
+        let tag = &rest[..rest.find('>').unwrap()];
+        let kind = attribute(tag, "type").unwrap_or_default();
+        let ticked =
+            !["checkbox", "radio"].contains(&kind.as_str()) || tag.ends_with(" checked") || tag.contains(" checked ");
+        if let (Some(name), true) = (attribute(tag, "name"), ticked) {
+            fields.push((name, attribute(tag, "value").unwrap_or_default()));
+        }
+    }
+    for rest in form.split("<textarea").skip(1) {
+        let name = attribute(&rest[..rest.find('>').unwrap()], "name").unwrap();
+        let value = &rest[rest.find('>').unwrap() + 1..rest.find("</textarea>").unwrap()];
+        fields.push((name, unescape(value)));
+    }
+    fields.retain(|(name, _)| given.iter().all(|(given, _)| given != name));
+    fields.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    agent.post(&unescape(action), &fields).await
+}
+
+/// What stands in the element of an id, as text: without tags.
+pub fn text_of(page: &Page, id: &str) -> String {
+    let text = &page.answer().text;
+    let start = text.find(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {text}"));
+    let inner = &text[start + text[start..].find('>').unwrap() + 1..];
+    unescape(inner[..inner.find("</").unwrap()].trim())
 }

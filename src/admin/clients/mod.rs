@@ -1,3 +1,10 @@
 //! Clients: listed, registered by their dataflow, changed, handed over to their vendors.
 
+pub mod check;
+pub mod edit;
+mod findings;
+pub mod hand_off;
 pub mod list;
+mod samples;
+pub mod show;
+mod words;

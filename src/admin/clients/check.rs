@@ -1,0 +1,75 @@
+//! `/admin/clients/{id}/check`: somebody pastes what the vendor's system sends or gets (an assertion, a redirect address,
+//! an authorization request, an error) and reads, line by line, what is right and what is wrong with it. Nothing that is
+//! pasted is kept, recorded or used up.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::findings::{self, Report};
+use super::show::found;
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::app::App;
+use crate::model::client::Client;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+
+const FIELD: &str = "pasted";
+
+#[derive(Template)]
+#[template(path = "../admin/client_check.html")]
+struct CheckPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    client: &'a Client,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+    report: Option<Report>,
+}
+
+/// `GET /admin/clients/{id}/check`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
+        let client = found(&app, id.into_inner()).await?;
+        Ok(show(&visit, &client, StatusCode::OK, Typed::default(), (Vec::new(), None)))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `POST /admin/clients/{id}/check`: changes nothing, so it answers at once.
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
+        let form = visit.posted(&request, body).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let typed = Typed::of(&form, &[FIELD]);
+        if typed.get(FIELD).is_empty() {
+            let wrong = vec![Wrong::field(FIELD, "paste what the vendor’s system sends or gets")];
+            return Ok(show(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, (wrong, None)));
+        }
+        let report = findings::of(&app, &client, typed.get(FIELD)).await?;
+        Ok(show(&visit, &client, StatusCode::OK, typed, (Vec::new(), Some(report))))
+    };
+    answer(&app, outcome.await)
+}
+
+fn show(
+    visit: &Visit,
+    client: &Client,
+    status: StatusCode,
+    typed: Typed,
+    (wrong, report): (Vec<Wrong>, Option<Report>),
+) -> HttpResponse {
+    let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
+    let page = CheckPage { shell, frame, client, typed, wrong, report };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}

@@ -1,0 +1,148 @@
+//! `/admin/clients/{id}/hand-off`: everything that the vendor must enter on the other side, on one sheet without
+//! secrets: to be printed, or downloaded as text.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::samples::{self, Sample};
+use super::show::found;
+use super::words::{abilities, is_for_people, of_method};
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::client::Client;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::tls::CA_FILE;
+
+/// What the sheet says, for the page and the text.
+struct Sheet {
+    made: When,
+    service: String,
+    method: &'static str,
+    /// Name and value of what is entered on the other side.
+    values: Vec<(&'static str, String)>,
+    scopes: Vec<String>,
+    abilities: Vec<String>,
+    redirect_uris: Vec<String>,
+    uses_secret: bool,
+    by_key: bool,
+    own_ca: bool,
+    for_people: bool,
+    samples: Vec<Sample>,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/hand_off.html")]
+struct HandOffPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    client: &'a Client,
+    sheet: Sheet,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/hand_off.txt", escape = "none")]
+struct HandOffText<'a> {
+    client: &'a Client,
+    sheet: Sheet,
+}
+
+/// `GET /admin/clients/{id}/hand-off`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
+        let sheet = sheet(&visit, &client)?;
+        let page = HandOffPage { shell: visit.shell(), frame: visit.frame(Area::Clients), client: &client, sheet };
+        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /admin/clients/{id}/hand-off.txt`
+pub async fn text(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
+        let sheet = sheet(&visit, &client)?;
+        let text = HandOffText { client: &client, sheet }.render().map_err(crate::error::Broken::defect)?;
+        Ok(HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"hand-off-{}.txt\"", client.id)))
+            .body(text))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /admin/ca.pem`: the certificate of our own authority, which others must trust. It is no secret.
+pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        enter(&app, &request, Door::read(Area::Home)).await?;
+        let file = app.config.server.data_dir.join(CA_FILE);
+        let read = web::block(move || std::fs::read(file)).await;
+        let pem = read.ok().and_then(Result::ok).filter(|_| app.config.server.tls.is_none());
+        let pem = pem.ok_or_else(PageError::not_found)?;
+        Ok(HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "application/x-pem-file"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{CA_FILE}\"")))
+            .body(pem))
+    };
+    answer(&app, outcome.await)
+}
+
+async fn enter_with(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<(Visit, Client), Stop> {
+    let visit = enter(app, request, Door::read(Area::Clients)).await?;
+    let client = found(app, id).await?;
+    Ok((visit, client))
+}
+
+fn sheet(visit: &Visit, client: &Client) -> Result<Sheet, PageError> {
+    let (app, settings) = (&visit.app, &client.settings);
+    let flow = app.policy.dataflow(&client.dataflow).ok_or_else(PageError::not_found)?;
+    let for_people = is_for_people(flow, &settings.grants);
+    let mut values = vec![
+        ("Issuer", app.issuer().to_owned()),
+        ("Discovery document", app.url("/.well-known/openid-configuration")),
+        ("Token endpoint", app.url("/oauth2/token")),
+    ];
+    if for_people {
+        values.push(("Authorization endpoint", app.url("/oauth2/authorize")));
+        values.push(("Sign-out endpoint", app.url("/oauth2/logout")));
+    }
+    values.push(("Our public keys (JWKS)", app.url("/oauth2/jwks")));
+    values.push(("Client ID (client_id)", client.id.clone()));
+    values.push(("Client authentication", settings.auth_method.as_str().to_owned()));
+    for id in &settings.resource_servers {
+        if let Some(live) = app.directory.resource_server(id) {
+            values.push(("FHIR base = audience (resource, aud)", live.server.audience.clone()));
+        }
+    }
+    let purposes = flow.purposes(settings.purposes.as_deref());
+    if !purposes.is_empty() {
+        values.push(("Purposes of use (purpose_of_use)", purposes.join(" ")));
+    }
+    Ok(Sheet {
+        made: visit.zone.when(app.now()),
+        service: app.config.server.name.clone(),
+        method: of_method(settings.auth_method),
+        values,
+        scopes: flow.ceiling(settings.scopes.as_ref()).iter().map(ToString::to_string).collect(),
+        abilities: abilities(app, flow, Some(client)),
+        redirect_uris: settings.redirect_uris.clone(),
+        uses_secret: settings.auth_method.uses_secret(),
+        by_key: settings.auth_method == crate::model::client::AuthMethod::PrivateKeyJwt,
+        own_ca: app.config.server.tls.is_none(),
+        for_people,
+        samples: samples::of(app, client, flow),
+    })
+}

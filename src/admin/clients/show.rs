@@ -1,0 +1,334 @@
+//! `/admin/clients/{id}`: one client whole, and what is done with it as a whole: a new secret, disabled, enabled,
+//! deleted.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::words::{Choice, abilities, of_dataflow, of_method};
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::once::Once;
+use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::client::Client;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
+use crate::registry::{Refused, clients};
+use crate::store::{clients as stored, grants};
+
+const DAY_SECONDS: i64 = 86_400;
+
+#[derive(Template)]
+#[template(path = "../admin/client.html")]
+struct ClientPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    client: &'a Client,
+    flow_title: String,
+    method: &'static str,
+    abilities: Vec<String>,
+    servers: Vec<(String, String)>,
+    secrets: Vec<SecretRow>,
+    registered: When,
+    changed: When,
+    scopes: String,
+    purposes: String,
+    once: Option<Once>,
+}
+
+struct SecretRow {
+    id: String,
+    made: When,
+    ends: Option<When>,
+    used: Option<When>,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/client_question.html")]
+struct QuestionPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    client: &'a Client,
+    heading: &'static str,
+    action: String,
+    paragraphs: Vec<String>,
+    button: &'static str,
+    danger: bool,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/client_secret.html")]
+struct SecretPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    client: &'a Client,
+    overlaps: Vec<Choice>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+}
+
+/// The client of an id, as it is in the database.
+pub(super) async fn found(app: &App, id: String) -> Result<Client, Stop> {
+    let found = app.store.read(move |conn| stored::find(conn, &id)).await?;
+    found.ok_or_else(|| PageError::not_found().into())
+}
+
+/// `GET /admin/clients/{id}`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let once = visit.once(&request, &client.id);
+        let (shows, page) = (once.is_some(), show(&visit, &client, once));
+        Ok(if shows { visit.shown(page) } else { page })
+    };
+    answer(&app, outcome.await)
+}
+
+fn show(visit: &Visit, client: &Client, once: Option<Once>) -> HttpResponse {
+    let (app, settings) = (&visit.app, &client.settings);
+    let flow = app.policy.dataflow(&client.dataflow);
+    let now = app.now();
+    let secrets = crate::directory::valid_secrets(&client.secrets, now).map(|secret| SecretRow {
+        id: secret.id.clone(),
+        made: visit.zone.when(secret.created_at),
+        ends: secret.expires_at.map(|at| visit.zone.when(at)),
+        used: secret.last_used_at.map(|at| visit.zone.when(at)),
+    });
+    let named = |id: &String| {
+        let server = app.directory.resource_server(id);
+        (id.clone(), server.map_or_else(|| id.clone(), |live| live.server.name.clone()))
+    };
+    let scopes = flow.map_or_else(String::new, |flow| flow.ceiling(settings.scopes.as_ref()).to_string());
+    let purposes = flow.map_or_else(Vec::new, |flow| flow.purposes(settings.purposes.as_deref()));
+    let page = ClientPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Clients),
+        may_change: visit.changes(Area::Clients),
+        client,
+        flow_title: flow.map_or_else(|| client.dataflow.clone(), |flow| of_dataflow(flow).0),
+        method: of_method(settings.auth_method),
+        abilities: flow.map_or_else(Vec::new, |flow| abilities(app, flow, Some(client))),
+        servers: settings.resource_servers.iter().map(named).collect(),
+        secrets: secrets.collect(),
+        registered: visit.zone.when(client.created_at),
+        changed: visit.zone.when(client.updated_at),
+        scopes,
+        purposes: purposes.join(" "),
+        once,
+    };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
+fn overlaps() -> Vec<Choice> {
+    vec![
+        Choice::new(
+            (7 * DAY_SECONDS).to_string(),
+            "The old secret works for 7 more days",
+            "The vendor has time to change over. Nothing stops.",
+        ),
+        Choice::new((30 * DAY_SECONDS).to_string(), "The old secret works for 30 more days", ""),
+        Choice::new(DAY_SECONDS.to_string(), "The old secret works for 1 more day", ""),
+        Choice::new(
+            "0",
+            "The old secret ends now",
+            "Choose this when somebody else may know it. The system stops until it has the new one.",
+        ),
+    ]
+}
+
+/// `GET /admin/clients/{id}/secret`
+pub async fn ask_secret(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients).fresh()).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let typed = Typed::default().with("overlap_seconds", DEFAULT_OVERLAP_SECONDS.to_string());
+        Ok(show_secret(&visit, &client, StatusCode::OK, typed, Vec::new()))
+    };
+    answer(&app, outcome.await)
+}
+
+fn show_secret(visit: &Visit, client: &Client, status: StatusCode, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+    let page = SecretPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Clients),
+        client,
+        overlaps: overlaps(),
+        typed,
+        wrong,
+    };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `POST /admin/clients/{id}/secret`
+pub async fn make_secret(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    const FIELDS: [&str; 1] = ["overlap_seconds"];
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients).fresh()).await?;
+        let form = visit.posted(&request, body).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let typed = Typed::of(&form, &FIELDS);
+        let Ok(overlap) = typed.get("overlap_seconds").parse::<i64>() else {
+            let wrong = vec![Wrong::field("overlap_seconds", "choose how long the old secret works")];
+            return Ok(show_secret(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong));
+        };
+        let (id, registry) = (client.id.clone(), visit.registry());
+        match registry.run(move |registry, tx| clients::rotate_secret(registry, tx, &id, overlap)).await {
+            Ok(rotated) => {
+                let note = rotated.old_ends_at.filter(|ends| *ends > app.now()).map(|ends| {
+                    format!("The old secret works until {}. Both work until then.", visit.zone.when(ends).words)
+                });
+                let value = rotated.secret.reveal().to_owned();
+                let once = Once { subject: client.id.clone(), value, note };
+                Ok(visit.show_once(&format!("/admin/clients/{}", client.id), "secret-made", &once))
+            }
+            Err(Refused::Mistakes(mistakes)) => {
+                let wrong = Wrong::of(&mistakes, &FIELDS);
+                Ok(show_secret(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong))
+            }
+            Err(Refused::Broken(broken)) => Err(broken.into()),
+        }
+    };
+    answer(&app, outcome.await)
+}
+
+/// What is done with a client as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Disable,
+    Enable,
+    Delete,
+}
+
+impl Deed {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "disable" => Some(Self::Disable),
+            "enable" => Some(Self::Enable),
+            "delete" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Disable => "Disable this client?",
+            Self::Enable => "Enable this client again?",
+            Self::Delete => "Delete this client for good?",
+        }
+    }
+
+    fn button(self) -> &'static str {
+        match self {
+            Self::Disable => "Disable",
+            Self::Enable => "Enable",
+            Self::Delete => "Delete",
+        }
+    }
+
+    /// What it affects.
+    fn consequences(self, allowed: i64) -> Vec<String> {
+        let people = match allowed {
+            0 => "Nobody has allowed it anything just now.".to_owned(),
+            1 => "One person’s access through it ends.".to_owned(),
+            several => format!("The access that people gave it ends: {several} in all."),
+        };
+        match self {
+            Self::Disable => vec![
+                "It gets no more tokens, and those it has stop working at once.".to_owned(),
+                people,
+                "Its settings stay. Enabling it again revives no old token.".to_owned(),
+            ],
+            Self::Enable => vec![
+                "It can get tokens again with its key or secret.".to_owned(),
+                "Old tokens stay dead. People are asked again.".to_owned(),
+            ],
+            Self::Delete => vec![
+                "Its settings and secrets are deleted, and its tokens stop working at once.".to_owned(),
+                people,
+                "The record of what it did stays. This cannot be undone: disabling it can.".to_owned(),
+            ],
+        }
+    }
+}
+
+/// `GET /admin/clients/{id}/{deed}`: asks first, and says what it affects.
+pub async fn ask(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let (id, word) = path.into_inner();
+        let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
+        let client = found(&app, id).await?;
+        let (id, now) = (client.id.clone(), app.now());
+        let allowed = app.store.read(move |conn| grants::count_of_client(conn, &id, now)).await?;
+        let page = QuestionPage {
+            shell: visit.shell(),
+            frame: visit.frame(Area::Clients),
+            client: &client,
+            heading: deed.heading(),
+            action: format!("/admin/clients/{}/{word}", client.id),
+            paragraphs: deed.consequences(allowed),
+            button: deed.button(),
+            danger: deed != Deed::Enable,
+        };
+        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `POST /admin/clients/{id}/{deed}`
+pub async fn act(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, do_it(&app, &request, path.into_inner(), body).await)
+}
+
+async fn do_it(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, word): (String, String),
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::change(Area::Clients)).await?;
+    visit.posted(request, body).await?;
+    let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
+    let client = found(app, id).await?;
+    let (page, id) = (format!("/admin/clients/{}", client.id), client.id);
+    let registry = visit.registry();
+    let (word, path) = match deed {
+        Deed::Disable => ("disabled", page.as_str()),
+        Deed::Enable => ("enabled", page.as_str()),
+        Deed::Delete => ("deleted", "/admin/clients"),
+    };
+    let work = registry.run(move |registry, tx| match deed {
+        Deed::Disable => Ok(clients::set_enabled(registry, tx, &id, false)?.map(|_| ())),
+        Deed::Enable => Ok(clients::set_enabled(registry, tx, &id, true)?.map(|_| ())),
+        Deed::Delete => clients::delete(registry, tx, &id),
+    });
+    match work.await {
+        Ok(()) => Ok(done(path, word)),
+        // It was there a moment ago: somebody else has deleted it.
+        Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}
