@@ -267,6 +267,9 @@ impl Mistakes {
 /// An id of a client or resource server: it stands in URLs, logs and `aud`.
 fn identifier(text: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if text.is_empty() {
+        return Err("it is empty: 1 to 64 of the characters A-Z a-z 0-9 . _ - are wanted".to_owned());
+    }
     if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
         return Err(format!("{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"));
     }
@@ -279,7 +282,10 @@ fn identifier(text: &str) -> Result<(), String> {
 /// A name for people to read.
 fn display_name(given: Option<&str>, old: Option<&str>) -> Result<String, String> {
     let name = given.or(old).ok_or("it is missing")?.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.contains(char::is_control) {
+    if name.is_empty() {
+        return Err("it is empty: 1 to 200 printable characters are wanted".to_owned());
+    }
+    if name.chars().count() > 200 || name.contains(char::is_control) {
         return Err(format!("{name:?} must have 1 to 200 printable characters"));
     }
     Ok(name.to_owned())

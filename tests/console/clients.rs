@@ -76,7 +76,7 @@ on_both! {
         let (private, twice, weak) = (keys(&[private]), keys(&[key.clone(), key]), keys(&[weak]));
         #[rustfmt::skip]
         let rows: &[(&str, &[(&str, &str)], &str, &str)] = &[
-            (NEW_LIMS, &[("name", "")],                                               "name",             "printable characters"),
+            (NEW_LIMS, &[("name", "")],                                               "name",             "it is empty"),
             (NEW_LIMS, &[("client_id", "a b")],                                       "client_id",        "A-Z a-z 0-9"),
             (NEW_LIMS, &[("client_id", "cms-fulton")],                                "client_id",        "the id of a resource server"),
             (NEW_LIMS, &[("client_id", "lims-secret")],                               "client_id",        "is registered already"),
@@ -111,7 +111,8 @@ on_both! {
             assert_eq!(page.answer().status, 422, "{path} {given:?}: {text}");
             assert!(text.contains(&format!("href=\"#{field}\"")), "{given:?}: the summary leads to {field}: {text}");
             let beside = text.split(&format!("id=\"{field}-error\"")).nth(1).unwrap_or_else(|| panic!("{given:?}"));
-            assert!(beside[..beside.find("</p>").unwrap()].contains(told), "{given:?}: {beside:.300}");
+            let beside = beside[..beside.find("</p>").unwrap()].to_lowercase();
+            assert!(beside.contains(&told.to_lowercase()), "{given:?}: {beside}");
             if !given.iter().any(|(name, _)| *name == "name") {
                 assert!(text.contains("value=\"Kept &#60;b&#62;name&#60;/b&#62;\""), "{given:?}: what was typed is kept");
             }
@@ -359,7 +360,7 @@ on_both! {
             [[resource_server]]
             id = "odd"
             name = "Odd"
-            audience = "https://odd.example/o'dd\"$(touch pwned)`id`"
+            audience = "https://odd.example/o'dd\"$(id>pwned)`id`"
             kind = "other"
 
             [[client]]
@@ -367,7 +368,7 @@ on_both! {
             name = "Odd <b>client</b>"
             dataflow = "custom"
             grants = "client_credentials"
-            scopes = ["it's", "$(touch", "system/Patient.rs"]
+            scopes = ["it's", "$(id>pwned)", "system/Patient.rs"]
             resource_servers = ["odd"]
             secret = "odd-client-secret-0123456789-abcdefgh"
             "#,
@@ -378,8 +379,8 @@ on_both! {
         let dir = crate::support::TempDir::new();
         let pasted = std::process::Command::new("sh").args(["-c", &script]).current_dir(dir.path()).env("MDI_CLIENT_SECRET", "x").output().unwrap();
         let words = String::from_utf8(pasted.stdout).unwrap();
-        assert!(words.contains("\nscope=it's $(touch system/Patient.rs\n"), "{words}");
-        assert!(words.contains("\nresource=https://odd.example/o'dd\"$(touch pwned)`id`\n"), "{words}");
+        assert!(words.contains("\nscope=it's $(id>pwned) system/Patient.rs\n"), "{words}");
+        assert!(words.contains("\nresource=https://odd.example/o'dd\"$(id>pwned)`id`\n"), "{words}");
         assert!(!dir.path().join("pwned").exists());
         assert!(!sheet.answer().text.contains("<b>client"));
     }

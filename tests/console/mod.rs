@@ -3,6 +3,7 @@
 pub mod access;
 pub mod clients;
 pub mod first;
+mod journeys;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

@@ -146,7 +146,10 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
                 Ok(to_client(&visit, &client, "registered", secret.map(|secret| secret.reveal().to_owned())))
             }
             Err(refused) => {
-                let shown = Shown { wrong: wrong(refused)?, ..Shown::first(typed) };
+                let mut wrong = wrong(refused)?;
+                // The id would have been made of the name that is missing: one complaint is enough.
+                wrong.retain(|wrong| wrong.field != "client_id" || !typed.get("name").is_empty());
+                let shown = Shown { wrong, ..Shown::first(typed) };
                 Ok(show(&visit, flow, None, StatusCode::UNPROCESSABLE_ENTITY, shown))
             }
         }

@@ -70,6 +70,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether something was judged, and not only explained.
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        self.findings.iter().any(|finding| finding.verdict != Verdict::Note)
+    }
+
     /// Whether nothing has to be mended.
     #[must_use]
     pub fn is_good(&self) -> bool {
