@@ -28,6 +28,7 @@ CA file        {ca} (import it, or let the browser warn)
 sign in at     {start}
 one-time code  {code}
 my access      {account}
+console        {console}
 EDRS stub      {edrs}
 MDI CMS stub   {cms}
 ",
@@ -36,6 +37,7 @@ MDI CMS stub   {cms}
         start = parties.site("/cms/"),
         code = parties.site("/code"),
         account = format_args!("{}/account", parties.issuer()),
+        console = format_args!("{}/admin", parties.issuer()),
         edrs = parties.edrs_base(),
         cms = parties.cms_base(),
     )

@@ -1,4 +1,4 @@
-//! Who takes part in a demo: two resource servers, three clients, two people; their URLs, and the apply file that
+//! Who takes part in a demo: two resource servers, three clients, three people; their URLs, and the apply file that
 //! registers them.
 
 use super::secrets::Secrets;
@@ -83,7 +83,7 @@ impl Parties {
 
     /// The people.
     #[must_use]
-    pub fn people(&self) -> [Person<'_>; 2] {
+    pub fn people(&self) -> [Person<'_>; 3] {
         [
             Person {
                 username: "demo-examiner",
@@ -98,6 +98,13 @@ impl Parties {
                 role: "data clerk",
                 password: &self.secrets.clerk_password,
                 totp: &self.secrets.clerk_totp,
+            },
+            Person {
+                username: "demo-admin",
+                name: "Alex Kim (Demo)",
+                role: "administrator, for the console",
+                password: &self.secrets.administrator_password,
+                totp: &self.secrets.administrator_totp,
             },
         ]
     }
@@ -168,7 +175,7 @@ resource_servers = ["{CMS}"]
     }
 
     fn users(&self) -> String {
-        let [examiner, clerk] = self.people();
+        let [examiner, clerk, administrator] = self.people();
         format!(
             r#"
 [[user]]
@@ -189,6 +196,14 @@ totp_secret = "{}"
 roles = ["data-clerk"]
 organization = {OFFICE}
 fhir_user = "{edrs}/Practitioner/demo-clerk"
+
+[[user]]
+username = "{}"
+name = "{}"
+password = "{}"
+totp_secret = "{}"
+roles = ["administrator"]
+organization = {OFFICE}
 "#,
             examiner.username,
             examiner.name,
@@ -198,6 +213,10 @@ fhir_user = "{edrs}/Practitioner/demo-clerk"
             clerk.name,
             clerk.password.reveal(),
             clerk.totp.reveal(),
+            administrator.username,
+            administrator.name,
+            administrator.password.reveal(),
+            administrator.totp.reveal(),
             edrs = self.edrs_base(),
         )
     }

@@ -37,6 +37,10 @@ pub struct Secrets {
     pub clerk_password: Secret,
     /// The data clerk's TOTP secret, in base32.
     pub clerk_totp: Secret,
+    /// The administrator's password.
+    pub administrator_password: Secret,
+    /// The administrator's TOTP secret, in base32.
+    pub administrator_totp: Secret,
 }
 
 impl Secrets {
@@ -99,7 +103,7 @@ fn draw(entropy: Entropy) -> String {
     for name in ["edrs", "cms", "case_system", "case_system_people", "lims"] {
         line(name, entropy.secret());
     }
-    for person in ["examiner", "clerk"] {
+    for person in ["examiner", "clerk", "administrator"] {
         line(&format!("{person}_password"), password(entropy));
         line(&format!("{person}_totp"), BASE32_NOPAD.encode(&entropy.bytes::<20>()));
     }

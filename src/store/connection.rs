@@ -5,9 +5,10 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
@@ -105,6 +106,17 @@ pub struct Connector {
     runtime: Option<Runtime>,
 }
 
+/// Counts the queries of a connection.
+fn count_queries(conn: &mut Conn, queries: &Arc<AtomicU64>) {
+    let counter = Arc::clone(queries);
+    let count = move |event: InstrumentationEvent<'_>| {
+        if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    each!(conn, c => c.set_instrumentation(count));
+}
+
 impl Connector {
     /// Prepares to open connections.
     ///
@@ -136,6 +148,20 @@ impl Connector {
     /// # Errors
     /// When the file or server does not answer.
     pub fn connect(&self, access: Access) -> Result<Conn, OpenError> {
+        self.open(access)
+    }
+
+    /// [`Connector::connect`] for reading, with the queries counted.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub(super) fn connect_counted(&self, queries: &Arc<AtomicU64>) -> Result<Conn, OpenError> {
+        let mut conn = self.open(Access::Read)?;
+        count_queries(&mut conn, queries);
+        Ok(conn)
+    }
+
+    fn open(&self, access: Access) -> Result<Conn, OpenError> {
         match (&self.target, &self.runtime) {
             (Target::Sqlite(path), _) => open_sqlite(path, access),
             (Target::Postgres { url, root_certificate }, Some(runtime)) => {

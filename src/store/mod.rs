@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod tokens;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -117,6 +118,8 @@ pub struct Store {
     writes: SyncSender<Box<dyn writer::Job>>,
     reads: SyncSender<ReadJob>,
     on_change: Arc<OnceLock<OnChange>>,
+    /// How many queries the readers have made.
+    queries: Arc<AtomicU64>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -150,6 +153,7 @@ impl Store {
         let (writes, write_queue) = sync_channel(QUEUE);
         let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE);
         let on_change = Arc::new(OnceLock::new());
+        let queries = Arc::new(AtomicU64::new(0));
         let write_queue = Arc::new(Mutex::new(write_queue));
         let read_queue = Arc::new(Mutex::new(read_queue));
         let mut handles = Vec::new();
@@ -158,10 +162,16 @@ impl Store {
             handles.push(spawn("db-write", move || writer.run())?);
         }
         for _ in 0..threads.readers.max(1) {
-            let (connector, queue) = (Arc::clone(&connector), Arc::clone(&read_queue));
-            handles.push(spawn("db-read", move || read_loop(&connector, &queue))?);
+            let (connector, queue, queries) = (Arc::clone(&connector), Arc::clone(&read_queue), Arc::clone(&queries));
+            handles.push(spawn("db-read", move || read_loop(&connector, &queue, &queries))?);
         }
-        Ok(Arc::new(Self { connector, writes, reads, on_change, threads: Mutex::new(handles) }))
+        Ok(Arc::new(Self { connector, writes, reads, on_change, queries, threads: Mutex::new(handles) }))
+    }
+
+    /// How many queries the readers have made since the start.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
     }
 
     /// Whether this is SQLite.
@@ -283,12 +293,12 @@ fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn read_loop(connector: &Connector, queue: &Mutex<Receiver<ReadJob>>) {
+fn read_loop(connector: &Connector, queue: &Mutex<Receiver<ReadJob>>, queries: &Arc<AtomicU64>) {
     let mut connection: Option<Conn> = None;
     while let Some(job) = next(queue) {
         let mut conn = match connection.take() {
             Some(conn) => conn,
-            None => match connector.connect(Access::Read) {
+            None => match connector.connect_counted(queries) {
                 Ok(conn) => conn,
                 Err(cause) => {
                     job(Err(Broken::Unavailable(cause.to_string())));

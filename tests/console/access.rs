@@ -6,7 +6,7 @@ use crate::on_both;
 
 /// A page, and whether administrator, client manager, user manager and auditor may see it.
 #[rustfmt::skip]
-const PAGES: &[(&str, [bool; 4])] = &[
+pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
     ("/admin/clients/new", [true, true, false, false]),

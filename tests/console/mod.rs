@@ -4,6 +4,7 @@ pub mod access;
 pub mod clients;
 pub mod first;
 mod journeys;
+mod scale;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;
