@@ -92,18 +92,31 @@ fn attribute(tag: &str, name: &str) -> String {
     from.split('"').next().unwrap().to_owned()
 }
 
-/// Signs the certifier in with both factors; answers the cookies.
-pub fn sign_in(scene: &Scene, peer: &Peer) -> String {
+/// Signs somebody in with both factors, on the way to a path; answers the browser's cookies and where it ended.
+fn sign_in_as(scene: &Scene, peer: &Peer, username: &str, path: &str) -> (String, Page) {
     let mut browser = Browser { connection: peer.connect().unwrap(), issuer: &scene.issuer, cookies: BTreeMap::new() };
-    let login = browser.open(&authorize_path());
-    let filled = browser.form(&login, &[("username", "certifier"), ("password", PASSWORD)]);
+    let login = browser.open(path);
+    let filled = browser.form(&login, &[("username", username), ("password", PASSWORD)]);
     let second = browser.follow(&filled, "/login");
     let totp = totp_rs::Builder::new().with_secret(TOTP_SECRET.to_vec()).build().unwrap();
     let now = u64::try_from(mdi_auth::clock::Clock::now(&mdi_auth::clock::SystemClock)).unwrap();
     let filled = browser.form(&second, &[("totp", &totp.generate(now).to_string())]);
     let done = browser.follow(&filled, "/login/second-factor");
+    (browser.cookies(), done)
+}
+
+/// Signs the certifier in at a client; answers the cookies.
+pub fn sign_in(scene: &Scene, peer: &Peer) -> String {
+    let (cookies, done) = sign_in_as(scene, peer, "certifier", &authorize_path());
     assert!(done.url.starts_with(CALLBACK), "signed in, but at {}: {}", done.url, done.text);
-    browser.cookies()
+    cookies
+}
+
+/// Signs the administrator in at the console; answers the cookies.
+pub fn at_console(scene: &Scene, peer: &Peer) -> String {
+    let (cookies, done) = sign_in_as(scene, peer, "admin", "/admin");
+    assert!(done.text.contains("Administration"), "signed in, but at {}: {}", done.url, done.text);
+    cookies
 }
 
 /// The filled login form of somebody whose password alone is enough, ready to be sent again and again.

@@ -16,6 +16,7 @@
 mod assertion;
 mod browser;
 mod ceilings;
+mod console;
 mod drive;
 mod http;
 mod operations;
@@ -67,6 +68,9 @@ fn main() {
         && mode == ceilings::BARE_SERVER
     {
         return ceilings::serve_bare(Path::new(config_file), port.parse().unwrap());
+    }
+    if arguments.iter().any(|argument| argument == "--console") {
+        return console::run();
     }
     run(&Options::read(&arguments));
 }

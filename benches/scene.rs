@@ -117,7 +117,9 @@ impl Scene {
              totp_secret = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\"\nroles = [\"medical-examiner\"]\n\
              organization = {{ name = \"Fulton County ME\", id = \"urn:oid:2.16.840.1.113883.3.9999.1\" }}\n\
              npi = \"1234567893\"\nfhir_user = \"https://edrs.example/fhir/Practitioner/77\"\n\n\
-             [[user]]\nusername = \"visitor\"\nname = \"Vera Visitor\"\npassword = \"{PASSWORD}\"\n"
+             [[user]]\nusername = \"visitor\"\nname = \"Vera Visitor\"\npassword = \"{PASSWORD}\"\n\n\
+             [[user]]\nusername = \"admin\"\nname = \"Ada Admin\"\npassword = \"{PASSWORD}\"\n\
+             totp_secret = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\"\nroles = [\"administrator\"]\n"
         )
     }
 }

@@ -1,0 +1,139 @@
+//! The console with nearly nothing in the database, and with a state's worth: each page must answer within five times.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use mdi_auth::app::App;
+use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
+use mdi_auth::clock::{Clock, SystemClock};
+use mdi_auth::config::{Config, Issuer};
+use mdi_auth::registry::{Registry, apply};
+
+use crate::browser;
+use crate::http::{Connection, get};
+use crate::scene::Scene;
+
+const CLIENTS: usize = 10_000;
+const PEOPLE: usize = 100_000;
+const EVENTS: usize = 1_000_000;
+/// How many are written in one transaction.
+const AT_ONCE: usize = 5_000;
+/// How often each page is asked for; the median counts.
+const TIMES: usize = 41;
+
+/// The pages: as they open, searched, filtered, in another order, and some way down.
+const PAGES: &[&str] = &[
+    "/admin",
+    "/admin/clients",
+    "/admin/clients?q=9999",
+    "/admin/clients?sort=newest",
+    "/admin/clients?state=disabled",
+    "/admin/clients?after=lab%20500%20lab-500",
+    "/admin/clients/secret-es256",
+    "/admin/clients/secret-es256/edit",
+    "/admin/clients/secret-es256/hand-off",
+    "/admin/clients/new",
+];
+
+/// Fills the database of a scene, by the same code that the server runs.
+fn fill(scene: &Scene) {
+    let mut config = Config::default_with(scene.dir.0.join("data"));
+    config.server.issuer = Issuer::parse(&scene.issuer).unwrap();
+    let app = App::open(config, std::sync::Arc::new(SystemClock), false).unwrap();
+    let registry = Registry::new(std::sync::Arc::clone(&app), Actor::Operator("bench".to_owned()));
+    let apply = |from: usize, table: &dyn Fn(usize) -> String| {
+        let text: String = (from..from + AT_ONCE).map(table).collect();
+        apply::apply(&registry, &text, false).unwrap_or_else(|cause| panic!("{cause}"));
+    };
+    for from in (0..CLIENTS).step_by(AT_ONCE) {
+        apply(from, &|n| {
+            let state = if n % 100 == 7 { "enabled = false\n" } else { "" };
+            format!("[[client]]\nclient_id = \"lab-{n}\"\nname = \"Lab {n}\"\ndataflow = \"lims-to-cms\"\n{state}")
+        });
+    }
+    let roles = ["data-clerk", "registrar", "funeral-director", "medical-examiner", "lab-analyst"];
+    for from in (0..PEOPLE).step_by(AT_ONCE) {
+        apply(from, &|n| {
+            let mut user = format!(
+                "[[user]]\nusername = \"person{n}\"\nname = \"Given{} Family{n}\"\nroles = [\"{}\"]\n",
+                n % 977,
+                roles[n % roles.len()]
+            );
+            writeln!(user, "organization = {{ name = \"Agency {}\" }}", n % 300).unwrap();
+            if n % 1000 == 7 { user + "enabled = false\n" } else { user }
+        });
+        eprint!(".");
+    }
+    let year = 365 * 86_400_000 / EVENTS as i64;
+    let begin = SystemClock.now_millis() - 365 * 86_400_000;
+    for from in (0..EVENTS).step_by(AT_ONCE) {
+        let write = move |tx: &mut mdi_auth::store::Tx<'_>| {
+            for n in from..from + AT_ONCE {
+                let at = begin + n as i64 * year;
+                let client = Actor::Client(format!("lab-{}", n % CLIENTS));
+                tx.audit(match n % 50 {
+                    0 => Event::new(at, Kind::TokenRefused, client)
+                        .outcome(Outcome::MinorFailure)
+                        .with("reason", "invalid_scope"),
+                    1 => Event::new(at, Kind::LoginSucceeded, Actor::Person(format!("usr_{}", n % PEOPLE))),
+                    _ => Event::new(at, Kind::TokenIssued, client).with("jti", format!("at_{n}")).with("scope", "x"),
+                });
+            }
+            Ok(())
+        };
+        app.store.write_blocking(write).unwrap();
+    }
+    eprintln!(" filled");
+    app.stop();
+}
+
+/// Opens a page; answers how long it took and how many bytes it has.
+fn open(connection: &mut Connection, path: &str, cookies: &str) -> (Duration, usize) {
+    let request = get(path, &[("Cookie", cookies)]);
+    let begun = Instant::now();
+    let answer = connection.call(&request).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.shown());
+    (begun.elapsed(), answer.body.len())
+}
+
+/// Measures all pages, and prints the table.
+pub fn run() {
+    let (few, many) = (Scene::set(), Scene::set());
+    fill(&many);
+    let servers = [few.serve().0, many.serve().0];
+    let mut sessions: Vec<(Connection, String)> = [&few, &many]
+        .into_iter()
+        .map(|scene| {
+            let peer = scene.peer(scene.port).unwrap();
+            let cookies = browser::at_console(scene, &peer);
+            (peer.connect().unwrap(), cookies)
+        })
+        .collect();
+    // What follows the record has read all of it before the clock starts.
+    std::thread::sleep(Duration::from_secs(60));
+    println!(
+        "\n| page | empty, ms | {CLIENTS} clients, {PEOPLE} people, {EVENTS} events, ms | times | met |\n|---|---:|---:|---:|---|"
+    );
+    let mut all = true;
+    for page in PAGES {
+        let mut taken: [Vec<Duration>; 2] = Default::default();
+        // In turn, so that both meet the same machine.
+        for _ in 0..TIMES {
+            for (place, (connection, cookies)) in sessions.iter_mut().enumerate() {
+                taken[place].push(open(connection, page, cookies).0);
+            }
+        }
+        let [one, other] = taken.map(|mut times| {
+            times.sort();
+            times[TIMES / 2].as_secs_f64() * 1000.0
+        });
+        let factor = other / one;
+        all &= factor <= 5.0;
+        println!(
+            "| `{page}` | {one:.2} | {other:.2} | {factor:.1} | {} |",
+            if factor <= 5.0 { "yes" } else { "**no**" }
+        );
+    }
+    println!("\nEvery page within five times: {}", if all { "yes" } else { "**no**" });
+    drop(servers);
+}
