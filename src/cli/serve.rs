@@ -36,6 +36,7 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     let app = App::open(config, Arc::new(SystemClock), true)?;
     let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| Complaint(cause.to_string()))?;
     let listen = app.config.server.listen;
+    let first_link = Registry::new(Arc::clone(&app), Actor::Server).blocking(first::issue)?;
     actix_web::rt::System::new().block_on(async {
         let tls = Arc::new(tls);
         let bound = server::bind(&app, &tls, true)
@@ -43,6 +44,12 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
                     "cannot listen on {listen} ([server] listen): {cause}; where another program has the port (a demo?), stop it or choose another one"
                 )))?;
         print_addresses(&app, &tls)?;
+        if let Some(link) = &first_link {
+            print(format_args!(
+                "nobody administers this server yet; open this link within an hour to be the first who does:\n{}",
+                link.reveal()
+            ))?;
+        }
         print("ready")?;
         bound.serve(Arc::clone(&app), tls).await.map_err(|cause| Complaint(format!("the server ended: {cause}")))
     })
@@ -62,7 +69,7 @@ fn refuse_open_key(config: &Config) -> Done {
     }
 }
 
-fn print_addresses(app: &Arc<App>, tls: &Tls) -> Done {
+fn print_addresses(app: &App, tls: &Tls) -> Done {
     print(format_args!("issuer    {}", app.issuer()))?;
     print(format_args!("listens   {}", app.config.server.listen))?;
     if let Some(proxy) = app.config.server.proxy_listen {
@@ -72,12 +79,5 @@ fn print_addresses(app: &Arc<App>, tls: &Tls) -> Done {
         print(format_args!("CA file   {} (clients must trust it)", ca.display()))?;
     }
     print(format_args!("console   {}", app.url("/admin")))?;
-    let registry = Registry::new(Arc::clone(app), Actor::Server);
-    if let Some(link) = registry.blocking(first::issue)? {
-        print(format_args!(
-            "nobody administers this server yet; open this link within an hour to be the first who does:\n{}",
-            link.reveal()
-        ))?;
-    }
     Ok(())
 }

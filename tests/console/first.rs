@@ -52,3 +52,26 @@ on_both! {
         assert_eq!(agent.get(&harness.url("/first")).await.answer().status, 400);
     }
 }
+
+#[test]
+fn serve_prints_the_link_while_nobody_administers_the_server() {
+    use std::io::{BufRead, BufReader};
+    let dir = crate::support::TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_mdi-auth"))
+        .arg("serve")
+        .env("MDI_AUTH_SERVER__ISSUER", format!("https://localhost:{port}"))
+        .env("MDI_AUTH_SERVER__LISTEN", format!("127.0.0.1:{port}"))
+        .env("MDI_AUTH_SERVER__DATA_DIR", dir.path().join("data"))
+        .env("MDI_AUTH_LOG", "error")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let printed: Vec<String> = lines.take_while(|line| line != "ready").collect();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let link = printed.iter().find(|line| line.starts_with(&format!("https://localhost:{port}/first/")));
+    assert_eq!(link.map(|link| link.rsplit('/').next().unwrap().len()), Some(43), "{printed:?}");
+    assert!(printed.iter().any(|line| line.ends_with("/admin")), "{printed:?}");
+}

@@ -3,9 +3,12 @@
 use data_encoding::BASE32_NOPAD;
 use mdi_auth::registry::first;
 use serde_json::{Value, json};
+use thirtyfour::Key;
 use thirtyfour::prelude::*;
 
-use crate::harness::browser::{Browser, look, wait_for};
+use crate::console::STAFF;
+use crate::harness::agent::totp;
+use crate::harness::browser::{Browser, look, press, tab_to, wait_for};
 use crate::harness::{CMS, Harness, PASSWORD, blocking};
 use crate::journeys::{click, fill, text_of};
 use crate::on_both;
@@ -109,4 +112,49 @@ on_both! {
         assert_eq!(complaints(&browser, &window).await, [""; 0], "the browser complains of nothing");
         window.quit().await.unwrap();
     }
+}
+
+/// Signs a member of the staff in and opens a page of the console.
+async fn sign_in(window: &WebDriver, harness: &Harness, username: &str, path: &str) {
+    window.goto(harness.url(path)).await.unwrap();
+    wait_for(window, "/login").await;
+    fill(window, "username", username).await;
+    fill(window, "password", PASSWORD).await;
+    click(window, "login-submit").await;
+    wait_for(window, "/login/second-factor").await;
+    fill(window, "totp", &totp(harness.now())).await;
+    click(window, "totp-submit").await;
+    wait_for(window, path).await;
+}
+
+#[tokio::test]
+async fn a_client_is_registered_with_the_keyboard_alone() {
+    let harness = Harness::start(crate::harness::Db::Sqlite);
+    harness.apply(STAFF);
+    let browser = Browser::start(&harness.ca_file);
+    let window = browser.window(1280, true).await;
+    sign_in(&window, &harness, "clients", "/admin/clients").await;
+    tab_to(&window, "register").await;
+    press(&window, Key::Enter + "").await;
+    wait_for(&window, "/admin/clients/new").await;
+    tab_to(&window, "flow-lims-to-cms").await;
+    press(&window, Key::Enter + "").await;
+    wait_for(&window, "dataflow=lims-to-cms").await;
+    tab_to(&window, "name").await;
+    press(&window, "Keyboard LIMS").await;
+    tab_to(&window, "auth_method-1").await;
+    press(&window, Key::Down + "").await;
+    tab_to(&window, "client-submit").await;
+    press(&window, Key::Enter + "").await;
+    wait_for(&window, "/admin/clients/keyboard-lims").await;
+    assert_eq!(text_of(&window, "done").await, "The client is registered.");
+    assert_eq!(text_of(&window, "once-value").await.len(), 43);
+    tab_to(&window, "rotate").await;
+    press(&window, Key::Enter + "").await;
+    wait_for(&window, "/secret").await;
+    tab_to(&window, "secret-submit").await;
+    press(&window, Key::Enter + "").await;
+    wait_for(&window, "done=secret-made").await;
+    assert_eq!(complaints(&browser, &window).await, [""; 0]);
+    window.quit().await.unwrap();
 }
