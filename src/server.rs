@@ -202,6 +202,35 @@ fn console_urls(config: &mut web::ServiceConfig) {
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
         .service(only("/admin", "GET").route(web::get().to(home::get)))
         .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
+    resource_server_urls(config);
+}
+
+/// Resource servers at the console.
+fn resource_server_urls(config: &mut web::ServiceConfig) {
+    use admin::resource_servers::{edit, list, new, secret, show, state};
+    config
+        .service(only("/admin/resource-servers", "GET").route(web::get().to(list::get)))
+        .service(
+            only("/admin/resource-servers/new", "GET, POST")
+                .route(web::get().to(new::get))
+                .route(web::post().to(new::post)),
+        )
+        .service(only("/admin/resource-servers/{id}", "GET").route(web::get().to(show::get)))
+        .service(
+            only("/admin/resource-servers/{id}/edit", "GET, POST")
+                .route(web::get().to(edit::get))
+                .route(web::post().to(edit::post)),
+        )
+        .service(
+            only("/admin/resource-servers/{id}/secret", "GET, POST")
+                .route(web::get().to(secret::get))
+                .route(web::post().to(secret::post)),
+        )
+        .service(
+            only("/admin/resource-servers/{id}/{deed}", "GET, POST")
+                .route(web::get().to(state::get))
+                .route(web::post().to(state::post)),
+        );
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).

@@ -9,6 +9,13 @@ use crate::on_both;
 const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
+    ("/admin/resource-servers", [true, true, false, true]),
+    ("/admin/resource-servers/new", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga", [true, true, false, true]),
+    ("/admin/resource-servers/edrs-ga/edit", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/secret", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/disable", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/delete", [true, true, false, false]),
 ];
 
 on_both! {
