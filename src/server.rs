@@ -203,6 +203,24 @@ fn console_urls(config: &mut web::ServiceConfig) {
         .service(only("/admin", "GET").route(web::get().to(home::get)))
         .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
     resource_server_urls(config);
+    settings_urls(config);
+}
+
+/// Import and export at the console.
+fn settings_urls(config: &mut web::ServiceConfig) {
+    use admin::settings::{self, apply, export};
+    config
+        .service(only("/admin/settings", "GET").route(web::get().to(settings::get)))
+        .service(
+            only("/admin/settings/export", "GET, POST")
+                .route(web::get().to(export::get))
+                .route(web::post().to(export::post)),
+        )
+        .service(
+            only("/admin/settings/apply", "GET, POST")
+                .route(web::get().to(apply::get))
+                .route(web::post().to(apply::post)),
+        );
 }
 
 /// Resource servers at the console.

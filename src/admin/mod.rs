@@ -10,4 +10,6 @@ pub mod jwks_check;
 pub mod listing;
 pub mod once;
 pub mod resource_servers;
+pub mod settings;
+pub mod upload;
 pub mod visit;

@@ -18,6 +18,7 @@ macro_rules! good {
 pub mod apply;
 pub mod clients;
 mod credentials;
+pub mod export;
 pub mod first;
 mod form;
 pub mod identity_providers;

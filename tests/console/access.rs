@@ -16,6 +16,9 @@ const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/resource-servers/edrs-ga/secret", [true, true, false, false]),
     ("/admin/resource-servers/edrs-ga/disable", [true, true, false, false]),
     ("/admin/resource-servers/edrs-ga/delete", [true, true, false, false]),
+    ("/admin/settings", [true, false, false, true]),
+    ("/admin/settings/export", [true, false, false, true]),
+    ("/admin/settings/apply", [true, false, false, false]),
 ];
 
 on_both! {

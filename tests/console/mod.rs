@@ -3,6 +3,7 @@
 pub mod access;
 pub mod first;
 pub mod resource_servers;
+pub mod settings;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

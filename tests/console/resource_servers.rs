@@ -115,7 +115,7 @@ on_both! {
             (&[("proof", "jwks"), ("jwks", &twice)], "jwks", "several keys have the kid"),
             (&[("proof", "jwks_uri")], "jwks_uri", "enter the address"),
             (&[("proof", "jwks_uri"), ("jwks_uri", "http://edrs.oh.example/jwks")], "jwks_uri", "https"),
-            (&[("proof", "jwks_uri"), ("jwks_uri", "https://127.0.0.1/jwks")], "jwks_uri", "will not fetch"),
+            (&[("proof", "jwks_uri"), ("jwks_uri", "https://127.0.0.1/jwks")], "jwks_uri", "is loopback"),
         ];
         let page = agent.get(&harness.url(NEW)).await;
         let known = harness.events("resource_server.changed").len();
