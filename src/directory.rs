@@ -249,17 +249,17 @@ impl Directory {
         self.servers.load().values().cloned().collect()
     }
 
-    /// An identity provider, if it is enabled.
+    /// An identity provider, if people can sign in with it.
     #[must_use]
     pub fn identity_provider(&self, id: &str) -> Option<Arc<IdentityProvider>> {
-        self.providers.load().get(id).filter(|provider| provider.enabled).cloned()
+        self.providers.load().get(id).filter(|provider| provider.is_ready()).cloned()
     }
 
-    /// The identity providers that are enabled, by their names.
+    /// The identity providers that people can sign in with, by their names.
     #[must_use]
     pub fn identity_providers(&self) -> Vec<Arc<IdentityProvider>> {
         let mut providers: Vec<_> =
-            self.providers.load().values().filter(|provider| provider.enabled).cloned().collect();
+            self.providers.load().values().filter(|provider| provider.is_ready()).cloned().collect();
         providers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         providers
     }

@@ -196,11 +196,20 @@ fn account_urls(config: &mut web::ServiceConfig) {
 
 /// The console.
 fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::{clients, first, home};
+    use admin::{first, home};
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
-        .service(only("/admin", "GET").route(web::get().to(home::get)))
+        .service(only("/admin", "GET").route(web::get().to(home::get)));
+    client_urls(config);
+    resource_server_urls(config);
+    settings_urls(config);
+}
+
+/// Clients at the console.
+fn client_urls(config: &mut web::ServiceConfig) {
+    use admin::clients;
+    config
         .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)))
         .service(
             only("/admin/clients/new", "GET, POST")
@@ -230,6 +239,51 @@ fn console_urls(config: &mut web::ServiceConfig) {
             only("/admin/clients/{id}/{deed}", "GET, POST")
                 .route(web::get().to(clients::show::ask))
                 .route(web::post().to(clients::show::act)),
+        );
+}
+
+/// Import and export at the console.
+fn settings_urls(config: &mut web::ServiceConfig) {
+    use admin::settings::{self, apply, export};
+    config
+        .service(only("/admin/settings", "GET").route(web::get().to(settings::get)))
+        .service(
+            only("/admin/settings/export", "GET, POST")
+                .route(web::get().to(export::get))
+                .route(web::post().to(export::post)),
+        )
+        .service(
+            only("/admin/settings/apply", "GET, POST")
+                .route(web::get().to(apply::get))
+                .route(web::post().to(apply::post)),
+        );
+}
+
+/// Resource servers at the console.
+fn resource_server_urls(config: &mut web::ServiceConfig) {
+    use admin::resource_servers::{edit, list, new, secret, show, state};
+    config
+        .service(only("/admin/resource-servers", "GET").route(web::get().to(list::get)))
+        .service(
+            only("/admin/resource-servers/new", "GET, POST")
+                .route(web::get().to(new::get))
+                .route(web::post().to(new::post)),
+        )
+        .service(only("/admin/resource-servers/{id}", "GET").route(web::get().to(show::get)))
+        .service(
+            only("/admin/resource-servers/{id}/edit", "GET, POST")
+                .route(web::get().to(edit::get))
+                .route(web::post().to(edit::post)),
+        )
+        .service(
+            only("/admin/resource-servers/{id}/secret", "GET, POST")
+                .route(web::get().to(secret::get))
+                .route(web::post().to(secret::post)),
+        )
+        .service(
+            only("/admin/resource-servers/{id}/{deed}", "GET, POST")
+                .route(web::get().to(state::get))
+                .route(web::post().to(state::post)),
         );
 }
 

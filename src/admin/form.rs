@@ -1,5 +1,8 @@
 //! What the forms of the console share: typed values that are kept, and what is wrong with them, field by field.
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::browser::PostedForm;
 use crate::registry::{Mistake, VERSION};
 
@@ -111,4 +114,33 @@ impl Typed {
     pub fn lines(&self, field: &str) -> Vec<String> {
         self.get(field).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
+}
+
+/// A box or button of a field with several: see `choices` in `admin/fields.html`.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What is sent.
+    pub value: String,
+    /// What people read.
+    pub label: String,
+    /// What it means.
+    pub hint: String,
+}
+
+/// The choices of a field: value, label and hint of each.
+#[must_use]
+pub fn choices(listed: &[(&str, &str, &str)]) -> Vec<Choice> {
+    let choice = |&(value, label, hint): &(&str, &str, &str)| Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        hint: hint.to_owned(),
+    };
+    listed.iter().map(choice).collect()
+}
+
+/// Reads one of the words that the apply file knows, such as `ES256`. Nothing typed is nothing wanted.
+pub fn word<T: DeserializeOwned>(typed: &Typed, field: &str, wrong: &mut Vec<Wrong>) -> Option<T> {
+    let text = typed.some(field)?;
+    let read = serde_json::from_value(Value::String(text));
+    read.map_err(|_| wrong.push(Wrong::field(field, "choose one of those that are listed"))).ok()
 }

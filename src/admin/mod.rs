@@ -1,10 +1,15 @@
 //! The console: the pages of `admin/`, one for one with the handlers here, and the admin API. Whoever comes is let in by
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
+pub mod ask;
 pub mod clients;
 pub mod first;
 pub mod form;
 pub mod home;
+pub mod jwks_check;
 pub mod listing;
 pub mod once;
+pub mod resource_servers;
+pub mod settings;
+pub mod upload;
 pub mod visit;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::browser::{self, PostedForm};
-use crate::error::PageError;
+use crate::error::{Broken, PageError};
 use crate::guard::{self, SignedIn, Stop};
 use crate::local_time::Zone;
 use crate::pages::Shell;
@@ -93,10 +93,11 @@ pub struct Frame<'a> {
 }
 
 /// The parts of the console, by noun: path, name, and which areas they are.
-const NAV: [(&str, &str, Area); 11] = [
+const NAV: [(&str, &str, Area); 12] = [
     ("/admin", "Home", Area::Home),
     ("/admin/clients", "Clients", Area::Clients),
     ("/admin/resource-servers", "Resource servers", Area::ResourceServers),
+    ("/admin/identity-providers", "Agency sign-in", Area::IdentityProviders),
     ("/admin/users", "People", Area::People),
     ("/admin/sessions", "Sessions", Area::Sessions),
     ("/admin/grants", "Grants", Area::Grants),
@@ -108,7 +109,7 @@ const NAV: [(&str, &str, Area); 11] = [
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
-const DONE: [(&str, &str); 9] = [
+const DONE: [(&str, &str); 12] = [
     ("registered", "The client is registered."),
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
@@ -117,6 +118,9 @@ const DONE: [(&str, &str); 9] = [
     ("enabled", "Enabled."),
     ("deleted", "Deleted."),
     ("ended", "Ended."),
+    ("server-registered", "The resource server is registered."),
+    ("provider-registered", "The identity provider is registered."),
+    ("keys-made", "There are new signing keys."),
     ("unlocked", "Unlocked. The next try counts from one again."),
 ];
 
@@ -228,6 +232,14 @@ impl Visit {
     pub async fn posted(&self, request: &HttpRequest, body: web::Payload) -> Result<PostedForm, PageError> {
         PostedForm::read(&self.app, request, body).await
     }
+}
+
+/// Does what takes long away from the threads that run async tasks.
+///
+/// # Errors
+/// When the work panicked.
+pub async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+    web::block(work).await.map_err(Broken::defect)
 }
 
 /// Answers what a handler made, or the page that stopped it.

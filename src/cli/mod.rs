@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod client;
 mod demo;
+mod export;
 mod identity_provider;
 mod key;
 mod resource_server;
@@ -55,6 +56,8 @@ enum Command {
     Check,
     /// Make resource servers, clients, identity providers and users as a file says; what it does not say stays
     Apply(apply::Arguments),
+    /// Write what is registered as such a file, without secrets
+    Export(export::Arguments),
     /// Clients: systems and applications that ask for tokens
     #[command(subcommand)]
     Client(client::Command),
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&start, &arguments),
         Command::Check => check::run(&start),
         Command::Apply(arguments) => apply::run(&start, &arguments),
+        Command::Export(arguments) => export::run(&start, &arguments),
         Command::Client(command) => client::run(&start, command),
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),

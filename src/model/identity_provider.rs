@@ -92,6 +92,14 @@ pub struct IdentityProvider {
     pub updated_at: i64,
 }
 
+impl IdentityProvider {
+    /// Whether people can sign in with it: it is enabled, and our secret there is known if there must be one.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.enabled && (self.secret.is_some() || !self.settings.auth_method.uses_secret())
+    }
+}
+
 /// An account joined with an identity at a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkedIdentity {

@@ -227,10 +227,15 @@ impl Plan {
         entry: &Entry<IdentityProviderForm>,
         before: Option<&IdentityProvider>,
     ) {
-        let drafted = entry.form.as_ref().map(|form| identity_providers::draft(registry, form, before));
+        let drafted = entry.form.as_ref().map(|form| identity_providers::draft(registry, form, Manner::Merge, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
+        if draft.lacks_secret() {
+            let id = &draft.provider.id;
+            self.notes
+                .push(format!("identity_provider {id} has no secret yet: nobody signs in with it until you enter it"));
+        }
         let label = (draft.provider.id.clone(), draft.provider.settings.issuer.clone());
         if self.note(draft.is_new(), &draft.differences(), "identity_provider", &label) {
             self.providers.push(draft);

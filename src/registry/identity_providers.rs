@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::people::{self, PersonForm};
 use super::{
     Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
-    organization,
+    organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -23,6 +23,8 @@ use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::{Failure, Stored, Tx, identity_providers as stored, passkeys, people as stored_people};
 
+/// What stands in the place of an id in the address of the console's form.
+const NEW: &str = "new";
 /// Methods that are one factor, or tell of no factor at all (RFC 8176 §2).
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
 
@@ -40,6 +42,9 @@ pub struct IdentityProviderForm {
     pub client_id: Option<String>,
     /// Our secret there.
     pub secret: Option<Secret>,
+    /// The secret is entered later: until then nobody signs in with the provider. An exported file says so, for it has
+    /// no secrets.
+    pub secret_later: Option<bool>,
     /// `client_secret_basic`, `client_secret_post` or `none`.
     pub auth_method: Option<AuthMethod>,
     /// What we ask for.
@@ -96,6 +101,13 @@ impl Draft {
         self.before.is_none()
     }
 
+    /// Whether our secret there is still to be entered.
+    #[must_use]
+    pub fn lacks_secret(&self) -> bool {
+        let sets = matches!(self.secret, SecretStep::Set(_));
+        self.provider.settings.auth_method.uses_secret() && self.provider.secret.is_none() && !sets
+    }
+
     /// What changes, one line a setting; nothing if all is as it was.
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
@@ -122,14 +134,18 @@ pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &IdentityProviderForm,
+    manner: Manner,
     before: Option<&IdentityProvider>,
 ) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
     let id = form.id.clone().unwrap_or_default();
-    mistakes.take("id", identifier(&id));
+    if mistakes.take("id", identifier(&id)).is_some() && id == NEW {
+        mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
+    }
     let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|old| old.name.as_str())));
-    let settings = settings(registry, form, before, &mut mistakes);
+    let old = manner.kept(before.map(|provider| &provider.settings));
+    let settings = settings(registry, form, old, &mut mistakes);
     let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
     let provider = IdentityProvider {
         id,
@@ -146,10 +162,9 @@ pub fn draft(
 fn settings(
     registry: &Registry,
     form: &IdentityProviderForm,
-    before: Option<&IdentityProvider>,
+    old: Option<&IdentityProviderSettings>,
     mistakes: &mut Mistakes,
 ) -> IdentityProviderSettings {
-    let old = before.map(|provider| &provider.settings);
     let issuer = form.issuer.clone().or_else(|| old.map(|old| old.issuer.clone())).unwrap_or_default();
     mistakes.take("issuer", check_issuer(registry, &issuer));
     let client_id = form.client_id.clone().or_else(|| old.map(|old| old.client_id.clone())).unwrap_or_default();
@@ -246,8 +261,8 @@ fn scopes(form: &IdentityProviderForm, old: Option<&IdentityProviderSettings>, m
 fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistakes) {
     let policy = &registry.app.policy;
     for RoleMapping { claim, value, role, console } in roles {
-        if check_plain(claim).is_err() || value.is_empty() {
-            mistakes.add("roles", format!("claim {claim:?} with value {value:?}: neither may be empty"));
+        if check_plain(claim).is_err() || value.trim().is_empty() || value.contains(char::is_control) {
+            mistakes.add("roles", format!("claim {claim:?} with value {value:?}: both must have printable characters"));
         }
         match policy.role(role) {
             None => {
@@ -292,7 +307,7 @@ fn secret_step(
             }
         }
         (None, true) => {
-            if old.is_none() {
+            if old.is_none() && form.secret_later != Some(true) {
                 mistakes
                     .add("secret", "it is missing: the provider gave you one; a public client has auth_method none");
             }
@@ -351,6 +366,47 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Decided<IdentityProvider> {
         Some(provider) => Ok(provider),
         None => mistake("id", format!("no identity provider has the id {id:?}")),
     })
+}
+
+/// Registers a provider that does not exist yet.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &IdentityProviderForm) -> Decided<IdentityProvider> {
+    let id = form.id.clone().unwrap_or_default();
+    if stored::find(tx.conn(), &id)?.is_some() {
+        return Ok(mistake("id", format!("{id:?} is registered already; choose another, or change that one")));
+    }
+    let draft = good!(draft(registry, form, Manner::Merge, None));
+    write(registry, tx, &draft)?;
+    Ok(Ok(draft.provider))
+}
+
+/// Names the state of a provider; see [`change`].
+#[must_use]
+pub fn version(provider: &IdentityProvider) -> String {
+    version_of(&view(provider), provider.secret.as_deref().unwrap_or_default())
+}
+
+/// Changes a provider; `expected` is the [`version`] that whoever changes it has seen. Answers whether anything changed.
+///
+/// # Errors
+/// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
+pub fn change(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &IdentityProviderForm,
+    manner: Manner,
+    expected: Option<&str>,
+) -> Decided<bool> {
+    let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
+    good!(unchanged(expected, &version(&before)));
+    let draft = good!(draft(registry, form, manner, Some(&before)));
+    if draft.differences().is_empty() {
+        return Ok(Ok(false));
+    }
+    write(registry, tx, &draft)?;
+    Ok(Ok(true))
 }
 
 /// Disables or enables. Sessions that began there go on; accounts are disabled one by one. Answers whether that changed

@@ -18,6 +18,7 @@ macro_rules! good {
 pub mod apply;
 pub mod clients;
 mod credentials;
+pub mod export;
 pub mod first;
 mod form;
 pub mod identity_providers;
@@ -46,6 +47,9 @@ pub use form::Words;
 
 /// How long other servers have to learn of a change, in seconds. They learn of it within one.
 const CHANGE_KEPT_SECONDS: i64 = 86_400;
+
+/// The longest id that is made from a name, in characters.
+const LONGEST_MADE_ID: usize = 48;
 
 /// Purpose of use of test systems (v3-ActReason): not for real data.
 const TEST_PURPOSE: &str = "HTEST";
@@ -273,10 +277,23 @@ fn identifier(text: &str) -> Result<(), String> {
     if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
         return Err(format!("{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"));
     }
+    if matches!(text, "." | "..") {
+        return Err(format!("{text:?} is no name in a URL; use a letter or a digit as well"));
+    }
     if text.starts_with("usr_") {
         return Err(format!("{text:?} begins with usr_, which is kept for people, so that no system is taken for one"));
     }
     Ok(())
+}
+
+/// An id made from a name: `Fulton County CMS` → `fulton-county-cms`. Empty when the name has nothing that an id may have.
+#[must_use]
+pub fn id_from(name: &str) -> String {
+    let plain = name.to_ascii_lowercase();
+    let words = plain.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut id = words.collect::<Vec<_>>().join("-");
+    id.truncate(LONGEST_MADE_ID);
+    id.trim_end_matches('-').to_owned()
 }
 
 /// A name for people to read.

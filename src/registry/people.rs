@@ -10,8 +10,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, mistake, object,
-    organization, unchanged, version_of,
+    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, identifier, mistake,
+    object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -69,6 +69,8 @@ pub struct PersonForm {
     pub license_expires: Option<String>,
     /// Whether the person may sign in.
     pub enabled: Option<bool>,
+    /// The identity provider that the account was made for.
+    pub provisioned_by: Option<String>,
     /// OpenID standard claims.
     pub claims: Option<Map<String, Value>>,
 }
@@ -98,10 +100,12 @@ impl Draft {
         self.before.is_none()
     }
 
-    /// Whether the person gets an invitation: she is new, and nobody has set a password for her.
+    /// Whether the person gets an invitation: she is new, nobody has set a password for her, and she does not come by way
+    /// of her agency.
     #[must_use]
     pub fn is_invited(&self) -> bool {
-        self.is_new() && self.password.is_none() && self.person.enabled
+        let by_agency = self.person.settings.provisioned_by.is_some();
+        self.is_new() && self.password.is_none() && self.person.enabled && !by_agency
     }
 
     /// What changes, one line a setting; nothing if all is as it was.
@@ -148,7 +152,9 @@ pub fn draft(
         mistakes.take("password", check_password(registry, password, whose));
     }
     let mut settings = settings(registry, form, old, roles, &mut mistakes);
-    settings.provisioned_by = before.and_then(|person| person.settings.provisioned_by.clone());
+    let made_for = before.and_then(|person| person.settings.provisioned_by.as_ref());
+    settings.provisioned_by =
+        kept_or_checked("provisioned_by", form.provisioned_by.as_ref(), made_for, identifier, &mut mistakes);
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|person| person.enabled));
     let person = Person {
         id: before.map_or_else(|| registry.app.entropy.id("usr"), |person| person.id.clone()),
@@ -341,7 +347,7 @@ fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
                 Ok((value.is_string(), "a text"))
             }
             "email_verified" | "phone_number_verified" => Ok((value.is_boolean(), "true or false")),
-            "updated_at" => Ok((value.is_i64() || value.is_u64(), "a number of seconds since 1970")),
+            "updated_at" => Ok((value.is_i64(), "a number of seconds since 1970")),
             "address" => Ok((
                 is_address(value),
                 "a table with texts for formatted, street_address, locality, region, postal_code, country",
@@ -533,6 +539,14 @@ pub fn permitted(registry: &Registry, conn: &mut Conn, before: Option<&Person>, 
         return Ok(mistake(
             "roles",
             "only an administrator may change people who have a role of the console, or give such a role",
+        ));
+    }
+    let made_for = |person: &Person| person.settings.provisioned_by.clone();
+    let claims_decide = made_for(after).is_some() && made_for(after) != before.and_then(made_for);
+    if claims_decide && console::right(roles, Area::IdentityProviders) < Right::Change {
+        return Ok(mistake(
+            "provisioned_by",
+            "only an administrator may say whose claims decide about a person's roles",
         ));
     }
     let administers =

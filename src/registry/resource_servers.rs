@@ -22,8 +22,8 @@ use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::{Stored, Tx, clients, resource_servers};
 
-/// Ids that FHIR paths of ours begin with.
-const RESERVED: [&str; 4] = ["CodeSystem", "ValueSet", "AuditEvent", "metadata"];
+/// Ids that paths of ours have in the place of one: those of FHIR, and that of the console's form.
+const RESERVED: [&str; 5] = ["CodeSystem", "ValueSet", "AuditEvent", "metadata", "new"];
 
 /// What is wanted of a resource server. What is left out stays as it is, or takes its default.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -130,9 +130,10 @@ pub fn draft(
         mistakes.take("audience", checked);
     }
     let existing = before.map(|server| server.secrets.as_slice()).unwrap_or_default();
-    let (keys, by_secret) = public_keys(registry, form, before, &mut mistakes);
+    let old = manner.kept(before.map(|server| &server.settings));
+    let (keys, by_secret) = public_keys(registry, form, old, &mut mistakes);
     let secret = SecretStep::decide(form.secret.as_ref(), by_secret, existing, now, &mut mistakes);
-    let settings = settings(form, manner.kept(before.map(|server| &server.settings)), keys, &mut mistakes);
+    let settings = settings(form, old, keys, &mut mistakes);
     let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|server| server.enabled));
     let server = ResourceServer {
         id,
@@ -152,16 +153,15 @@ pub fn draft(
 fn public_keys(
     registry: &Registry,
     form: &ResourceServerForm,
-    before: Option<&ResourceServer>,
+    old: Option<&ResourceServerSettings>,
     mistakes: &mut Mistakes,
 ) -> (PublicKeys, bool) {
     if let Some(keys) = PublicKeys::read(registry, form.jwks.as_ref(), form.jwks_uri.as_deref(), mistakes) {
         return (keys, false);
     }
-    let keys = before.filter(|_| form.secret.is_none()).map_or_else(PublicKeys::default, |server| PublicKeys {
-        jwks: server.settings.jwks.clone(),
-        jwks_uri: server.settings.jwks_uri.clone(),
-    });
+    let keys = old
+        .filter(|_| form.secret.is_none())
+        .map_or_else(PublicKeys::default, |old| PublicKeys { jwks: old.jwks.clone(), jwks_uri: old.jwks_uri.clone() });
     let by_secret = keys.is_empty();
     (keys, by_secret)
 }
@@ -316,7 +316,7 @@ pub fn register(
     let id = form.id.clone().unwrap_or_default();
     let all = resource_servers::all(tx.conn())?;
     if all.iter().any(|server| server.id == id) {
-        return Ok(mistake("id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
+        return Ok(mistake("id", format!("{id:?} is registered already; choose another, or change that one")));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
     let draft = good!(draft(registry, form, Manner::Merge, None, &all, client_exists));

@@ -148,3 +148,18 @@ pub fn last_of_person(
         .select(AuditRow::as_select())
         .load(c))?)
 }
+
+/// The last events of these kinds that concern a client or resource server, the newest first.
+///
+/// # Errors
+/// What the database says.
+pub fn last_of_client(conn: &mut Conn, client_id: &str, kinds: &[Kind], limit: i64) -> Stored<Vec<AuditRow>> {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    Ok(each!(conn, c => audit_event::table
+        .filter(audit_event::client_id.eq(client_id))
+        .filter(audit_event::kind.eq_any(&kinds))
+        .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
+        .limit(limit)
+        .select(AuditRow::as_select())
+        .load(c))?)
+}

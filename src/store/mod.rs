@@ -103,6 +103,17 @@ fn is_passing(message: &str) -> bool {
     PASSING.iter().any(|word| message.contains(word))
 }
 
+/// Runs several queries on one state of the database, whatever is written meanwhile.
+///
+/// # Errors
+/// What the queries say; the connection is of no use then.
+pub fn snapshot<T>(conn: &mut Conn, queries: impl FnOnce(&mut Conn) -> Stored<T>) -> Stored<T> {
+    conn.execute_raw(if conn.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })?;
+    let read = queries(conn)?;
+    conn.execute_raw("COMMIT")?;
+    Ok(read)
+}
+
 /// What every store function answers.
 pub type Stored<T> = Result<T, Failure>;
 

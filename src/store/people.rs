@@ -1,6 +1,6 @@
 //! People.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use data_encoding::HEXLOWER;
 use diesel::dsl::exists;
@@ -119,6 +119,18 @@ pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Stored<Vec<Person>> {
         .select(Row::as_select())
         .load(c))?;
     rows.into_iter().map(Row::into_model).collect()
+}
+
+/// Usernames by `sub`.
+///
+/// # Errors
+/// What the database says.
+pub fn usernames(conn: &mut Conn, ids: &[String]) -> Stored<HashMap<String, String>> {
+    let rows: Vec<(String, String)> = each!(conn, c => person::table
+        .filter(person::id.eq_any(ids))
+        .select((person::id, person::username))
+        .load(c))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Those whose generation was ever raised, or who are disabled: `(id, generation, enabled)`.

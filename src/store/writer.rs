@@ -323,7 +323,7 @@ impl Conn {
         matches!(self, Self::Sqlite(_))
     }
 
-    fn execute_raw(&mut self, sql: &str) -> Result<(), Error> {
+    pub(super) fn execute_raw(&mut self, sql: &str) -> Result<(), Error> {
         each!(self, c => c.batch_execute(sql))
     }
 }

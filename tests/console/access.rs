@@ -14,6 +14,16 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/clients/lims-secret/edit", [true, true, false, false]),
     ("/admin/clients/lims-secret/hand-off", [true, true, false, true]),
     ("/admin/clients/lims-secret/check", [true, true, false, true]),
+    ("/admin/resource-servers", [true, true, false, true]),
+    ("/admin/resource-servers/new", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga", [true, true, false, true]),
+    ("/admin/resource-servers/edrs-ga/edit", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/secret", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/disable", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/delete", [true, true, false, false]),
+    ("/admin/settings", [true, false, false, true]),
+    ("/admin/settings/export", [true, false, false, true]),
+    ("/admin/settings/apply", [true, false, false, false]),
 ];
 
 on_both! {

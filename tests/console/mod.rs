@@ -4,7 +4,9 @@ pub mod access;
 pub mod clients;
 pub mod first;
 mod journeys;
+pub mod resource_servers;
 mod scale;
+pub mod settings;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

@@ -1,0 +1,73 @@
+//! `/admin/resource-servers/{id}/edit`: the whole form, as one change.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::form::{self, FIELDS, Shown};
+use super::{found, path, spare};
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::once::Once;
+use crate::admin::visit::{Door, answer, done, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::policy::console::Area;
+use crate::registry::{Manner, Refused, resource_servers};
+
+/// Fresh, for the page also decides how the server proves who it is.
+const DOOR: Door = Door::change(Area::ResourceServers).fresh();
+
+/// `GET /admin/resource-servers/{id}/edit`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request, &id).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    let live = found(app, id)?;
+    let typed = form::registered(&live.server);
+    Ok(form::page(&visit, Some(id), live.server.settings.kind, Shown { typed, ..Shown::default() }))
+}
+
+/// `POST /admin/resource-servers/{id}/edit`
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, change(&app, &request, &id, body).await)
+}
+
+async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    let posted = visit.posted(request, body).await?;
+    let live = found(app, id)?;
+    let kind = live.server.settings.kind;
+    let typed = Typed::of(&posted, &FIELDS);
+    if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
+        return Ok(form::page(&visit, Some(id), kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
+    }
+    let again = |typed, wrong| Ok(form::page(&visit, Some(id), kind, Shown { typed, wrong, findings: None }));
+    let wanted = match form::read(&typed, id.to_owned()) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return again(typed, wrong),
+    };
+    let registry = visit.registry();
+    let spare = spare(&registry, wanted.signing_alg).await?;
+    let (seen, before) = (typed.get("version").to_owned(), resource_servers::version(&live.server));
+    let changed = registry
+        .run(move |registry, tx| resource_servers::change(registry, tx, &wanted, Manner::Replace, Some(&seen), &spare));
+    match changed.await {
+        Ok((server, Some(secret))) => {
+            let once = Once { subject: server.id.clone(), value: secret.reveal().to_owned(), note: None };
+            Ok(visit.show_once(&path(id), "saved", &once))
+        }
+        Ok((server, None)) if resource_servers::version(&server) == before => Ok(done(&path(id), "unchanged")),
+        Ok(_) => Ok(done(&path(id), "saved")),
+        Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}

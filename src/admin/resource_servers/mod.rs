@@ -1,0 +1,78 @@
+//! Resource servers: listed, registered by what they are, changed, and the documents that their operators need.
+
+pub mod edit;
+pub mod form;
+pub mod list;
+pub mod new;
+pub mod secret;
+pub mod show;
+pub mod state;
+
+use std::sync::Arc;
+
+use super::visit::away;
+use crate::app::App;
+use crate::directory::{LiveClient, LiveServer};
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::model::kind::Kind;
+use crate::model::signing::Algorithm;
+use crate::registry::keys::{self, Spare};
+use crate::registry::{Refused, Registry};
+
+/// What each kind is, in plain words.
+pub const KINDS: [(Kind, &str, &str); 3] = [
+    (
+        Kind::Edrs,
+        "Death registration system (EDRS)",
+        "Registers deaths. Case systems send it death certificates, and people work in it.",
+    ),
+    (
+        Kind::Cms,
+        "Case management system (CMS)",
+        "Keeps the cases of a medical examiner or coroner. Laboratories send it results.",
+    ),
+    (
+        Kind::Other,
+        "Something else",
+        "Any other FHIR server. You say yourself which scopes it offers and which clients use it.",
+    ),
+];
+
+/// What people call a kind.
+#[must_use]
+pub fn kind_in_words(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(known, _, _)| *known == kind).map_or("", |(_, words, _)| words)
+}
+
+/// The page of a resource server.
+#[must_use]
+pub fn path(id: &str) -> String {
+    format!("/admin/resource-servers/{id}")
+}
+
+fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, Stop> {
+    app.directory.resource_server(id).ok_or_else(|| Stop::Error(PageError::not_found()))
+}
+
+/// The clients that use a server, by their names.
+fn clients_of(app: &App, id: &str) -> Vec<Arc<LiveClient>> {
+    let uses = |live: &Arc<LiveClient>| live.client.settings.resource_servers.iter().any(|used| used == id);
+    let mut clients: Vec<_> = app.directory.clients().into_iter().filter(uses).collect();
+    clients.sort_by(|one, other| (&one.client.name, &one.client.id).cmp(&(&other.client.name, &other.client.id)));
+    clients
+}
+
+/// A signing key for an algorithm that has none yet: made before the transaction that needs it, for that takes long.
+async fn spare(registry: &Registry, algorithm: Option<Algorithm>) -> Result<Spare, Stop> {
+    let wanted = algorithm.unwrap_or(Algorithm::ES256);
+    if !Algorithm::SIGNING.contains(&wanted) {
+        return Ok(Spare::default());
+    }
+    let registry = registry.clone();
+    match away(move || keys::spare(&registry, &[wanted])).await? {
+        Ok(spare) => Ok(spare),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+        Err(Refused::Mistakes(mistakes)) => Err(Stop::Error(PageError::malformed(format!("{mistakes:?}")))),
+    }
+}

@@ -1,0 +1,106 @@
+//! `/admin/resource-servers/new`: first what it is, then the rest.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::form::{self, FIELDS, Shown};
+use super::{KINDS, path, spare};
+use crate::admin::form::{Choice, Typed, Wrong};
+use crate::admin::listing::Looked;
+use crate::admin::once::Once;
+use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::model::kind::Kind;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::{self, Refused, resource_servers};
+
+const DOOR: Door = Door::change(Area::ResourceServers).fresh();
+/// How many ids are tried that are made from a name.
+const TRIES: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "../admin/resource-server-kind.html")]
+struct KindPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+    kinds: Vec<Choice>,
+}
+
+fn kind(text: &str) -> Option<Kind> {
+    KINDS.iter().find(|(kind, _, _)| kind.as_str() == text).map(|(kind, _, _)| *kind)
+}
+
+/// `GET /admin/resource-servers/new`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    let looked = Looked::of(request);
+    let Some(kind) = kind(looked.get("kind")) else {
+        return Ok(choose(&visit));
+    };
+    Ok(form::page(&visit, None, kind, Shown { typed: form::defaults(kind), ..Shown::default() }))
+}
+
+fn choose(visit: &Visit) -> HttpResponse {
+    let page = KindPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::ResourceServers),
+        typed: Typed::default().with("kind", Kind::Edrs.as_str()),
+        wrong: Vec::new(),
+        kinds: form::kinds(),
+    };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
+/// `POST /admin/resource-servers/new`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, register(&app, &request, body).await)
+}
+
+async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    let posted = visit.posted(request, body).await?;
+    let typed = Typed::of(&posted, &FIELDS);
+    let kind = kind(typed.get("kind")).unwrap_or(Kind::Other);
+    if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
+        return Ok(form::page(&visit, None, kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
+    }
+    let again = |typed, wrong| Ok(form::page(&visit, None, kind, Shown { typed, wrong, findings: None }));
+    let id = typed.some("id").unwrap_or_else(|| free_id(app, typed.get("name")));
+    let wanted = match form::read(&typed, id) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return again(typed, wrong),
+    };
+    let registry = visit.registry();
+    let spare = spare(&registry, wanted.signing_alg).await?;
+    let made = registry.run(move |registry, tx| resource_servers::register(registry, tx, &wanted, &spare)).await;
+    match made {
+        Ok((server, Some(secret))) => {
+            let once = Once { subject: server.id.clone(), value: secret.reveal().to_owned(), note: None };
+            Ok(visit.show_once(&path(&server.id), "server-registered", &once))
+        }
+        Ok((server, None)) => Ok(done(&path(&server.id), "server-registered")),
+        Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}
+
+/// An id made from the name that nothing has yet; that it is free still counts only when it is written.
+fn free_id(app: &App, name: &str) -> String {
+    let id = registry::id_from(name);
+    let is_free = |id: &String| app.directory.resource_server(id).is_none() && app.directory.client(id).is_none();
+    let numbered = (2..TRIES).map(|number| format!("{id}-{number}"));
+    std::iter::once(id.clone()).chain(numbered).find(is_free).unwrap_or(id)
+}

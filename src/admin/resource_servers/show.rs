@@ -1,0 +1,169 @@
+//! `/admin/resource-servers/{id}`: what is registered, who uses it, its secrets, and what was done to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde_json::Value;
+
+use super::{clients_of, kind_in_words};
+use crate::admin::once::Once;
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::app::App;
+use crate::audit::event::Kind as EventKind;
+use crate::directory::valid_secrets;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::client::StoredSecret;
+use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::consent::ScopeSentence;
+use crate::policy::console::{Area, Right};
+use crate::store::{Conn, Stored, audit, people, resource_servers as stored};
+
+/// How many events are shown.
+const EVENTS: i64 = 10;
+/// What is done to a server, apart from the tokens that are asked about.
+const KINDS: [EventKind; 3] =
+    [EventKind::ResourceServerChanged, EventKind::SecretChanged, EventKind::ClientAuthenticationFailed];
+
+#[derive(Template)]
+#[template(path = "../admin/resource-server.html")]
+struct ServerPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    sees_clients: bool,
+    sees_providers: bool,
+    server: &'a ResourceServer,
+    kind: &'static str,
+    once: Option<Once>,
+    is_opaque: bool,
+    asks_about_any: bool,
+    by_secret: bool,
+    scopes: Vec<ScopeSentence>,
+    clients: Vec<Client>,
+    secrets: Vec<Secret>,
+    registered: When,
+    changed: When,
+    /// What was done to it; none: not for this person to see.
+    events: Option<Vec<Event>>,
+}
+
+struct Client {
+    id: String,
+    name: String,
+    dataflow: String,
+    enabled: bool,
+}
+
+struct Secret {
+    id: String,
+    made: When,
+    used: Option<When>,
+    ends: Option<When>,
+    valid: bool,
+}
+
+struct Event {
+    at: When,
+    what: String,
+    by: String,
+}
+
+/// `GET /admin/resource-servers/{id}`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request, &id).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
+    let (owner, sees_events) = (id.to_owned(), visit.may(Area::Audit, Right::Read));
+    let (server, events) = app
+        .store
+        .read(move |conn| {
+            // From the database, for the directory does not follow when a secret was used.
+            let server = stored::find(conn, &owner)?;
+            Ok((server, if sees_events { Some(done_to(conn, &owner)?) } else { None }))
+        })
+        .await?;
+    let server = server.ok_or_else(|| Stop::Error(PageError::not_found()))?;
+    let once = visit.once(request, id);
+    let shows_once = once.is_some();
+    let settings = &server.settings;
+    let offered = settings.scopes.as_ref().unwrap_or_else(|| app.policy.catalogue(settings.kind));
+    let page = ServerPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::ResourceServers),
+        may_change: visit.changes(Area::ResourceServers),
+        sees_clients: visit.may(Area::Clients, Right::Read),
+        sees_providers: visit.may(Area::IdentityProviders, Right::Read),
+        kind: kind_in_words(settings.kind),
+        once,
+        is_opaque: settings.token_format == TokenFormat::Opaque,
+        asks_about_any: settings.introspect == Introspect::Any,
+        by_secret: settings.jwks.is_none() && settings.jwks_uri.is_none(),
+        scopes: app.policy.sentences(offered),
+        clients: clients(app, id),
+        secrets: secrets(&visit, &server.secrets),
+        registered: visit.zone.when(server.created_at),
+        changed: visit.zone.when(server.updated_at),
+        events: events.map(|(rows, names)| rows.iter().map(|row| event(&visit, row, &names)).collect()),
+        server: &server,
+    };
+    let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
+    Ok(if shows_once { visit.shown(answer) } else { answer })
+}
+
+fn clients(app: &App, id: &str) -> Vec<Client> {
+    let client = |live: &Arc<crate::directory::LiveClient>| {
+        let client = &live.client;
+        let flow = app.policy.dataflow(&client.dataflow);
+        Client {
+            id: client.id.clone(),
+            name: client.name.clone(),
+            dataflow: flow.map_or_else(|| client.dataflow.clone(), |flow| flow.label.clone()),
+            enabled: client.enabled,
+        }
+    };
+    clients_of(app, id).iter().map(client).collect()
+}
+
+/// The newest first; those that ended long ago are of use to nobody here.
+fn secrets(visit: &Visit, stored: &[StoredSecret]) -> Vec<Secret> {
+    let valid: Vec<&str> = valid_secrets(stored, visit.app.now()).map(|secret| secret.id.as_str()).collect();
+    let mut shown: Vec<&StoredSecret> = stored.iter().collect();
+    shown.sort_by_key(|secret| std::cmp::Reverse((secret.created_at, secret.expires_at.is_none())));
+    let secret = |secret: &StoredSecret| Secret {
+        id: secret.id.clone(),
+        made: visit.zone.when(secret.created_at),
+        used: secret.last_used_at.map(|at| visit.zone.when(at)),
+        ends: secret.expires_at.map(|at| visit.zone.when(at)),
+        valid: valid.contains(&secret.id.as_str()),
+    };
+    shown.into_iter().take(10).map(secret).collect()
+}
+
+/// The last events of a server, and the usernames of those who acted.
+fn done_to(conn: &mut Conn, id: &str) -> Stored<(Vec<Value>, HashMap<String, String>)> {
+    let rows = audit::last_of_client(conn, id, &KINDS, EVENTS)?;
+    let bodies: Vec<Value> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
+    let actors: Vec<String> = bodies.iter().filter_map(|body| body.get("actor")?.as_str().map(str::to_owned)).collect();
+    let names = people::usernames(conn, &actors)?;
+    Ok((bodies, names))
+}
+
+fn event(visit: &Visit, body: &Value, names: &HashMap<String, String>) -> Event {
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, action, actor) = (text("/kind"), text("/detail/action").replace('_', " "), text("/actor"));
+    let by = names.get(actor).map_or(actor, String::as_str);
+    Event {
+        at: visit.zone.when(body.get("at_ms").and_then(Value::as_i64).unwrap_or_default() / 1000),
+        what: if action.is_empty() { kind.to_owned() } else { format!("{kind}: {action}") },
+        by: if by.is_empty() { text("/actor_kind").to_owned() } else { by.to_owned() },
+    }
+}

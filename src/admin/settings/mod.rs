@@ -1,0 +1,42 @@
+//! `/admin/settings`: the whole registration as a file, out and in.
+
+pub mod apply;
+pub mod export;
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::visit::{Door, Frame, answer, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::{Area, Right};
+
+#[derive(Template)]
+#[template(path = "../admin/settings.html")]
+struct SettingsPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    sees_providers: bool,
+}
+
+/// `GET /admin/settings`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Configuration)).await?;
+    let page = SettingsPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Configuration),
+        may_change: visit.changes(Area::Configuration),
+        sees_providers: visit.may(Area::IdentityProviders, Right::Read),
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}

@@ -1,0 +1,98 @@
+//! Forms with a file or a long text (`multipart/form-data`, RFC 7578).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix_multipart::Multipart;
+use actix_web::{HttpRequest, web};
+use futures_util::StreamExt;
+use url::form_urlencoded;
+
+use super::visit::Visit;
+use crate::browser::PostedForm;
+use crate::error::{OAuthError, PageError};
+use crate::parameters::Parameters;
+
+/// How long a form may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many parts are read.
+const MOST_PARTS: usize = 20;
+/// The longest part that is not expected to be long, in bytes.
+const SHORT: usize = 4096;
+
+/// A form that was posted to a page, with its long parts apart.
+#[derive(Debug)]
+pub struct Uploaded {
+    /// The other fields, which have been checked as those of any form.
+    pub form: PostedForm,
+    long: BTreeMap<String, Vec<u8>>,
+    /// Whether a long part was longer than allowed; it counts as empty.
+    pub too_long: bool,
+}
+
+impl Uploaded {
+    /// A long part; empty when there was none.
+    #[must_use]
+    pub fn long(&self, name: &str) -> &[u8] {
+        self.long.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Reads such a form. `long` names the parts that may have up to `limit` bytes.
+///
+/// # Errors
+/// A page, when it came from elsewhere or cannot be read.
+pub async fn read(
+    visit: &Visit,
+    request: &HttpRequest,
+    body: web::Payload,
+    long: &[&str],
+    limit: usize,
+) -> Result<Uploaded, PageError> {
+    let parts = Multipart::new(request.headers(), body.into_inner());
+    let read = tokio::time::timeout(PATIENCE, parts_of(parts, long, limit)).await;
+    let mut parts =
+        read.map_err(|_| PageError::malformed(format!("The form took longer than {} s.", PATIENCE.as_secs())))??;
+    let malformed = |error: OAuthError| PageError::malformed(error.description);
+    let fields = Parameters::parse(parts.short.finish().as_bytes()).map_err(malformed)?;
+    let form = PostedForm::accept(&visit.app, request, fields)?;
+    Ok(Uploaded { form, long: parts.long, too_long: parts.too_long })
+}
+
+struct Parts {
+    short: form_urlencoded::Serializer<'static, String>,
+    long: BTreeMap<String, Vec<u8>>,
+    too_long: bool,
+}
+
+async fn parts_of(mut parts: Multipart, long: &[&str], limit: usize) -> Result<Parts, PageError> {
+    let unreadable = |cause: actix_multipart::MultipartError| {
+        PageError::malformed("The form cannot be read as multipart/form-data.").because(cause)
+    };
+    let short = form_urlencoded::Serializer::new(String::new());
+    let mut read = Parts { short, long: BTreeMap::new(), too_long: false };
+    let mut count = 0;
+    while let Some(part) = parts.next().await {
+        let mut part = part.map_err(unreadable)?;
+        count += 1;
+        let name = part.name().unwrap_or_default().to_owned();
+        let is_long = long.contains(&name.as_str());
+        let bytes = match part.bytes(if is_long { limit } else { SHORT }).await {
+            Ok(bytes) => bytes.map_err(unreadable)?,
+            Err(_) if is_long => {
+                read.too_long = true;
+                continue;
+            }
+            Err(_) => return Err(PageError::malformed("A field of the form is too long.")),
+        };
+        if count > MOST_PARTS {
+            return Err(PageError::malformed(format!("The form has more than {MOST_PARTS} parts.")));
+        }
+        if is_long {
+            read.long.insert(name, bytes.to_vec());
+        } else {
+            read.short.append_pair(&name, &String::from_utf8_lossy(&bytes));
+        }
+    }
+    Ok(read)
+}

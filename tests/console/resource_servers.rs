@@ -1,0 +1,265 @@
+//! Resource servers at the console.
+
+use serde_json::json;
+
+use crate::console::{STAFF, at_console, open};
+use crate::harness::agent::{Agent, Page, attribute};
+use crate::harness::assertion::ClientKey;
+use crate::harness::{CMS, EDRS, Harness};
+use crate::on_both;
+
+const NEW: &str = "/admin/resource-servers/new?kind=edrs";
+/// A form as it is filled in by somebody who changes nothing of what is chosen.
+const GOOD: [(&str, &str); 9] = [
+    ("kind", "edrs"),
+    ("name", "Ohio EDRS"),
+    ("audience", "https://edrs.oh.example/fhir"),
+    ("token_format", "jwt"),
+    ("token_typ", "at+jwt"),
+    ("signing_alg", "ES256"),
+    ("scope_style", "v2"),
+    ("introspect", "own"),
+    ("proof", "secret"),
+];
+
+/// The good form with other values.
+fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut form: Vec<(&str, &str)> =
+        GOOD.iter().copied().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name)).collect();
+    form.extend(changes.iter().copied());
+    form
+}
+
+/// The secret that a page shows once.
+fn secret(page: &Page) -> String {
+    let text = &page.answer().text;
+    let start = text.find("id=\"once-value\">").unwrap_or_else(|| panic!("no secret: {text}")) + 16;
+    text[start..start + text[start..].find('<').unwrap()].to_owned()
+}
+
+async fn submit(agent: &mut Agent<'_>, harness: &Harness, path: &str, form: &[(&str, &str)]) -> Page {
+    let page = agent.get(&harness.url(path)).await;
+    assert_eq!(page.answer().status, 200, "{path}: {page:?}");
+    agent.submit_to(&page, path, form).await
+}
+
+on_both! {
+    async fn a_server_is_registered_by_its_kind_and_may_ask_about_tokens_at_once(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let page = agent.get(&harness.url("/admin/resource-servers/new")).await;
+        for kind in ["edrs", "cms", "other"] {
+            assert!(page.answer().text.contains(&format!("value=\"{kind}\"")), "{}", page.answer().text);
+        }
+        let page = submit(&mut agent, &harness, NEW, &GOOD).await;
+        assert_eq!((page.at(), page.answer().status), ("/admin/resource-servers/ohio-edrs", 200), "{page:?}");
+        assert!(page.answer().text.contains("The resource server is registered"));
+        let secret = secret(&page);
+        let answer = harness.introspect(("ohio-edrs", &secret), "nothing").await;
+        assert_eq!(answer["active"], false);
+        // Shown once.
+        let again = agent.get(&harness.url("/admin/resource-servers/ohio-edrs")).await;
+        assert!(!again.answer().text.contains(&secret), "{}", again.answer().text);
+        // A second one of that name gets an id of its own.
+        let page = submit(&mut agent, &harness, NEW, &with(&[("audience", "https://other.example/fhir")])).await;
+        assert_eq!(page.at(), "/admin/resource-servers/ohio-edrs-2", "{page:?}");
+        let events = harness.events("resource_server.changed");
+        let made = events.iter().filter(|event| event["client_id"] == "ohio-edrs").count();
+        assert_eq!(made, 1);
+        assert!(!events.iter().any(|event| event.to_string().contains(&secret)));
+    }
+}
+
+on_both! {
+    async fn what_is_wrong_is_told_beside_its_field_and_what_was_typed_is_kept(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "clients").await;
+        let key = |kid: &str| ClientKey::new(jsonwebtoken::Algorithm::ES256, kid).jwk();
+        let twice = json!({ "keys": [key("a"), key("a")] }).to_string();
+        let mut private = key("p");
+        private["d"] = json!("c2VjcmV0");
+        let private = json!({ "keys": [private] }).to_string();
+        let short = data_encoding::BASE64URL_NOPAD.encode(&[0xff; 128]);
+        let weak = json!({ "keys": [{ "kty": "RSA", "n": short, "e": "AQAB", "kid": "w" }] }).to_string();
+        let script = "<script>alert(1)</script>";
+        #[rustfmt::skip]
+        let rows: &[(&[(&str, &str)], &str, &str)] = &[
+            (&[("name", "")], "name", "printable"),
+            (&[("audience", "")], "audience", "is missing"),
+            (&[("audience", "edrs")], "audience", "not an absolute URI"),
+            (&[("audience", "http://edrs.oh.example/fhir")], "audience", "must be an absolute https URL"),
+            (&[("audience", "https://edrs.oh.example/fhir#a")], "audience", "fragment"),
+            (&[("audience", "https://edrs.ga.example/fhir/")], "audience", "already the audience of edrs-ga"),
+            (&[("audience", &harness.issuer)], "audience", "this authorization server itself"),
+            (&[("id", "edrs-ga")], "id", "registered already"),
+            (&[("id", "fulton-cms")], "id", "is the id of a client"),
+            (&[("id", "metadata")], "id", "is a path of this server"),
+            (&[("id", "new")], "id", "is a path of this server"),
+            (&[("id", "usr_1")], "id", "kept for people"),
+            (&[("id", "..")], "id", "no name in a URL"),
+            (&[("id", script)], "id", "must have 1 to 64"),
+            (&[("signing_alg", "HS256")], "signing_alg", "one of those that are listed"),
+            (&[("signing_alg", "RS512")], "signing_alg", "does not sign here"),
+            (&[("token_typ", "jwt")], "token_typ", "must be"),
+            (&[("token_format", "paper")], "token_format", "one of those that are listed"),
+            (&[("scopes", "user/Patient.xyz")], "scopes", "is not a SMART scope"),
+            (&[("scope_map", "user/Patient.rs=patient.read")], "scope_map", "a blank"),
+            (&[("scope_map", "user/Patient.rs = pati\u{eb}nt")], "scope_map", "the spelling that is wanted"),
+            (&[("proof", "")], "proof", "choose how"),
+            (&[("proof", "jwks")], "jwks", "paste the public keys"),
+            (&[("proof", "jwks"), ("jwks", "{}")], "jwks", "no array"),
+            (&[("proof", "jwks"), ("jwks", &private)], "jwks", "private part"),
+            (&[("proof", "jwks"), ("jwks", &weak)], "jwks", "1024 bits"),
+            (&[("proof", "jwks"), ("jwks", &twice)], "jwks", "several keys have the kid"),
+            (&[("proof", "jwks_uri")], "jwks_uri", "enter the address"),
+            (&[("proof", "jwks_uri"), ("jwks_uri", "http://edrs.oh.example/jwks")], "jwks_uri", "https"),
+            (&[("proof", "jwks_uri"), ("jwks_uri", "https://127.0.0.1/jwks")], "jwks_uri", "is loopback"),
+        ];
+        let page = agent.get(&harness.url(NEW)).await;
+        let known = harness.events("resource_server.changed").len();
+        for (changes, field, text) in rows {
+            let refused = agent.submit_to(&page, NEW, &with(changes)).await;
+            let shown = &refused.answer().text;
+            assert_eq!(refused.answer().status, 422, "{changes:?}: {shown}");
+            let summary = format!("<a href=\"#{field}\">");
+            assert!(shown.contains(&summary), "{changes:?}: no link to {field}: {shown}");
+            let beside = shown.split(&format!("id=\"{field}-error\"")).nth(1).unwrap_or_default();
+            let beside = &beside[..beside.find("</p>").unwrap_or_default()];
+            assert!(beside.to_lowercase().contains(&text.to_lowercase()), "{changes:?}: {text}: {beside}");
+            assert!(!shown.contains(script), "{changes:?}");
+            if changes.iter().all(|(name, _)| *name != "name") {
+                assert!(shown.contains("value=\"Ohio EDRS\""), "what was typed is kept: {changes:?}");
+            }
+        }
+        assert_eq!(harness.events("resource_server.changed").len(), known, "a refusal was recorded as a change");
+    }
+}
+
+on_both! {
+    async fn two_people_who_change_the_same_server_do_not_undo_each_other(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let path = "/admin/resource-servers/edrs-ga/edit";
+        let (mut first, page) = open(&harness, "admin", path).await;
+        let mut second = at_console(&harness, "clients").await;
+        let others = second.get(&harness.url(path)).await;
+        let form = |name: &'static str| with(&[("name", name), ("audience", "https://edrs.ga.example/fhir")]);
+        let saved = second.submit_to(&others, path, &form("Georgia DAVE")).await;
+        assert_eq!((saved.at(), saved.answer().status), ("/admin/resource-servers/edrs-ga", 200), "{saved:?}");
+        let refused = first.submit_to(&page, path, &form("Georgia <b>EDRS</b>")).await;
+        assert_eq!(refused.answer().status, 422);
+        assert!(refused.answer().text.contains("Somebody else has changed it"), "{}", refused.answer().text);
+        assert!(refused.answer().text.contains("value=\"Georgia &#60;b&#62;EDRS&#60;/b&#62;\""), "the typed values are kept");
+        let shown = first.get(&harness.url("/admin/resource-servers/edrs-ga")).await;
+        assert!(shown.answer().text.contains("Georgia DAVE"));
+        // Nothing different is no change.
+        let page = first.get(&harness.url(path)).await;
+        let same = first.submit_to(&page, path, &form("Georgia DAVE")).await;
+        assert!(same.answer().text.contains("Nothing was different"), "{}", same.answer().text);
+    }
+}
+
+on_both! {
+    async fn a_server_turns_from_its_secret_to_keys_and_back(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let path = "/admin/resource-servers/edrs-ga/edit";
+        let jwks = json!({ "keys": [ClientKey::new(jsonwebtoken::Algorithm::ES256, "k").jwk()] }).to_string();
+        let base = ("audience", "https://edrs.ga.example/fhir");
+        let page = submit(&mut agent, &harness, path, &with(&[base, ("proof", "jwks"), ("jwks", &jwks)])).await;
+        assert_eq!(page.at(), "/admin/resource-servers/edrs-ga", "{page:?}");
+        let refused = harness.post("/oauth2/introspect", Some(EDRS), &[("token", "x")]).await;
+        assert_eq!(refused.status, 401, "the secret has ended");
+        let page = submit(&mut agent, &harness, path, &with(&[base, ("signing_alg", "PS256")])).await;
+        let made = secret(&page);
+        assert_eq!(harness.introspect(("edrs-ga", &made), "nothing").await["active"], false);
+        // A key was made for the algorithm that had none.
+        assert!(page.answer().text.contains("Signed with PS256"));
+        assert!(harness.get("/oauth2/jwks").await.text.contains("PS256"));
+    }
+}
+
+on_both! {
+    async fn a_secret_is_replaced_without_an_outage(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let path = "/admin/resource-servers/cms-fulton/secret";
+        let page = submit(&mut agent, &harness, path, &[("overlap_seconds", "86400")]).await;
+        let new = secret(&page);
+        assert!(page.answer().text.contains("The old secret ends on"), "{}", page.answer().text);
+        for known in [CMS, ("cms-fulton", new.as_str())] {
+            assert_eq!(harness.introspect(known, "nothing").await["active"], false);
+        }
+        let refused = submit(&mut agent, &harness, path, &[("overlap_seconds", "604800")]).await;
+        assert_eq!(refused.answer().status, 422);
+        assert!(refused.answer().text.contains("two valid secrets"), "{}", refused.answer().text);
+        let refused = submit(&mut agent, &harness, path, &[("overlap_seconds", "5")]).await;
+        assert!(refused.answer().text.contains("Choose how long"), "{}", refused.answer().text);
+        harness.clock.advance(86_400);
+        let old = harness.post("/oauth2/introspect", Some(CMS), &[("token", "x")]).await;
+        assert_eq!(old.status, 401);
+        // A page about secrets wants a fresh sign-in by now.
+        let page = agent.get(&harness.url(path)).await;
+        assert_eq!(page.at(), "/login");
+    }
+}
+
+on_both! {
+    async fn a_server_that_clients_use_is_disabled_but_not_deleted(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "clients").await;
+        let own = "/admin/resource-servers/edrs-ga";
+        let page = agent.get(&harness.url(&format!("{own}/delete"))).await;
+        assert!(page.answer().text.contains("Fulton County CMS"), "{}", page.answer().text);
+        let refused = agent.submit_to(&page, &format!("{own}/delete"), &[]).await;
+        assert_eq!(refused.answer().status, 422);
+        assert!(refused.answer().text.contains("is used by fulton-cms"), "{}", refused.answer().text);
+        let page = submit(&mut agent, &harness, &format!("{own}/disable"), &[]).await;
+        assert!(page.answer().text.contains("class=\"tag off\">Disabled"), "{}", page.answer().text);
+        let asked = harness.post("/oauth2/introspect", Some(EDRS), &[("token", "x")]).await;
+        assert_eq!(asked.status, 401);
+        let page = submit(&mut agent, &harness, &format!("{own}/enable"), &[]).await;
+        assert!(!page.answer().text.contains("class=\"tag off\">Disabled"));
+        submit(&mut agent, &harness, NEW, &GOOD).await;
+        let page = submit(&mut agent, &harness, "/admin/resource-servers/ohio-edrs/delete", &[]).await;
+        assert_eq!(page.at(), "/admin/resource-servers", "{page:?}");
+        let gone = agent.get(&harness.url("/admin/resource-servers/ohio-edrs")).await;
+        assert_eq!(gone.answer().status, 404);
+        let unknown = agent.get(&harness.url(&format!("{own}/explode"))).await;
+        assert_eq!(unknown.answer().status, 404);
+    }
+}
+
+on_both! {
+    async fn the_list_is_searched_filtered_and_leafed_through(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let many: String = (0..60)
+            .map(|n| format!("[[resource_server]]\nid = \"x{n:02}\"\nname = \"Site {n:02}\"\naudience = \"https://x{n}.example/fhir\"\n"))
+            .collect();
+        harness.apply(&many);
+        let mut agent = at_console(&harness, "auditor").await;
+        let page = agent.get(&harness.url("/admin/resource-servers")).await;
+        assert!(!page.answer().text.contains("id=\"register\""), "who may not register is not invited to");
+        let next = page.answer().text.split("<a href=\"").find(|part| part.contains("id=\"next-page\"")).unwrap();
+        let next = attribute(&format!(" href=\"{next}"), "href").unwrap();
+        let second = agent.get(&harness.url(&next)).await;
+        assert!(second.answer().text.contains("Site 59") && !second.answer().text.contains("Site 01<"));
+        for (query, shown, hidden) in [
+            ("q=SITE+07", "Site 07", "Site 08"),
+            ("q=edrs.ga.example", "Georgia EDRS", "Site 08"),
+            ("kind=cms", "Fulton County MDI CMS", "Georgia EDRS"),
+            ("state=disabled", "Nothing fits", "Georgia EDRS"),
+            ("q=%3Cscript%3E", "&#60;script&#62;", "<script>"),
+        ] {
+            let page = agent.get(&harness.url(&format!("/admin/resource-servers?{query}"))).await;
+            assert!(page.answer().text.contains(shown), "{query}: {}", page.answer().text);
+            assert!(!page.answer().text.contains(&format!("{hidden}<")), "{query}");
+        }
+    }
+}
