@@ -30,6 +30,22 @@ impl Zone {
         Self(known.unwrap_or_else(|| installation.clone()))
     }
 
+    /// When a day `YYYY-MM-DD` begins there, in seconds since the epoch; none: there is no such day.
+    #[must_use]
+    pub fn begins(&self, day: &str) -> Option<i64> {
+        self.begin_of(day.parse().ok()?)
+    }
+
+    /// When the day after a day `YYYY-MM-DD` begins there.
+    #[must_use]
+    pub fn ends(&self, day: &str) -> Option<i64> {
+        self.begin_of(day.parse::<Date>().ok()?.tomorrow().ok()?)
+    }
+
+    fn begin_of(&self, day: Date) -> Option<i64> {
+        day.to_zoned(self.0.clone()).map(|midnight| midnight.timestamp().as_second()).ok()
+    }
+
     /// A moment in seconds since the epoch; one that no calendar has is the epoch.
     #[must_use]
     pub fn when(&self, seconds: i64) -> When {

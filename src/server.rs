@@ -196,12 +196,20 @@ fn account_urls(config: &mut web::ServiceConfig) {
 
 /// The console.
 fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::{clients, first, home};
+    use admin::{audit, clients, first, home};
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
         .service(only("/admin", "GET").route(web::get().to(home::get)))
-        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
+        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)))
+        .service(only("/admin/audit", "GET").route(web::get().to(audit::list::get)))
+        .service(only("/admin/audit/export", "GET").route(web::get().to(audit::export::get)))
+        .service(
+            only("/admin/audit/check", "GET, POST")
+                .route(web::get().to(audit::check::get))
+                .route(web::post().to(audit::check::post)),
+        )
+        .service(only("/admin/audit/{chain}/{seq}", "GET").route(web::get().to(audit::event::get)));
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).

@@ -1,7 +1,9 @@
 //! The console: the pages of `admin/`, one for one with the handlers here, and the admin API. Whoever comes is let in by
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
+pub mod audit;
 pub mod clients;
+pub mod events;
 pub mod first;
 pub mod form;
 pub mod home;

@@ -108,7 +108,7 @@ const NAV: [(&str, &str, Area); 11] = [
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
-const DONE: [(&str, &str); 9] = [
+const DONE: [(&str, &str); 11] = [
     ("registered", "The client is registered."),
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
@@ -117,6 +117,8 @@ const DONE: [(&str, &str); 9] = [
     ("enabled", "Enabled."),
     ("deleted", "Deleted."),
     ("ended", "Ended."),
+    ("check-begun", "The check has begun."),
+    ("check-runs", "A check was running already, so no other one was begun."),
     ("unlocked", "Unlocked. The next try counts from one again."),
 ];
 

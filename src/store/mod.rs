@@ -19,6 +19,7 @@ pub mod logout_notices;
 pub mod passkeys;
 pub mod password_history;
 pub mod people;
+pub mod record;
 pub mod recovery_codes;
 pub mod resource_servers;
 pub mod secrets;

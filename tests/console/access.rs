@@ -9,6 +9,10 @@ use crate::on_both;
 const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
+    ("/admin/audit", [true, false, false, true]),
+    ("/admin/audit/check", [true, false, false, true]),
+    ("/admin/audit/export", [true, false, false, true]),
+    ("/admin/audit/0/1", [true, false, false, true]),
 ];
 
 on_both! {

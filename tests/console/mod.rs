@@ -1,6 +1,7 @@
 //! The console, through its pages: who may see which, and what each does.
 
 pub mod access;
+pub mod audit;
 pub mod first;
 
 use crate::harness::Harness;
@@ -48,7 +49,6 @@ pub async fn open<'a>(harness: &'a Harness, username: &str, path: &str) -> (Agen
 }
 
 /// The same, where all that matters is the browser.
-#[expect(dead_code, reason = "the tests of single pages use it")]
 pub async fn at_console<'a>(harness: &'a Harness, username: &str) -> Agent<'a> {
     let (agent, page) = open(harness, username, "/admin").await;
     assert_eq!((page.at(), page.answer().status), ("/admin", 200), "{page:?}");
