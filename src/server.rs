@@ -26,7 +26,7 @@ use crate::oauth::{
 };
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{admin, assets, browser, federation, login, session, store};
+use crate::{activity, admin, assets, browser, federation, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -423,6 +423,7 @@ impl Bound {
         // Whoever checks a certificate does it by the real time, whatever clock tests have moved.
         let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
         let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
+        let counting = actix_web::rt::spawn(activity::follow(Arc::clone(&app)));
         let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
         let posting = Arc::clone(&app);
         let mail = actix_web::rt::spawn(async move {
@@ -439,6 +440,7 @@ impl Bound {
         }
         watch.abort();
         recurring.abort();
+        counting.abort();
         notices.abort();
         let mut rest = app.strangers.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));

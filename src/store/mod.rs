@@ -5,6 +5,7 @@ mod connection;
 pub mod schema;
 mod writer;
 
+pub mod activity;
 pub mod audit;
 pub mod changes;
 pub mod clients;
