@@ -17,6 +17,7 @@ pub mod keys;
 pub mod links;
 pub mod logins;
 pub mod logout_notices;
+pub mod overview;
 pub mod passkeys;
 pub mod password_history;
 pub mod people;
