@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::assets::Logo;
+use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
+use crate::audit::readers::Readers;
 use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, Database, MasterKeySource};
@@ -63,6 +65,10 @@ pub struct App {
     pub introspections: Introspections,
     /// The logo of the pages, if there is one.
     pub logo: Option<Logo>,
+    /// The check of the record, as the console has it.
+    pub check: Check,
+    /// Who looked at the record in this minute.
+    pub readers: Readers,
     /// Sends mail; none: no mail server is configured.
     pub mailer: Option<Mailer>,
 }
@@ -127,6 +133,8 @@ impl App {
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
             introspections: Introspections::default(),
+            check: Check::default(),
+            readers: Readers::default(),
             logo,
             mailer,
         }))

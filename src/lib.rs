@@ -4,6 +4,7 @@
 //! module knows those to its right. `ARCHITECTURE.md` has the map, the invariants, and a walkthrough of each flow;
 //! `tests/architecture.rs` holds the directions.
 
+pub mod activity;
 pub mod admin;
 pub mod app;
 pub mod assets;

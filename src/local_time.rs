@@ -1,8 +1,8 @@
 //! Times and days as people read them where they are.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use crate::app::App;
 use crate::model::person::{Person, PersonSettings};
@@ -28,6 +28,44 @@ impl Zone {
         let named = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str());
         let known = named.and_then(|name| TimeZone::get(name).ok()).filter(|zone| !zone.is_unknown());
         Self(known.unwrap_or_else(|| installation.clone()))
+    }
+
+    /// When a day `YYYY-MM-DD` begins there, in seconds since the epoch; none: there is no such day.
+    #[must_use]
+    pub fn begins(&self, day: &str) -> Option<i64> {
+        self.begin_of(day.parse().ok()?)
+    }
+
+    /// When the day after a day `YYYY-MM-DD` begins there.
+    #[must_use]
+    pub fn ends(&self, day: &str) -> Option<i64> {
+        self.begin_of(day.parse::<Date>().ok()?.tomorrow().ok()?)
+    }
+
+    /// When the last `count` days began there, today as the last of them.
+    #[must_use]
+    pub fn days_until(&self, now: i64, count: i64) -> Vec<i64> {
+        let today = Timestamp::from_second(now).unwrap_or_default().to_zoned(self.0.clone()).date();
+        let day = |back: i64| self.begin_of(today.checked_sub(Span::new().days(back)).ok()?);
+        (0..count).rev().filter_map(day).collect()
+    }
+
+    /// A moment by its hour: "9 p.m.".
+    #[must_use]
+    pub fn hour(&self, seconds: i64) -> String {
+        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
+        format!("{} {}", at.strftime("%-I"), if at.hour() < 12 { "a.m." } else { "p.m." })
+    }
+
+    /// A moment by its day: "Nov 21".
+    #[must_use]
+    pub fn day(&self, seconds: i64) -> String {
+        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
+        at.strftime("%b %-d").to_string()
+    }
+
+    fn begin_of(&self, day: Date) -> Option<i64> {
+        day.to_zoned(self.0.clone()).map(|midnight| midnight.timestamp().as_second()).ok()
     }
 
     /// A moment in seconds since the epoch; one that no calendar has is the epoch.

@@ -26,7 +26,7 @@ use crate::oauth::{
 };
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{admin, assets, browser, federation, login, session, store};
+use crate::{activity, admin, assets, browser, federation, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -204,6 +204,7 @@ fn console_urls(config: &mut web::ServiceConfig) {
     client_urls(config);
     resource_server_urls(config);
     settings_urls(config);
+    audit_urls(config);
 }
 
 /// Clients at the console.
@@ -285,6 +286,20 @@ fn resource_server_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(state::get))
                 .route(web::post().to(state::post)),
         );
+}
+
+/// The record at the console.
+fn audit_urls(config: &mut web::ServiceConfig) {
+    use admin::audit;
+    config
+        .service(only("/admin/audit", "GET").route(web::get().to(audit::list::get)))
+        .service(only("/admin/audit/export", "GET").route(web::get().to(audit::export::get)))
+        .service(
+            only("/admin/audit/check", "GET, POST")
+                .route(web::get().to(audit::check::get))
+                .route(web::post().to(audit::check::post)),
+        )
+        .service(only("/admin/audit/{chain}/{seq}", "GET").route(web::get().to(audit::event::get)));
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).
@@ -498,6 +513,7 @@ impl Bound {
         // Whoever checks a certificate does it by the real time, whatever clock tests have moved.
         let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
         let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
+        let counting = actix_web::rt::spawn(activity::follow(Arc::clone(&app)));
         let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
         let posting = Arc::clone(&app);
         let mail = actix_web::rt::spawn(async move {
@@ -514,6 +530,7 @@ impl Bound {
         }
         watch.abort();
         recurring.abort();
+        counting.abort();
         notices.abort();
         let mut rest = app.strangers.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));

@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod activity;
 mod apply;
 mod architecture;
 mod attacks;

@@ -1,24 +1,63 @@
-//! `/admin`: a picture of the deployment.
+//! `/admin`: a picture of the deployment, what to look after, and what happened lately. Each role sees of it what it may
+//! see elsewhere.
 
+pub mod chart;
+pub mod credentials;
+pub mod picture;
+pub mod warnings;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
+use self::chart::{Chart, Reason, SIGN_INS, Span, TOKENS};
+use self::picture::Picture;
+use self::warnings::Warning;
+use super::listing::Looked;
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
+use crate::audit::event::{Kind, Outcome};
+use crate::error::Broken;
 use crate::guard::Stop;
 use crate::pages::{self, FormAction, Shell};
-use crate::policy::console::Area;
+use crate::policy::console::{ADMINISTRATOR, Area, Right};
+use crate::store::activity::{Count, Last, all_last, since};
+use crate::store::{overview, record};
 
 #[derive(Template)]
 #[template(path = "../admin/home.html")]
 struct HomePage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
-    clients: usize,
-    servers: usize,
+    picture: Option<Picture>,
+    /// Nothing is registered yet, and this person may change that.
+    begin: bool,
+    invites: bool,
+    warnings: Vec<Warning>,
+    month: bool,
+    charts: Vec<(Chart, Vec<Reason>)>,
+}
+
+/// What the database tells for the page, with a constant number of queries.
+#[derive(Debug, Default)]
+pub struct Facts {
+    lasts: HashMap<String, Last>,
+    counts: Vec<Count>,
+    administrators: usize,
+    installed_at: i64,
+    reviewed_at: Option<i64>,
+    checked: Option<(i64, bool)>,
+}
+
+impl Facts {
+    /// What a client or resource server did last.
+    #[must_use]
+    pub fn last(&self, id: &str) -> Option<&Last> {
+        self.lasts.get(id)
+    }
 }
 
 /// `GET /admin`
@@ -29,11 +68,47 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::Home)).await?;
+    let span = Span::of(Looked::of(request).get("span"));
+    let parts = span.parts(&visit.zone, app.now());
+    let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
+    let may = |area| visit.may(area, Right::Read);
+    let picture = if may(Area::Clients) { picture::picture(&visit, &facts) } else { None };
+    let mut shown = Vec::new();
+    if may(Area::Clients) {
+        shown.push(TOKENS);
+    }
+    if may(Area::People) {
+        shown.push(SIGN_INS);
+    }
+    let charts = shown.into_iter().map(|counted| {
+        let chart = chart::chart(counted, &facts.counts, span, &parts, &visit.zone);
+        (chart, chart::reasons(counted, &facts.counts))
+    });
+    let charts = charts.collect();
     let page = HomePage {
+        begin: picture.is_none() && visit.changes(Area::Clients),
+        invites: visit.changes(Area::People),
+        warnings: warnings::warnings(&visit, &facts).await?,
         shell: visit.shell(),
         frame: visit.frame(Area::Home),
-        clients: app.directory.clients().len(),
-        servers: app.directory.resource_servers().len(),
+        picture,
+        month: span == Span::Month,
+        charts,
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+async fn facts(app: &App, from: i64) -> Result<Facts, Broken> {
+    let facts = app.store.read(move |conn| {
+        let checked = record::last_of(conn, Kind::AuditChecked)?;
+        Ok(Facts {
+            lasts: all_last(conn)?.into_iter().map(|last| (last.client_id.clone(), last)).collect(),
+            counts: since(conn, from)?,
+            administrators: overview::holders(conn, ADMINISTRATOR, 2)?,
+            installed_at: overview::installed_at(conn)?,
+            reviewed_at: record::last_of(conn, Kind::AccessReviewed)?.map(|row| row.at_ms.div_euclid(1000)),
+            checked: checked.map(|row| (row.at_ms.div_euclid(1000), row.outcome == Outcome::Success.as_str())),
+        })
+    });
+    facts.await
 }

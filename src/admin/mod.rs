@@ -2,7 +2,9 @@
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
 pub mod ask;
+pub mod audit;
 pub mod clients;
+pub mod events;
 pub mod first;
 pub mod form;
 pub mod home;

@@ -93,7 +93,7 @@ pub struct Frame<'a> {
 }
 
 /// The parts of the console, by noun: path, name, and which areas they are.
-const NAV: [(&str, &str, Area); 12] = [
+const NAV: &[(&str, &str, Area)] = &[
     ("/admin", "Home", Area::Home),
     ("/admin/clients", "Clients", Area::Clients),
     ("/admin/resource-servers", "Resource servers", Area::ResourceServers),
@@ -109,7 +109,7 @@ const NAV: [(&str, &str, Area); 12] = [
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
-const DONE: [(&str, &str); 12] = [
+const DONE: &[(&str, &str)] = &[
     ("registered", "The client is registered."),
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
@@ -121,6 +121,8 @@ const DONE: [(&str, &str); 12] = [
     ("server-registered", "The resource server is registered."),
     ("provider-registered", "The identity provider is registered."),
     ("keys-made", "There are new signing keys."),
+    ("check-begun", "The check has begun."),
+    ("check-runs", "A check was running already, so no other one was begun."),
     ("unlocked", "Unlocked. The next try counts from one again."),
 ];
 

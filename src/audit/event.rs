@@ -70,6 +70,10 @@ pub enum Kind {
     Exported,
     /// Somebody looked at who holds which role, and said so.
     AccessReviewed,
+    /// Somebody looked at the record at the console.
+    AuditRead,
+    /// The record was checked at the console.
+    AuditChecked,
     /// A client was registered, changed, disabled, enabled or deleted.
     ClientChanged,
     /// A resource server was registered, changed, disabled, enabled or deleted.
@@ -89,6 +93,57 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Initialised,
+        Self::ServerStarted,
+        Self::ServerStopped,
+        Self::TokenIssued,
+        Self::TokenRefused,
+        Self::ClientAuthenticationFailed,
+        Self::CodeIssued,
+        Self::AuthorizationRefused,
+        Self::CodeReplayed,
+        Self::RefreshReplayed,
+        Self::RefreshRepeated,
+        Self::TokenRevoked,
+        Self::LoginSucceeded,
+        Self::LoginFailed,
+        Self::LoginLocked,
+        Self::LoginUnlocked,
+        Self::SessionEnded,
+        Self::SecondFactorChanged,
+        Self::PasswordChanged,
+        Self::LinkIssued,
+        Self::LinkUsed,
+        Self::ConsentRevoked,
+        Self::IdentityProviderChanged,
+        Self::IdentityLinked,
+        Self::LogoutNotified,
+        Self::MailSent,
+        Self::ConsentGiven,
+        Self::ConsentDenied,
+        Self::ConsoleRefused,
+        Self::Exported,
+        Self::AccessReviewed,
+        Self::AuditRead,
+        Self::AuditChecked,
+        Self::ClientChanged,
+        Self::ResourceServerChanged,
+        Self::PersonChanged,
+        Self::RolesChanged,
+        Self::SecretChanged,
+        Self::KeyChanged,
+        Self::IntrospectionsCounted,
+        Self::FailuresCounted,
+    ];
+
+    /// The kind of that name in the record.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+
     /// The name in the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -124,6 +179,8 @@ impl Kind {
             Self::ConsoleRefused => "console.refused",
             Self::Exported => "exported",
             Self::AccessReviewed => "access.reviewed",
+            Self::AuditRead => "audit.read",
+            Self::AuditChecked => "audit.checked",
             Self::ClientChanged => "client.changed",
             Self::ResourceServerChanged => "resource_server.changed",
             Self::PersonChanged => "person.changed",
@@ -271,6 +328,17 @@ impl Event {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.detail.insert(name, value.into());
         self
+    }
+}
+
+impl Event {
+    /// The person who acted, where it is another one than the person concerned.
+    #[must_use]
+    pub fn by_another_person(&self) -> Option<&str> {
+        match &self.actor {
+            Actor::Person(id) if self.person_id.as_ref() != Some(id) => Some(id),
+            _ => None,
+        }
     }
 }
 

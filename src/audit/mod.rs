@@ -1,7 +1,9 @@
 //! The audit record: what happened (`event`), how each row commits to the one before (`chain`), and how that is checked (`verify`).
 
 pub mod chain;
+pub mod check;
 pub mod counts;
 pub mod event;
+pub mod readers;
 pub mod strangers;
 pub mod verify;

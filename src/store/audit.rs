@@ -29,6 +29,8 @@ pub struct AuditRow {
     pub body: String,
     /// SHA-256 over the body.
     pub leaf: String,
+    /// The person who acted, where it is another one than the person concerned.
+    pub by_person: Option<String>,
 }
 
 /// The head of a chain.
@@ -63,6 +65,7 @@ pub(super) fn append(conn: &mut Conn, events: &[Event]) -> Stored<()> {
             person_id: event.person_id.clone(),
             body,
             leaf: leaf.clone(),
+            by_person: event.by_another_person().map(str::to_owned),
         };
         each!(conn, c => diesel::insert_into(audit_event::table).values(&row).execute(c))?;
         head.seq = seq;

@@ -107,6 +107,17 @@ pub fn find_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person
     row.map(Row::into_model).transpose()
 }
 
+/// Id, name and username of those among `ids` who exist.
+///
+/// # Errors
+/// What the database says.
+pub fn names(conn: &mut Conn, ids: &[String]) -> Stored<Vec<(String, String, String)>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::id.eq_any(ids))
+        .select((person::id, person::name, person::username))
+        .load(c))?)
+}
+
 /// Up to `limit` people after a username, in its order.
 ///
 /// # Errors

@@ -311,6 +311,34 @@ diesel::table! {
         person_id -> Nullable<Text>,
         body -> Text,
         leaf -> Text,
+        by_person -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    activity_position (chain) {
+        chain -> Integer,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    activity (hour, what, reason) {
+        hour -> BigInt,
+        what -> Text,
+        reason -> Text,
+        count -> BigInt,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    client_activity (client_id) {
+        client_id -> Text,
+        last_token_at -> Nullable<BigInt>,
+        last_failure_at -> Nullable<BigInt>,
+        last_failure -> Nullable<Text>,
+        last_introspection_at -> Nullable<BigInt>,
     }
 }
 
@@ -346,5 +374,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     assertion_jti,
     signing_key,
     audit_chain,
-    audit_event
+    audit_event,
+    activity_position,
+    activity,
+    client_activity
 );

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 
 use super::schema::{
-    assertion_jti, authorization_code, change, first_link, grants, link, login_failure, logout_notice, opaque_token,
-    refresh_token, session,
+    activity, assertion_jti, authorization_code, change, first_link, grants, link, login_failure, logout_notice,
+    opaque_token, refresh_token, session,
 };
 use super::{Conn, Stored, each};
 
@@ -40,5 +40,6 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(login_failure, subject: String);
     gone += purge!(assertion_jti, hash: String);
     gone += purge!(change, seq: i64);
+    gone += purge!(activity, hour: i64);
     Ok(gone)
 }

@@ -24,6 +24,10 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/settings", [true, false, false, true]),
     ("/admin/settings/export", [true, false, false, true]),
     ("/admin/settings/apply", [true, false, false, false]),
+    ("/admin/audit", [true, false, false, true]),
+    ("/admin/audit/check", [true, false, false, true]),
+    ("/admin/audit/export", [true, false, false, true]),
+    ("/admin/audit/0/1", [true, false, false, true]),
 ];
 
 on_both! {

@@ -1,6 +1,7 @@
 //! The console, through its pages: who may see which, and what each does.
 
 pub mod access;
+pub mod audit;
 pub mod clients;
 pub mod first;
 mod journeys;

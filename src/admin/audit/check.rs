@@ -1,0 +1,134 @@
+//! `/admin/audit/check`: the heads of the chains, and the check that nothing in the record was changed. It runs on a
+//! thread of its own, one at a time.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use crate::admin::visit::{Door, Frame, answer, done, enter};
+use crate::app::App;
+use crate::audit::check::{Ended, State};
+use crate::audit::event::{Event, Kind, Outcome};
+use crate::audit::verify::{Chain, verify_telling};
+use crate::error::Broken;
+use crate::guard::Stop;
+use crate::local_time::{When, Zone};
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::store::audit::{Head, heads};
+use crate::store::record;
+
+const PATH: &str = "/admin/audit/check";
+
+#[derive(Template)]
+#[template(path = "../admin/audit-check.html")]
+struct CheckPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    heads: Vec<Head>,
+    events: i64,
+    running: Option<Running>,
+    last: Option<Last>,
+    /// When somebody last had it checked, whichever server did it.
+    recorded: Option<(When, bool)>,
+}
+
+struct Running {
+    since: When,
+    rows: usize,
+}
+
+struct Last {
+    at: When,
+    events: i64,
+    findings: Vec<String>,
+    failed: Option<String>,
+}
+
+/// `GET /admin/audit/check`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+/// `POST /admin/audit/check`
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, begin(&app, &request, body).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Audit)).await?;
+    super::note_look(&visit, PATH.to_owned()).await?;
+    let (heads, recorded) =
+        app.store.read(|conn| Ok((heads(conn)?, record::last_of(conn, Kind::AuditChecked)?))).await?;
+    let State { running_since, last } = app.check.state();
+    let heads: Vec<Head> = heads.into_iter().filter(|head| head.seq > 0).collect();
+    let page = CheckPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Audit),
+        events: heads.iter().map(|head| head.seq).sum(),
+        heads,
+        running: running_since.map(|since| Running { since: visit.zone.when(since), rows: app.check.rows() }),
+        last: last.map(|ended| in_words(&ended, &visit.zone)),
+        recorded: recorded
+            .map(|row| (visit.zone.when(row.at_ms.div_euclid(1000)), row.outcome == Outcome::Success.as_str())),
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+fn in_words(ended: &Ended, zone: &Zone) -> Last {
+    let chains = ended.outcome.as_ref().map(Vec::as_slice).unwrap_or_default();
+    Last {
+        at: zone.when(ended.at),
+        events: chains.iter().map(|chain| chain.sound).sum(),
+        findings: findings(chains),
+        failed: ended.outcome.as_ref().err().cloned(),
+    }
+}
+
+fn findings(chains: &[Chain]) -> Vec<String> {
+    let found = chains.iter().filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
+    found.map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem)).collect()
+}
+
+async fn begin(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Audit)).await?;
+    visit.posted(request, body).await?;
+    if !app.check.begin(app.now()) {
+        return Ok(done(PATH, "check-runs"));
+    }
+    let (event, job_app) = (visit.event(Kind::AuditChecked), Arc::clone(app));
+    let thread = std::thread::Builder::new().name("check".to_owned()).spawn(move || run(&job_app, event));
+    if let Err(cause) = thread {
+        app.check.end(Ended { at: app.now(), outcome: Err(cause.to_string()) });
+        return Err(Broken::defect(cause).into());
+    }
+    Ok(done(PATH, "check-begun"))
+}
+
+/// Checks, and records what was found.
+fn run(app: &App, event: Event) {
+    let outcome = verify_telling(&app.store, |rows| app.check.tell(rows)).map_err(|broken| {
+        tracing::error!(%broken, "the record could not be checked");
+        "The database did not answer. Try again; the server's log says more.".to_owned()
+    });
+    if let Ok(chains) = &outcome {
+        let found = findings(chains);
+        let events: i64 = chains.iter().map(|chain| chain.sound).sum();
+        let event = Event { at_ms: app.clock.now_millis(), ..event }
+            .with("events", events.to_string())
+            .outcome(if found.is_empty() { Outcome::Success } else { Outcome::SeriousFailure });
+        let event = if found.is_empty() { event } else { event.with("findings", found.join(" ")) };
+        let written = app.store.write_blocking(move |tx| {
+            tx.audit(event.clone());
+            Ok(())
+        });
+        if let Err(broken) = written {
+            tracing::error!(%broken, "the check of the record could not be recorded");
+        }
+    }
+    app.check.end(Ended { at: app.now(), outcome });
+}

@@ -1,0 +1,85 @@
+//! `/admin/audit/{chain}/{seq}`: one event whole.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::difference::{self, Setting};
+use super::words::{Body, Names};
+use crate::admin::events::{Told, told};
+use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::app::App;
+use crate::audit::chain;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::store::audit::AuditRow;
+use crate::store::record;
+
+#[derive(Template)]
+#[template(path = "../admin/audit-event.html")]
+struct EventPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    told: Told,
+    row: &'a AuditRow,
+    prev: String,
+    purposes: String,
+    details: Vec<(String, String)>,
+    changed: Vec<Setting>,
+    same: Vec<Setting>,
+    /// Whether the hash is that of the body.
+    fits: bool,
+}
+
+/// `GET /admin/audit/{chain}/{seq}`
+pub async fn get(app: web::Data<App>, request: HttpRequest, place: web::Path<(String, String)>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request, &place.into_inner()).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Audit)).await?;
+    let (Ok(chain), Ok(seq)) = (place.0.parse(), place.1.parse()) else {
+        return Err(PageError::not_found().into());
+    };
+    let found = app.store.read(move |conn| {
+        let Some(row) = record::one(conn, chain, seq)? else { return Ok(None) };
+        let rows = vec![row];
+        let names = Names::of(conn, &rows)?;
+        Ok(Some((rows, names)))
+    });
+    let Some((rows, names)) = found.await? else {
+        return Err(PageError::not_found().into());
+    };
+    super::note_look(&visit, format!("/admin/audit/{chain}/{seq}")).await?;
+    let (Some(row), Some(told)) = (rows.first(), told(&visit, &rows, &names).pop()) else {
+        return Err(PageError::not_found().into());
+    };
+    let body = Body::of(row);
+    let (same, changed) = difference::between(body.get("before"), body.get("after"))
+        .into_iter()
+        .partition(|setting| setting.became.is_none());
+    let page = EventPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Audit),
+        told,
+        fits: chain::leaf(&row.body) == row.leaf,
+        prev: body.prev.clone(),
+        purposes: body.purposes.join(", "),
+        details: details(body),
+        changed,
+        same,
+        row,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// All details but those that are shown side by side.
+fn details(body: Body) -> Vec<(String, String)> {
+    let shown = body.detail.into_iter().filter(|(name, _)| name != "before" && name != "after");
+    shown.map(|(name, value)| (name.replace('_', " "), value)).collect()
+}

@@ -1,0 +1,128 @@
+//! Events in plain words, for every page of the console that shows some: the record's own, and the last events beside a
+//! client, a resource server or a person.
+
+use super::audit::words::{self, Body, Names};
+use super::visit::Visit;
+use crate::error::Broken;
+use crate::local_time::When;
+use crate::policy::console::{Area, Right};
+use crate::store::audit::AuditRow;
+use crate::store::record::{Search, find};
+
+/// How many events stand beside something.
+const LAST: usize = 10;
+
+/// An event in words.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// When.
+    pub at: When,
+    /// What happened.
+    pub what: String,
+    /// Who acted.
+    pub who: Party,
+    /// The client or resource server concerned.
+    pub client: Option<Party>,
+    /// The person concerned.
+    pub person: Option<Party>,
+    /// Where from.
+    pub address: Option<String>,
+    /// How it ended, in a word.
+    pub outcome: &'static str,
+    /// Whether it did not work.
+    pub failed: bool,
+    /// The page of the event.
+    pub url: String,
+}
+
+/// Somebody whom an event names.
+#[derive(Debug, Clone)]
+pub struct Party {
+    /// What people read.
+    pub name: String,
+    /// The page, if the visitor may see it.
+    pub url: Option<String>,
+}
+
+/// Rows of the record in words.
+#[must_use]
+pub fn told(visit: &Visit, rows: &[AuditRow], names: &Names) -> Vec<Told> {
+    let told = |row: &AuditRow| {
+        let body = Body::of(row);
+        Told {
+            at: visit.zone.when(row.at_ms.div_euclid(1000)),
+            what: words::sentence(row, &body, names),
+            who: who(visit, &body, names),
+            client: body.client_id.as_deref().map(|id| client(visit, id)),
+            person: body.person_id.as_deref().map(|id| person(visit, id, names)),
+            address: body.address.clone(),
+            outcome: words::outcome(&row.outcome),
+            failed: row.outcome != "0",
+            url: format!("/admin/audit/{}/{}", row.chain, row.seq),
+        }
+    };
+    rows.iter().map(told).collect()
+}
+
+/// Who acted.
+#[must_use]
+pub fn who(visit: &Visit, body: &Body, names: &Names) -> Party {
+    match body.actor_kind.as_str() {
+        "person" => person(visit, &body.actor, names),
+        "client" => client(visit, &body.actor),
+        _ => Party { name: words::who(body, names), url: None },
+    }
+}
+
+/// A client or resource server by its id.
+#[must_use]
+pub fn client(visit: &Visit, id: &str) -> Party {
+    let directory = &visit.app.directory;
+    let (area, path) = if directory.client(id).is_some() {
+        (Area::Clients, Some("clients"))
+    } else {
+        (Area::ResourceServers, directory.resource_server(id).map(|_| "resource-servers"))
+    };
+    let path = path.filter(|_| visit.may(area, Right::Read));
+    Party { name: id.to_owned(), url: path.map(|path| format!("/admin/{path}/{id}")) }
+}
+
+/// A person by `sub`.
+#[must_use]
+pub fn person(visit: &Visit, id: &str, names: &Names) -> Party {
+    let known = names.known(id);
+    let path = known.filter(|_| visit.may(Area::People, Right::Read)).map(|_| format!("/admin/users/{id}"));
+    Party { name: known.map_or_else(|| id.to_owned(), |(name, username)| format!("{name} ({username})")), url: path }
+}
+
+/// The last events of a client or resource server, if the visitor may see them.
+///
+/// # Errors
+/// What the database says.
+pub async fn last_of_client(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
+    last(visit, Search { client: Some(id.to_owned()), ..Search::default() }).await
+}
+
+/// The last events of a person, if the visitor may see them.
+///
+/// # Errors
+/// What the database says.
+pub async fn last_of_person(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
+    last(visit, Search { person: Some(id.to_owned()), ..Search::default() }).await
+}
+
+async fn last(visit: &Visit, search: Search) -> Result<Option<Vec<Told>>, Broken> {
+    if !visit.may(Area::Audit, Right::Read) {
+        return Ok(None);
+    }
+    let (rows, names) = visit
+        .app
+        .store
+        .read(move |conn| {
+            let rows = find(conn, &search, LAST)?.rows;
+            let names = Names::of(conn, &rows)?;
+            Ok((rows, names))
+        })
+        .await?;
+    Ok(Some(told(visit, &rows, &names)))
+}

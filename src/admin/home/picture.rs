@@ -1,0 +1,308 @@
+//! The picture of the deployment: clients on one side, resource servers on the other, an arrow a dataflow; and the
+//! table that says the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Facts, credentials};
+use crate::activity;
+use crate::admin::visit::Visit;
+use crate::directory::LiveClient;
+use crate::local_time::When;
+use crate::model::client::Client;
+use crate::policy::console::Area;
+
+/// With more clients than these, each dataflow is one box.
+const SINGLE: usize = 12;
+/// How many rows are drawn at the most.
+const DRAWN: usize = 40;
+/// How long a client may be silent and still counts as working, and how long a failure is told, in seconds.
+const LATELY: i64 = 7 * 86_400;
+
+/// The height of a row, and of the box in it.
+const ROW: i32 = 84;
+const BOX: i32 = 64;
+
+/// How a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It was refused after its last token, lately.
+    Failing,
+    /// It got a token lately.
+    Working,
+    /// Neither.
+    Quiet,
+    /// It may not.
+    Disabled,
+}
+
+impl State {
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failing => "Failing",
+            Self::Working => "Working",
+            Self::Quiet => "Quiet",
+            Self::Disabled => "Disabled",
+        }
+    }
+
+    /// That of a client, or of several.
+    pub(super) fn of(client: &Client, facts: &Facts, now: i64) -> Self {
+        let last = facts.last(&client.id);
+        let (token, failure) = (last.and_then(|last| last.last_token_at), last.and_then(|last| last.last_failure_at));
+        let lately = |at: Option<i64>| at.is_some_and(|at| at > now - LATELY);
+        match client.enabled {
+            false => Self::Disabled,
+            true if lately(failure) && failure > token => Self::Failing,
+            true if lately(token) => Self::Working,
+            true => Self::Quiet,
+        }
+    }
+}
+
+/// The picture.
+#[derive(Debug)]
+pub struct Picture {
+    /// Its height.
+    pub height: i32,
+    /// Whether a box stands for all clients of a dataflow.
+    pub grouped: bool,
+    /// The arrows, in the order of the servers that they lead to.
+    pub arrows: Vec<Arrow>,
+    /// The boxes on the right.
+    pub servers: Vec<ServerBox>,
+    /// What is not drawn, because there is too much.
+    pub left_out: usize,
+    /// Dataflows that nobody uses: id and name.
+    pub unused: Vec<(String, String)>,
+}
+
+/// A client, or several, that talk to a resource server.
+#[derive(Debug)]
+pub struct Arrow {
+    /// Where it is drawn.
+    pub y: i32,
+    /// Its middle.
+    pub middle: i32,
+    /// The client.
+    pub client: Named,
+    /// What stands under its name.
+    pub note: String,
+    /// The dataflow, and the same in lines.
+    pub flow: String,
+    /// In lines.
+    pub lines: Vec<String>,
+    /// The resource server.
+    pub server: Named,
+    /// How it is.
+    pub state: State,
+    /// The last token.
+    pub last_token: Option<When>,
+    /// The last failure, and why.
+    pub last_failure: Option<(When, &'static str)>,
+    /// When its secret or key ends, if soon.
+    pub ends: Option<When>,
+}
+
+/// A box with a page behind it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// As people know it.
+    pub name: String,
+    /// As much of it as fits.
+    pub short: String,
+    /// Where its page is.
+    pub url: String,
+}
+
+/// A resource server, beside all arrows that lead to it.
+#[derive(Debug)]
+pub struct ServerBox {
+    /// Where it is drawn.
+    pub y: i32,
+    /// How high.
+    pub height: i32,
+    /// Where its text is.
+    pub middle: i32,
+    /// Which.
+    pub server: Named,
+    /// What stands under its name.
+    pub note: &'static str,
+}
+
+fn named(name: &str, url: String) -> Named {
+    const LETTERS: usize = 30;
+    let mut short: String = name.chars().take(LETTERS).collect();
+    if name.chars().count() > LETTERS {
+        short.pop();
+        short.push('…');
+    }
+    Named { name: name.to_owned(), short, url }
+}
+
+/// The picture of what is registered; none: nothing is.
+#[must_use]
+pub fn picture(visit: &Visit, facts: &Facts) -> Option<Picture> {
+    let clients = visit.app.directory.clients();
+    if clients.is_empty() && visit.app.directory.resource_servers().is_empty() {
+        return None;
+    }
+    let grouped = clients.len() > SINGLE;
+    let mut arrows: Vec<Arrow> = if grouped {
+        by_dataflow(visit, facts, &clients)
+    } else {
+        clients.iter().flat_map(|live| of_client(visit, facts, &live.client)).collect()
+    };
+    arrows.sort_by(|one, other| (&one.server, &one.client).cmp(&(&other.server, &other.client)));
+    let left_out = arrows.len().saturating_sub(DRAWN);
+    arrows.truncate(DRAWN);
+    let mut y = 0;
+    for arrow in &mut arrows {
+        (arrow.y, arrow.middle) = (y, y + BOX / 2);
+        y += ROW;
+    }
+    let mut servers = server_boxes(&arrows);
+    for server in without_clients(visit, &clients).into_iter().take(SINGLE) {
+        servers.push(ServerBox { y, height: BOX, middle: y + BOX / 2, server, note: "No client yet" });
+        y += ROW;
+    }
+    let unused = if visit.changes(Area::Clients) { unused(visit, &clients) } else { Vec::new() };
+    Some(Picture { height: y, grouped, arrows, servers, left_out, unused })
+}
+
+fn label(visit: &Visit, flow: &str) -> String {
+    visit.app.policy.dataflow(flow).map_or_else(|| flow.to_owned(), |flow| flow.label.clone())
+}
+
+/// The server of an id, as it is drawn.
+fn server(visit: &Visit, id: &str) -> Named {
+    let found = visit.app.directory.resource_server(id);
+    let name = found.map_or_else(|| id.to_owned(), |live| live.server.name.clone());
+    named(&name, format!("/admin/resource-servers/{id}"))
+}
+
+/// An arrow to each resource server of a client.
+fn of_client(visit: &Visit, facts: &Facts, client: &Client) -> Vec<Arrow> {
+    let now = visit.app.now();
+    let last = facts.last(&client.id);
+    let when = |at: Option<i64>| at.map(|at| visit.zone.when(at));
+    let state = State::of(client, facts, now);
+    let mut servers: Vec<Named> = client.settings.resource_servers.iter().map(|id| server(visit, id)).collect();
+    if servers.is_empty() {
+        servers.push(named("No resource server", format!("/admin/clients/{}", client.id)));
+    }
+    let arrow = |server: Named| {
+        let flow = label(visit, &client.dataflow);
+        Arrow {
+            y: 0,
+            middle: 0,
+            client: named(&client.name, format!("/admin/clients/{}", client.id)),
+            note: state.word().to_owned(),
+            lines: lines(&flow),
+            flow,
+            server,
+            state,
+            last_token: when(last.and_then(|last| last.last_token_at)),
+            last_failure: last.and_then(|last| {
+                let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
+                Some((visit.zone.when(last.last_failure_at?), reason))
+            }),
+            ends: when(credentials::end_of(client).filter(|ends| *ends < now + credentials::SOON)),
+        }
+    };
+    servers.into_iter().map(arrow).collect()
+}
+
+/// One arrow for all clients of a dataflow.
+fn by_dataflow(visit: &Visit, facts: &Facts, clients: &[std::sync::Arc<LiveClient>]) -> Vec<Arrow> {
+    let mut flows: BTreeMap<&str, Vec<&Client>> = BTreeMap::new();
+    for live in clients {
+        flows.entry(&live.client.dataflow).or_default().push(&live.client);
+    }
+    flows.into_iter().map(|(flow, clients)| of_flow(visit, facts, flow, &clients)).collect()
+}
+
+fn of_flow(visit: &Visit, facts: &Facts, flow: &str, clients: &[&Client]) -> Arrow {
+    let now = visit.app.now();
+    let mut states: BTreeMap<State, usize> = BTreeMap::new();
+    for client in clients {
+        *states.entry(State::of(client, facts, now)).or_default() += 1;
+    }
+    let servers: BTreeSet<&String> = clients.iter().flat_map(|client| &client.settings.resource_servers).collect();
+    let lasts = || clients.iter().filter_map(|client| facts.last(&client.id));
+    let failure = lasts().filter(|last| last.last_failure_at.is_some()).max_by_key(|last| last.last_failure_at);
+    let ends = clients.iter().filter_map(|client| credentials::end_of(client)).min();
+    let words = label(visit, flow);
+    Arrow {
+        y: 0,
+        middle: 0,
+        client: named(&format!("{} clients", clients.len()), format!("/admin/clients?dataflow={flow}")),
+        note: states
+            .iter()
+            .map(|(state, count)| format!("{count} {}", state.word().to_lowercase()))
+            .collect::<Vec<_>>()
+            .join(", "),
+        lines: lines(&words),
+        flow: words,
+        server: match (servers.len(), servers.first()) {
+            (1, Some(id)) => server(visit, id),
+            (count, _) => named(&format!("{count} resource servers"), "/admin/resource-servers".to_owned()),
+        },
+        state: states.keys().next().copied().unwrap_or(State::Quiet),
+        last_token: lasts().filter_map(|last| last.last_token_at).max().map(|at| visit.zone.when(at)),
+        last_failure: failure.and_then(|last| {
+            let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
+            Some((visit.zone.when(last.last_failure_at?), reason))
+        }),
+        ends: ends.filter(|ends| *ends < now + credentials::SOON).map(|at| visit.zone.when(at)),
+    }
+}
+
+/// A box beside each run of arrows to the same server.
+fn server_boxes(arrows: &[Arrow]) -> Vec<ServerBox> {
+    let runs = arrows.chunk_by(|one, other| one.server == other.server);
+    let boxed = |run: &[Arrow]| {
+        let (first, last) = (run.first()?, run.last()?);
+        let height = last.y + BOX - first.y;
+        let middle = first.y + height / 2;
+        Some(ServerBox { y: first.y, height, middle, server: first.server.clone(), note: "" })
+    };
+    runs.filter_map(boxed).collect()
+}
+
+/// Resource servers that no client may talk to.
+fn without_clients(visit: &Visit, clients: &[std::sync::Arc<LiveClient>]) -> Vec<Named> {
+    let used: BTreeSet<&String> = clients.iter().flat_map(|live| &live.client.settings.resource_servers).collect();
+    let servers = visit.app.directory.resource_servers();
+    let mut idle: Vec<Named> = servers
+        .iter()
+        .filter(|live| !used.contains(&live.server.id))
+        .map(|live| named(&live.server.name, format!("/admin/resource-servers/{}", live.server.id)))
+        .collect();
+    idle.sort();
+    idle
+}
+
+/// Dataflows that no client uses.
+fn unused(visit: &Visit, clients: &[std::sync::Arc<LiveClient>]) -> Vec<(String, String)> {
+    let flows = visit.app.policy.dataflows().iter().filter(|flow| !flow.as_written);
+    let idle = flows.filter(|flow| clients.iter().all(|live| live.client.dataflow != flow.id));
+    idle.map(|flow| (flow.id.clone(), flow.label.clone())).collect()
+}
+
+/// A text in lines that fit over an arrow.
+fn lines(text: &str) -> Vec<String> {
+    const LETTERS: usize = 36;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < LETTERS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

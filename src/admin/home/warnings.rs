@@ -1,0 +1,311 @@
+//! What somebody should look after, each with the next step: to each visitor what she may see.
+
+use actix_web::web::block;
+
+use super::picture::State;
+use super::{Facts, credentials};
+use crate::activity;
+use crate::admin::visit::Visit;
+use crate::config::MasterKeySource;
+use crate::error::Broken;
+use crate::master_key::open_to_others;
+use crate::model::client::{Client, StoredSecret};
+use crate::policy::console::{Area, Right};
+use crate::tls;
+
+const DAY: i64 = 86_400;
+/// How old a secret may get.
+const OLD_SECRET: i64 = 365 * DAY;
+/// How long a client may be registered without ever getting a token, and a resource server without ever asking.
+const NEVER: i64 = 7 * DAY;
+/// How long the record may go without a check.
+const UNCHECKED: i64 = 30 * DAY;
+/// How long access may go without a review.
+const UNREVIEWED: i64 = 365 * DAY;
+/// How many systems a warning names.
+const NAMED: usize = 5;
+/// The purpose of use of test systems (v3-ActReason), which only a demo gives out.
+const TEST_PURPOSE: &str = "HTEST";
+
+/// Something to look after.
+#[derive(Debug)]
+pub struct Warning {
+    /// A word that names it in the page.
+    pub id: &'static str,
+    /// Whether something is broken or open now.
+    pub urgent: bool,
+    /// What it is.
+    pub what: String,
+    /// What to do.
+    pub step: &'static str,
+    /// Whom it concerns: name and page.
+    pub whom: Vec<(String, String)>,
+    /// How many more.
+    pub more: usize,
+    /// Where to do it: page and name of the link.
+    pub link: Option<(String, &'static str)>,
+}
+
+impl Warning {
+    fn new(id: &'static str, what: impl Into<String>, step: &'static str) -> Self {
+        Self { id, urgent: false, what: what.into(), step, whom: Vec::new(), more: 0, link: None }
+    }
+
+    fn urgent(self) -> Self {
+        Self { urgent: true, ..self }
+    }
+
+    fn link(self, url: impl Into<String>, name: &'static str) -> Self {
+        Self { link: Some((url.into(), name)), ..self }
+    }
+
+    /// The same for the systems that it concerns; none: for nobody.
+    fn concerning(self, mut whom: Vec<(String, String)>) -> Option<Self> {
+        if whom.is_empty() {
+            return None;
+        }
+        whom.sort();
+        let more = whom.len().saturating_sub(NAMED);
+        whom.truncate(NAMED);
+        Some(Self { whom, more, ..self })
+    }
+}
+
+/// All that this visitor should know of, the urgent first.
+///
+/// # Errors
+/// What the store says.
+pub async fn warnings(visit: &Visit, facts: &Facts) -> Result<Vec<Warning>, Broken> {
+    let may = |area| visit.may(area, Right::Read);
+    let mut found = Vec::new();
+    if may(Area::Clients) {
+        found.extend(of_clients(visit, facts));
+        found.extend(of_secrets(visit));
+    }
+    if may(Area::ResourceServers) {
+        found.extend(of_resource_servers(visit, facts));
+    }
+    if may(Area::Audit) {
+        found.extend(of_record(visit, facts));
+    }
+    if may(Area::AccessReview) {
+        found.extend(of_review(visit, facts));
+    }
+    if may(Area::Administrators) && facts.administrators < 2 {
+        found.push(
+            Warning::new(
+                "one-administrator",
+                "There is only one administrator.",
+                "Give a second person the role, so that nobody is shut out when one is ill or leaves.",
+            )
+            .link("/admin/users", "Open people"),
+        );
+    }
+    if may(Area::Configuration) {
+        found.extend(of_installation(visit).await?);
+    }
+    found.sort_by_key(|warning| !warning.urgent);
+    Ok(found)
+}
+
+type Whom = Vec<(String, String)>;
+
+fn client_page(client: &Client) -> (String, String) {
+    (client.name.clone(), format!("/admin/clients/{}", client.id))
+}
+
+fn of_clients(visit: &Visit, facts: &Facts) -> Vec<Warning> {
+    let (app, now) = (&visit.app, visit.app.now());
+    let clients = app.directory.clients();
+    if clients.is_empty() {
+        let none = Warning::new(
+            "no-client",
+            "No client is registered yet.",
+            "Register the first system that is to get tokens here.",
+        );
+        let link = if visit.changes(Area::Clients) { "/admin/clients/new" } else { "/admin/clients" };
+        return vec![none.link(link, "Open clients")];
+    }
+    let mut found = Vec::new();
+    let enabled = || clients.iter().map(|live| &live.client).filter(|client| client.enabled);
+    if enabled().any(|client| client.settings.purposes.iter().flatten().any(|purpose| purpose == TEST_PURPOSE)) {
+        found.push(Warning::new(
+            "demo",
+            "This is a demo.",
+            "Never use it for real data: everybody who reads its introduction knows its passwords.",
+        ));
+    }
+    let failing = enabled().filter(|client| State::of(client, facts, now) == State::Failing);
+    let with_reason = |client: &Client| {
+        let (name, url) = client_page(client);
+        let reason = facts.last(&client.id).and_then(|last| last.last_failure.as_deref()).map(activity::in_words);
+        (format!("{name} ({})", reason.unwrap_or_default()), url)
+    };
+    found.extend(
+        Warning::new("failing", "Refused since their last token:", "Open the client to see why, and tell its vendor.")
+            .urgent()
+            .concerning(failing.map(with_reason).collect()),
+    );
+    let silent = enabled().filter(|client| {
+        client.created_at < now - NEVER && facts.last(&client.id).is_none_or(|last| last.last_token_at.is_none())
+    });
+    found.extend(
+        Warning::new(
+            "never",
+            "Registered for a week, but never got a token:",
+            "Ask the vendor whether the connection is set up, or disable the client.",
+        )
+        .concerning(silent.map(client_page).collect()),
+    );
+    found
+}
+
+/// Secrets and keys, of clients and of resource servers.
+fn of_secrets(visit: &Visit) -> Vec<Warning> {
+    let (directory, now) = (&visit.app.directory, visit.app.now());
+    let (mut none, mut ending, mut old): (Whom, Whom, Whom) = Default::default();
+    let mut look = |page: (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
+        let made_at = secrets.and_then(|secrets| credentials::made_at(secrets, now));
+        if secrets.is_some() && made_at.is_none() {
+            none.push(page);
+        } else if let Some(ends) = ends.filter(|ends| *ends < now + credentials::SOON) {
+            ending.push((format!("{} ({})", page.0, visit.zone.when(ends).words), page.1));
+        } else if made_at.is_some_and(|made_at| made_at < now - OLD_SECRET) {
+            old.push(page);
+        }
+    };
+    for live in directory.clients().iter().filter(|live| live.client.enabled) {
+        let client = &live.client;
+        let secrets = client.settings.auth_method.uses_secret().then_some(client.secrets.as_slice());
+        look(client_page(client), credentials::end_of(client), secrets);
+    }
+    for live in directory.resource_servers().iter().filter(|live| live.server.enabled) {
+        let server = &live.server;
+        // One that has keys proves itself with those.
+        let by_secret = server.settings.jwks.is_none() && server.settings.jwks_uri.is_none();
+        let secrets = by_secret.then_some(server.secrets.as_slice());
+        let page = (server.name.clone(), format!("/admin/resource-servers/{}", server.id));
+        look(page, secrets.and_then(credentials::secrets_end), secrets);
+    }
+    let found = [
+        Warning::new("no-secret", "No valid secret, so nothing works:", "Make a new secret and pass it on.")
+            .urgent()
+            .concerning(none),
+        Warning::new(
+            "ending",
+            "The secret or key ends within 14 days:",
+            "Make the next secret now and pass it on, or ask for the next key: both are valid until the old one ends.",
+        )
+        .urgent()
+        .concerning(ending),
+        Warning::new(
+            "old-secret",
+            "The secret is older than a year:",
+            "Make a new one. The old one stays valid for a while, so nothing stops.",
+        )
+        .concerning(old),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
+    let now = visit.app.now();
+    let servers = visit.app.directory.resource_servers();
+    let silent = servers.iter().map(|live| &live.server).filter(|server| {
+        let asked = facts.last(&server.id).is_some_and(|last| last.last_introspection_at.is_some());
+        server.enabled && server.created_at < now - NEVER && !asked
+    });
+    let page = |server: &crate::model::resource_server::ResourceServer| {
+        (server.name.clone(), format!("/admin/resource-servers/{}", server.id))
+    };
+    Warning::new("never-asked", "Registered for a week, but never asked whether a token is still good:", "A server that only checks signatures does not learn of what was taken back. Ask its vendor about introspection.")
+        .concerning(silent.map(page).collect())
+}
+
+fn of_record(visit: &Visit, facts: &Facts) -> Option<Warning> {
+    let late = visit.app.now() - UNCHECKED;
+    let check = |warning: Warning| Some(warning.link("/admin/audit/check", "State of the record"));
+    match facts.checked {
+        Some((_, false)) => check(
+            Warning::new(
+                "record-findings",
+                "The last check of the record found that it was changed.",
+                "See what was found, and tell whoever answers for security.",
+            )
+            .urgent(),
+        ),
+        Some((at, true)) if at >= late => None,
+        None if facts.installed_at >= late => None,
+        _ => check(Warning::new(
+            "record-unchecked",
+            "The record was not checked for 30 days.",
+            "Have it checked: it takes a click.",
+        )),
+    }
+}
+
+fn of_review(visit: &Visit, facts: &Facts) -> Option<Warning> {
+    let since = facts.reviewed_at.unwrap_or(facts.installed_at);
+    (since < visit.app.now() - UNREVIEWED).then(|| {
+        Warning::new(
+            "unreviewed",
+            "Nobody reviewed for a year who holds which role.",
+            "Go through the list, take back what is not needed, and sign it off.",
+        )
+        .link("/admin/access-review", "Open the access review")
+    })
+}
+
+/// What belongs to the machine: certificate, master key, mail.
+async fn of_installation(visit: &Visit) -> Result<Vec<Warning>, Broken> {
+    let mut found = Vec::new();
+    let config = &visit.app.config;
+    if config.mail.is_none() {
+        found.push(Warning::new("no-mail", "No mail server is configured.", "Invitations and new passwords have to be passed on by hand. Set [mail] in the configuration file to have them sent."));
+    }
+    let key_file = match &config.keys.master_key {
+        MasterKeySource::File(path) => Some(path.clone()),
+        MasterKeySource::Environment(_) => None,
+    };
+    let server = config.server.clone();
+    let now = visit.app.now();
+    // Files are read where they hold nobody up.
+    let (open, certificate) = block(move || (key_file.as_deref().is_some_and(is_open), certificate(&server, now)))
+        .await
+        .map_err(Broken::defect)?;
+    if open {
+        found.push(
+            Warning::new(
+                "open-key",
+                "Others on this machine may read the master key.",
+                "Run chmod 600 on its file. If somebody may have read it, replace it with `mdi-auth key rewrap`.",
+            )
+            .urgent(),
+        );
+    }
+    found.extend(certificate.map(|problem| {
+        Warning::new(
+            "certificate",
+            problem,
+            "Put a new certificate in its place. The server takes it without a restart.",
+        )
+        .urgent()
+    }));
+    Ok(found)
+}
+
+fn is_open(path: &std::path::Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| open_to_others(&metadata) != 0)
+}
+
+/// What is wrong with the certificate, if an administrator has to renew it.
+fn certificate(server: &crate::config::ServerConfig, now: i64) -> Option<String> {
+    server.tls.as_ref()?;
+    match tls::inspect(server) {
+        Ok(certificate) => {
+            let problem = certificate.problems(server.issuer.host(), now).into_iter().next()?;
+            Some(format!("{}.", problem.replacen("the TLS", "The TLS", 1)))
+        }
+        Err(cause) => Some(format!("The TLS certificate cannot be used: {cause}.")),
+    }
+}

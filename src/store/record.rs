@@ -1,0 +1,217 @@
+//! Searching the record: newest first, page by page, never looking at more than a bounded number of its events.
+
+use std::cmp::Reverse;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+
+use super::audit::AuditRow;
+use super::schema::audit_event;
+use super::{Conn, Stored, each};
+use crate::audit::event::{Kind, Outcome};
+
+/// How many events are looked at for one page.
+pub const LOOKED_AT: usize = 2000;
+
+/// The place of an event in the record: by its time, then by chain and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The chain.
+    pub chain: i32,
+    /// The number in the chain.
+    pub seq: i64,
+}
+
+impl Place {
+    /// Behind all events.
+    pub const END: Self = Self { at_ms: i64::MAX, chain: i32::MAX, seq: i64::MAX };
+}
+
+impl AuditRow {
+    /// Its place in the record.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { at_ms: self.at_ms, chain: self.chain, seq: self.seq }
+    }
+}
+
+/// What is looked for. What says nothing lets every event through.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// Events that concern this person, or were caused by her.
+    pub person: Option<String>,
+    /// Events that concern this client or resource server.
+    pub client: Option<String>,
+    /// Events of these kinds, by their names.
+    pub kinds: Vec<String>,
+    /// Events that ended so.
+    pub outcome: Option<Outcome>,
+    /// From this moment on, in milliseconds.
+    pub from_ms: i64,
+    /// Before this moment.
+    pub to_ms: i64,
+    /// Before this place.
+    pub before: Place,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            person: None,
+            client: None,
+            kinds: Vec::new(),
+            outcome: None,
+            from_ms: 0,
+            to_ms: i64::MAX,
+            before: Place::END,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The events, the newest first.
+    pub rows: Vec<AuditRow>,
+    /// What lies behind them.
+    pub rest: Rest,
+}
+
+/// What lies behind a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing that fits.
+    Nothing,
+    /// More that fits, from the last event of the page on.
+    More(Place),
+    /// Events that were not looked at, from here on: so many did not fit.
+    NotLookedAt(Place),
+}
+
+/// What leads to the events: each has an index that ends with the time.
+#[derive(Debug, Clone, Copy)]
+enum By<'a> {
+    Person(&'a str),
+    Actor(&'a str),
+    Client(&'a str),
+    Kind(&'a str),
+    Serious,
+    Failed,
+    Time,
+}
+
+impl Search {
+    /// The indexes that together lead to all that is looked for; none leads to what another one does.
+    fn leads(&self) -> Vec<By<'_>> {
+        match (&self.person, &self.client, self.outcome) {
+            (Some(person), _, _) => vec![By::Person(person), By::Actor(person)],
+            (None, Some(client), _) => vec![By::Client(client)],
+            _ if !self.kinds.is_empty() => self.kinds.iter().map(|kind| By::Kind(kind)).collect(),
+            (.., Some(Outcome::SeriousFailure)) => vec![By::Serious],
+            (.., Some(Outcome::MinorFailure)) => vec![By::Failed],
+            _ => vec![By::Time],
+        }
+    }
+
+    /// Whether an event that an index led to is one of those that are looked for.
+    fn fits(&self, row: &AuditRow) -> bool {
+        let is = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        (is(&self.person, &row.person_id) || is(&self.person, &row.by_person))
+            && is(&self.client, &row.client_id)
+            && (self.kinds.is_empty() || self.kinds.contains(&row.kind))
+            && self.outcome.is_none_or(|outcome| outcome.as_str() == row.outcome)
+    }
+}
+
+/// The next `page` events that fit.
+///
+/// # Errors
+/// What the database says.
+pub fn find(conn: &mut Conn, search: &Search, page: usize) -> Stored<Found> {
+    // Mostly nearly all that an index leads to fits, so few are enough.
+    let found = look(conn, search, page, 2 * page)?;
+    match found.rest {
+        Rest::NotLookedAt(_) => look(conn, search, page, LOOKED_AT.max(4 * page)),
+        _ => Ok(found),
+    }
+}
+
+fn look(conn: &mut Conn, search: &Search, page: usize, at_most: usize) -> Stored<Found> {
+    let leads = search.leads();
+    let each_at_most = (at_most / leads.len().max(1)).max(1);
+    let limit = i64::try_from(each_at_most).unwrap_or(i64::MAX);
+    let (mut rows, mut looked_to) = (Vec::new(), None);
+    for by in leads {
+        let part = rows_by(conn, search, by, limit)?;
+        if part.len() >= each_at_most {
+            // Behind its last event this index may lead to more: nothing older can be told in order.
+            looked_to = looked_to.max(part.last().map(AuditRow::place));
+        }
+        rows.extend(part);
+    }
+    rows.retain(|row| looked_to.is_none_or(|looked_to| row.place() >= looked_to) && search.fits(row));
+    rows.sort_by_key(|row| Reverse(row.place()));
+    let more = rows.len() > page;
+    rows.truncate(page);
+    let rest = match (rows.last(), looked_to) {
+        (Some(last), _) if more => Rest::More(last.place()),
+        (_, Some(looked_to)) => Rest::NotLookedAt(looked_to),
+        (_, None) => Rest::Nothing,
+    };
+    Ok(Found { rows, rest })
+}
+
+fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: i64) -> Stored<Vec<AuditRow>> {
+    use audit_event::{at_ms, by_person, chain, client_id, kind, person_id, seq};
+    let before = search.before;
+    // One bound a side, so that the index begins where the page does.
+    let newest = before.at_ms.min(search.to_ms.saturating_sub(1));
+    Ok(each!(conn, c => {
+        let rows = audit_event::table
+            .filter(at_ms.ge(search.from_ms).and(at_ms.le(newest)))
+            .filter(
+                at_ms.lt(before.at_ms)
+                    .or(chain.lt(before.chain))
+                    .or(chain.eq(before.chain).and(seq.lt(before.seq))),
+            )
+            .order((at_ms.desc(), chain.desc(), seq.desc()))
+            .limit(limit)
+            .select(AuditRow::as_select())
+            .into_boxed();
+        let rows = match by {
+            By::Person(id) => rows.filter(person_id.eq(id)),
+            By::Actor(id) => rows.filter(by_person.eq(id)),
+            By::Client(id) => rows.filter(client_id.eq(id)),
+            By::Kind(name) => rows.filter(kind.eq(name)),
+            // As the partial indexes say it: parameters would not fit them.
+            By::Serious => rows.filter(sql::<Bool>("outcome = '8'")),
+            By::Failed => rows.filter(sql::<Bool>("outcome <> '0'")),
+            By::Time => rows,
+        };
+        rows.load(c)
+    })?)
+}
+
+/// One event.
+///
+/// # Errors
+/// What the database says.
+pub fn one(conn: &mut Conn, chain: i32, seq: i64) -> Stored<Option<AuditRow>> {
+    Ok(each!(conn, c => audit_event::table
+        .find((chain, seq))
+        .select(AuditRow::as_select())
+        .get_result(c)
+        .optional())?)
+}
+
+/// The last event of a kind.
+///
+/// # Errors
+/// What the database says.
+pub fn last_of(conn: &mut Conn, kind: Kind) -> Stored<Option<AuditRow>> {
+    let search = Search { kinds: vec![kind.as_str().to_owned()], ..Search::default() };
+    Ok(find(conn, &search, 1)?.rows.pop())
+}

@@ -1,0 +1,192 @@
+//! What is counted of the record: once, whoever counts, and each refusal by a reason of a short list.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mdi_auth::activity::{self, HOUR, REASONS};
+use mdi_auth::app::App;
+use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
+use mdi_auth::store::activity::{Last, all_last, since};
+use mdi_auth::store::sweep::sweep;
+
+use crate::console::audit::{event, record};
+use crate::harness::{BEGIN, CMS, FULTON, Harness, LIMS, blocking};
+use crate::on_both;
+
+type Counts = BTreeMap<(i64, String, String), i64>;
+
+async fn counts(app: &Arc<App>) -> Counts {
+    let counts = app.store.read(|conn| since(conn, 0)).await.unwrap();
+    counts.into_iter().map(|count| ((count.hour, count.what, count.reason), count.count)).collect()
+}
+
+async fn lasts(app: &Arc<App>) -> BTreeMap<String, Last> {
+    let all = app.store.read(all_last).await.unwrap();
+    all.into_iter().map(|last| (last.client_id.clone(), last)).collect()
+}
+
+fn sum(counts: &Counts, what: &str, reason: &str) -> i64 {
+    let fitting = counts.iter().filter(|((_, found, why), _)| found == what && why == reason);
+    fitting.map(|(_, count)| count).sum()
+}
+
+/// Another process on the same database.
+fn beside(harness: &Harness) -> Arc<App> {
+    let (config, clock) = (harness.app.config.clone(), Arc::clone(&harness.app.clock));
+    blocking(move || App::open(config, clock, false).unwrap())
+}
+
+on_both! {
+    async fn what_happens_at_the_endpoints_is_counted_by_hour_and_client(db) {
+        let harness = Harness::start(db);
+        let grant = ("grant_type", "client_credentials");
+        let answer = harness.token(Some(LIMS), &[grant]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let refused = harness.token(Some(LIMS), &[grant, ("scope", "system/Patient.rs")]).await;
+        assert_eq!(refused.error(), "invalid_scope");
+        let wrong = harness.token(Some((FULTON.0, "a wrong secret of thirty-two letters")), &[grant]).await;
+        assert_eq!(wrong.error(), "invalid_client");
+        harness.introspect(CMS, answer.str("access_token")).await;
+        record(&harness, harness.app.introspections.drain(harness.now() * 1000));
+        activity::catch_up(&harness.app).await.unwrap();
+        let counted = counts(&harness.app).await;
+        let hour = BEGIN - BEGIN % HOUR;
+        for (what, reason) in [
+            ("token", ""),
+            ("token_refused", "invalid_scope"),
+            ("client_failed", "wrong_secret"),
+            ("introspection", ""),
+        ] {
+            assert_eq!(counted.get(&(hour, what.to_owned(), reason.to_owned())), Some(&1), "{what} in {counted:?}");
+        }
+        let last = lasts(&harness.app).await;
+        let lims = &last[LIMS.0];
+        assert_eq!((lims.last_token_at, lims.last_failure_at), (Some(BEGIN), Some(BEGIN)));
+        assert_eq!(lims.last_failure.as_deref(), Some("invalid_scope"));
+        assert_eq!(last[FULTON.0].last_failure.as_deref(), Some("wrong_secret"));
+        assert_eq!(last[CMS.0].last_introspection_at, Some(BEGIN));
+    }
+}
+
+on_both! {
+    async fn several_servers_count_each_event_once_and_a_restart_goes_on(db) {
+        let harness = Harness::start(db);
+        let other = beside(&harness);
+        let many = |from: i64| (0..900).map(|number| event(from + number, Kind::TokenIssued, "sys-a")).collect();
+        record(&harness, many(0));
+        record(&harness, many(10_000));
+        // The server follows as well, all the while.
+        let (one, two) = tokio::join!(activity::catch_up(&harness.app), activity::catch_up(&other));
+        assert!(one.is_ok() && two.is_ok());
+        assert_eq!(sum(&counts(&harness.app).await, "token", ""), 1800);
+        // Another one, which knows nothing but the database.
+        record(&harness, many(20_000));
+        let restarted = beside(&harness);
+        activity::catch_up(&restarted).await.unwrap();
+        assert_eq!(sum(&counts(&harness.app).await, "token", ""), 2700);
+        assert_eq!(activity::catch_up(&other).await.unwrap(), 0);
+        assert_eq!(lasts(&harness.app).await["sys-a"].last_token_at, Some(BEGIN + 20_899));
+        blocking(move || [other, restarted].iter().for_each(|app| app.stop()));
+    }
+}
+
+on_both! {
+    async fn reasons_are_of_a_short_list_whatever_was_sent(db) {
+        let harness = Harness::start(db);
+        let client = |reason: &str| event(0, Kind::ClientAuthenticationFailed, "sys-a").with("reason", reason);
+        let login = |reason: &str| Event::new(BEGIN * 1000, Kind::LoginFailed, Actor::Stranger).with("reason", reason);
+        let refused = |error: &str| event(0, Kind::TokenRefused, "sys-a").with("error", error);
+        let counted = |subject: &str, count: &str| {
+            Event::new(BEGIN * 1000, Kind::FailuresCounted, Actor::Stranger)
+                .outcome(Outcome::MinorFailure)
+                .with("subject", subject)
+                .with("count", count)
+        };
+        #[rustfmt::skip]
+        let rows: Vec<(Event, &str, &str, i64)> = vec![
+            (client("wrong or ended secret for client sys-a"), "client_failed", "wrong_secret", 1),
+            (client("unknown client \"wrong or ended secret\""), "client_failed", "unknown_client", 1),
+            (client("client \"x\" is unknown, disabled or not public"), "client_failed", "unknown_client", 1),
+            (client("client sys-a is disabled (its secret sec_1 is right)"), "client_failed", "disabled", 1),
+            (client("client sys-a is not registered for client_secret_post"), "client_failed", "wrong_method", 1),
+            (client("no key has the kid \"k\""), "client_failed", "unknown_key", 1),
+            (client("the keys at https://x.example cannot be had: no answer"), "client_failed", "keys_unreachable", 1),
+            (client("aud of client_assertion must be 'a' or 'b'; found c"), "client_failed", "wrong_audience", 1),
+            (client("client_assertion has expired: exp is 1, server time is 2"), "client_failed", "wrong_time", 1),
+            (client("the signature of client_assertion is wrong"), "client_failed", "bad_assertion", 1),
+            (client("something new"), "client_failed", "other", 1),
+            (login("wrong password"), "sign_in_failed", "wrong_password", 1),
+            (login("unknown username"), "sign_in_failed", "unknown_username", 1),
+            (login("wrong one-time code"), "sign_in_failed", "wrong_code", 1),
+            (login("locked after too many wrong codes"), "sign_in_failed", "locked", 1),
+            (login("account disabled"), "sign_in_failed", "disabled", 1),
+            (login("whatever").with("provider", "agency"), "sign_in_failed", "provider", 1),
+            (refused("invalid_grant"), "token_refused", "invalid_grant", 1),
+            (refused("wrong_password_of_a_future"), "token_refused", "other", 1),
+            (refused("invalid_client").with("reason", "the jti of client_assertion was used before"), "token_refused", "used_assertion", 1),
+            (counted(LIMS.0, "5"), "client_failed", "repeated", 4),
+            (counted("unknown client", "3"), "client_failed", "repeated", 6),
+            (counted("usr_0123456789", "8"), "sign_in_failed", "repeated", 7),
+            (counted("console Audit usr_1", "9"), "sign_in_failed", "repeated", 7),
+            (counted(LIMS.0, "-9"), "client_failed", "repeated", 6),
+            (counted(LIMS.0, "many"), "client_failed", "repeated", 6),
+        ];
+        let mut before = Counts::new();
+        for (event, what, reason, count) in rows {
+            let shown = format!("{event:?}");
+            record(&harness, vec![event]);
+            activity::catch_up(&harness.app).await.unwrap();
+            let now = counts(&harness.app).await;
+            let expected = if reason == "unknown_client" && sum(&before, what, reason) == 1 { 2 } else { count };
+            assert_eq!(sum(&now, what, reason), expected, "{shown}");
+            before = now;
+        }
+        let known = |why: &str| why.is_empty() || REASONS.iter().any(|(reason, _)| *reason == why);
+        assert!(before.keys().all(|(_, _, why)| known(why)), "{before:?}");
+    }
+}
+
+on_both! {
+    async fn half_a_sign_in_is_none_and_old_counts_are_deleted(db) {
+        let harness = Harness::start(db);
+        let signed_in = |seconds: i64, second: &str| {
+            let at = (BEGIN + seconds) * 1000;
+            Event::new(at, Kind::LoginSucceeded, Actor::Person("usr_1".to_owned())).with("second_factor", second)
+        };
+        let day = 86_400;
+        record(&harness, vec![signed_in(0, "due"), signed_in(1, "none"), signed_in(-399 * day, ""), signed_in(-401 * day, "")]);
+        activity::catch_up(&harness.app).await.unwrap();
+        // What is older than counts are kept is not counted at all.
+        assert_eq!(sum(&counts(&harness.app).await, "sign_in", ""), 2);
+        let now = harness.now() + 2 * day;
+        harness.app.store.write(move |tx| sweep(tx.conn(), now, 100)).await.unwrap();
+        assert_eq!(sum(&counts(&harness.app).await, "sign_in", ""), 1);
+    }
+}
+
+on_both! {
+    async fn a_client_that_was_deleted_leaves_nothing_to_the_next_of_its_name(db) {
+        let harness = Harness::start(db);
+        record(&harness, vec![event(0, Kind::TokenIssued, "sys-a"), event(0, Kind::TokenIssued, "sys-b")]);
+        activity::catch_up(&harness.app).await.unwrap();
+        assert!(lasts(&harness.app).await.contains_key("sys-a"));
+        record(&harness, vec![event(1, Kind::ClientChanged, "sys-a").with("action", "deleted")]);
+        activity::catch_up(&harness.app).await.unwrap();
+        let last = lasts(&harness.app).await;
+        assert!(!last.contains_key("sys-a") && last.contains_key("sys-b"));
+    }
+}
+
+on_both! {
+    async fn what_is_later_counts_whatever_the_order(db) {
+        let harness = Harness::start(db);
+        let refused = |seconds: i64, error: &str| event(seconds, Kind::TokenRefused, "sys-a").with("error", error);
+        record(&harness, vec![refused(50, "invalid_scope"), event(60, Kind::TokenIssued, "sys-a")]);
+        activity::catch_up(&harness.app).await.unwrap();
+        record(&harness, vec![refused(40, "invalid_grant"), event(30, Kind::TokenIssued, "sys-a")]);
+        activity::catch_up(&harness.app).await.unwrap();
+        let last = lasts(&harness.app).await.remove("sys-a").unwrap();
+        assert_eq!((last.last_token_at, last.last_failure_at), (Some(BEGIN + 60), Some(BEGIN + 50)));
+        assert_eq!(last.last_failure.as_deref(), Some("invalid_scope"));
+    }
+}
