@@ -1,10 +1,16 @@
 //! The console: the pages of `admin/`, one for one with the handlers here, and the admin API. Whoever comes is let in by
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
+pub mod changed;
 pub mod clients;
 pub mod first;
 pub mod form;
+pub mod grants;
 pub mod home;
 pub mod listing;
 pub mod once;
+pub mod people;
+pub mod review;
+pub mod sessions;
+pub mod upload;
 pub mod visit;

@@ -9,6 +9,14 @@ use crate::on_both;
 const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
+    ("/admin/users",                  [true,  false, true,  true]),
+    ("/admin/users/new",              [true,  false, true,  false]),
+    ("/admin/users/import",           [true,  false, true,  false]),
+    ("/admin/sessions",               [true,  false, true,  true]),
+    ("/admin/grants",                 [true,  true,  true,  true]),
+    ("/admin/access-review",          [true,  false, true,  true]),
+    ("/admin/access-review/export",   [true,  false, true,  true]),
+    ("/admin/access-review/sign-off", [true,  false, false, false]),
 ];
 
 on_both! {

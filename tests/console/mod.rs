@@ -2,6 +2,10 @@
 
 pub mod access;
 pub mod first;
+pub mod import;
+pub mod people;
+pub mod review;
+pub mod sessions;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;
@@ -48,7 +52,6 @@ pub async fn open<'a>(harness: &'a Harness, username: &str, path: &str) -> (Agen
 }
 
 /// The same, where all that matters is the browser.
-#[expect(dead_code, reason = "the tests of single pages use it")]
 pub async fn at_console<'a>(harness: &'a Harness, username: &str) -> Agent<'a> {
     let (agent, page) = open(harness, username, "/admin").await;
     assert_eq!((page.at(), page.answer().status), ("/admin", 200), "{page:?}");
