@@ -12,13 +12,14 @@ use std::sync::LazyLock;
 use crate::app::App;
 
 /// Name in `static/`, content type, content.
-const FILES: [(&str, &str, &[u8]); 8] = [
+const FILES: [(&str, &str, &[u8]); 9] = [
     ("app.css", "text/css; charset=utf-8", include_bytes!("../static/app.css")),
     ("console.css", "text/css; charset=utf-8", include_bytes!("../static/console.css")),
     ("consent.js", "text/javascript; charset=utf-8", include_bytes!("../static/consent.js")),
     ("form-post.js", "text/javascript; charset=utf-8", include_bytes!("../static/form-post.js")),
     ("password-strength.js", "text/javascript; charset=utf-8", include_bytes!("../static/password-strength.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_bytes!("../static/passkey.js")),
+    ("refresh.js", "text/javascript; charset=utf-8", include_bytes!("../static/refresh.js")),
     ("show-password.js", "text/javascript; charset=utf-8", include_bytes!("../static/show-password.js")),
     ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
 ];

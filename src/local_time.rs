@@ -26,7 +26,7 @@ impl Zone {
     #[must_use]
     pub fn of(settings: &PersonSettings, installation: &TimeZone) -> Self {
         let named = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str());
-        let known = named.and_then(|name| TimeZone::get(name).ok()).filter(|zone| !zone.is_unknown());
+        let known = named.filter(|name| is_zone(name)).and_then(|name| TimeZone::get(name).ok());
         Self(known.unwrap_or_else(|| installation.clone()))
     }
 
@@ -83,6 +83,12 @@ impl Zone {
             words: format!("{} {half} {zone}", at.strftime("%B %-d, %Y, %-I:%M")),
         }
     }
+}
+
+/// Whether a time zone of the IANA database has this name.
+#[must_use]
+pub fn is_zone(name: &str) -> bool {
+    TimeZone::get(name).is_ok_and(|zone| !zone.is_unknown())
 }
 
 /// A day `YYYY-MM-DD` in words: "March 31, 2027". What is no such day stays as it is.

@@ -177,6 +177,18 @@ impl Mailer {
         }
     }
 
+    /// [`Mailer::post`] for somebody who has many messages: waits until there is room for one more.
+    pub async fn post_in_turn(&self, mail: Mail) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let taken = match queue {
+            Some(queue) => queue.send(mail).await.is_ok(),
+            None => false,
+        };
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Connects and signs in at the mail server, and sends nothing.
     ///
     /// # Errors

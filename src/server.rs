@@ -205,6 +205,7 @@ fn console_urls(config: &mut web::ServiceConfig) {
     resource_server_urls(config);
     settings_urls(config);
     audit_urls(config);
+    people_urls(config);
 }
 
 /// Clients at the console.
@@ -300,6 +301,68 @@ fn audit_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(audit::check::post)),
         )
         .service(only("/admin/audit/{chain}/{seq}", "GET").route(web::get().to(audit::event::get)));
+}
+
+/// The console's pages about people, where they are signed in, and what they allowed and hold.
+fn people_urls(config: &mut web::ServiceConfig) {
+    use admin::{grants, people, review, sessions};
+    config
+        .service(only("/admin/users", "GET").route(web::get().to(people::list::get)))
+        .service(
+            only("/admin/users/new", "GET, POST")
+                .route(web::get().to(people::edit::new))
+                .route(web::post().to(people::edit::add)),
+        )
+        .service(
+            only("/admin/users/import", "GET, POST")
+                .route(web::get().to(people::import::get))
+                .route(web::post().to(people::import::upload)),
+        )
+        .service(only("/admin/users/import/template", "GET").route(web::get().to(people::import::template)))
+        .service(
+            only("/admin/users/import/{import}", "GET, POST")
+                .route(web::get().to(people::import::show))
+                .route(web::post().to(people::import::start)),
+        )
+        .service(
+            only("/admin/users/import/{import}/links", "GET, POST")
+                .route(web::get().to(people::import::back))
+                .route(web::post().to(people::import::links)),
+        )
+        .service(only("/admin/users/{id}", "GET").route(web::get().to(people::show::get)))
+        .service(
+            only("/admin/users/{id}/edit", "GET, POST")
+                .route(web::get().to(people::edit::get))
+                .route(web::post().to(people::edit::post)),
+        )
+        .service(
+            only("/admin/users/{id}/{action}", "GET, POST")
+                .route(web::get().to(people::action::get))
+                .route(web::post().to(people::action::post)),
+        )
+        .service(only("/admin/sessions", "GET").route(web::get().to(sessions::get)))
+        .service(
+            only("/admin/sessions/{id}/end", "GET, POST")
+                .route(web::get().to(sessions::ask))
+                .route(web::post().to(sessions::end)),
+        )
+        .service(only("/admin/grants", "GET").route(web::get().to(grants::get)))
+        .service(
+            only("/admin/grants/{id}/end", "GET, POST")
+                .route(web::get().to(grants::ask))
+                .route(web::post().to(grants::end)),
+        )
+        .service(only("/admin/access-review", "GET").route(web::get().to(review::get)))
+        .service(
+            only("/admin/access-review/export", "GET, POST")
+                .route(web::get().to(review::ask_export))
+                .route(web::post().to(review::export)),
+        )
+        .service(
+            only("/admin/access-review/sign-off", "GET, POST")
+                .route(web::get().to(review::ask_sign_off))
+                .route(web::post().to(review::sign_off)),
+        );
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).
@@ -471,12 +534,14 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
     let data = web::Data::from(Arc::clone(app));
     let documents = web::Data::new(Documents::new(app));
     let readiness = web::Data::new(Readiness::default());
+    let imports = web::Data::new(admin::people::import::Imports::default());
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let factory = move || {
         HttpApp::new()
             .app_data(data.clone())
             .app_data(documents.clone())
             .app_data(readiness.clone())
+            .app_data(imports.clone())
             .wrap(from_fn(cross_origin))
             .wrap(from_fn(https_only))
             .wrap(security_headers(data.config.server.issuer.is_loopback()))

@@ -79,6 +79,13 @@ impl Typed {
         self
     }
 
+    /// Takes a field away.
+    #[must_use]
+    pub fn without(mut self, field: &str) -> Self {
+        self.0.retain(|(known, _)| known != field);
+        self
+    }
+
     /// Puts several values of one field.
     #[must_use]
     pub fn with_all<T: Into<String>>(self, field: &str, values: impl IntoIterator<Item = T>) -> Self {

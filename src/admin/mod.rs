@@ -3,15 +3,20 @@
 
 pub mod ask;
 pub mod audit;
+pub mod changed;
 pub mod clients;
 pub mod events;
 pub mod first;
 pub mod form;
+pub mod grants;
 pub mod home;
 pub mod jwks_check;
 pub mod listing;
 pub mod once;
+pub mod people;
 pub mod resource_servers;
+pub mod review;
+pub mod sessions;
 pub mod settings;
 pub mod upload;
 pub mod visit;

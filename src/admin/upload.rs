@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix_multipart::Multipart;
+use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use url::form_urlencoded;
@@ -14,7 +14,9 @@ use crate::error::{OAuthError, PageError};
 use crate::parameters::Parameters;
 
 /// How long a form may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How much more than the limit is taken in, so that a browser that sends too much gets an answer to read.
+const THROWN_AWAY: usize = 16 * 1024 * 1024;
 /// How many parts are read.
 const MOST_PARTS: usize = 20;
 /// The longest part that is not expected to be long, in bytes.
@@ -59,6 +61,26 @@ pub async fn read(
     Ok(Uploaded { form, long: parts.long, too_long: parts.too_long })
 }
 
+fn unreadable(cause: actix_multipart::MultipartError) -> PageError {
+    PageError::malformed("The form cannot be read as multipart/form-data.").because(cause)
+}
+
+/// The bytes of a part; none, when there are more than `limit`.
+async fn bytes_of(part: &mut Field, limit: usize) -> Result<Option<Vec<u8>>, PageError> {
+    let (mut kept, mut size) = (Vec::new(), 0_usize);
+    while let Some(chunk) = part.next().await {
+        let chunk = chunk.map_err(unreadable)?;
+        size += chunk.len();
+        if size > limit + THROWN_AWAY {
+            return Err(PageError::malformed(format!("The form has more than {} bytes.", limit + THROWN_AWAY)));
+        }
+        if size <= limit {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    Ok((size <= limit).then_some(kept))
+}
+
 struct Parts {
     short: form_urlencoded::Serializer<'static, String>,
     long: BTreeMap<String, Vec<u8>>,
@@ -66,9 +88,6 @@ struct Parts {
 }
 
 async fn parts_of(mut parts: Multipart, long: &[&str], limit: usize) -> Result<Parts, PageError> {
-    let unreadable = |cause: actix_multipart::MultipartError| {
-        PageError::malformed("The form cannot be read as multipart/form-data.").because(cause)
-    };
     let short = form_urlencoded::Serializer::new(String::new());
     let mut read = Parts { short, long: BTreeMap::new(), too_long: false };
     let mut count = 0;
@@ -77,19 +96,18 @@ async fn parts_of(mut parts: Multipart, long: &[&str], limit: usize) -> Result<P
         count += 1;
         let name = part.name().unwrap_or_default().to_owned();
         let is_long = long.contains(&name.as_str());
-        let bytes = match part.bytes(if is_long { limit } else { SHORT }).await {
-            Ok(bytes) => bytes.map_err(unreadable)?,
-            Err(_) if is_long => {
+        let Some(bytes) = bytes_of(&mut part, if is_long { limit } else { SHORT }).await? else {
+            if is_long {
                 read.too_long = true;
                 continue;
             }
-            Err(_) => return Err(PageError::malformed("A field of the form is too long.")),
+            return Err(PageError::malformed("A field of the form is too long."));
         };
         if count > MOST_PARTS {
             return Err(PageError::malformed(format!("The form has more than {MOST_PARTS} parts.")));
         }
         if is_long {
-            read.long.insert(name, bytes.to_vec());
+            read.long.insert(name, bytes);
         } else {
             read.short.append_pair(&name, &String::from_utf8_lossy(&bytes));
         }

@@ -124,6 +124,14 @@ const DONE: &[(&str, &str)] = &[
     ("check-begun", "The check has begun."),
     ("check-runs", "A check was running already, so no other one was begun."),
     ("unlocked", "Unlocked. The next try counts from one again."),
+    ("person-added", "The person is added."),
+    ("link-made", "The link is made. Older links do not work any more."),
+    ("mailed", "The link is on its way by mail. Older links do not work any more."),
+    ("person-disabled", "Disabled. Nobody can sign in with this account, and everything it was used for has ended."),
+    ("person-enabled", "Enabled. The person can sign in again."),
+    ("factors-reset", "The second factors are gone. The next sign-in sets up a new one."),
+    ("revoked", "Signed out everywhere, and everything that was allowed is taken back."),
+    ("signed-off", "Your sign-off is recorded."),
 ];
 
 /// Lets somebody in, or answers where she goes instead.
@@ -204,6 +212,12 @@ impl Visit {
         Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone()))
             .bounded(&person.settings.roles, self.address.to_string())
             .keeping(&self.signed_in.session.id)
+    }
+
+    /// Whether she has just signed in, as pages with secrets and administrators' rights want it of a form.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.app.now() - self.signed_in.session.auth_time <= FRESH + FILLING_IN
     }
 
     /// An event that this person causes.

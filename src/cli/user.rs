@@ -1,5 +1,8 @@
 //! `mdi-auth user`: people who sign in.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -7,13 +10,14 @@ use super::{
     Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
     time, word,
 };
+use crate::link_mails;
 use crate::login::totp;
 use crate::mail::{self, Mailer};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::new_password::mails;
 use crate::registry::Registry;
+use crate::registry::import::{self, Finding};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::secret::Secret;
@@ -71,6 +75,21 @@ pub(super) enum Command {
         /// Send it to the user's e-mail address instead
         #[arg(long)]
         mail: bool,
+    },
+    /// Add the people of a CSV file, all or nobody, and print an invitation for each
+    Import {
+        /// The file; --columns says what stands in it
+        #[arg(required_unless_present = "columns")]
+        file: Option<PathBuf>,
+        /// Only check the file
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Print a file to begin with: the columns and an example
+        #[arg(long, exclusive = true)]
+        columns: bool,
     },
     /// Forget failed sign-ins, so that a locked user may try again
     Unlock {
@@ -169,6 +188,7 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let issued = registry.blocking(move |registry, tx| links::reset_link(registry, tx, &username))?;
             hand_over(&registry, &issued, mailer)
         }
+        Command::Import { file, dry_run, json, columns: _ } => import_file(&registry, file, dry_run, json),
         Command::Unlock { username } => {
             let shown = username.clone();
             let was = registry.blocking(move |registry, tx| people::unlock(registry, tx, &username))?;
@@ -235,6 +255,47 @@ fn add(registry: &Registry, arguments: Add) -> Done {
     Ok(())
 }
 
+/// Imports a file, or says what is wrong with it.
+fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: bool) -> Done {
+    let Some(path) = path else {
+        return print(String::from_utf8_lossy(&import::template()).trim_end());
+    };
+    let cannot = |what: String| Complaint(format!("{}: {what}", path.display()));
+    let size = std::fs::metadata(&path).map_err(|cause| cannot(cause.to_string()))?.len();
+    if size > u64::try_from(import::LARGEST).unwrap_or(u64::MAX) {
+        return Err(cannot(format!("it has {size} bytes, more than {}: split the file", import::LARGEST)));
+    }
+    let file = import::File::read(&std::fs::read(&path).map_err(|cause| cannot(cause.to_string()))?);
+    let progress = Arc::default();
+    let imported = if dry_run {
+        let findings = import::check(registry, &file, &progress)?;
+        if findings.is_empty() { Ok(Vec::new()) } else { Err(findings) }
+    } else {
+        import::import(registry, &file, &progress)?
+    };
+    let count = if dry_run { file.len() } else { imported.as_ref().map_or(0, Vec::len) };
+    match (imported, json) {
+        (Ok(issued), true) => {
+            let invitation = |issued: &Issued| json!({ "username": issued.person.username, "id": issued.person.id, "invitation": issued.url.reveal(), "expires_at": issued.expires_at });
+            let invitations: Vec<Value> = issued.iter().map(invitation).collect();
+            print_json(&json!({ "dry_run": dry_run, "people": count, "findings": [], "invitations": invitations }))
+        }
+        (Ok(_), false) if dry_run => print(format_args!("the file is in order: {count} people can be added")),
+        (Ok(issued), false) => {
+            issued.iter().try_for_each(print_link)?;
+            print(format_args!("added {count} people"))
+        }
+        (Err(findings), json) => {
+            if json {
+                let findings: Vec<Value> = findings.iter().map(Finding::view).collect();
+                print_json(&json!({ "dry_run": dry_run, "people": 0, "findings": findings, "invitations": [] }))?;
+            }
+            let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
+            Err(cannot(format!("nobody was added; findings: {}\n  {}", findings.len(), lines.join("\n  "))))
+        }
+    }
+}
+
 const INSTEAD: &str = "without --mail the command prints a link";
 
 /// What sends a link to a user. Asked before the link is made, which ends older ones.
@@ -250,7 +311,7 @@ fn mailer<'a>(registry: &'a Registry, username: &str) -> Result<&'a Mailer, Comp
 /// Prints a link, or mails it.
 fn hand_over(registry: &Registry, issued: &Issued, mailer: Option<&Mailer>) -> Done {
     let app = registry.app();
-    let (Some(mailer), Some(mail)) = (mailer, mails::link(app, issued)) else {
+    let (Some(mailer), Some(mail)) = (mailer, link_mails::link(app, issued)) else {
         return print_link(issued);
     };
     let sent = actix_web::rt::System::new().block_on(mailer.send(&mail, app.now()));

@@ -49,7 +49,7 @@ fn in_words(done: Notice) -> Option<&'static str> {
 }
 
 /// What the database knows of what somebody allowed.
-struct AllowedFacts {
+pub struct AllowedFacts {
     grants: Vec<Grant>,
     /// When the refresh tokens of grants end.
     refresh_ends: BTreeMap<String, i64>,
@@ -58,7 +58,11 @@ struct AllowedFacts {
 }
 
 impl AllowedFacts {
-    fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
         Ok(Self {
             grants: grants::of_person(conn, person_id)?,
             refresh_ends: tokens::refresh_ends(conn, person_id)?.into_iter().collect(),

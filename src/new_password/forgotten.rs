@@ -7,12 +7,12 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::mails;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::browser::{self, Notice, Pending, PostedForm};
 use crate::error::PageError;
+use crate::link_mails;
 use crate::login::lockout::{is_locked_until_admin, login_subject, may_sign_in};
 use crate::master_key::Derivation;
 use crate::model::link::LinkKind;
@@ -119,7 +119,7 @@ async fn send_link(app: Arc<App>, username: String, address: IpAddr) {
     let made = registry.run(move |registry, tx| make(registry, tx, &username, address)).await;
     match made {
         Ok(Some(issued)) => {
-            if let (Some(mailer), Some(mail)) = (&app.mailer, mails::link(&app, &issued)) {
+            if let (Some(mailer), Some(mail)) = (&app.mailer, link_mails::link(&app, &issued)) {
                 mailer.post(mail);
             }
         }

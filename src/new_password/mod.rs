@@ -7,7 +7,6 @@
 pub mod by_link;
 pub mod change;
 pub mod forgotten;
-pub mod mails;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -74,6 +74,20 @@ impl Vocabulary {
         self.concept(system, code).map(|concept| concept.display.as_str())
     }
 
+    /// Up to `limit` concepts whose code is `text`, or whose display holds it, letter case ignored; in the
+    /// order of their displays.
+    pub fn search(&self, text: &str, limit: usize) -> Vec<&Concept> {
+        let wanted = text.trim().to_lowercase();
+        let fits = |concept: &&Concept| {
+            !wanted.is_empty()
+                && (concept.code.to_lowercase() == wanted || concept.display.to_lowercase().contains(&wanted))
+        };
+        let mut found: Vec<&Concept> = self.systems.values().flat_map(HashMap::values).filter(fits).collect();
+        found.sort_by_key(|concept| (concept.display.to_lowercase(), &concept.system, &concept.code));
+        found.truncate(limit);
+        found
+    }
+
     /// True for the codes of v3-ActReason below `PurposeOfUse`.
     pub fn is_purpose_of_use(&self, code: &str) -> bool {
         self.concept(PURPOSE_SYSTEM, code).is_some()

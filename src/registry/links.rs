@@ -80,6 +80,15 @@ pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored
     Ok(youngest.is_some_and(|link| link.person_generation == person.generation && now - link.created_at < half))
 }
 
+/// Adds a person, and makes an invitation for her.
+///
+/// # Errors
+/// As [`people::add`].
+pub fn add_and_invite(registry: &Registry, tx: &mut Tx<'_>, form: &people::PersonForm) -> Decided<Issued> {
+    let person = good!(people::add(registry, tx, form, None)?);
+    Ok(Ok(issue(registry, tx, &person, LinkKind::Invitation)?))
+}
+
 /// Makes an invitation for somebody who has no password yet.
 ///
 /// # Errors

@@ -22,11 +22,14 @@ pub mod export;
 pub mod first;
 mod form;
 pub mod identity_providers;
+pub mod import;
 pub mod keys;
 pub mod links;
 pub mod people;
 pub mod resource_servers;
+pub mod review;
 pub mod secrets;
+pub mod sessions;
 mod uris;
 
 use std::fmt;
@@ -339,14 +342,32 @@ fn object(settings: &impl serde::Serialize) -> Map<String, Value> {
     }
 }
 
-/// What differs between two objects, one line a key: `signing_alg ES256 → RS256`.
-fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
+/// A key whose value differs between two objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key.
+    pub key: String,
+    /// The value before, for people to read.
+    pub before: String,
+    /// The value after.
+    pub after: String,
+}
+
+/// What differs between two objects, in the order of the keys.
+#[must_use]
+pub fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Difference> {
     let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
     keys.sort();
     keys.into_iter()
         .filter(|key| before.get(*key) != after.get(*key))
-        .map(|key| format!("{key} {} → {}", short(before.get(key)), short(after.get(key))))
+        .map(|key| Difference { key: key.clone(), before: short(before.get(key)), after: short(after.get(key)) })
         .collect()
+}
+
+/// The same, one line a key: `signing_alg ES256 → RS256`.
+fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
+    let line = |one: Difference| format!("{} {} → {}", one.key, one.before, one.after);
+    differences(before, after).into_iter().map(line).collect()
 }
 
 fn short(value: Option<&Value>) -> String {

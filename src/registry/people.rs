@@ -14,6 +14,7 @@ use super::{
     object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
+use crate::local_time;
 use crate::login::lockout;
 use crate::master_key::Purpose;
 use crate::model::Organization;
@@ -343,9 +344,13 @@ fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
             "sub" => Err("it is the person's id, which this server gives"),
             "name" => Err("the key name stands outside of claims"),
             "given_name" | "family_name" | "middle_name" | "nickname" | "preferred_username" | "profile"
-            | "picture" | "website" | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number" | "email" => {
+            | "picture" | "website" | "gender" | "birthdate" | "locale" | "phone_number" | "email" => {
                 Ok((value.is_string(), "a text"))
             }
+            "zoneinfo" => Ok((
+                value.as_str().is_some_and(local_time::is_zone),
+                "a time zone of the IANA database, such as America/New_York",
+            )),
             "email_verified" | "phone_number_verified" => Ok((value.is_boolean(), "true or false")),
             "updated_at" => Ok((value.is_i64(), "a number of seconds since 1970")),
             "address" => Ok((
@@ -612,6 +617,42 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled
         person.enabled = enabled;
         Ok(())
     })
+}
+
+/// Ends all that a person is signed in to and has allowed, what stays connected as well. She may sign in again.
+///
+/// # Errors
+/// As [`add`].
+pub fn revoke_everything(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
+    let event = registry.event(Kind::PersonChanged, "everything_revoked");
+    alter(registry, tx, username, event, |person| {
+        person.generation += 1;
+        Ok(())
+    })
+}
+
+/// Deletes a person who was never here: an entry that was a mistake.
+///
+/// # Errors
+/// As [`add`].
+pub fn delete(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
+    let person = good!(found(registry, tx, username)?);
+    let mut gone = person.clone();
+    gone.enabled = false;
+    good!(permitted(registry, tx.conn(), Some(&person), &gone)?);
+    if person.last_login_at.is_some() {
+        return Ok(mistake(
+            "username",
+            format!("{username:?} has signed in before, and the record names this account: disable it instead"),
+        ));
+    }
+    let has_passkey = passkeys::any(tx.conn(), &person.id)?;
+    people::delete(tx.conn(), &person.id)?;
+    let event = registry.event(Kind::PersonChanged, "deleted").person(&person.id);
+    tx.audit(event.with("before", Value::Object(recorded(&person, has_passkey)).to_string()));
+    // Whatever other processes know of her stands for nobody now.
+    registry.tell(tx, ChangeKind::Person, &person.id);
+    Ok(Ok(person))
 }
 
 /// Who is to get a new password, whether she has a passkey, and the hashes of what she may not choose again.

@@ -152,15 +152,34 @@ pub fn last_of_person(
         .load(c))?)
 }
 
-/// The last events of these kinds that concern a client or resource server, the newest first.
+/// [`last_of_person`], of a client or resource server.
 ///
 /// # Errors
 /// What the database says.
-pub fn last_of_client(conn: &mut Conn, client_id: &str, kinds: &[Kind], limit: i64) -> Stored<Vec<AuditRow>> {
+pub fn last_of_client(
+    conn: &mut Conn,
+    client_id: &str,
+    kinds: &[Kind],
+    since_ms: i64,
+    limit: i64,
+) -> Stored<Vec<AuditRow>> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     Ok(each!(conn, c => audit_event::table
-        .filter(audit_event::client_id.eq(client_id))
+        .filter(audit_event::client_id.eq(client_id).and(audit_event::at_ms.ge(since_ms)))
         .filter(audit_event::kind.eq_any(&kinds))
+        .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
+        .limit(limit)
+        .select(AuditRow::as_select())
+        .load(c))?)
+}
+
+/// The last events of a kind, whomever they concern, the newest first.
+///
+/// # Errors
+/// What the database says.
+pub fn last_of_kind(conn: &mut Conn, kind: Kind, limit: i64) -> Stored<Vec<AuditRow>> {
+    Ok(each!(conn, c => audit_event::table
+        .filter(audit_event::kind.eq(kind.as_str()))
         .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
         .limit(limit)
         .select(AuditRow::as_select())

@@ -1,8 +1,9 @@
 //! Grants, their codes, and remembered consents.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{authorization_code, consent, grants};
+use super::schema::{authorization_code, client, consent, grants, person, refresh_token};
 use super::{Conn, Failure, Stored, each};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
@@ -107,6 +108,55 @@ pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64
         .filter(grants::client_id.eq(client_id).and(grants::revoked_at.is_null()).and(grants::purge_at.gt(now)))
         .count()
         .get_result(c))?)
+}
+
+/// Which grants are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Of a person, by id.
+    pub person_id: Option<String>,
+    /// To a client.
+    pub client_id: Option<String>,
+    /// The time and the id of the last one before the page.
+    pub after: Option<(i64, String)>,
+}
+
+/// Up to `limit` grants with which a client can do something `now`, the newest first. One without a refresh token is
+/// alive if it was made after `made`.
+///
+/// # Errors
+/// As [`find`].
+pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<Row> = each!(conn, c => {
+        let mut query = grants::table
+            .inner_join(person::table)
+            .inner_join(client::table)
+            .filter(grants::revoked_at.is_null())
+            .filter(person::enabled.eq(true).and(person::generation.eq(grants::person_generation)))
+            .filter(client::enabled.eq(true).and(client::generation.eq(grants::client_generation)))
+            .filter(grants::created_at.gt(made).or(exists(refresh_token::table.filter(
+                refresh_token::grant_id.eq(grants::id)
+                    .and(refresh_token::used_at.is_null())
+                    .and(refresh_token::expires_at.gt(now))))))
+            .order((grants::created_at.desc(), grants::id.desc()))
+            .limit(limit)
+            .select(Row::as_select())
+            .into_boxed();
+        if let Some(person_id) = &wanted.person_id {
+            query = query.filter(grants::person_id.eq(person_id));
+        }
+        if let Some(client_id) = &wanted.client_id {
+            query = query.filter(grants::client_id.eq(client_id));
+        }
+        if let Some((at, id)) = &wanted.after {
+            query = query
+                .filter(grants::created_at.le(at))
+                .filter(grants::created_at.lt(at).or(grants::id.lt(id)));
+        }
+        query.load(c)
+    })?;
+    rows.into_iter().map(Row::into_model).collect()
 }
 
 /// Adds a grant.

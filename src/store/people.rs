@@ -1,5 +1,7 @@
 //! People.
 
+pub mod listing;
+
 use std::collections::{BTreeSet, HashMap};
 
 use data_encoding::HEXLOWER;
@@ -7,7 +9,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::schema::{person, person_role, person_term};
+use super::schema::{link, passkey, password_history, person, person_role, person_term, recovery_code, session};
 use super::{Conn, Failure, Stored, each};
 use crate::model::person::{MUST_CHANGE, Person, username_key};
 
@@ -216,21 +218,29 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// Writes what a person is listed and found by.
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
-    let roles: Vec<_> = model
-        .settings
-        .roles
-        .iter()
-        .map(|role| {
-            (person_role::person_id.eq(id), person_role::role.eq(role.as_str()), person_role::name_key.eq(&name_key))
-        })
-        .collect();
     let terms = terms_of(model);
     let terms: Vec<_> =
         terms.iter().map(|term| (person_term::person_id.eq(id), person_term::term.eq(term.as_str()))).collect();
     each!(conn, c => {
-        diesel::delete(person_role::table.filter(person_role::person_id.eq(id))).execute(c)?;
+        let roles = &model.settings.roles;
+        diesel::delete(person_role::table.filter(person_role::person_id.eq(id).and(person_role::role.ne_all(roles))))
+            .execute(c)?;
+        for role in roles {
+            let row = (
+                person_role::person_id.eq(id),
+                person_role::role.eq(role),
+                person_role::name_key.eq(&name_key),
+                person_role::given_at.eq(model.updated_at),
+            );
+            // Whoever has the role already keeps it since then.
+            diesel::insert_into(person_role::table)
+                .values(row)
+                .on_conflict((person_role::person_id, person_role::role))
+                .do_update()
+                .set(person_role::name_key.eq(excluded(person_role::name_key)))
+                .execute(c)?;
+        }
         diesel::delete(person_term::table.filter(person_term::person_id.eq(id))).execute(c)?;
-        diesel::insert_into(person_role::table).values(&roles).execute(c)?;
         diesel::insert_into(person_term::table).values(&terms).execute(c)?;
     });
     Ok(())
@@ -397,5 +407,24 @@ pub fn totp_secrets(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
 /// What the database says.
 pub fn rewrap_totp_secret(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id)).set(person::totp_secret.eq(wrapped)).execute(c))?;
+    Ok(())
+}
+
+/// Deletes a person who was never here, with all that was written of her but the record. Whatever else refers to her
+/// makes it fail: such a person is disabled instead.
+///
+/// # Errors
+/// What the database says.
+pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
+    each!(conn, c => {
+        diesel::delete(person_role::table.filter(person_role::person_id.eq(id))).execute(c)?;
+        diesel::delete(person_term::table.filter(person_term::person_id.eq(id))).execute(c)?;
+        diesel::delete(link::table.filter(link::person_id.eq(id))).execute(c)?;
+        diesel::delete(session::table.filter(session::person_id.eq(id))).execute(c)?;
+        diesel::delete(passkey::table.filter(passkey::person_id.eq(id))).execute(c)?;
+        diesel::delete(recovery_code::table.filter(recovery_code::person_id.eq(id))).execute(c)?;
+        diesel::delete(password_history::table.filter(password_history::person_id.eq(id))).execute(c)?;
+        diesel::delete(person::table.find(id)).execute(c)?;
+    });
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::session;
+use super::schema::{person, session};
 use super::{Conn, Stored, each};
 use crate::model::session::Session;
 
@@ -243,4 +243,48 @@ pub fn recovery_nonce(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
 pub fn keep_recovery_nonce(conn: &mut Conn, id: &str, nonce: Option<&str>) -> Stored<()> {
     each!(conn, c => diesel::update(session::table.find(id)).set(session::recovery_nonce.eq(nonce)).execute(c))?;
     Ok(())
+}
+
+/// Which sessions are alive: begun after `begun`, used after `seen`.
+#[derive(Debug, Clone, Copy)]
+pub struct Alive {
+    /// In seconds since the epoch.
+    pub begun: i64,
+    /// In seconds since the epoch.
+    pub seen: i64,
+}
+
+/// Up to `limit` sessions in which somebody can do something, the newest first, behind a place: of one person, or of all.
+///
+/// # Errors
+/// What the database says.
+pub fn live(
+    conn: &mut Conn,
+    alive: Alive,
+    person_id: Option<&str>,
+    after: Option<&(i64, String)>,
+    limit: usize,
+) -> Stored<Vec<Session>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<Row> = each!(conn, c => {
+        let mut query = session::table
+            .inner_join(person::table)
+            .filter(person::enabled.eq(true).and(person::generation.eq(session::person_generation)))
+            .filter(session::ended_at.is_null().and(session::second_factor_due.eq(false)))
+            .filter(session::created_at.gt(alive.begun).and(session::last_seen_at.gt(alive.seen)))
+            .order((session::created_at.desc(), session::id.desc()))
+            .limit(limit)
+            .select(Row::as_select())
+            .into_boxed();
+        if let Some(person_id) = person_id {
+            query = query.filter(session::person_id.eq(person_id));
+        }
+        if let Some((at, id)) = after {
+            query = query
+                .filter(session::created_at.le(at))
+                .filter(session::created_at.lt(at).or(session::id.lt(id)));
+        }
+        query.load(c)
+    })?;
+    Ok(rows.into_iter().map(Row::into_model).collect())
 }

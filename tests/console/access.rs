@@ -28,6 +28,14 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/audit/check", [true, false, false, true]),
     ("/admin/audit/export", [true, false, false, true]),
     ("/admin/audit/0/1", [true, false, false, true]),
+    ("/admin/users",                  [true,  false, true,  true]),
+    ("/admin/users/new",              [true,  false, true,  false]),
+    ("/admin/users/import",           [true,  false, true,  false]),
+    ("/admin/sessions",               [true,  false, true,  true]),
+    ("/admin/grants",                 [true,  true,  true,  true]),
+    ("/admin/access-review",          [true,  false, true,  true]),
+    ("/admin/access-review/export",   [true,  false, true,  true]),
+    ("/admin/access-review/sign-off", [true,  false, false, false]),
 ];
 
 on_both! {

@@ -8,6 +8,9 @@ mod journeys;
 pub mod resource_servers;
 mod scale;
 pub mod settings;
+pub mod people;
+pub mod review;
+pub mod sessions;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

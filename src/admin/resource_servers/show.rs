@@ -150,7 +150,7 @@ fn secrets(visit: &Visit, stored: &[StoredSecret]) -> Vec<Secret> {
 
 /// The last events of a server, and the usernames of those who acted.
 fn done_to(conn: &mut Conn, id: &str) -> Stored<(Vec<Value>, HashMap<String, String>)> {
-    let rows = audit::last_of_client(conn, id, &KINDS, EVENTS)?;
+    let rows = audit::last_of_client(conn, id, &KINDS, 0, EVENTS)?;
     let bodies: Vec<Value> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
     let actors: Vec<String> = bodies.iter().filter_map(|body| body.get("actor")?.as_str().map(str::to_owned)).collect();
     let names = people::usernames(conn, &actors)?;

@@ -36,7 +36,8 @@ fn end_path(client_id: &str) -> String {
 }
 
 /// The applications that can do something for the person, or could without asking, by name.
-pub(super) fn listed(app: &App, person: &Person, facts: &AllowedFacts, zone: &Zone) -> Vec<Allowed> {
+#[must_use]
+pub fn listed(app: &App, person: &Person, facts: &AllowedFacts, zone: &Zone) -> Vec<Allowed> {
     let granted = facts.grants.iter().map(|grant| grant.client_id.as_str());
     let clients: BTreeSet<&str> = granted.chain(facts.consents.iter().map(|(client, ..)| client.as_str())).collect();
     let mut listed: Vec<Allowed> =

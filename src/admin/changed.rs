@@ -1,0 +1,97 @@
+//! What somebody else changed since a form was shown: whoever saves too late is told who, when and what.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::audit::event::Kind;
+use crate::error::Broken;
+use crate::local_time::{When, Zone};
+use crate::registry::{Difference, differences};
+use crate::store::audit::{self, AuditRow};
+use crate::store::people::listing;
+
+/// How many changes are told.
+const TOLD: i64 = 10;
+/// How long ago a form may have been shown, in milliseconds: what changed before is not looked for.
+const LOOKED_BACK_MS: i64 = 7 * 86_400_000;
+
+/// Whose entry it is.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A person, by id.
+    Person(String),
+    /// A client or resource server, by id.
+    Client(String),
+}
+
+/// A change that was made meanwhile.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// Who made it.
+    pub who: String,
+    /// When.
+    pub at: When,
+    /// What was done: `changed`, `disabled`, ….
+    pub action: String,
+    /// Which fields, before and after.
+    pub fields: Vec<Difference>,
+}
+
+/// What was changed since a form was shown (milliseconds since the epoch), the newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn since(app: &App, subject: &Subject, shown_ms: i64, zone: &Zone) -> Result<Vec<Changed>, Broken> {
+    const PERSON: [Kind; 2] = [Kind::PersonChanged, Kind::RolesChanged];
+    const CLIENT: [Kind; 3] = [Kind::ClientChanged, Kind::ResourceServerChanged, Kind::SecretChanged];
+    let since_ms = shown_ms.max(app.clock.now_millis() - LOOKED_BACK_MS);
+    let subject = subject.clone();
+    let (rows, names) = app
+        .store
+        .read(move |conn| {
+            let rows = match &subject {
+                Subject::Person(id) => audit::last_of_person(conn, id, &PERSON, since_ms, TOLD)?,
+                Subject::Client(id) => audit::last_of_client(conn, id, &CLIENT, since_ms, TOLD)?,
+            };
+            let actors: Vec<String> = rows.iter().map(|row| body(row).actor).collect();
+            let names = listing::names(conn, &actors)?;
+            Ok((rows, names))
+        })
+        .await?;
+    let names: HashMap<String, String> = names.into_iter().map(|(id, _, name)| (id, name)).collect();
+    Ok(rows.iter().map(|row| told(row, &names, zone)).collect())
+}
+
+/// What an event says, as far as it is told.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Body {
+    actor: String,
+    actor_kind: String,
+    detail: HashMap<String, String>,
+}
+
+fn body(row: &AuditRow) -> Body {
+    serde_json::from_str(&row.body).unwrap_or_default()
+}
+
+fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed {
+    let body = body(row);
+    let object = |name: &str| -> Map<String, Value> {
+        body.detail.get(name).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    };
+    let who = match body.actor_kind.as_str() {
+        "person" => names.get(&body.actor).cloned().unwrap_or(body.actor),
+        "operator" => format!("{} at the command line", body.actor),
+        "client" => format!("the system {}", body.actor),
+        _ => "the server by itself".to_owned(),
+    };
+    Changed {
+        who,
+        at: zone.when(row.at_ms.div_euclid(1000)),
+        action: body.detail.get("action").map(|action| action.replace('_', " ")).unwrap_or_default(),
+        fields: differences(&object("before"), &object("after")),
+    }
+}

@@ -1,0 +1,160 @@
+//! `/admin/grants`: what people allowed clients, and taking it back.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::form::Wrong;
+use super::listing::{self, Looked, PAGE};
+use super::sessions::{Names, after, enter_to_end, names_of};
+use super::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::grant::Grant;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::{Refused, sessions as registry};
+use crate::store::grants::{self as stored, Wanted};
+use crate::store::people;
+
+const PATH: &str = "/admin/grants";
+const FILTERS: [&str; 2] = ["person", "client"];
+
+#[derive(Template)]
+#[template(path = "../admin/grants.html")]
+struct GrantsPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    looked: Looked,
+    rows: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    username: String,
+    client_id: String,
+    client: String,
+    sentences: Vec<String>,
+    stays: bool,
+    since: When,
+}
+
+fn row(visit: &Visit, grant: &Grant, names: &Names) -> Row {
+    let app = &visit.app;
+    let (name, username) = names.get(&grant.person_id).cloned().unwrap_or_default();
+    let client = app.directory.client(&grant.client_id);
+    Row {
+        id: grant.id.clone(),
+        name,
+        username,
+        client: client.map_or_else(|| grant.client_id.clone(), |live| live.client.name.clone()),
+        client_id: grant.client_id.clone(),
+        sentences: app.policy.sentences(&grant.facts.scope).into_iter().map(|item| item.sentence).collect(),
+        stays: grant.facts.scope.contains("offline_access"),
+        since: visit.zone.when(grant.created_at),
+    }
+}
+
+/// `GET /admin/grants`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Grants)).await?;
+    let looked = Looked::of(request);
+    let (username, client, after) = (looked.get("person").to_owned(), looked.get("client").to_owned(), after(&looked));
+    let tokens = &app.config.tokens;
+    let (now, made) = (app.now(), app.now() - tokens.code_seconds - tokens.access_seconds);
+    let read = app.store.read(move |conn| {
+        let mut wanted = Wanted { after, client_id: Some(client).filter(|id| !id.is_empty()), person_id: None };
+        if !username.is_empty() {
+            // Nobody has no id, and so no grants.
+            wanted.person_id =
+                Some(people::find_by_username(conn, &username)?.map_or_else(String::new, |found| found.id));
+        }
+        let grants = stored::live(conn, &wanted, now, made, PAGE + 1)?;
+        let ids: Vec<String> = grants.iter().map(|grant| grant.person_id.clone()).collect();
+        Ok((names_of(conn, &ids)?, grants))
+    });
+    let (names, grants) = read.await?;
+    let (grants, more) = listing::cut(grants);
+    let next = grants.last().filter(|_| more);
+    let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
+    let page = GrantsPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Grants),
+        may_change: visit.changes(Area::Grants),
+        rows: grants.iter().map(|grant| row(&visit, grant, &names)).collect(),
+        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
+        next,
+        looked,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+#[derive(Template)]
+#[template(path = "../admin/grant_end.html")]
+struct EndPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    grant: Row,
+    wrong: Vec<Wrong>,
+}
+
+async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<(Visit, Grant, Names), Stop> {
+    let wanted = id.to_owned();
+    let read = app.store.read(move |conn| {
+        let grant = stored::find(conn, &wanted)?.filter(|grant| grant.revoked_at.is_none());
+        let owner = grant.as_ref().map(|grant| people::find(conn, &grant.person_id)).transpose()?;
+        Ok((grant, owner.flatten()))
+    });
+    let (grant, owner) = read.await?;
+    let visit = enter_to_end(app, request, Area::Grants, owner.as_ref()).await?;
+    let grant = grant.ok_or_else(PageError::not_found)?;
+    let names = owner.map(|owner| (owner.id, (owner.name, owner.username))).into_iter().collect();
+    Ok((visit, grant, names))
+}
+
+/// `GET /admin/grants/{id}/end`: asks first.
+pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = enter_about(&app, &request, &id).await;
+    answer(&app, outcome.map(|(visit, grant, names)| show(&visit, &grant, &names, StatusCode::OK, Vec::new())))
+}
+
+fn show(visit: &Visit, grant: &Grant, names: &Names, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
+    let grant = row(visit, grant, names);
+    let page = EndPage { shell: visit.shell(), frame: visit.frame(Area::Grants), grant, wrong };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `POST /admin/grants/{id}/end`
+pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, end_one(&app, &request, &id, body).await)
+}
+
+async fn end_one(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let (visit, grant, names) = enter_about(app, request, id).await?;
+    visit.posted(request, body).await?;
+    let wanted = grant.id.clone();
+    match visit.registry().run(move |job, tx| registry::revoke_grant(job, tx, &wanted)).await {
+        // One that has ended meanwhile has ended all the same.
+        Ok(_) => Ok(done(PATH, "ended")),
+        Err(Refused::Mistakes(mistakes)) => {
+            let wrong = Wrong::of(&mistakes, &[]);
+            Ok(show(&visit, &grant, &names, StatusCode::UNPROCESSABLE_ENTITY, wrong))
+        }
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}

@@ -1,0 +1,310 @@
+//! `/admin/users/{id}/{action}`: what is done to one person. Each asks first, on a page of its own that says what it
+//! means.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::{PATH, enter_about, labels, path_of};
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::once::Once;
+use crate::admin::visit::{Frame, Visit, answer, done};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::link_mails;
+use crate::model::person::Person;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::{Area, Right};
+use crate::registry::links::{self, Issued};
+use crate::registry::{Refused, people};
+
+/// The field that says how a link is handed over.
+const HAND_OVER: &str = "hand_over";
+
+/// What can be done to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A link for somebody without a password.
+    Invite,
+    /// A link for a new password.
+    ResetLink,
+    /// Forget failed sign-ins.
+    Unlock,
+    /// Take second factors away.
+    ResetSecondFactor,
+    /// Sign out everywhere and take back everything.
+    Revoke,
+    /// Nobody signs in any more.
+    Disable,
+    /// Sign in again.
+    Enable,
+    /// A mistaken entry goes.
+    Delete,
+}
+
+impl Action {
+    const ALL: [Self; 8] = [
+        Self::Invite,
+        Self::ResetLink,
+        Self::Unlock,
+        Self::ResetSecondFactor,
+        Self::Revoke,
+        Self::Disable,
+        Self::Enable,
+        Self::Delete,
+    ];
+
+    /// Its part of the address.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::ResetLink => "reset-link",
+            Self::Unlock => "unlock",
+            Self::ResetSecondFactor => "reset-second-factor",
+            Self::Revoke => "revoke",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Invite => "Make a new invitation",
+            Self::ResetLink => "Make a link for a new password",
+            Self::Unlock => "Unlock the account",
+            Self::ResetSecondFactor => "Reset the second factor",
+            Self::Revoke => "Sign out everywhere and take back everything",
+            Self::Disable => "Disable the account",
+            Self::Enable => "Enable the account",
+            Self::Delete => "Delete the account",
+        }
+    }
+
+    /// Those that make sense for a person.
+    #[must_use]
+    pub fn for_person(person: &Person, locked: bool) -> Vec<Self> {
+        let fits = |action: &Self| match action {
+            Self::Invite => person.enabled && person.password.is_none(),
+            Self::ResetLink => person.enabled && person.password.is_some(),
+            Self::Unlock => locked,
+            Self::ResetSecondFactor | Self::Revoke | Self::Disable => person.enabled,
+            Self::Enable => !person.enabled,
+            Self::Delete => person.last_login_at.is_none(),
+        };
+        Self::ALL.into_iter().filter(fits).collect()
+    }
+
+    /// What it means, one sentence each.
+    fn means(self) -> &'static [&'static str] {
+        match self {
+            Self::Invite => &[
+                "You get a link with which the person chooses a password. It works once.",
+                "Links that were made before do not work any more.",
+            ],
+            Self::ResetLink => &[
+                "You get a link with which the person chooses a new password. It works once.",
+                "The old password works until then. When the new one is chosen, the person is signed out everywhere.",
+                "Make sure that you give the link to the right person: call back on a number that you know.",
+            ],
+            Self::Unlock => &[
+                "Failed sign-ins are forgotten, and the person can try again.",
+                "If you do not know why there were so many, ask the person first: somebody may be guessing the password.",
+            ],
+            Self::ResetSecondFactor => &[
+                "The authenticator app, all passkeys and all recovery codes of the person stop working.",
+                "The person is signed out everywhere, and applications lose what they were allowed.",
+                "The next sign-in with the password sets up a new second factor. Make sure that it is the right person who asks for this.",
+            ],
+            Self::Revoke => &[
+                "The person is signed out in every browser.",
+                "Every application loses what it was allowed, also those that stay connected.",
+                "The person can sign in again. To prevent that, disable the account instead.",
+            ],
+            Self::Disable => &[
+                "Nobody can sign in with this account any more.",
+                "The person is signed out everywhere, and applications lose what they were allowed.",
+                "The account stays in the list and in the record. You can enable it again.",
+            ],
+            Self::Enable => &[
+                "The person can sign in again with the password and second factor of before.",
+                "What has ended stays ended: applications ask again.",
+            ],
+            Self::Delete => &[
+                "The account disappears. This cannot be undone.",
+                "Only an account that nobody has ever signed in with can be deleted: the record names everybody else.",
+            ],
+        }
+    }
+
+    fn button(self) -> &'static str {
+        match self {
+            Self::Invite | Self::ResetLink => "Make the link",
+            Self::Unlock => "Unlock",
+            Self::ResetSecondFactor => "Reset",
+            Self::Revoke => "Sign out and take back",
+            Self::Disable => "Disable",
+            Self::Enable => "Enable",
+            Self::Delete => "Delete",
+        }
+    }
+
+    /// Whether it takes something away.
+    fn is_dangerous(self) -> bool {
+        matches!(self, Self::ResetSecondFactor | Self::Revoke | Self::Disable | Self::Delete)
+    }
+
+    /// Whether it lets somebody else into the account, and so wants a fresh sign-in.
+    fn opens_account(self) -> bool {
+        matches!(self, Self::Invite | Self::ResetLink | Self::ResetSecondFactor)
+    }
+
+    fn makes_link(self) -> bool {
+        matches!(self, Self::Invite | Self::ResetLink)
+    }
+
+    fn find(path: &str) -> Result<Self, PageError> {
+        Self::ALL.into_iter().find(|action| action.path() == path).ok_or_else(PageError::not_found)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "../admin/person_action.html")]
+struct ActionPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    action: Action,
+    person: &'a Person,
+    roles: String,
+    /// The person is the one who looks at the page.
+    oneself: bool,
+    /// Where a link could be mailed.
+    mail_to: Option<&'a str>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+}
+
+/// Where a link can be mailed, if mail is configured and the person has an address.
+pub(super) fn mail_to<'a>(app: &App, person: &'a Person) -> Option<&'a str> {
+    app.mailer.as_ref()?;
+    person.settings.email.as_deref()
+}
+
+/// `GET /admin/users/{id}/{action}`
+pub async fn get(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, ask(&app, &request, &path).await)
+}
+
+async fn ask(app: &Arc<App>, request: &HttpRequest, (id, action): &(String, String)) -> Result<HttpResponse, Stop> {
+    let action = Action::find(action)?;
+    let (visit, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
+    let typed = Typed::default().with(HAND_OVER, if mail_to(app, &person).is_some() { "mail" } else { "show" });
+    Ok(show(&visit, &person, action, StatusCode::OK, (typed, Vec::new())))
+}
+
+fn show(
+    visit: &Visit,
+    person: &Person,
+    action: Action,
+    status: StatusCode,
+    (typed, wrong): (Typed, Vec<Wrong>),
+) -> HttpResponse {
+    let page = ActionPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::People),
+        action,
+        person,
+        roles: labels(&visit.app.policy, &person.settings.roles).join(", "),
+        oneself: person.id == visit.signed_in.person.id,
+        mail_to: mail_to(&visit.app, person),
+        typed,
+        wrong,
+    };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `POST /admin/users/{id}/{action}`
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, act(&app, &request, &path, body).await)
+}
+
+async fn act(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, action): &(String, String),
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
+    let action = Action::find(action)?;
+    let (visit, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
+    let form = visit.posted(request, body).await?;
+    let typed = Typed::of(&form, &[HAND_OVER]);
+    match run(&visit, &person, action).await {
+        Ok(Some(issued)) => Ok(hand_over(&visit, &issued, typed.get(HAND_OVER) == "mail", "link-made")),
+        Ok(None) => Ok(finished(&person, action)),
+        Err(Refused::Mistakes(mistakes)) => {
+            let wrong = Wrong::of(&mistakes, &[]);
+            Ok(show(&visit, &person, action, StatusCode::UNPROCESSABLE_ENTITY, (typed, wrong)))
+        }
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}
+
+/// Does it. Answers a link, if one was made.
+async fn run(visit: &Visit, person: &Person, action: Action) -> Result<Option<Issued>, Refused> {
+    let username = person.username.clone();
+    let job = visit.registry();
+    job.run(move |registry, tx| {
+        Ok(match action {
+            Action::Invite => links::invite(registry, tx, &username)?.map(Some),
+            Action::ResetLink => links::reset_link(registry, tx, &username)?.map(Some),
+            Action::Unlock => people::unlock(registry, tx, &username)?.map(|_| None),
+            Action::ResetSecondFactor => people::reset_second_factor(registry, tx, &username, None)?.map(|_| None),
+            Action::Revoke => people::revoke_everything(registry, tx, &username)?.map(|_| None),
+            Action::Disable => people::set_enabled(registry, tx, &username, false)?.map(|_| None),
+            Action::Enable => people::set_enabled(registry, tx, &username, true)?.map(|_| None),
+            Action::Delete => people::delete(registry, tx, &username)?.map(|_| None),
+        })
+    })
+    .await
+}
+
+fn finished(person: &Person, action: Action) -> HttpResponse {
+    let word = match action {
+        Action::Delete => return done(PATH, "deleted"),
+        Action::Unlock => "unlocked",
+        Action::ResetSecondFactor => "factors-reset",
+        Action::Revoke => "revoked",
+        Action::Disable => "person-disabled",
+        Action::Enable => "person-enabled",
+        Action::Invite | Action::ResetLink => "link-made",
+    };
+    done(&path_of(&person.id), word)
+}
+
+/// Hands a link over: by mail, where that is wanted and possible, else on the page of the person, once.
+pub(super) fn hand_over(visit: &Visit, issued: &Issued, by_mail: bool, word: &str) -> HttpResponse {
+    let (app, path) = (&visit.app, path_of(&issued.person.id));
+    if let (true, Some(mailer), Some(mail)) = (by_mail, &app.mailer, link_mails::link(app, issued)) {
+        mailer.post(mail);
+        return done(&path, "mailed");
+    }
+    let once = Once {
+        subject: issued.person.id.clone(),
+        value: issued.url.reveal().to_owned(),
+        note: Some(format!("It works once, until {}.", visit.zone.when(issued.expires_at).words)),
+    };
+    visit.show_once(&path, word, &once)
+}

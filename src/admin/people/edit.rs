@@ -1,0 +1,384 @@
+//! `/admin/users/new` and `/admin/users/{id}/edit`: one form for who somebody is and which roles she has.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde_json::{Map, Value};
+
+use super::action::hand_over;
+use super::{area_of, enter_about, path_of};
+use crate::admin::changed::{self, Changed, Subject};
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::listing::{self, Filter};
+use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::model::Organization;
+use crate::model::person::Person;
+use crate::model::security_label::{Confidentiality, Integrity};
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::Policy;
+use crate::policy::console::{self, Area, Right};
+use crate::policy::role::Role;
+use crate::policy::vocabulary::PURPOSE_SYSTEM;
+use crate::registry::people::{self, PersonForm};
+use crate::registry::{Manner, Mistake, Refused, VERSION, links};
+use crate::store::people as stored;
+
+/// The fields of the form, called as mistakes call them where they can.
+const FIELDS: [&str; 19] = [
+    "username",
+    "name",
+    "email",
+    "email_verified",
+    "organization",
+    "organization_id",
+    "jurisdiction",
+    "roles",
+    "npi",
+    "fhir_user",
+    "confidentiality",
+    "integrity",
+    "purposes",
+    "license_expires",
+    "claims",
+    "hand_over",
+    "role_search",
+    VERSION,
+    SHOWN,
+];
+/// When the form was shown, in milliseconds since the epoch.
+const SHOWN: &str = "shown";
+/// The button that looks for roles and saves nothing.
+const FIND: &str = "find";
+/// How many codes a search for roles shows.
+const CODES_SHOWN: usize = 30;
+
+#[derive(Template)]
+#[template(path = "../admin/person_form.html")]
+struct FormPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    /// Whom it changes; none: somebody new.
+    person: Option<&'a Person>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+    /// What somebody else saved meanwhile.
+    meanwhile: Option<Vec<Changed>>,
+    roles: Vec<Choice>,
+    purposes: Vec<Choice>,
+    confidentiality: Vec<Filter>,
+    integrity: Vec<Filter>,
+    found: Option<Vec<Found>>,
+    /// Whether links can be mailed.
+    mails: bool,
+}
+
+/// A box to tick.
+struct Choice {
+    value: String,
+    label: String,
+    hint: String,
+}
+
+/// A standard code that was looked for, and the roles that carry it: number of the box, and name.
+struct Found {
+    code: String,
+    display: String,
+    system: String,
+    roles: Vec<(usize, String)>,
+}
+
+/// The standard codes of a role in words.
+pub(super) fn codings(policy: &Policy, role: &Role) -> Vec<String> {
+    let display = |system: &str, code: &str| policy.vocabulary().display(system, code).map(str::to_owned);
+    role.codings
+        .iter()
+        .map(|coding| {
+            let display = display(&coding.system, &coding.code).unwrap_or_else(|| coding.display.clone());
+            format!("{display} ({})", coding.code)
+        })
+        .collect()
+}
+
+/// The roles that somebody may give.
+fn offered(visit: &Visit) -> impl Iterator<Item = &Role> {
+    let all = visit.changes(Area::Administrators);
+    visit.app.policy.roles().iter().filter(move |role| all || !console::is_console_role(&role.code))
+}
+
+/// `GET /admin/users/new`
+pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match enter(&app, &request, Door::change(Area::People).fresh()).await {
+        Ok(visit) => {
+            let by = if visit.app.mailer.is_some() { "mail" } else { "show" };
+            Ok(Form::empty(&visit, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
+        }
+        Err(stop) => Err(stop),
+    };
+    answer(&app, outcome)
+}
+
+/// `GET /admin/users/{id}/edit`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match enter_about(&app, &request, &id, Right::Change, false).await {
+        Ok((visit, person)) => {
+            let typed = registered(&visit, &person);
+            Ok(Form::empty(&visit, Some(&person)).show(StatusCode::OK, typed))
+        }
+        Err(stop) => Err(stop),
+    };
+    answer(&app, outcome)
+}
+
+/// What is registered, as it would be typed.
+fn registered(visit: &Visit, person: &Person) -> Typed {
+    let settings = &person.settings;
+    let agency = settings.organization.as_ref();
+    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+    Typed::default()
+        .with("username", &person.username)
+        .with("name", &person.name)
+        .with("email", text(settings.email.as_ref()))
+        .with("email_verified", if settings.email_verified { "yes" } else { "" })
+        .with("organization", agency.map_or("", |agency| agency.name.as_str()))
+        .with("organization_id", text(agency.and_then(|agency| agency.id.as_ref())))
+        .with("jurisdiction", text(agency.and_then(|agency| agency.jurisdiction.as_ref())))
+        .with_all("roles", settings.roles.clone())
+        .with("npi", text(settings.npi.as_ref()))
+        .with("fhir_user", text(settings.fhir_user.as_ref()))
+        .with("confidentiality", settings.confidentiality.map_or("", Confidentiality::code))
+        .with("integrity", settings.integrity.map_or("", Integrity::word))
+        .with_all("purposes", settings.purposes.clone().unwrap_or_default())
+        .with("license_expires", text(settings.license_expires.as_ref()))
+        .with("claims", settings.claims.get("zoneinfo").and_then(Value::as_str).unwrap_or_default())
+        .with(VERSION, people::version(person))
+        .with(SHOWN, visit.app.clock.now_millis().to_string())
+}
+
+/// What is typed, as the registry takes it. What the form does not show stays as it is.
+fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mistake>> {
+    let mut claims: Map<String, Value> = before.map(|person| person.settings.claims.clone()).unwrap_or_default();
+    claims.remove("zoneinfo");
+    claims.extend(typed.some("claims").map(|zone| ("zoneinfo".to_owned(), Value::String(zone))));
+    let (id, jurisdiction) = (typed.some("organization_id"), typed.some("jurisdiction"));
+    let name = typed.some("organization");
+    if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
+        let text = "enter the name of the agency too, or leave its identifier and jurisdiction empty";
+        return Err(vec![Mistake { key: "organization", text: text.to_owned() }]);
+    }
+    let purposes = typed.all("purposes");
+    let username = before.map_or_else(|| typed.get("username").to_owned(), |person| person.username.clone());
+    Ok(PersonForm {
+        username: Some(username),
+        name: Some(typed.get("name").to_owned()),
+        email: typed.some("email"),
+        email_verified: Some(typed.has("email_verified", "yes")),
+        organization: name.map(|name| Organization { name, id, jurisdiction }),
+        roles: Some(typed.all("roles")),
+        npi: typed.some("npi"),
+        fhir_user: typed.some("fhir_user"),
+        confidentiality: read("confidentiality", typed.get("confidentiality"))?,
+        integrity: read("integrity", typed.get("integrity"))?,
+        purposes: (!purposes.is_empty()).then(|| purposes.into()),
+        license_expires: typed.some("license_expires"),
+        claims: Some(claims),
+        ..PersonForm::default()
+    })
+}
+
+fn read<T: std::str::FromStr>(key: &'static str, text: &str) -> Result<Option<T>, Vec<Mistake>>
+where
+    T::Err: std::fmt::Display,
+{
+    let wrong = |cause: T::Err| vec![Mistake { key, text: cause.to_string() }];
+    Some(text).filter(|text| !text.is_empty()).map(|text| text.parse().map_err(wrong)).transpose()
+}
+
+/// `POST /admin/users/new`
+pub async fn add(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, add_person(&app, &request, body).await)
+}
+
+async fn add_person(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
+    let form = visit.posted(request, body).await?;
+    let typed = Typed::of(&form, &FIELDS);
+    if !form.field(FIND)?.is_empty() {
+        return Ok(Form::empty(&visit, None).searched(typed));
+    }
+    let outcome = match wanted(&typed, None) {
+        Ok(wanted) => visit.registry().run(move |registry, tx| links::add_and_invite(registry, tx, &wanted)).await,
+        Err(mistakes) => Err(Refused::Mistakes(mistakes)),
+    };
+    match outcome {
+        Ok(issued) => Ok(hand_over(&visit, &issued, typed.has("hand_over", "mail"), "person-added")),
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, None).refused(typed, &mistakes)),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}
+
+/// `POST /admin/users/{id}/edit`
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, change(&app, &request, &id, body).await)
+}
+
+async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let (visit, person) = enter_about(app, request, id, Right::Change, false).await?;
+    let form = visit.posted(request, body).await?;
+    let typed = Typed::of(&form, &FIELDS);
+    if !form.field(FIND)?.is_empty() {
+        return Ok(Form::empty(&visit, Some(&person)).searched(typed));
+    }
+    let expected = typed.get(VERSION).to_owned();
+    let outcome = match wanted(&typed, Some(&person)).and_then(|wanted| for_fresh(&visit, &person, wanted)) {
+        Ok(wanted) => {
+            let job = visit.registry();
+            job.run(move |registry, tx| people::change(registry, tx, &wanted, Manner::Replace, Some(&expected))).await
+        }
+        Err(mistakes) => Err(Refused::Mistakes(mistakes)),
+    };
+    match outcome {
+        Ok(after) => {
+            let word = if after == person { "unchanged" } else { "saved" };
+            Ok(done(&path_of(&person.id), word))
+        }
+        Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
+            too_late(&visit, person, typed, &mistakes).await
+        }
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, Some(&person)).refused(typed, &mistakes)),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}
+
+/// Whoever gives the first role of the console has just signed in, as whoever changes it has.
+fn for_fresh(visit: &Visit, person: &Person, wanted: PersonForm) -> Result<PersonForm, Vec<Mistake>> {
+    let gives = wanted.roles.iter().flatten().any(|role| console::is_console_role(role));
+    if gives && area_of(person) == Area::People && visit.changes(Area::Administrators) && !visit.is_fresh() {
+        let text = "a role of the administration is given only after a fresh sign-in: sign out, sign in again, and open this form";
+        return Err(vec![Mistake { key: "roles", text: text.to_owned() }]);
+    }
+    Ok(wanted)
+}
+
+/// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
+/// has seen it.
+async fn too_late(visit: &Visit, seen: Person, typed: Typed, mistakes: &[Mistake]) -> Result<HttpResponse, Stop> {
+    let (app, id) = (&visit.app, seen.id.clone());
+    let person = app.store.read(move |conn| stored::find(conn, &id)).await?.unwrap_or(seen);
+    let shown = typed.get(SHOWN).parse().unwrap_or_else(|_| app.clock.now_millis());
+    let meanwhile = changed::since(app, &Subject::Person(person.id.clone()), shown, &visit.zone).await?;
+    let typed = typed
+        .without(VERSION)
+        .with(VERSION, people::version(&person))
+        .without(SHOWN)
+        .with(SHOWN, app.clock.now_millis().to_string());
+    let form = Form { meanwhile: Some(meanwhile), ..Form::empty(visit, Some(&person)) };
+    Ok(form.refused(typed, mistakes))
+}
+
+/// The form, for one person or nobody yet.
+struct Form<'a> {
+    visit: &'a Visit,
+    person: Option<&'a Person>,
+    meanwhile: Option<Vec<Changed>>,
+}
+
+impl<'a> Form<'a> {
+    fn empty(visit: &'a Visit, person: Option<&'a Person>) -> Self {
+        Self { visit, person, meanwhile: None }
+    }
+
+    fn show(self, status: StatusCode, typed: Typed) -> HttpResponse {
+        self.page(status, typed, Vec::new(), None)
+    }
+
+    fn refused(self, typed: Typed, mistakes: &[Mistake]) -> HttpResponse {
+        let wrong = Wrong::of(mistakes, &FIELDS);
+        self.page(StatusCode::UNPROCESSABLE_ENTITY, typed, wrong, None)
+    }
+
+    fn searched(self, typed: Typed) -> HttpResponse {
+        let found = found(self.visit, typed.get("role_search"));
+        self.page(StatusCode::OK, typed, Vec::new(), Some(found))
+    }
+
+    fn page(self, status: StatusCode, typed: Typed, wrong: Vec<Wrong>, found: Option<Vec<Found>>) -> HttpResponse {
+        let visit = self.visit;
+        let policy = &visit.app.policy;
+        let role = |role: &Role| Choice {
+            value: role.code.clone(),
+            label: role.label.clone(),
+            hint: codings(policy, role).join(", "),
+        };
+        let levels: Vec<(&str, String)> =
+            Confidentiality::ALL.iter().map(|level| (level.code(), format!("{level} ({})", level.code()))).collect();
+        let mut clearances = vec![("", "As the roles have it")];
+        clearances.extend(levels.iter().map(|(code, label)| (*code, label.as_str())));
+        let integrities = [("", "Not said"), ("High", "High"), ("Medium", "Medium"), ("Low", "Low")];
+        let page = FormPage {
+            shell: visit.shell(),
+            frame: visit.frame(Area::People),
+            person: self.person,
+            wrong,
+            meanwhile: self.meanwhile,
+            roles: offered(visit).map(role).collect(),
+            purposes: purposes(policy, &typed.all("purposes")),
+            confidentiality: listing::filters(typed.get("confidentiality"), &clearances),
+            integrity: listing::filters(typed.get("integrity"), &integrities),
+            found,
+            mails: visit.app.mailer.is_some(),
+            typed,
+        };
+        pages::respond(&page, status, FormAction::SelfOnly)
+    }
+}
+
+/// The purposes of use that roles have, and those that are ticked.
+fn purposes(policy: &Policy, ticked: &[String]) -> Vec<Choice> {
+    let used = |code: &str| {
+        ticked.iter().any(|ticked| ticked == code)
+            || policy.roles().iter().any(|role| role.purposes.iter().any(|purpose| purpose == code))
+    };
+    let all = policy.vocabulary().purposes_of_use().iter().filter(|concept| used(&concept.code));
+    let choice = |code: &str, display: &str| Choice {
+        value: code.to_owned(),
+        label: format!("{display} ({code})"),
+        hint: String::new(),
+    };
+    all.map(|concept| choice(&concept.code, &concept.display)).collect()
+}
+
+/// The standard codes that fit, those first that a role carries.
+fn found(visit: &Visit, text: &str) -> Vec<Found> {
+    let offered: Vec<&Role> = offered(visit).collect();
+    let concepts = visit.app.policy.vocabulary().search(text, usize::MAX);
+    let concepts = concepts.into_iter().filter(|concept| concept.system != PURPOSE_SYSTEM);
+    let mut found: Vec<Found> = concepts
+        .map(|concept| {
+            let carries =
+                |role: &Role| role.codings.iter().any(|own| own.system == concept.system && own.code == concept.code);
+            let roles = offered.iter().enumerate().filter(|(_, role)| carries(role));
+            Found {
+                code: concept.code.clone(),
+                display: concept.display.clone(),
+                system: concept.system.clone(),
+                roles: roles.map(|(place, role)| (place + 1, role.label.clone())).collect(),
+            }
+        })
+        .collect();
+    found.sort_by_key(|found| found.roles.is_empty());
+    found.truncate(CODES_SHOWN);
+    found
+}

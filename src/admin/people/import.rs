@@ -1,0 +1,386 @@
+//! `/admin/users/import`: many people from a file. The file is checked first, then imported all together or not at all,
+//! both in the background; what it holds, and the links that were made, stay in memory for a short time, for the session
+//! that brought them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use crate::admin::form::Wrong;
+use crate::admin::review::csv_file;
+use crate::admin::upload;
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::app::App;
+use crate::audit::event::Kind;
+use crate::browser;
+use crate::error::{Broken, PageError};
+use crate::guard::Stop;
+use crate::link_mails;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::import::{self, COLUMNS, Column, File, Finding, LARGEST, MOST_ROWS, Progress};
+use crate::registry::links::Issued;
+use crate::registry::{Refused, Registry};
+
+const PATH: &str = "/admin/users/import";
+/// How many findings are shown.
+const FINDINGS: usize = 200;
+/// How many imports are remembered at a time: each holds a file.
+const MOST_IMPORTS: usize = 10;
+/// How long an import is remembered when nothing goes on in it.
+const REMEMBERED: Duration = Duration::from_secs(900);
+
+/// The imports of this process.
+#[derive(Default)]
+pub struct Imports(Mutex<HashMap<String, Arc<Import>>>);
+
+/// One import.
+struct Import {
+    id: String,
+    /// The session that brought the file: nobody else sees it.
+    session: String,
+    file: File,
+    progress: Arc<Progress>,
+    state: Mutex<State>,
+}
+
+/// How far it is.
+enum State {
+    Checking,
+    /// The first findings, and how many there are.
+    Refused(Vec<Finding>, usize),
+    Ready,
+    Importing,
+    Done {
+        added: usize,
+        mailed: usize,
+        links: Vec<Issued>,
+    },
+    Failed(String),
+}
+
+impl Import {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn goes_on(&self) -> bool {
+        matches!(*self.state(), State::Checking | State::Importing)
+    }
+
+    /// From checked to importing, for one request alone.
+    fn begin(&self) -> bool {
+        let mut state = self.state();
+        let ready = matches!(*state, State::Ready);
+        if ready {
+            *state = State::Importing;
+        }
+        ready
+    }
+
+    fn is_refused(findings: Vec<Finding>) -> State {
+        let count = findings.len();
+        State::Refused(findings.into_iter().take(FINDINGS).collect(), count)
+    }
+}
+
+impl Imports {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Import>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a file; an older one of the same session is forgotten. False when there are too many, or one of the
+    /// session goes on.
+    fn add(&self, import: &Arc<Import>) -> bool {
+        let mut all = self.all();
+        if all.values().any(|other| other.session == import.session && other.goes_on()) {
+            return false;
+        }
+        all.retain(|_, other| other.session != import.session);
+        let room = all.len() < MOST_IMPORTS;
+        if room {
+            all.insert(import.id.clone(), Arc::clone(import));
+        }
+        room
+    }
+
+    fn find(&self, visit: &Visit, id: &str) -> Result<Arc<Import>, PageError> {
+        let found = self.all().get(id).cloned();
+        found.filter(|import| import.session == visit.signed_in.session.id).ok_or_else(|| {
+            let what = "This import is not known any more, or it belongs to another session. Nothing was lost: look under People who was added.";
+            PageError { status: StatusCode::NOT_FOUND, ..PageError::new(what) }
+        })
+    }
+
+    /// Forgets an import after a while, unless something goes on in it by then.
+    async fn forget_later(&self, import: &Arc<Import>) {
+        tokio::time::sleep(REMEMBERED).await;
+        if !import.goes_on() {
+            self.all().remove(&import.id);
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "../admin/import.html")]
+struct UploadPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    columns: &'a [Column],
+    most: usize,
+    wrong: Vec<Wrong>,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/import_progress.html")]
+struct ProgressPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    id: &'a str,
+    people: usize,
+    with_address: usize,
+    done: usize,
+    mails: bool,
+    state: Shown,
+}
+
+/// The state, as the page shows it.
+enum Shown {
+    Checking,
+    Refused(Vec<Finding>, usize),
+    Ready,
+    Importing,
+    Done { added: usize, mailed: usize, links: usize },
+    Failed(String),
+}
+
+/// `GET /admin/users/import`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let visit = enter(&app, &request, Door::change(Area::People).fresh()).await;
+    answer(&app, visit.map(|visit| ask(&visit, StatusCode::OK, Vec::new())))
+}
+
+fn ask(visit: &Visit, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
+    let (shell, frame) = (visit.shell(), visit.frame(Area::People));
+    let page = UploadPage { shell, frame, columns: &COLUMNS, most: MOST_ROWS, wrong };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `GET /admin/users/import/template`
+pub async fn template(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let visit = enter(&app, &request, Door::change(Area::People)).await;
+    answer(&app, visit.map(|_| csv_file("people.csv", import::template())))
+}
+
+/// `POST /admin/users/import`: takes a file and begins to check it.
+pub async fn upload(
+    app: web::Data<App>,
+    imports: web::Data<Imports>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, take(&app, imports, &request, body).await)
+}
+
+async fn take(
+    app: &Arc<App>,
+    imports: web::Data<Imports>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
+    let uploaded = upload::read(&visit, request, body, &["file"], LARGEST).await?;
+    let refuse = |text: &str| Ok(ask(&visit, StatusCode::UNPROCESSABLE_ENTITY, vec![Wrong::field("file", text)]));
+    if uploaded.too_long {
+        return refuse("The file is larger than 4 MB: split the file, and import one part after the other");
+    }
+    let bytes = uploaded.long("file").to_vec();
+    if bytes.is_empty() {
+        return refuse("Choose a file, or the file is empty");
+    }
+    let file = web::block(move || File::read(&bytes)).await.map_err(Broken::defect)?;
+    let import = Arc::new(Import {
+        id: app.entropy.id("imp"),
+        session: visit.signed_in.session.id.clone(),
+        file,
+        progress: Arc::default(),
+        state: Mutex::new(State::Checking),
+    });
+    if !imports.add(&import) {
+        return refuse("Another import goes on. Wait until it has finished, then try again");
+    }
+    let path = format!("{PATH}/{}", import.id);
+    actix_web::rt::spawn(check(imports, import, visit.registry()));
+    Ok(browser::see_other(&path, &[]))
+}
+
+/// Checks a file in the background.
+async fn check(imports: web::Data<Imports>, import: Arc<Import>, registry: Registry) {
+    let job = Arc::clone(&import);
+    let checked = web::block(move || import::check(&registry, &job.file, &job.progress)).await;
+    *import.state() = match checked {
+        Ok(Ok(findings)) if findings.is_empty() => State::Ready,
+        Ok(Ok(findings)) => Import::is_refused(findings),
+        Ok(Err(refused)) => failed(&refused.to_string()),
+        Err(cause) => failed(&cause.to_string()),
+    };
+    imports.forget_later(&import).await;
+}
+
+fn failed(cause: &str) -> State {
+    let reference = crate::error::reference();
+    tracing::error!(%reference, %cause, "an import failed");
+    State::Failed(reference)
+}
+
+/// `GET /admin/users/import/{import}`
+pub async fn show(
+    app: web::Data<App>,
+    imports: web::Data<Imports>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = match enter(&app, &request, Door::change(Area::People)).await {
+        Ok(visit) => imports.find(&visit, &id).map(|import| progress(&visit, &import)).map_err(Stop::from),
+        Err(stop) => Err(stop),
+    };
+    answer(&app, outcome)
+}
+
+fn progress(visit: &Visit, import: &Import) -> HttpResponse {
+    let state = match &*import.state() {
+        State::Checking => Shown::Checking,
+        State::Refused(findings, count) => Shown::Refused(findings.clone(), *count),
+        State::Ready => Shown::Ready,
+        State::Importing => Shown::Importing,
+        State::Done { added, mailed, links } => Shown::Done { added: *added, mailed: *mailed, links: links.len() },
+        State::Failed(reference) => Shown::Failed(reference.clone()),
+    };
+    let page = ProgressPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::People),
+        id: &import.id,
+        people: import.file.len(),
+        with_address: import.file.with_address(),
+        done: import.progress.done(),
+        mails: visit.app.mailer.is_some(),
+        state,
+    };
+    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+}
+
+/// `POST /admin/users/import/{import}`: imports a file that was checked.
+pub async fn start(
+    app: web::Data<App>,
+    imports: web::Data<Imports>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, begin(&app, imports, &request, &id, body).await)
+}
+
+async fn begin(
+    app: &Arc<App>,
+    imports: web::Data<Imports>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
+    let form = visit.posted(request, body).await?;
+    let by_mail = form.field("mail")? == "yes";
+    let import = imports.find(&visit, id)?;
+    if import.begin() {
+        actix_web::rt::spawn(run(imports, Arc::clone(&import), visit.registry(), by_mail));
+    }
+    Ok(browser::see_other(&format!("{PATH}/{id}"), &[]))
+}
+
+/// Imports a file in the background, and mails the invitations where that is wanted.
+async fn run(imports: web::Data<Imports>, import: Arc<Import>, registry: Registry, by_mail: bool) {
+    let (job, worker) = (Arc::clone(&import), registry.clone());
+    let imported = web::block(move || import::import(&worker, &job.file, &job.progress)).await;
+    let ended = match imported {
+        Ok(Ok(Ok(issued))) => {
+            let added = issued.len();
+            let links = if by_mail { mail(registry.app(), issued).await } else { issued };
+            State::Done { added, mailed: added - links.len(), links }
+        }
+        Ok(Ok(Err(findings))) => Import::is_refused(findings),
+        Ok(Err(Refused::Mistakes(mistakes))) => {
+            failed(&mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        Ok(Err(Refused::Broken(broken))) => failed(&broken.to_string()),
+        Err(cause) => failed(&cause.to_string()),
+    };
+    *import.state() = ended;
+    imports.forget_later(&import).await;
+}
+
+/// Mails invitations. Answers those that cannot be mailed.
+async fn mail(app: &App, issued: Vec<Issued>) -> Vec<Issued> {
+    let Some(mailer) = &app.mailer else { return issued };
+    let mut left = Vec::new();
+    for one in issued {
+        match link_mails::link(app, &one) {
+            Some(mail) => mailer.post_in_turn(mail).await,
+            None => left.push(one),
+        }
+    }
+    left
+}
+
+/// `GET /admin/users/import/{import}/links`: whoever had to sign in on the way goes back to the import.
+pub async fn back(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let visit = enter(&app, &request, Door::change(Area::People).fresh()).await;
+    answer(&app, visit.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])))
+}
+
+/// `POST /admin/users/import/{import}/links`: the links of the invitations as a file, once.
+pub async fn links(
+    app: web::Data<App>,
+    imports: web::Data<Imports>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, take_links(&app, &imports, &request, &id, body).await)
+}
+
+async fn take_links(
+    app: &Arc<App>,
+    imports: &Imports,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
+    visit.posted(request, body).await?;
+    let import = imports.find(&visit, id)?;
+    let taken = match &mut *import.state() {
+        State::Done { links, .. } => std::mem::take(links),
+        _ => Vec::new(),
+    };
+    if taken.is_empty() {
+        return Ok(browser::see_other(&format!("{PATH}/{id}"), &[]));
+    }
+    let event = visit.event(Kind::Exported).with("what", "invitation links").with("people", taken.len().to_string());
+    let written = app.store.write(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    });
+    written.await?;
+    Ok(csv_file("invitations.csv", import::links_file(&taken)))
+}

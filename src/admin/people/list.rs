@@ -1,0 +1,125 @@
+//! `/admin/users`: everybody, searched, filtered and in an order.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::labels;
+use crate::admin::listing::{self, Filter, Looked, PAGE};
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::person::Person;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::store::people::listing::{self as stored, Order, Search, State};
+
+const FILTERS: [&str; 4] = ["q", "role", "state", "sort"];
+
+#[derive(Template)]
+#[template(path = "../admin/people.html")]
+struct PeoplePage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    /// Whether there is anybody at all.
+    some: bool,
+    looked: Looked,
+    roles: Vec<Filter>,
+    states: Vec<Filter>,
+    sorts: Vec<Filter>,
+    rows: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    username: String,
+    agency: String,
+    roles: String,
+    state: Option<&'static str>,
+    last_login: Option<When>,
+}
+
+/// `GET /admin/users`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::People)).await?;
+    let looked = Looked::of(request);
+    let search = search(&looked);
+    let order = search.order;
+    let read = app.store.read(move |conn| Ok((stored::any(conn)?, stored::page(conn, &search, PAGE + 1)?)));
+    let (some, people) = read.await?;
+    let (people, more) = listing::cut(people);
+    let next = people.last().filter(|_| more);
+    let next = next.map(|person| looked.page_after(&FILTERS, &stored::sort_key(order, person), &person.id));
+    let mut roles = vec![("", "All roles")];
+    roles.extend(app.policy.roles().iter().map(|role| (role.code.as_str(), role.label.as_str())));
+    let page = PeoplePage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::People),
+        may_change: visit.changes(Area::People),
+        some,
+        roles: listing::filters(looked.get("role"), &roles),
+        states: listing::filters(
+            looked.get("state"),
+            &[("", "All"), ("enabled", "May sign in"), ("disabled", "Disabled"), ("awaited", "No password yet")],
+        ),
+        sorts: listing::filters(
+            looked.get("sort"),
+            &[("", "Name"), ("newest", "Newest first"), ("last-sign-in", "Last sign-in first")],
+        ),
+        rows: people.iter().map(|person| row(&visit, person)).collect(),
+        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
+        next,
+        looked,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+fn search(looked: &Looked) -> Search {
+    Search {
+        words: looked.get("q").to_owned(),
+        role: Some(looked.get("role").to_owned()).filter(|role| !role.is_empty()),
+        state: match looked.get("state") {
+            "enabled" => State::Enabled,
+            "disabled" => State::Disabled,
+            "awaited" => State::Awaited,
+            _ => State::Any,
+        },
+        order: match looked.get("sort") {
+            "newest" => Order::Newest,
+            "last-sign-in" => Order::LastSignIn,
+            _ => Order::Name,
+        },
+        after: looked.after(),
+    }
+}
+
+fn row(visit: &Visit, person: &Person) -> Row {
+    let settings = &person.settings;
+    Row {
+        id: person.id.clone(),
+        name: person.name.clone(),
+        username: person.username.clone(),
+        agency: settings.organization.as_ref().map_or_else(String::new, |agency| agency.name.clone()),
+        roles: labels(&visit.app.policy, &settings.roles).join(", "),
+        state: if !person.enabled {
+            Some("Disabled")
+        } else if person.password.is_none() && person.last_login_at.is_none() {
+            Some("No password yet")
+        } else {
+            None
+        },
+        last_login: person.last_login_at.map(|at| visit.zone.when(at)),
+    }
+}

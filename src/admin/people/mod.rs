@@ -1,0 +1,59 @@
+//! People: the list, one person, what is done to her, and many at once from a file.
+
+pub mod action;
+pub mod edit;
+pub mod import;
+pub mod list;
+pub mod show;
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+
+use super::visit::{Door, Visit, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::model::person::Person;
+use crate::policy::Policy;
+use crate::policy::console::{self, Area, Right};
+use crate::store::people;
+
+/// The list.
+pub(super) const PATH: &str = "/admin/users";
+
+/// The page of a person.
+pub(super) fn path_of(id: &str) -> String {
+    format!("{PATH}/{id}")
+}
+
+/// Where a person belongs: those with a role of the console are administrators' affair.
+pub(super) fn area_of(person: &Person) -> Area {
+    let of_console = person.settings.roles.iter().any(|role| console::is_console_role(role));
+    if of_console { Area::Administrators } else { Area::People }
+}
+
+/// The names of roles, for people.
+pub(super) fn labels(policy: &Policy, roles: &[String]) -> Vec<String> {
+    roles.iter().map(|code| policy.role(code).map_or_else(|| code.clone(), |role| role.label.clone())).collect()
+}
+
+/// Lets somebody do something about a person: who that is decides which right it needs, and whether the sign-in must be
+/// fresh.
+///
+/// # Errors
+/// To the sign-in, or a page that says whose this is or that there is no such person.
+pub(super) async fn enter_about(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    right: Right,
+    fresh: bool,
+) -> Result<(Visit, Person), Stop> {
+    let wanted = id.to_owned();
+    let found = app.store.read(move |conn| people::find(conn, &wanted)).await?;
+    let area = found.as_ref().map_or(Area::People, area_of);
+    let fresh = fresh || (right == Right::Change && area == Area::Administrators);
+    let visit = enter(app, request, Door { area, right, fresh }).await?;
+    Ok((visit, found.ok_or_else(PageError::not_found)?))
+}

@@ -1,0 +1,226 @@
+//! `/admin/users/{id}`: one person, what she may do, how she signs in, where she is signed in, and what can be done.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::action::Action;
+use super::{area_of, enter_about};
+use crate::admin::once::Once;
+use crate::admin::sessions::{self, SessionItem};
+use crate::admin::visit::{Frame, Visit, answer};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::local_time::{When, day_in_words, licence_ends};
+use crate::login::account::{AllowedFacts, applications};
+use crate::login::lockout::{self, login_subject, totp_subject};
+use crate::login::totp;
+use crate::model::link::LinkKind;
+use crate::model::person::Person;
+use crate::pages::account::Allowed;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::{Area, Right};
+use crate::store::passkeys::{self, StoredPasskey};
+use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
+
+/// How many sessions are shown; the list of sessions has them all.
+const SESSIONS: usize = 20;
+
+#[derive(Template)]
+#[template(path = "../admin/person.html")]
+struct PersonPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    once: Option<Once>,
+    person: &'a Person,
+    may_change: bool,
+    /// Only an administrator may change this person.
+    of_console: bool,
+    facts: Vec<(&'static str, String)>,
+    roles: Vec<RoleItem>,
+    methods: Vec<(&'static str, String)>,
+    locked: bool,
+    invited_until: Option<When>,
+    last_login: Option<When>,
+    added: When,
+    sessions: Vec<SessionItem>,
+    applications: Vec<Allowed>,
+    actions: Vec<Action>,
+}
+
+/// A role, with what it lets its holder do.
+struct RoleItem {
+    label: String,
+    code: String,
+    codings: Vec<String>,
+    sentences: Vec<String>,
+    console: bool,
+}
+
+/// What the database knows beside the person.
+struct Facts {
+    passkeys: Vec<StoredPasskey>,
+    recovery_codes: i64,
+    locked: bool,
+    invited_until: Option<i64>,
+    providers: Vec<String>,
+    sessions: Vec<crate::model::session::Session>,
+    allowed: AllowedFacts,
+}
+
+impl Facts {
+    fn load(app: &App, conn: &mut Conn, person: &Person) -> Stored<Self> {
+        let (id, now) = (person.id.as_str(), app.now());
+        let invitation = links::youngest(conn, id, LinkKind::Invitation, now)?;
+        let by_password = lockout::is_locked(conn, &login_subject(app, &person.username), now)?;
+        let by_code = lockout::is_locked(conn, &totp_subject(app, id), now)?;
+        Ok(Self {
+            passkeys: passkeys::of_person(conn, id)?,
+            recovery_codes: recovery_codes::left(conn, id)?.0,
+            locked: by_password || by_code,
+            invited_until: invitation
+                .filter(|link| link.person_generation == person.generation)
+                .map(|link| link.expires_at),
+            providers: identity_providers::links_of_person(conn, id)?
+                .into_iter()
+                .map(|link| link.provider_id)
+                .collect(),
+            sessions: stored_sessions::live(conn, sessions::alive(app), Some(id), None, SESSIONS)?,
+            allowed: AllowedFacts::load(conn, id)?,
+        })
+    }
+}
+
+/// `GET /admin/users/{id}`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request, &id).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
+    let (visit, person) = enter_about(app, request, id, Right::Read, false).await?;
+    let (job_app, about) = (Arc::clone(app), person.clone());
+    let facts = app.store.read(move |conn| Facts::load(&job_app, conn, &about)).await?;
+    let once = visit.once(request, &person.id);
+    let something_shown = once.is_some();
+    let may_change = visit.changes(area_of(&person));
+    let page = PersonPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::People),
+        once,
+        may_change,
+        of_console: area_of(&person) == Area::Administrators,
+        facts: known(app, &person),
+        roles: person.settings.roles.iter().map(|code| role(app, code)).collect(),
+        methods: methods(&visit, &person, &facts),
+        locked: facts.locked,
+        invited_until: facts.invited_until.map(|at| visit.zone.when(at)),
+        last_login: person.last_login_at.map(|at| visit.zone.when(at)),
+        added: visit.zone.when(person.created_at),
+        sessions: facts.sessions.iter().map(|session| sessions::item(&visit, session, None)).collect(),
+        applications: applications::listed(app, &person, &facts.allowed, &visit.zone),
+        actions: if may_change { Action::for_person(&person, facts.locked) } else { Vec::new() },
+        person: &person,
+    };
+    let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
+    Ok(if something_shown { visit.shown(answer) } else { answer })
+}
+
+/// What is registered, in the order of the form; what is not there is left out.
+fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
+    let settings = &person.settings;
+    let agency = settings.organization.as_ref();
+    let email = settings
+        .email
+        .as_ref()
+        .map(|email| format!("{email} ({})", if settings.email_verified { "verified" } else { "not verified" }));
+    let purposes = settings.purposes.as_ref().map(|codes| purposes(app, codes));
+    let license = settings.license_expires.as_deref().map(|day| {
+        let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
+        format!("{} {}", if ended { "Ended on" } else { "Good through" }, day_in_words(day))
+    });
+    let zone = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str()).map(str::to_owned);
+    let all = [
+        ("Username", Some(person.username.clone())),
+        ("E-mail address", email),
+        ("Agency", agency.map(|agency| agency.name.clone())),
+        ("Agency identifier", agency.and_then(|agency| agency.id.clone())),
+        ("Jurisdiction", agency.and_then(|agency| agency.jurisdiction.clone())),
+        ("NPI", settings.npi.clone()),
+        ("FHIR resource", settings.fhir_user.clone()),
+        ("Clearance", settings.confidentiality.map(|level| format!("{level} ({})", level.code()))),
+        ("Integrity", settings.integrity.map(|level| level.to_string())),
+        ("Purposes of use", purposes),
+        ("License", license),
+        ("Time zone", zone),
+        ("Made for the sign-in of", settings.provisioned_by.clone()),
+        ("Person ID", Some(person.id.clone())),
+    ];
+    all.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
+}
+
+fn purposes(app: &App, codes: &[String]) -> String {
+    let vocabulary = app.policy.vocabulary();
+    let display = |code: &String| {
+        let known = vocabulary.display(crate::policy::vocabulary::PURPOSE_SYSTEM, code);
+        known.map_or_else(|| code.clone(), |display| format!("{display} ({code})"))
+    };
+    codes.iter().map(display).collect::<Vec<_>>().join(", ")
+}
+
+fn role(app: &App, code: &str) -> RoleItem {
+    let Some(role) = app.policy.role(code) else {
+        return RoleItem {
+            label: code.to_owned(),
+            code: code.to_owned(),
+            codings: Vec::new(),
+            sentences: vec!["Nothing: the policy does not know this role any more".to_owned()],
+            console: false,
+        };
+    };
+    RoleItem {
+        label: role.label.clone(),
+        code: code.to_owned(),
+        codings: super::edit::codings(&app.policy, role),
+        sentences: app.policy.sentences(&role.scopes).into_iter().map(|item| item.sentence).collect(),
+        console: role.console,
+    }
+}
+
+fn methods(visit: &Visit, person: &Person, facts: &Facts) -> Vec<(&'static str, String)> {
+    let app = &visit.app;
+    let used = |at: Option<i64>| {
+        at.map_or_else(|| "not used yet".to_owned(), |at| format!("last used {}", visit.zone.when(at).words))
+    };
+    let password = match &person.password {
+        Some(_) if person.password_changed_at > 0 => {
+            format!("Set {}", visit.zone.when(person.password_changed_at).words)
+        }
+        Some(_) => "To be changed at the next sign-in".to_owned(),
+        None => "None".to_owned(),
+    };
+    let mut methods = vec![("Password", password)];
+    if person.totp_secret.is_some() {
+        methods.push(("Authenticator app", format!("Set up, {}", used(totp::used_at(person.totp_step)))));
+    }
+    for passkey in &facts.passkeys {
+        methods.push(("Passkey", format!("{}, {}", passkey.name, used(passkey.last_used_at))));
+    }
+    for provider in &facts.providers {
+        let name =
+            app.directory.identity_provider(provider).map_or_else(|| provider.clone(), |known| known.name.clone());
+        methods.push(("Agency’s sign-in", name));
+    }
+    if !person.has_second_factor(!facts.passkeys.is_empty()) {
+        let text = if app.policy.requires_second_factor(&person.settings.roles) {
+            "None; the next sign-in sets one up, because the roles need it"
+        } else {
+            "None"
+        };
+        methods.push(("Second factor", text.to_owned()));
+    }
+    methods.push(("Recovery codes", format!("{} left", facts.recovery_codes)));
+    methods
+}

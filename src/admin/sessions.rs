@@ -1,0 +1,208 @@
+//! `/admin/sessions`: where people are signed in now, and ending it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::form::Wrong;
+use super::listing::{self, Looked, PAGE};
+use super::people::area_of;
+use super::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::login::account::sign_ins::methods_in_words;
+use crate::login::device;
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::{Area, Right};
+use crate::registry::{Refused, sessions as registry};
+use crate::store::people::listing as names;
+use crate::store::sessions::{self as stored, Alive};
+use crate::store::{Stored, people};
+
+const PATH: &str = "/admin/sessions";
+const FILTERS: [&str; 1] = ["person"];
+
+#[derive(Template)]
+#[template(path = "../admin/sessions.html")]
+struct SessionsPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    looked: Looked,
+    /// A username was typed that nobody has.
+    unknown: bool,
+    rows: Vec<SessionItem>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// A session, as the console shows it.
+pub(super) struct SessionItem {
+    pub(super) id: String,
+    pub(super) person_id: String,
+    pub(super) name: String,
+    pub(super) username: String,
+    pub(super) device: String,
+    pub(super) address: String,
+    pub(super) how: String,
+    pub(super) since: When,
+    pub(super) used: When,
+    pub(super) current: bool,
+}
+
+/// The name and username of people, by id.
+pub(super) type Names = HashMap<String, (String, String)>;
+
+/// Reads what people are called.
+pub(super) fn names_of(conn: &mut crate::store::Conn, ids: &[String]) -> Stored<Names> {
+    Ok(names::names(conn, ids)?.into_iter().map(|(id, username, name)| (id, (name, username))).collect())
+}
+
+/// Which sessions are alive now.
+pub(super) fn alive(app: &App) -> Alive {
+    let (login, now) = (&app.config.login, app.now());
+    Alive { begun: now - login.session_seconds, seen: now - login.session_idle_seconds }
+}
+
+/// A session, with the names of its person where they are shown.
+pub(super) fn item(visit: &Visit, session: &Session, names: Option<&Names>) -> SessionItem {
+    let provider = session.identity_provider.as_ref().map(|id| {
+        let known = visit.app.directory.identity_provider(id);
+        format!("with {}", known.map_or_else(|| id.clone(), |known| known.name.clone()))
+    });
+    let (name, username) = names.and_then(|names| names.get(&session.person_id)).cloned().unwrap_or_default();
+    SessionItem {
+        id: session.id.clone(),
+        person_id: session.person_id.clone(),
+        name,
+        username,
+        device: device::in_words(&session.user_agent),
+        address: session.address.clone(),
+        how: provider.unwrap_or_else(|| methods_in_words(session.amr.iter().map(String::as_str))),
+        since: visit.zone.when(session.created_at),
+        used: visit.zone.when(session.last_seen_at),
+        current: session.id == visit.signed_in.session.id,
+    }
+}
+
+/// The place behind which a page begins, in a list by time.
+pub(super) fn after(looked: &Looked) -> Option<(i64, String)> {
+    let (at, id) = looked.after()?;
+    Some((at.parse().ok()?, id))
+}
+
+/// `GET /admin/sessions`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Sessions)).await?;
+    let looked = Looked::of(request);
+    let (alive, username, after) = (alive(app), looked.get("person").to_owned(), after(&looked));
+    let read = app.store.read(move |conn| {
+        let person = if username.is_empty() { None } else { Some(people::find_by_username(conn, &username)?) };
+        if matches!(person, Some(None)) {
+            return Ok(None);
+        }
+        let id = person.flatten().map(|person| person.id);
+        let sessions = stored::live(conn, alive, id.as_deref(), after.as_ref(), PAGE + 1)?;
+        let ids: Vec<String> = sessions.iter().map(|session| session.person_id.clone()).collect();
+        Ok(Some((names_of(conn, &ids)?, sessions)))
+    });
+    let read = read.await?;
+    let unknown = read.is_none();
+    let (names, sessions) = read.unwrap_or_default();
+    let (sessions, more) = listing::cut(sessions);
+    let next = sessions.last().filter(|_| more);
+    let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
+    let page = SessionsPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Sessions),
+        may_change: visit.changes(Area::Sessions),
+        unknown,
+        rows: sessions.iter().map(|session| item(&visit, session, Some(&names))).collect(),
+        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
+        next,
+        looked,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+#[derive(Template)]
+#[template(path = "../admin/session_end.html")]
+struct EndPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    session: SessionItem,
+    wrong: Vec<Wrong>,
+}
+
+/// Lets somebody end what is a person's: whose it is decides who may.
+pub(super) async fn enter_to_end(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    area: Area,
+    owner: Option<&Person>,
+) -> Result<Visit, Stop> {
+    // Whoever may not change administrators may not sign them out either.
+    let area =
+        owner.map_or(area, |person| if area_of(person) == Area::Administrators { Area::Administrators } else { area });
+    enter(app, request, Door { area, right: Right::Change, fresh: false }).await
+}
+
+async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<(Visit, Session, Names), Stop> {
+    let wanted = id.to_owned();
+    let read = app.store.read(move |conn| {
+        let session = stored::by_id(conn, &wanted)?;
+        let owner = session.as_ref().map(|session| people::find(conn, &session.person_id)).transpose()?;
+        Ok((session, owner.flatten()))
+    });
+    let (session, owner) = read.await?;
+    let visit = enter_to_end(app, request, Area::Sessions, owner.as_ref()).await?;
+    let session = session.ok_or_else(PageError::not_found)?;
+    let names = owner.map(|owner| (owner.id, (owner.name, owner.username))).into_iter().collect();
+    Ok((visit, session, names))
+}
+
+/// `GET /admin/sessions/{id}/end`: asks first.
+pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = enter_about(&app, &request, &id).await;
+    answer(&app, outcome.map(|(visit, session, names)| show(&visit, &session, &names, StatusCode::OK, Vec::new())))
+}
+
+fn show(visit: &Visit, session: &Session, names: &Names, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
+    let session = item(visit, session, Some(names));
+    let page = EndPage { shell: visit.shell(), frame: visit.frame(Area::Sessions), session, wrong };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `POST /admin/sessions/{id}/end`
+pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, end_one(&app, &request, &id, body).await)
+}
+
+async fn end_one(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let (visit, session, names) = enter_about(app, request, id).await?;
+    visit.posted(request, body).await?;
+    let wanted = session.id.clone();
+    match visit.registry().run(move |job, tx| registry::end(job, tx, &wanted)).await {
+        // One that has ended meanwhile has ended all the same.
+        Ok(_) => Ok(done(PATH, "ended")),
+        Err(Refused::Mistakes(mistakes)) => {
+            let wrong = Wrong::of(&mistakes, &[]);
+            Ok(show(&visit, &session, &names, StatusCode::UNPROCESSABLE_ENTITY, wrong))
+        }
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}

@@ -1,0 +1,342 @@
+//! People as the console lists them: searched, filtered, in an order, page by page. The number of queries depends on
+//! what is looked for and never on how many people there are.
+//!
+//! Whatever few people have (a rare word, a role, being disabled) is looked up first, and the others among those; only
+//! what many have is looked for while walking along the order, where it is soon found.
+
+use diesel::dsl::exists;
+use diesel::prelude::*;
+
+use super::{Row, terms};
+use crate::model::person::Person;
+use crate::store::schema::{person, person_role, person_term};
+use crate::store::{Conn, Stored, each};
+
+/// Up to how many people are few.
+const FEW: usize = 1000;
+/// How many words are looked for at most.
+const MOST_WORDS: usize = 8;
+
+/// Who may be in the list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// Everybody.
+    #[default]
+    Any,
+    /// Those who may sign in.
+    Enabled,
+    /// Those who may not.
+    Disabled,
+    /// Those who have no password yet and were never here.
+    Awaited,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By name.
+    #[default]
+    Name,
+    /// Those who were added last first.
+    Newest,
+    /// Those who signed in last first; those who never did at the end.
+    LastSignIn,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Beginnings of words: all of them must be there.
+    pub words: String,
+    /// A role.
+    pub role: Option<String>,
+    /// A state.
+    pub state: State,
+    /// The order.
+    pub order: Order,
+    /// The sort key and the id of the last row before the page.
+    pub after: Option<(String, String)>,
+}
+
+/// The sort key of those who never signed in.
+const NEVER: &str = "never";
+
+/// The sort key of a person, for the page behind her.
+#[must_use]
+pub fn sort_key(order: Order, model: &Person) -> String {
+    match order {
+        Order::Name => super::name_key(&model.name),
+        Order::Newest => model.created_at.to_string(),
+        Order::LastSignIn => model.last_login_at.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
+    }
+}
+
+/// One thing that those who are looked for have in common.
+enum Having {
+    /// A word that begins with this: from here, up to here.
+    Word(String, String),
+    Role(String),
+}
+
+impl Search {
+    fn having(&self) -> Vec<Having> {
+        let words = terms(&self.words).into_iter().take(MOST_WORDS);
+        // The digits of hexadecimal end before `g`.
+        let words = words.map(|from| Having::Word(from.clone(), format!("{from}g")));
+        words.chain(self.role.clone().map(Having::Role)).collect()
+    }
+
+    /// The ids of the smallest group of people that all who are looked for are in, if one is small.
+    fn few(&self, conn: &mut Conn, having: &[Having]) -> Stored<Option<Vec<String>>> {
+        let limit = i64::try_from(FEW).unwrap_or_default() + 1;
+        let mut fewest: Option<Vec<String>> = None;
+        let mut consider = |mut ids: Vec<String>| {
+            let few = ids.len() <= FEW;
+            ids.sort();
+            ids.dedup();
+            if few && fewest.as_ref().is_none_or(|fewest| ids.len() < fewest.len()) {
+                fewest = Some(ids);
+            }
+        };
+        for one in having {
+            consider(match one {
+                Having::Word(from, to) => each!(conn, c => person_term::table
+                    .filter(person_term::term.ge(from).and(person_term::term.lt(to)))
+                    .select(person_term::person_id)
+                    .limit(limit)
+                    .load(c))?,
+                Having::Role(role) => each!(conn, c => person_role::table
+                    .filter(person_role::role.eq(role))
+                    .select(person_role::person_id)
+                    .limit(limit)
+                    .load(c))?,
+            });
+        }
+        match self.state {
+            State::Disabled => consider(each!(conn, c => person::table
+                .filter(person::enabled.eq(false))
+                .select(person::id)
+                .limit(limit)
+                .load(c))?),
+            State::Awaited => consider(each!(conn, c => person::table
+                .filter(person::password.is_null().and(person::last_login_at.is_null()))
+                .select(person::id)
+                .limit(limit)
+                .load(c))?),
+            State::Any | State::Enabled => {}
+        }
+        Ok(fewest)
+    }
+}
+
+/// Up to `limit` people that are looked for.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
+    let having = search.having();
+    let few = search.few(conn, &having)?;
+    let mut rows = Vec::new();
+    let never = search.after.as_ref().is_some_and(|(key, _)| key == NEVER);
+    for part in parts(search.order, never) {
+        let left = limit.saturating_sub(rows.len());
+        if left > 0 {
+            rows.extend(part_of(conn, search, &having, few.as_deref(), *part, left)?);
+        }
+    }
+    rows.into_iter().map(Row::into_model).collect()
+}
+
+/// A stretch of a list that one index has in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    ByName,
+    ByCreation,
+    BySignIn,
+    NeverHere,
+}
+
+/// The stretches of a list; `never`: the page begins among those who never signed in.
+fn parts(order: Order, never: bool) -> &'static [Part] {
+    match order {
+        Order::Name => &[Part::ByName],
+        Order::Newest => &[Part::ByCreation],
+        // Neither database puts those without a time where the other does: they are a stretch of their own.
+        Order::LastSignIn if never => &[Part::NeverHere],
+        Order::LastSignIn => &[Part::BySignIn, Part::NeverHere],
+    }
+}
+
+fn part_of(
+    conn: &mut Conn,
+    search: &Search,
+    having: &[Having],
+    few: Option<&[String]>,
+    part: Part,
+    limit: usize,
+) -> Stored<Vec<Row>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (key, id) = search.after.clone().unzip();
+    let (key, id) = (key.unwrap_or_default(), id.unwrap_or_default());
+    // An address that somebody made up begins at the beginning.
+    let at: Option<i64> = key.parse().ok();
+    let first = search.after.is_none();
+    Ok(each!(conn, c => {
+        let mut query = person::table.select(Row::as_select()).limit(limit).into_boxed();
+        match search.state {
+            State::Any => {}
+            State::Enabled => query = query.filter(person::enabled.eq(true)),
+            State::Disabled => query = query.filter(person::enabled.eq(false)),
+            State::Awaited => query = query.filter(person::password.is_null().and(person::last_login_at.is_null())),
+        }
+        if let Some(few) = few {
+            query = query.filter(person::id.eq_any(few));
+        }
+        for one in having {
+            query = match one {
+                Having::Word(from, to) => query.filter(exists(person_term::table.filter(
+                    person_term::person_id.eq(person::id)
+                        .and(person_term::term.ge(from))
+                        .and(person_term::term.lt(to))))),
+                Having::Role(role) => query.filter(exists(person_role::table.filter(
+                    person_role::person_id.eq(person::id).and(person_role::role.eq(role))))),
+            };
+        }
+        // The first comparison is what an index can begin at, the others are those of the pair.
+        query = match part {
+            Part::ByName if first => query.order((person::name_key, person::id)),
+            Part::ByName => query
+                .filter(person::name_key.ge(&key))
+                .filter(person::name_key.gt(&key).or(person::id.gt(&id)))
+                .order((person::name_key, person::id)),
+            Part::ByCreation => {
+                let query = query.order((person::created_at.desc(), person::id.desc()));
+                match at {
+                    Some(at) => query
+                        .filter(person::created_at.le(at))
+                        .filter(person::created_at.lt(at).or(person::id.lt(&id))),
+                    None => query,
+                }
+            }
+            Part::BySignIn => {
+                let query = query
+                    .filter(person::last_login_at.is_not_null())
+                    .order((person::last_login_at.desc(), person::id.desc()));
+                match at {
+                    Some(at) => query
+                        .filter(person::last_login_at.le(at))
+                        .filter(person::last_login_at.assume_not_null().lt(at).or(person::id.lt(&id))),
+                    None => query,
+                }
+            }
+            Part::NeverHere => {
+                let query = query
+                    .filter(person::last_login_at.is_null())
+                    .order((person::last_login_at, person::id));
+                if key == NEVER { query.filter(person::id.gt(&id)) } else { query }
+            }
+        };
+        query.load(c)
+    })?)
+}
+
+/// Whether there is anybody at all.
+///
+/// # Errors
+/// What the database says.
+pub fn any(conn: &mut Conn) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::select(exists(person::table.select(person::id))).get_result(c))?)
+}
+
+/// What several people are called, by their ids: `(id, username, name)`.
+///
+/// # Errors
+/// What the database says.
+pub fn names(conn: &mut Conn, ids: &[String]) -> Stored<Vec<(String, String, String)>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::id.eq_any(ids))
+        .select((person::id, person::username, person::name))
+        .load(c))?)
+}
+
+/// Which of these keys of usernames are taken.
+///
+/// # Errors
+/// What the database says.
+pub fn taken(conn: &mut Conn, keys: &[String]) -> Stored<Vec<String>> {
+    Ok(each!(conn, c => person::table
+        .filter(person::username_key.eq_any(keys))
+        .select(person::username_key)
+        .load(c))?)
+}
+
+/// A person who holds a role.
+#[derive(Debug, Clone, Queryable)]
+pub struct Holder {
+    /// The role.
+    pub role: String,
+    /// Since when, in seconds since the epoch.
+    pub given_at: i64,
+    /// How the name is ordered.
+    pub name_key: String,
+    /// The person's id.
+    pub person_id: String,
+    /// What she types to sign in.
+    pub username: String,
+    /// Her name.
+    pub name: String,
+    /// Whether she may sign in.
+    pub enabled: bool,
+    /// When she last signed in.
+    pub last_login_at: Option<i64>,
+    /// Her settings, as they are stored.
+    settings: String,
+}
+
+impl Holder {
+    /// The agency that the person works for.
+    #[must_use]
+    pub fn agency(&self) -> Option<String> {
+        let settings: Option<crate::model::person::PersonSettings> = serde_json::from_str(&self.settings).ok();
+        Some(settings?.organization?.name)
+    }
+}
+
+/// The place in the list of those who hold roles: role, key of the name, id.
+pub type HolderPlace = (String, String, String);
+
+/// Up to `limit` people who hold roles, by role and name, behind a place.
+///
+/// # Errors
+/// What the database says.
+pub fn holders(conn: &mut Conn, role: Option<&str>, after: Option<&HolderPlace>, limit: usize) -> Stored<Vec<Holder>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(each!(conn, c => {
+        let mut query = person_role::table
+            .inner_join(person::table)
+            .select((
+                person_role::role,
+                person_role::given_at,
+                person_role::name_key,
+                person::id,
+                person::username,
+                person::name,
+                person::enabled,
+                person::last_login_at,
+                person::settings,
+            ))
+            .order((person_role::role, person_role::name_key, person_role::person_id))
+            .limit(limit)
+            .into_boxed();
+        if let Some(role) = role {
+            query = query.filter(person_role::role.eq(role));
+        }
+        if let Some((role, name, id)) = after {
+            query = query
+                .filter(person_role::role.ge(role))
+                .filter(person_role::role.gt(role).or(
+                    person_role::name_key.gt(name).or(person_role::name_key.eq(name).and(person_role::person_id.gt(id)))));
+        }
+        query.load(c)
+    })?)
+}
