@@ -200,6 +200,7 @@ fn console_urls(config: &mut web::ServiceConfig) {
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
+        .configure(admin::api::urls)
         .service(only("/admin", "GET").route(web::get().to(home::get)))
         .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
 }

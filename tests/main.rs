@@ -10,6 +10,8 @@
 )]
 
 mod account;
+mod admin_api;
+mod admin_api_fuzz;
 mod apply;
 mod architecture;
 mod attacks;

@@ -69,6 +69,20 @@ impl Vocabulary {
         self.systems.get(system)?.get(code)
     }
 
+    /// Up to `limit` concepts whose code or display holds `wanted`, letter case ignored, by system and code.
+    pub fn search(&self, wanted: &str, limit: usize) -> Vec<&Concept> {
+        let wanted = wanted.to_lowercase();
+        let all = self.systems.values().flat_map(HashMap::values);
+        let mut found: Vec<&Concept> = all
+            .filter(|concept| {
+                concept.code.to_lowercase().contains(&wanted) || concept.display.to_lowercase().contains(&wanted)
+            })
+            .collect();
+        found.sort_by_key(|concept| (&concept.system, &concept.code));
+        found.truncate(limit);
+        found
+    }
+
     /// The display of a code.
     pub fn display(&self, system: &str, code: &str) -> Option<&str> {
         self.concept(system, code).map(|concept| concept.display.as_str())

@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::people::{self, PersonForm};
 use super::{
     Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
-    organization,
+    organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -27,8 +28,8 @@ use crate::store::{Failure, Stored, Tx, identity_providers as stored, passkeys, 
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
 
 /// What is wanted of an identity provider. What is left out stays as it is, or takes its default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct IdentityProviderForm {
     /// Its id, part of a path of ours.
     pub id: Option<String>,
@@ -122,6 +123,7 @@ pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &IdentityProviderForm,
+    manner: Manner,
     before: Option<&IdentityProvider>,
 ) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
@@ -129,7 +131,8 @@ pub fn draft(
     let id = form.id.clone().unwrap_or_default();
     mistakes.take("id", identifier(&id));
     let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|old| old.name.as_str())));
-    let settings = settings(registry, form, before, &mut mistakes);
+    let old = manner.kept(before.map(|provider| &provider.settings));
+    let settings = settings(registry, form, old, &mut mistakes);
     let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
     let provider = IdentityProvider {
         id,
@@ -146,10 +149,9 @@ pub fn draft(
 fn settings(
     registry: &Registry,
     form: &IdentityProviderForm,
-    before: Option<&IdentityProvider>,
+    old: Option<&IdentityProviderSettings>,
     mistakes: &mut Mistakes,
 ) -> IdentityProviderSettings {
-    let old = before.map(|provider| &provider.settings);
     let issuer = form.issuer.clone().or_else(|| old.map(|old| old.issuer.clone())).unwrap_or_default();
     mistakes.take("issuer", check_issuer(registry, &issuer));
     let client_id = form.client_id.clone().or_else(|| old.map(|old| old.client_id.clone())).unwrap_or_default();
@@ -351,6 +353,47 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Decided<IdentityProvider> {
         Some(provider) => Ok(provider),
         None => mistake("id", format!("no identity provider has the id {id:?}")),
     })
+}
+
+/// Registers a provider that does not exist yet.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &IdentityProviderForm) -> Decided<IdentityProvider> {
+    let id = form.id.clone().unwrap_or_default();
+    if stored::find(tx.conn(), &id)?.is_some() {
+        return Ok(mistake("id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
+    }
+    let draft = good!(draft(registry, form, Manner::Merge, None));
+    write(registry, tx, &draft)?;
+    Ok(Ok(draft.provider))
+}
+
+/// Names the state of a provider; see [`change`].
+#[must_use]
+pub fn version(provider: &IdentityProvider) -> String {
+    version_of(&view(provider), "")
+}
+
+/// Changes a provider; `expected` is the [`version`] that whoever changes it has seen.
+///
+/// # Errors
+/// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
+pub fn change(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &IdentityProviderForm,
+    manner: Manner,
+    expected: Option<&str>,
+) -> Decided<IdentityProvider> {
+    let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
+    good!(unchanged(expected, &version(&before)));
+    let draft = good!(draft(registry, form, manner, Some(&before)));
+    if draft.differences().is_empty() {
+        return Ok(Ok(before));
+    }
+    write(registry, tx, &draft)?;
+    Ok(Ok(draft.provider))
 }
 
 /// Disables or enables. Sessions that began there go on; accounts are disabled one by one. Answers whether that changed

@@ -5,15 +5,18 @@ mod connection;
 pub mod schema;
 mod writer;
 
+pub mod api_tokens;
 pub mod audit;
 pub mod changes;
 pub mod clients;
 pub mod first_links;
 pub mod grants;
+pub mod idempotency;
 pub mod identity_providers;
 pub mod installation;
 pub mod keys;
 pub mod links;
+pub mod listing;
 pub mod logins;
 pub mod logout_notices;
 pub mod passkeys;

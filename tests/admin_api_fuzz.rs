@@ -1,0 +1,47 @@
+//! The admin API against requests that schemathesis, which others wrote, makes up from its OpenAPI document.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::admin_api::token;
+use crate::console::STAFF;
+use crate::harness::{Db, Harness};
+
+fn schemathesis() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/fuzz-install");
+        assert!(Command::new(script).arg(&dir).status().unwrap().success(), "tests/harness/fuzz-install");
+        dir.join("bin/schemathesis")
+    })
+}
+
+#[tokio::test]
+async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_does_not_tell() {
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        // What is made up comes faster than anybody should.
+        config.admin_api.requests_per_minute = 1_000_000;
+        config.login.address_attempts_per_minute = 1_000_000;
+    });
+    harness.apply(STAFF);
+    let token = token(&harness, "admin");
+    let output = Command::new(schemathesis())
+        .args(["run", &harness.url("/admin/api/openapi.json")])
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .args(["--tls-verify", harness.ca_file.to_str().unwrap()])
+        .args(["--checks", "all"])
+        // What the schema allows may still be wrong: a dataflow that does not exist, a key that is none.
+        .args(["--exclude-checks", "positive_data_acceptance"])
+        .args(["--phases", "examples,coverage,fuzzing,stateful"])
+        .args(["--max-examples", "15", "--seed", "20260101", "--workers", "2"])
+        .args(["--suppress-health-check", "all", "--request-timeout", "20", "--no-color"])
+        .env("HYPOTHESIS_STORAGE_DIRECTORY", harness.ca_file.parent().unwrap().join("hypothesis"))
+        .env("NO_PROXY", "*")
+        .current_dir(harness.ca_file.parent().unwrap())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+}
