@@ -196,11 +196,22 @@ fn account_urls(config: &mut web::ServiceConfig) {
 
 /// The console.
 fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::{clients, first, home};
+    use admin::{api_tokens, clients, first, home};
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
         .configure(admin::api::urls)
+        .service(only("/admin/api-tokens", "GET").route(web::get().to(api_tokens::list)))
+        .service(
+            only("/admin/api-tokens/new", "GET, POST")
+                .route(web::get().to(api_tokens::new))
+                .route(web::post().to(api_tokens::create)),
+        )
+        .service(
+            only("/admin/api-tokens/{id}/revoke", "GET, POST")
+                .route(web::get().to(api_tokens::ask))
+                .route(web::post().to(api_tokens::revoke)),
+        )
         .service(only("/admin", "GET").route(web::get().to(home::get)))
         .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)));
 }

@@ -6,13 +6,17 @@ use std::sync::OnceLock;
 
 use crate::admin_api::token;
 use crate::console::STAFF;
-use crate::harness::{Db, Harness};
+use crate::harness::{Answer, Db, Harness};
+
+fn harness_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name)
+}
 
 fn schemathesis() -> &'static Path {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/fuzz-install");
+        let script = harness_file("fuzz-install");
         assert!(Command::new(script).arg(&dir).status().unwrap().success(), "tests/harness/fuzz-install");
         dir.join("bin/schemathesis")
     })
@@ -27,7 +31,10 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
     });
     harness.apply(STAFF);
     let token = token(&harness, "admin");
+    let me = harness.http.get(harness.url("/admin/api/v1/me")).bearer_auth(&token).send().await.unwrap();
+    let me = Answer::read(me).await.json["token"]["id"].as_str().unwrap().to_owned();
     let output = Command::new(schemathesis())
+        .args(["--config-file", harness_file("fuzz.toml").to_str().unwrap()])
         .args(["run", &harness.url("/admin/api/openapi.json")])
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--tls-verify", harness.ca_file.to_str().unwrap()])
@@ -38,6 +45,8 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         .args(["--max-examples", "15", "--seed", "20260101", "--workers", "2"])
         .args(["--suppress-health-check", "all", "--request-timeout", "20", "--no-color"])
         .env("HYPOTHESIS_STORAGE_DIRECTORY", harness.ca_file.parent().unwrap().join("hypothesis"))
+        .env("SCHEMATHESIS_HOOKS", harness_file("fuzz_hooks.py"))
+        .env("OWN_TOKEN", me)
         .env("NO_PROXY", "*")
         .current_dir(harness.ca_file.parent().unwrap())
         .output()

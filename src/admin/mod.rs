@@ -2,6 +2,7 @@
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
 pub mod api;
+pub mod api_tokens;
 pub mod clients;
 pub mod first;
 pub mod form;

@@ -93,7 +93,7 @@ pub struct Frame<'a> {
 }
 
 /// The parts of the console, by noun: path, name, and which areas they are.
-const NAV: [(&str, &str, Area); 11] = [
+const NAV: [(&str, &str, Area); 12] = [
     ("/admin", "Home", Area::Home),
     ("/admin/clients", "Clients", Area::Clients),
     ("/admin/resource-servers", "Resource servers", Area::ResourceServers),
@@ -105,10 +105,11 @@ const NAV: [(&str, &str, Area); 11] = [
     ("/admin/audit", "Audit", Area::Audit),
     ("/admin/access-review", "Access review", Area::AccessReview),
     ("/admin/settings", "Import and export", Area::Configuration),
+    ("/admin/api-tokens", "API tokens", Area::ApiTokens),
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
-const DONE: [(&str, &str); 9] = [
+const DONE: [(&str, &str); 11] = [
     ("registered", "The client is registered."),
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
@@ -117,6 +118,8 @@ const DONE: [(&str, &str); 9] = [
     ("enabled", "Enabled."),
     ("deleted", "Deleted."),
     ("ended", "Ended."),
+    ("token-made", "There is a new token."),
+    ("token-revoked", "The token is revoked."),
     ("unlocked", "Unlocked. The next try counts from one again."),
 ];
 

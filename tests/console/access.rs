@@ -9,6 +9,8 @@ use crate::on_both;
 const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
     ("/admin/clients", [true, true,  false, true]),
+    ("/admin/api-tokens",     [true, false, false, true]),
+    ("/admin/api-tokens/new", [true, false, false, false]),
 ];
 
 on_both! {

@@ -1,6 +1,7 @@
 //! The console, through its pages: who may see which, and what each does.
 
 pub mod access;
+pub mod api_tokens;
 pub mod first;
 
 use crate::harness::Harness;

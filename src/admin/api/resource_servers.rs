@@ -49,6 +49,8 @@ const ENABLED: Parameter =
     parameter("enabled", Wanted::Flag, "Only those that are served, or only those that are not.");
 const LIST: [Parameter; 4] =
     [LIMIT, CURSOR, parameter("q", Wanted::Text, "Part of the name, the id or the audience."), ENABLED];
+/// The `typ` of tokens unless somebody says otherwise.
+const DEFAULT_TYP: &str = "at+jwt";
 /// Members of answers that forms do not have.
 const READ_ONLY: [&str; 2] = ["created_at", "updated_at"];
 
@@ -189,6 +191,9 @@ async fn patch(call: Call) -> Answered {
 async fn alter(call: Call, manner: Manner) -> Answered {
     let mut form: ResourceServerForm = call.form(&READ_ONLY)?;
     form.id = call.named("id", form.id)?;
+    // Answers show it of opaque tokens too, which have none; what was read can be put back.
+    let opaque = form.token_format == Some(TokenFormat::Opaque);
+    form.token_typ.take_if(|typ| opaque && typ == DEFAULT_TYP);
     let spare = spare(&call, &form).await?;
     let (id, seen) = (call.id.clone(), call.seen.clone());
     let job = move |registry: &_, tx: &mut Tx<'_>| {
