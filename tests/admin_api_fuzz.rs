@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use crate::admin_api::token;
 use crate::console::STAFF;
-use crate::harness::{Answer, Db, Harness};
+use crate::harness::agent::Agent;
+use crate::harness::{Answer, Db, Harness, PASSWORD};
+use crate::person_flow::authorize_url;
 
 fn harness_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name)
@@ -30,6 +32,11 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         config.login.address_attempts_per_minute = 1_000_000;
     });
     harness.apply(STAFF);
+    // A session and a grant to be ended.
+    let mut agent = Agent::new(&harness);
+    let page = agent.get(&authorize_url(&harness, &[])).await;
+    let page = agent.sign_in(page, "jlehz", PASSWORD).await;
+    agent.submit(&page, &[("decision", "approve")]).await;
     let token = token(&harness, "admin");
     let me = harness.http.get(harness.url("/admin/api/v1/me")).bearer_auth(&token).send().await.unwrap();
     let me = Answer::read(me).await.json["token"]["id"].as_str().unwrap().to_owned();
@@ -52,5 +59,7 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
+    // For whoever wants to know what was reached.
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin_api_fuzz.txt"), told.as_bytes()).unwrap();
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
 }

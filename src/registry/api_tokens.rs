@@ -20,7 +20,8 @@ const DAY_SECONDS: i64 = 86_400;
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenForm {
-    /// What it is good for. Required.
+    /// What it is good for.
+    #[schema(required = true)]
     pub scope: Option<ApiScope>,
     /// What people know it by; the scope, if it has no name.
     #[schema(min_length = 1, max_length = 200)]

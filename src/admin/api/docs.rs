@@ -219,7 +219,9 @@ fn schema_of<'a>(name: &'a str, schema: &'a Value) -> Named<'a> {
         }
         for (name, member) in members(part, "properties") {
             let required = list(part, "required").iter().any(|required| required == name);
-            let says = text(member, "/description");
+            let choices = list(member, "oneOf").iter().map(|choice| text(choice, "/description"));
+            let says = std::iter::once(text(member, "/description")).chain(choices).find(|says| !says.is_empty());
+            let says = says.unwrap_or_default();
             found.push(Parameter { name, place: "", required, kind: kind(member), says });
         }
     }

@@ -70,8 +70,13 @@ fn without_null(schema: &mut Value) {
                 members.insert("type".to_owned(), one);
             }
         }
+        let mut alone = None;
         if let Some(Value::Array(choices)) = members.get_mut("oneOf") {
             choices.retain(|one| one.get("type") != Some(&json!("null")));
+            alone = choices.first().filter(|_| choices.len() == 1).cloned();
+        }
+        if let Some(alone) = alone {
+            *property = alone;
         }
     }
 }

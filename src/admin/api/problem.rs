@@ -3,7 +3,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -205,9 +205,8 @@ pub struct Problem {
     current: Option<Box<Reply>>,
     /// For our log alone.
     cause: Option<String>,
-    allow: Option<String>,
     retry_after: Option<i64>,
-    challenge: Option<String>,
+    header: Option<Box<(HeaderName, String)>>,
 }
 
 impl Problem {
@@ -220,9 +219,8 @@ impl Problem {
             errors: Vec::new(),
             current: None,
             cause: None,
-            allow: None,
             retry_after: None,
-            challenge: None,
+            header: None,
         }
     }
 
@@ -242,10 +240,8 @@ impl Problem {
         let error = error.map_or_else(String::new, |error| {
             format!(", error=\"{error}\", error_description=\"{}\"", wire_text(detail))
         });
-        Self {
-            challenge: Some(format!("Bearer realm=\"mdi-auth admin API\"{error}")),
-            ..Self::new(Type::Unauthorized, detail)
-        }
+        let challenge = format!("Bearer realm=\"mdi-auth admin API\"{error}");
+        Self::new(Type::Unauthorized, detail).with(WWW_AUTHENTICATE, challenge)
     }
 
     /// The token's scope does not include it (RFC 6750 §3.1).
@@ -255,7 +251,7 @@ impl Problem {
             "Bearer realm=\"mdi-auth admin API\", error=\"insufficient_scope\", error_description=\"{}\"",
             wire_text(detail)
         );
-        Self { challenge: Some(challenge), ..Self::new(Type::Forbidden, detail) }
+        Self::new(Type::Forbidden, detail).with(WWW_AUTHENTICATE, challenge)
     }
 
     /// Nothing has this id.
@@ -267,7 +263,11 @@ impl Problem {
     /// The address knows other methods.
     #[must_use]
     pub fn method(allow: &str) -> Self {
-        Self { allow: Some(allow.to_owned()), ..Self::new(Type::Method, format!("this address answers {allow} alone")) }
+        Self::new(Type::Method, format!("this address answers {allow} alone")).with(ALLOW, allow.to_owned())
+    }
+
+    fn with(self, name: HeaderName, value: String) -> Self {
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     /// The version that was seen is not the present one; `current` is.
@@ -295,11 +295,8 @@ impl Problem {
         let status = StatusCode::from_u16(about.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = HttpResponse::build(status);
         answer.insert_header((CACHE_CONTROL, "no-store")).content_type(MEDIA_TYPE);
-        let headers = [(ALLOW, &self.allow), (WWW_AUTHENTICATE, &self.challenge)];
-        for (name, value) in headers {
-            if let Some(value) = value {
-                answer.insert_header((name, value.as_str()));
-            }
+        if let Some((name, value)) = self.header.as_deref() {
+            answer.insert_header((name, value.as_str()));
         }
         if let Some(seconds) = self.retry_after {
             answer.insert_header((RETRY_AFTER, seconds.to_string()));
