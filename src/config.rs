@@ -3,6 +3,7 @@
 //! Any key may also stand in the environment: `MDI_AUTH_SERVER__ISSUER` is `[server] issuer` and wins over the file.
 //! There, a list is written with commas.
 
+mod admin_api;
 mod issuer;
 mod mail;
 mod profile;
@@ -11,6 +12,7 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use admin_api::AdminApiConfig;
 pub use issuer::Issuer;
 pub use mail::{Credentials, MailConfig, MailTls};
 pub use profile::Profile;
@@ -44,6 +46,8 @@ pub struct Config {
     pub outbound: OutboundConfig,
     /// `[mail]`: by whom mail is sent; none: no mail is sent.
     pub mail: Option<MailConfig>,
+    /// `[admin_api]`: the limits of the admin API.
+    pub admin_api: AdminApiConfig,
 }
 
 impl Config {
@@ -79,6 +83,7 @@ impl Config {
             policy: reader.section("policy", PolicyConfig::read),
             outbound: reader.section("outbound", OutboundConfig::read),
             mail: reader.section("mail", MailConfig::read),
+            admin_api: reader.section("admin_api", AdminApiConfig::read),
             server,
         };
         if config.login.profile.banner_required && config.server.banner.is_none() {

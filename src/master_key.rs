@@ -52,10 +52,12 @@ pub enum Purpose {
     UpstreamState,
     /// A secret or link that the console shows once, carried by the browser from the change to the page.
     ShownOnce,
+    /// The answer to a request of the admin API that may be sent again, at rest.
+    IdempotentAnswer,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::SigningKey,
         Self::TotpSecret,
         Self::PendingAuthorization,
@@ -63,6 +65,7 @@ impl Purpose {
         Self::UpstreamSecret,
         Self::UpstreamState,
         Self::ShownOnce,
+        Self::IdempotentAnswer,
     ];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
@@ -75,6 +78,7 @@ impl Purpose {
             Self::UpstreamSecret => b"seal v1 upstream secret",
             Self::UpstreamState => b"seal v1 upstream state",
             Self::ShownOnce => b"seal v1 shown once",
+            Self::IdempotentAnswer => b"seal v1 idempotent answer",
         }
     }
 }
@@ -108,7 +112,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 7],
+    seals: [LessSafeKey; 8],
     derive: Prk,
     fingerprint: String,
 }
@@ -132,8 +136,8 @@ impl MasterKey {
             let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
-        let [signing, totp, pending, ceremony, secret, state, once] = Purpose::ALL.map(seal);
-        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?, once?];
+        let [signing, totp, pending, ceremony, secret, state, once, answer] = Purpose::ALL.map(seal);
+        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
@@ -189,7 +193,7 @@ impl MasterKey {
     }
 
     fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
-        let [signing, totp, pending, ceremony, secret, state, once] = &self.seals;
+        let [signing, totp, pending, ceremony, secret, state, once, answer] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
             Purpose::TotpSecret => totp,
@@ -198,6 +202,7 @@ impl MasterKey {
             Purpose::UpstreamSecret => secret,
             Purpose::UpstreamState => state,
             Purpose::ShownOnce => once,
+            Purpose::IdempotentAnswer => answer,
         }
     }
 

@@ -6,14 +6,16 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The shortest secret that somebody may choose for a client, in characters.
 pub const SHORTEST_CHOSEN_SECRET: usize = 32;
 
 /// A secret in the clear: a client secret, a code, a token, a password. Debug and Display never show it.
-#[derive(Clone, Zeroize, ZeroizeOnDrop, Deserialize)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Password)]
 pub struct Secret(String);
 
 impl Secret {

@@ -206,6 +206,7 @@ fn console_urls(config: &mut web::ServiceConfig) {
     settings_urls(config);
     audit_urls(config);
     people_urls(config);
+    admin_api_urls(config);
 }
 
 /// Clients at the console.
@@ -362,6 +363,24 @@ fn people_urls(config: &mut web::ServiceConfig) {
             only("/admin/access-review/sign-off", "GET, POST")
                 .route(web::get().to(review::ask_sign_off))
                 .route(web::post().to(review::sign_off)),
+        );
+}
+
+/// The admin API, and its tokens at the console.
+fn admin_api_urls(config: &mut web::ServiceConfig) {
+    use admin::api_tokens;
+    config
+        .configure(admin::api::urls)
+        .service(only("/admin/api-tokens", "GET").route(web::get().to(api_tokens::list)))
+        .service(
+            only("/admin/api-tokens/new", "GET, POST")
+                .route(web::get().to(api_tokens::new))
+                .route(web::post().to(api_tokens::create)),
+        )
+        .service(
+            only("/admin/api-tokens/{id}/revoke", "GET, POST")
+                .route(web::get().to(api_tokens::ask))
+                .route(web::post().to(api_tokens::revoke)),
         );
 }
 

@@ -53,6 +53,12 @@ impl Limits {
         let whole = if session.second_factor_due { SECOND_FACTOR_SECONDS } else { self.whole };
         now - session.created_at < whole && now - session.last_seen_at < self.idle
     }
+
+    /// After which times a session began and was last used that holds.
+    #[must_use]
+    pub fn since(self, now: i64) -> (i64, i64) {
+        (now - self.whole, now - self.idle)
+    }
 }
 
 /// A session that holds, with what decides about it.

@@ -347,3 +347,19 @@ fn identity_providers_from_the_command_line() {
     assert!(program.bad(&["identity-provider", "show", "fulton"], 1).contains("no identity provider has the id"));
     assert!(program.good(&["audit", "verify"]).contains("event"));
 }
+
+#[test]
+fn tokens_of_the_admin_api_are_made_listed_and_revoked() {
+    let program = Program::new();
+    let token = program.good(&["api-token", "create", "--scope", "clients", "--name", "Terraform"]);
+    assert!(token.starts_with("mdi_api_") && token.trim_end().len() == 51 && token.ends_with('\n'), "alone: {token}");
+    let listed = program.json(&["api-token", "list", "--json"]);
+    assert_eq!((&listed[0]["scope"], &listed[0]["name"]), (&Value::from("clients"), &Value::from("Terraform")));
+    assert!(!listed.to_string().contains(token.trim_end()));
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(program.good(&["api-token", "revoke", id]).contains("revoked"));
+    assert!(program.good(&["api-token", "list"]).contains("revoked"));
+    assert!(program.bad(&["api-token", "revoke", "nothing"], 1).contains("no API token has the id"));
+    let refused = program.bad(&["api-token", "create", "--scope", "registration"], 2);
+    assert!(refused.contains("clients cannot register themselves here yet"), "{refused}");
+}

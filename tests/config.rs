@@ -139,6 +139,8 @@ What you do is recorded."""
         password = "geheim"
         from = "MDI Auth <no-reply@as.example>"
         reply_to = "help@as.example"
+        [admin_api]
+        requests_per_minute = 60
         "#,
         &[],
     )

@@ -6,7 +6,7 @@ use crate::harness::agent::Agent;
 use crate::harness::{Answer, Db, Harness};
 use crate::person_flow::authorize_url;
 
-const URLS: [&str; 22] = [
+const URLS: [&str; 25] = [
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
     "/oauth2/jwks",
@@ -26,6 +26,9 @@ const URLS: [&str; 22] = [
     "/consent",
     "/fhir/CodeSystem/mdi-role",
     "/fhir/edrs-ga/smart-configuration",
+    "/admin/api/openapi.json",
+    "/admin/api/docs",
+    "/admin/api/v1/clients",
     "/healthz",
     "/readyz",
     "/no/such/url",

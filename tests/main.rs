@@ -11,6 +11,8 @@
 
 mod account;
 mod activity;
+mod admin_api;
+mod admin_api_fuzz;
 mod apply;
 mod architecture;
 mod attacks;

@@ -85,6 +85,7 @@ fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed
     let who = match body.actor_kind.as_str() {
         "person" => names.get(&body.actor).cloned().unwrap_or(body.actor),
         "operator" => format!("{} at the command line", body.actor),
+        "api_token" => format!("a program with the token {}", body.actor),
         "client" => format!("the system {}", body.actor),
         _ => "the server by itself".to_owned(),
     };

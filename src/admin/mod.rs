@@ -1,6 +1,8 @@
 //! The console: the pages of `admin/`, one for one with the handlers here, and the admin API. Whoever comes is let in by
 //! [`visit::enter`], by the one table of `policy::console`; changes go through `registry` alone.
 
+pub mod api;
+pub mod api_tokens;
 pub mod ask;
 pub mod audit;
 pub mod changed;

@@ -106,6 +106,7 @@ const NAV: &[(&str, &str, Area)] = &[
     ("/admin/audit", "Audit", Area::Audit),
     ("/admin/access-review", "Access review", Area::AccessReview),
     ("/admin/settings", "Import and export", Area::Configuration),
+    ("/admin/api-tokens", "API tokens", Area::ApiTokens),
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
@@ -123,6 +124,8 @@ const DONE: &[(&str, &str)] = &[
     ("keys-made", "There are new signing keys."),
     ("check-begun", "The check has begun."),
     ("check-runs", "A check was running already, so no other one was begun."),
+    ("token-made", "There is a new token."),
+    ("token-revoked", "The token is revoked."),
     ("unlocked", "Unlocked. The next try counts from one again."),
     ("person-added", "The person is added."),
     ("link-made", "The link is made. Older links do not work any more."),

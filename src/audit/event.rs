@@ -84,6 +84,8 @@ pub enum Kind {
     RolesChanged,
     /// A secret was made or ended.
     SecretChanged,
+    /// A token of the admin API was made or revoked.
+    ApiTokenChanged,
     /// A signing key was made, retired or wrapped anew.
     KeyChanged,
     /// Tokens that a resource server asked about and was told of, counted.
@@ -134,6 +136,7 @@ impl Kind {
         Self::RolesChanged,
         Self::SecretChanged,
         Self::KeyChanged,
+        Self::ApiTokenChanged,
         Self::IntrospectionsCounted,
         Self::FailuresCounted,
     ];
@@ -186,6 +189,7 @@ impl Kind {
             Self::PersonChanged => "person.changed",
             Self::RolesChanged => "person.roles_changed",
             Self::SecretChanged => "secret.changed",
+            Self::ApiTokenChanged => "api_token.changed",
             Self::KeyChanged => "key.changed",
             Self::IntrospectionsCounted => "introspections.counted",
             Self::FailuresCounted => "failures.counted",
@@ -225,6 +229,8 @@ pub enum Actor {
     Person(String),
     /// Somebody at the command line, by the name the system gives.
     Operator(String),
+    /// A program with a token of the admin API, by the token's id.
+    ApiToken(String),
     /// Nobody that we know.
     Stranger,
     /// The server by itself.
@@ -232,11 +238,14 @@ pub enum Actor {
 }
 
 impl Actor {
-    fn parts(&self) -> (&'static str, &str) {
+    /// What sort of actor, and which.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &str) {
         match self {
             Self::Client(id) => ("client", id),
             Self::Person(id) => ("person", id),
             Self::Operator(name) => ("operator", name),
+            Self::ApiToken(id) => ("api_token", id),
             Self::Stranger => ("stranger", ""),
             Self::Server => ("server", ""),
         }

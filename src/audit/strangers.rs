@@ -27,6 +27,7 @@ struct Minute {
     sign_ins: HashMap<IpAddr, u32>,
     attempts: HashMap<(IpAddr, String), u32>,
     failures: HashMap<(IpAddr, String), u32>,
+    calls: HashMap<String, u32>,
     others: u32,
 }
 
@@ -116,6 +117,15 @@ impl Strangers {
     #[must_use]
     pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
         self.minute(now).attempts.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Counts a call of somebody who is known, by an id of ours, and answers how many that makes in this minute.
+    #[must_use]
+    pub fn call(&self, caller: &str, now: i64) -> u32 {
+        let mut minute = self.minute(now);
+        let count = minute.calls.entry(caller.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// Failures of an address with a subject in this minute.

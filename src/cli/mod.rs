@@ -2,6 +2,7 @@
 //! goes wrong goes to stderr with exit code 1, misuse with 2.
 #![expect(clippy::print_stderr, reason = "a command line tells its user on stderr what went wrong")]
 
+mod api_token;
 mod apply;
 mod audit;
 mod check;
@@ -70,6 +71,9 @@ enum Command {
     /// Identity providers: agencies' own, that people may sign in with
     #[command(subcommand)]
     IdentityProvider(identity_provider::Command),
+    /// Tokens of the admin API
+    #[command(subcommand)]
+    ApiToken(api_token::Command),
     /// Signing keys and the master key
     #[command(subcommand)]
     Key(key::Command),
@@ -93,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),
         Command::IdentityProvider(command) => identity_provider::run(&start, command),
+        Command::ApiToken(command) => api_token::run(&start, command),
         Command::Key(command) => key::run(&start, command),
         Command::Audit(command) => audit::run(&start, &command),
     };

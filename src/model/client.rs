@@ -1,6 +1,7 @@
 //! A client: a case system, a registration system, a laboratory system (RFC 6749 §2).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::Organization;
 use crate::model::scope::ScopeSet;
@@ -9,7 +10,7 @@ use crate::model::signing::Algorithm;
 use crate::secret::SecretHash;
 
 /// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
     /// HTTP Basic with the secret (RFC 6749 §2.3.1).
@@ -42,7 +43,7 @@ impl AuthMethod {
 }
 
 /// A grant that a client may use (`grant_type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// RFC 6749 §4.1
@@ -74,7 +75,7 @@ impl GrantType {
 }
 
 /// Whether people are asked before the client gets a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// Asked, and remembered until more is wanted.
@@ -85,7 +86,7 @@ pub enum Consent {
 }
 
 /// What is registered about a client beyond its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientSettings {
     /// The agency that runs it.
     pub organization: Option<Organization>,
@@ -112,6 +113,7 @@ pub struct ClientSettings {
     /// The grants it may use.
     pub grants: Vec<GrantType>,
     /// What it may ask for; none: all that its dataflow allows.
+    #[schema(value_type = Option<String>)]
     pub scopes: Option<ScopeSet>,
     /// The purposes of use it may state; none: those of its dataflow.
     pub purposes: Option<Vec<String>>,
@@ -124,6 +126,7 @@ pub struct ClientSettings {
     /// Origins of browser code that may call the token endpoint.
     pub cors_origins: Vec<String>,
     /// The highest confidentiality that its tokens carry.
+    #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
 }
 

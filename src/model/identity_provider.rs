@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::Organization;
 use crate::model::client::AuthMethod;
 
 /// Whose account a first sign-in leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Accounts {
     /// Only accounts that an administrator linked.
@@ -32,7 +33,7 @@ impl Accounts {
 }
 
 /// Who has a value in a claim has a role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleMapping {
     /// The claim: a text or a list of texts; `a.b` is the member `b` of the claim `a`.
@@ -47,7 +48,7 @@ pub struct RoleMapping {
 }
 
 /// What is registered about a provider beyond its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IdentityProviderSettings {
     /// Its issuer identifier, byte for byte (OpenID Connect Discovery §3).
     pub issuer: String,

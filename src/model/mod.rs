@@ -1,5 +1,6 @@
 //! Plain types, no I/O: what the product speaks about.
 
+pub mod api_token;
 pub mod client;
 pub mod grant;
 pub mod identity_provider;
@@ -15,9 +16,10 @@ pub mod signing;
 pub mod token;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The agency that a client, a person or a resource server belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Organization {
     /// Its name as people know it.

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::Organization;
 use crate::model::security_label::{Confidentiality, Integrity};
 
 /// What is known about a person beyond the columns.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct PersonSettings {
     /// Codes of the roles of the policy.
     pub roles: Vec<String>,
@@ -23,8 +24,10 @@ pub struct PersonSettings {
     #[serde(default)]
     pub email_verified: bool,
     /// Clearance: the highest confidentiality the person may see.
+    #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
     /// Integrity of what the person enters, only where somebody set it.
+    #[schema(value_type = Option<String>, examples("HRELIABLE"))]
     pub integrity: Option<Integrity>,
     /// Purposes of use; none: those of the roles.
     pub purposes: Option<Vec<String>>,
@@ -35,6 +38,7 @@ pub struct PersonSettings {
     pub provisioned_by: Option<String>,
     /// OpenID standard claims (OpenID Connect Core §5.1) as an administrator entered them.
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub claims: Map<String, Value>,
 }
 

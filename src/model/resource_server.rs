@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::client::StoredSecret;
 use crate::model::kind::Kind;
@@ -10,7 +11,7 @@ use crate::model::scope::{ScopeSet, ScopeStyle};
 use crate::model::signing::Algorithm;
 
 /// What an access token looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenFormat {
     /// A signed JWT (RFC 9068).
@@ -21,7 +22,7 @@ pub enum TokenFormat {
 }
 
 /// Whose tokens a resource server may ask about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Introspect {
     /// Those that name it as audience.
@@ -32,7 +33,7 @@ pub enum Introspect {
 }
 
 /// What is registered about a resource server beyond its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceServerSettings {
     /// What it is in the dataflows.
     pub kind: Kind,
@@ -50,6 +51,7 @@ pub struct ResourceServerSettings {
     /// Whose tokens it may ask about.
     pub introspect: Introspect,
     /// Its catalogue of scopes; none: what the dataflows of its kind use.
+    #[schema(value_type = Option<String>)]
     pub scopes: Option<ScopeSet>,
     /// Its public keys, when it authenticates by assertion.
     pub jwks: Option<String>,

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// The longest `scope` parameter that is read, in bytes.
 pub const MAX_BYTES: usize = 4096;
@@ -392,7 +393,7 @@ impl From<Scope> for String {
 }
 
 /// How a resource server wants SMART scopes spelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScopeStyle {
     /// SMART App Launch 1: `.read .write .*`, where they say no more than was granted.

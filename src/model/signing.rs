@@ -1,9 +1,10 @@
 //! Signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1) and our signing keys.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A signature algorithm, by its JOSE name. There is no `none` and nothing symmetric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256.
     ES256,

@@ -34,6 +34,29 @@ pub enum Area {
     ApiTokens,
 }
 
+impl Area {
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Clients => "clients",
+            Self::ResourceServers => "resource-servers",
+            Self::IdentityProviders => "identity-providers",
+            Self::People => "users",
+            Self::Administrators => "administrators",
+            Self::Sessions => "sessions",
+            Self::Grants => "grants",
+            Self::Policy => "policy",
+            Self::Keys => "keys",
+            Self::Audit => "audit",
+            Self::AccessReview => "access-review",
+            Self::Configuration => "configuration",
+            Self::ApiTokens => "api-tokens",
+        }
+    }
+}
+
 /// What may be done there; each right holds those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {

@@ -3,7 +3,7 @@
 //! each with its table and key.
 
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -82,11 +82,42 @@ struct Plan {
     mistakes: Vec<String>,
 }
 
+/// A file that was read and planned, with what takes long: it belongs before the transaction.
+#[derive(Clone)]
+pub struct Prepared {
+    file: File,
+    spare: keys::Spare,
+    hashes: Hashes,
+    /// What would be done.
+    pub outcome: Outcome,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the hashes.
+        f.debug_struct("Prepared").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
 /// Applies a file, or only says what it would change. Must not run where async tasks run.
 ///
 /// # Errors
 /// Every mistake, and then nothing is written; or what the store says.
 pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, ApplyError> {
+    let prepared = prepare(registry, text, dry_run)?;
+    if dry_run || !prepared.outcome.changes {
+        return Ok(prepared.outcome);
+    }
+    let done = registry.blocking(move |registry, tx| Ok(Ok(perform(registry, tx, &prepared)?)));
+    done?.map_err(ApplyError::Mistakes)
+}
+
+/// Reads and plans a file; only for a file that is to be applied are keys and hashes made. Must not run where async tasks
+/// run.
+///
+/// # Errors
+/// As [`apply`].
+pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepared, ApplyError> {
     let file = File::read(text);
     let (planner, copy) = (registry.clone(), file.clone());
     let plan = registry.app.store.read_blocking(move |conn| plan(&planner, conn, &copy)).map_err(Refused::from)?;
@@ -95,30 +126,34 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
     }
     let changes =
         !(plan.servers.is_empty() && plan.clients.is_empty() && plan.providers.is_empty() && plan.people.is_empty());
-    if dry_run || !changes {
-        return Ok(Outcome { lines: plan.lines, notes: plan.notes, changes, ..Outcome::default() });
-    }
-    // What takes long comes before the transaction.
-    let wanted: Vec<Algorithm> = plan.servers.iter().filter_map(resource_servers::Draft::signing_alg).collect();
-    let spare = keys::spare(registry, &wanted)?;
-    let mut hashes = Hashes::new();
-    for draft in &plan.people {
-        if let Some(password) = &draft.password {
-            hashes.insert(username_key(&draft.person.username), people::hash(registry, password.clone())?);
+    let (mut spare, mut hashes) = (keys::Spare::default(), Hashes::new());
+    if changes && !dry_run {
+        let wanted: Vec<Algorithm> = plan.servers.iter().filter_map(resource_servers::Draft::signing_alg).collect();
+        spare = keys::spare(registry, &wanted)?;
+        for draft in &plan.people {
+            if let Some(password) = &draft.password {
+                hashes.insert(username_key(&draft.person.username), people::hash(registry, password.clone())?);
+            }
         }
     }
-    let done = registry.blocking(move |registry, tx| {
-        // Planned again, for somebody may have changed something meanwhile; locked, so that it stays as it is planned.
-        for entry in &file.users {
-            stored_people::lock_by_username(tx.conn(), &entry.id)?;
-        }
-        let plan = self::plan(registry, tx.conn(), &file)?;
-        if !plan.mistakes.is_empty() {
-            return Ok(Ok(Err(plan.mistakes)));
-        }
-        Ok(Ok(Ok(write(registry, tx, plan, &spare, &hashes)?)))
-    });
-    done?.map_err(ApplyError::Mistakes)
+    let outcome = Outcome { lines: plan.lines, notes: plan.notes, changes, ..Outcome::default() };
+    Ok(Prepared { file, spare, hashes, outcome })
+}
+
+/// Does what was prepared, in a transaction of the caller's: all of it, or nothing and all mistakes.
+///
+/// # Errors
+/// What the database says.
+pub fn perform(registry: &Registry, tx: &mut Tx<'_>, prepared: &Prepared) -> Stored<Result<Outcome, Vec<String>>> {
+    // Planned again, for somebody may have changed something meanwhile; locked, so that it stays as it is planned.
+    for entry in &prepared.file.users {
+        stored_people::lock_by_username(tx.conn(), &entry.id)?;
+    }
+    let plan = plan(registry, tx.conn(), &prepared.file)?;
+    if !plan.mistakes.is_empty() {
+        return Ok(Err(plan.mistakes));
+    }
+    Ok(Ok(write(registry, tx, plan, &prepared.spare, &prepared.hashes)?))
 }
 
 fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, hashes: &Hashes) -> Stored<Outcome> {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::credentials::{PublicKeys, SecretStep};
 use super::secrets::{self, Rotated};
@@ -24,8 +25,8 @@ use crate::store::changes::ChangeKind;
 use crate::store::{Stored, Tx, clients, resource_servers};
 
 /// What is wanted of a client. What is left out stays as it is, or takes its default: mostly that of the dataflow.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ClientForm {
     /// `client_id`.
     pub client_id: Option<String>,
@@ -38,6 +39,7 @@ pub struct ClientForm {
     /// Its secret; without it one is made, if it needs one.
     pub secret: Option<Secret>,
     /// Its public keys, as JSON text or as a table.
+    #[schema(schema_with = super::form::text_or_table)]
     pub jwks: Option<Value>,
     /// Where its public keys are fetched.
     pub jwks_uri: Option<String>,
@@ -72,6 +74,7 @@ pub struct ClientForm {
     /// What its assertions may be signed with.
     pub signing_algs: Option<Vec<Algorithm>>,
     /// The highest confidentiality of its tokens.
+    #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
     /// Whether it is served.
     pub enabled: Option<bool>,

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Array, Object, OneOf, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A list of words as people write it: an array, or one text with spaces in between, as scopes stand in requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +29,22 @@ impl From<Vec<String>> for Words {
     fn from(words: Vec<String>) -> Self {
         Self(words)
     }
+}
+
+impl PartialSchema for Words {
+    fn schema() -> RefOr<Schema> {
+        let text = || Object::with_type(Type::String);
+        let either = OneOf::builder().item(Schema::Array(Array::new(text()))).item(text());
+        either.description(Some("A list, or one text with spaces in between.")).into()
+    }
+}
+
+impl ToSchema for Words {}
+
+/// The schema of what may be written as JSON text or as a table: a JWKS.
+pub(super) fn text_or_table() -> Schema {
+    let either = OneOf::builder().item(Object::with_type(Type::String)).item(Object::with_type(Type::Object));
+    either.description(Some("A JSON Web Key Set (RFC 7517 section 5), as an object or as JSON text.")).into()
 }
 
 impl<'de> Deserialize<'de> for Words {

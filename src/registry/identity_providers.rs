@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::people::{self, PersonForm};
@@ -29,8 +30,8 @@ const NEW: &str = "new";
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
 
 /// What is wanted of an identity provider. What is left out stays as it is, or takes its default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct IdentityProviderForm {
     /// Its id, part of a path of ours.
     pub id: Option<String>,
@@ -388,7 +389,7 @@ pub fn version(provider: &IdentityProvider) -> String {
     version_of(&view(provider), provider.secret.as_deref().unwrap_or_default())
 }
 
-/// Changes a provider; `expected` is the [`version`] that whoever changes it has seen. Answers whether anything changed.
+/// Changes a provider; `expected` is the [`version`] that whoever changes it has seen. Answers it as it is then.
 ///
 /// # Errors
 /// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
@@ -398,15 +399,15 @@ pub fn change(
     form: &IdentityProviderForm,
     manner: Manner,
     expected: Option<&str>,
-) -> Decided<bool> {
+) -> Decided<IdentityProvider> {
     let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
     good!(unchanged(expected, &version(&before)));
     let draft = good!(draft(registry, form, manner, Some(&before)));
     if draft.differences().is_empty() {
-        return Ok(Ok(false));
+        return Ok(Ok(before));
     }
     write(registry, tx, &draft)?;
-    Ok(Ok(true))
+    Ok(Ok(draft.provider))
 }
 
 /// Disables or enables. Sessions that began there go on; accounts are disabled one by one. Answers whether that changed

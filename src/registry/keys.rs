@@ -8,7 +8,9 @@ use crate::login::lockout;
 use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::store::changes::ChangeKind;
-use crate::store::{Failure, Stored, Tx, identity_providers, installation, keys as stored, people, recovery_codes};
+use crate::store::{
+    Failure, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people, recovery_codes,
+};
 
 use super::{Decided, Refused, Registry, mistake};
 use crate::error::Broken;
@@ -123,6 +125,19 @@ pub fn list(registry: &Registry) -> Result<Vec<StoredKey>, Refused> {
 /// # Errors
 /// What the store or the cryptographic library says.
 pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Result<Vec<StoredKey>, Refused> {
+    let new = successors(registry, only, at_once)?;
+    registry.blocking(move |registry, tx| {
+        replace_by(registry, tx, &new, at_once)?;
+        Ok(Ok(new.clone()))
+    })
+}
+
+/// The keys that [`rotate`] puts in place of the old ones, not written yet: making an RSA key takes long. Must not run
+/// where async tasks run.
+///
+/// # Errors
+/// As [`rotate`].
+pub fn successors(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Result<Vec<StoredKey>, Refused> {
     let existing = list(registry)?;
     let now = registry.app.now();
     let algorithms: Vec<Algorithm> = match only {
@@ -140,13 +155,19 @@ pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Re
         let signs_from = if waits { now + registry.app.config.keys.publish_seconds } else { now };
         new.push(make(registry, algorithm, signs_from)?);
     }
-    registry.blocking(move |registry, tx| {
-        for key in &new {
-            let published = if at_once { 0 } else { PUBLISHED_AFTER_RETIREMENT_SECONDS };
-            replace(registry, tx, key, published)?;
-        }
-        Ok(Ok(new.clone()))
-    })
+    Ok(new)
+}
+
+/// Puts [`successors`] in place of the old keys.
+///
+/// # Errors
+/// What the database says.
+pub fn replace_by(registry: &Registry, tx: &mut Tx<'_>, new: &[StoredKey], at_once: bool) -> Stored<()> {
+    let published = if at_once { 0 } else { PUBLISHED_AFTER_RETIREMENT_SECONDS };
+    for key in new {
+        replace(registry, tx, key, published)?;
+    }
+    Ok(())
 }
 
 /// Retires the keys of an algorithm in favour of a new one; they stay published for so many seconds longer.
@@ -276,6 +297,8 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
     }
     lockout::rewrap(app, tx, new)?;
     let recovery_codes_removed = recovery_codes::clear(tx.conn())?;
+    // Answers that are kept for a day are not worth a second wrapping: a request that is sent again is done again.
+    idempotency::clear(tx.conn())?;
     installation::set_key_fingerprint(tx.conn(), new.fingerprint())?;
     tx.audit(
         registry

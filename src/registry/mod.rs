@@ -15,9 +15,11 @@ macro_rules! good {
     };
 }
 
+pub mod api_tokens;
 pub mod apply;
 pub mod clients;
 mod credentials;
+pub mod ending;
 pub mod export;
 pub mod first;
 mod form;

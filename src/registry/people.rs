@@ -7,6 +7,7 @@ use data_encoding::BASE32_NOPAD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
@@ -37,8 +38,8 @@ const TOTP_SECRET: usize = 20;
 const DORMANT_BATCH: i64 = 50;
 
 /// What is wanted of a person. What is left out stays as it is, or takes its default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PersonForm {
     /// What the person types to sign in.
     pub username: Option<String>,
@@ -61,8 +62,10 @@ pub struct PersonForm {
     /// Whether the address was proved to be the person's.
     pub email_verified: Option<bool>,
     /// Clearance.
+    #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
     /// Integrity of what the person enters.
+    #[schema(value_type = Option<String>, examples("HRELIABLE"))]
     pub integrity: Option<Integrity>,
     /// Purposes of use; narrows those of the roles.
     pub purposes: Option<Words>,
@@ -73,6 +76,7 @@ pub struct PersonForm {
     /// The identity provider that the account was made for.
     pub provisioned_by: Option<String>,
     /// OpenID standard claims.
+    #[schema(value_type = Option<Object>)]
     pub claims: Option<Map<String, Value>>,
 }
 

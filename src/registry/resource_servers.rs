@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::credentials::{PublicKeys, SecretStep};
 use super::keys::{self, Spare};
@@ -26,8 +27,8 @@ use crate::store::{Stored, Tx, clients, resource_servers};
 const RESERVED: [&str; 5] = ["CodeSystem", "ValueSet", "AuditEvent", "metadata", "new"];
 
 /// What is wanted of a resource server. What is left out stays as it is, or takes its default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ResourceServerForm {
     /// Its id, and its `client_id` for introspection.
     pub id: Option<String>,
@@ -54,6 +55,7 @@ pub struct ResourceServerForm {
     /// Its catalogue.
     pub scopes: Option<Words>,
     /// Its public keys, as JSON text or as a table.
+    #[schema(schema_with = super::form::text_or_table)]
     pub jwks: Option<Value>,
     /// Where its public keys are fetched.
     pub jwks_uri: Option<String>,

@@ -10,7 +10,7 @@ use crate::model::scope::ScopeSet;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = grants)]
-struct Row {
+pub(super) struct Row {
     id: String,
     client_id: String,
     person_id: String,
@@ -24,7 +24,7 @@ struct Row {
 }
 
 impl Row {
-    fn into_model(self) -> Stored<Grant> {
+    pub(super) fn into_model(self) -> Stored<Grant> {
         Ok(Grant {
             facts: serde_json::from_str(&self.facts).map_err(|cause| Failure::stored("grant", cause))?,
             id: self.id,

@@ -6,15 +6,18 @@ pub mod schema;
 mod writer;
 
 pub mod activity;
+pub mod api_tokens;
 pub mod audit;
 pub mod changes;
 pub mod clients;
 pub mod first_links;
 pub mod grants;
+pub mod idempotency;
 pub mod identity_providers;
 pub mod installation;
 pub mod keys;
 pub mod links;
+pub mod listing;
 pub mod logins;
 pub mod logout_notices;
 pub mod overview;

@@ -15,7 +15,7 @@ use crate::model::person::{MUST_CHANGE, Person, username_key};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = person)]
-struct Row {
+pub(super) struct Row {
     id: String,
     username: String,
     username_key: String,
@@ -67,7 +67,7 @@ fn terms_of(model: &Person) -> BTreeSet<String> {
 }
 
 impl Row {
-    fn into_model(self) -> Stored<Person> {
+    pub(super) fn into_model(self) -> Stored<Person> {
         Ok(Person {
             settings: serde_json::from_str(&self.settings).map_err(|cause| Failure::stored("person", cause))?,
             id: self.id,

@@ -343,6 +343,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    api_token (id) {
+        id -> Text,
+        name -> Text,
+        hash -> Text,
+        role -> Text,
+        created_by -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    idempotency (key) {
+        key -> Text,
+        request -> Text,
+        status -> Integer,
+        answer -> Text,
+        purge_at -> BigInt,
+    }
+}
+
 diesel::joinable!(authorization_code -> grants (grant_id));
 diesel::joinable!(refresh_token -> grants (grant_id));
 diesel::joinable!(session -> person (person_id));
@@ -380,5 +404,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_event,
     activity_position,
     activity,
-    client_activity
+    client_activity,
+    api_token,
+    idempotency
 );

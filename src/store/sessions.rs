@@ -9,7 +9,7 @@ use crate::model::session::Session;
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = session)]
 #[diesel(treat_none_as_null = true)]
-struct Row {
+pub(super) struct Row {
     id: String,
     hash: String,
     person_id: String,
@@ -48,7 +48,7 @@ impl Row {
         }
     }
 
-    fn into_model(self) -> Session {
+    pub(super) fn into_model(self) -> Session {
         Session {
             id: self.id,
             hash: self.hash,

@@ -36,6 +36,8 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/access-review",          [true,  false, true,  true]),
     ("/admin/access-review/export",   [true,  false, true,  true]),
     ("/admin/access-review/sign-off", [true,  false, false, false]),
+    ("/admin/api-tokens",     [true, false, false, true]),
+    ("/admin/api-tokens/new", [true, false, false, false]),
 ];
 
 on_both! {

@@ -1,16 +1,17 @@
 //! The console, through its pages: who may see which, and what each does.
 
 pub mod access;
+pub mod api_tokens;
 pub mod audit;
 pub mod clients;
 pub mod first;
 mod journeys;
-pub mod resource_servers;
-mod scale;
-pub mod settings;
 pub mod people;
+pub mod resource_servers;
 pub mod review;
+mod scale;
 pub mod sessions;
+pub mod settings;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

@@ -47,9 +47,12 @@ pub fn group(kind: Kind) -> &'static str {
             "system"
         }
         Kind::KeyChanged => "key",
-        Kind::ConsoleRefused | Kind::Exported | Kind::AccessReviewed | Kind::AuditRead | Kind::AuditChecked => {
-            "console"
-        }
+        Kind::ApiTokenChanged
+        | Kind::ConsoleRefused
+        | Kind::Exported
+        | Kind::AccessReviewed
+        | Kind::AuditRead
+        | Kind::AuditChecked => "console",
         Kind::LogoutNotified | Kind::MailSent => "message",
         Kind::Initialised
         | Kind::ServerStarted
@@ -170,6 +173,7 @@ pub fn who(body: &Body, names: &Names) -> String {
         "person" => names.person(&body.actor).to_owned(),
         "client" => body.actor.clone(),
         "operator" => format!("{} at the command line", body.actor),
+        "api_token" => format!("A program with the token {}", body.actor),
         "server" => "This server".to_owned(),
         _ => "Somebody".to_owned(),
     }
@@ -249,6 +253,7 @@ impl Telling<'_> {
             | Kind::ResourceServerChanged
             | Kind::IdentityProviderChanged
             | Kind::SecretChanged
+            | Kind::ApiTokenChanged
             | Kind::KeyChanged => self.of_console(kind),
         }
     }
@@ -329,6 +334,7 @@ impl Telling<'_> {
             Kind::IdentityProviderChanged => {
                 format!("{who} {} identity provider {}", spaced(action), body.get("provider"))
             }
+            Kind::ApiTokenChanged => format!("{who} {} the API token {}", spaced(action), body.get("token")),
             Kind::SecretChanged => format!("{who} changed the secrets of {}", self.client()),
             _ => format!("Signing key {}: {}", body.get("kid"), spaced(action)),
         }

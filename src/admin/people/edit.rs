@@ -363,7 +363,7 @@ fn purposes(policy: &Policy, ticked: &[String]) -> Vec<Choice> {
 /// The standard codes that fit, those first that a role carries.
 fn found(visit: &Visit, text: &str) -> Vec<Found> {
     let offered: Vec<&Role> = offered(visit).collect();
-    let concepts = visit.app.policy.vocabulary().search(text, usize::MAX);
+    let (concepts, _) = visit.app.policy.vocabulary().search(text, usize::MAX);
     let concepts = concepts.into_iter().filter(|concept| concept.system != PURPOSE_SYSTEM);
     let mut found: Vec<Found> = concepts
         .map(|concept| {

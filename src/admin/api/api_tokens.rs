@@ -1,0 +1,160 @@
+//! `/api-tokens` and `/me`
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Group;
+use super::body::Reads;
+use super::operation::{Answered, Call, Operation, settled};
+use super::problem::Problem;
+use super::query::{CURSOR, LIMIT, Parameter, page};
+use super::reply::{Reply, time};
+use crate::model::api_token::{ApiScope, ApiToken};
+use crate::policy::console::{Area, Right, TABLE, right};
+use crate::registry::api_tokens::{self, ApiTokenForm};
+use crate::secret::Secret;
+use crate::store::{Tx, api_tokens as stored};
+
+/// A token of this API, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiToken)]
+struct View {
+    /// Its id.
+    id: String,
+    /// What people know it by.
+    name: String,
+    /// What it is good for.
+    scope: ApiScope,
+    /// Who made it.
+    created_by: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// When it was last used, to the minute.
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+    /// When it was revoked.
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+    /// Its text: in the answer that makes it, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// Something that a token may do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Right)]
+struct May {
+    /// Where.
+    area: &'static str,
+    /// Whether it may change something there, and not only look.
+    change: bool,
+}
+
+/// Who calls, and what it may do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Me)]
+struct Me {
+    /// The token.
+    token: View,
+    /// What it may do; it may do nothing else.
+    may: Vec<May>,
+    /// How many requests it may make within a minute.
+    requests_per_minute: u32,
+}
+
+const LIST: [Parameter; 2] = [LIMIT, CURSOR];
+
+/// The operations.
+pub(super) fn group() -> Group {
+    let operations = vec![
+        Operation::get("/api-tokens", "listApiTokens", list)
+            .says("List the tokens of this API", "The newest first; never their texts.")
+            .queries(&LIST)
+            .answers_page::<View>(),
+        Operation::post("/api-tokens", "makeApiToken", create)
+            .says("Make a token", "Its text is in the answer, this once.")
+            .takes::<ApiTokenForm>(Reads::Json, json!({ "scope": "clients", "name": "Terraform", "expires_days": 90 }))
+            .answers::<View>(201),
+        Operation::get("/api-tokens/{id}", "getApiToken", get).says("Look at a token", "").answers::<View>(200),
+        Operation::delete("/api-tokens/{id}", "revokeApiToken", revoke)
+            .says("Revoke a token", "The next call with it is refused. It stays in the list."),
+    ];
+    Group::new("API tokens", "What programs administer with.", Area::ApiTokens, operations)
+}
+
+/// What every token may ask.
+pub(super) fn me() -> Group {
+    let operations =
+        vec![Operation::get("/me", "whoAmI", who).says("Say what this token is and may do", "").answers::<Me>(200)];
+    Group::new("This token", "What the caller is.", Area::Home, operations)
+}
+
+fn view(token: &ApiToken, text: Option<&Secret>) -> View {
+    View {
+        id: token.id.clone(),
+        name: token.name.clone(),
+        scope: token.scope,
+        created_by: token.created_by.clone(),
+        created_at: time(token.created_at),
+        expires_at: time(token.expires_at),
+        last_used_at: token.last_used_at.map(time),
+        revoked_at: token.revoked_at.map(time),
+        token: text.map(|text| text.reveal().to_owned()),
+    }
+}
+
+async fn list(call: Call) -> Answered {
+    let after = match call.query.after::<2>()? {
+        Some([at, id]) => Some((super::query::number(&at)?, id)),
+        None => None,
+    };
+    let limit = call.query.limit();
+    let rows =
+        call.read(move |conn| stored::page(conn, after.as_ref().map(|(at, id)| (*at, id.as_str())), limit + 1)).await?;
+    let key = |token: &ApiToken| vec![token.created_at.to_string(), token.id.clone()];
+    Ok(Reply::ok(&page(rows, limit, key, |token| view(&token, None))))
+}
+
+async fn create(call: Call) -> Answered {
+    let form: ApiTokenForm = call.form(&[])?;
+    let job = move |registry: &_, tx: &mut Tx<'_>| {
+        let (token, text) = settled!(api_tokens::create(registry, tx, &form)?);
+        Ok(Ok(Reply::ok(&view(&token, Some(&text))).created().at(&format!("/api-tokens/{}", token.id))))
+    };
+    call.change(job).await
+}
+
+async fn get(call: Call) -> Answered {
+    let id = call.id.clone();
+    let token = call.read(move |conn| stored::find(conn, &id)).await?;
+    token.map(|token| Reply::ok(&view(&token, None))).ok_or_else(|| Problem::not_found("API token", &call.id))
+}
+
+async fn revoke(call: Call) -> Answered {
+    let id = call.id.clone();
+    let job = move |registry: &_, tx: &mut Tx<'_>| {
+        if stored::find(tx.conn(), &id)?.is_none() {
+            return Ok(Err(Problem::not_found("API token", &id)));
+        }
+        settled!(api_tokens::revoke(registry, tx, &id)?);
+        Ok(Ok(Reply::done()))
+    };
+    call.change(job).await
+}
+
+async fn who(call: Call) -> Answered {
+    let roles = call.caller.roles();
+    let held = TABLE.iter().map(|(area, _)| (area.as_str(), right(&roles, *area)));
+    let may = held.filter(|(_, right)| *right > Right::None);
+    let me = Me {
+        token: view(&call.caller.token, None),
+        may: may.map(|(area, right)| May { area, change: right == Right::Change }).collect(),
+        requests_per_minute: call.caller.rate.limit,
+    };
+    Ok(Reply::ok(&me))
+}

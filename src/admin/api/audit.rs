@@ -1,0 +1,116 @@
+//! `/audit/events` and `/audit/heads`: the record, to be read.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Group;
+use super::operation::{Answered, Call, Operation};
+use super::query::{CURSOR, LIMIT, Parameter, Wanted, number, page, parameter};
+use super::reply::{Page, Reply, millis};
+use crate::policy::console::Area;
+use crate::store::audit::{AuditRow, Head, heads};
+use crate::store::listing;
+
+/// Something that happened.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+struct View {
+    /// The chain that it stands in.
+    chain: i32,
+    /// Its number there, from 1.
+    seq: i64,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    at: String,
+    /// What happened.
+    #[schema(examples("client.changed"))]
+    kind: String,
+    /// How it ended: 0 well, 4 refused, 8 refused and alarming (FHIR AuditEvent.outcome).
+    outcome: String,
+    /// The client concerned.
+    client_id: Option<String>,
+    /// The person concerned.
+    user_id: Option<String>,
+    /// All of it, as the chain commits to it.
+    #[schema(value_type = Object)]
+    event: Value,
+    /// SHA-256 over it, in base64url or hexadecimal as the chain has it.
+    leaf: String,
+}
+
+/// Where a chain ends.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChainHead)]
+struct HeadView {
+    /// The chain.
+    chain: i32,
+    /// The number of its last event.
+    seq: i64,
+    /// The hash that stands for all of it.
+    head: String,
+}
+
+const EVENTS: [Parameter; 8] = [
+    LIMIT,
+    CURSOR,
+    parameter("user", Wanted::Text, "Only those that concern this person, by id."),
+    parameter("client", Wanted::Text, "Only those that concern this client."),
+    parameter("kind", Wanted::Text, "Only those of this kind, such as `client.changed`."),
+    parameter("outcome", Wanted::Word(&["0", "4", "8"]), "Only those that ended so."),
+    parameter("from", Wanted::Time, "Only those from this time on."),
+    parameter("to", Wanted::Time, "Only those before this time."),
+];
+
+/// The operations.
+pub(super) fn group() -> Group {
+    let operations = vec![
+        Operation::get("/audit/events", "listEvents", events)
+            .says("Search the record", "The newest first.")
+            .queries(&EVENTS)
+            .answers_page::<View>(),
+        Operation::get("/audit/heads", "listChainHeads", chain_heads)
+            .says("Say where the chains end", "Kept elsewhere, they show later that nothing was changed.")
+            .answers_page::<HeadView>(),
+    ];
+    Group::new("Audit", "The record of what happened.", Area::Audit, operations)
+}
+
+async fn events(call: Call) -> Answered {
+    let (query, limit) = (&call.query, call.query.limit());
+    let after = match query.after::<3>()? {
+        Some([at, chain, seq]) => Some((number(&at)?, number(&chain)?, number(&seq)?)),
+        None => None,
+    };
+    let wanted = listing::Events {
+        person: query.owned("user"),
+        client: query.owned("client"),
+        kind: query.owned("kind"),
+        outcome: query.owned("outcome"),
+        from_ms: query.time_ms("from"),
+        to_ms: query.time_ms("to"),
+    };
+    let rows = call.read(move |conn| listing::events(conn, &wanted, after, limit + 1)).await?;
+    let key = |row: &AuditRow| vec![row.at_ms.to_string(), row.chain.to_string(), row.seq.to_string()];
+    Ok(Reply::ok(&page(rows, limit, key, view)))
+}
+
+fn view(row: AuditRow) -> View {
+    View {
+        chain: row.chain,
+        seq: row.seq,
+        at: millis(row.at_ms),
+        kind: row.kind,
+        outcome: row.outcome,
+        client_id: row.client_id,
+        user_id: row.person_id,
+        event: serde_json::from_str(&row.body).unwrap_or_default(),
+        leaf: row.leaf,
+    }
+}
+
+async fn chain_heads(call: Call) -> Answered {
+    let view = |head: Head| HeadView { chain: head.id, seq: head.seq, head: head.head };
+    let heads = call.read(heads).await?;
+    Ok(Reply::ok(&Page::whole(heads.into_iter().map(view).collect())))
+}

@@ -1,0 +1,446 @@
+//! The operations: each says where it is, who may call it, what it reads and what it answers. The one list of them makes
+//! the addresses, the checks before each handler, and the OpenAPI document.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Array, Object, Ref, Schema, Type as JsonType};
+
+use super::access::{self, Caller, Rate};
+use super::body::{self, Reads};
+use super::once::Once;
+use super::problem::{Fault, Problem, Type};
+use super::query::{self, Parameter, Query};
+use super::reply::{Reply, Seen};
+use crate::app::App;
+use crate::audit::event::Actor;
+use crate::policy::console::{Area, Right};
+use crate::registry::Registry;
+use crate::store::{Conn, Stored, Tx};
+
+/// What a handler answers.
+pub type Answered = Result<Reply, Problem>;
+type Handler = Rc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answered>>>>;
+
+/// The longest id in an address, in characters.
+pub const LONGEST_ID: usize = 64;
+
+/// A schema, with those that it names.
+#[derive(Clone)]
+pub struct Shape {
+    /// The schema.
+    pub schema: RefOr<Schema>,
+    /// Those that go into the document under their names.
+    pub named: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Shape {
+    /// That of a type.
+    #[must_use]
+    pub fn of<T: ToSchema>() -> Self {
+        let mut named = Vec::new();
+        T::schemas(&mut named);
+        named.push((T::name().into_owned(), T::schema()));
+        Self { schema: Ref::from_schema_name(T::name()).into(), named }
+    }
+
+    /// That of a page of a list.
+    fn page<T: ToSchema>() -> Self {
+        let Self { schema, named } = Self::of::<T>();
+        let cursor = Object::builder()
+            .schema_type(JsonType::String)
+            .description(Some("What to send as cursor for the next page; the last page has none."));
+        let page =
+            Object::builder().property("items", Array::new(schema)).required("items").property("next_cursor", cursor);
+        Self { schema: Schema::Object(page.build()).into(), named }
+    }
+}
+
+/// Something that can be asked for.
+#[derive(Clone)]
+pub struct Operation {
+    /// The method.
+    pub method: Method,
+    /// Its address below [`BASE`](super::BASE).
+    pub path: &'static str,
+    /// Its `operationId`.
+    pub id: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// More about it.
+    pub note: &'static str,
+    /// Where it belongs.
+    pub area: Area,
+    /// What is needed there.
+    pub right: Right,
+    /// The parameters that it knows.
+    pub query: &'static [Parameter],
+    /// What it reads.
+    pub reads: Reads,
+    /// The schema of what it reads, with an example.
+    pub body: Option<(Shape, Value)>,
+    /// The status of its answer.
+    pub status: u16,
+    /// The schema of its answer.
+    pub answer: Option<Shape>,
+    /// Whether the answer has a version.
+    pub versioned: bool,
+    /// Whether it makes something that may exist already.
+    pub named_by_caller: bool,
+    handler: Handler,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+impl Operation {
+    fn new<F: Future<Output = Answered> + 'static>(
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        let right = if method == Method::GET { Right::Read } else { Right::Change };
+        Self {
+            method,
+            path,
+            id,
+            summary: "",
+            note: "",
+            area: Area::Home,
+            right,
+            query: &[],
+            reads: Reads::Nothing,
+            body: None,
+            status: 200,
+            answer: None,
+            versioned: false,
+            named_by_caller: false,
+            handler: Rc::new(move |call| Box::pin(handler(call))),
+        }
+    }
+
+    /// Looks at something.
+    pub fn get<F: Future<Output = Answered> + 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        Self::new(Method::GET, path, id, handler)
+    }
+
+    /// Makes or does something.
+    pub fn post<F: Future<Output = Answered> + 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        Self::new(Method::POST, path, id, handler)
+    }
+
+    /// Replaces something.
+    pub fn put<F: Future<Output = Answered> + 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        Self::new(Method::PUT, path, id, handler)
+    }
+
+    /// Changes part of something.
+    pub fn patch<F: Future<Output = Answered> + 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        Self::new(Method::PATCH, path, id, handler)
+    }
+
+    /// Deletes or ends something.
+    pub fn delete<F: Future<Output = Answered> + 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: impl Fn(Call) -> F + 'static,
+    ) -> Self {
+        Self { status: 204, ..Self::new(Method::DELETE, path, id, handler) }
+    }
+
+    /// Says what it does.
+    #[must_use]
+    pub fn says(self, summary: &'static str, note: &'static str) -> Self {
+        Self { summary, note, ..self }
+    }
+
+    /// Says where it belongs.
+    #[must_use]
+    pub fn of(self, area: Area) -> Self {
+        Self { area, ..self }
+    }
+
+    /// Says which parameters it knows.
+    #[must_use]
+    pub fn queries(self, query: &'static [Parameter]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// Says what it reads.
+    #[must_use]
+    pub fn takes<T: ToSchema>(self, reads: Reads, example: Value) -> Self {
+        Self { reads, body: Some((Shape::of::<T>(), example)), ..self }
+    }
+
+    /// Says that it reads an apply file.
+    #[must_use]
+    pub fn takes_file(self, example: &str) -> Self {
+        let schema = Object::builder().schema_type(JsonType::String).description(Some("An apply file (TOML)."));
+        let shape = Shape { schema: Schema::Object(schema.build()).into(), named: Vec::new() };
+        Self { reads: Reads::File, body: Some((shape, Value::String(example.to_owned()))), ..self }
+    }
+
+    /// Says what it answers.
+    #[must_use]
+    pub fn answers<T: ToSchema>(self, status: u16) -> Self {
+        Self { status, answer: Some(Shape::of::<T>()), ..self }
+    }
+
+    /// Says that it answers a page of a list.
+    #[must_use]
+    pub fn answers_page<T: ToSchema>(self) -> Self {
+        Self { answer: Some(Shape::page::<T>()), ..self }
+    }
+
+    /// Says that its answer has a version.
+    #[must_use]
+    pub fn versioned(self) -> Self {
+        Self { versioned: true, ..self }
+    }
+
+    /// Says that what it makes may exist already.
+    #[must_use]
+    pub fn named_by_caller(self) -> Self {
+        Self { named_by_caller: true, ..self }
+    }
+
+    /// Whether it wants to know which version the caller has seen.
+    #[must_use]
+    pub fn needs_version(&self) -> bool {
+        [Method::PUT, Method::PATCH].contains(&self.method)
+    }
+
+    /// Whether an answer of it is kept for those who send a request again.
+    #[must_use]
+    pub fn repeatable(&self) -> bool {
+        self.method == Method::POST
+    }
+}
+
+/// A request that may be done.
+pub struct Call {
+    /// The application.
+    pub app: Arc<App>,
+    /// Who calls.
+    pub caller: Caller,
+    /// The id in the address; empty when there is none.
+    pub id: String,
+    /// The parameters.
+    pub query: Query,
+    /// Which versions the caller has seen.
+    pub seen: Seen,
+    bytes: web::Bytes,
+    once: Option<Once>,
+}
+
+impl Call {
+    /// The registry, as the caller uses it.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::new(Arc::clone(&self.app), Actor::ApiToken(self.caller.token.id.clone()))
+            .bounded(&self.caller.roles(), self.caller.address.to_string())
+    }
+
+    /// The form in the body; `read_only` are members that answers have and forms do not.
+    ///
+    /// # Errors
+    /// As [`body::form`].
+    pub fn form<F: DeserializeOwned>(&self, read_only: &[&str]) -> Result<F, Problem> {
+        body::form(&self.bytes, read_only)
+    }
+
+    /// The apply file in the body.
+    ///
+    /// # Errors
+    /// As [`body::text`].
+    pub fn file(&self) -> Result<String, Problem> {
+        body::text(&self.bytes)
+    }
+
+    /// Takes the id of the address for the body, which may say it too.
+    ///
+    /// # Errors
+    /// When the body says another one.
+    pub fn named(&self, member: &str, said: Option<String>) -> Result<Option<String>, Problem> {
+        match said {
+            Some(said) if said != self.id => {
+                let what = format!("{said:?} is not the id in the address, and an id does not change");
+                Err(Problem::invalid(vec![Fault::member(member, what)]))
+            }
+            _ => Ok(Some(self.id.clone())),
+        }
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Ok(self.app.store.read(query).await?)
+    }
+
+    /// Runs a change in one transaction, once for each idempotency key. A job that answers a problem has written nothing.
+    ///
+    /// # Errors
+    /// The problem that the job answers, or what the database says.
+    pub async fn change(
+        &self,
+        mut job: impl FnMut(&Registry, &mut Tx<'_>) -> Stored<Answered> + Send + 'static,
+    ) -> Answered {
+        let (registry, once) = (self.registry(), self.once.clone());
+        let done = registry.run(move |registry, tx| {
+            let Some(once) = &once else {
+                return Ok(Ok(job(registry, tx)?));
+            };
+            if let Some(known) = once.known(registry.app(), tx)? {
+                return Ok(Ok(known.map(Reply::replayed)));
+            }
+            let answered = job(registry, tx)?;
+            if let Ok(reply) = &answered {
+                once.keep(registry.app(), tx, reply)?;
+            }
+            Ok(Ok(answered))
+        });
+        done.await?
+    }
+
+    /// Runs what takes long and belongs before a transaction, on a thread that runs no async tasks.
+    ///
+    /// # Errors
+    /// What it says.
+    pub async fn prepare<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let registry = self.registry();
+        let done = tokio::task::spawn_blocking(move || work(&registry)).await;
+        done.map_err(crate::error::Broken::defect)?.map_err(Into::into)
+    }
+}
+
+/// Takes the value of a decision, or ends the job with its refusal.
+macro_rules! settled {
+    ($decided:expr) => {
+        match $decided {
+            Ok(value) => value,
+            Err(refusal) => return Ok(Err(crate::admin::api::problem::Problem::from(refusal))),
+        }
+    };
+}
+pub(super) use settled;
+
+/// Refuses a change by somebody who has seen another version than `now`.
+///
+/// # Errors
+/// What it is now.
+pub fn unchanged(seen: &Seen, now: &Reply) -> Result<(), Problem> {
+    if seen.includes(now) { Ok(()) } else { Err(Problem::changed(now.clone())) }
+}
+
+/// Answers a request.
+pub async fn run(operation: &Operation, app: &Arc<App>, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    let caller = match query::refuse_token(request) {
+        Ok(()) => access::authenticate(app, request).await,
+        Err(problem) => Err(problem),
+    };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(problem) => return problem.answer(app),
+    };
+    let rate = caller.rate;
+    let answered = attempt(operation, app, request, payload, caller).await;
+    let mut answer = match answered {
+        Ok(reply) => {
+            let known = header(request, &IF_NONE_MATCH).filter(|_| operation.method == Method::GET);
+            reply.answer(known.as_deref())
+        }
+        Err(problem) => problem.answer(app),
+    };
+    tell(&mut answer, rate);
+    answer
+}
+
+async fn attempt(
+    operation: &Operation,
+    app: &Arc<App>,
+    request: &HttpRequest,
+    payload: web::Payload,
+    caller: Caller,
+) -> Answered {
+    access::admit(app, request, &caller, operation.area, operation.right).await?;
+    let query = Query::read(request, operation.query)?;
+    let seen = Seen::read(header(request, &IF_MATCH).as_deref());
+    if operation.needs_version() && seen == Seen::Unsaid {
+        let what = "If-Match is missing: send the ETag of the GET that you started from";
+        return Err(Problem::new(Type::PreconditionRequired, what));
+    }
+    let bytes = body::bytes(request, payload, operation.reads).await?;
+    let id = request.match_info().get("id").unwrap_or_default();
+    if !is_id(id) {
+        return Err(Problem::not_found("thing", id));
+    }
+    let key = header(request, &HeaderName::from_static("idempotency-key")).filter(|_| operation.repeatable());
+    let address = request.uri().path_and_query().map_or("", |address| address.as_str());
+    let asked: [&[u8]; 3] = [operation.method.as_str().as_bytes(), address.as_bytes(), &bytes];
+    let once = key.map(|key| Once::new(&caller.token.id, &key, &asked)).transpose()?;
+    let call = Call { app: Arc::clone(app), id: id.to_owned(), caller, query, seen, bytes, once };
+    (operation.handler)(call).await
+}
+
+/// Whether a text may be an id: ours and those that people choose have these characters alone. None is no id, too.
+fn is_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    text.len() <= LONGEST_ID && text.bytes().all(plain)
+}
+
+fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
+    let values: Vec<&[u8]> = request.headers().get_all(name).map(|value| value.as_bytes()).collect();
+    (!values.is_empty()).then(|| String::from_utf8_lossy(&values.join(&b", "[..])).into_owned())
+}
+
+/// Tells how much of its minute the token has used up (draft-ietf-httpapi-ratelimit-headers).
+fn tell(answer: &mut HttpResponse, rate: Rate) {
+    let left = rate.limit.saturating_sub(rate.used);
+    let lines = [
+        ("ratelimit-policy", format!("\"minute\";q={};w=60", rate.limit)),
+        ("ratelimit", format!("\"minute\";r={left};t={}", rate.reset)),
+    ];
+    for (name, value) in lines {
+        if let Ok(value) = value.parse() {
+            answer.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The parameters of an address: each operation says which it knows, all others are refused.
+
+use actix_web::HttpRequest;
+use data_encoding::BASE64URL_NOPAD;
+use url::form_urlencoded;
+
+use super::problem::{Fault, Problem, Type};
+
+/// How many rows a page has unless somebody says otherwise.
+pub const PAGE: i64 = 50;
+/// How many rows a page has at the most.
+pub const LARGEST_PAGE: i64 = 200;
+/// The longest text, in characters.
+pub const LONGEST_TEXT: usize = 200;
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// How many rows.
+    Limit,
+    /// Where a page begins.
+    Cursor,
+    /// A time (RFC 3339).
+    Time,
+    /// One of some words.
+    Word(&'static [&'static str]),
+}
+
+/// A parameter that an operation knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub wanted: Wanted,
+    /// What it does.
+    pub says: &'static str,
+}
+
+/// A parameter.
+#[must_use]
+pub const fn parameter(name: &'static str, wanted: Wanted, says: &'static str) -> Parameter {
+    Parameter { name, wanted, says }
+}
+
+/// How many rows a page has.
+pub const LIMIT: Parameter = parameter("limit", Wanted::Limit, "How many rows the page has.");
+/// Where a page begins.
+pub const CURSOR: Parameter =
+    parameter("cursor", Wanted::Cursor, "Where the page begins: `next_cursor` of the page before.");
+
+/// The parameters of a request, checked.
+#[derive(Debug, Clone, Default)]
+pub struct Query(Vec<(&'static str, String)>);
+
+impl Query {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A token that stands there; all mistakes.
+    pub fn read(request: &HttpRequest, known: &[Parameter]) -> Result<Self, Problem> {
+        let (mut query, mut errors) = (Self::default(), Vec::new());
+        for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+            let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
+                errors.push(Fault::parameter(&name, unknown(known)));
+                continue;
+            };
+            if query.text(parameter.name).is_some() {
+                errors.push(Fault::parameter(parameter.name, "it must not be repeated"));
+            } else if let Some(wrong) = wrong(parameter.wanted, &value) {
+                errors.push(Fault::parameter(parameter.name, wrong));
+            }
+            query.0.push((parameter.name, value.into_owned()));
+        }
+        if errors.is_empty() { Ok(query) } else { Err(Problem::invalid(errors)) }
+    }
+
+    /// The text of a parameter.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// [`Query::text`] as one's own.
+    #[must_use]
+    pub fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    /// A parameter that is `true` or `false`.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.text(name).map(|text| text == "true")
+    }
+
+    /// How many rows the page has.
+    #[must_use]
+    pub fn limit(&self) -> i64 {
+        self.text(LIMIT.name).and_then(|text| text.parse().ok()).unwrap_or(PAGE)
+    }
+
+    /// A time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn time_ms(&self, name: &str) -> Option<i64> {
+        Some(self.text(name)?.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+    }
+
+    /// Where the page begins: the key of the last row before it, in `N` parts.
+    ///
+    /// # Errors
+    /// A cursor that this list did not make.
+    pub fn after<const N: usize>(&self) -> Result<Option<[String; N]>, Problem> {
+        let Some(text) = self.text(CURSOR.name) else { return Ok(None) };
+        let parts = read_cursor(text).and_then(|parts| parts.try_into().ok());
+        parts.map(Some).ok_or_else(|| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+    }
+}
+
+const NO_CURSOR: &str = "it is not a cursor of this list; leave it out to begin";
+
+/// A token must not stand in an address, which is written down in many places (RFC 6750 §5.3).
+///
+/// # Errors
+/// When it does.
+pub fn refuse_token(request: &HttpRequest) -> Result<(), Problem> {
+    let named = form_urlencoded::parse(request.query_string().as_bytes()).any(|(name, _)| name == "access_token");
+    if named {
+        let what = "the token stands in the address, where it may be written down; revoke it, and send another in the \
+                    Authorization header";
+        return Err(Problem::new(Type::Malformed, what));
+    }
+    Ok(())
+}
+
+fn unknown(known: &[Parameter]) -> String {
+    if known.is_empty() {
+        return "this address takes no parameters".to_owned();
+    }
+    let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+    format!("it is unknown; there are {}", names.join(", "))
+}
+
+fn wrong(wanted: Wanted, value: &str) -> Option<String> {
+    let fits = match wanted {
+        Wanted::Text => value.chars().count() <= LONGEST_TEXT && !value.contains(['\0', '\u{fffd}']),
+        Wanted::Flag => ["true", "false"].contains(&value),
+        Wanted::Limit => {
+            // As JSON writes it, so that each number has one spelling.
+            value.parse::<i64>().is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
+        }
+        Wanted::Cursor => read_cursor(value).is_some(),
+        Wanted::Time => value.parse::<jiff::Timestamp>().is_ok(),
+        Wanted::Word(words) => words.contains(&value),
+    };
+    if fits {
+        return None;
+    }
+    Some(match wanted {
+        Wanted::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
+        Wanted::Flag => "it must be true or false".to_owned(),
+        Wanted::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
+        Wanted::Cursor => NO_CURSOR.to_owned(),
+        Wanted::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
+        Wanted::Word(words) => format!("it must be one of {}", words.join(", ")),
+    })
+}
+
+/// A cursor, of the key of the last row of a page.
+#[must_use]
+pub fn cursor(parts: &[String]) -> String {
+    BASE64URL_NOPAD.encode(&serde_json::to_vec(parts).unwrap_or_default())
+}
+
+/// A part of a cursor that is a number.
+///
+/// # Errors
+/// A cursor that this list did not make.
+pub fn number<T: std::str::FromStr>(part: &str) -> Result<T, Problem> {
+    part.parse().map_err(|_| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+}
+
+fn read_cursor(text: &str) -> Option<Vec<String>> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let parts: Vec<String> = serde_json::from_slice(&bytes).ok()?;
+    (!parts.iter().any(|part| part.contains('\0'))).then_some(parts)
+}
+
+/// A page of rows, of which there may be one more than `limit`; `key` is what a row is found by again.
+#[must_use]
+pub fn page<R, T>(
+    mut rows: Vec<R>,
+    limit: i64,
+    key: impl Fn(&R) -> Vec<String>,
+    view: impl Fn(R) -> T,
+) -> super::reply::Page<T> {
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(|last| cursor(&key(last)));
+    super::reply::Page { items: rows.into_iter().map(view).collect(), next_cursor }
+}

@@ -1,0 +1,366 @@
+//! `/users`
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Group;
+use super::body::Reads;
+use super::operation::{Answered, Call, Operation, settled, unchanged};
+use super::problem::{Problem, Type};
+use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
+use super::reply::{Reply, time};
+use crate::login::lockout;
+use crate::model::link::LinkKind;
+use crate::model::person::{Person, PersonSettings};
+use crate::policy::console::{self, Area, Right};
+use crate::registry::links::{self, Issued};
+use crate::registry::people::{self, PersonForm};
+use crate::registry::{Decided, Manner, Registry, ending};
+use crate::store::people::name_key;
+use crate::store::{Stored, Tx, listing, passkeys, people as stored};
+
+/// A person who signs in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+struct View {
+    /// Who it is, in tokens too (`sub`).
+    id: String,
+    /// What the person types to sign in.
+    username: String,
+    /// Full name.
+    name: String,
+    /// Whether the person may sign in.
+    enabled: bool,
+    #[serde(flatten)]
+    settings: PersonSettings,
+    /// When the person was added.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When the entry was last changed.
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// The invitation of a person who is new and has no password: in the answer that makes it, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invitation: Option<LinkView>,
+}
+
+/// A one-time link.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Link)]
+pub(super) struct LinkView {
+    /// Whose password it sets.
+    user: String,
+    /// The link: it is shown this once.
+    #[schema(format = "uri")]
+    url: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+impl LinkView {
+    /// What is shown of it.
+    pub(super) fn of(issued: &Issued) -> Self {
+        Self {
+            user: issued.person.username.clone(),
+            url: issued.url.reveal().to_owned(),
+            expires_at: time(issued.expires_at),
+        }
+    }
+}
+
+/// How a person signs in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignIn)]
+struct SignInView {
+    /// Whether there is a password.
+    has_password: bool,
+    /// Whether there is an authenticator app.
+    has_authenticator: bool,
+    /// How many passkeys there are.
+    passkeys: usize,
+    /// Whether the account is locked after too many failures.
+    locked: bool,
+    /// When the person last signed in.
+    #[schema(format = DateTime)]
+    last_sign_in_at: Option<String>,
+}
+
+/// What was ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignedOut)]
+struct SignedOutView {
+    /// How many sessions were open.
+    sessions_ended: usize,
+}
+
+const LIST: [Parameter; 6] = [
+    LIMIT,
+    CURSOR,
+    parameter("q", Wanted::Text, "Words of name, username, address or agency, or how they begin."),
+    parameter("username", Wanted::Text, "Only the person with this username."),
+    parameter("role", Wanted::Text, "Only those with this role."),
+    parameter("enabled", Wanted::Flag, "Only those who may sign in, or only those who may not."),
+];
+/// Members of answers that forms do not have.
+const READ_ONLY: [&str; 4] = ["id", "provisioned_by", "created_at", "updated_at"];
+
+/// The operations.
+pub(super) fn group() -> Group {
+    let example = json!({
+        "username": "jlehz",
+        "name": "Jane Lehz, MD",
+        "roles": ["medical-examiner"],
+        "organization": { "name": "Fulton County ME", "id": "urn:oid:2.16.840.1.113883.3.9999.1" },
+        "npi": "1234567893",
+        "email": "jlehz@fulton.example",
+    });
+    let operations = vec![
+        Operation::get("/users", "listUsers", list)
+            .says("List people", "In the order of their names.")
+            .queries(&LIST)
+            .answers_page::<View>(),
+        Operation::post("/users", "addUser", add)
+            .says("Add a person", "Without a password the answer has an invitation, this once. Only tokens with the scope `admin` give roles of the console.")
+            .takes::<PersonForm>(Reads::Json, example.clone())
+            .answers::<View>(201)
+            .versioned()
+            .named_by_caller(),
+        Operation::get("/users/{id}", "getUser", get)
+            .says("Look at a person", "")
+            .answers::<View>(200)
+            .versioned(),
+        Operation::put("/users/{id}", "replaceUser", replace)
+            .says("Replace what is known of a person", "What is left out takes its default; password and second factors stay.")
+            .takes::<PersonForm>(Reads::Json, example)
+            .answers::<View>(200)
+            .versioned(),
+        Operation::patch("/users/{id}", "changeUser", patch)
+            .says("Change a person", "What is left out stays. A change of roles ends sessions and grants.")
+            .takes::<PersonForm>(Reads::Patch, json!({ "roles": ["data-clerk"] }))
+            .answers::<View>(200)
+            .versioned(),
+        Operation::get("/users/{id}/sign-in", "getSignIn", sign_in)
+            .says("Say how a person signs in", "Which factors there are, never what they are.")
+            .answers::<SignInView>(200),
+        Operation::post("/users/{id}/disable", "disableUser", disable)
+            .says("Disable a person", "Sessions and grants end at once.")
+            .answers::<View>(200)
+            .versioned(),
+        Operation::post("/users/{id}/enable", "enableUser", enable)
+            .says("Enable a person", "What had ended stays ended.")
+            .answers::<View>(200)
+            .versioned(),
+        Operation::post("/users/{id}/unlock", "unlockUser", unlock)
+            .says("Unlock an account", "Failed sign-ins and codes are forgotten.")
+            .answers::<View>(200)
+            .versioned(),
+        Operation::post("/users/{id}/invitation", "inviteUser", invite)
+            .says("Make an invitation", "For somebody who has no password yet. Older links end.")
+            .answers::<LinkView>(201),
+        Operation::post("/users/{id}/password-link", "makePasswordLink", password_link)
+            .says("Make a link for a new password", "Older links end.")
+            .answers::<LinkView>(201),
+        Operation::post("/users/{id}/second-factor/reset", "resetSecondFactor", reset_second_factor)
+            .says("Take all second factors away", "Sessions and grants end. A role has the next sign-in set up another.")
+            .answers::<View>(200)
+            .versioned(),
+        Operation::post("/users/{id}/sign-out", "signOutUser", sign_out)
+            .says("Sign a person out everywhere", "")
+            .answers::<SignedOutView>(200),
+    ];
+    let says = "People who sign in. Only tokens with the scope `admin` change those who have a role of the console.";
+    Group::new("Users", says, Area::People, operations)
+}
+
+fn view(person: &Person, invitation: Option<&Issued>) -> View {
+    View {
+        id: person.id.clone(),
+        username: person.username.clone(),
+        name: person.name.clone(),
+        enabled: person.enabled,
+        settings: person.settings.clone(),
+        created_at: time(person.created_at),
+        updated_at: time(person.updated_at),
+        invitation: invitation.map(LinkView::of),
+    }
+}
+
+fn reply(person: &Person) -> Reply {
+    Reply::ok(&view(person, None)).version(people::version(person))
+}
+
+/// A person, locked, whom the caller may change.
+fn found(tx: &mut Tx<'_>, id: &str, administers: bool) -> Stored<Result<Person, Problem>> {
+    let Some(person) = stored::lock(tx.conn(), id)? else {
+        return Ok(Err(Problem::not_found("person", id)));
+    };
+    if !administers && person.settings.roles.iter().any(|role| console::is_console_role(role)) {
+        let what = "only a token with the scope admin may change people who have a role of the console";
+        return Ok(Err(Problem::forbidden(what)));
+    }
+    Ok(Ok(person))
+}
+
+fn administers(call: &Call) -> bool {
+    call.caller.may(Area::Administrators, Right::Change)
+}
+
+async fn list(call: Call) -> Answered {
+    let (query, limit) = (&call.query, call.query.limit());
+    let after = query.after::<2>()?;
+    if let Some(username) = query.owned("username") {
+        let found = call.read(move |conn| stored::find_by_username(conn, &username)).await?;
+        let fits = |person: &Person| {
+            query.flag("enabled").is_none_or(|enabled| person.enabled == enabled)
+                && query.text("role").is_none_or(|role| person.settings.roles.iter().any(|held| held == role))
+        };
+        let rows = found.into_iter().filter(|person| after.is_none() && fits(person)).collect();
+        return Ok(Reply::ok(&page(rows, limit, |_| Vec::new(), |person| view(&person, None))));
+    }
+    let wanted = listing::People {
+        words: query.owned("q").unwrap_or_default(),
+        role: query.owned("role"),
+        enabled: query.flag("enabled"),
+    };
+    let rows = call
+        .read(move |conn| {
+            let after = after.as_ref().map(|[name, id]| (name.as_str(), id.as_str()));
+            listing::people(conn, &wanted, after, limit + 1)
+        })
+        .await?;
+    let key = |person: &Person| vec![name_key(&person.name), person.id.clone()];
+    Ok(Reply::ok(&page(rows, limit, key, |person| view(&person, None))))
+}
+
+async fn add(call: Call) -> Answered {
+    let form: PersonForm = call.form(&[])?;
+    let hash = match form.password.clone() {
+        Some(password) => call.app.hasher.hash_unused(password, Vec::new()).await?,
+        None => None,
+    };
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let username = form.username.clone().unwrap_or_default();
+        if stored::find_by_username(tx.conn(), &username)?.is_some() {
+            return Ok(Err(Problem::new(Type::Exists, format!("somebody has the username {username:?} already"))));
+        }
+        let person = settled!(people::add(registry, tx, &form, hash.as_deref())?);
+        let invited = form.password.is_none() && person.enabled;
+        let invitation = if invited { Some(links::issue(registry, tx, &person, LinkKind::Invitation)?) } else { None };
+        let reply = Reply::ok(&view(&person, invitation.as_ref())).version(people::version(&person));
+        Ok(Ok(reply.created().at(&format!("/users/{}", person.id))))
+    };
+    call.change(job).await
+}
+
+async fn get(call: Call) -> Answered {
+    let id = call.id.clone();
+    let person = call.read(move |conn| stored::find(conn, &id)).await?;
+    person.map(|person| reply(&person)).ok_or_else(|| Problem::not_found("person", &call.id))
+}
+
+async fn replace(call: Call) -> Answered {
+    alter(call, Manner::Replace).await
+}
+
+async fn patch(call: Call) -> Answered {
+    alter(call, Manner::Merge).await
+}
+
+async fn alter(call: Call, manner: Manner) -> Answered {
+    let mut form: PersonForm = call.form(&READ_ONLY)?;
+    let (id, seen, administers) = (call.id.clone(), call.seen.clone(), administers(&call));
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let before = settled!(found(tx, &id, administers)?);
+        settled!(unchanged(&seen, &reply(&before)));
+        if form.username.as_ref().is_some_and(|said| *said != before.username) {
+            let fault = super::problem::Fault::member("username", "a username does not change");
+            return Ok(Err(Problem::invalid(vec![fault])));
+        }
+        form.username = Some(before.username);
+        let person = settled!(people::change(registry, tx, &form, manner, None)?);
+        Ok(Ok(reply(&person)))
+    };
+    call.change(job).await
+}
+
+async fn sign_in(call: Call) -> Answered {
+    let (id, app) = (call.id.clone(), std::sync::Arc::clone(&call.app));
+    let found = call
+        .read(move |conn| {
+            let Some(person) = stored::find(conn, &id)? else { return Ok(None) };
+            let subject = lockout::login_subject(&app, &person.username);
+            Ok(Some(SignInView {
+                has_password: person.password.is_some(),
+                has_authenticator: person.totp_secret.is_some(),
+                passkeys: passkeys::of_person(conn, &person.id)?.len(),
+                locked: lockout::is_locked(conn, &subject, app.now())?,
+                last_sign_in_at: person.last_login_at.map(time),
+            }))
+        })
+        .await?;
+    found.map(|view| Reply::ok(&view)).ok_or_else(|| Problem::not_found("person", &call.id))
+}
+
+/// Does something to a person, and answers what is known of her then.
+async fn act<T: 'static>(
+    call: Call,
+    act: impl Fn(&Registry, &mut Tx<'_>, &str) -> Decided<T> + Send + 'static,
+) -> Answered {
+    let (id, administers) = (call.id.clone(), administers(&call));
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let person = settled!(found(tx, &id, administers)?);
+        settled!(act(registry, tx, &person.username)?);
+        Ok(found(tx, &id, administers)?.map(|person| reply(&person)))
+    };
+    call.change(job).await
+}
+
+async fn disable(call: Call) -> Answered {
+    act(call, |registry, tx, username| people::set_enabled(registry, tx, username, false)).await
+}
+
+async fn enable(call: Call) -> Answered {
+    act(call, |registry, tx, username| people::set_enabled(registry, tx, username, true)).await
+}
+
+async fn unlock(call: Call) -> Answered {
+    act(call, people::unlock).await
+}
+
+async fn reset_second_factor(call: Call) -> Answered {
+    act(call, |registry, tx, username| people::reset_second_factor(registry, tx, username, None)).await
+}
+
+/// Makes a link for a person.
+async fn issue(
+    call: Call,
+    make: impl Fn(&Registry, &mut Tx<'_>, &str) -> Decided<Issued> + Send + 'static,
+) -> Answered {
+    let (id, administers) = (call.id.clone(), administers(&call));
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let person = settled!(found(tx, &id, administers)?);
+        let issued = settled!(make(registry, tx, &person.username)?);
+        Ok(Ok(Reply::ok(&LinkView::of(&issued)).created()))
+    };
+    call.change(job).await
+}
+
+async fn invite(call: Call) -> Answered {
+    issue(call, links::invite).await
+}
+
+async fn password_link(call: Call) -> Answered {
+    issue(call, links::reset_link).await
+}
+
+async fn sign_out(call: Call) -> Answered {
+    let (id, administers) = (call.id.clone(), administers(&call));
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let person = settled!(found(tx, &id, administers)?);
+        let sessions_ended = settled!(ending::sessions_of(registry, tx, &person.username)?);
+        Ok(Ok(Reply::ok(&SignedOutView { sessions_ended })))
+    };
+    call.change(job).await
+}

@@ -1,0 +1,179 @@
+//! Lists that grow without bound, a page at a time: each one query, in the order of an index, from the last row of the
+//! page before.
+
+use diesel::prelude::*;
+
+use super::audit::AuditRow;
+use super::people::terms;
+use super::schema::{audit_event, grants, person, person_role, person_term, session};
+use super::{Conn, Stored, each, grants as stored_grants, people, sessions as stored_sessions};
+use crate::model::grant::Grant;
+use crate::model::person::Person;
+use crate::model::session::Session;
+
+/// Which people are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct People {
+    /// Words of name, username, address or agency, or how they begin.
+    pub words: String,
+    /// The code of a role.
+    pub role: Option<String>,
+    /// Whether they may sign in.
+    pub enabled: Option<bool>,
+}
+
+/// Up to `limit` people in the order of their names, after a name key and an id.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub fn people(conn: &mut Conn, wanted: &People, after: Option<(&str, &str)>, limit: i64) -> Stored<Vec<Person>> {
+    let terms = terms(&wanted.words);
+    let rows: Vec<people::Row> = each!(conn, c => {
+        let mut query = person::table.select(people::Row::as_select()).into_boxed();
+        for term in &terms {
+            // Terms are hexadecimal, so all that begin with one stand before it with a letter behind f.
+            let found = person_term::table
+                .filter(person_term::term.ge(term).and(person_term::term.lt(format!("{term}g"))))
+                .select(person_term::person_id);
+            query = query.filter(person::id.eq_any(found));
+        }
+        if let Some(role) = &wanted.role {
+            let holders = person_role::table.filter(person_role::role.eq(role)).select(person_role::person_id);
+            query = query.filter(person::id.eq_any(holders));
+        }
+        if let Some(enabled) = wanted.enabled {
+            query = query.filter(person::enabled.eq(enabled));
+        }
+        if let Some((name, id)) = after {
+            query = query.filter(person::name_key.ge(name));
+            query = query.filter(person::name_key.gt(name).or(person::id.gt(id)));
+        }
+        query.order((person::name_key, person::id)).limit(limit).load(c)
+    })?;
+    rows.into_iter().map(people::Row::into_model).collect()
+}
+
+/// Which sessions are looked for.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    /// Of one person.
+    pub person: Option<String>,
+    /// Begun after.
+    pub begun_after: i64,
+    /// Used after.
+    pub used_after: i64,
+}
+
+/// Up to `limit` sessions that nobody has ended, the newest first, after a time and an id.
+///
+/// # Errors
+/// What the database says.
+pub fn sessions(conn: &mut Conn, wanted: &Sessions, after: Option<(i64, &str)>, limit: i64) -> Stored<Vec<Session>> {
+    let rows: Vec<stored_sessions::Row> = each!(conn, c => {
+        let mut query = session::table
+            .filter(session::ended_at.is_null())
+            .filter(session::created_at.gt(wanted.begun_after))
+            .filter(session::last_seen_at.gt(wanted.used_after))
+            .select(stored_sessions::Row::as_select())
+            .into_boxed();
+        if let Some(person) = &wanted.person {
+            query = query.filter(session::person_id.eq(person));
+        }
+        if let Some((at, id)) = after {
+            query = query.filter(session::created_at.le(at));
+            query = query.filter(session::created_at.lt(at).or(session::id.lt(id)));
+        }
+        query.order((session::created_at.desc(), session::id.desc())).limit(limit).load(c)
+    })?;
+    Ok(rows.into_iter().map(stored_sessions::Row::into_model).collect())
+}
+
+/// Which grants are looked for.
+#[derive(Debug, Clone)]
+pub struct Grants {
+    /// Of one person.
+    pub person: Option<String>,
+    /// To one client.
+    pub client: Option<String>,
+    /// Whose rows stand after.
+    pub kept_after: i64,
+}
+
+/// Up to `limit` grants that nobody has revoked, the newest first, after a time and an id.
+///
+/// # Errors
+/// As [`people`].
+pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limit: i64) -> Stored<Vec<Grant>> {
+    let rows: Vec<stored_grants::Row> = each!(conn, c => {
+        let mut query = grants::table
+            .filter(grants::revoked_at.is_null().and(grants::purge_at.gt(wanted.kept_after)))
+            .select(stored_grants::Row::as_select())
+            .into_boxed();
+        if let Some(person) = &wanted.person {
+            query = query.filter(grants::person_id.eq(person));
+        }
+        if let Some(client) = &wanted.client {
+            query = query.filter(grants::client_id.eq(client));
+        }
+        if let Some((at, id)) = after {
+            query = query.filter(grants::created_at.le(at));
+            query = query.filter(grants::created_at.lt(at).or(grants::id.lt(id)));
+        }
+        query.order((grants::created_at.desc(), grants::id.desc())).limit(limit).load(c)
+    })?;
+    rows.into_iter().map(stored_grants::Row::into_model).collect()
+}
+
+/// Which events are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Events {
+    /// The person concerned.
+    pub person: Option<String>,
+    /// The client concerned.
+    pub client: Option<String>,
+    /// What happened.
+    pub kind: Option<String>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// From this time on, in milliseconds since the epoch.
+    pub from_ms: Option<i64>,
+    /// Before this time.
+    pub to_ms: Option<i64>,
+}
+
+/// Up to `limit` events, the newest first, after one that is known by its time, its chain and its number.
+///
+/// # Errors
+/// What the database says.
+pub fn events(conn: &mut Conn, wanted: &Events, after: Option<(i64, i32, i64)>, limit: i64) -> Stored<Vec<AuditRow>> {
+    Ok(each!(conn, c => {
+        let mut query = audit_event::table.select(AuditRow::as_select()).into_boxed();
+        if let Some(person) = &wanted.person {
+            query = query.filter(audit_event::person_id.eq(person));
+        }
+        if let Some(client) = &wanted.client {
+            query = query.filter(audit_event::client_id.eq(client));
+        }
+        if let Some(kind) = &wanted.kind {
+            query = query.filter(audit_event::kind.eq(kind));
+        }
+        if let Some(outcome) = &wanted.outcome {
+            query = query.filter(audit_event::outcome.eq(outcome));
+        }
+        if let Some(from) = wanted.from_ms {
+            query = query.filter(audit_event::at_ms.ge(from));
+        }
+        if let Some(to) = wanted.to_ms {
+            query = query.filter(audit_event::at_ms.lt(to));
+        }
+        if let Some((at, chain, seq)) = after {
+            let behind = audit_event::chain.lt(chain).or(audit_event::chain.eq(chain).and(audit_event::seq.lt(seq)));
+            query = query.filter(audit_event::at_ms.le(at));
+            query = query.filter(audit_event::at_ms.lt(at).or(behind));
+        }
+        query
+            .order((audit_event::at_ms.desc(), audit_event::chain.desc(), audit_event::seq.desc()))
+            .limit(limit)
+            .load(c)
+    })?)
+}

@@ -1,0 +1,566 @@
+//! The admin API: who may call, what is refused and how, and that nothing is lost or done twice.
+
+use mdi_auth::admin::api::{self, operation::Operation};
+use mdi_auth::model::api_token::ApiScope;
+use mdi_auth::policy::console::right;
+use mdi_auth::registry::api_tokens::{self, ApiTokenForm};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::console::STAFF;
+use crate::harness::{Answer, CALLBACK, Db, FULTON, Harness, LIMS, PASSWORD, blocking};
+use crate::on_both;
+
+/// The text of a new token with a scope.
+pub fn token(harness: &Harness, scope: &str) -> String {
+    let form = ApiTokenForm { scope: Some(ApiScope::parse(scope).unwrap()), ..ApiTokenForm::default() };
+    let registry = harness.registry();
+    let made = blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form)));
+    made.unwrap().1.reveal().to_owned()
+}
+
+/// A program with a token.
+struct Program<'a> {
+    harness: &'a Harness,
+    token: String,
+}
+
+impl<'a> Program<'a> {
+    fn new(harness: &'a Harness, scope: &str) -> Self {
+        Self { harness, token: token(harness, scope) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = self.harness.url(&format!("/admin/api/v1{path}"));
+        self.harness.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        sent(self.request(Method::GET, path)).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        sent(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn patch(&self, path: &str, seen: &str, body: &Value) -> Answer {
+        sent(self.request(Method::PATCH, path).header("If-Match", seen).json(body)).await
+    }
+
+    async fn put(&self, path: &str, seen: &str, body: &Value) -> Answer {
+        sent(self.request(Method::PUT, path).header("If-Match", seen).json(body)).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        sent(self.request(Method::DELETE, path)).await
+    }
+
+    /// The id of a person.
+    async fn user(&self, username: &str) -> String {
+        self.get(&format!("/users?username={username}")).await.json["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn sent(request: reqwest::RequestBuilder) -> Answer {
+    Answer::read(request.send().await.unwrap()).await
+}
+
+/// What a problem is called.
+fn problem(answer: &Answer) -> (u16, &str) {
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
+    assert_eq!(answer.json["status"], answer.status, "{answer:?}");
+    (answer.status, answer.str("type").rsplit("#problem-").next().unwrap())
+}
+
+/// The members at fault.
+fn pointers(answer: &Answer) -> Vec<&str> {
+    let errors = answer.json["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    errors.iter().map(|e| e["pointer"].as_str().or(e["parameter"].as_str()).unwrap_or("")).collect()
+}
+
+fn operations() -> Vec<Operation> {
+    api::groups().into_iter().flat_map(|group| group.operations).collect()
+}
+
+on_both! {
+    async fn only_a_bearer_token_that_holds_lets_in(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "audit");
+        assert_eq!(program.get("/clients").await.status, 200);
+        let url = harness.url("/admin/api/v1/clients");
+        let bearer = |text: &str| harness.http.get(&url).header("Authorization", text);
+        let unknown = format!("Bearer mdi_api_{}", "A".repeat(43));
+        let basic = format!("Basic {}", program.token);
+        let cookie = harness.http.get(&url).header("Cookie", format!("access_token={}", program.token));
+        let in_query = harness.http.get(format!("{url}?access_token={}", program.token));
+        let in_both = harness.http.get(format!("{url}?access_token={0}", program.token)).bearer_auth(&program.token);
+        // Request, status and type, whether an error is named (RFC 6750 §3.1).
+        let rows = [
+            (harness.http.get(&url), (401, "unauthorized"), false),
+            (cookie, (401, "unauthorized"), false),
+            (bearer(&unknown), (401, "unauthorized"), true),
+            (bearer("Bearer "), (401, "unauthorized"), true),
+            (bearer("Bearer x"), (401, "unauthorized"), true),
+            (bearer(&basic), (401, "unauthorized"), true),
+            (in_query, (400, "malformed"), false),
+            (in_both, (400, "malformed"), false),
+        ];
+        for (request, expected, named) in rows {
+            let answer = sent(request).await;
+            assert_eq!(problem(&answer), expected, "{answer:?}");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge.starts_with("Bearer realm="), expected.0 == 401, "{challenge}");
+            assert_eq!(challenge.contains("error=\"invalid_token\""), named, "{challenge}");
+            assert!(!answer.text.contains(&program.token));
+        }
+        let refused = harness.events("console.refused");
+        assert_eq!(refused.len(), 1, "once a minute: {refused:?}");
+        assert_eq!(refused[0]["detail"]["reason"], "unknown API token");
+        // Its time ends, and a revoked one is refused at once.
+        let other = Program::new(&harness, "admin");
+        let id = other.get("/me").await.json["token"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(other.delete(&format!("/api-tokens/{id}")).await.status, 204);
+        assert_eq!(problem(&other.get("/me").await), (401, "unauthorized"));
+        harness.clock.advance(365 * 86_400);
+        assert_eq!(problem(&program.get("/me").await), (401, "unauthorized"));
+        let changes = harness.events("api_token.changed");
+        let last = changes.last().unwrap();
+        assert_eq!((&last["actor_kind"], &last["actor"], &last["detail"]["action"]), (&json!("api_token"), &json!(id), &json!("revoked")));
+    }
+}
+
+on_both! {
+    async fn each_operation_is_for_tokens_whose_role_has_the_right(db) {
+        let harness = Harness::start_with(db, |config| config.admin_api.requests_per_minute = 10_000);
+        for scope in ApiScope::ALL {
+            let program = Program::new(&harness, scope.as_str());
+            for operation in operations() {
+                let allowed = right(&[scope.role().to_owned()], operation.area) >= operation.right;
+                let path = operation.path.replace("{id}", "nothing");
+                let method = Method::from_bytes(operation.method.as_str().as_bytes()).unwrap();
+                // Without what it needs: nothing is changed by those who may.
+                let answer = sent(program.request(method, &path).header("Content-Type", "text/plain").body("no")).await;
+                assert_eq!(answer.status == 403, !allowed, "{scope:?} {operation:?} {answer:?}");
+                if !allowed {
+                    assert_eq!(problem(&answer), (403, "forbidden"));
+                    assert!(answer.header("www-authenticate").contains("error=\"insufficient_scope\""), "{answer:?}");
+                }
+            }
+        }
+        let refused = harness.events("console.refused");
+        assert!(refused.iter().all(|event| event["actor_kind"] == "api_token"), "{refused:?}");
+        assert!(!refused.is_empty());
+    }
+}
+
+on_both! {
+    async fn a_user_manager_does_not_touch_who_administers(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let program = Program::new(&harness, "users");
+        let (admin, clerk) = (program.user("admin").await, program.user("clerk").await);
+        for action in ["disable", "enable", "unlock", "invitation", "password-link", "second-factor/reset", "sign-out"] {
+            let answer = program.post(&format!("/users/{admin}/{action}"), &json!({})).await;
+            assert_eq!(problem(&answer), (403, "forbidden"), "{action}");
+        }
+        let answer = program.patch(&format!("/users/{admin}"), "*", &json!({ "name": "Another" })).await;
+        assert_eq!(problem(&answer), (403, "forbidden"));
+        let answer = program.patch(&format!("/users/{clerk}"), "*", &json!({ "roles": ["administrator"] })).await;
+        assert_eq!((problem(&answer), pointers(&answer)), ((422, "invalid"), vec!["#/roles"]));
+        let answer = program.post("/users", &json!({ "username": "x", "name": "X", "roles": ["auditor"] })).await;
+        assert_eq!(pointers(&answer), ["#/roles"]);
+        // Nobody takes the last administrator away.
+        let answer = Program::new(&harness, "admin").post(&format!("/users/{admin}/disable"), &json!({})).await;
+        assert_eq!((problem(&answer), pointers(&answer)), ((422, "invalid"), vec!["#/roles"]));
+    }
+}
+
+on_both! {
+    async fn what_is_wrong_is_named(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let client = json!({ "client_id": "a", "name": "A", "dataflow": "lims-to-cms" });
+        let with = |more: Value| {
+            let mut body = client.clone();
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        // Path, body, members at fault.
+        #[rustfmt::skip]
+        let rows: &[(&str, Value, &[&str])] = &[
+            ("/clients", with(json!({ "colour": "red" })), &["#/colour"]),
+            ("/clients", with(json!({ "name": 5, "enabled": "yes", "a/b": 1 })), &["#/a~1b", "#/enabled", "#/name"]),
+            ("/clients", with(json!({ "secret": 5 })), &["#/secret"]),
+            ("/clients", with(json!({ "name": null })), &["#/name"]),
+            ("/clients", with(json!({ "name": "a\u{0}b" })), &["#/name"]),
+            ("/clients", with(json!({ "dataflow": "none" })), &["#/dataflow"]),
+            ("/clients", with(json!({ "redirect_uris": ["http://a.example/cb", "https://a.example/#x"] })), &["#/redirect_uris", "#/redirect_uris"]),
+            ("/clients", with(json!({ "jwks": { "keys": [{ "kty": "oct", "k": "AA" }] } })), &["#/jwks"]),
+            ("/clients", with(json!({ "organization": { "nam": "x" } })), &["#/organization"]),
+            ("/clients", json!([]), &["#"]),
+            ("/clients/lims-secret/secrets", json!({ "overlap_seconds": -1 }), &["#/overlap_seconds"]),
+            ("/resource-servers", json!({ "id": "metadata", "name": "", "audience": "x" }), &["#/id", "#/name", "#/audience"]),
+            ("/resource-servers", json!({ "id": "a", "name": "A", "audience": "https://a.example", "signing_alg": "none" }), &["#/signing_alg"]),
+            ("/users", json!({ "username": "", "name": "X", "roles": ["king"], "npi": "1" }), &["#/username", "#/roles", "#/npi"]),
+            ("/users", json!({ "username": "x", "name": "X", "password": "short" }), &["#/password"]),
+            ("/users", json!({ "username": "x", "name": "X", "claims": { "sub": "x" } }), &["#/claims"]),
+            ("/identity-providers", json!({ "id": "x", "name": "X", "issuer": "http://x" }), &["#/issuer", "#/client_id", "#/secret"]),
+            ("/keys", json!({ "alg": "RS512" }), &["#/alg"]),
+            ("/api-tokens", json!({ "scope": "everything" }), &["#/scope"]),
+            ("/api-tokens", json!({ "name": "", "expires_days": 0 }), &["#/scope", "#/name", "#/expires_days"]),
+        ];
+        for (path, body, expected) in rows {
+            let answer = program.post(path, body).await;
+            assert_eq!(problem(&answer), (422, "invalid"), "{path} {body} {answer:?}");
+            let mut found = pointers(&answer);
+            let mut expected = expected.to_vec();
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "{path} {body} {}", answer.text);
+        }
+        // Address, parameters at fault.
+        for (path, expected) in [
+            ("/clients?enable=true", "enable"),
+            ("/clients?enabled=yes", "enabled"),
+            ("/clients?limit=201", "limit"),
+            ("/clients?limit=0", "limit"),
+            ("/clients?limit=1&limit=1", "limit"),
+            ("/clients?cursor=WyJhIiwiYiJd", "cursor"),
+            ("/clients?cursor=!", "cursor"),
+            ("/audit/events?from=yesterday", "from"),
+            ("/audit/events?outcome=1", "outcome"),
+            ("/audit/events?cursor=WyJhIiwiYiIsImMiXQ", "cursor"),
+            ("/users?q=%00", "q"),
+            ("/me?x=1", "x"),
+        ] {
+            let answer = program.get(path).await;
+            assert_eq!((problem(&answer), pointers(&answer)), ((422, "invalid"), vec![expected]), "{path}");
+        }
+        let registered = program.post("/clients", &json!({ "client_id": LIMS.0, "name": "X", "dataflow": "custom" })).await;
+        assert_eq!(problem(&registered), (409, "exists"));
+    }
+}
+
+on_both! {
+    async fn what_http_forbids_is_a_problem_too(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let post = || program.request(Method::POST, "/clients");
+        let json = |body: String| post().header("Content-Type", "application/json").body(body);
+        let file = |body: String| {
+            program.request(Method::POST, "/apply").header("Content-Type", "application/toml").body(body)
+        };
+        #[rustfmt::skip]
+        let rows = [
+            (program.request(Method::GET, "/no/such/thing"), (404, "not-found")),
+            (program.request(Method::GET, "/clients/nothing"), (404, "not-found")),
+            (program.request(Method::GET, "/clients/%00"), (404, "not-found")),
+            (program.request(Method::GET, "/users/%2e%2e%2fclients"), (404, "not-found")),
+            (program.request(Method::DELETE, "/clients"), (405, "method")),
+            (program.request(Method::OPTIONS, "/clients"), (405, "method")),
+            (post(), (415, "media-type")),
+            (post().header("Content-Type", "text/plain").body("{}"), (415, "media-type")),
+            (json("{".to_owned()), (400, "malformed")),
+            (json("[".repeat(1000)), (400, "malformed")),
+            (json(format!("{{\"name\":\"{}\"}}", "x".repeat(256 * 1024))), (413, "too-large")),
+            (file("#".repeat(1024 * 1024 + 1)), (413, "too-large")),
+            (file("[[client]]\nclient_id = 5".to_owned()), (422, "invalid")),
+            (file("=".to_owned()), (422, "invalid")),
+            (program.request(Method::PATCH, "/clients/lims-secret").json(&json!({ "name": "X" })), (428, "precondition-required")),
+            (program.request(Method::PUT, "/clients/lims-secret").json(&json!({ "name": "X" })), (428, "precondition-required")),
+            (program.request(Method::PATCH, "/clients/lims-secret").header("If-Match", "\"x\"").json(&json!({ "name": "X" })), (412, "changed")),
+            (post().header("Idempotency-Key", "a b").json(&json!({})), (422, "invalid")),
+            (post().header("Idempotency-Key", "a".repeat(65)).json(&json!({})), (422, "invalid")),
+        ];
+        for (request, expected) in rows {
+            let answer = sent(request).await;
+            assert_eq!(problem(&answer), expected, "{answer:?}");
+            assert!(!answer.str("instance").is_empty());
+            if expected.0 == 405 {
+                assert_eq!(answer.header("allow"), "GET, POST");
+            }
+        }
+        // A problem of a type that the documentation explains.
+        let docs = harness.get("/admin/api/docs").await;
+        assert_eq!(docs.status, 200);
+        for about in api::problem::TYPES {
+            assert!(docs.text.contains(&format!("id=\"problem-{}\"", about.anchor)), "{}", about.anchor);
+        }
+    }
+}
+
+on_both! {
+    async fn of_two_who_change_the_same_version_one_is_told_what_it_is_now(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "clients");
+        let seen = program.get("/clients/lims-secret").await.header("etag").to_owned();
+        let (one, other) = (json!({ "name": "One" }), json!({ "name": "Other" }));
+        let path = "/clients/lims-secret";
+        let (one, other) = tokio::join!(program.patch(path, &seen, &one), program.patch(path, &seen, &other));
+        let (done, refused) = if one.status == 200 { (one, other) } else { (other, one) };
+        assert_eq!((done.status, problem(&refused)), (200, (412, "changed")));
+        assert_eq!(refused.json["current"]["name"], done.json["name"]);
+        assert_eq!(refused.header("etag"), done.header("etag"));
+        // The second makes its change to what is there.
+        let again = program.patch(path, refused.header("etag"), &json!({ "name": "Both" })).await;
+        assert_eq!((again.status, again.str("name")), (200, "Both"));
+        // Looked at with a version that is the present one: nothing to send.
+        let known = program.request(Method::GET, path).header("If-None-Match", again.header("etag"));
+        let known = sent(known).await;
+        assert_eq!((known.status, known.text.as_str()), (304, ""));
+        // Deleting looks at the version as well.
+        let stale = sent(program.request(Method::DELETE, path).header("If-Match", &seen)).await;
+        assert_eq!(problem(&stale), (412, "changed"));
+        assert_eq!(program.delete(path).await.status, 204);
+        assert_eq!(program.get(path).await.status, 404);
+    }
+}
+
+on_both! {
+    async fn what_was_read_can_be_put_back(db) {
+        let harness = Harness::start(db);
+        harness.apply("[[identity_provider]]\nid = \"idp\"\nname = \"IdP\"\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nauth_method = \"none\"\n");
+        let program = Program::new(&harness, "admin");
+        let person = format!("/users/{}", program.user("jlehz").await);
+        for path in ["/clients/fulton-cms", "/resource-servers/edrs-ga", "/identity-providers/idp", person.as_str()] {
+            let read = program.get(path).await;
+            let put = program.put(path, read.header("etag"), &read.json).await;
+            assert_eq!(put.status, 200, "{path} {put:?}");
+            assert_eq!(put.header("etag"), read.header("etag"), "{path}: {} {}", read.text, put.text);
+            // What is left out takes its default, or stays.
+            let patched = program.patch(path, "*", &json!({ "name": "Renamed" })).await;
+            assert_eq!((patched.status, patched.str("name")), (200, "Renamed"), "{patched:?}");
+            assert_ne!(patched.header("etag"), read.header("etag"));
+        }
+        let read = program.get("/clients/fulton-cms").await;
+        let mut body = read.json.clone();
+        body.as_object_mut().unwrap().remove("organization");
+        let put = program.put("/clients/fulton-cms", read.header("etag"), &body).await;
+        assert_eq!((put.status, &put.json["organization"]), (200, &Value::Null));
+        assert_eq!(put.json["redirect_uris"], json!([CALLBACK]));
+        assert_eq!(harness.token(Some(FULTON), &[("grant_type", "x")]).await.error(), "unsupported_grant_type", "the secret stays");
+    }
+}
+
+on_both! {
+    async fn a_request_that_is_sent_again_is_done_once(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let rotate = |key: &str, overlap: i64| {
+            let request = program.request(Method::POST, "/clients/lims-secret/secrets");
+            request.header("Idempotency-Key", key.to_owned()).json(&json!({ "overlap_seconds": overlap }))
+        };
+        // Sixteen at once: one secret.
+        let tasks: Vec<_> = (0..16).map(|_| tokio::spawn(sent(rotate("the-same", 60)))).collect();
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.unwrap());
+        }
+        let secret = answers[0].str("secret").to_owned();
+        for answer in &answers {
+            assert_eq!((answer.status, answer.str("secret")), (201, secret.as_str()));
+        }
+        assert_eq!(answers.iter().filter(|answer| answer.header("idempotency-replayed") == "true").count(), 15);
+        assert_eq!(harness.events("secret.changed").len(), 1);
+        // Another request under the key is refused; the key of another token is another.
+        assert_eq!(problem(&sent(rotate("the-same", 61)).await), (422, "key-reused"));
+        let other = Program::new(&harness, "admin");
+        let others = other.request(Method::POST, "/clients/lims-secret/disable").header("Idempotency-Key", "the-same");
+        assert_eq!(sent(others).await.header("idempotency-replayed"), "");
+        // What was refused is not kept: corrected, it is done under the same key.
+        assert_eq!(problem(&sent(rotate("corrected", -1)).await), (422, "invalid"));
+        assert_eq!(sent(rotate("corrected", 0)).await.status, 201);
+        // A day later the key is free, and the answer gone.
+        harness.clock.advance(86_400);
+        let again = sent(rotate("the-same", 0)).await;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, ""));
+        assert_ne!(again.str("secret"), secret);
+    }
+}
+
+on_both! {
+    async fn secrets_are_told_once(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let mut secrets = Vec::new();
+        let client = json!({ "client_id": "new-lims", "name": "New", "dataflow": "lims-to-cms" });
+        secrets.push(program.post("/clients", &client).await.str("secret").to_owned());
+        let server = json!({ "id": "new-cms", "name": "New", "audience": "https://new.example/fhir", "kind": "cms" });
+        secrets.push(program.post("/resource-servers", &server).await.str("secret").to_owned());
+        secrets.push(program.post("/clients/new-lims/secrets", &json!({})).await.str("secret").to_owned());
+        secrets.push(program.post("/resource-servers/new-cms/secrets", &json!({})).await.str("secret").to_owned());
+        secrets.push(program.post("/api-tokens", &json!({ "scope": "audit" })).await.str("token").to_owned());
+        let person = program.post("/users", &json!({ "username": "new", "name": "New Person" })).await;
+        secrets.push(person.json["invitation"]["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+        let id = person.str("id");
+        let link = program.post(&format!("/users/{id}/invitation"), &json!({})).await;
+        secrets.push(link.str("url").rsplit('/').next().unwrap().to_owned());
+        let with_password = json!({ "username": "other", "name": "Other", "password": PASSWORD });
+        assert_eq!(program.post("/users", &with_password).await.status, 201);
+        let file = "[[client]]\nclient_id = \"by-file\"\nname = \"F\"\ndataflow = \"lims-to-cms\"\nresource_servers = [\"new-cms\"]\n";
+        let apply = |dry: &str| {
+            let request = program.request(Method::POST, &format!("/apply{dry}"));
+            sent(request.header("Content-Type", "application/toml").body(file))
+        };
+        let dry = apply("?dry_run=true").await;
+        assert_eq!((dry.status, &dry.json["changes"], &dry.json["secrets"]), (200, &json!(true), &json!([])));
+        let applied = apply("").await;
+        secrets.push(applied.json["secrets"][0]["secret"].as_str().unwrap().to_owned());
+        assert!(secrets.iter().all(|secret| secret.len() >= 43), "{secrets:?}");
+        secrets.push(PASSWORD.to_owned());
+        // Whatever can be read, none of them stands in it.
+        for operation in operations().into_iter().filter(|operation| operation.method == "GET") {
+            for named in ["new-lims", "new-cms", id] {
+                let answer = program.get(&operation.path.replace("{id}", named)).await;
+                assert!(answer.status == 200 || answer.status == 404, "{operation:?} {answer:?}");
+                for secret in &secrets {
+                    assert!(!answer.text.contains(secret), "{operation:?}");
+                }
+            }
+        }
+        let events = program.get("/audit/events?limit=200").await.text;
+        assert!(events.contains("new-lims") && secrets.iter().all(|secret| !events.contains(secret)), "{events}");
+    }
+}
+
+on_both! {
+    async fn lists_are_told_page_by_page(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let program = Program::new(&harness, "audit");
+        // Path, the member that names a row.
+        for (path, key) in [("/clients", "client_id"), ("/resource-servers", "id"), ("/users", "id"), ("/api-tokens", "id")] {
+            let whole = program.get(path).await;
+            let expected: Vec<&Value> = whole.json["items"].as_array().unwrap().iter().map(|item| &item[key]).collect();
+            let (mut found, mut next) = (Vec::new(), Some(format!("{path}?limit=1")));
+            while let Some(page) = next {
+                let page = program.get(&page).await;
+                found.extend(page.json["items"].as_array().unwrap().iter().map(|item| item[key].clone()));
+                next = page.json["next_cursor"].as_str().map(|cursor| format!("{path}?limit=1&cursor={cursor}"));
+            }
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{path}");
+            assert!(!expected.is_empty());
+        }
+        let (mut seen, mut next) = (0, Some("/audit/events?limit=7".to_owned()));
+        while let Some(page) = next {
+            let page = program.get(&page).await;
+            seen += page.json["items"].as_array().unwrap().len();
+            next = page.json["next_cursor"].as_str().map(|cursor| format!("/audit/events?limit=7&cursor={cursor}"));
+        }
+        let heads = program.get("/audit/heads").await;
+        let last: i64 = heads.json["items"].as_array().unwrap().iter().map(|head| head["seq"].as_i64().unwrap()).sum();
+        assert_eq!(i64::try_from(seen).unwrap(), last);
+        // Filters.
+        for (path, count) in [
+            ("/users?q=lehz", 1),
+            ("/users?q=fulton%20jan", 1),
+            ("/users?q=nobody", 0),
+            ("/users?role=data-clerk", 1),
+            ("/users?enabled=false", 0),
+            ("/users?username=CLERK", 1),
+            ("/users?username=clerk&enabled=false", 0),
+            ("/clients?q=toxicology", 1),
+            ("/clients?dataflow=cms-user-to-edrs", 1),
+            ("/resource-servers?q=fulton", 1),
+            ("/audit/events?kind=client.changed&client=fulton-cms", 1),
+            ("/audit/events?to=2020-01-01T00:00:00Z", 0),
+            ("/vocabulary?q=HDECD", 1),
+        ] {
+            let answer = program.get(path).await;
+            assert_eq!(answer.json["items"].as_array().unwrap().len(), count, "{path} {answer:?}");
+        }
+    }
+}
+
+on_both! {
+    async fn sessions_and_grants_are_ended(db) {
+        let harness = Harness::start(db);
+        let mut agent = crate::harness::agent::Agent::new(&harness);
+        let page = agent.get(&crate::person_flow::authorize_url(&harness, &[])).await;
+        let page = agent.sign_in(page, "jlehz", PASSWORD).await;
+        agent.submit(&page, &[("decision", "approve")]).await;
+        let program = Program::new(&harness, "users");
+        let grants = program.get("/grants?client=fulton-cms").await;
+        let grant = grants.json["items"][0].clone();
+        assert_eq!((&grant["active"], &grant["client_id"]), (&json!(true), &json!("fulton-cms")));
+        let user = grant["user_id"].as_str().unwrap();
+        let path = format!("/grants/{}", grant["id"].as_str().unwrap());
+        assert_eq!(program.delete(&path).await.status, 204);
+        assert_eq!(problem(&program.delete(&path).await), (404, "not-found"));
+        let sessions = program.get(&format!("/sessions?user={user}")).await;
+        let session = sessions.json["items"][0]["id"].as_str().unwrap();
+        assert_eq!(program.delete(&format!("/sessions/{session}")).await.status, 204);
+        assert_eq!(problem(&program.delete(&format!("/sessions/{session}")).await), (404, "not-found"));
+        assert_eq!(program.get("/sessions").await.json["items"], json!([]));
+        let page = agent.get(&harness.url("/account")).await;
+        assert_eq!(page.at(), "/login");
+        let ended = harness.events("session.ended");
+        assert_eq!((ended.len(), &ended[0]["actor_kind"]), (1, &json!("api_token")));
+        assert_eq!(harness.events("consent.revoked")[0]["detail"]["grants"], grant["id"]);
+        // All at once.
+        let mut agent = crate::harness::agent::Agent::new(&harness);
+        harness.clock.advance(60);
+        let page = agent.get(&harness.url("/account")).await;
+        agent.sign_in(page, "jlehz", PASSWORD).await;
+        let answer = program.post(&format!("/users/{user}/sign-out"), &json!({})).await;
+        assert_eq!((answer.status, &answer.json["sessions_ended"]), (200, &json!(1)));
+        assert_eq!(agent.get(&harness.url("/account")).await.at(), "/login");
+    }
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_requests_a_minute() {
+    let harness = Harness::start_with(Db::Sqlite, |config| config.admin_api.requests_per_minute = 3);
+    let (program, other) = (Program::new(&harness, "audit"), Program::new(&harness, "audit"));
+    for left in ["2", "1", "0"] {
+        let answer = program.get("/me").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit-policy"), "\"minute\";q=3;w=60");
+        assert!(answer.header("ratelimit").contains(&format!("r={left};t=60")), "{answer:?}");
+    }
+    let answer = program.get("/me").await;
+    assert_eq!((problem(&answer), answer.header("retry-after")), ((429, "too-many-requests"), "60"));
+    assert_eq!(other.get("/me").await.status, 200, "each token by itself");
+    harness.clock.advance(60);
+    assert_eq!(program.get("/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_is_told_to_wait() {
+    let harness = Harness::start_with(Db::Sqlite, |config| config.login.address_attempts_per_minute = 3);
+    let program = Program::new(&harness, "audit");
+    let stranger = Program { harness: &harness, token: "mdi_api_nothing".to_owned() };
+    for _ in 0..3 {
+        assert_eq!(problem(&stranger.get("/me").await), (401, "unauthorized"));
+    }
+    assert_eq!(problem(&stranger.get("/me").await), (429, "too-many-requests"));
+    assert_eq!(program.get("/me").await.status, 200, "whoever has a token is not shut out by others");
+}
+
+#[tokio::test]
+async fn the_document_tells_every_operation() {
+    let harness = Harness::start(Db::Sqlite);
+    let document = harness.get("/admin/api/openapi.json").await;
+    assert_eq!((document.status, document.str("openapi")), (200, "3.1.0"));
+    let docs = harness.get("/admin/api/docs").await.text;
+    let mut ids = std::collections::BTreeSet::new();
+    for operation in operations() {
+        let path = format!("/paths/{}/{}", operation.path.replace('/', "~1"), operation.method.as_str().to_lowercase());
+        let told = document.json.pointer(&path).unwrap_or_else(|| panic!("{operation:?}"));
+        assert!(!told["summary"].as_str().unwrap().is_empty(), "{operation:?}");
+        assert!(!told["security"][0]["token"].as_array().unwrap().is_empty(), "{operation:?}");
+        assert!(ids.insert(operation.id), "{} twice", operation.id);
+        assert!(docs.contains(&format!("id=\"{}\"", operation.id)), "{operation:?}");
+        if let Some(body) = told.get("requestBody") {
+            assert!(
+                body["content"].as_object().unwrap().values().all(|content| !content["example"].is_null()),
+                "{operation:?}"
+            );
+        }
+    }
+    // Every schema that is named is there.
+    for named in document.text.split("#/components/schemas/").skip(1) {
+        let name = named.split('"').next().unwrap();
+        assert!(document.json["components"]["schemas"].get(name).is_some(), "{name}");
+    }
+}
