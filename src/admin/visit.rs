@@ -109,7 +109,7 @@ const NAV: [(&str, &str, Area); 12] = [
 ];
 
 /// What a page says that was done before it: the word in the address, and the text.
-const DONE: [(&str, &str); 12] = [
+const DONE: [(&str, &str); 13] = [
     ("registered", "The client is registered."),
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
@@ -120,6 +120,7 @@ const DONE: [(&str, &str); 12] = [
     ("ended", "Ended."),
     ("server-registered", "The resource server is registered."),
     ("provider-registered", "The identity provider is registered."),
+    ("provider-disabled", "Disabled. Nobody signs in with it any more."),
     ("keys-made", "There are new signing keys."),
     ("unlocked", "Unlocked. The next try counts from one again."),
 ];

@@ -69,6 +69,20 @@ impl Vocabulary {
         self.systems.get(system)?.get(code)
     }
 
+    /// Up to `limit` concepts with a code or display that holds these words, letter case ignored, in the order of code
+    /// systems and codes; and whether there are more.
+    #[must_use]
+    pub fn search(&self, wanted: &str, limit: usize) -> (Vec<&Concept>, bool) {
+        let wanted = wanted.to_lowercase();
+        let holds = |text: &str| text.to_lowercase().contains(&wanted);
+        let all = self.systems.values().flat_map(HashMap::values);
+        let mut found: Vec<&Concept> = all.filter(|found| holds(&found.code) || holds(&found.display)).collect();
+        found.sort_by(|one, other| (&one.system, &one.code).cmp(&(&other.system, &other.code)));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, more)
+    }
+
     /// The display of a code.
     pub fn display(&self, system: &str, code: &str) -> Option<&str> {
         self.concept(system, code).map(|concept| concept.display.as_str())
