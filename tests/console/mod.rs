@@ -2,6 +2,9 @@
 
 pub mod access;
 pub mod first;
+pub mod keys;
+pub mod policy;
+pub mod providers;
 pub mod resource_servers;
 pub mod settings;
 

@@ -10,10 +10,9 @@ use crate::granting::{Party, Wanted, person_claims};
 use crate::model::client::GrantType;
 use crate::model::grant::{ClaimsRequest, Grant, GrantFacts};
 use crate::model::person::Person;
-use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
+use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::scope::ScopeSet;
 use crate::model::session::ACR_AAL2;
-use crate::model::signing::Algorithm;
 use crate::model::token::AccessToken;
 use crate::policy::grant::Granted;
 use crate::store::people;
@@ -50,8 +49,6 @@ pub struct Preview {
     pub introspection: String,
     /// What was asked for and would not be granted.
     pub narrowed: Vec<String>,
-    /// Whether the token is not for this server at all.
-    pub for_us: bool,
 }
 
 /// The preview, or why there would be no token.
@@ -83,6 +80,7 @@ pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Res
         };
         return Ok(Err(text.to_owned()));
     }
+    // Named, so that a token that would not be for this server is refused.
     let targets = [server.audience.clone()];
     let wanted = Wanted { scope: scope.as_ref(), targets: &targets, purposes: &[] };
     let granted = match &person {
@@ -154,22 +152,11 @@ fn claims(app: &App, party: &Party, person: Option<&Person>, granted: &Granted) 
 
 fn shown(server: &ResourceServer, granted: &Granted, claims: &AccessToken) -> Result<Preview, Broken> {
     let settings = &server.settings;
-    let for_us = claims.aud.contains(&server.audience);
-    // A token that opens no resource server is always signed, and always alike.
-    let (algorithm, typ) =
-        if for_us { (settings.signing_alg, settings.token_typ.as_str()) } else { (Algorithm::ES256, "at+jwt") };
-    let is_signed = !for_us || settings.token_format == TokenFormat::Jwt;
-    let told = for_us || settings.introspect == Introspect::Any;
-    let answer = if told {
-        Value::Object(verified::answer(claims).map_err(Broken::defect)?)
-    } else {
-        json!({ "active": false })
-    };
+    let header = json!({ "alg": settings.signing_alg, "typ": settings.token_typ });
     Ok(Preview {
-        header: is_signed.then(|| format!("{:#}", json!({ "alg": algorithm, "typ": typ }))),
+        header: (settings.token_format == TokenFormat::Jwt).then(|| format!("{header:#}")),
         claims: format!("{:#}", serde_json::to_value(claims).map_err(Broken::defect)?),
-        introspection: format!("{answer:#}"),
+        introspection: format!("{:#}", Value::Object(verified::answer(claims).map_err(Broken::defect)?)),
         narrowed: granted.narrowed.iter().map(ToString::to_string).collect(),
-        for_us,
     })
 }
