@@ -15,13 +15,13 @@ use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
+use crate::granting::CERTIFY;
 use crate::guard;
 use crate::login::banner;
 use crate::login::lockout::{self, Attempt};
 use crate::master_key::Purpose;
 use crate::model::identity_provider::{Identity, IdentityProvider};
 use crate::model::session::Session;
-use crate::oauth::granting::CERTIFY;
 use crate::parameters::{Parameters, shown};
 use crate::peer;
 use crate::registry::identity_providers::{self, Refusal};
@@ -47,13 +47,6 @@ struct State {
     /// How old the sign-in there may be, where somebody asked for a fresh one.
     max_age: Option<i64>,
     pending: Pending,
-}
-
-/// The redirect URI that is registered at a provider: one for each, so that no provider is handed the code of another
-/// (RFC 9700 §4.4.2.2).
-#[must_use]
-pub fn redirect_uri(app: &App, provider_id: &str) -> String {
-    app.url(&format!("/login/upstream/{provider_id}/callback"))
 }
 
 fn back(app: &App, browser: &str, pending: Pending, notice: Notice) -> HttpResponse {
@@ -94,7 +87,7 @@ async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
     let sealed = app.master.seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
     let journey = Journey {
-        redirect_uri: &redirect_uri(app, &provider.id),
+        redirect_uri: &identity_providers::redirect_uri(app, &provider.id),
         state: &sealed,
         nonce: &state.nonce,
         verifier: &state.verifier,
@@ -246,7 +239,7 @@ impl Visit<'_> {
         let returned = Returned {
             code,
             iss: one("iss")?,
-            redirect_uri: &redirect_uri(self.app, &self.provider.id),
+            redirect_uri: &identity_providers::redirect_uri(self.app, &self.provider.id),
             nonce: &self.state.nonce,
             verifier: &self.state.verifier,
             secret: secret.as_ref(),

@@ -207,6 +207,15 @@ fn console_urls(config: &mut web::ServiceConfig) {
     audit_urls(config);
     people_urls(config);
     admin_api_urls(config);
+    identity_provider_urls(config);
+    config
+        .service(only("/admin/policy", "GET").route(web::get().to(admin::policy::get)))
+        .service(only("/admin/keys", "GET").route(web::get().to(admin::keys::get)))
+        .service(
+            only("/admin/keys/new", "GET, POST")
+                .route(web::get().to(admin::keys::new_get))
+                .route(web::post().to(admin::keys::new_post)),
+        );
 }
 
 /// Clients at the console.
@@ -245,6 +254,29 @@ fn client_urls(config: &mut web::ServiceConfig) {
         );
 }
 
+/// Identity providers at the console.
+fn identity_provider_urls(config: &mut web::ServiceConfig) {
+    use admin::identity_providers::{self, form, state};
+    config
+        .service(only("/admin/identity-providers", "GET").route(web::get().to(identity_providers::get)))
+        .service(
+            only("/admin/identity-providers/new", "GET, POST")
+                .route(web::get().to(form::new_get))
+                .route(web::post().to(form::new_post)),
+        )
+        .service(only("/admin/identity-providers/{id}", "GET").route(web::get().to(identity_providers::show)))
+        .service(
+            only("/admin/identity-providers/{id}/edit", "GET, POST")
+                .route(web::get().to(form::edit_get))
+                .route(web::post().to(form::edit_post)),
+        )
+        .service(
+            only("/admin/identity-providers/{id}/{deed}", "GET, POST")
+                .route(web::get().to(state::get))
+                .route(web::post().to(state::post)),
+        );
+}
+
 /// Import and export at the console.
 fn settings_urls(config: &mut web::ServiceConfig) {
     use admin::settings::{self, apply, export};
@@ -264,7 +296,7 @@ fn settings_urls(config: &mut web::ServiceConfig) {
 
 /// Resource servers at the console.
 fn resource_server_urls(config: &mut web::ServiceConfig) {
-    use admin::resource_servers::{edit, list, new, secret, show, state};
+    use admin::resource_servers::{documents, edit, list, new, secret, show, state};
     config
         .service(only("/admin/resource-servers", "GET").route(web::get().to(list::get)))
         .service(
@@ -282,6 +314,10 @@ fn resource_server_urls(config: &mut web::ServiceConfig) {
             only("/admin/resource-servers/{id}/secret", "GET, POST")
                 .route(web::get().to(secret::get))
                 .route(web::post().to(secret::post)),
+        )
+        .service(only("/admin/resource-servers/{id}/documents", "GET").route(web::get().to(documents::get)))
+        .service(
+            only("/admin/resource-servers/{id}/documents/{document}", "GET").route(web::get().to(documents::download)),
         )
         .service(
             only("/admin/resource-servers/{id}/{deed}", "GET, POST")

@@ -30,17 +30,25 @@ impl Known {
     }
 
     fn new(claims: AccessToken, kid: Option<String>) -> Result<Self, serde_json::Error> {
-        let mut answer = Map::new();
-        answer.insert("active".to_owned(), Value::Bool(true));
-        answer.insert("token_type".to_owned(), Value::from("Bearer"));
-        if let Value::Object(mut rest) = serde_json::to_value(&claims)? {
-            rest.remove("mdi_grant");
-            answer.append(&mut rest);
-        }
+        let answer = serde_json::to_string(&answer(&claims)?)?;
         // The answer has them; keeping them twice would take most of the memory.
-        let claims = AccessToken { more: Map::new(), ..claims };
-        Ok(Self { claims, answer: serde_json::to_string(&answer)?, kid })
+        Ok(Self { claims: AccessToken { more: Map::new(), ..claims }, answer, kid })
     }
+}
+
+/// What introspection answers about a token that is active.
+///
+/// # Errors
+/// When the claims cannot be written as JSON.
+pub fn answer(claims: &AccessToken) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut answer = Map::new();
+    answer.insert("active".to_owned(), Value::Bool(true));
+    answer.insert("token_type".to_owned(), Value::from("Bearer"));
+    if let Value::Object(mut rest) = serde_json::to_value(claims)? {
+        rest.remove("mdi_grant");
+        answer.append(&mut rest);
+    }
+    Ok(answer)
 }
 
 /// Tokens whose signature was verified, or whose row was read, lately. It never answers for revocation.

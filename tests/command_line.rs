@@ -363,3 +363,27 @@ fn tokens_of_the_admin_api_are_made_listed_and_revoked() {
     let refused = program.bad(&["api-token", "create", "--scope", "registration"], 2);
     assert!(refused.contains("clients cannot register themselves here yet"), "{refused}");
 }
+
+#[test]
+fn the_registration_is_exported_and_applied_elsewhere() {
+    let (program, other) = (Program::new(), Program::new());
+    let file = program.dir.path().join("apply.toml");
+    let text = "[[resource_server]]\nid = \"cms\"\nname = \"CMS\"\naudience = \"https://cms.example/fhir\"\n\
+                [[user]]\nusername = \"ann\"\nname = \"Ann\"\nenabled = false\n";
+    std::fs::write(&file, text).unwrap();
+    program.good(&["apply", file.to_str().unwrap()]);
+    let shown = program.good(&["export"]);
+    let exported = program.dir.path().join("export.toml");
+    let path = exported.to_str().unwrap();
+    assert_eq!(program.good(&["export", path]), "");
+    assert_eq!(std::fs::read_to_string(&exported).unwrap(), shown);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&exported).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert!(program.bad(&["export", path], 1).contains("cannot make"), "what is there is not written over");
+    assert!(!program.good(&["export", "--without-users"]).contains("ann"));
+    other.good(&["apply", path]);
+    assert_eq!(other.good(&["export"]), shown);
+}

@@ -18,18 +18,18 @@ use crate::on_both;
 use crate::support::TempDir;
 
 /// A laboratory that publishes keys.
-struct Laboratory {
-    keys: Arc<Mutex<Value>>,
+pub struct Laboratory {
+    pub keys: Arc<Mutex<Value>>,
     fetches: Arc<AtomicUsize>,
-    url: String,
-    ca: PathBuf,
+    pub url: String,
+    pub ca: PathBuf,
     handle: actix_web::dev::ServerHandle,
     thread: Option<std::thread::JoinHandle<()>>,
     _dir: TempDir,
 }
 
 impl Laboratory {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let dir = TempDir::new();
         let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,7 +56,7 @@ impl Laboratory {
         Self { keys, fetches, url, ca: tls.ca_file().unwrap(), handle, thread: Some(thread), _dir: dir }
     }
 
-    fn publish(&self, keys: &[&ClientKey]) {
+    pub fn publish(&self, keys: &[&ClientKey]) {
         *self.keys.lock().unwrap() = json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() });
     }
 

@@ -16,7 +16,7 @@ use crate::on_both;
 /// RFC 7636 appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-const SCOPE: &str = "openid fhirUser user/Composition.crus user/Patient.rs __mdi.certify offline_access";
+pub const SCOPE: &str = "openid fhirUser user/Composition.crus user/Patient.rs __mdi.certify offline_access";
 
 /// The authorization request of the case system, some parameters changed: an empty value leaves one out.
 pub fn authorize_url(harness: &Harness, changes: &[(&str, &str)]) -> String {

@@ -121,6 +121,7 @@ const DONE: &[(&str, &str)] = &[
     ("ended", "Ended."),
     ("server-registered", "The resource server is registered."),
     ("provider-registered", "The identity provider is registered."),
+    ("provider-disabled", "Disabled. Nobody signs in with it any more."),
     ("keys-made", "There are new signing keys."),
     ("check-begun", "The check has begun."),
     ("check-runs", "A check was running already, so no other one was begun."),

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::client::print_enabled;
 use super::{Complaint, Done, Start, print, print_json, print_object, print_table};
-use crate::federation;
 use crate::model::identity_provider::IdentityProvider;
 use crate::registry::{Registry, identity_providers};
 use crate::store::identity_providers as stored;
@@ -132,7 +131,7 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
     let (provider, links) = found(registry, id)?;
     let mut view = view(&provider);
     view.insert("links".to_owned(), json!(links));
-    view.insert("redirect_uri".to_owned(), json!(federation::redirect_uri(registry.app(), &provider.id)));
+    view.insert("redirect_uri".to_owned(), json!(identity_providers::redirect_uri(registry.app(), &provider.id)));
     if json { print_json(&Value::Object(view)) } else { print_object(&view) }
 }
 
@@ -143,7 +142,8 @@ fn test(registry: &Registry, id: String) -> Done {
         .enable_all()
         .build()
         .map_err(|cause| Complaint(format!("cannot start: {cause}")))?;
-    let findings = runtime.block_on(app.upstream.examine(&provider, &federation::redirect_uri(app, &provider.id)));
+    let findings =
+        runtime.block_on(app.upstream.examine(&provider, &identity_providers::redirect_uri(app, &provider.id)));
     for finding in &findings {
         print(format_args!("{}  {}", if finding.problem { "PROBLEM" } else { "ok     " }, finding.text))?;
     }

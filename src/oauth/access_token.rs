@@ -2,40 +2,19 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use crate::app::App;
 use crate::error::Broken;
+use crate::granting::token::Draft;
 use crate::keys::Signed;
-use crate::model::resource_server::{ResourceServer, TokenFormat};
-use crate::model::scope::{ScopeSet, ScopeStyle};
+use crate::model::resource_server::TokenFormat;
 use crate::model::signing::Algorithm;
-use crate::model::token::{AccessToken, Footing, LONGEST_LIFE};
+use crate::model::token::{AccessToken, LONGEST_LIFE};
 use crate::secret::SecretHash;
 use crate::store::{Failure, Stored, Tx, tokens};
 use crate::verified::Known;
 
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
-
-/// What a token is made of.
-#[derive(Debug)]
-pub struct Draft<'a> {
-    /// `sub`
-    pub sub: &'a str,
-    /// `client_id`
-    pub client_id: &'a str,
-    /// What was granted.
-    pub scopes: &'a ScopeSet,
-    /// The resource server, when one of its scopes was granted.
-    pub target: Option<&'a ResourceServer>,
-    /// When it ends, in seconds since the epoch.
-    pub exp: i64,
-    /// What it stands on.
-    pub footing: Footing,
-    /// Further claims.
-    pub more: Map<String, Value>,
-}
 
 /// A token that was made but not yet written down or answered.
 #[derive(Debug, Clone)]
@@ -68,23 +47,7 @@ impl Minted {
 /// When there is no key that signs with the resource server's algorithm.
 pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
     let settings = draft.target.map(|server| &server.settings);
-    let audience = draft.target.map_or_else(|| app.issuer(), |server| &server.audience);
-    let scope = match settings {
-        Some(settings) => draft.scopes.project(settings.scope_style, &settings.scope_map),
-        None => draft.scopes.project(ScopeStyle::V2, &std::collections::BTreeMap::new()),
-    };
-    let claims = AccessToken {
-        iss: app.issuer().to_owned(),
-        sub: draft.sub.to_owned(),
-        aud: vec![audience.to_owned()],
-        exp: draft.exp,
-        iat: now,
-        jti: app.entropy.id("at"),
-        client_id: draft.client_id.to_owned(),
-        scope,
-        footing: draft.footing,
-        more: draft.more,
-    };
+    let claims = draft.into_claims(app, now);
     if settings.is_some_and(|settings| settings.token_format == TokenFormat::Opaque) {
         let token = app.entropy.secret();
         let row = serde_json::to_string(&claims).map_err(Broken::defect)?;

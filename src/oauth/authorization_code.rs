@@ -7,13 +7,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
-use super::granting::{CERTIFY, Party, certify_ends};
 use super::person_tokens::{self, PersonTokens};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::directory::LiveClient;
 use crate::error::{Broken, OAuthError};
+use crate::granting::{CERTIFY, Party, certify_ends};
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
 use crate::model::person::Person;

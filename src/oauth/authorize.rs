@@ -10,13 +10,13 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use super::granting::{CERTIFY, Party, Wanted, certify_ends};
 use super::id_token::read_hint;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::browser::{self, CookieKind, Destination, Pending};
 use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError, PageError};
+use crate::granting::{CERTIFY, Party, Wanted, certify_ends};
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::{ClaimsRequest, RememberedConsent};
 use crate::model::person::Person;

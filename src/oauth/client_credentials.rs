@@ -6,12 +6,13 @@ use serde_json::Map;
 
 use super::access_token::{self, Minted};
 use super::client_authentication::{Authenticated, replayed_assertion};
-use super::granting::{INTROSPECT, Party, Wanted, system_claims};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::Event;
 use crate::directory::{LiveClient, LiveServer};
 use crate::error::{Code, OAuthError};
+use crate::granting::token::Draft;
+use crate::granting::{INTROSPECT, Party, Wanted};
 use crate::model::client::GrantType;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::token::Footing;
@@ -50,17 +51,8 @@ pub async fn grant(
     let party = Party::of(app, client);
     let granted = party.grant_system(app, Wanted { scope: scope.as_ref(), targets: &targets, purposes: &purposes })?;
     let now = app.now();
-    let lifetime = party.access_seconds(app, false)?;
-    let target = party.server(granted.target.as_deref());
-    let draft = access_token::Draft {
-        sub: &client.client.id,
-        client_id: &client.client.id,
-        scopes: &granted.scopes,
-        target: target.map(|live| &live.server),
-        exp: now + lifetime,
-        footing: Footing { grant: None, client_generation: client.client.generation, person_generation: 0 },
-        more: system_claims(app, &party, &granted),
-    };
+    let draft = Draft::of_system(app, &party, &granted, now)?;
+    let lifetime = draft.exp - now;
     let minted = access_token::mint(app, draft, now)?;
     let mut event = issued(app, caller, GrantType::ClientCredentials, &granted.scopes.to_string(), &minted.jti)
         .purposes(&granted.purposes);
@@ -96,7 +88,7 @@ pub async fn grant_introspection(
     }
     let now = app.now();
     let lifetime = app.config.tokens.system_access_seconds;
-    let draft = access_token::Draft {
+    let draft = Draft {
         sub: &server.server.id,
         client_id: &server.server.id,
         scopes: &only,

@@ -8,11 +8,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::authorize::{AuthorizationRequest, Decision, Facts, decide, load_facts, parse, record};
-use super::granting::{CERTIFY, Party, Wanted};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::browser::{self, Pending, PostedForm};
 use crate::error::{Code, OAuthError, PageError};
+use crate::granting::{CERTIFY, Party, Wanted};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 use crate::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};

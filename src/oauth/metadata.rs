@@ -4,13 +4,12 @@
 
 use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::granting::INTROSPECT;
 use crate::app::App;
-use crate::model::client::{AuthMethod, GrantType};
+use crate::documents::{self, algorithms, endpoints};
+use crate::granting::INTROSPECT;
 use crate::model::session::{ACR_AAL1, ACR_AAL2};
-use crate::model::signing::Algorithm;
 use crate::policy::role::role_system;
 
 /// How long a client may keep a document, in seconds.
@@ -20,41 +19,6 @@ const KEPT_SECONDS: u32 = 300;
 #[derive(Debug)]
 pub struct Documents {
     metadata: String,
-}
-
-fn algorithms() -> Vec<&'static str> {
-    Algorithm::ACCEPTED.iter().map(|algorithm| algorithm.as_str()).collect()
-}
-
-fn endpoints(app: &App) -> Map<String, Value> {
-    let mut document = Map::new();
-    let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
-    put("issuer", json!(app.issuer()));
-    put("authorization_endpoint", json!(app.url("/oauth2/authorize")));
-    put("token_endpoint", json!(app.url("/oauth2/token")));
-    put("introspection_endpoint", json!(app.url("/oauth2/introspect")));
-    put("revocation_endpoint", json!(app.url("/oauth2/revoke")));
-    put("userinfo_endpoint", json!(app.url("/oauth2/userinfo")));
-    put("jwks_uri", json!(app.url("/oauth2/jwks")));
-    put("response_types_supported", json!(["code"]));
-    put("response_modes_supported", json!(["query", "form_post"]));
-    put(
-        "grant_types_supported",
-        json!(
-            [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials]
-                .map(GrantType::as_str)
-        ),
-    );
-    put("code_challenge_methods_supported", json!(["S256"]));
-    put(
-        "token_endpoint_auth_methods_supported",
-        json!(
-            [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::PrivateKeyJwt, AuthMethod::None]
-                .map(AuthMethod::as_str)
-        ),
-    );
-    put("token_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
-    document
 }
 
 impl Documents {
@@ -134,30 +98,7 @@ pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
             "error_description": "no resource server has this id",
         }));
     };
-    let settings = &live.server.settings;
-    let offered = settings.scopes.clone().unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
-    let identity = app.policy.scopes_supported();
-    let identity = identity.iter().filter(|scope| scope.is_identity()).map(ToString::to_string);
-    let scopes: Vec<String> =
-        identity.chain(offered.iter().filter(|scope| !scope.is_identity()).map(ToString::to_string)).collect();
-    let mut smart = endpoints(&app);
-    smart.insert("scopes_supported".to_owned(), json!(scopes));
-    smart.insert(
-        "capabilities".to_owned(),
-        json!([
-            "launch-standalone",
-            "authorize-post",
-            "client-public",
-            "client-confidential-symmetric",
-            "client-confidential-asymmetric",
-            "sso-openid-connect",
-            "permission-user",
-            "permission-v1",
-            "permission-v2",
-            "permission-offline",
-        ]),
-    );
-    document(Value::Object(smart).to_string())
+    document(documents::smart(&app, &live.server).to_string())
 }
 
 /// `GET /fhir/CodeSystem/mdi-role`: the roles in our tokens, as a FHIR R4 CodeSystem.

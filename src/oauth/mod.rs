@@ -8,7 +8,6 @@ pub mod bearer;
 pub mod client_authentication;
 pub mod client_credentials;
 pub mod consent;
-pub mod granting;
 pub mod id_token;
 pub mod introspect;
 pub mod jwks;

@@ -1,15 +1,15 @@
 //! The tokens that a person's grant gives a client: made the same way for a code and for a refresh.
 
 use super::access_token::{self, Minted};
-use super::granting::{Party, Wanted, add_authentication, person_claims, standard_claims};
 use super::id_token;
 use crate::app::App;
 use crate::error::{Broken, Code, OAuthError};
+use crate::granting::token::Draft;
+use crate::granting::{Party, Wanted, person_claims, standard_claims};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::model::session::ACR_AAL2;
-use crate::model::token::Footing;
 use crate::parameters::{Parameters, shown};
 use crate::policy::claims::Place;
 use crate::policy::grant::Granted;
@@ -44,23 +44,8 @@ pub fn mint(
         return Err(Broken::defect(format!("a token beyond grant {}", grant.id)));
     }
     let claims = person_claims(app, person, &granted);
-    let mut more = claims.clone();
-    add_authentication(&mut more, facts);
-    more.insert("username".to_owned(), person.username.clone().into());
-    let exp = party.access_ends(app, person, &granted, facts.auth_time, now)?;
-    let draft = access_token::Draft {
-        sub: &person.id,
-        client_id: &grant.client_id,
-        scopes: &granted.scopes,
-        target: party.server(granted.target.as_deref()).map(|live| &live.server),
-        exp,
-        footing: Footing {
-            grant: Some(grant.id.clone()),
-            client_generation: grant.client_generation,
-            person_generation: grant.person_generation,
-        },
-        more,
-    };
+    let draft = Draft::of_person(app, party, person, grant, &granted, (claims.clone(), now))?;
+    let exp = draft.exp;
     let access = access_token::mint(app, draft, now)?;
     let id_token = if granted.scopes.contains("openid") {
         let mut more = claims;

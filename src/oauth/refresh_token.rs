@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::client_credentials::requested_scope;
-use super::granting::{CERTIFY, Party};
 use super::person_tokens::{self, PersonTokens};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::directory::LiveClient;
 use crate::error::{Broken, Code, OAuthError};
+use crate::granting::{CERTIFY, Party};
 use crate::master_key::Derivation;
 use crate::model::client::GrantType;
 use crate::model::grant::{Grant, RefreshToken};

@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::bearer;
-use super::granting::standard_claims;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
+use crate::granting::standard_claims;
 use crate::model::scope::ScopeSet;
 use crate::parameters::Parameters;
 use crate::policy::claims::Place;

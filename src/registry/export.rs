@@ -90,21 +90,24 @@ pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused>
 }
 
 fn registered(conn: &mut Conn, with_people: bool) -> Stored<Registered> {
-    let mut everybody: Vec<Person> = Vec::new();
-    while with_people {
-        let after = everybody.last().map_or("", |person| person.username.as_str());
-        let more = stored_people::page(conn, after, BATCH)?;
-        if more.is_empty() {
-            break;
-        }
-        everybody.extend(more);
-    }
     Ok(Registered {
         servers: stored_servers::all(conn)?,
         clients: stored_clients::all(conn)?,
         providers: stored_providers::all(conn)?,
-        people: everybody,
+        people: if with_people { everybody(conn)? } else { Vec::new() },
     })
+}
+
+fn everybody(conn: &mut Conn) -> Stored<Vec<Person>> {
+    let mut everybody: Vec<Person> = Vec::new();
+    loop {
+        let after = everybody.last().map_or("", |person| person.username.as_str());
+        let more = stored_people::page(conn, after, BATCH)?;
+        if more.is_empty() {
+            return Ok(everybody);
+        }
+        everybody.extend(more);
+    }
 }
 
 fn write(all: &Registered) -> Result<String, Broken> {

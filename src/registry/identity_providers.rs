@@ -11,6 +11,7 @@ use super::{
     Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
     organization, unchanged, version_of,
 };
+use crate::app::App;
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
 use crate::master_key::{Derivation, Purpose};
@@ -117,6 +118,13 @@ impl Draft {
         lines.extend(self.secret.name().map(|what| format!("secret {what}")));
         lines
     }
+}
+
+/// The redirect URI that is registered at a provider: one for each, so that no provider is handed the code of another
+/// (RFC 9700 §4.4.2.2).
+#[must_use]
+pub fn redirect_uri(app: &App, provider_id: &str) -> String {
+    app.url(&format!("/login/upstream/{provider_id}/callback"))
 }
 
 /// The settings of a provider, as the record and the listings show them.

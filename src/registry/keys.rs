@@ -192,12 +192,18 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey, published_seco
     add(registry, tx, new, "rotated")
 }
 
+/// When the successor of an algorithm's newest key is published by itself, in seconds since the epoch; none without a key.
+#[must_use]
+pub fn next_rotation(registry: &Registry, existing: &[StoredKey], algorithm: Algorithm) -> Option<i64> {
+    let settings = &registry.app.config.keys;
+    let newest = existing.iter().filter(|key| key.algorithm == algorithm).map(|key| key.signs_from).max()?;
+    Some(newest + settings.rotate_days * DAY_SECONDS - settings.publish_seconds)
+}
+
 /// Algorithms whose newest key is old enough that its successor should be published.
 fn due(registry: &Registry, existing: &[StoredKey], now: i64) -> Vec<Algorithm> {
-    let settings = &registry.app.config.keys;
-    let newest = |algorithm| existing.iter().filter(|key| key.algorithm == algorithm).map(|key| key.signs_from).max();
-    let is_due = |signs_from: i64| now + settings.publish_seconds >= signs_from + settings.rotate_days * DAY_SECONDS;
-    Algorithm::SIGNING.into_iter().filter(|algorithm| newest(*algorithm).is_some_and(is_due)).collect()
+    let is_due = |algorithm: &Algorithm| next_rotation(registry, existing, *algorithm).is_some_and(|next| next <= now);
+    Algorithm::SIGNING.into_iter().filter(is_due).collect()
 }
 
 /// Replaces keys that are due, and lets go of those that have left the JWKS: what a running server does by itself.

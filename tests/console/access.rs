@@ -1,5 +1,6 @@
 //! Who may see which page: the one table of rights, at the door.
 
+use crate::console::providers::PROVIDER;
 use crate::console::{STAFF, open};
 use crate::harness::Harness;
 use crate::on_both;
@@ -21,6 +22,17 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/resource-servers/edrs-ga/secret", [true, true, false, false]),
     ("/admin/resource-servers/edrs-ga/disable", [true, true, false, false]),
     ("/admin/resource-servers/edrs-ga/delete", [true, true, false, false]),
+    ("/admin/resource-servers/edrs-ga/documents", [true, true, false, true]),
+    ("/admin/resource-servers/edrs-ga/documents/smart-configuration.json", [true, true, false, true]),
+    ("/admin/identity-providers", [true, false, false, true]),
+    ("/admin/identity-providers/new", [true, false, false, false]),
+    ("/admin/identity-providers/fulton", [true, false, false, true]),
+    ("/admin/identity-providers/fulton/edit", [true, false, false, false]),
+    ("/admin/identity-providers/fulton/disable", [true, false, false, false]),
+    ("/admin/identity-providers/fulton/delete", [true, false, false, false]),
+    ("/admin/policy", [true, true, true, true]),
+    ("/admin/keys", [true, false, false, true]),
+    ("/admin/keys/new", [true, false, false, false]),
     ("/admin/settings", [true, false, false, true]),
     ("/admin/settings/export", [true, false, false, true]),
     ("/admin/settings/apply", [true, false, false, false]),
@@ -44,6 +56,7 @@ on_both! {
     async fn each_page_is_for_those_whose_role_has_the_right(db) {
         let harness = Harness::start(db);
         harness.apply(STAFF);
+        harness.apply(PROVIDER);
         for (place, username) in ["admin", "clients", "users", "auditor"].iter().enumerate() {
             let (mut agent, _) = open(&harness, username, "/admin").await;
             for (path, allowed) in PAGES {

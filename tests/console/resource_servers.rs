@@ -1,12 +1,14 @@
 //! Resource servers at the console.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::console::{STAFF, at_console, open};
 use crate::harness::agent::{Agent, Page, attribute};
 use crate::harness::assertion::ClientKey;
-use crate::harness::{CMS, EDRS, Harness};
+use crate::harness::{CMS, EDRS, Harness, LIMS};
+use crate::jwks_uri::Laboratory;
 use crate::on_both;
+use crate::person_flow::{SCOPE, claims_of, code_of, redeem};
 
 const NEW: &str = "/admin/resource-servers/new?kind=edrs";
 /// A form as it is filled in by somebody who changes nothing of what is chosen.
@@ -261,5 +263,142 @@ on_both! {
             assert!(page.answer().text.contains(shown), "{query}: {}", page.answer().text);
             assert!(!page.answer().text.contains(&format!("{hidden}<")), "{query}");
         }
+    }
+}
+
+on_both! {
+    async fn a_jwks_url_is_tried_before_it_is_saved(db) {
+        let laboratory = Laboratory::start();
+        let ca = laboratory.ca.clone();
+        let harness = Harness::start_with(db, |config| {
+            config.outbound.allow_loopback = true;
+            config.outbound.extra_ca_file = Some(ca);
+        });
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "clients").await;
+        let key = ClientKey::new(jsonwebtoken::Algorithm::ES256, "<i>k");
+        laboratory.publish(&[&key]);
+        let tries = [("proof", "jwks_uri"), ("jwks_uri", laboratory.url.as_str()), ("do", "try")];
+        let page = submit(&mut agent, &harness, NEW, &with(&tries)).await;
+        let told = &page.answer().text;
+        assert_eq!(page.answer().status, 200);
+        assert!(told.contains("The keys can be used") && told.contains("&#60;i&#62;k") && told.contains("EC P-256"), "{told}");
+        assert!(told.contains("value=\"Ohio EDRS\""), "what was typed is kept: {told}");
+        assert!(harness.app.directory.resource_server("ohio-edrs").is_none());
+        let mut private = key.jwk();
+        private["d"] = json!("c2VjcmV0");
+        *laboratory.keys.lock().unwrap() = json!({ "keys": [private] });
+        let page = submit(&mut agent, &harness, NEW, &with(&tries)).await;
+        let told = &page.answer().text;
+        assert!(told.contains("cannot be used yet") && told.contains("private part"), "{told}");
+        *laboratory.keys.lock().unwrap() = json!({ "keys": [key.jwk(), key.jwk()] });
+        let page = submit(&mut agent, &harness, NEW, &with(&tries)).await;
+        assert!(page.answer().text.contains("several keys have the kid"), "{}", page.answer().text);
+        let nowhere = [("proof", "jwks_uri"), ("jwks_uri", "http://localhost/jwks"), ("do", "try")];
+        let page = submit(&mut agent, &harness, NEW, &with(&nowhere)).await;
+        assert!(page.answer().text.contains("will not fetch"), "{}", page.answer().text);
+    }
+}
+
+/// The JSON that a page shows in an element.
+fn json_in(page: &Page, id: &str) -> Value {
+    let text = &page.answer().text;
+    let start = text.find(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id}: {text}"));
+    let start = start + text[start..].find('>').unwrap() + 1;
+    let shown = &text[start..start + text[start..].find("</pre>").unwrap()];
+    serde_json::from_str(&shown.replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&")).unwrap()
+}
+
+/// Claims without those that are new for each token.
+fn lasting(mut claims: Value) -> Value {
+    for name in ["jti", "mdi_grant"] {
+        claims.as_object_mut().unwrap().remove(name);
+    }
+    claims
+}
+
+on_both! {
+    async fn the_preview_shows_the_token_that_would_be_issued(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let issued = harness.events("token.issued").len();
+        let page = agent.get(&harness.url("/admin/resource-servers/cms-fulton/documents?client=lims-secret")).await;
+        assert_eq!(harness.events("token.issued").len(), issued, "none is issued");
+        let real = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
+        let token = real.str("access_token");
+        assert_eq!(lasting(json_in(&page, "token-claims")), lasting(claims_of(token)));
+        assert_eq!(lasting(json_in(&page, "token-introspection")), lasting(harness.introspect(CMS, token).await));
+        assert_eq!(json_in(&page, "token-header"), json!({ "alg": "RS256", "typ": "at+jwt" }));
+        // A person, and the scopes that she asks for.
+        let scope = url::form_urlencoded::byte_serialize(SCOPE.as_bytes()).collect::<String>();
+        let query = format!("client=fulton-cms&username=jlehz&scope={scope}");
+        let page = agent.get(&harness.url(&format!("/admin/resource-servers/edrs-ga/documents?{query}"))).await;
+        harness.clock.advance(60);
+        let code = code_of(&harness, "jlehz", &[]).await;
+        let real = claims_of(redeem(&harness, &code).await.str("access_token"));
+        let mut shown = json_in(&page, "token-claims");
+        for time in ["iat", "exp", "auth_time"] {
+            shown[time] = json!(shown[time].as_i64().unwrap() + 60);
+        }
+        assert_eq!(lasting(shown), lasting(real));
+    }
+}
+
+on_both! {
+    async fn the_preview_tells_no_more_than_the_role_may_see(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "clients").await;
+        let path = "/admin/resource-servers/edrs-ga/documents";
+        let page = agent.get(&harness.url(&format!("{path}?client=fulton-cms&username=jlehz&role=medical-examiner"))).await;
+        let told = &page.answer().text;
+        assert!(!told.contains("Lehz") && !told.contains("name=\"username\""), "{told}");
+        assert_eq!(json_in(&page, "token-claims")["username"], "example");
+        for (query, text) in [
+            ("client=nobody", "uses this resource server"),
+            ("client=lims-secret", "uses this resource server"),
+            ("client=%3Cscript%3E", "&#60;script&#62;"),
+            ("client=fulton-cms", "People sign in with this client"),
+            ("client=fulton-cms&role=medical-examiner&scope=user/Patient.xyz", "is not a SMART scope"),
+            ("client=fulton-cms&role=data-clerk&scope=__mdi.certify", "There would be no token"),
+            ("client=fulton-cms&role=data-clerk&scope=openid+__mdi.certify", "none of the person&#39;s roles may hold it"),
+        ] {
+            let page = agent.get(&harness.url(&format!("{path}?{query}"))).await;
+            assert_eq!(page.answer().status, 200);
+            assert!(page.answer().text.contains(text), "{query}: {}", page.answer().text);
+        }
+    }
+}
+
+on_both! {
+    async fn the_documents_are_those_that_are_served(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "auditor").await;
+        let path = "/admin/resource-servers/edrs-ga/documents";
+        let page = agent.get(&harness.url(path)).await;
+        let served = harness.get("/fhir/edrs-ga/smart-configuration").await.json;
+        assert_eq!(json_in(&page, "smart"), served);
+        let file = agent.get(&harness.url(&format!("{path}/smart-configuration.json"))).await;
+        assert_eq!(file.answer().json, served);
+        assert!(file.answer().header("content-disposition").starts_with("attachment"));
+        let file = agent.get(&harness.url(&format!("{path}/capability-statement.json"))).await;
+        let security = &file.answer().json["rest"][0]["security"];
+        assert_eq!(security["cors"], true);
+        assert_eq!(security["service"][0]["coding"][0]["code"], "SMART-on-FHIR");
+        let uris = &security["extension"][0];
+        assert_eq!(uris["url"], "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris");
+        let named: Vec<(&str, &str)> = uris["extension"].as_array().unwrap().iter()
+            .map(|uri| (uri["url"].as_str().unwrap(), uri["valueUri"].as_str().unwrap())).collect();
+        for (name, endpoint) in [
+            ("authorize", "authorization_endpoint"), ("token", "token_endpoint"),
+            ("introspect", "introspection_endpoint"), ("revoke", "revocation_endpoint"),
+        ] {
+            assert!(named.contains(&(name, served[endpoint].as_str().unwrap())), "{name}: {named:?}");
+        }
+        assert!(page.answer().text.contains("jwt.audiences=https://edrs.ga.example/fhir"));
+        let gone = agent.get(&harness.url(&format!("{path}/passwords.json"))).await;
+        assert_eq!(gone.answer().status, 404);
     }
 }

@@ -1,9 +1,11 @@
 //! Resource servers: listed, registered by what they are, changed, and the documents that their operators need.
 
+pub mod documents;
 pub mod edit;
 pub mod form;
 pub mod list;
 pub mod new;
+pub mod preview;
 pub mod secret;
 pub mod show;
 pub mod state;

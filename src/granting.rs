@@ -1,5 +1,8 @@
 //! From the facts of a request to the policy's decision, and from the decision to claims and lifetimes.
-//! Authorization, code, refresh and client credentials all ask here, so that they cannot differ.
+//! Authorization, code, refresh and client credentials all ask here, so that they cannot differ, and the console's preview
+//! of a token shows what they would issue.
+
+pub mod token;
 
 use std::sync::Arc;
 

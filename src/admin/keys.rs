@@ -1,0 +1,221 @@
+//! `/admin/keys`: the signing keys, where each stands in its life, and a new one when it is wanted now.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::form::{self, Choice, Typed, Wrong};
+use super::visit::{Door, Frame, Visit, answer, away, done, enter};
+use crate::app::App;
+use crate::guard::Stop;
+use crate::local_time::When;
+use crate::model::signing::{Algorithm, StoredKey};
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::keys::{self, State};
+use crate::registry::{Refused, Registry};
+use crate::store::keys as stored;
+
+const DOOR: Door = Door::change(Area::Keys).fresh();
+const FIELDS: [&str; 2] = ["alg", "how"];
+/// In place of an algorithm: all of them.
+const ALL: &str = "all";
+
+/// Where the bars of the picture begin, how wide all of them are, and how high a row is.
+const LEFT: i64 = 150;
+const WIDTH: i64 = 550;
+const ROW: i64 = 36;
+
+#[derive(Template)]
+#[template(path = "../admin/keys.html")]
+struct KeysPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    may_change: bool,
+    rows: Vec<Row>,
+    picture: Picture,
+    next: Vec<(&'static str, When)>,
+    rotate_days: i64,
+}
+
+struct Row {
+    kid: String,
+    algorithm: &'static str,
+    state: &'static str,
+    made: When,
+    signs_from: When,
+    retires: Option<When>,
+    leaves: Option<When>,
+}
+
+/// The lives of the keys as bars.
+struct Picture {
+    height: i64,
+    bars: Vec<Bar>,
+    labels: Vec<(i64, String)>,
+    today: i64,
+    bottom: i64,
+}
+
+struct Bar {
+    class: &'static str,
+    x: i64,
+    y: i64,
+    width: i64,
+}
+
+/// `GET /admin/keys`
+pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::Keys)).await?;
+    let (all, now, registry) = (app.store.read(stored::all).await?, app.now(), visit.registry());
+    let next = next(&registry, &all);
+    let page = KeysPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Keys),
+        may_change: visit.changes(Area::Keys),
+        rows: all.iter().map(|key| row(&visit, key, now)).collect(),
+        picture: Picture::of(&all, now, next.iter().map(|(_, at)| *at).max().unwrap_or(now)),
+        next: next.into_iter().map(|(algorithm, at)| (algorithm.as_str(), visit.zone.when(at.max(now)))).collect(),
+        rotate_days: app.config.keys.rotate_days,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// When each algorithm gets its next key by itself.
+fn next(registry: &Registry, all: &[StoredKey]) -> Vec<(Algorithm, i64)> {
+    let next = |algorithm| Some((algorithm, keys::next_rotation(registry, all, algorithm)?));
+    Algorithm::SIGNING.into_iter().filter_map(next).collect()
+}
+
+fn row(visit: &Visit, key: &StoredKey, now: i64) -> Row {
+    let state = match State::of(key, now) {
+        State::Published => "Published: others fetch it, it does not sign yet",
+        State::Signing if key.retires_at.is_some() => "Signs, until its successor does",
+        State::Signing => "Signs",
+        State::Retired => "Retired: published while its tokens may be alive",
+    };
+    Row {
+        kid: key.kid.clone(),
+        algorithm: key.algorithm.as_str(),
+        state,
+        made: visit.zone.when(key.created_at),
+        signs_from: visit.zone.when(key.signs_from),
+        retires: key.retires_at.map(|at| visit.zone.when(at)),
+        leaves: key.purge_at.map(|at| visit.zone.when(at)),
+    }
+}
+
+impl Picture {
+    /// From the first key to the last thing that is going to happen.
+    fn of(all: &[StoredKey], now: i64, next: i64) -> Self {
+        let from = all.iter().map(|key| key.created_at).min().unwrap_or(now).min(now);
+        let ends = all.iter().filter_map(|key| key.purge_at.or(key.retires_at)).max().unwrap_or(now);
+        let to = ends.max(next).max(now + 1);
+        let x = |at: i64| LEFT + (at.clamp(from, to) - from) * WIDTH / (to - from);
+        let (mut bars, mut labels, mut y) = (Vec::new(), Vec::new(), 0);
+        for key in all {
+            let retires = key.retires_at.unwrap_or(to);
+            let phases = [
+                ("published", key.created_at, key.signs_from.min(retires)),
+                ("signs", key.signs_from, retires),
+                ("retired", retires, key.purge_at.unwrap_or(retires)),
+            ];
+            let drawn = phases.into_iter().filter(|(_, begins, ends)| begins < ends);
+            bars.extend(drawn.map(|(class, begins, ends)| Bar {
+                class,
+                x: x(begins),
+                y: y + 8,
+                width: (x(ends) - x(begins)).max(2),
+            }));
+            let kid: String = key.kid.chars().take(8).collect();
+            labels.push((y + 24, format!("{} {kid}", key.algorithm.as_str())));
+            y += ROW;
+        }
+        Self { height: y + 32, bars, labels, today: x(now), bottom: y }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "../admin/keys-new.html")]
+struct NewPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+    algorithms: Vec<Choice>,
+    hows: Vec<Choice>,
+    /// When a key that is made now begins to sign.
+    signs_from: When,
+}
+
+/// `GET /admin/keys/new`
+pub async fn new_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, new_page(&app, &request).await)
+}
+
+async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    show(&visit, Typed::default().with("alg", ALL).with("how", "orderly"), Vec::new()).await
+}
+
+async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResponse, Stop> {
+    let all = visit.app.store.read(stored::all).await?;
+    let existing = Algorithm::SIGNING.into_iter().filter(|alg| all.iter().any(|key| key.algorithm == *alg));
+    let mut algorithms = vec![(ALL, "All algorithms that are in use", "")];
+    algorithms.extend(existing.map(|algorithm| (algorithm.as_str(), algorithm.as_str(), "")));
+    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = NewPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Keys),
+        typed,
+        wrong,
+        algorithms: form::choices(&algorithms),
+        hows: form::choices(&[
+            ("orderly", "In order", "Everybody has time to fetch the new key. Nothing is interrupted."),
+            (
+                "at-once",
+                "At once: somebody else knows the old key",
+                "Tokens that the old key signed count no more. Clients must get new ones, and servers that keep our keys must fetch them now.",
+            ),
+        ]),
+        signs_from: visit.zone.when(visit.app.now() + visit.app.config.keys.publish_seconds),
+    };
+    Ok(pages::respond(&page, status, FormAction::SelfOnly))
+}
+
+/// `POST /admin/keys/new`
+pub async fn new_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, make(&app, &request, body).await)
+}
+
+async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, DOOR).await?;
+    let typed = Typed::of(&visit.posted(request, body).await?, &FIELDS);
+    let mut wrong = Vec::new();
+    let only: Option<Algorithm> = if typed.get("alg") == ALL { None } else { form::word(&typed, "alg", &mut wrong) };
+    if typed.get("alg").is_empty() {
+        wrong.push(Wrong::field("alg", "choose which keys"));
+    }
+    let at_once = typed.get("how") == "at-once";
+    if !at_once && typed.get("how") != "orderly" {
+        wrong.push(Wrong::field("how", "choose how"));
+    }
+    if !wrong.is_empty() {
+        return show(&visit, typed, wrong).await;
+    }
+    let registry = visit.registry();
+    match away(move || keys::rotate(&registry, only, at_once)).await? {
+        Ok(_) => Ok(done("/admin/keys", "keys-made")),
+        Err(Refused::Mistakes(mistakes)) => show(&visit, typed, Wrong::of(&mistakes, &FIELDS)).await,
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
+}

@@ -1,0 +1,107 @@
+//! `/admin/resource-servers/{id}/documents`: what the operators of a resource server need, and a preview of its tokens.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::preview::{self, Asked, Preview};
+use super::{clients_of, found, path};
+use crate::admin::listing::{self, Filter, Looked};
+use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::app::App;
+use crate::documents;
+use crate::error::PageError;
+use crate::guard::Stop;
+use crate::model::resource_server::{ResourceServer, TokenFormat};
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::{Area, Right};
+
+/// How many clients are suggested.
+const SUGGESTED: usize = 100;
+
+#[derive(Template)]
+#[template(path = "../admin/resource-server-documents.html")]
+struct DocumentsPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    server: &'a ResourceServer,
+    path: String,
+    issuer: &'a str,
+    introspection: String,
+    jwks: String,
+    smart_url: String,
+    smart: String,
+    capability: String,
+    is_opaque: bool,
+    by_secret: bool,
+    sees_people: bool,
+    asked: Asked,
+    clients: Vec<(String, String)>,
+    roles: Vec<Filter>,
+    preview: Option<Result<Preview, String>>,
+}
+
+/// `GET /admin/resource-servers/{id}/documents`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, page(&app, &request, &id).await)
+}
+
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
+    let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
+    let live = found(app, id)?;
+    let server = &live.server;
+    let sees_people = visit.may(Area::People, Right::Read);
+    let asked = Asked::of(&Looked::of(request), sees_people);
+    let preview = if asked.client.is_empty() { None } else { Some(preview::of(app, server, &asked).await?) };
+    let mut roles = vec![("", "Nobody: the client acts for itself")];
+    roles.extend(app.policy.roles().iter().filter(|role| !role.console).map(|role| (&*role.code, &*role.label)));
+    let page = DocumentsPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::ResourceServers),
+        path: path(id),
+        issuer: app.issuer(),
+        introspection: app.url("/oauth2/introspect"),
+        jwks: app.url("/oauth2/jwks"),
+        smart_url: app.url(&format!("/fhir/{id}/smart-configuration")),
+        smart: format!("{:#}", documents::smart(app, server)),
+        capability: format!("{:#}", documents::capability_statement(app)),
+        is_opaque: server.settings.token_format == TokenFormat::Opaque,
+        by_secret: server.settings.jwks.is_none() && server.settings.jwks_uri.is_none(),
+        sees_people,
+        clients: clients_of(app, id)
+            .into_iter()
+            .take(SUGGESTED)
+            .map(|live| (live.client.id.clone(), live.client.name.clone()))
+            .collect(),
+        roles: listing::filters(&asked.role, &roles),
+        asked,
+        preview,
+        server,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+}
+
+/// `GET /admin/resource-servers/{id}/documents/{document}`
+pub async fn download(app: web::Data<App>, request: HttpRequest, named: web::Path<(String, String)>) -> HttpResponse {
+    let app = app.into_inner();
+    answer(&app, file(&app, &request, &named).await)
+}
+
+async fn file(app: &Arc<App>, request: &HttpRequest, (id, name): &(String, String)) -> Result<HttpResponse, Stop> {
+    enter(app, request, Door::read(Area::ResourceServers)).await?;
+    let live = found(app, id)?;
+    let (document, media_type) = match name.as_str() {
+        "smart-configuration.json" => (documents::smart(app, &live.server), "application/json"),
+        "capability-statement.json" => (documents::capability_statement(app), "application/fhir+json"),
+        _ => return Err(Stop::Error(PageError::not_found())),
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, media_type))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(format!("{document:#}")))
+}

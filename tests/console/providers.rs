@@ -1,0 +1,168 @@
+//! Identity providers of agencies at the console.
+
+use crate::console::{STAFF, at_console};
+use crate::harness::Harness;
+use crate::harness::agent::Agent;
+use crate::on_both;
+
+/// A provider that is registered.
+pub const PROVIDER: &str = r#"
+[[identity_provider]]
+id = "fulton"
+name = "Fulton County"
+issuer = "https://idp.fulton.example"
+client_id = "mdi"
+secret = "what they gave us"
+organization = { name = "Fulton County ME" }
+roles = [{ claim = "groups", value = "a | b", role = "medical-examiner" }]
+"#;
+
+const NEW: &str = "/admin/identity-providers/new";
+const EDIT: &str = "/admin/identity-providers/fulton/edit";
+
+const GOOD: [(&str, &str); 7] = [
+    ("name", "DeKalb County"),
+    ("issuer", "https://login.dekalb.example/realms/me"),
+    ("client_id", "mdi-auth"),
+    ("auth_method", "client_secret_basic"),
+    ("secret", "dekalb's secret"),
+    ("scopes", "openid email"),
+    ("accounts", "linked"),
+];
+
+fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut form: Vec<(&str, &str)> =
+        GOOD.iter().copied().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name)).collect();
+    form.extend(changes.iter().copied());
+    form
+}
+
+async fn submit(
+    agent: &mut Agent<'_>,
+    harness: &Harness,
+    path: &str,
+    form: &[(&str, &str)],
+) -> crate::harness::agent::Page {
+    let page = agent.get(&harness.url(path)).await;
+    assert_eq!(page.answer().status, 200, "{path}: {page:?}");
+    agent.submit_to(&page, path, form).await
+}
+
+on_both! {
+    async fn a_provider_is_registered_changed_and_deleted(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let empty = agent.get(&harness.url("/admin/identity-providers")).await;
+        assert!(empty.answer().text.contains("No identity provider is registered yet"));
+        let roles = "groups | ME | Doctors | medical-examiner\nroles | root | administrator | console";
+        let page = submit(&mut agent, &harness, NEW, &with(&[("roles", roles), ("manage_roles", "yes"), ("organization", "DeKalb ME")])).await;
+        assert_eq!((page.at(), page.answer().status), ("/admin/identity-providers/dekalb-county", 200), "{page:?}");
+        let told = &page.answer().text;
+        assert!(told.contains(&harness.url("/login/upstream/dekalb-county/callback")), "{told}");
+        assert!(told.contains("ME | Doctors") && told.contains("Role of this console"), "{told}");
+        assert!(!told.contains("dekalb's secret") && !told.contains("dekalb&#39;s secret"));
+        let provider = harness.app.directory.identity_provider("dekalb-county").unwrap();
+        assert_eq!(provider.settings.roles[0].value, "ME | Doctors");
+        // A whole form: what it leaves out is gone, but for the secret.
+        let edit = "/admin/identity-providers/dekalb-county/edit";
+        let page = submit(&mut agent, &harness, edit, &with(&[("secret", ""), ("name", "DeKalb <b>County</b>")])).await;
+        assert_eq!(page.at(), "/admin/identity-providers/dekalb-county", "{page:?}");
+        let changed = harness.app.directory.identity_provider("dekalb-county").unwrap();
+        assert!(changed.settings.roles.is_empty() && changed.settings.organization.is_none());
+        assert_eq!(changed.secret, provider.secret);
+        assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
+        let disable = "/admin/identity-providers/dekalb-county/disable";
+        let page = submit(&mut agent, &harness, disable, &[]).await;
+        assert!(page.answer().text.contains("Nobody signs in with it any more"));
+        assert!(harness.app.directory.identity_provider("dekalb-county").is_none());
+        submit(&mut agent, &harness, "/admin/identity-providers/dekalb-county/enable", &[]).await;
+        assert!(harness.app.directory.identity_provider("dekalb-county").is_some());
+        let page = submit(&mut agent, &harness, "/admin/identity-providers/dekalb-county/delete", &[]).await;
+        assert_eq!(page.at(), "/admin/identity-providers");
+        let gone = agent.get(&harness.url("/admin/identity-providers/dekalb-county")).await;
+        assert_eq!(gone.answer().status, 404);
+        let actions: Vec<String> = harness.events("identity_provider.changed").iter()
+            .map(|event| event["detail"]["action"].as_str().unwrap().to_owned()).collect();
+        for action in ["registered", "changed", "disabled", "enabled", "deleted"] {
+            assert!(actions.iter().any(|known| known == action), "{action}: {actions:?}");
+        }
+    }
+}
+
+on_both! {
+    async fn what_is_wrong_with_a_provider_is_told_beside_its_field(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        let mut agent = at_console(&harness, "admin").await;
+        let page = agent.get(&harness.url(NEW)).await;
+        #[rustfmt::skip]
+        let rows: &[(&[(&str, &str)], &str, &str)] = &[
+            (&[("name", "")], "name", "printable"),
+            (&[("id", "fulton")], "id", "registered already"),
+            (&[("id", "new")], "id", "is a path of this server"),
+            (&[("issuer", "")], "issuer", "is missing"),
+            (&[("issuer", "http://idp.example")], "issuer", "https"),
+            (&[("issuer", "https://idp.example/.well-known/openid-configuration")], "issuer", "discovery document"),
+            (&[("issuer", &harness.issuer)], "issuer", "this server itself"),
+            (&[("client_id", "")], "client_id", "printable"),
+            (&[("auth_method", "private_key_jwt")], "auth_method", "not supported"),
+            (&[("auth_method", "magic")], "auth_method", "one of those that are listed"),
+            (&[("auth_method", "none")], "secret", "of no use"),
+            (&[("secret", "")], "secret", "is missing"),
+            (&[("accounts", "all")], "accounts", "one of those that are listed"),
+            (&[("accounts", "invited")], "organization", "is missing"),
+            (&[("organization_id", "urn:oid:1.2")], "organization", "name of the agency"),
+            (&[("organization", "A"), ("organization_id", "x")], "organization", "must be a URI"),
+            (&[("roles", "groups medical-examiner")], "roles", "claim | value | role"),
+            (&[("roles", "groups | | medical-examiner")], "roles", "printable"),
+            (&[("roles", "groups | a | king")], "roles", "no role king"),
+            (&[("roles", "groups | a | administrator")], "roles", "governs this server"),
+            (&[("manage_roles", "yes")], "manage_roles", "of no use without roles"),
+            (&[("trusted_amr", "pwd")], "trusted_amr", "does not tell of a second factor"),
+        ];
+        for (changes, field, text) in rows {
+            let refused = agent.submit_to(&page, NEW, &with(changes)).await;
+            let shown = &refused.answer().text;
+            assert_eq!(refused.answer().status, 422, "{changes:?}: {shown}");
+            let beside = shown.split(&format!("id=\"{field}-error\"")).nth(1).unwrap_or_default();
+            let beside = &beside[..beside.find("</p>").unwrap_or_default()];
+            assert!(beside.contains(text), "{changes:?}: {text}: {beside} {shown}");
+            assert!(!shown.contains("dekalb's secret") && !shown.contains("dekalb&#39;s"), "a secret is not shown again");
+        }
+        assert_eq!(harness.events("identity_provider.changed").len(), 1);
+    }
+}
+
+on_both! {
+    async fn of_two_who_change_a_provider_the_second_is_told(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        let mut agent = at_console(&harness, "admin").await;
+        let page = agent.get(&harness.url(EDIT)).await;
+        harness.apply("[[identity_provider]]\nid = \"fulton\"\nsecret = \"another one\"");
+        let refused = agent.submit_to(&page, EDIT, &with(&[("name", "Mine")])).await;
+        assert_eq!(refused.answer().status, 422);
+        let told = &refused.answer().text;
+        assert!(told.contains("Somebody else has changed it") && told.contains("value=\"Mine\""), "{told}");
+    }
+}
+
+on_both! {
+    async fn a_provider_is_tried(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        let mut agent = at_console(&harness, "admin").await;
+        let page = agent.get(&harness.url("/admin/identity-providers/fulton?try=1")).await;
+        assert!(page.answer().text.contains("Problem:</strong> discovery:"), "{}", page.answer().text);
+        // Who changes nothing makes this server call nobody.
+        harness.clock.advance(60);
+        let mut auditor = at_console(&harness, "auditor").await;
+        let page = auditor.get(&harness.url("/admin/identity-providers/fulton?try=1")).await;
+        assert_eq!(page.answer().status, 200);
+        assert!(!page.answer().text.contains("discovery:"));
+    }
+}
