@@ -3,6 +3,7 @@
 pub mod access;
 pub mod audit;
 pub mod first;
+pub mod home;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;
