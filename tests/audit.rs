@@ -66,7 +66,7 @@ fn tampering_is_found_at_the_first_bad_row() {
         ("a truncated tail", "DELETE FROM audit_event WHERE seq > 4", 5, "there are 6 rows"),
         (
             "an added row",
-            "INSERT INTO audit_event SELECT chain, 7, at_ms, kind, outcome, client_id, person_id, body, leaf FROM audit_event WHERE seq = 6",
+            "INSERT INTO audit_event SELECT chain, 7, at_ms, kind, outcome, client_id, person_id, body, leaf, by_person FROM audit_event WHERE seq = 6",
             7,
             "does not follow row 6",
         ),

@@ -112,12 +112,12 @@ pub fn note(conn: &mut Conn, last: &Last) -> Stored<()> {
     each!(conn, c => {
         let new = diesel::insert_into(table).values(last).on_conflict_do_nothing().execute(c)? == 1;
         if let (false, Some(at)) = (new, last.last_token_at) {
-            diesel::update(known.clone().filter(last_token_at.is_null().or(last_token_at.lt(at))))
+            diesel::update(known.filter(last_token_at.is_null().or(last_token_at.lt(at))))
                 .set(last_token_at.eq(at))
                 .execute(c)?;
         }
         if let (false, Some(at)) = (new, last.last_failure_at) {
-            diesel::update(known.clone().filter(last_failure_at.is_null().or(last_failure_at.lt(at))))
+            diesel::update(known.filter(last_failure_at.is_null().or(last_failure_at.lt(at))))
                 .set((last_failure_at.eq(at), last_failure.eq(last.last_failure.as_deref())))
                 .execute(c)?;
         }

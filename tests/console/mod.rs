@@ -5,6 +5,7 @@ pub mod api_tokens;
 pub mod audit;
 pub mod clients;
 pub mod first;
+pub mod home;
 mod journeys;
 pub mod keys;
 pub mod people;

@@ -62,11 +62,11 @@ pub fn group(kind: Kind) -> &'static str {
     }
 }
 
-/// The kinds of a group by their names in the record, or the one kind of that name.
+/// The kinds of a group, or the one kind of that name in the record.
 #[must_use]
-pub fn kinds_of(event: &str) -> Vec<String> {
+pub fn kinds_of(event: &str) -> Vec<Kind> {
     let all = Kind::ALL.iter().copied();
-    all.filter(|kind| group(*kind) == event || kind.as_str() == event).map(|kind| kind.as_str().to_owned()).collect()
+    all.filter(|kind| group(*kind) == event || kind.as_str() == event).collect()
 }
 
 /// How an event ended, in a word.

@@ -132,7 +132,7 @@ pub struct ServerBox {
 }
 
 fn named(name: &str, url: String) -> Named {
-    const LETTERS: usize = 30;
+    const LETTERS: usize = 25;
     let mut short: String = name.chars().take(LETTERS).collect();
     if name.chars().count() > LETTERS {
         short.pop();

@@ -177,8 +177,7 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
     let changed = registry
         .run(move |registry, tx| identity_providers::change(registry, tx, &wanted, Manner::Replace, Some(&seen)));
     match changed.await {
-        Ok(true) => Ok(done(&path(id), "saved")),
-        Ok(false) => Ok(done(&path(id), "unchanged")),
+        Ok(now) => Ok(done(&path(id), if now == provider { "unchanged" } else { "saved" })),
         Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, Some(&provider), typed, Wrong::of(&mistakes, &told()))),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
