@@ -4,6 +4,7 @@ pub mod access;
 pub mod first;
 pub mod import;
 pub mod people;
+pub mod people_pages;
 pub mod review;
 pub mod sessions;
 
