@@ -85,10 +85,17 @@ impl Zone {
     }
 }
 
-/// Whether a time zone of the IANA database has this name.
-#[must_use]
-pub fn is_zone(name: &str) -> bool {
+fn is_zone(name: &str) -> bool {
     TimeZone::get(name).is_ok_and(|zone| !zone.is_unknown())
+}
+
+/// Checks the name of a time zone that somebody enters.
+///
+/// # Errors
+/// What was found and what is wanted.
+pub fn check_zone(name: &str) -> Result<(), String> {
+    let wanted = || format!("{name:?} must be a time zone of the IANA database, such as America/New_York");
+    if is_zone(name) { Ok(()) } else { Err(wanted()) }
 }
 
 /// A day `YYYY-MM-DD` in words: "March 31, 2027". What is no such day stays as it is.

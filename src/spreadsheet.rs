@@ -50,12 +50,15 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
             ));
         }
     };
+    // One kind of line end, so that lines are counted as editors count them.
+    let text = text.replace("\r\n", "\n");
+    let mut lines = Lines { text: &text, byte: 0, line: 1 };
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
     let header = reader.headers().map(cells).map_err(|cause| unreadable(&cause))?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|cause| unreadable(&cause))?;
-        let row = Row { line: record.position().map_or(0, Position::line), cells: cells(&record) };
+        let row = Row { line: lines.at(record.position().map_or(0, Position::byte)), cells: cells(&record) };
         if row.cells.len() > header.len() {
             return Err(Unreadable {
                 line: Some(row.line),
@@ -71,6 +74,29 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
         }
     }
     Ok((header, rows))
+}
+
+/// Counts lines, on and on through a text.
+struct Lines<'a> {
+    text: &'a str,
+    byte: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of a record that was read from this byte on: empty lines before it do not belong to it.
+    fn at(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        let passed = self.text.as_bytes().iter().enumerate().skip(self.byte);
+        for (place, letter) in passed {
+            if place >= byte && *letter != b'\n' {
+                break;
+            }
+            self.line += u64::from(*letter == b'\n');
+            self.byte = place + 1;
+        }
+        self.line
+    }
 }
 
 fn cells(record: &StringRecord) -> Vec<String> {

@@ -387,3 +387,24 @@ fn the_registration_is_exported_and_applied_elsewhere() {
     other.good(&["apply", path]);
     assert_eq!(other.good(&["export"]), shown);
 }
+
+#[test]
+fn people_are_imported_from_a_file_all_or_nobody() {
+    let program = Program::new();
+    let path = program.dir.path().join("people.csv");
+    let path = path.to_str().unwrap();
+    let template = program.good(&["user", "import", "--columns"]);
+    std::fs::write(path, template.trim_end().replace("\r\n", "\n")).unwrap();
+    assert!(program.good(&["user", "import", path, "--dry-run"]).contains("1 people can be added"));
+    assert_eq!(program.json(&["user", "list", "--json"]), serde_json::json!([]));
+    let done = program.json(&["user", "import", path, "--json"]);
+    assert_eq!((&done["people"], &done["dry_run"]), (&1.into(), &false.into()));
+    assert!(done["invitations"][0]["invitation"].as_str().unwrap().contains("/invitation/"));
+    // Again: she exists, and the one who is new is not added either.
+    std::fs::write(path, format!("{}\nnew,Nina New\n", template.trim_end())).unwrap();
+    let told = program.bad(&["user", "import", path], 1);
+    assert!(told.contains("line 2: username: found \"jroe\"; somebody has this username already"), "{told}");
+    assert!(told.contains("nobody was added"), "{told}");
+    assert_eq!(program.json(&["user", "list", "--json"]).as_array().unwrap().len(), 1);
+    program.bad(&["user", "import"], 2);
+}

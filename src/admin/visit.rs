@@ -215,7 +215,6 @@ impl Visit {
         let person = &self.signed_in.person;
         Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone()))
             .bounded(&person.settings.roles, self.address.to_string())
-            .keeping(&self.signed_in.session.id)
     }
 
     /// Whether she has just signed in, as pages with secrets and administrators' rights want it of a form.

@@ -88,7 +88,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         /// Print a file to begin with: the columns and an example
-        #[arg(long, exclusive = true)]
+        #[arg(long, conflicts_with = "file")]
         columns: bool,
     },
     /// Forget failed sign-ins, so that a locked user may try again

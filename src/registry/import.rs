@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::links::{self, Issued};
 use super::people::{self, PersonForm};
 use super::{Manner, Mistake, Refused, Registry};
+use crate::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::link::LinkKind;
 use crate::model::person::username_key;
@@ -269,7 +270,11 @@ impl File {
         if agency.is_none() && (agency_id.is_some() || jurisdiction.is_some()) {
             cells.wrong("agency", "it must be there beside agency_id and jurisdiction");
         }
-        let zone = cells.text("time_zone").map(|zone| ("zoneinfo".to_owned(), Value::String(zone)));
+        let zone = cells.text("time_zone");
+        if let Err(wanted) = zone.as_deref().map_or(Ok(()), check_zone) {
+            cells.wrong("time_zone", wanted);
+        }
+        let zone = zone.map(|zone| ("zoneinfo".to_owned(), Value::String(zone)));
         let form = PersonForm {
             username: cells.text("username"),
             name: cells.text("name"),

@@ -130,11 +130,16 @@ pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize)
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
-            .inner_join(person::table)
-            .inner_join(client::table)
             .filter(grants::revoked_at.is_null())
-            .filter(person::enabled.eq(true).and(person::generation.eq(grants::person_generation)))
-            .filter(client::enabled.eq(true).and(client::generation.eq(grants::client_generation)))
+            // Not joins: those would be free to begin with everybody.
+            .filter(exists(person::table.filter(
+                person::id.eq(grants::person_id)
+                    .and(person::enabled.eq(true))
+                    .and(person::generation.eq(grants::person_generation)))))
+            .filter(exists(client::table.filter(
+                client::id.eq(grants::client_id)
+                    .and(client::enabled.eq(true))
+                    .and(client::generation.eq(grants::client_generation)))))
             .filter(grants::created_at.gt(made).or(exists(refresh_token::table.filter(
                 refresh_token::grant_id.eq(grants::id)
                     .and(refresh_token::used_at.is_null())

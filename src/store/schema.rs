@@ -370,8 +370,6 @@ diesel::table! {
 diesel::joinable!(authorization_code -> grants (grant_id));
 diesel::joinable!(refresh_token -> grants (grant_id));
 diesel::joinable!(session -> person (person_id));
-diesel::joinable!(grants -> person (person_id));
-diesel::joinable!(grants -> client (client_id));
 diesel::joinable!(person_role -> person (person_id));
 diesel::joinable!(person_term -> person (person_id));
 diesel::allow_tables_to_appear_in_same_query!(

@@ -1,5 +1,6 @@
 //! Sessions.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{person, session};
@@ -268,8 +269,11 @@ pub fn live(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = session::table
-            .inner_join(person::table)
-            .filter(person::enabled.eq(true).and(person::generation.eq(session::person_generation)))
+            // Not a join: that would be free to begin with everybody.
+            .filter(exists(person::table.filter(
+                person::id.eq(session::person_id)
+                    .and(person::enabled.eq(true))
+                    .and(person::generation.eq(session::person_generation)))))
             .filter(session::ended_at.is_null().and(session::second_factor_due.eq(false)))
             .filter(session::created_at.gt(alive.begun).and(session::last_seen_at.gt(alive.seen)))
             .order((session::created_at.desc(), session::id.desc()))

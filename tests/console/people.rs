@@ -103,8 +103,8 @@ on_both! {
         let page = agent.get(&harness.url("/admin/users/new")).await;
         // Field, what is typed, a part of what is said.
         let rows: &[(&str, &str, &str)] = &[
-            ("name", "", "must have 1 to 200 printable characters"),
-            ("username", "", "must have 1 to 128 printable characters"),
+            ("name", "", "Enter the full name"),
+            ("username", "", "Enter a username"),
             ("username", "JLEHZ", "exists already"),
             ("email", "nowhere", "must be an e-mail address"),
             ("npi", "1234567890", "check digit"),

@@ -93,6 +93,33 @@ impl<'a> Agent<'a> {
         self.follow(request).await
     }
 
+    /// Sends the form of a page that takes a file (`multipart/form-data`, RFC 7578): its hidden fields, then the file.
+    pub async fn upload(&mut self, page: &Page, action: &str, file: &[u8]) -> Page {
+        const MARK: &str = "----mark-of-a-form";
+        let to = format!(" action=\"{action}\"");
+        let form = forms(page).into_iter().find(|form| form.contains(&to)).expect("a form");
+        let mut body = Vec::new();
+        for (name, value) in hidden_fields(&form) {
+            body.extend(
+                format!("--{MARK}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+            );
+        }
+        body.extend(
+            format!("--{MARK}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"people.csv\"\r\nContent-Type: text/csv\r\n\r\n")
+                .bytes(),
+        );
+        body.extend(file);
+        body.extend(format!("\r\n--{MARK}--\r\n").bytes());
+        let request = self
+            .harness
+            .http
+            .post(self.harness.url(action))
+            .header(ORIGIN, &self.harness.issuer)
+            .header("Content-Type", format!("multipart/form-data; boundary={MARK}"))
+            .body(body);
+        self.follow(request).await
+    }
+
     /// The form of a page that leads to `action`, filled in and not sent yet; without the cookies.
     pub fn filled_in(&self, page: &Page, action: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let to = format!(" action=\"{action}\"");

@@ -15,6 +15,7 @@ use crate::admin::listing::{self, Filter};
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
 use crate::guard::Stop;
+use crate::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
@@ -162,18 +163,22 @@ fn registered(visit: &Visit, person: &Person) -> Typed {
 
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
 fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
     let mut claims: Map<String, Value> = before.map(|person| person.settings.claims.clone()).unwrap_or_default();
     claims.remove("zoneinfo");
-    claims.extend(typed.some("claims").map(|zone| ("zoneinfo".to_owned(), Value::String(zone))));
+    if let Some(zone) = typed.some("claims") {
+        mistakes.extend(check_zone(&zone).err().map(|text| Mistake { key: "claims", text }));
+        claims.insert("zoneinfo".to_owned(), Value::String(zone));
+    }
     let (id, jurisdiction) = (typed.some("organization_id"), typed.some("jurisdiction"));
     let name = typed.some("organization");
     if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
         let text = "enter the name of the agency too, or leave its identifier and jurisdiction empty";
-        return Err(vec![Mistake { key: "organization", text: text.to_owned() }]);
+        mistakes.push(Mistake { key: "organization", text: text.to_owned() });
     }
     let purposes = typed.all("purposes");
     let username = before.map_or_else(|| typed.get("username").to_owned(), |person| person.username.clone());
-    Ok(PersonForm {
+    let form = PersonForm {
         username: Some(username),
         name: Some(typed.get("name").to_owned()),
         email: typed.some("email"),
@@ -182,21 +187,24 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
         roles: Some(typed.all("roles")),
         npi: typed.some("npi"),
         fhir_user: typed.some("fhir_user"),
-        confidentiality: read("confidentiality", typed.get("confidentiality"))?,
-        integrity: read("integrity", typed.get("integrity"))?,
+        confidentiality: read("confidentiality", typed.get("confidentiality"), &mut mistakes),
+        integrity: read("integrity", typed.get("integrity"), &mut mistakes),
         purposes: (!purposes.is_empty()).then(|| purposes.into()),
         license_expires: typed.some("license_expires"),
         claims: Some(claims),
         ..PersonForm::default()
-    })
+    };
+    if mistakes.is_empty() { Ok(form) } else { Err(mistakes) }
 }
 
-fn read<T: std::str::FromStr>(key: &'static str, text: &str) -> Result<Option<T>, Vec<Mistake>>
+fn read<T: std::str::FromStr>(key: &'static str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<T>
 where
     T::Err: std::fmt::Display,
 {
-    let wrong = |cause: T::Err| vec![Mistake { key, text: cause.to_string() }];
-    Some(text).filter(|text| !text.is_empty()).map(|text| text.parse().map_err(wrong)).transpose()
+    if text.is_empty() {
+        return None;
+    }
+    text.parse().map_err(|cause: T::Err| mistakes.push(Mistake { key, text: cause.to_string() })).ok()
 }
 
 /// `POST /admin/users/new`
@@ -305,7 +313,16 @@ impl<'a> Form<'a> {
     }
 
     fn refused(self, typed: Typed, mistakes: &[Mistake]) -> HttpResponse {
-        let wrong = Wrong::of(mistakes, &FIELDS);
+        let in_words = |mistake: &Mistake| match mistake.key {
+            "name" if typed.get("name").is_empty() => {
+                Mistake { text: "enter the full name".to_owned(), ..mistake.clone() }
+            }
+            "username" if self.person.is_none() && typed.get("username").is_empty() => {
+                Mistake { text: "enter a username".to_owned(), ..mistake.clone() }
+            }
+            _ => mistake.clone(),
+        };
+        let wrong = Wrong::of(&mistakes.iter().map(in_words).collect::<Vec<_>>(), &FIELDS);
         self.page(StatusCode::UNPROCESSABLE_ENTITY, typed, wrong, None)
     }
 

@@ -120,6 +120,8 @@ impl Search {
                 .load(c))?),
             State::Awaited => consider(each!(conn, c => person::table
                 .filter(person::password.is_null().and(person::last_login_at.is_null()))
+                // The order of the index that has nobody else.
+                .order((person::name_key, person::id))
                 .select(person::id)
                 .limit(limit)
                 .load(c))?),
@@ -185,7 +187,9 @@ fn part_of(
         let mut query = person::table.select(Row::as_select()).limit(limit).into_boxed();
         match search.state {
             State::Any => {}
-            State::Enabled => query = query.filter(person::enabled.eq(true)),
+            // Neither is a reason to leave the order of the list and sort everybody: a comparison that no index serves.
+            State::Enabled => query = query.filter(person::enabled.ne(false)),
+            State::Disabled if part != Part::ByName => query = query.filter(person::enabled.ne(true)),
             State::Disabled => query = query.filter(person::enabled.eq(false)),
             State::Awaited => query = query.filter(person::password.is_null().and(person::last_login_at.is_null())),
         }
@@ -230,9 +234,7 @@ fn part_of(
                 }
             }
             Part::NeverHere => {
-                let query = query
-                    .filter(person::last_login_at.is_null())
-                    .order((person::last_login_at, person::id));
+                let query = query.filter(person::last_login_at.is_null()).order(person::id);
                 if key == NEVER { query.filter(person::id.gt(&id)) } else { query }
             }
         };
@@ -310,6 +312,31 @@ pub type HolderPlace = (String, String, String);
 /// # Errors
 /// What the database says.
 pub fn holders(conn: &mut Conn, role: Option<&str>, after: Option<&HolderPlace>, limit: usize) -> Stored<Vec<Holder>> {
+    let Some((last, name, id)) = after else {
+        return holders_of(conn, role.map_or(Roles::All, Roles::One), None, limit);
+    };
+    // The rest of the role at hand, then the roles behind it: an index begins each where it begins.
+    let mut found = holders_of(conn, Roles::One(last), Some((name, id)), limit)?;
+    if role.is_none() && found.len() < limit {
+        found.extend(holders_of(conn, Roles::Behind(last), None, limit - found.len())?);
+    }
+    Ok(found)
+}
+
+/// Whose holders are wanted.
+#[derive(Clone, Copy)]
+enum Roles<'a> {
+    All,
+    One(&'a str),
+    Behind(&'a str),
+}
+
+fn holders_of(
+    conn: &mut Conn,
+    roles: Roles<'_>,
+    after: Option<(&String, &String)>,
+    limit: usize,
+) -> Stored<Vec<Holder>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     Ok(each!(conn, c => {
         let mut query = person_role::table
@@ -328,14 +355,15 @@ pub fn holders(conn: &mut Conn, role: Option<&str>, after: Option<&HolderPlace>,
             .order((person_role::role, person_role::name_key, person_role::person_id))
             .limit(limit)
             .into_boxed();
-        if let Some(role) = role {
-            query = query.filter(person_role::role.eq(role));
+        match roles {
+            Roles::All => {}
+            Roles::One(role) => query = query.filter(person_role::role.eq(role)),
+            Roles::Behind(role) => query = query.filter(person_role::role.gt(role)),
         }
-        if let Some((role, name, id)) = after {
+        if let Some((name, id)) = after {
             query = query
-                .filter(person_role::role.ge(role))
-                .filter(person_role::role.gt(role).or(
-                    person_role::name_key.gt(name).or(person_role::name_key.eq(name).and(person_role::person_id.gt(id)))));
+                .filter(person_role::name_key.ge(name))
+                .filter(person_role::name_key.gt(name).or(person_role::person_id.gt(id)));
         }
         query.load(c)
     })?)
