@@ -271,7 +271,10 @@ fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistak
     let policy = &registry.app.policy;
     for RoleMapping { claim, value, role, console } in roles {
         if check_plain(claim).is_err() || value.trim().is_empty() || value.contains(char::is_control) {
-            mistakes.add("roles", format!("claim {claim:?} with value {value:?}: both must have printable characters"));
+            mistakes.add(
+                "roles",
+                format!("claim {claim:?} with value {value:?}: neither may be empty or hold control characters"),
+            );
         }
         match policy.role(role) {
             None => {

@@ -116,7 +116,7 @@ on_both! {
             (&[("organization_id", "urn:oid:1.2")], "organization", "name of the agency"),
             (&[("organization", "A"), ("organization_id", "x")], "organization", "must be a URI"),
             (&[("roles", "groups medical-examiner")], "roles", "claim | value | role"),
-            (&[("roles", "groups | | medical-examiner")], "roles", "printable"),
+            (&[("roles", "groups | | medical-examiner")], "roles", "neither may be empty"),
             (&[("roles", "groups | a | king")], "roles", "no role king"),
             (&[("roles", "groups | a | administrator")], "roles", "governs this server"),
             (&[("manage_roles", "yes")], "manage_roles", "of no use without roles"),
