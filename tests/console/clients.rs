@@ -132,7 +132,7 @@ on_both! {
         let told = send(&mut other, &second, path, &[("name", "Second name")]).await;
         assert_eq!(told.answer().status, 422);
         let text = &told.answer().text;
-        assert!(text.contains("Somebody else was quicker"), "{text}");
+        assert!(text.contains("What was changed since you opened this form"), "{text}");
         assert!(text.contains("Second name"), "what was typed is kept");
         assert!(text.contains("Ada Administrator") && text.contains("First name"), "and told what the other changed: {text}");
         assert_eq!(harness.app.directory.client("lims-secret").unwrap().client.name, "First name");

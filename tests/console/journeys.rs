@@ -67,6 +67,29 @@ on_both! {
         enrol(&window, &harness).await;
         wait_for(&window, "/admin").await;
         look(&window, "console-home", true).await;
+        for (name, path) in [
+            ("console-resource-servers", "/admin/resource-servers"),
+            ("console-resource-server", "/admin/resource-servers/cms-fulton"),
+            ("console-resource-server-kind", "/admin/resource-servers/new"),
+            ("console-resource-server-form", "/admin/resource-servers/new?kind=cms"),
+            ("console-resource-server-edit", "/admin/resource-servers/cms-fulton/edit"),
+            ("console-resource-server-documents", "/admin/resource-servers/cms-fulton/documents?client=lims-secret"),
+            ("console-identity-providers", "/admin/identity-providers"),
+            ("console-identity-provider-form", "/admin/identity-providers/new"),
+            ("console-policy", "/admin/policy"),
+            ("console-keys", "/admin/keys"),
+            ("console-keys-new", "/admin/keys/new"),
+            ("console-settings", "/admin/settings"),
+            ("console-settings-export", "/admin/settings/export"),
+            ("console-settings-apply", "/admin/settings/apply"),
+            ("console-api-tokens", "/admin/api-tokens"),
+            ("console-api-token-new", "/admin/api-tokens/new"),
+            ("console-api-docs", "/admin/api/docs"),
+        ] {
+            window.goto(harness.url(path)).await.unwrap();
+            look(&window, name, true).await;
+        }
+        window.goto(harness.url("/admin")).await.unwrap();
         // A laboratory, by its dataflow.
         window.find(By::LinkText("Clients")).await.unwrap().click().await.unwrap();
         wait_for(&window, "/admin/clients").await;
@@ -109,6 +132,21 @@ on_both! {
         assert!(text_of(&window, "findings").await.contains("could not prove who it is"));
         window.goto(harness.url("/admin/clients/uf-forensic-toxicology-lims/disable")).await.unwrap();
         look(&window, "console-client-question", true).await;
+        // All of it stands in the record.
+        window.find(By::LinkText("Audit")).await.unwrap().click().await.unwrap();
+        wait_for(&window, "/admin/audit").await;
+        look(&window, "console-audit", true).await;
+        let told = text_of(&window, "events").await;
+        for what in ["registered client uf-forensic-toxicology-lims", "changed the secrets of uf-forensic-toxicology-lims"] {
+            assert!(told.contains(what), "{what}: {told}");
+        }
+        let changed = "//td[contains(., 'registered client')]/../th/a";
+        window.find(By::XPath(changed)).await.unwrap().click().await.unwrap();
+        wait_for(&window, "/admin/audit/").await;
+        look(&window, "console-audit-event", true).await;
+        assert!(!window.source().await.unwrap().contains(&secret), "no secret stands in the record");
+        window.goto(harness.url("/admin/audit/check")).await.unwrap();
+        look(&window, "console-audit-check", true).await;
         assert_eq!(complaints(&browser, &window).await, [""; 0], "the browser complains of nothing");
         window.quit().await.unwrap();
     }
@@ -157,4 +195,76 @@ async fn a_client_is_registered_with_the_keyboard_alone() {
     wait_for(&window, "done=secret-made").await;
     assert_eq!(complaints(&browser, &window).await, [""; 0]);
     window.quit().await.unwrap();
+}
+
+/// The scopes that somebody's next token for a client would have, as the preview shows them.
+async fn previewed(window: &WebDriver, harness: &Harness, client: &str, server: &str, username: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("client", client), ("person", username)])
+        .finish();
+    window.goto(harness.url(&format!("/admin/resource-servers/{server}/documents?{query}"))).await.unwrap();
+    window.find(By::Tag("main")).await.unwrap().text().await.unwrap()
+}
+
+on_both! {
+    async fn a_certifier_is_invited_and_delegation_ends_where_it_should(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let browser = Browser::start(&harness.ca_file);
+        let window = browser.window(1280, true).await;
+        sign_in(&window, &harness, "admin", "/admin/users").await;
+        // Invited without a role: her tokens say who she is, and no more.
+        click(&window, "add").await;
+        fill(&window, "name", "Carla Certifier, MD").await;
+        fill(&window, "username", "carla").await;
+        click(&window, "save").await;
+        wait_for(&window, "done=person-added").await;
+        let link = text_of(&window, "once-value").await;
+        let page = window.current_url().await.unwrap().path().to_owned();
+        assert!(text_of(&window, "no-role").await.contains("No role"));
+        assert!(!previewed(&window, &harness, "fulton-cms", "edrs-ga", "carla").await.contains("user/Composition"));
+        // With the role the scopes follow.
+        window.goto(harness.url(&format!("{page}/edit"))).await.unwrap();
+        window.find(By::Css("input[name=roles][value=medical-examiner]")).await.unwrap().click().await.unwrap();
+        click(&window, "save").await;
+        wait_for(&window, "done=saved").await;
+        look(&window, "console-person-certifier", true).await;
+        assert!(text_of(&window, "roles").await.contains("Certify causes and manners of death"));
+        let told = previewed(&window, &harness, "fulton-cms", "edrs-ga", "carla").await;
+        assert!(told.contains("user/Composition.crus") && told.contains("__mdi.certify"), "{told}");
+        look(&window, "console-preview", true).await;
+        // Her link was made before she had the role; a new one takes its place.
+        window.goto(harness.url(&format!("{page}/invitation"))).await.unwrap();
+        click(&window, "act").await;
+        let newer = text_of(&window, "once-value").await;
+        assert_ne!(link, newer);
+        let other = browser.window(375, true).await;
+        other.goto(&newer).await.unwrap();
+        enrol(&other, &harness).await;
+        wait_for(&other, "/account").await;
+        other.goto(harness.url("/admin")).await.unwrap();
+        look(&other, "console-not-yours", true).await;
+        assert!(other.source().await.unwrap().contains("Your account has no role in it"));
+        other.quit().await.unwrap();
+        // A user manager sees to people, and to nothing else.
+        let manager = browser.window(1024, true).await;
+        sign_in(&manager, &harness, "users", "/admin/users").await;
+        look(&manager, "console-user-manager", true).await;
+        let links = manager.find_all(By::Css(".console-nav a")).await.unwrap();
+        let mut parts = Vec::new();
+        for link in links {
+            parts.push(link.text().await.unwrap());
+        }
+        assert!(parts.contains(&"People".to_owned()) && !parts.contains(&"Clients".to_owned()), "{parts:?}");
+        manager.goto(harness.url("/admin/clients")).await.unwrap();
+        assert!(manager.source().await.unwrap().contains("Your role does not include this part"));
+        let admin = crate::console::people::id_of(&harness, "admin");
+        manager.goto(harness.url(&format!("/admin/users/{admin}/edit"))).await.unwrap();
+        assert!(manager.source().await.unwrap().contains("Your role does not include this part"));
+        manager.goto(harness.url(&format!("{page}/edit"))).await.unwrap();
+        let given = manager.find_all(By::Css("input[name=roles][value=administrator]")).await.unwrap();
+        assert!(given.is_empty(), "a user manager gives no role of the console");
+        manager.quit().await.unwrap();
+        window.quit().await.unwrap();
+    }
 }

@@ -9,6 +9,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::words::{Choice, abilities, id_of, is_for_people, of_dataflow, of_method};
+use crate::admin::changed::{self, Changed, Subject};
 use crate::admin::form::{MEANWHILE, Typed, Wrong};
 use crate::admin::listing::Looked;
 use crate::admin::once::Once;
@@ -28,6 +29,9 @@ use crate::policy::dataflow::Dataflow;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::{Manner, Refused};
 use crate::store::clients as stored;
+
+/// Fresh: the form decides how the client proves who it is, and may make a secret.
+const DOOR: Door = Door::change(Area::Clients).fresh();
 
 /// Fields with one value.
 const ONE: [&str; 17] = [
@@ -95,8 +99,10 @@ struct ClientFormPage<'a> {
     yes_no: Vec<Choice>,
     typed: Typed,
     wrong: Vec<Wrong>,
+    /// When the form was shown, in milliseconds since the epoch.
+    shown_at: i64,
     /// What somebody else has changed meanwhile.
-    meanwhile: bool,
+    meanwhile: Option<Vec<Changed>>,
 }
 
 /// What a form shows.
@@ -104,13 +110,15 @@ struct Shown {
     typed: Typed,
     wrong: Vec<Wrong>,
     version: String,
-    meanwhile: bool,
+    /// Since when, in milliseconds since the epoch; none: from now.
+    since: Option<i64>,
+    meanwhile: Option<Vec<Changed>>,
 }
 
 impl Shown {
     /// For the first time.
     fn first(typed: Typed) -> Self {
-        Self { typed, wrong: Vec::new(), version: String::new(), meanwhile: false }
+        Self { typed, wrong: Vec::new(), version: String::new(), since: None, meanwhile: None }
     }
 }
 
@@ -118,7 +126,7 @@ impl Shown {
 pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let visit = enter(&app, &request, DOOR).await?;
         Ok(match app.policy.dataflow(Looked::of(&request).get("dataflow")) {
             None => choose(&app, &visit),
             Some(flow) => show(&visit, flow, None, StatusCode::OK, Shown::first(defaults(&app, flow))),
@@ -131,7 +139,7 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let visit = enter(&app, &request, DOOR).await?;
         let form = visit.posted(&request, body).await?;
         let flow = app.policy.dataflow(form.field("dataflow")?).ok_or_else(PageError::not_found)?;
         let mut typed = typed_of(&form);
@@ -161,7 +169,7 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
 pub async fn edit(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let visit = enter(&app, &request, DOOR).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let shown = Shown { version: clients::version(&client), ..Shown::first(values(&client, flow)) };
         Ok(show(&visit, flow, Some(&client), StatusCode::OK, shown))
@@ -178,7 +186,7 @@ pub async fn change(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let visit = enter(&app, &request, DOOR).await?;
         let form = visit.posted(&request, body).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let typed = typed_of(&form);
@@ -194,11 +202,17 @@ pub async fn change(
             }
             Err(refused) => {
                 let wrong = wrong(refused)?;
-                let meanwhile = wrong.iter().any(|wrong| wrong.field == MEANWHILE);
-                // Who was told that somebody else was quicker saves over it, knowing that.
-                let (client, _) = found(&app, client.id).await?;
-                let version = if meanwhile { clients::version(&client) } else { seen };
-                let shown = Shown { typed, wrong, version, meanwhile };
+                let since = form.field("shown")?.parse().ok();
+                let mut shown = Shown { wrong, version: seen, since, ..Shown::first(typed) };
+                if shown.wrong.iter().any(|wrong| wrong.field == MEANWHILE) {
+                    // Who was told what somebody else has changed saves over it, knowing that.
+                    let subject = Subject::Client(client.id.clone());
+                    let since = since.unwrap_or_else(|| app.clock.now_millis());
+                    let meanwhile = changed::since(&app, &subject, since, &visit.zone).await?;
+                    let (client, _) = found(&app, client.id.clone()).await?;
+                    shown =
+                        Shown { version: clients::version(&client), since: None, meanwhile: Some(meanwhile), ..shown };
+                }
                 Ok(show(&visit, flow, Some(&client), StatusCode::UNPROCESSABLE_ENTITY, shown))
             }
         }
@@ -458,6 +472,7 @@ fn show(visit: &Visit, flow: &Dataflow, client: Option<&Client>, status: StatusC
             Choice::new("skip", "Ask nobody", "You vouch for the application. Certifying is asked all the same."),
         ],
         yes_no: vec![Choice::new("yes", "Yes", ""), Choice::new("no", "No", "")],
+        shown_at: shown.since.unwrap_or_else(|| app.clock.now_millis()),
         meanwhile: shown.meanwhile,
         typed: shown.typed,
         wrong: shown.wrong,

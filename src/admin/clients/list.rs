@@ -15,7 +15,7 @@ use crate::model::client::Client;
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 
-const FILTERS: [&str; 4] = ["q", "dataflow", "state", "sort"];
+const FILTERS: [&str; 5] = ["q", "dataflow", "server", "state", "sort"];
 
 #[derive(Template)]
 #[template(path = "../admin/clients.html")]
@@ -27,6 +27,7 @@ struct ClientsPage<'a> {
     some: bool,
     looked: Looked,
     dataflows: Vec<Filter>,
+    servers: Vec<Filter>,
     states: Vec<Filter>,
     sorts: Vec<Filter>,
     rows: Vec<Row>,
@@ -70,6 +71,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         may_change: visit.changes(Area::Clients),
         some,
         dataflows: listing::filters(looked.get("dataflow"), &dataflows),
+        servers: servers(app, looked.get("server")),
         states: listing::filters(
             looked.get("state"),
             &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
@@ -85,6 +87,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
 
 fn is_looked_for(looked: &Looked, client: &Client) -> bool {
     let (dataflow, wanted) = (looked.get("dataflow"), looked.get("q").to_lowercase());
+    let server = looked.get("server");
     let agency = client.settings.organization.as_ref().map_or("", |agency| agency.name.as_str());
     let state = match looked.get("state") {
         "enabled" => client.enabled,
@@ -93,10 +96,19 @@ fn is_looked_for(looked: &Looked, client: &Client) -> bool {
     };
     state
         && (dataflow.is_empty() || client.dataflow == dataflow)
+        && (server.is_empty() || client.settings.resource_servers.iter().any(|id| id == server))
         && (wanted.is_empty()
             || [client.id.as_str(), client.name.as_str(), agency]
                 .iter()
                 .any(|text| text.to_lowercase().contains(&wanted)))
+}
+
+fn servers(app: &App, chosen: &str) -> Vec<Filter> {
+    let mut servers = app.directory.resource_servers();
+    servers.sort_by_key(|live| live.server.name.to_lowercase());
+    let mut choices = vec![("", "All resource servers")];
+    choices.extend(servers.iter().map(|live| (live.server.id.as_str(), live.server.name.as_str())));
+    listing::filters(chosen, &choices)
 }
 
 /// What a client is sorted by, and its id.

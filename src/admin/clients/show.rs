@@ -8,6 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::words::{Choice, abilities, of_dataflow, of_method};
+use crate::admin::ask::AskPage;
+use crate::admin::events::{self, Told};
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
@@ -41,6 +43,9 @@ struct ClientPage<'a> {
     scopes: String,
     purposes: String,
     once: Option<Once>,
+    last: Option<Vec<Told>>,
+    /// Where all of its events are.
+    all: String,
 }
 
 struct SecretRow {
@@ -48,19 +53,6 @@ struct SecretRow {
     made: When,
     ends: Option<When>,
     used: Option<When>,
-}
-
-#[derive(Template)]
-#[template(path = "../admin/client_question.html")]
-struct QuestionPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    client: &'a Client,
-    heading: &'static str,
-    action: String,
-    paragraphs: Vec<String>,
-    button: &'static str,
-    danger: bool,
 }
 
 #[derive(Template)]
@@ -87,13 +79,14 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
         let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
         let once = visit.once(&request, &client.id);
-        let (shows, page) = (once.is_some(), show(&visit, &client, once));
+        let last = events::last_of_client(&visit, &client.id).await?;
+        let (shows, page) = (once.is_some(), show(&visit, &client, once, last));
         Ok(if shows { visit.shown(page) } else { page })
     };
     answer(&app, outcome.await)
 }
 
-fn show(visit: &Visit, client: &Client, once: Option<Once>) -> HttpResponse {
+fn show(visit: &Visit, client: &Client, once: Option<Once>, last: Option<Vec<Told>>) -> HttpResponse {
     let (app, settings) = (&visit.app, &client.settings);
     let flow = app.policy.dataflow(&client.dataflow);
     let now = app.now();
@@ -124,6 +117,8 @@ fn show(visit: &Visit, client: &Client, once: Option<Once>) -> HttpResponse {
         scopes,
         purposes: purposes.join(" "),
         once,
+        last,
+        all: format!("/admin/audit?client={}", client.id),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }
@@ -225,11 +220,11 @@ impl Deed {
         }
     }
 
-    fn heading(self) -> &'static str {
+    fn question(self, name: &str) -> String {
         match self {
-            Self::Disable => "Disable this client?",
-            Self::Enable => "Enable this client again?",
-            Self::Delete => "Delete this client for good?",
+            Self::Disable => format!("Disable the client {name}?"),
+            Self::Enable => format!("Enable the client {name} again?"),
+            Self::Delete => format!("Delete the client {name} for good?"),
         }
     }
 
@@ -277,15 +272,16 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, path: web::Path<(Str
         let client = found(&app, id).await?;
         let (id, now) = (client.id.clone(), app.now());
         let allowed = app.store.read(move |conn| grants::count_of_client(conn, &id, now)).await?;
-        let page = QuestionPage {
+        let page = AskPage {
             shell: visit.shell(),
             frame: visit.frame(Area::Clients),
-            client: &client,
-            heading: deed.heading(),
+            question: deed.question(&client.name),
+            effects: deed.consequences(allowed),
+            wrong: Vec::new(),
             action: format!("/admin/clients/{}/{word}", client.id),
-            paragraphs: deed.consequences(allowed),
             button: deed.button(),
             danger: deed != Deed::Enable,
+            back: format!("/admin/clients/{}", client.id),
         };
         Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
     };

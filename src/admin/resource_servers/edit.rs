@@ -6,13 +6,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::form::{self, FIELDS, Shown};
 use super::{found, path, spare};
+use crate::admin::changed::{self, Subject};
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, answer, done, enter};
 use crate::app::App;
 use crate::guard::Stop;
 use crate::policy::console::Area;
-use crate::registry::{Manner, Refused, resource_servers};
+use crate::registry::{Manner, Refused, VERSION, resource_servers};
 
 /// Fresh, for the page also decides how the server proves who it is.
 const DOOR: Door = Door::change(Area::ResourceServers).fresh();
@@ -26,7 +27,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
     let live = found(app, id)?;
-    let typed = form::registered(&live.server);
+    let typed = form::registered(&live.server, app.clock.now_millis());
     Ok(form::page(&visit, Some(id), live.server.settings.kind, Shown { typed, ..Shown::default() }))
 }
 
@@ -50,7 +51,7 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
     if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
         return Ok(form::page(&visit, Some(id), kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
     }
-    let again = |typed, wrong| Ok(form::page(&visit, Some(id), kind, Shown { typed, wrong, findings: None }));
+    let again = |typed, wrong| Ok(form::page(&visit, Some(id), kind, Shown { typed, wrong, ..Shown::default() }));
     let wanted = match form::read(&typed, id.to_owned()) {
         Ok(wanted) => wanted,
         Err(wrong) => return again(typed, wrong),
@@ -58,15 +59,27 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
     let registry = visit.registry();
     let spare = spare(&registry, wanted.signing_alg).await?;
     let (seen, before) = (typed.get("version").to_owned(), resource_servers::version(&live.server));
-    let changed = registry
+    let done_now = registry
         .run(move |registry, tx| resource_servers::change(registry, tx, &wanted, Manner::Replace, Some(&seen), &spare));
-    match changed.await {
+    match done_now.await {
         Ok((server, Some(secret))) => {
             let once = Once { subject: server.id.clone(), value: secret.reveal().to_owned(), note: None };
             Ok(visit.show_once(&path(id), "saved", &once))
         }
         Ok((server, None)) if resource_servers::version(&server) == before => Ok(done(&path(id), "unchanged")),
         Ok(_) => Ok(done(&path(id), "saved")),
+        Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
+            // Whoever saves now has seen what the other one changed.
+            let now = app.clock.now_millis();
+            let since = typed.get("shown").parse().unwrap_or(now);
+            let meanwhile = changed::since(app, &Subject::Client(id.to_owned()), since, &visit.zone).await?;
+            let live = found(app, id)?;
+            let typed = typed.without(VERSION).with(VERSION, resource_servers::version(&live.server));
+            let typed = typed.without("shown").with("shown", now.to_string());
+            let wrong = Wrong::of(&mistakes, &FIELDS);
+            let shown = Shown { typed, wrong, meanwhile: Some(meanwhile), ..Shown::default() };
+            Ok(form::page(&visit, Some(id), kind, shown))
+        }
         Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

@@ -8,6 +8,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::{KINDS, kind_in_words, path};
+use crate::admin::changed::Changed;
 use crate::admin::form::{self, Choice, Typed, Wrong, word};
 use crate::admin::jwks_check::{self, Findings};
 use crate::admin::visit::{Frame, Visit};
@@ -21,7 +22,7 @@ use crate::registry::resource_servers::ResourceServerForm;
 use crate::registry::{Words, resource_servers};
 
 /// The fields, by the names of the apply file where it has them.
-pub const FIELDS: [&str; 15] = [
+pub const FIELDS: [&str; 16] = [
     "kind",
     "name",
     "id",
@@ -37,6 +38,7 @@ pub const FIELDS: [&str; 15] = [
     "jwks",
     "jwks_uri",
     "version",
+    "shown",
 ];
 
 /// The button that tries the JWKS URL instead of saving.
@@ -55,6 +57,7 @@ struct FormPage<'a> {
     typed: Typed,
     wrong: Vec<Wrong>,
     findings: Option<Findings>,
+    meanwhile: Option<Vec<Changed>>,
     kinds: Vec<Choice>,
     formats: Vec<Choice>,
     typs: Vec<Choice>,
@@ -73,6 +76,8 @@ pub struct Shown {
     pub wrong: Vec<Wrong>,
     /// What a try of the JWKS URL has found.
     pub findings: Option<Findings>,
+    /// What somebody else has changed since the form was shown.
+    pub meanwhile: Option<Vec<Changed>>,
 }
 
 /// The form: of the server `id`, or of a new one of a kind.
@@ -88,6 +93,7 @@ pub fn page(visit: &Visit, id: Option<&str>, kind: Kind, shown: Shown) -> HttpRe
             .map_or_else(|| format!("/admin/resource-servers/new?kind={kind}"), |own| format!("{own}/edit")),
         back: own.unwrap_or_else(|| "/admin/resource-servers".to_owned()),
         kind: kind_in_words(kind),
+        meanwhile: shown.meanwhile,
         typed: shown.typed,
         wrong: shown.wrong,
         findings: shown.findings,
@@ -151,7 +157,7 @@ pub fn defaults(kind: Kind) -> Typed {
 }
 
 /// What is registered, as it would be typed.
-pub fn registered(server: &ResourceServer) -> Typed {
+pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
     let settings = &server.settings;
     let map: Vec<String> = settings.scope_map.iter().map(|(scope, spelling)| format!("{scope} = {spelling}")).collect();
     let scopes: Vec<String> =
@@ -188,6 +194,7 @@ pub fn registered(server: &ResourceServer) -> Typed {
         .with("jwks", settings.jwks.as_deref().unwrap_or_default())
         .with("jwks_uri", settings.jwks_uri.as_deref().unwrap_or_default())
         .with("version", resource_servers::version(server))
+        .with("shown", now_ms.to_string())
 }
 
 /// Reads what was typed: a whole form.

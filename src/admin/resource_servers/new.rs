@@ -77,7 +77,7 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
     if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
         return Ok(form::page(&visit, None, kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
     }
-    let again = |typed, wrong| Ok(form::page(&visit, None, kind, Shown { typed, wrong, findings: None }));
+    let again = |typed, wrong| Ok(form::page(&visit, None, kind, Shown { typed, wrong, ..Shown::default() }));
     let id = typed.some("id").unwrap_or_else(|| free_id(app, typed.get("name")));
     let wanted = match form::read(&typed, id) {
         Ok(wanted) => wanted,

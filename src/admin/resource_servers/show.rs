@@ -1,18 +1,16 @@
 //! `/admin/resource-servers/{id}`: what is registered, who uses it, its secrets, and what was done to it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use serde_json::Value;
 
 use super::{clients_of, kind_in_words};
+use crate::admin::events::{self, Told};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::audit::event::Kind as EventKind;
 use crate::directory::valid_secrets;
 use crate::error::PageError;
 use crate::guard::Stop;
@@ -22,13 +20,10 @@ use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, Right};
-use crate::store::{Conn, Stored, audit, people, resource_servers as stored};
+use crate::store::resource_servers as stored;
 
-/// How many events are shown.
-const EVENTS: i64 = 10;
-/// What is done to a server, apart from the tokens that are asked about.
-const KINDS: [EventKind; 3] =
-    [EventKind::ResourceServerChanged, EventKind::SecretChanged, EventKind::ClientAuthenticationFailed];
+/// How many of its clients are shown.
+const CLIENTS: usize = 20;
 
 #[derive(Template)]
 #[template(path = "../admin/resource-server.html")]
@@ -49,8 +44,12 @@ struct ServerPage<'a> {
     secrets: Vec<Secret>,
     registered: When,
     changed: When,
-    /// What was done to it; none: not for this person to see.
-    events: Option<Vec<Event>>,
+    /// Whether there are more clients than are shown.
+    more_clients: bool,
+    /// Its last events; none: not for this person to see.
+    last: Option<Vec<Told>>,
+    /// Where all of them are.
+    all: String,
 }
 
 struct Client {
@@ -68,12 +67,6 @@ struct Secret {
     valid: bool,
 }
 
-struct Event {
-    at: When,
-    what: String,
-    by: String,
-}
-
 /// `GET /admin/resource-servers/{id}`
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
@@ -82,16 +75,12 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 
 async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
-    let (owner, sees_events) = (id.to_owned(), visit.may(Area::Audit, Right::Read));
-    let (server, events) = app
-        .store
-        .read(move |conn| {
-            // From the database, for the directory does not follow when a secret was used.
-            let server = stored::find(conn, &owner)?;
-            Ok((server, if sees_events { Some(done_to(conn, &owner)?) } else { None }))
-        })
-        .await?;
+    let owner = id.to_owned();
+    // From the database, for the directory does not follow when a secret was used.
+    let server = app.store.read(move |conn| stored::find(conn, &owner)).await?;
     let server = server.ok_or_else(|| Stop::Error(PageError::not_found()))?;
+    let last = events::last_of_client(&visit, id).await?;
+    let (clients, more_clients) = clients(app, id);
     let once = visit.once(request, id);
     let shows_once = once.is_some();
     let settings = &server.settings;
@@ -108,18 +97,21 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         asks_about_any: settings.introspect == Introspect::Any,
         by_secret: settings.jwks.is_none() && settings.jwks_uri.is_none(),
         scopes: app.policy.sentences(offered),
-        clients: clients(app, id),
+        clients,
+        more_clients,
         secrets: secrets(&visit, &server.secrets),
         registered: visit.zone.when(server.created_at),
         changed: visit.zone.when(server.updated_at),
-        events: events.map(|(rows, names)| rows.iter().map(|row| event(&visit, row, &names)).collect()),
+        last,
+        all: format!("/admin/audit?client={id}"),
         server: &server,
     };
     let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
     Ok(if shows_once { visit.shown(answer) } else { answer })
 }
 
-fn clients(app: &App, id: &str) -> Vec<Client> {
+/// The first of its clients, by name, and whether there are more.
+fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
     let client = |live: &Arc<crate::directory::LiveClient>| {
         let client = &live.client;
         let flow = app.policy.dataflow(&client.dataflow);
@@ -130,7 +122,8 @@ fn clients(app: &App, id: &str) -> Vec<Client> {
             enabled: client.enabled,
         }
     };
-    clients_of(app, id).iter().map(client).collect()
+    let all = clients_of(app, id);
+    (all.iter().take(CLIENTS).map(client).collect(), all.len() > CLIENTS)
 }
 
 /// The newest first; those that ended long ago are of use to nobody here.
@@ -146,24 +139,4 @@ fn secrets(visit: &Visit, stored: &[StoredSecret]) -> Vec<Secret> {
         valid: valid.contains(&secret.id.as_str()),
     };
     shown.into_iter().take(10).map(secret).collect()
-}
-
-/// The last events of a server, and the usernames of those who acted.
-fn done_to(conn: &mut Conn, id: &str) -> Stored<(Vec<Value>, HashMap<String, String>)> {
-    let rows = audit::last_of_client(conn, id, &KINDS, 0, EVENTS)?;
-    let bodies: Vec<Value> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
-    let actors: Vec<String> = bodies.iter().filter_map(|body| body.get("actor")?.as_str().map(str::to_owned)).collect();
-    let names = people::usernames(conn, &actors)?;
-    Ok((bodies, names))
-}
-
-fn event(visit: &Visit, body: &Value, names: &HashMap<String, String>) -> Event {
-    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (kind, action, actor) = (text("/kind"), text("/detail/action").replace('_', " "), text("/actor"));
-    let by = names.get(actor).map_or(actor, String::as_str);
-    Event {
-        at: visit.zone.when(body.get("at_ms").and_then(Value::as_i64).unwrap_or_default() / 1000),
-        what: if action.is_empty() { kind.to_owned() } else { format!("{kind}: {action}") },
-        by: if by.is_empty() { text("/actor_kind").to_owned() } else { by.to_owned() },
-    }
 }

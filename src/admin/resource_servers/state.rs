@@ -17,6 +17,9 @@ use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
 
 /// What may be done, by the last part of the address.
+/// How many clients are named.
+const NAMED: usize = 10;
+
 #[derive(Clone, Copy)]
 enum Deed {
     Disable,
@@ -37,6 +40,10 @@ impl Deed {
     fn effects(self, users: &[String]) -> Vec<String> {
         let used = match users {
             [] => "No client uses it.".to_owned(),
+            users if users.len() > NAMED => {
+                let named = users.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+                format!("{} clients use it, among them {named}.", users.len())
+            }
             users => format!("Clients that use it: {}.", users.join(", ")),
         };
         match self {
