@@ -33,6 +33,34 @@ const PAGES: &[&str] = &[
     "/admin/clients/secret-es256/edit",
     "/admin/clients/secret-es256/hand-off",
     "/admin/clients/new",
+    "/admin/resource-servers",
+    "/admin/resource-servers/cms-rs256",
+    "/admin/resource-servers/cms-rs256/documents",
+    "/admin/users",
+    "/admin/users?q=family4711",
+    "/admin/users?q=given12",
+    "/admin/users?role=registrar",
+    "/admin/users?state=disabled",
+    "/admin/users?sort=newest",
+    "/admin/users?sort=last-sign-in",
+    "{person}",
+    "{person}/edit",
+    "/admin/users/new",
+    "/admin/sessions",
+    "/admin/grants",
+    "/admin/access-review",
+    "/admin/access-review?role=registrar",
+    "/admin/policy",
+    "/admin/keys",
+    "/admin/identity-providers",
+    "/admin/settings",
+    "/admin/audit",
+    "/admin/audit?client=lab-77",
+    "/admin/audit?event=sign-in",
+    "/admin/audit?outcome=refused",
+    "/admin/audit?client=lab-77&outcome=refused",
+    "/admin/audit?person=certifier",
+    "/admin/api-tokens",
 ];
 
 /// Fills the database of a scene, by the same code that the server runs.
@@ -96,17 +124,27 @@ fn open(connection: &mut Connection, path: &str, cookies: &str) -> (Duration, us
     (begun.elapsed(), answer.body.len())
 }
 
+/// The page of the certifier: her id is another one in each database.
+fn page_of_certifier(connection: &mut Connection, cookies: &str) -> String {
+    let request = get("/admin/users?q=certifier", &[("Cookie", cookies)]);
+    let answer = connection.call(&request).unwrap();
+    let id = answer.body.split("/admin/users/usr_").nth(1).unwrap_or_else(|| panic!("{}", answer.shown()));
+    format!("/admin/users/usr_{}", id.split('"').next().unwrap())
+}
+
 /// Measures all pages, and prints the table.
 pub fn run() {
     let (few, many) = (Scene::set(), Scene::set());
     fill(&many);
     let servers = [few.serve().0, many.serve().0];
-    let mut sessions: Vec<(Connection, String)> = [&few, &many]
+    let mut sessions: Vec<(Connection, String, String)> = [&few, &many]
         .into_iter()
         .map(|scene| {
             let peer = scene.peer(scene.port).unwrap();
             let cookies = browser::at_console(scene, &peer);
-            (peer.connect().unwrap(), cookies)
+            let mut connection = peer.connect().unwrap();
+            let person = page_of_certifier(&mut connection, &cookies);
+            (connection, cookies, person)
         })
         .collect();
     // What follows the record has read all of it before the clock starts.
@@ -119,8 +157,8 @@ pub fn run() {
         let mut taken: [Vec<Duration>; 2] = Default::default();
         // In turn, so that both meet the same machine.
         for _ in 0..TIMES {
-            for (place, (connection, cookies)) in sessions.iter_mut().enumerate() {
-                taken[place].push(open(connection, page, cookies).0);
+            for (place, (connection, cookies, person)) in sessions.iter_mut().enumerate() {
+                taken[place].push(open(connection, &page.replace("{person}", person), cookies).0);
             }
         }
         let [one, other] = taken.map(|mut times| {

@@ -96,6 +96,8 @@ pub enum Derivation {
     RecoveryCode,
     /// The mark of a browser that has signed a person in.
     KnownBrowser,
+    /// The keyed hash of a request that may be sent again: it may hold a password.
+    Request,
 }
 
 impl Derivation {
@@ -106,6 +108,7 @@ impl Derivation {
             Self::Username => b"username",
             Self::RecoveryCode => b"recovery code",
             Self::KnownBrowser => b"known browser",
+            Self::Request => b"request",
         }
     }
 }

@@ -28,11 +28,15 @@ pub struct Unreadable {
     pub text: String,
 }
 
-/// Reads a file: the names of its columns, and its rows. Lines without any text are left out.
+/// How many columns are read.
+const MOST_COLUMNS: usize = 200;
+
+/// Reads a file: the names of its columns, and its rows, one more than `most` of them at the most. Lines without any text
+/// are left out.
 ///
 /// # Errors
 /// The first reason why it cannot be read.
-pub fn read(bytes: &[u8]) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
+pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
     let wrong = |line: Option<u64>, text: &str| Unreadable { line, text: text.to_owned() };
     if bytes.starts_with(b"PK\x03\x04") {
         return Err(wrong(None, "this is a workbook (.xlsx), not a CSV file: save it as “CSV UTF-8” and try again"));
@@ -56,7 +60,14 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
     let header = reader.headers().map(cells).map_err(|cause| unreadable(&cause))?;
     let mut rows = Vec::new();
+    if header.len() > MOST_COLUMNS {
+        return Err(wrong(Some(1), "the first line names too many columns"));
+    }
     for record in reader.records() {
+        // Whoever counts them finds that there are too many.
+        if rows.len() > most {
+            break;
+        }
         let record = record.map_err(|cause| unreadable(&cause))?;
         let row = Row { line: lines.at(record.position().map_or(0, Position::byte)), cells: cells(&record) };
         if row.cells.len() > header.len() {

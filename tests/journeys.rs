@@ -64,6 +64,19 @@ pub async fn follow(window: &WebDriver, element: WebElement) {
     }
 }
 
+/// Waits until an element says something.
+async fn wait_until_told(window: &WebDriver, css: &str, what: &str) {
+    let begun = std::time::Instant::now();
+    loop {
+        let told = window.find(By::Css(css)).await.unwrap().text().await.unwrap();
+        if told.contains(what) {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 20, "not {what}, but {told}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// Ticks a box.
 async fn tick(window: &WebDriver, id: &str) {
     window.find(By::Id(id)).await.unwrap().click().await.unwrap();
@@ -208,6 +221,10 @@ on_both! {
         look(&window, "journey-invitation", true).await;
         for password in ["password12345678", PHRASE] {
             fill(&window, "password", password).await;
+            if password != PHRASE {
+                // Told while it is typed.
+                wait_until_told(&window, "input[data-strength] ~ p.hint", "Too easy to guess").await;
+            }
             fill(&window, "again", password).await;
             click(&window, "new-password-submit").await;
             if password != PHRASE {

@@ -18,12 +18,12 @@ use crate::pages::Shell;
 use crate::parameters::Parameters;
 use crate::peer;
 use crate::policy::console::{self, Area, Right};
-use crate::registry::Registry;
+use crate::registry::{Registry, Warrant};
 
 /// How old a sign-in may be for pages with secrets, keys and administrators' rights, in seconds.
 pub const FRESH: i64 = 300;
 /// How much longer the form of such a page may be filled in.
-const FILLING_IN: i64 = 1800;
+const FILLING_IN: i64 = 600;
 
 /// What a page of the console is, for whoever decides whether it is shown.
 #[derive(Debug, Clone, Copy)]
@@ -213,16 +213,17 @@ impl Visit {
     #[must_use]
     pub fn registry(&self) -> Registry {
         let person = &self.signed_in.person;
-        Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone()))
-            .bounded(&person.settings.roles, self.address.to_string())
+        let warrant = Warrant::Session {
+            id: self.signed_in.session.id.clone(),
+            person_id: person.id.clone(),
+            generation: person.generation,
+        };
+        Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone())).bounded(
+            &person.settings.roles,
+            warrant,
+            self.address.to_string(),
+        )
     }
-
-    /// Whether she has just signed in, as pages with secrets and administrators' rights want it of a form.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.app.now() - self.signed_in.session.auth_time <= FRESH + FILLING_IN
-    }
-
     /// An event that this person causes.
     #[must_use]
     pub fn event(&self, kind: Kind) -> crate::audit::event::Event {

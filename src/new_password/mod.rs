@@ -150,7 +150,8 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
         shortest: app.password_rules.shortest(Whose::of(ask.person, ask.has_passkey).second_factor),
         errors: &errors,
     };
-    pages::respond(&page, StatusCode::OK, ask.form_action)
+    // Its script asks how easy the password is to guess.
+    pages::respond_and_connect(&page, StatusCode::OK, ask.form_action)
 }
 
 /// The new password of a form, which asks for it twice.

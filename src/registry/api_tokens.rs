@@ -8,7 +8,7 @@ use super::{Decided, Mistakes, Registry, display_name, mistake};
 use crate::audit::event::Kind;
 use crate::model::api_token::{ApiScope, ApiToken, PREFIX};
 use crate::secret::Secret;
-use crate::store::{Tx, api_tokens as stored};
+use crate::store::{Stored, Tx, api_tokens as stored};
 
 /// How long a token holds unless somebody says otherwise, in days.
 pub const DEFAULT_DAYS: i64 = 365;
@@ -93,5 +93,15 @@ pub fn revoke(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<bool> {
     }
     let event = registry.event(Kind::ApiTokenChanged, "revoked").with("token", id);
     tx.audit(event.with("before", Value::Object(view(&token)).to_string()));
+    revoke_made_by(registry, tx, &format!("api_token {id}"))?;
     Ok(Ok(true))
+}
+
+/// Revokes the tokens that somebody made who must do nothing here any more, and those that were made with them.
+pub(super) fn revoke_made_by(registry: &Registry, tx: &mut Tx<'_>, creator: &str) -> Stored<()> {
+    for id in stored::made_by(tx.conn(), creator)? {
+        // It was there a moment ago, in this transaction.
+        let _ = revoke(registry, tx, &id)?;
+    }
+    Ok(())
 }

@@ -20,6 +20,7 @@ use crate::model::link::LinkKind;
 use crate::model::person::{Person, username_key};
 use crate::model::resource_server::ResourceServer;
 use crate::model::signing::Algorithm;
+use crate::policy::console::ADMINISTRATOR;
 use crate::secret::Secret;
 use crate::store::{
     Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers, people as stored_people,
@@ -202,6 +203,11 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
         let before = stored_people::find_by_username(conn, &entry.id)?;
         plan.person(registry, conn, entry, before.as_ref())?;
     }
+    // Each of them was judged by what is there now: together they could leave nobody.
+    let administrators = stored_people::enabled_with_role(conn, ADMINISTRATOR)?;
+    if registry.bounds.is_some() && plan.leaves_nobody_of(&administrators) {
+        plan.mistakes.push("user: this file would leave nobody who administers this server".to_owned());
+    }
     Ok(plan)
 }
 
@@ -221,6 +227,16 @@ fn client_label(registry: &Registry, client: &Client) -> (String, String) {
 }
 
 impl Plan {
+    /// Whether none of these, and nobody of the file, administers the server afterwards.
+    fn leaves_nobody_of(&self, administrators: &[String]) -> bool {
+        let administers =
+            |person: &Person| person.enabled && person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
+        let is_changed = |id: &String| self.people.iter().any(|draft| draft.person.id == *id);
+        !administrators.is_empty()
+            && administrators.iter().all(is_changed)
+            && !self.people.iter().any(|draft| administers(&draft.person))
+    }
+
     /// Plans a resource server, and takes it in among `servers`. False when it has mistakes.
     fn server(
         &mut self,

@@ -642,10 +642,11 @@ fn console_roles<'a>(registry: &'a Registry, person: &'a Person) -> impl Iterato
     person.settings.roles.iter().filter(move |code| is_console(code))
 }
 
-/// The mapped roles that the policy has now.
+/// The mapped roles that the policy has now. One of the console counts only where the mapping says that it is one.
 fn roles_of(registry: &Registry, provider: &IdentityProvider, identity: &Identity) -> Vec<String> {
     let mut roles = provider.settings.mapped_roles(identity);
-    roles.retain(|code| registry.app.policy.role(code).is_some());
+    let says = |code: &str| provider.settings.roles.iter().any(|mapping| mapping.role == code && mapping.console);
+    roles.retain(|code| registry.app.policy.role(code).is_some_and(|role| !role.console || says(code)));
     roles
 }
 

@@ -20,7 +20,7 @@ use crate::store::{Conn, Stored, Tx};
 /// The largest file that is read, in bytes.
 pub const LARGEST: usize = 4 * 1024 * 1024;
 /// How many people one file may have.
-pub const MOST_ROWS: usize = 10_000;
+pub const MOST_ROWS: usize = 1_000;
 /// How many usernames are looked up at once.
 const LOOKED_UP: usize = 500;
 /// How much of a cell a finding shows, in characters.
@@ -209,7 +209,7 @@ impl File {
     pub fn read(bytes: &[u8]) -> Self {
         let mut file = Self::default();
         let whole = |found: &str, wanted: &str| Finding::of_file(None, "", found, wanted);
-        let (header, rows) = match spreadsheet::read(bytes) {
+        let (header, rows) = match spreadsheet::read(bytes, MOST_ROWS) {
             Ok(read) => read,
             Err(cause) => {
                 file.findings.push(Finding::of_file(cause.line, "", "", cause.text));
@@ -222,7 +222,7 @@ impl File {
                 .push(whole("", "the file has no people: put one in each line behind the names of the columns"));
         }
         if rows.len() > MOST_ROWS {
-            let found = format!("{} people", rows.len());
+            let found = format!("more than {MOST_ROWS} people");
             let wanted = format!("at most {MOST_ROWS} people are taken at once: split the file");
             file.findings.push(whole(&found, &wanted));
         }

@@ -46,7 +46,10 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
 use crate::model::Organization;
 use crate::store::changes::{Change, ChangeKind};
-use crate::store::{Failure, Stored, Tx, installation};
+use crate::store::{
+    Conn, Failure, Stored, Tx, api_tokens as api_token_rows, installation, people as people_rows,
+    sessions as session_rows,
+};
 
 pub use form::Words;
 
@@ -107,6 +110,33 @@ impl Manner {
     }
 }
 
+/// What somebody at the console or its API stands on.
+#[derive(Debug, Clone)]
+pub enum Warrant {
+    /// A session, by id, of a person of a generation: other roles raise it, as disabling does.
+    Session {
+        /// `ses_…`
+        id: String,
+        /// `usr_…`
+        person_id: String,
+        /// The person's generation.
+        generation: i64,
+    },
+    /// A token of the admin API, by id.
+    Token(String),
+}
+
+impl Warrant {
+    fn holds(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
+        match self {
+            Self::Session { id, person_id, generation } => Ok(session_rows::is_alive(conn, id)?
+                && people_rows::generation(conn, person_id)? == Some((*generation, true))),
+            Self::Token(id) => Ok(api_token_rows::find(conn, id)?
+                .is_some_and(|token| token.revoked_at.is_none() && now < token.expires_at)),
+        }
+    }
+}
+
 /// The registry, for one actor.
 #[derive(Debug, Clone)]
 pub struct Registry {
@@ -117,6 +147,8 @@ pub struct Registry {
     kept_session: Option<String>,
     /// The console roles that bound what the actor may do to people; none: an operator, whom nothing bounds.
     bounds: Option<Vec<String>>,
+    /// What must still hold when the change is made.
+    warrant: Option<Warrant>,
     address: Option<String>,
 }
 
@@ -124,7 +156,7 @@ impl Registry {
     /// The registry as `actor` uses it.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
-        Self { app, actor, demo: false, kept_session: None, bounds: None, address: None }
+        Self { app, actor, demo: false, kept_session: None, bounds: None, warrant: None, address: None }
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
@@ -142,10 +174,11 @@ impl Registry {
     }
 
     /// The registry of somebody at the console or its API: these roles bound what may be done to people, and the record
-    /// tells the address.
+    /// tells the address. What they stand on is looked at again in the transaction: a request may take long to arrive.
     #[must_use]
-    pub fn bounded(mut self, roles: &[String], address: impl Into<String>) -> Self {
+    pub fn bounded(mut self, roles: &[String], warrant: Warrant, address: impl Into<String>) -> Self {
         self.bounds = Some(roles.to_vec());
+        self.warrant = Some(warrant);
         self.seen_at(address)
     }
 
@@ -200,6 +233,11 @@ impl Registry {
             if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint()) {
                 let what = "the master key was replaced: this process has the old one, start it again with the new one";
                 return Err(Failure::Defect(what.to_owned()));
+            }
+            if let Some(warrant) = &registry.warrant
+                && !warrant.holds(tx.conn(), registry.app.now())?
+            {
+                return Ok(mistake("session", "your sign-in, or your token, has ended meanwhile: nothing was changed"));
             }
             work(&registry, tx)
         }

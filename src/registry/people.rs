@@ -10,6 +10,7 @@ use url::Url;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use super::api_tokens;
 use super::{
     Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, identifier, mistake,
     object, organization, unchanged, version_of,
@@ -447,6 +448,11 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
         // They are dead by the generation; this tells the clients that were used in them.
         let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
+    }
+    let administers =
+        |person: &Person| person.enabled && person.settings.roles.iter().any(|role| console::is_console_role(role));
+    if before.is_some_and(administers) && !administers(person) {
+        api_tokens::revoke_made_by(registry, tx, &format!("person {}", person.id))?;
     }
     // Whoever reads the old address must not set the password.
     if before.is_some_and(|before| before.settings.email.is_some() && before.settings.email != person.settings.email) {

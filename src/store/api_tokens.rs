@@ -101,6 +101,17 @@ pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     Ok(())
 }
 
+/// The ids of the tokens that somebody made and that are not revoked.
+///
+/// # Errors
+/// What the database says.
+pub fn made_by(conn: &mut Conn, creator: &str) -> Stored<Vec<String>> {
+    Ok(each!(conn, c => api_token::table
+        .filter(api_token::created_by.eq(creator).and(api_token::revoked_at.is_null()))
+        .select(api_token::id)
+        .load(c))?)
+}
+
 /// Revokes a token. Answers whether it had not been revoked yet.
 ///
 /// # Errors

@@ -9,7 +9,9 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::schema::{link, passkey, password_history, person, person_role, person_term, recovery_code, session};
+use super::schema::{
+    link, linked_identity, passkey, password_history, person, person_role, person_term, recovery_code, session,
+};
 use super::{Conn, Failure, Stored, each};
 use crate::model::person::{MUST_CHANGE, Person, username_key};
 
@@ -269,7 +271,19 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<bool> {
     }
 }
 
-/// Whether somebody else who may sign in has a role.
+/// The ids of those who are enabled and have a role.
+///
+/// # Errors
+/// What the database says.
+pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
+    Ok(each!(conn, c => person_role::table
+        .inner_join(person::table)
+        .filter(person_role::role.eq(role).and(person::enabled.eq(true)))
+        .select(person_role::person_id)
+        .load(c))?)
+}
+
+/// Whether somebody else who can sign in has a role.
 ///
 /// # Errors
 /// What the database says.
@@ -278,7 +292,13 @@ pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bo
         person_role::table
             .inner_join(person::table)
             .filter(person_role::role.eq(role).and(person_role::person_id.ne(except)))
-            .filter(person::enabled.eq(true)),
+            .filter(person::enabled.eq(true))
+            .filter(
+                person::password
+                    .is_not_null()
+                    .or(exists(passkey::table.filter(passkey::person_id.eq(person::id))))
+                    .or(exists(linked_identity::table.filter(linked_identity::person_id.eq(person::id)))),
+            ),
     ))
     .get_result(c))?)
 }

@@ -292,3 +292,14 @@ pub fn live(
     })?;
     Ok(rows.into_iter().map(Row::into_model).collect())
 }
+
+/// Whether a session has not ended.
+///
+/// # Errors
+/// What the database says.
+pub fn is_alive(conn: &mut Conn, id: &str) -> Stored<bool> {
+    Ok(
+        each!(conn, c => diesel::select(exists(session::table.filter(session::id.eq(id).and(session::ended_at.is_null()))))
+        .get_result(c))?,
+    )
+}

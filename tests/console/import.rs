@@ -20,7 +20,7 @@ async fn bring(agent: &mut Agent<'_>, harness: &Harness, file: &[u8]) -> Page {
 
 /// Refreshes until nothing goes on any more.
 async fn settled(agent: &mut Agent<'_>, harness: &Harness, mut page: Page) -> Page {
-    for _ in 0..2000 {
+    for _ in 0..900 {
         if !page.answer().text.contains("id=\"progress\"") {
             return page;
         }
@@ -79,7 +79,7 @@ on_both! {
         harness.apply(STAFF);
         let mut agent = at_console(&harness, "users").await;
         let mut large = "username,name\n".to_owned();
-        for place in 0..10_001 {
+        for place in 0..1_001 {
             writeln!(large, "p{place},Person {place}").unwrap();
         }
         // File, what is said.
@@ -107,7 +107,7 @@ on_both! {
             (b"username,name,agency_id\nanna,Anna,urn:oid:1\n", &["agency", "it must be there beside agency_id"]),
             (b"username,name\r\nanna,Anna\r\n\r\nberta,\r\n", &[">Line </span>4", "name"]),
             (b"username,name,email\nanna,Anna,<script>alert(1)</script>\n", &["&#60;script&#62;alert(1)"]),
-            (large.as_bytes(), &["10001 people", "split the file"]),
+            (large.as_bytes(), &["more than 1000 people", "split the file"]),
         ];
         for (file, said) in rows {
             let page = bring(&mut agent, &harness, file).await;
@@ -177,13 +177,13 @@ on_both! {
         harness.apply(STAFF);
         let mut agent = at_console(&harness, "users").await;
         let mut file = "username,name,roles,agency\n".to_owned();
-        for place in 0..2000 {
+        for place in 0..900 {
             writeln!(file, "p{place:04},Person {place},data-clerk,Fulton County").unwrap();
         }
         let page = bring(&mut agent, &harness, file.as_bytes()).await;
         let page = go_on(&mut agent, &harness, &page, &[]).await;
-        assert!(page.answer().text.contains("2000 people were added"), "{}", page.answer().text);
-        assert!(person(&harness, "p1999").is_some());
+        assert!(page.answer().text.contains("900 people were added"), "{}", page.answer().text);
+        assert!(person(&harness, "p899").is_some());
     }
 }
 

@@ -200,10 +200,10 @@ async fn a_client_is_registered_with_the_keyboard_alone() {
 /// The scopes that somebody's next token for a client would have, as the preview shows them.
 async fn previewed(window: &WebDriver, harness: &Harness, client: &str, server: &str, username: &str) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("client", client), ("person", username)])
+        .extend_pairs([("client", client), ("username", username)])
         .finish();
     window.goto(harness.url(&format!("/admin/resource-servers/{server}/documents?{query}"))).await.unwrap();
-    window.find(By::Tag("main")).await.unwrap().text().await.unwrap()
+    window.find(By::Css("#token-claims, #no-token")).await.unwrap().text().await.unwrap()
 }
 
 on_both! {
@@ -222,7 +222,8 @@ on_both! {
         let link = text_of(&window, "once-value").await;
         let page = window.current_url().await.unwrap().path().to_owned();
         assert!(text_of(&window, "no-role").await.contains("No role"));
-        assert!(!previewed(&window, &harness, "fulton-cms", "edrs-ga", "carla").await.contains("user/Composition"));
+        let told = previewed(&window, &harness, "fulton-cms", "edrs-ga", "carla").await;
+        assert!(told.contains("There would be no token"), "{told}");
         // With the role the scopes follow.
         window.goto(harness.url(&format!("{page}/edit"))).await.unwrap();
         window.find(By::Css("input[name=roles][value=medical-examiner]")).await.unwrap().click().await.unwrap();

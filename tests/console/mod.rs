@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api_tokens;
+mod attacks;
 pub mod audit;
 pub mod clients;
 pub mod first;

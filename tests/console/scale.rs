@@ -5,6 +5,7 @@ use std::fmt::Write;
 use mdi_auth::audit::event::{Actor, Event, Kind};
 
 use crate::console::access::PAGES;
+use crate::console::providers::PROVIDER;
 use crate::console::{STAFF, at_console};
 use crate::harness::{Harness, blocking};
 use crate::on_both;
@@ -33,11 +34,17 @@ fn fill(harness: &Harness) {
 async fn queries(harness: &Harness) -> Vec<(&'static str, u64)> {
     let mut agent = at_console(harness, "admin").await;
     let mut counted = Vec::new();
-    for (path, _) in PAGES {
-        let before = harness.app.store.queries();
-        let page = agent.get(&harness.url(path)).await;
-        assert!(page.answer().status == 200, "{path}: {page:?}");
-        counted.push((*path, harness.app.store.queries() - before));
+    // A file of all events is read and sent piece by piece: it is no page.
+    for (path, _) in PAGES.iter().filter(|(path, _)| *path != "/admin/audit/export") {
+        // What recurs in the background reads as well, now and then: the fewest count.
+        let mut fewest = u64::MAX;
+        for _ in 0..4 {
+            let before = harness.app.store.queries();
+            let page = agent.get(&harness.url(path)).await;
+            assert!(page.answer().status == 200, "{path}: {page:?}");
+            fewest = fewest.min(harness.app.store.queries() - before);
+        }
+        counted.push((*path, fewest));
     }
     counted
 }
@@ -46,6 +53,7 @@ on_both! {
     async fn pages_make_as_many_queries_for_many_rows_as_for_few(db) {
         let harness = Harness::start(db);
         harness.apply(STAFF);
+        harness.apply(PROVIDER);
         let few = queries(&harness).await;
         fill(&harness);
         harness.clock.advance(60);

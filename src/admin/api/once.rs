@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::problem::{Fault, Problem, Type};
 use super::reply::Reply;
 use crate::app::App;
-use crate::master_key::Purpose;
+use crate::master_key::{Derivation, Purpose};
 use crate::store::idempotency::{self, Kept};
 use crate::store::{Failure, Stored, Tx};
 
@@ -39,12 +39,14 @@ impl Once {
     ///
     /// # Errors
     /// A key that is none.
-    pub fn new(token: &str, key: &str, request: &[&[u8]]) -> Result<Self, Problem> {
+    pub fn new(app: &App, token: &str, key: &str, request: &[&[u8]]) -> Result<Self, Problem> {
         if !(1..=LONGEST_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let wanted = format!("it must have 1 to {LONGEST_KEY} printable characters of ASCII without blanks");
             return Err(Problem::invalid(vec![Fault::parameter(HEADER, wanted)]));
         }
-        Ok(Self { key: hash(&[token.as_bytes(), key.as_bytes()]), request: hash(request) })
+        // Keyed: the body may hold a password, which nobody with the database must be able to guess quickly.
+        let request = app.master.derive(Derivation::Request, &[&hash(request)]);
+        Ok(Self { key: hash(&[token.as_bytes(), key.as_bytes()]), request })
     }
 
     /// The answer that was given already, if there is one.

@@ -25,7 +25,7 @@ use super::reply::{Reply, Seen};
 use crate::app::App;
 use crate::audit::event::Actor;
 use crate::policy::console::{Area, Right};
-use crate::registry::Registry;
+use crate::registry::{Registry, Warrant};
 use crate::store::{Conn, Stored, Tx};
 
 /// What a handler answers.
@@ -267,8 +267,11 @@ impl Call {
     /// The registry, as the caller uses it.
     #[must_use]
     pub fn registry(&self) -> Registry {
-        Registry::new(Arc::clone(&self.app), Actor::ApiToken(self.caller.token.id.clone()))
-            .bounded(&self.caller.roles(), self.caller.address.to_string())
+        Registry::new(Arc::clone(&self.app), Actor::ApiToken(self.caller.token.id.clone())).bounded(
+            &self.caller.roles(),
+            Warrant::Token(self.caller.token.id.clone()),
+            self.caller.address.to_string(),
+        )
     }
 
     /// The form in the body; `read_only` are members that answers have and forms do not.
@@ -415,7 +418,7 @@ async fn attempt(
     let key = header(request, &HeaderName::from_static("idempotency-key")).filter(|_| operation.repeatable());
     let address = request.uri().path_and_query().map_or("", |address| address.as_str());
     let asked: [&[u8]; 3] = [operation.method.as_str().as_bytes(), address.as_bytes(), &bytes];
-    let once = key.map(|key| Once::new(&caller.token.id, &key, &asked)).transpose()?;
+    let once = key.map(|key| Once::new(app, &caller.token.id, &key, &asked)).transpose()?;
     let call = Call { app: Arc::clone(app), id: id.to_owned(), caller, query, seen, bytes, once };
     (operation.handler)(call).await
 }

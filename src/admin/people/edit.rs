@@ -8,7 +8,7 @@ use askama::Template;
 use serde_json::{Map, Value};
 
 use super::action::hand_over;
-use super::{area_of, enter_about, path_of};
+use super::{enter_about, path_of};
 use crate::admin::changed::{self, Changed, Subject};
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::listing::{self, Filter};
@@ -126,7 +126,7 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// `GET /admin/users/{id}/edit`
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
-    let outcome = match enter_about(&app, &request, &id, Right::Change, false).await {
+    let outcome = match enter_about(&app, &request, &id, Right::Change, true).await {
         Ok((visit, person)) => {
             let typed = registered(&visit, &person);
             Ok(Form::empty(&visit, Some(&person)).show(StatusCode::OK, typed))
@@ -243,14 +243,14 @@ pub async fn post(
 }
 
 async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let (visit, person) = enter_about(app, request, id, Right::Change, false).await?;
+    let (visit, person) = enter_about(app, request, id, Right::Change, true).await?;
     let form = visit.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
         return Ok(Form::empty(&visit, Some(&person)).searched(typed));
     }
     let expected = typed.get(VERSION).to_owned();
-    let outcome = match wanted(&typed, Some(&person)).and_then(|wanted| for_fresh(&visit, &person, wanted)) {
+    let outcome = match wanted(&typed, Some(&person)) {
         Ok(wanted) => {
             let job = visit.registry();
             job.run(move |registry, tx| people::change(registry, tx, &wanted, Manner::Replace, Some(&expected))).await
@@ -268,16 +268,6 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
         Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, Some(&person)).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
-}
-
-/// Whoever gives the first role of the console has just signed in, as whoever changes it has.
-fn for_fresh(visit: &Visit, person: &Person, wanted: PersonForm) -> Result<PersonForm, Vec<Mistake>> {
-    let gives = wanted.roles.iter().flatten().any(|role| console::is_console_role(role));
-    if gives && area_of(person) == Area::People && visit.changes(Area::Administrators) && !visit.is_fresh() {
-        let text = "a role of the administration is given only after a fresh sign-in: sign out, sign in again, and open this form";
-        return Err(vec![Mistake { key: "roles", text: text.to_owned() }]);
-    }
-    Ok(wanted)
 }
 
 /// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
