@@ -3,9 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::audit::AuditRow;
 use super::people::terms;
-use super::schema::{audit_event, grants, person, person_role, person_term, session};
+use super::schema::{grants, person, person_role, person_term, session};
 use super::{Conn, Stored, each, grants as stored_grants, people, sessions as stored_sessions};
 use crate::model::grant::Grant;
 use crate::model::person::Person;
@@ -122,58 +121,4 @@ pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limi
         query.order((grants::created_at.desc(), grants::id.desc())).limit(limit).load(c)
     })?;
     rows.into_iter().map(stored_grants::Row::into_model).collect()
-}
-
-/// Which events are looked for.
-#[derive(Debug, Clone, Default)]
-pub struct Events {
-    /// The person concerned.
-    pub person: Option<String>,
-    /// The client concerned.
-    pub client: Option<String>,
-    /// What happened.
-    pub kind: Option<String>,
-    /// How it ended.
-    pub outcome: Option<String>,
-    /// From this time on, in milliseconds since the epoch.
-    pub from_ms: Option<i64>,
-    /// Before this time.
-    pub to_ms: Option<i64>,
-}
-
-/// Up to `limit` events, the newest first, after one that is known by its time, its chain and its number.
-///
-/// # Errors
-/// What the database says.
-pub fn events(conn: &mut Conn, wanted: &Events, after: Option<(i64, i32, i64)>, limit: i64) -> Stored<Vec<AuditRow>> {
-    Ok(each!(conn, c => {
-        let mut query = audit_event::table.select(AuditRow::as_select()).into_boxed();
-        if let Some(person) = &wanted.person {
-            query = query.filter(audit_event::person_id.eq(person));
-        }
-        if let Some(client) = &wanted.client {
-            query = query.filter(audit_event::client_id.eq(client));
-        }
-        if let Some(kind) = &wanted.kind {
-            query = query.filter(audit_event::kind.eq(kind));
-        }
-        if let Some(outcome) = &wanted.outcome {
-            query = query.filter(audit_event::outcome.eq(outcome));
-        }
-        if let Some(from) = wanted.from_ms {
-            query = query.filter(audit_event::at_ms.ge(from));
-        }
-        if let Some(to) = wanted.to_ms {
-            query = query.filter(audit_event::at_ms.lt(to));
-        }
-        if let Some((at, chain, seq)) = after {
-            let behind = audit_event::chain.lt(chain).or(audit_event::chain.eq(chain).and(audit_event::seq.lt(seq)));
-            query = query.filter(audit_event::at_ms.le(at));
-            query = query.filter(audit_event::at_ms.lt(at).or(behind));
-        }
-        query
-            .order((audit_event::at_ms.desc(), audit_event::chain.desc(), audit_event::seq.desc()))
-            .limit(limit)
-            .load(c)
-    })?)
 }

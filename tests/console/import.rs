@@ -183,7 +183,7 @@ on_both! {
         let page = bring(&mut agent, &harness, file.as_bytes()).await;
         let page = go_on(&mut agent, &harness, &page, &[]).await;
         assert!(page.answer().text.contains("900 people were added"), "{}", page.answer().text);
-        assert!(person(&harness, "p899").is_some());
+        assert!(person(&harness, "p0899").is_some());
     }
 }
 

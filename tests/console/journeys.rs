@@ -235,7 +235,7 @@ on_both! {
         assert!(told.contains("user/Composition.crus") && told.contains("__mdi.certify"), "{told}");
         look(&window, "console-preview", true).await;
         // Her link was made before she had the role; a new one takes its place.
-        window.goto(harness.url(&format!("{page}/invitation"))).await.unwrap();
+        window.goto(harness.url(&format!("{page}/invite"))).await.unwrap();
         click(&window, "act").await;
         let newer = text_of(&window, "once-value").await;
         assert_ne!(link, newer);

@@ -6,11 +6,13 @@ use utoipa::ToSchema;
 
 use super::Group;
 use super::operation::{Answered, Call, Operation};
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, number, page, parameter};
+use super::problem::Problem;
+use super::query::{CURSOR, LIMIT, Parameter, Wanted, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};
+use crate::audit::event::{Actor, Kind, Outcome};
 use crate::policy::console::Area;
 use crate::store::audit::{AuditRow, Head, heads};
-use crate::store::listing;
+use crate::store::record::{self, Place, Rest, Search};
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,21 +80,56 @@ pub(super) fn group() -> Group {
 
 async fn events(call: Call) -> Answered {
     let (query, limit) = (&call.query, call.query.limit());
-    let after = match query.after::<3>()? {
-        Some([at, chain, seq]) => Some((number(&at)?, number(&chain)?, number(&seq)?)),
-        None => None,
+    let before = match query.after::<3>()? {
+        Some([at, chain, seq]) => Place { at_ms: number(&at)?, chain: number(&chain)?, seq: number(&seq)? },
+        None => Place::END,
     };
-    let wanted = listing::Events {
+    let kinds = match query.text("kind").map(Kind::parse) {
+        None => Vec::new(),
+        Some(Some(kind)) => vec![kind],
+        // Nothing of this kind ever happens.
+        Some(None) => return Ok(Reply::ok(&Page::<View>::whole(Vec::new()))),
+    };
+    let search = Search {
         person: query.owned("user"),
         client: query.owned("client"),
-        kind: query.owned("kind"),
-        outcome: query.owned("outcome"),
-        from_ms: query.time_ms("from"),
-        to_ms: query.time_ms("to"),
+        kinds,
+        outcome: query.text("outcome").and_then(outcome),
+        from_ms: query.time_ms("from").unwrap_or(0),
+        to_ms: query.time_ms("to").unwrap_or(i64::MAX),
+        before,
     };
-    let rows = call.read(move |conn| listing::events(conn, &wanted, after, limit + 1)).await?;
-    let key = |row: &AuditRow| vec![row.at_ms.to_string(), row.chain.to_string(), row.seq.to_string()];
-    Ok(Reply::ok(&page(rows, limit, key, view)))
+    note_look(&call).await?;
+    let size = usize::try_from(limit).unwrap_or_default();
+    let found = call.read(move |conn| record::find(conn, &search, size)).await?;
+    // Where few of many fit, a page may have none of them and still go on: no call looks at all of the record.
+    let next = match found.rest {
+        Rest::Nothing => None,
+        Rest::More(place) | Rest::NotLookedAt(place) => {
+            Some(cursor(&[place.at_ms.to_string(), place.chain.to_string(), place.seq.to_string()]))
+        }
+    };
+    Ok(Reply::ok(&Page { items: found.rows.into_iter().map(view).collect(), next_cursor: next }))
+}
+
+/// The outcome of a code of FHIR AuditEvent.outcome.
+fn outcome(code: &str) -> Option<Outcome> {
+    [Outcome::Success, Outcome::MinorFailure, Outcome::SeriousFailure].into_iter().find(|known| known.as_str() == code)
+}
+
+/// Records that a program reads the record, once a minute.
+async fn note_look(call: &Call) -> Result<(), Problem> {
+    let (app, token) = (&call.app, &call.caller.token.id);
+    if !app.readers.is_first(token, app.now()) {
+        return Ok(());
+    }
+    let event = app.event(Kind::AuditRead, Actor::ApiToken(token.clone()));
+    let event = event.from(call.caller.address.to_string()).with("path", "/admin/api/v1/audit/events");
+    let written = app.store.write(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    });
+    Ok(written.await?)
 }
 
 fn view(row: AuditRow) -> View {

@@ -220,6 +220,12 @@ impl Deed {
         }
     }
 
+    /// What ends something is not held up; what opens something wants a fresh sign-in.
+    fn door(self) -> Door {
+        let door = Door::change(Area::Clients);
+        if self == Self::Enable { door.fresh() } else { door }
+    }
+
     fn question(self, name: &str) -> String {
         match self {
             Self::Disable => format!("Disable the client {name}?"),
@@ -266,9 +272,9 @@ impl Deed {
 pub async fn ask(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
         let (id, word) = path.into_inner();
         let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
+        let visit = enter(&app, &request, deed.door()).await?;
         let client = found(&app, id).await?;
         let (id, now) = (client.id.clone(), app.now());
         let allowed = app.store.read(move |conn| grants::count_of_client(conn, &id, now)).await?;
@@ -305,9 +311,9 @@ async fn do_it(
     (id, word): (String, String),
     body: web::Payload,
 ) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::Clients)).await?;
-    visit.posted(request, body).await?;
     let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
+    let visit = enter(app, request, deed.door()).await?;
+    visit.posted(request, body).await?;
     let client = found(app, id).await?;
     let (page, id) = (format!("/admin/clients/{}", client.id), client.id);
     let registry = visit.registry();

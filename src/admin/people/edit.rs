@@ -69,6 +69,8 @@ struct FormPage<'a> {
     /// What somebody else saved meanwhile.
     meanwhile: Option<Vec<Changed>>,
     roles: Vec<Choice>,
+    /// Whether roles of the console are among them.
+    gives_console_roles: bool,
     purposes: Vec<Choice>,
     confidentiality: Vec<Filter>,
     integrity: Vec<Filter>,
@@ -341,6 +343,7 @@ impl<'a> Form<'a> {
             wrong,
             meanwhile: self.meanwhile,
             roles: offered(visit).map(role).collect(),
+            gives_console_roles: visit.changes(Area::Administrators),
             purposes: purposes(policy, &typed.all("purposes")),
             confidentiality: listing::filters(typed.get("confidentiality"), &clearances),
             integrity: listing::filters(typed.get("integrity"), &integrities),
