@@ -7,10 +7,11 @@ for (const field of document.querySelectorAll("input[data-strength]")) {
   meter.low = 1.5;
   meter.high = 2.5;
   meter.optimum = 4;
-  meter.hidden = true;
+  // Both keep their room while they say nothing: what appears must not push a button from under the pointer.
+  meter.className = "unsaid";
   meter.setAttribute("aria-label", "How hard the password is to guess");
   const words = document.createElement("p");
-  words.className = "hint";
+  words.className = "hint strength";
   words.setAttribute("aria-live", "polite");
   field.after(meter, words);
   let timer;
@@ -26,7 +27,7 @@ for (const field of document.querySelectorAll("input[data-strength]")) {
     const answer = field.value && (await fetch(field.dataset.strength, { method: "POST", body }).catch(() => null));
     const judged = answer && answer.ok ? await answer.json() : null;
     if (turn !== asked) return;
-    meter.hidden = !judged;
+    meter.classList.toggle("unsaid", !judged);
     meter.value = judged ? judged.score : 0;
     words.textContent = judged ? `${judged.word}. ${judged.advice}` : "";
   };

@@ -139,7 +139,7 @@ pub async fn press(window: &WebDriver, keys: impl Into<TypingData>) {
 }
 
 /// Looks at a page on a telephone and at a desk, by day and by night: nothing wider than the window, nothing that axe
-/// objects to, and pictures for those who look. Without scripts only the pictures.
+/// objects to; with `SCREENSHOTS` in the environment, pictures below `target/tmp/screenshots`. Without scripts only those.
 pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
     let cdp = |method: &'static str, parameters: Value| async move {
         window.cdp().send_raw(method, parameters).await.unwrap_or_else(|cause| panic!("{method}: {cause}"))
@@ -151,6 +151,8 @@ pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
         )
     };
     let before = cdp("Page.getLayoutMetrics", json!({})).await["cssLayoutViewport"]["clientWidth"].as_u64().unwrap();
+    // Only for those who look: now and then Chromium never answers when it is asked for a picture.
+    let pictures = std::env::var_os("SCREENSHOTS").is_some();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
     for width in [375, 1280] {
@@ -158,9 +160,11 @@ pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
         for theme in ["light", "dark"] {
             let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
             cdp("Emulation.setEmulatedMedia", feature).await;
-            let picture = cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
-            let picture = data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap();
-            std::fs::write(folder.join(format!("{name}-{width}-{theme}.png")), picture).unwrap();
+            if pictures {
+                let picture = cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
+                let picture = data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap();
+                std::fs::write(folder.join(format!("{name}-{width}-{theme}.png")), picture).unwrap();
+            }
             if scripts {
                 let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
                 let wider: bool = window.execute(wider, Vec::new()).await.unwrap().convert().unwrap();
