@@ -49,7 +49,8 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         // What the schema allows may still be wrong: a dataflow that does not exist, a key that is none.
         .args(["--exclude-checks", "positive_data_acceptance"])
         .args(["--phases", "examples,coverage,fuzzing,stateful"])
-        .args(["--max-examples", "15", "--seed", "20260101", "--workers", "2"])
+        // One worker: parsing in two threads at once fails now and then in Python 3.11.
+        .args(["--max-examples", "15", "--seed", "20260101", "--workers", "1"])
         .args(["--suppress-health-check", "all", "--request-timeout", "20", "--no-color"])
         .env("HYPOTHESIS_STORAGE_DIRECTORY", harness.ca_file.parent().unwrap().join("hypothesis"))
         .env("SCHEMATHESIS_HOOKS", harness_file("fuzz_hooks.py"))
