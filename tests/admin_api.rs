@@ -229,6 +229,7 @@ on_both! {
             ("/clients?cursor=!", "cursor"),
             ("/audit/events?from=yesterday", "from"),
             ("/audit/events?outcome=1", "outcome"),
+            ("/audit/events?kind=client", "kind"),
             ("/audit/events?cursor=WyJhIiwiYiIsImMiXQ", "cursor"),
             ("/users?q=%00", "q"),
             ("/me?x=1", "x"),

@@ -58,7 +58,7 @@ const EVENTS: [Parameter; 8] = [
     CURSOR,
     parameter("user", Wanted::Text, "Only those that concern this person, by id."),
     parameter("client", Wanted::Text, "Only those that concern this client."),
-    parameter("kind", Wanted::Text, "Only those of this kind, such as `client.changed`."),
+    parameter("kind", Wanted::Kind, "Only those of this kind, such as `client.changed`."),
     parameter("outcome", Wanted::Word(&["0", "4", "8"]), "Only those that ended so."),
     parameter("from", Wanted::Time, "Only those from this time on."),
     parameter("to", Wanted::Time, "Only those before this time."),
@@ -84,16 +84,10 @@ async fn events(call: Call) -> Answered {
         Some([at, chain, seq]) => Place { at_ms: number(&at)?, chain: number(&chain)?, seq: number(&seq)? },
         None => Place::END,
     };
-    let kinds = match query.text("kind").map(Kind::parse) {
-        None => Vec::new(),
-        Some(Some(kind)) => vec![kind],
-        // Nothing of this kind ever happens.
-        Some(None) => return Ok(Reply::ok(&Page::<View>::whole(Vec::new()))),
-    };
     let search = Search {
         person: query.owned("user"),
         client: query.owned("client"),
-        kinds,
+        kinds: query.text("kind").and_then(Kind::parse).into_iter().collect(),
         outcome: query.text("outcome").and_then(outcome),
         from_ms: query.time_ms("from").unwrap_or(0),
         to_ms: query.time_ms("to").unwrap_or(i64::MAX),

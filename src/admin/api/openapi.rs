@@ -26,6 +26,7 @@ use super::operation::{LONGEST_ID, Operation, Shape};
 use super::problem::{self, TYPES, Type};
 use super::query::{LARGEST_PAGE, LONGEST_TEXT, PAGE, Wanted};
 use super::{BASE, groups};
+use crate::audit::event::Kind;
 use crate::model::api_token::ApiScope;
 use crate::policy::console::right;
 
@@ -312,5 +313,6 @@ fn schema(wanted: Wanted) -> ObjectBuilder {
             .default(Some(json!(PAGE))),
         Wanted::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
         Wanted::Word(words) => text().enum_values(Some(words.iter().copied())),
+        Wanted::Kind => text().enum_values(Some(Kind::ALL.iter().map(|kind| kind.as_str()))),
     }
 }

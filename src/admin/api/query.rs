@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use url::form_urlencoded;
 
 use super::problem::{Fault, Problem, Type};
+use crate::audit::event::Kind;
 
 /// How many rows a page has unless somebody says otherwise.
 pub const PAGE: i64 = 50;
@@ -28,6 +29,8 @@ pub enum Wanted {
     Time,
     /// One of some words.
     Word(&'static [&'static str]),
+    /// A kind of event.
+    Kind,
 }
 
 /// A parameter that an operation knows.
@@ -155,6 +158,7 @@ fn wrong(wanted: Wanted, value: &str) -> Option<String> {
         Wanted::Cursor => read_cursor(value).is_some(),
         Wanted::Time => value.parse::<jiff::Timestamp>().is_ok(),
         Wanted::Word(words) => words.contains(&value),
+        Wanted::Kind => Kind::parse(value).is_some(),
     };
     if fits {
         return None;
@@ -166,6 +170,9 @@ fn wrong(wanted: Wanted, value: &str) -> Option<String> {
         Wanted::Cursor => NO_CURSOR.to_owned(),
         Wanted::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
         Wanted::Word(words) => format!("it must be one of {}", words.join(", ")),
+        Wanted::Kind => {
+            "it must be a kind of event, such as client.changed; the OpenAPI document has them all".to_owned()
+        }
     })
 }
 
