@@ -36,7 +36,7 @@ use scene::Scene;
 struct Options {
     seconds: f64,
     rounds: usize,
-    /// Only operations whose name holds this text; then no ceilings either.
+    /// Only operations or pages whose name holds this text; then no ceilings either.
     only: Option<String>,
 }
 
@@ -70,7 +70,7 @@ fn main() {
         return ceilings::serve_bare(Path::new(config_file), port.parse().unwrap());
     }
     if arguments.iter().any(|argument| argument == "--console") {
-        return console::run();
+        return console::run(&Options::read(&arguments));
     }
     run(&Options::read(&arguments));
 }

@@ -13,6 +13,16 @@ pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
     Ok(each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).get_result(c).optional())?)
 }
 
+/// When the installation was made, in seconds since the epoch.
+///
+/// # Errors
+/// What the database says.
+pub fn installed_at(conn: &mut Conn) -> Stored<i64> {
+    let found: Option<i64> =
+        each!(conn, c => installation::table.find(1).select(installation::created_at).get_result(c).optional())?;
+    Ok(found.unwrap_or(0))
+}
+
 /// Initialises the installation unless it is. Answers whether this call did it.
 ///
 /// # Errors

@@ -20,7 +20,6 @@ pub mod links;
 pub mod listing;
 pub mod logins;
 pub mod logout_notices;
-pub mod overview;
 pub mod passkeys;
 pub mod password_history;
 pub mod people;
