@@ -2,8 +2,8 @@
 //! issues a token writes nothing more. Several servers may do it: the position in a chain moves once, in the transaction
 //! that counts.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::audit::event::Kind;
 use crate::error::Broken;
 use crate::store::activity::{self, Batch, Count, Last};
 use crate::store::audit::AuditRow;
-use crate::store::{Stored, Tx};
+use crate::store::{Conn, Stored, Tx};
 
 /// How often the record is looked at.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -116,14 +116,50 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
     }
     for (id, party) in &tally.parties {
         if party.deleted {
-            activity::forget(tx.conn(), id)?;
+            activity::forget(tx.conn(), (batch.chain, to), id)?;
         }
         let seen = &party.last;
-        if seen.last_token_at.or(seen.last_failure_at).or(seen.last_introspection_at).is_some() {
-            activity::note(tx.conn(), &Last { client_id: id.clone(), ..seen.clone() })?;
+        if !seen.is_empty() {
+            activity::note(tx.conn(), (batch.chain, to), &Last { client_id: id.clone(), ..seen.clone() })?;
         }
     }
     Ok(true)
+}
+
+/// What each client and resource server did last, as it is known here: whoever asks reads only what was noted since.
+#[derive(Debug, Default)]
+pub struct Latest(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// How far each chain was counted when it was read; none: never.
+    seen: Option<BTreeMap<i32, i64>>,
+    lasts: Arc<HashMap<String, Last>>,
+}
+
+impl Latest {
+    /// What all of them did last, by their ids.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn read(&self, conn: &mut Conn) -> Stored<Arc<HashMap<String, Last>>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The positions first: what is noted while the rest is read is read again.
+        let positions = activity::positions(conn)?;
+        let noted = activity::noted_since(conn, known.seen.as_ref())?;
+        if !noted.is_empty() {
+            let lasts = Arc::make_mut(&mut known.lasts);
+            for last in noted {
+                if last.is_empty() {
+                    lasts.remove(&last.client_id);
+                } else {
+                    lasts.insert(last.client_id.clone(), last);
+                }
+            }
+        }
+        known.seen = Some(positions);
+        Ok(Arc::clone(&known.lasts))
+    }
 }
 
 /// What some events add up to. In the order of keys, so that two servers never wait for each other's rows in turn.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::activity::Latest;
 use crate::assets::Logo;
 use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
@@ -65,6 +66,8 @@ pub struct App {
     pub introspections: Introspections,
     /// The logo of the pages, if there is one.
     pub logo: Option<Logo>,
+    /// What each client and resource server did last.
+    pub latest: Arc<Latest>,
     /// The check of the record, as the console has it.
     pub check: Check,
     /// Who looked at the record in this minute.
@@ -133,6 +136,7 @@ impl App {
             jwks: JwksCache::new(outbound),
             verified: VerifiedTokens::default(),
             introspections: Introspections::default(),
+            latest: Arc::default(),
             check: Check::default(),
             readers: Readers::default(),
             logo,

@@ -2,6 +2,9 @@
 //! providers, our signing keys, and the negative facts (what was revoked). It follows the database's log of changes:
 //! after an own commit before the answer, and every [`POLL`] for what other processes did.
 
+pub mod credentials;
+pub mod roster;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -9,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
+use self::roster::Roster;
 use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
@@ -54,6 +58,7 @@ pub struct Directory {
     master: Arc<MasterKey>,
     clock: SharedClock,
     clients: ById<LiveClient>,
+    roster: ArcSwapOption<Roster>,
     servers: ById<LiveServer>,
     providers: ById<IdentityProvider>,
     keyring: ArcSwap<Keyring>,
@@ -89,6 +94,7 @@ impl Directory {
             master,
             clock,
             clients: ArcSwap::from_pointee(clients),
+            roster: ArcSwapOption::empty(),
             servers: ArcSwap::from_pointee(servers),
             providers: ArcSwap::from_pointee(providers),
             keyring: ArcSwap::from_pointee(keyring),
@@ -225,10 +231,16 @@ impl Directory {
         self.stopped.store(true, Ordering::Release);
     }
 
-    /// All clients, in no order.
+    /// All clients, in the orders of the console's lists.
     #[must_use]
-    pub fn clients(&self) -> Vec<Arc<LiveClient>> {
-        self.clients.load().values().cloned().collect()
+    pub fn roster(&self) -> Arc<Roster> {
+        let clients = self.clients.load_full();
+        let known = self.roster.load_full().filter(|roster| Arc::ptr_eq(&roster.of, &clients));
+        known.unwrap_or_else(|| {
+            let roster = Arc::new(Roster::of(clients));
+            self.roster.store(Some(Arc::clone(&roster)));
+            roster
+        })
     }
 
     /// A client, enabled or not.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mdi_auth::activity::{self, HOUR, REASONS};
+use mdi_auth::activity::{self, HOUR, Latest, REASONS};
 use mdi_auth::app::App;
 use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
-use mdi_auth::store::activity::{Last, all_last, since};
+use mdi_auth::store::activity::{Last, since};
 use mdi_auth::store::sweep::sweep;
 
 use crate::console::audit::{event, record};
@@ -21,8 +21,11 @@ async fn counts(app: &Arc<App>) -> Counts {
 }
 
 async fn lasts(app: &Arc<App>) -> BTreeMap<String, Last> {
-    let all = app.store.read(all_last).await.unwrap();
-    all.into_iter().map(|last| (last.client_id.clone(), last)).collect()
+    // Each time by somebody who knows nothing, and by somebody who reads what is new.
+    let latest = Arc::clone(&app.latest);
+    let (all, new) = app.store.read(move |conn| Ok((Latest::default().read(conn)?, latest.read(conn)?))).await.unwrap();
+    assert_eq!(all, new);
+    all.iter().map(|(id, last)| (id.clone(), last.clone())).collect()
 }
 
 fn sum(counts: &Counts, what: &str, reason: &str) -> i64 {

@@ -2,7 +2,6 @@
 //! see elsewhere.
 
 pub mod chart;
-pub mod credentials;
 pub mod picture;
 pub mod warnings;
 
@@ -14,17 +13,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use self::chart::{Chart, Reason, SIGN_INS, Span, TOKENS};
-use self::picture::Picture;
+use self::picture::{Picture, State};
 use self::warnings::Warning;
 use super::listing::Looked;
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::audit::event::{Kind, Outcome};
+use crate::directory::roster::{Entry, Roster};
 use crate::error::Broken;
 use crate::guard::Stop;
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{ADMINISTRATOR, Area, Right};
-use crate::store::activity::{Count, Last, all_last, since};
+use crate::store::activity::{Count, Last, since};
 use crate::store::{installation, people, record};
 
 #[derive(Template)]
@@ -44,7 +44,7 @@ struct HomePage<'a> {
 /// What the database tells for the page, with a constant number of queries.
 #[derive(Debug, Default)]
 pub struct Facts {
-    lasts: HashMap<String, Last>,
+    lasts: Arc<HashMap<String, Last>>,
     counts: Vec<Count>,
     administrators: usize,
     installed_at: i64,
@@ -52,7 +52,24 @@ pub struct Facts {
     checked: Option<(i64, bool)>,
 }
 
+/// A client, what it did last, and how that makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct System<'a> {
+    entry: &'a Entry,
+    last: Option<&'a Last>,
+    state: State,
+}
+
 impl Facts {
+    /// All clients by their names.
+    fn systems<'a>(&'a self, roster: &'a Roster, now: i64) -> Vec<System<'a>> {
+        let system = |entry: &'a Entry| {
+            let last = self.last(&entry.live.client.id);
+            System { entry, last, state: State::of(&entry.live.client, last, now) }
+        };
+        roster.clients().iter().map(system).collect()
+    }
+
     /// What a client or resource server did last.
     #[must_use]
     pub fn last(&self, id: &str) -> Option<&Last> {
@@ -72,7 +89,9 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let parts = span.parts(&visit.zone, app.now());
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
     let may = |area| visit.may(area, Right::Read);
-    let picture = if may(Area::Clients) { picture::picture(&visit, &facts) } else { None };
+    let roster = app.directory.roster();
+    let systems = if may(Area::Clients) { facts.systems(&roster, app.now()) } else { Vec::new() };
+    let picture = if may(Area::Clients) { picture::picture(&visit, &roster, &systems) } else { None };
     let mut shown = Vec::new();
     if may(Area::Clients) {
         shown.push(TOKENS);
@@ -88,7 +107,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let page = HomePage {
         begin: picture.is_none() && visit.changes(Area::Clients),
         invites: visit.changes(Area::People),
-        warnings: warnings::warnings(&visit, &facts).await?,
+        warnings: warnings::warnings(&visit, &facts, &systems).await?,
         shell: visit.shell(),
         frame: visit.frame(Area::Home),
         picture,
@@ -99,10 +118,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
 }
 
 async fn facts(app: &App, from: i64) -> Result<Facts, Broken> {
+    let latest = Arc::clone(&app.latest);
     let facts = app.store.read(move |conn| {
         let checked = record::last_of(conn, Kind::AuditChecked)?;
         Ok(Facts {
-            lasts: all_last(conn)?.into_iter().map(|last| (last.client_id.clone(), last)).collect(),
+            lasts: latest.read(conn)?,
             counts: since(conn, from)?,
             administrators: people::enabled_with_role(conn, ADMINISTRATOR)?.len(),
             installed_at: installation::installed_at(conn)?,

@@ -24,6 +24,7 @@ struct ClientKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
     public: DecodingKey,
+    ends: Option<i64>,
 }
 
 /// The public keys of a client, parsed once.
@@ -91,6 +92,13 @@ impl ClientKeys {
         self.0.iter().filter_map(|key| key.kid.as_deref()).collect()
     }
 
+    /// When the first of the keys ends that say so with `exp`, a member that RFC 7517 §4 leaves
+    /// open; in seconds since the epoch.
+    #[must_use]
+    pub fn first_end(&self) -> Option<i64> {
+        self.0.iter().filter_map(|key| key.ends).min()
+    }
+
     /// Two keys with one `kid`, if there are: then neither can be chosen.
     #[must_use]
     pub fn duplicate_kid(&self) -> Option<&str> {
@@ -153,7 +161,8 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     let parsed: jsonwebtoken::jwk::Jwk =
         serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
     let public = DecodingKey::from_jwk(&parsed).map_err(|cause| format!("cannot be read: {cause}"))?;
-    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public }))
+    let ends = jwk.get("exp").and_then(Value::as_i64);
+    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public, ends }))
 }
 
 fn bits(modulus: &[u8]) -> usize {

@@ -1,5 +1,7 @@
 //! What is counted of the record: how often what happened in an hour, and what each client did last.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
@@ -16,6 +18,15 @@ pub struct Batch {
     pub after: i64,
     /// The events behind it, in order.
     pub rows: Vec<AuditRow>,
+}
+
+/// How far a chain is counted: the chain, and the number of its last event.
+pub type Position = (i32, i64);
+
+type Noted = (diesel::dsl::Eq<client_activity::noted_chain, i32>, diesel::dsl::Eq<client_activity::noted_seq, i64>);
+
+fn noted((chain, seq): Position) -> Noted {
+    (client_activity::noted_chain.eq(chain), client_activity::noted_seq.eq(seq))
 }
 
 /// How often something happened in an hour.
@@ -50,16 +61,33 @@ pub struct Last {
     pub last_introspection_at: Option<i64>,
 }
 
+/// How far each chain was counted.
+///
+/// # Errors
+/// What the database says.
+pub fn positions(conn: &mut Conn) -> Stored<BTreeMap<i32, i64>> {
+    let counted: Vec<(i32, i64)> = each!(conn, c => activity_position::table
+        .select((activity_position::chain, activity_position::seq))
+        .load(c))?;
+    Ok(counted.into_iter().collect())
+}
+
+impl Last {
+    /// Whether it did nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last_token_at.or(self.last_failure_at).or(self.last_introspection_at).is_none()
+    }
+}
+
 /// Up to `limit` events of some chain that were not counted yet.
 ///
 /// # Errors
 /// What the database says.
 pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
-    let counted: Vec<(i32, i64)> = each!(conn, c => activity_position::table
-        .select((activity_position::chain, activity_position::seq))
-        .load(c))?;
+    let counted = positions(conn)?;
     for head in heads(conn)? {
-        let after = counted.iter().find(|(chain, _)| *chain == head.id).map_or(0, |(_, seq)| *seq);
+        let after = counted.get(&head.id).copied().unwrap_or(0);
         if head.seq > after {
             let rows = rows_after(conn, head.id, after, limit)?;
             if !rows.is_empty() {
@@ -102,40 +130,53 @@ pub fn add(conn: &mut Conn, count: &Count) -> Stored<()> {
     Ok(())
 }
 
-/// Notes what a client did last, where it is later than what is known: chains are counted one after the other.
+/// Notes what a client did last, where it is later than what is known: chains are counted one after the other. `at` is
+/// how far its chain is counted by this.
 ///
 /// # Errors
 /// What the database says.
-pub fn note(conn: &mut Conn, last: &Last) -> Stored<()> {
+pub fn note(conn: &mut Conn, at: Position, last: &Last) -> Stored<()> {
     use client_activity::{client_id, last_failure, last_failure_at, last_introspection_at, last_token_at, table};
     let known = table.filter(client_id.eq(&last.client_id));
+    let noted = noted(at);
     each!(conn, c => {
-        let new = diesel::insert_into(table).values(last).on_conflict_do_nothing().execute(c)? == 1;
+        let new = diesel::insert_into(table).values((last, noted)).on_conflict_do_nothing().execute(c)? == 1;
         if let (false, Some(at)) = (new, last.last_token_at) {
             diesel::update(known.filter(last_token_at.is_null().or(last_token_at.lt(at))))
-                .set(last_token_at.eq(at))
+                .set((last_token_at.eq(at), noted))
                 .execute(c)?;
         }
         if let (false, Some(at)) = (new, last.last_failure_at) {
             diesel::update(known.filter(last_failure_at.is_null().or(last_failure_at.lt(at))))
-                .set((last_failure_at.eq(at), last_failure.eq(last.last_failure.as_deref())))
+                .set((last_failure_at.eq(at), last_failure.eq(last.last_failure.as_deref()), noted))
                 .execute(c)?;
         }
         if let (false, Some(at)) = (new, last.last_introspection_at) {
             diesel::update(known.filter(last_introspection_at.is_null().or(last_introspection_at.lt(at))))
-                .set(last_introspection_at.eq(at))
+                .set((last_introspection_at.eq(at), noted))
                 .execute(c)?;
         }
     });
     Ok(())
 }
 
-/// Forgets a client that was deleted: another one may get its id.
+/// Forgets what a client did that was deleted: another one may get its id. The row stays, empty, so that whoever follows
+/// hears of it.
 ///
 /// # Errors
 /// What the database says.
-pub fn forget(conn: &mut Conn, id: &str) -> Stored<()> {
-    each!(conn, c => diesel::delete(client_activity::table.find(id)).execute(c))?;
+pub fn forget(conn: &mut Conn, at: Position, id: &str) -> Stored<()> {
+    use client_activity::{last_failure, last_failure_at, last_introspection_at, last_token_at};
+    let (no_time, no_reason) = (None::<i64>, None::<String>);
+    each!(conn, c => diesel::update(client_activity::table.find(id))
+        .set((
+            last_token_at.eq(no_time),
+            last_failure_at.eq(no_time),
+            last_failure.eq(no_reason),
+            last_introspection_at.eq(no_time),
+            noted(at),
+        ))
+        .execute(c))?;
     Ok(())
 }
 
@@ -151,12 +192,23 @@ pub fn since(conn: &mut Conn, since: i64) -> Stored<Vec<Count>> {
         .load(c))?)
 }
 
-/// What each client and resource server did last.
+/// What clients and resource servers did last of whom something was noted behind these positions; none: all.
 ///
 /// # Errors
 /// What the database says.
-pub fn all_last(conn: &mut Conn) -> Stored<Vec<Last>> {
-    Ok(each!(conn, c => client_activity::table.select(Last::as_select()).load(c))?)
+pub fn noted_since(conn: &mut Conn, seen: Option<&BTreeMap<i32, i64>>) -> Stored<Vec<Last>> {
+    use client_activity::{noted_chain, noted_seq};
+    Ok(each!(conn, c => {
+        let mut query = client_activity::table.select(Last::as_select()).into_boxed();
+        if let Some(seen) = seen {
+            // Of a chain that is new here everything is.
+            query = query.filter(noted_chain.ne_all(seen.keys().copied().collect::<Vec<_>>()));
+            for (chain, seq) in seen {
+                query = query.or_filter(noted_chain.eq(*chain).and(noted_seq.gt(*seq)));
+            }
+        }
+        query.load(c)
+    })?)
 }
 
 /// What one client or resource server did last.

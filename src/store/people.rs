@@ -221,8 +221,8 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
     let terms = terms_of(model);
-    let terms: Vec<_> =
-        terms.iter().map(|term| (person_term::person_id.eq(id), person_term::term.eq(term.as_str()))).collect();
+    let row = |term| (person_term::person_id.eq(id), person_term::term.eq(term), person_term::name_key.eq(&name_key));
+    let terms: Vec<_> = terms.iter().map(row).collect();
     each!(conn, c => {
         let roles = &model.settings.roles;
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id).and(person_role::role.ne_all(roles))))

@@ -90,6 +90,7 @@ diesel::table! {
     person_term (person_id, term) {
         person_id -> Text,
         term -> Text,
+        name_key -> Text,
     }
 }
 
@@ -340,6 +341,8 @@ diesel::table! {
         last_failure_at -> Nullable<BigInt>,
         last_failure -> Nullable<Text>,
         last_introspection_at -> Nullable<BigInt>,
+        noted_chain -> Integer,
+        noted_seq -> BigInt,
     }
 }
 

@@ -117,7 +117,7 @@ on_both! {
                 assert!(text.contains("value=\"Kept &#60;b&#62;name&#60;/b&#62;\""), "{given:?}: what was typed is kept");
             }
         }
-        assert!(harness.app.directory.clients().iter().all(|live| !live.client.name.starts_with("Kept")));
+        assert!(harness.app.directory.roster().clients().iter().all(|entry| !entry.live.client.name.starts_with("Kept")));
     }
 }
 

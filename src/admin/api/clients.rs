@@ -10,6 +10,7 @@ use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
 use super::reply::{Page, Reply, time};
+use crate::directory::roster::Order;
 use crate::model::client::{Client, ClientSettings, StoredSecret};
 use crate::policy::console::Area;
 use crate::registry::Manner;
@@ -199,19 +200,15 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Stored<Result<Client, Problem>> {
 
 async fn list(call: Call) -> Answered {
     let query = &call.query;
-    let after = query.after::<1>()?.map(|[id]| id);
-    let wanted = query.text("q").unwrap_or_default().to_lowercase();
+    let after = query.after::<1>()?.map(|[id]| (String::new(), id));
     let is_wanted = |client: &Client| {
-        let agency = client.settings.organization.as_ref().map_or("", |agency| agency.name.as_str());
-        let named = [client.id.as_str(), client.name.as_str(), agency];
-        after.as_ref().is_none_or(|after| client.id > *after)
-            && query.flag("enabled").is_none_or(|enabled| client.enabled == enabled)
+        query.flag("enabled").is_none_or(|enabled| client.enabled == enabled)
             && query.text("dataflow").is_none_or(|dataflow| client.dataflow == dataflow)
-            && named.iter().any(|text| text.to_lowercase().contains(&wanted))
     };
-    let mut all = call.app.directory.clients();
-    all.retain(|live| is_wanted(&live.client));
-    all.sort_by(|one, other| one.client.id.cmp(&other.client.id));
+    let roster = call.app.directory.roster();
+    let found = roster.search(Order::Id, after, query.text("q").unwrap_or_default());
+    let one_more = usize::try_from(query.limit()).unwrap_or_default() + 1;
+    let all: Vec<_> = found.filter(|live| is_wanted(&live.client)).take(one_more).collect();
     Ok(Reply::ok(&page(all, query.limit(), |live| vec![live.client.id.clone()], |live| view(&live.client, None))))
 }
 

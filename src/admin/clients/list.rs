@@ -6,10 +6,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::listing::{self, Filter, Looked};
+use crate::admin::listing::{self, Filter, Looked, PAGE};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::directory::LiveClient;
+use crate::directory::roster::Order;
 use crate::guard::Stop;
 use crate::model::client::Client;
 use crate::pages::{self, FormAction, Shell};
@@ -53,14 +53,17 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::Clients)).await?;
     let looked = Looked::of(request);
-    let all = app.directory.clients();
-    let some = !all.is_empty();
-    let found = all.into_iter().filter(|live| is_looked_for(&looked, &live.client));
-    let sort = looked.get("sort").to_owned();
-    let key = |live: &Arc<LiveClient>| sort_key(&sort, &live.client);
-    let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
-    let next = rows.last().filter(|_| more).map(|live| {
-        let (key, id) = sort_key(&sort, &live.client);
+    let roster = app.directory.roster();
+    let order = match looked.get("sort") {
+        "id" => Order::Id,
+        "newest" => Order::Newest,
+        _ => Order::Name,
+    };
+    let found = roster.search(order, looked.after(), looked.get("q"));
+    let found = found.map(|live| &live.client).filter(|client| is_looked_for(&looked, client));
+    let (rows, more) = listing::cut(found.take(PAGE + 1).collect());
+    let next = rows.last().filter(|_| more).map(|client| {
+        let (key, id) = order.place(client);
         looked.page_after(&FILTERS, &key, &id)
     });
     let mut dataflows = vec![("", "All dataflows")];
@@ -69,7 +72,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         shell: visit.shell(),
         frame: visit.frame(Area::Clients),
         may_change: visit.changes(Area::Clients),
-        some,
+        some: !roster.is_empty(),
         dataflows: listing::filters(looked.get("dataflow"), &dataflows),
         servers: servers(app, looked.get("server")),
         states: listing::filters(
@@ -77,7 +80,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
         ),
         sorts: listing::filters(looked.get("sort"), &[("", "Name"), ("id", "Client ID"), ("newest", "Newest first")]),
-        rows: rows.iter().map(|live| row(app, &live.client)).collect(),
+        rows: rows.into_iter().map(|client| row(app, client)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -86,9 +89,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
 }
 
 fn is_looked_for(looked: &Looked, client: &Client) -> bool {
-    let (dataflow, wanted) = (looked.get("dataflow"), looked.get("q").to_lowercase());
-    let server = looked.get("server");
-    let agency = client.settings.organization.as_ref().map_or("", |agency| agency.name.as_str());
+    let (dataflow, server) = (looked.get("dataflow"), looked.get("server"));
     let state = match looked.get("state") {
         "enabled" => client.enabled,
         "disabled" => !client.enabled,
@@ -97,10 +98,6 @@ fn is_looked_for(looked: &Looked, client: &Client) -> bool {
     state
         && (dataflow.is_empty() || client.dataflow == dataflow)
         && (server.is_empty() || client.settings.resource_servers.iter().any(|id| id == server))
-        && (wanted.is_empty()
-            || [client.id.as_str(), client.name.as_str(), agency]
-                .iter()
-                .any(|text| text.to_lowercase().contains(&wanted)))
 }
 
 fn servers(app: &App, chosen: &str) -> Vec<Filter> {
@@ -109,17 +106,6 @@ fn servers(app: &App, chosen: &str) -> Vec<Filter> {
     let mut choices = vec![("", "All resource servers")];
     choices.extend(servers.iter().map(|live| (live.server.id.as_str(), live.server.name.as_str())));
     listing::filters(chosen, &choices)
-}
-
-/// What a client is sorted by, and its id.
-fn sort_key(sort: &str, client: &Client) -> (String, String) {
-    let key = match sort {
-        "id" => String::new(),
-        // The newest first: what is left of the time that numbers have.
-        "newest" => format!("{:020}", i64::MAX - client.created_at),
-        _ => client.name.to_lowercase(),
-    };
-    (key, client.id.clone())
 }
 
 fn row(app: &App, client: &Client) -> Row {

@@ -1,15 +1,17 @@
 //! The picture of the deployment: clients on one side, resource servers on the other, an arrow a dataflow; and the
 //! table that says the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Facts, credentials};
+use super::System;
 use crate::activity;
 use crate::admin::visit::Visit;
-use crate::directory::LiveClient;
+use crate::directory::credentials;
+use crate::directory::roster::{self, Roster};
 use crate::local_time::When;
 use crate::model::client::Client;
 use crate::policy::console::Area;
+use crate::store::activity::Last;
 
 /// With more clients than these, each dataflow is one box.
 const SINGLE: usize = 12;
@@ -47,9 +49,8 @@ impl State {
         }
     }
 
-    /// That of a client, or of several.
-    pub(super) fn of(client: &Client, facts: &Facts, now: i64) -> Self {
-        let last = facts.last(&client.id);
+    /// That of a client that did this last.
+    pub(super) fn of(client: &Client, last: Option<&Last>, now: i64) -> Self {
         let (token, failure) = (last.and_then(|last| last.last_token_at), last.and_then(|last| last.last_failure_at));
         let lately = |at: Option<i64>| at.is_some_and(|at| at > now - LATELY);
         match client.enabled {
@@ -143,16 +144,21 @@ fn named(name: &str, url: String) -> Named {
 
 /// The picture of what is registered; none: nothing is.
 #[must_use]
-pub fn picture(visit: &Visit, facts: &Facts) -> Option<Picture> {
-    let clients = visit.app.directory.clients();
-    if clients.is_empty() && visit.app.directory.resource_servers().is_empty() {
+pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option<Picture> {
+    if systems.is_empty() && visit.app.directory.resource_servers().is_empty() {
         return None;
     }
-    let grouped = clients.len() > SINGLE;
+    let mut flows: Vec<Flow<'_>> = roster.flows().iter().map(Flow::of).collect();
+    for system in systems {
+        if let Some(flow) = flows.get_mut(system.entry.flow) {
+            flow.add(system);
+        }
+    }
+    let grouped = systems.len() > SINGLE;
     let mut arrows: Vec<Arrow> = if grouped {
-        by_dataflow(visit, facts, &clients)
+        flows.iter().map(|flow| flow.arrow(visit)).collect()
     } else {
-        clients.iter().flat_map(|live| of_client(visit, facts, &live.client)).collect()
+        systems.iter().flat_map(|system| of_client(visit, system)).collect()
     };
     arrows.sort_by(|one, other| (&one.server, &one.client).cmp(&(&other.server, &other.client)));
     let left_out = arrows.len().saturating_sub(DRAWN);
@@ -163,11 +169,11 @@ pub fn picture(visit: &Visit, facts: &Facts) -> Option<Picture> {
         y += ROW;
     }
     let mut servers = server_boxes(&arrows);
-    for server in without_clients(visit, &clients).into_iter().take(SINGLE) {
+    for server in without_clients(visit, roster).into_iter().take(SINGLE) {
         servers.push(ServerBox { y, height: BOX, middle: y + BOX / 2, server, note: "No client yet" });
         y += ROW;
     }
-    let unused = if visit.changes(Area::Clients) { unused(visit, &clients) } else { Vec::new() };
+    let unused = if visit.changes(Area::Clients) { unused(visit, roster) } else { Vec::new() };
     Some(Picture { height: y, grouped, arrows, servers, left_out, unused })
 }
 
@@ -183,11 +189,10 @@ fn server(visit: &Visit, id: &str) -> Named {
 }
 
 /// An arrow to each resource server of a client.
-fn of_client(visit: &Visit, facts: &Facts, client: &Client) -> Vec<Arrow> {
-    let now = visit.app.now();
-    let last = facts.last(&client.id);
+fn of_client(visit: &Visit, system: &System<'_>) -> Vec<Arrow> {
+    let System { entry, last, state } = *system;
+    let client = &entry.live.client;
     let when = |at: Option<i64>| at.map(|at| visit.zone.when(at));
-    let state = State::of(client, facts, now);
     let mut servers: Vec<Named> = client.settings.resource_servers.iter().map(|id| server(visit, id)).collect();
     if servers.is_empty() {
         servers.push(named("No resource server", format!("/admin/clients/{}", client.id)));
@@ -204,58 +209,69 @@ fn of_client(visit: &Visit, facts: &Facts, client: &Client) -> Vec<Arrow> {
             server,
             state,
             last_token: when(last.and_then(|last| last.last_token_at)),
-            last_failure: last.and_then(|last| {
-                let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
-                Some((visit.zone.when(last.last_failure_at?), reason))
-            }),
-            ends: when(credentials::end_of(client).filter(|ends| *ends < now + credentials::SOON)),
+            last_failure: last.and_then(|last| failure(visit, last)),
+            ends: soon(visit, entry.ends),
         }
     };
     servers.into_iter().map(arrow).collect()
 }
 
-/// One arrow for all clients of a dataflow.
-fn by_dataflow(visit: &Visit, facts: &Facts, clients: &[std::sync::Arc<LiveClient>]) -> Vec<Arrow> {
-    let mut flows: BTreeMap<&str, Vec<&Client>> = BTreeMap::new();
-    for live in clients {
-        flows.entry(&live.client.dataflow).or_default().push(&live.client);
-    }
-    flows.into_iter().map(|(flow, clients)| of_flow(visit, facts, flow, &clients)).collect()
+/// When and why something failed last.
+fn failure(visit: &Visit, last: &Last) -> Option<(When, &'static str)> {
+    let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
+    Some((visit.zone.when(last.last_failure_at?), reason))
 }
 
-fn of_flow(visit: &Visit, facts: &Facts, flow: &str, clients: &[&Client]) -> Arrow {
-    let now = visit.app.now();
-    let mut states: BTreeMap<State, usize> = BTreeMap::new();
-    for client in clients {
-        *states.entry(State::of(client, facts, now)).or_default() += 1;
+/// An end that is worth telling.
+fn soon(visit: &Visit, ends: Option<i64>) -> Option<When> {
+    ends.filter(|ends| *ends < visit.app.now() + credentials::SOON).map(|at| visit.zone.when(at))
+}
+
+/// All clients of a dataflow together.
+struct Flow<'a> {
+    of: &'a roster::Flow,
+    count: usize,
+    states: BTreeMap<State, usize>,
+    last_token: Option<i64>,
+    failed: Option<&'a Last>,
+    ends: Option<i64>,
+}
+
+impl<'a> Flow<'a> {
+    fn of(of: &'a roster::Flow) -> Self {
+        Self { of, count: 0, states: BTreeMap::new(), last_token: None, failed: None, ends: None }
     }
-    let servers: BTreeSet<&String> = clients.iter().flat_map(|client| &client.settings.resource_servers).collect();
-    let lasts = || clients.iter().filter_map(|client| facts.last(&client.id));
-    let failure = lasts().filter(|last| last.last_failure_at.is_some()).max_by_key(|last| last.last_failure_at);
-    let ends = clients.iter().filter_map(|client| credentials::end_of(client)).min();
-    let words = label(visit, flow);
-    Arrow {
-        y: 0,
-        middle: 0,
-        client: named(&format!("{} clients", clients.len()), format!("/admin/clients?dataflow={flow}")),
-        note: states
-            .iter()
-            .map(|(state, count)| format!("{count} {}", state.word().to_lowercase()))
-            .collect::<Vec<_>>()
-            .join(", "),
-        lines: lines(&words),
-        flow: words,
-        server: match (servers.len(), servers.first()) {
-            (1, Some(id)) => server(visit, id),
-            (count, _) => named(&format!("{count} resource servers"), "/admin/resource-servers".to_owned()),
-        },
-        state: states.keys().next().copied().unwrap_or(State::Quiet),
-        last_token: lasts().filter_map(|last| last.last_token_at).max().map(|at| visit.zone.when(at)),
-        last_failure: failure.and_then(|last| {
-            let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
-            Some((visit.zone.when(last.last_failure_at?), reason))
-        }),
-        ends: ends.filter(|ends| *ends < now + credentials::SOON).map(|at| visit.zone.when(at)),
+
+    fn add(&mut self, system: &System<'a>) {
+        self.count += 1;
+        *self.states.entry(system.state).or_default() += 1;
+        self.last_token = self.last_token.max(system.last.and_then(|last| last.last_token_at));
+        let failed = self.failed.into_iter().chain(system.last.filter(|last| last.last_failure_at.is_some()));
+        self.failed = failed.max_by_key(|last| last.last_failure_at);
+        self.ends = self.ends.into_iter().chain(system.entry.ends).min();
+    }
+
+    /// One arrow for all of them.
+    fn arrow(&self, visit: &Visit) -> Arrow {
+        let roster::Flow { id, servers } = self.of;
+        let words = label(visit, id);
+        let note = self.states.iter().map(|(state, count)| format!("{count} {}", state.word().to_lowercase()));
+        Arrow {
+            y: 0,
+            middle: 0,
+            client: named(&format!("{} clients", self.count), format!("/admin/clients?dataflow={id}")),
+            note: note.collect::<Vec<_>>().join(", "),
+            lines: lines(&words),
+            flow: words,
+            server: match (servers.len(), servers.first()) {
+                (1, Some(id)) => server(visit, id),
+                (count, _) => named(&format!("{count} resource servers"), "/admin/resource-servers".to_owned()),
+            },
+            state: self.states.keys().next().copied().unwrap_or(State::Quiet),
+            last_token: self.last_token.map(|at| visit.zone.when(at)),
+            last_failure: self.failed.and_then(|last| failure(visit, last)),
+            ends: soon(visit, self.ends),
+        }
     }
 }
 
@@ -272,12 +288,11 @@ fn server_boxes(arrows: &[Arrow]) -> Vec<ServerBox> {
 }
 
 /// Resource servers that no client may talk to.
-fn without_clients(visit: &Visit, clients: &[std::sync::Arc<LiveClient>]) -> Vec<Named> {
-    let used: BTreeSet<&String> = clients.iter().flat_map(|live| &live.client.settings.resource_servers).collect();
+fn without_clients(visit: &Visit, roster: &Roster) -> Vec<Named> {
     let servers = visit.app.directory.resource_servers();
     let mut idle: Vec<Named> = servers
         .iter()
-        .filter(|live| !used.contains(&live.server.id))
+        .filter(|live| roster.users_of(&live.server.id).is_empty())
         .map(|live| named(&live.server.name, format!("/admin/resource-servers/{}", live.server.id)))
         .collect();
     idle.sort();
@@ -285,9 +300,9 @@ fn without_clients(visit: &Visit, clients: &[std::sync::Arc<LiveClient>]) -> Vec
 }
 
 /// Dataflows that no client uses.
-fn unused(visit: &Visit, clients: &[std::sync::Arc<LiveClient>]) -> Vec<(String, String)> {
+fn unused(visit: &Visit, roster: &Roster) -> Vec<(String, String)> {
     let flows = visit.app.policy.dataflows().iter().filter(|flow| !flow.as_written);
-    let idle = flows.filter(|flow| clients.iter().all(|live| live.client.dataflow != flow.id));
+    let idle = flows.filter(|flow| roster.flows().iter().all(|used| used.id != flow.id));
     idle.map(|flow| (flow.id.clone(), flow.label.clone())).collect()
 }
 

@@ -1,15 +1,19 @@
 //! What somebody should look after, each with the next step: to each visitor what she may see.
 
+use std::sync::Arc;
+
 use actix_web::web::block;
 
 use super::picture::State;
-use super::{Facts, credentials};
+use super::{Facts, System};
 use crate::activity;
 use crate::admin::visit::Visit;
 use crate::config::MasterKeySource;
+use crate::directory::{LiveServer, credentials};
 use crate::error::Broken;
 use crate::master_key::open_to_others;
 use crate::model::client::{Client, StoredSecret};
+use crate::model::resource_server::ResourceServer;
 use crate::policy::console::{Area, Right};
 use crate::tls;
 
@@ -60,14 +64,25 @@ impl Warning {
     }
 
     /// The same for the systems that it concerns; none: for nobody.
-    fn concerning(self, mut whom: Vec<(String, String)>) -> Option<Self> {
-        if whom.is_empty() {
-            return None;
+    fn concerning(self, whom: Whom) -> Option<Self> {
+        let more = whom.count - whom.named.len();
+        (whom.count > 0).then_some(Self { whom: whom.named, more, ..self })
+    }
+}
+
+/// Whom a warning concerns: the first few by name and page, and how many.
+#[derive(Debug, Default)]
+struct Whom {
+    named: Vec<(String, String)>,
+    count: usize,
+}
+
+impl Whom {
+    fn add(&mut self, page: impl FnOnce() -> (String, String)) {
+        if self.named.len() < NAMED {
+            self.named.push(page());
         }
-        whom.sort();
-        let more = whom.len().saturating_sub(NAMED);
-        whom.truncate(NAMED);
-        Some(Self { whom, more, ..self })
+        self.count += 1;
     }
 }
 
@@ -75,12 +90,12 @@ impl Warning {
 ///
 /// # Errors
 /// What the store says.
-pub async fn warnings(visit: &Visit, facts: &Facts) -> Result<Vec<Warning>, Broken> {
+pub async fn warnings(visit: &Visit, facts: &Facts, systems: &[System<'_>]) -> Result<Vec<Warning>, Broken> {
     let may = |area| visit.may(area, Right::Read);
     let mut found = Vec::new();
     if may(Area::Clients) {
-        found.extend(of_clients(visit, facts));
-        found.extend(of_secrets(visit));
+        found.extend(of_clients(visit, systems));
+        found.extend(of_secrets(visit, systems));
     }
     if may(Area::ResourceServers) {
         found.extend(of_resource_servers(visit, facts));
@@ -108,16 +123,29 @@ pub async fn warnings(visit: &Visit, facts: &Facts) -> Result<Vec<Warning>, Brok
     Ok(found)
 }
 
-type Whom = Vec<(String, String)>;
-
 fn client_page(client: &Client) -> (String, String) {
     (client.name.clone(), format!("/admin/clients/{}", client.id))
 }
 
-fn of_clients(visit: &Visit, facts: &Facts) -> Vec<Warning> {
-    let (app, now) = (&visit.app, visit.app.now());
-    let clients = app.directory.clients();
-    if clients.is_empty() {
+fn server_page(server: &ResourceServer) -> (String, String) {
+    (server.name.clone(), format!("/admin/resource-servers/{}", server.id))
+}
+
+/// The enabled resource servers by their names.
+fn servers(visit: &Visit) -> Vec<Arc<LiveServer>> {
+    let mut servers = visit.app.directory.resource_servers();
+    servers.retain(|live| live.server.enabled);
+    servers.sort_by(|one, other| (&one.server.name, &one.server.id).cmp(&(&other.server.name, &other.server.id)));
+    servers
+}
+
+fn enabled<'a>(systems: &'a [System<'a>]) -> impl Iterator<Item = &'a System<'a>> {
+    systems.iter().filter(|system| system.entry.live.client.enabled)
+}
+
+fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
+    let now = visit.app.now();
+    if systems.is_empty() {
         let none = Warning::new(
             "no-client",
             "No client is registered yet.",
@@ -126,66 +154,69 @@ fn of_clients(visit: &Visit, facts: &Facts) -> Vec<Warning> {
         let link = if visit.changes(Area::Clients) { "/admin/clients/new" } else { "/admin/clients" };
         return vec![none.link(link, "Open clients")];
     }
-    let mut found = Vec::new();
-    let enabled = || clients.iter().map(|live| &live.client).filter(|client| client.enabled);
-    if enabled().any(|client| client.settings.purposes.iter().flatten().any(|purpose| purpose == TEST_PURPOSE)) {
-        found.push(Warning::new(
-            "demo",
-            "This is a demo.",
-            "Never use it for real data: everybody who reads its introduction knows its passwords.",
-        ));
+    let (mut is_demo, mut failing, mut silent) = (false, Whom::default(), Whom::default());
+    for System { entry, last, state } in enabled(systems) {
+        let client = &entry.live.client;
+        is_demo |= client.settings.purposes.iter().flatten().any(|purpose| purpose == TEST_PURPOSE);
+        if *state == State::Failing {
+            failing.add(|| {
+                let (name, url) = client_page(client);
+                let reason = last.and_then(|last| last.last_failure.as_deref()).map(activity::in_words);
+                (format!("{name} ({})", reason.unwrap_or_default()), url)
+            });
+        }
+        if client.created_at < now - NEVER && last.is_none_or(|last| last.last_token_at.is_none()) {
+            silent.add(|| client_page(client));
+        }
     }
-    let failing = enabled().filter(|client| State::of(client, facts, now) == State::Failing);
-    let with_reason = |client: &Client| {
-        let (name, url) = client_page(client);
-        let reason = facts.last(&client.id).and_then(|last| last.last_failure.as_deref()).map(activity::in_words);
-        (format!("{name} ({})", reason.unwrap_or_default()), url)
-    };
-    found.extend(
+    let demo = Warning::new(
+        "demo",
+        "This is a demo.",
+        "Never use it for real data: everybody who reads its introduction knows its passwords.",
+    );
+    let found = [
+        is_demo.then_some(demo),
         Warning::new("failing", "Refused since their last token:", "Open the client to see why, and tell its vendor.")
             .urgent()
-            .concerning(failing.map(with_reason).collect()),
-    );
-    let silent = enabled().filter(|client| {
-        client.created_at < now - NEVER && facts.last(&client.id).is_none_or(|last| last.last_token_at.is_none())
-    });
-    found.extend(
+            .concerning(failing),
         Warning::new(
             "never",
             "Registered for a week, but never got a token:",
             "Ask the vendor whether the connection is set up, or disable the client.",
         )
-        .concerning(silent.map(client_page).collect()),
-    );
-    found
+        .concerning(silent),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// Secrets and keys, of clients and of resource servers.
-fn of_secrets(visit: &Visit) -> Vec<Warning> {
-    let (directory, now) = (&visit.app.directory, visit.app.now());
-    let (mut none, mut ending, mut old): (Whom, Whom, Whom) = Default::default();
-    let mut look = |page: (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
+fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
+    let now = visit.app.now();
+    let (mut none, mut ending, mut old) = (Whom::default(), Whom::default(), Whom::default());
+    let mut look = |page: &dyn Fn() -> (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
         let made_at = secrets.and_then(|secrets| credentials::made_at(secrets, now));
         if secrets.is_some() && made_at.is_none() {
-            none.push(page);
+            none.add(page);
         } else if let Some(ends) = ends.filter(|ends| *ends < now + credentials::SOON) {
-            ending.push((format!("{} ({})", page.0, visit.zone.when(ends).words), page.1));
+            ending.add(|| {
+                let (name, url) = page();
+                (format!("{name} ({})", visit.zone.when(ends).words), url)
+            });
         } else if made_at.is_some_and(|made_at| made_at < now - OLD_SECRET) {
-            old.push(page);
+            old.add(page);
         }
     };
-    for live in directory.clients().iter().filter(|live| live.client.enabled) {
-        let client = &live.client;
+    for System { entry, .. } in enabled(systems) {
+        let client = &entry.live.client;
         let secrets = client.settings.auth_method.uses_secret().then_some(client.secrets.as_slice());
-        look(client_page(client), credentials::end_of(client), secrets);
+        look(&|| client_page(client), entry.ends, secrets);
     }
-    for live in directory.resource_servers().iter().filter(|live| live.server.enabled) {
+    for live in servers(visit) {
         let server = &live.server;
         // One that has keys proves itself with those.
         let by_secret = server.settings.jwks.is_none() && server.settings.jwks_uri.is_none();
         let secrets = by_secret.then_some(server.secrets.as_slice());
-        let page = (server.name.clone(), format!("/admin/resource-servers/{}", server.id));
-        look(page, secrets.and_then(credentials::secrets_end), secrets);
+        look(&|| server_page(server), secrets.and_then(credentials::secrets_end), secrets);
     }
     let found = [
         Warning::new("no-secret", "No valid secret, so nothing works:", "Make a new secret and pass it on.")
@@ -210,16 +241,15 @@ fn of_secrets(visit: &Visit) -> Vec<Warning> {
 
 fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
     let now = visit.app.now();
-    let servers = visit.app.directory.resource_servers();
-    let silent = servers.iter().map(|live| &live.server).filter(|server| {
-        let asked = facts.last(&server.id).is_some_and(|last| last.last_introspection_at.is_some());
-        server.enabled && server.created_at < now - NEVER && !asked
-    });
-    let page = |server: &crate::model::resource_server::ResourceServer| {
-        (server.name.clone(), format!("/admin/resource-servers/{}", server.id))
-    };
+    let mut silent = Whom::default();
+    for live in servers(visit) {
+        let asked = facts.last(&live.server.id).is_some_and(|last| last.last_introspection_at.is_some());
+        if live.server.created_at < now - NEVER && !asked {
+            silent.add(|| server_page(&live.server));
+        }
+    }
     Warning::new("never-asked", "Registered for a week, but never asked whether a token is still good:", "A server that only checks signatures does not learn of what was taken back. Ask its vendor about introspection.")
-        .concerning(silent.map(page).collect())
+        .concerning(silent)
 }
 
 fn of_record(visit: &Visit, facts: &Facts) -> Option<Warning> {

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::preview::{self, Asked, Preview};
-use super::{clients_of, found, path};
+use super::{found, path};
 use crate::admin::listing::{self, Filter, Looked};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
@@ -72,8 +72,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         is_opaque: server.settings.token_format == TokenFormat::Opaque,
         by_secret: server.settings.jwks.is_none() && server.settings.jwks_uri.is_none(),
         sees_people,
-        clients: clients_of(app, id)
-            .into_iter()
+        clients: app
+            .directory
+            .roster()
+            .users_of(id)
+            .iter()
             .take(SUGGESTED)
             .map(|live| (live.client.id.clone(), live.client.name.clone()))
             .collect(),

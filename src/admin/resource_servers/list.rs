@@ -1,6 +1,5 @@
 //! `/admin/resource-servers`: all resource servers, searched, filtered and in an order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -12,6 +11,7 @@ use crate::admin::listing::{self, Filter, Looked};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::directory::LiveServer;
+use crate::directory::roster::Roster;
 use crate::guard::Stop;
 use crate::model::resource_server::ResourceServer;
 use crate::pages::{self, FormAction, Shell};
@@ -63,7 +63,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         let (key, id) = sort_key(&sort, &live.server);
         looked.page_after(&FILTERS, &key, &id)
     });
-    let used = users(app);
+    let roster = app.directory.roster();
     let mut kinds = vec![("", "All kinds")];
     kinds.extend(KINDS.iter().map(|(kind, words, _)| (kind.as_str(), *words)));
     let page = ServersPage {
@@ -77,23 +77,12 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
         ),
         sorts: listing::filters(looked.get("sort"), &[("", "Name"), ("id", "ID"), ("newest", "Newest first")]),
-        rows: rows.iter().map(|live| row(&live.server, &used)).collect(),
+        rows: rows.iter().map(|live| row(&live.server, &roster)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
-}
-
-/// How many clients use each server.
-fn users(app: &App) -> HashMap<String, usize> {
-    let mut used = HashMap::new();
-    for live in app.directory.clients() {
-        for id in &live.client.settings.resource_servers {
-            *used.entry(id.clone()).or_default() += 1;
-        }
-    }
-    used
 }
 
 fn is_looked_for(looked: &Looked, server: &ResourceServer) -> bool {
@@ -120,13 +109,13 @@ fn sort_key(sort: &str, server: &ResourceServer) -> (String, String) {
     (key, server.id.clone())
 }
 
-fn row(server: &ResourceServer, used: &HashMap<String, usize>) -> Row {
+fn row(server: &ResourceServer, roster: &Roster) -> Row {
     Row {
         id: server.id.clone(),
         name: server.name.clone(),
         kind: kind_in_words(server.settings.kind),
         audience: server.audience.clone(),
-        clients: used.get(&server.id).copied().unwrap_or_default(),
+        clients: roster.users_of(&server.id).len(),
         enabled: server.enabled,
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::visit::away;
 use crate::app::App;
-use crate::directory::{LiveClient, LiveServer};
+use crate::directory::LiveServer;
 use crate::error::PageError;
 use crate::guard::Stop;
 use crate::model::kind::Kind;
@@ -55,14 +55,6 @@ pub fn path(id: &str) -> String {
 
 fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, Stop> {
     app.directory.resource_server(id).ok_or_else(|| Stop::Error(PageError::not_found()))
-}
-
-/// The clients that use a server, by their names.
-fn clients_of(app: &App, id: &str) -> Vec<Arc<LiveClient>> {
-    let uses = |live: &Arc<LiveClient>| live.client.settings.resource_servers.iter().any(|used| used == id);
-    let mut clients: Vec<_> = app.directory.clients().into_iter().filter(uses).collect();
-    clients.sort_by(|one, other| (&one.client.name, &one.client.id).cmp(&(&other.client.name, &other.client.id)));
-    clients
 }
 
 /// A signing key for an algorithm that has none yet: made before the transaction that needs it, for that takes long.

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::{clients_of, kind_in_words};
+use super::kind_in_words;
 use crate::admin::events::{self, Told};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
@@ -122,7 +122,8 @@ fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
             enabled: client.enabled,
         }
     };
-    let all = clients_of(app, id);
+    let roster = app.directory.roster();
+    let all = roster.users_of(id);
     (all.iter().take(CLIENTS).map(client).collect(), all.len() > CLIENTS)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{clients_of, found, path};
+use super::{found, path};
 use crate::admin::ask::AskPage;
 use crate::admin::form::Wrong;
 use crate::admin::visit::{Door, Visit, answer, done, enter};
@@ -66,7 +66,8 @@ impl Deed {
 }
 
 fn ask(visit: &Visit, id: &str, (word, deed): (&str, Deed), wrong: Vec<Wrong>) -> HttpResponse {
-    let users: Vec<String> = clients_of(&visit.app, id).iter().map(|live| live.client.name.clone()).collect();
+    let roster = visit.app.directory.roster();
+    let users: Vec<String> = roster.users_of(id).iter().map(|live| live.client.name.clone()).collect();
     let (question, button, danger) = match deed {
         Deed::Disable => (format!("Disable {id}?"), "Disable", true),
         Deed::Enable => (format!("Enable {id}?"), "Enable", false),

@@ -1,8 +1,9 @@
 //! People as the console lists them: searched, filtered, in an order, page by page. The number of queries depends on
 //! what is looked for and never on how many people there are.
 //!
-//! Whatever few people have (a rare word, a role, being disabled) is looked up first, and the others among those; only
-//! what many have is looked for while walking along the order, where it is soon found.
+//! Whatever few people have (a rare word, a role, being disabled) is looked up first, and the others among those; a word
+//! that is not rare leads to its people by name. Only what many have is looked for while walking along the order, where
+//! it is soon found.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -13,7 +14,9 @@ use crate::store::schema::{person, person_role, person_term};
 use crate::store::{Conn, Stored, each};
 
 /// Up to how many people are few.
-const FEW: usize = 1000;
+const FEW: i64 = 1000;
+/// Up to how many people's names are ordered for a page.
+const ORDERED: i64 = 5000;
 /// How many words are looked for at most.
 const MOST_WORDS: usize = 8;
 
@@ -76,6 +79,47 @@ enum Having {
     /// A word that begins with this: from here, up to here.
     Word(String, String),
     Role(String),
+    Disabled,
+    Awaited,
+}
+
+impl Having {
+    /// The ids of those who have it: so many, after so many others.
+    fn ids(&self, conn: &mut Conn, offset: i64, limit: i64) -> Stored<Vec<String>> {
+        Ok(each!(conn, c => match self {
+            Self::Word(from, to) => person_term::table
+                .filter(person_term::term.ge(from).and(person_term::term.lt(to)))
+                .select(person_term::person_id)
+                .offset(offset)
+                .limit(limit)
+                .load(c),
+            Self::Role(role) => person_role::table
+                .filter(person_role::role.eq(role))
+                .select(person_role::person_id)
+                .offset(offset)
+                .limit(limit)
+                .load(c),
+            Self::Disabled => person::table
+                .filter(person::enabled.eq(false))
+                .select(person::id)
+                .offset(offset)
+                .limit(limit)
+                .load(c),
+            Self::Awaited => person::table
+                .filter(person::password.is_null().and(person::last_login_at.is_null()))
+                // The order of the index that has nobody else.
+                .order((person::name_key, person::id))
+                .select(person::id)
+                .offset(offset)
+                .limit(limit)
+                .load(c),
+        })?)
+    }
+
+    /// Whether more than so many have it.
+    fn is_had_by_more_than(&self, conn: &mut Conn, count: i64) -> Stored<bool> {
+        Ok(!self.ids(conn, count, 1)?.is_empty())
+    }
 }
 
 impl Search {
@@ -83,52 +127,87 @@ impl Search {
         let words = terms(&self.words).into_iter().take(MOST_WORDS);
         // The digits of hexadecimal end before `g`.
         let words = words.map(|from| Having::Word(from.clone(), format!("{from}g")));
-        words.chain(self.role.clone().map(Having::Role)).collect()
+        let state = match self.state {
+            State::Disabled => Some(Having::Disabled),
+            State::Awaited => Some(Having::Awaited),
+            State::Any | State::Enabled => None,
+        };
+        words.chain(self.role.clone().map(Having::Role)).chain(state).collect()
     }
+}
 
-    /// The ids of the smallest group of people that all who are looked for are in, if one is small.
-    fn few(&self, conn: &mut Conn, having: &[Having]) -> Stored<Option<Vec<String>>> {
-        let limit = i64::try_from(FEW).unwrap_or_default() + 1;
-        let mut fewest: Option<Vec<String>> = None;
-        let mut consider = |mut ids: Vec<String>| {
-            let few = ids.len() <= FEW;
+/// The ids of the smallest group of people that all who are looked for are in, if one is small.
+fn few(conn: &mut Conn, having: &[Having]) -> Stored<Option<Vec<String>>> {
+    let mut fewest: Option<Vec<String>> = None;
+    for one in having {
+        if !one.is_had_by_more_than(conn, FEW)? {
+            let mut ids = one.ids(conn, 0, FEW)?;
             ids.sort();
             ids.dedup();
-            if few && fewest.as_ref().is_none_or(|fewest| ids.len() < fewest.len()) {
+            if fewest.as_ref().is_none_or(|fewest| ids.len() < fewest.len()) {
                 fewest = Some(ids);
             }
-        };
-        for one in having {
-            consider(match one {
-                Having::Word(from, to) => each!(conn, c => person_term::table
-                    .filter(person_term::term.ge(from).and(person_term::term.lt(to)))
-                    .select(person_term::person_id)
-                    .limit(limit)
-                    .load(c))?,
-                Having::Role(role) => each!(conn, c => person_role::table
-                    .filter(person_role::role.eq(role))
-                    .select(person_role::person_id)
-                    .limit(limit)
-                    .load(c))?,
-            });
         }
-        match self.state {
-            State::Disabled => consider(each!(conn, c => person::table
-                .filter(person::enabled.eq(false))
-                .select(person::id)
-                .limit(limit)
-                .load(c))?),
-            State::Awaited => consider(each!(conn, c => person::table
-                .filter(person::password.is_null().and(person::last_login_at.is_null()))
-                // The order of the index that has nobody else.
-                .order((person::name_key, person::id))
-                .select(person::id)
-                .limit(limit)
-                .load(c))?),
-            State::Any | State::Enabled => {}
-        }
-        Ok(fewest)
     }
+    Ok(fewest)
+}
+
+/// The ids of a page by name, led to by a word that is not rare; none: too many have each word, or another order is
+/// wanted.
+fn named(conn: &mut Conn, search: &Search, having: &[Having], limit: usize) -> Stored<Option<Vec<String>>> {
+    for one in having {
+        if let Having::Word(from, to) = one
+            && search.order == Order::Name
+            && !one.is_had_by_more_than(conn, ORDERED)?
+        {
+            return led_by(conn, search, having, (from, to), limit).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn led_by(
+    conn: &mut Conn,
+    search: &Search,
+    having: &[Having],
+    (lead_from, lead_to): (&String, &String),
+    limit: usize,
+) -> Stored<Vec<String>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (after_name, after_id) = search.after.clone().unwrap_or_default();
+    let lead = diesel::alias!(person_term as lead);
+    let (term, name, id) = lead.fields((person_term::term, person_term::name_key, person_term::person_id));
+    let page: Vec<(String, String)> = each!(conn, c => {
+        let mut query = lead
+            .filter(term.ge(lead_from).and(term.lt(lead_to)))
+            .filter(name.ge(&after_name))
+            .filter(name.gt(&after_name).or(id.gt(&after_id)))
+            .select((name, id))
+            .distinct()
+            .order((name, id))
+            .limit(limit)
+            .into_boxed();
+        let among = person::table.filter(person::id.eq(id));
+        for one in having {
+            query = match one {
+                Having::Word(from, _) if from == lead_from => query,
+                Having::Word(from, to) => query.filter(exists(person_term::table.filter(
+                    person_term::person_id.eq(id)
+                        .and(person_term::term.ge(from))
+                        .and(person_term::term.lt(to))))),
+                Having::Role(role) => query.filter(exists(person_role::table.filter(
+                    person_role::person_id.eq(id).and(person_role::role.eq(role))))),
+                Having::Disabled => query.filter(exists(among.filter(person::enabled.eq(false)))),
+                Having::Awaited => query.filter(exists(
+                    among.filter(person::password.is_null().and(person::last_login_at.is_null())))),
+            };
+        }
+        if search.state == State::Enabled {
+            query = query.filter(exists(among.filter(person::enabled.eq(true))));
+        }
+        query.load(c)
+    })?;
+    Ok(page.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Up to `limit` people that are looked for.
@@ -137,7 +216,10 @@ impl Search {
 /// What the database says, or a row that cannot be read.
 pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
     let having = search.having();
-    let few = search.few(conn, &having)?;
+    let few = match few(conn, &having)? {
+        None => named(conn, search, &having, limit)?,
+        few => few,
+    };
     let mut rows = Vec::new();
     let never = search.after.as_ref().is_some_and(|(key, _)| key == NEVER);
     for part in parts(search.order, never) {
@@ -185,13 +267,9 @@ fn part_of(
     let first = search.after.is_none();
     Ok(each!(conn, c => {
         let mut query = person::table.select(Row::as_select()).limit(limit).into_boxed();
-        match search.state {
-            State::Any => {}
-            // Neither is a reason to leave the order of the list and sort everybody: a comparison that no index serves.
-            State::Enabled => query = query.filter(person::enabled.ne(false)),
-            State::Disabled if part != Part::ByName => query = query.filter(person::enabled.ne(true)),
-            State::Disabled => query = query.filter(person::enabled.eq(false)),
-            State::Awaited => query = query.filter(person::password.is_null().and(person::last_login_at.is_null())),
+        if search.state == State::Enabled {
+            // No reason to leave the order of the list and sort everybody: a comparison that no index serves.
+            query = query.filter(person::enabled.ne(false));
         }
         if let Some(few) = few {
             query = query.filter(person::id.eq_any(few));
@@ -204,6 +282,11 @@ fn part_of(
                         .and(person_term::term.lt(to))))),
                 Having::Role(role) => query.filter(exists(person_role::table.filter(
                     person_role::person_id.eq(person::id).and(person_role::role.eq(role))))),
+                Having::Disabled if part == Part::ByName => query.filter(person::enabled.eq(false)),
+                // As above.
+                Having::Disabled => query.filter(person::enabled.ne(true)),
+                Having::Awaited =>
+                    query.filter(person::password.is_null().and(person::last_login_at.is_null())),
             };
         }
         // The first comparison is what an index can begin at, the others are those of the pair.
