@@ -19,7 +19,7 @@ const EVENTS: usize = 1_000_000;
 /// How many are written in one transaction.
 const AT_ONCE: usize = 5_000;
 /// How often each page is asked for; the median counts.
-const TIMES: usize = 401;
+const TIMES: usize = 101;
 
 /// The pages: as they open, searched, filtered, in another order, and some way down.
 const PAGES: &[&str] = &[

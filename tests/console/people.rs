@@ -185,7 +185,7 @@ fn crowd(harness: &Harness, count: usize) {
 /// All names of a list, page by page.
 async fn walk(agent: &mut Agent<'_>, harness: &Harness, path: &str) -> Vec<String> {
     let (mut all, mut path) = (Vec::new(), path.to_owned());
-    for _ in 0..20 {
+    for _ in 0..30 {
         let page = agent.get(&harness.url(&path)).await;
         all.extend(listed(&page));
         let Some(next) = page.answer().text.split("<a ").find(|link| link.contains("id=\"next-page\"")) else {
@@ -240,6 +240,29 @@ on_both! {
         }
         let nothing = agent.get(&harness.url("/admin/users?q=nobody")).await;
         assert!(nothing.answer().text.contains("id=\"nothing\""));
+    }
+}
+
+on_both! {
+    async fn a_word_that_more_than_a_thousand_have_leads_to_them_in_the_order_of_their_names(db) {
+        let harness = Harness::empty(db, |_| {});
+        harness.apply(STAFF);
+        crowd(&harness, 1050);
+        let mut agent = at_console(&harness, "admin").await;
+        let rows: &[(&str, usize)] = &[
+            ("q=person", 1050),
+            ("q=person+even", 525),
+            ("q=person&role=registrar", 105),
+            ("q=person&role=data-clerk&state=disabled", 135),
+            ("q=person&state=enabled", 900),
+            ("q=person&state=awaited", 1050),
+            ("q=person&sort=newest", 1050),
+        ];
+        for (query, count) in rows {
+            let found = walk(&mut agent, &harness, &format!("/admin/users?{query}")).await;
+            assert_eq!(found.len(), *count, "{query}");
+            assert!(query.contains("sort") || found.is_sorted(), "{query}: {found:?}");
+        }
     }
 }
 

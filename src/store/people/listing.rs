@@ -195,8 +195,12 @@ fn led_by(
                     person_term::person_id.eq(id)
                         .and(person_term::term.ge(from))
                         .and(person_term::term.lt(to))))),
+                // In the order of the names, as the words are, and not wherever the random ids lie: so that no index
+                // by id serves.
                 Having::Role(role) => query.filter(exists(person_role::table.filter(
-                    person_role::person_id.eq(id).and(person_role::role.eq(role))))),
+                    person_role::role.eq(role)
+                        .and(person_role::name_key.eq(name))
+                        .and(person_role::person_id.concat("").eq(id))))),
                 Having::Disabled => query.filter(exists(among.filter(person::enabled.eq(false)))),
                 Having::Awaited => query.filter(exists(
                     among.filter(person::password.is_null().and(person::last_login_at.is_null())))),
