@@ -249,8 +249,8 @@ fn client_urls(config: &mut web::ServiceConfig) {
         )
         .service(
             only("/admin/clients/{id}/{deed}", "GET, POST")
-                .route(web::get().to(clients::show::ask))
-                .route(web::post().to(clients::show::act)),
+                .route(web::get().to(clients::state::get))
+                .route(web::post().to(clients::state::post)),
         );
 }
 

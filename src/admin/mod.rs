@@ -23,5 +23,6 @@ pub mod resource_servers;
 pub mod review;
 pub mod sessions;
 pub mod settings;
+pub mod state;
 pub mod upload;
 pub mod visit;

@@ -1,21 +1,21 @@
-//! Who looks at the record: recorded once a minute and person, for a look at a list is many pages.
+//! Who looks at what of the record: recorded once a minute, for a look at a list is many pages.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 /// Who looked in the current minute.
 #[derive(Debug, Default)]
-pub struct Readers(Mutex<(i64, HashSet<String>)>);
+pub struct Readers(Mutex<(i64, HashSet<(String, String)>)>);
 
 impl Readers {
-    /// Whether it is the person's first look in the minute of `now`.
+    /// Whether it is somebody's first look at this in the minute of `now`.
     #[must_use]
-    pub fn is_first(&self, person: &str, now: i64) -> bool {
+    pub fn is_first(&self, who: &str, what: &str, now: i64) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = now.div_euclid(60);
         if seen.0 != minute {
             *seen = (minute, HashSet::new());
         }
-        seen.1.insert(person.to_owned())
+        seen.1.insert((who.to_owned(), what.to_owned()))
     }
 }

@@ -242,7 +242,7 @@ on_both! {
 }
 
 on_both! {
-    async fn looking_is_recorded_once_a_minute_and_reader(db) {
+    async fn looking_is_recorded_once_a_minute_for_each_reader_and_search(db) {
         let harness = Harness::start(db);
         harness.apply(STAFF);
         let mut auditor = at_console(&harness, "auditor").await;
@@ -253,10 +253,14 @@ on_both! {
             search(&harness, &mut admin, "").await;
         }
         assert_eq!(harness.events("audit.read").len(), 2);
+        // One look does not hide the next.
+        search(&harness, &mut auditor, "client=fulton-cms").await;
+        search(&harness, &mut auditor, "client=fulton-cms").await;
+        assert_eq!(harness.events("audit.read").len(), 3);
         harness.clock.advance(60);
         search(&harness, &mut auditor, "").await;
         let read = harness.events("audit.read");
-        assert_eq!(read.len(), 3);
+        assert_eq!(read.len(), 4);
         assert!(read.iter().any(|event| event["detail"]["path"] == "/admin/audit client=lims-secret"));
         assert_eq!(read[0]["actor_kind"], "person");
     }

@@ -1,5 +1,6 @@
 //! People in the console: found, added, changed; what is done to them, by whom, and what is refused.
 
+use crate::console::providers::PROVIDER;
 use crate::console::{STAFF, at_console, open};
 use crate::harness::agent::{Agent, Page, attribute, hidden_fields};
 use crate::harness::{Db, Harness, PASSWORD, TestClock};
@@ -536,9 +537,10 @@ fn grow_old(clock: &TestClock) {
 }
 
 #[tokio::test]
-async fn what_opens_an_account_wants_a_fresh_sign_in() {
+async fn what_opens_something_wants_a_fresh_sign_in() {
     let harness = Harness::start(Db::Sqlite);
     harness.apply(STAFF);
+    harness.apply(PROVIDER);
     let (clerk, auditor) = (id_of(&harness, "clerk"), id_of(&harness, "auditor"));
     let mut agent = at_console(&harness, "admin").await;
     grow_old(&harness.clock);
@@ -552,13 +554,19 @@ async fn what_opens_an_account_wants_a_fresh_sign_in() {
         (format!("/admin/users/{auditor}/edit"), "/login"),
         (format!("/admin/users/{clerk}/edit"), "/login"),
         (format!("/admin/users/{auditor}/disable"), "/login"),
+        (format!("/admin/users/{clerk}/enable"), "/login"),
+        ("/admin/clients/lims-secret/enable".to_owned(), "/login"),
+        ("/admin/resource-servers/cms-fulton/enable".to_owned(), "/login"),
+        ("/admin/identity-providers/dekalb-county/enable".to_owned(), "/login"),
     ];
     for (path, leads) in &rows {
         assert_eq!(agent.get(&harness.url(path)).await.at(), *leads, "{path}");
     }
     // What ends something is not held up.
-    let path = format!("/admin/users/{clerk}/disable");
-    assert_eq!(agent.get(&harness.url(&path)).await.at(), path);
+    for (path, _) in rows.iter().skip(8) {
+        let path = path.replace("enable", "disable");
+        assert_eq!(agent.get(&harness.url(&path)).await.at(), path);
+    }
 }
 
 #[tokio::test]

@@ -111,14 +111,17 @@ fn outcome(code: &str) -> Option<Outcome> {
     [Outcome::Success, Outcome::MinorFailure, Outcome::SeriousFailure].into_iter().find(|known| known.as_str() == code)
 }
 
-/// Records that a program reads the record, once a minute.
+/// Records that a program reads this part of the record, once a minute.
 async fn note_look(call: &Call) -> Result<(), Problem> {
     let (app, token) = (&call.app, &call.caller.token.id);
-    if !app.readers.is_first(token, app.now()) {
+    let filters = EVENTS.iter().filter(|query| !matches!(query.wanted, Wanted::Limit | Wanted::Cursor));
+    let said = filters.filter_map(|query| Some(format!(" {}={}", query.name, call.query.text(query.name)?)));
+    let at = format!("/admin/api/v1/audit/events{}", said.collect::<String>());
+    if !app.readers.is_first(token, &at, app.now()) {
         return Ok(());
     }
     let event = app.event(Kind::AuditRead, Actor::ApiToken(token.clone()));
-    let event = event.from(call.caller.address.to_string()).with("path", "/admin/api/v1/audit/events");
+    let event = event.from(call.caller.address.to_string()).with("path", at);
     let written = app.store.write(move |tx| {
         tx.audit(event.clone());
         Ok(())

@@ -13,6 +13,9 @@ use super::words;
 /// What the address may say.
 pub const FILTERS: [&str; 6] = ["person", "client", "event", "outcome", "from", "to"];
 
+/// How much of the filters is recorded, in characters.
+const LONGEST_IN_SHORT: usize = 500;
+
 /// A search, or what is wrong with what was typed.
 ///
 /// # Errors
@@ -91,5 +94,6 @@ pub fn page_before(looked: &Looked, place: Place) -> String {
 #[must_use]
 pub fn in_short(looked: &Looked) -> String {
     let said = FILTERS.iter().filter(|name| !looked.get(name).is_empty());
-    said.map(|name| format!("{name}={}", looked.get(name))).collect::<Vec<_>>().join(" ")
+    let said = said.map(|name| format!("{name}={}", looked.get(name))).collect::<Vec<_>>().join(" ");
+    said.chars().take(LONGEST_IN_SHORT).collect()
 }

@@ -7,4 +7,5 @@ pub mod hand_off;
 pub mod list;
 mod samples;
 pub mod show;
+pub mod state;
 mod words;

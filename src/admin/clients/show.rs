@@ -1,18 +1,14 @@
-//! `/admin/clients/{id}`: one client whole, and what is done with it as a whole: a new secret, disabled, enabled,
-//! deleted.
-
-use std::sync::Arc;
+//! `/admin/clients/{id}`: one client whole, and a new secret for it.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::words::{Choice, abilities, of_dataflow, of_method};
-use crate::admin::ask::AskPage;
 use crate::admin::events::{self, Told};
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
 use crate::error::PageError;
 use crate::guard::Stop;
@@ -22,7 +18,7 @@ use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
 use crate::registry::{Refused, clients};
-use crate::store::{clients as stored, grants};
+use crate::store::clients as stored;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -200,137 +196,4 @@ pub async fn make_secret(
         }
     };
     answer(&app, outcome.await)
-}
-
-/// What is done with a client as a whole.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Disable,
-    Enable,
-    Delete,
-}
-
-impl Deed {
-    fn of(word: &str) -> Option<Self> {
-        match word {
-            "disable" => Some(Self::Disable),
-            "enable" => Some(Self::Enable),
-            "delete" => Some(Self::Delete),
-            _ => None,
-        }
-    }
-
-    /// What ends something is not held up; what opens something wants a fresh sign-in.
-    fn door(self) -> Door {
-        let door = Door::change(Area::Clients);
-        if self == Self::Enable { door.fresh() } else { door }
-    }
-
-    fn question(self, name: &str) -> String {
-        match self {
-            Self::Disable => format!("Disable the client {name}?"),
-            Self::Enable => format!("Enable the client {name} again?"),
-            Self::Delete => format!("Delete the client {name} for good?"),
-        }
-    }
-
-    fn button(self) -> &'static str {
-        match self {
-            Self::Disable => "Disable",
-            Self::Enable => "Enable",
-            Self::Delete => "Delete",
-        }
-    }
-
-    /// What it affects.
-    fn consequences(self, allowed: i64) -> Vec<String> {
-        let people = match allowed {
-            0 => "Nobody has allowed it anything just now.".to_owned(),
-            1 => "One person’s access through it ends.".to_owned(),
-            several => format!("The access that people gave it ends: {several} in all."),
-        };
-        match self {
-            Self::Disable => vec![
-                "It gets no more tokens, and those it has stop working at once.".to_owned(),
-                people,
-                "Its settings stay. Enabling it again revives no old token.".to_owned(),
-            ],
-            Self::Enable => vec![
-                "It can get tokens again with its key or secret.".to_owned(),
-                "Old tokens stay dead. People are asked again.".to_owned(),
-            ],
-            Self::Delete => vec![
-                "Its settings and secrets are deleted, and its tokens stop working at once.".to_owned(),
-                people,
-                "The record of what it did stays. This cannot be undone: disabling it can.".to_owned(),
-            ],
-        }
-    }
-}
-
-/// `GET /admin/clients/{id}/{deed}`: asks first, and says what it affects.
-pub async fn ask(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let (id, word) = path.into_inner();
-        let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
-        let visit = enter(&app, &request, deed.door()).await?;
-        let client = found(&app, id).await?;
-        let (id, now) = (client.id.clone(), app.now());
-        let allowed = app.store.read(move |conn| grants::count_of_client(conn, &id, now)).await?;
-        let page = AskPage {
-            shell: visit.shell(),
-            frame: visit.frame(Area::Clients),
-            question: deed.question(&client.name),
-            effects: deed.consequences(allowed),
-            wrong: Vec::new(),
-            action: format!("/admin/clients/{}/{word}", client.id),
-            button: deed.button(),
-            danger: deed != Deed::Enable,
-            back: format!("/admin/clients/{}", client.id),
-        };
-        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
-    };
-    answer(&app, outcome.await)
-}
-
-/// `POST /admin/clients/{id}/{deed}`
-pub async fn act(
-    app: web::Data<App>,
-    request: HttpRequest,
-    path: web::Path<(String, String)>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, do_it(&app, &request, path.into_inner(), body).await)
-}
-
-async fn do_it(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    (id, word): (String, String),
-    body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(&word).ok_or_else(PageError::not_found)?;
-    let visit = enter(app, request, deed.door()).await?;
-    visit.posted(request, body).await?;
-    let client = found(app, id).await?;
-    let (page, id) = (format!("/admin/clients/{}", client.id), client.id);
-    let registry = visit.registry();
-    let (word, path) = match deed {
-        Deed::Disable => ("disabled", page.as_str()),
-        Deed::Enable => ("enabled", page.as_str()),
-        Deed::Delete => ("deleted", "/admin/clients"),
-    };
-    let work = registry.run(move |registry, tx| match deed {
-        Deed::Disable => Ok(clients::set_enabled(registry, tx, &id, false)?.map(|_| ())),
-        Deed::Enable => Ok(clients::set_enabled(registry, tx, &id, true)?.map(|_| ())),
-        Deed::Delete => clients::delete(registry, tx, &id),
-    });
-    match work.await {
-        Ok(()) => Ok(done(path, word)),
-        // It was there a moment ago: somebody else has deleted it.
-        Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
-        Err(Refused::Broken(broken)) => Err(broken.into()),
-    }
 }

@@ -160,9 +160,9 @@ impl Action {
         matches!(self, Self::ResetSecondFactor | Self::Revoke | Self::Disable | Self::Delete)
     }
 
-    /// Whether it lets somebody else into the account, and so wants a fresh sign-in.
+    /// Whether it lets somebody into the account, and so wants a fresh sign-in.
     fn opens_account(self) -> bool {
-        matches!(self, Self::Invite | Self::ResetLink | Self::ResetSecondFactor)
+        matches!(self, Self::Invite | Self::ResetLink | Self::ResetSecondFactor | Self::Enable)
     }
 
     fn makes_link(self) -> bool {

@@ -2,90 +2,51 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{found, path};
-use crate::admin::ask::AskPage;
 use crate::admin::form::Wrong;
-use crate::admin::visit::{Door, Visit, answer, done, enter};
+use crate::admin::state::{self, Deed, Subject};
+use crate::admin::visit::{Visit, answer, done, enter};
 use crate::app::App;
-use crate::error::PageError;
 use crate::guard::Stop;
-use crate::pages::{self, FormAction};
 use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
 
-/// What may be done, by the last part of the address.
-/// How many clients are named.
+/// How many of its clients are named.
 const NAMED: usize = 10;
 
-#[derive(Clone, Copy)]
-enum Deed {
-    Disable,
-    Enable,
-    Delete,
-}
-
-impl Deed {
-    fn read(word: &str) -> Result<Self, Stop> {
-        match word {
-            "disable" => Ok(Self::Disable),
-            "enable" => Ok(Self::Enable),
-            "delete" => Ok(Self::Delete),
-            _ => Err(Stop::Error(PageError::not_found())),
+fn effects(deed: Deed, users: &[String]) -> Vec<String> {
+    let used = match users {
+        [] => "No client uses it.".to_owned(),
+        users if users.len() > NAMED => {
+            let named = users.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            format!("{} clients use it, among them {named}.", users.len())
         }
-    }
-
-    fn effects(self, users: &[String]) -> Vec<String> {
-        let used = match users {
-            [] => "No client uses it.".to_owned(),
-            users if users.len() > NAMED => {
-                let named = users.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-                format!("{} clients use it, among them {named}.", users.len())
-            }
-            users => format!("Clients that use it: {}.", users.join(", ")),
-        };
-        match self {
-            Self::Disable => vec![
-                "Clients get no tokens for it any more, and it learns nothing when it asks about tokens.".to_owned(),
-                "Tokens that are signed (JWT) stay readable for the server until they expire, at most an hour."
-                    .to_owned(),
-                used,
-                "You can enable it again.".to_owned(),
-            ],
-            Self::Enable => vec!["Clients get tokens for it again, and it may ask about tokens.".to_owned(), used],
-            Self::Delete => vec![
-                "Its registration and its secrets are removed. The record keeps what was done.".to_owned(),
-                used,
-                "It cannot be deleted while clients use it. Disabling it ends everything at once and can be undone."
-                    .to_owned(),
-            ],
-        }
+        users => format!("Clients that use it: {}.", users.join(", ")),
+    };
+    match deed {
+        Deed::Disable => vec![
+            "Clients get no tokens for it any more, and it learns nothing when it asks about tokens.".to_owned(),
+            "Tokens that are signed (JWT) stay readable for the server until they expire, at most an hour.".to_owned(),
+            used,
+            "You can enable it again.".to_owned(),
+        ],
+        Deed::Enable => vec!["Clients get tokens for it again, and it may ask about tokens.".to_owned(), used],
+        Deed::Delete => vec![
+            "Its registration and its secrets are removed. The record keeps what was done.".to_owned(),
+            used,
+            "It cannot be deleted while clients use it. Disabling it ends everything at once and can be undone."
+                .to_owned(),
+        ],
     }
 }
 
-fn ask(visit: &Visit, id: &str, (word, deed): (&str, Deed), wrong: Vec<Wrong>) -> HttpResponse {
+fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> HttpResponse {
     let roster = visit.app.directory.roster();
     let users: Vec<String> = roster.users_of(id).iter().map(|live| live.client.name.clone()).collect();
-    let (question, button, danger) = match deed {
-        Deed::Disable => (format!("Disable {id}?"), "Disable", true),
-        Deed::Enable => (format!("Enable {id}?"), "Enable", false),
-        Deed::Delete => (format!("Delete {id}?"), "Delete", true),
-    };
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let page = AskPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
-        question,
-        effects: deed.effects(&users),
-        wrong,
-        action: format!("{}/{word}", path(id)),
-        button,
-        danger,
-        back: path(id),
-    };
-    pages::respond(&page, status, FormAction::SelfOnly)
+    let subject = Subject { area: Area::ResourceServers, name: id, path: &path(id) };
+    state::ask(visit, subject, deed, effects(deed, &users), wrong)
 }
 
 /// `GET /admin/resource-servers/{id}/{deed}`
@@ -95,10 +56,10 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, named: web::Path<(St
 }
 
 async fn page(app: &Arc<App>, request: &HttpRequest, (id, word): &(String, String)) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ResourceServers)).await?;
-    let deed = Deed::read(word)?;
+    let deed = Deed::of(word)?;
+    let visit = enter(app, request, deed.door(Area::ResourceServers)).await?;
     found(app, id)?;
-    Ok(ask(&visit, id, (word, deed), Vec::new()))
+    Ok(ask(&visit, id, deed, Vec::new()))
 }
 
 /// `POST /admin/resource-servers/{id}/{deed}`
@@ -118,9 +79,9 @@ async fn act(
     (id, word): &(String, String),
     body: web::Payload,
 ) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ResourceServers)).await?;
+    let deed = Deed::of(word)?;
+    let visit = enter(app, request, deed.door(Area::ResourceServers)).await?;
     visit.posted(request, body).await?;
-    let deed = Deed::read(word)?;
     found(app, id)?;
     let owner = id.clone();
     let registry = visit.registry();
@@ -133,7 +94,7 @@ async fn act(
         (Ok(()), Deed::Disable) => Ok(done(&path(id), "disabled")),
         (Ok(()), Deed::Enable) => Ok(done(&path(id), "enabled")),
         (Ok(()), Deed::Delete) => Ok(done("/admin/resource-servers", "deleted")),
-        (Err(Refused::Mistakes(mistakes)), _) => Ok(ask(&visit, id, (word, deed), Wrong::of(&mistakes, &[]))),
+        (Err(Refused::Mistakes(mistakes)), _) => Ok(ask(&visit, id, deed, Wrong::of(&mistakes, &[]))),
         (Err(Refused::Broken(broken)), _) => Err(broken.into()),
     }
 }
