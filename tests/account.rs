@@ -6,7 +6,7 @@ use mdi_auth::audit::event::Kind;
 use mdi_auth::local_time::{Zone, day_in_words};
 use mdi_auth::login::device;
 use mdi_auth::model::person::PersonSettings;
-use mdi_auth::store::audit::last_of_person;
+use mdi_auth::store::audit::{Concerned, last_of};
 use mdi_auth::store::{people, sessions};
 use serde_json::{Value, json};
 
@@ -74,7 +74,12 @@ async fn session_ids(harness: &Harness, username: &'static str) -> Vec<String> {
 /// The events of a kind that concern somebody, the newest first.
 async fn events(harness: &Harness, username: &'static str, kind: Kind) -> Vec<Value> {
     let id = person_id(harness, username).await;
-    let rows = harness.app.store.read(move |conn| last_of_person(conn, &id, &[kind], 0, 100)).await.unwrap();
+    let rows = harness
+        .app
+        .store
+        .read(move |conn| last_of(conn, &Concerned::Person(id.clone()), &[kind], 0, 100))
+        .await
+        .unwrap();
     rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
 }
 

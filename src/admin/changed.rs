@@ -9,22 +9,13 @@ use crate::audit::event::Kind;
 use crate::error::Broken;
 use crate::local_time::{When, Zone};
 use crate::registry::{Difference, differences};
-use crate::store::audit::{self, AuditRow};
+use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people::listing;
 
 /// How many changes are told.
 const TOLD: i64 = 10;
 /// How long ago a form may have been shown, in milliseconds: what changed before is not looked for.
 const LOOKED_BACK_MS: i64 = 7 * 86_400_000;
-
-/// Whose entry it is.
-#[derive(Debug, Clone)]
-pub enum Subject {
-    /// A person, by id.
-    Person(String),
-    /// A client or resource server, by id.
-    Client(String),
-}
 
 /// A change that was made meanwhile.
 #[derive(Debug, Clone)]
@@ -43,7 +34,7 @@ pub struct Changed {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn since(app: &App, subject: &Subject, shown_ms: i64, zone: &Zone) -> Result<Vec<Changed>, Broken> {
+pub async fn since(app: &App, subject: &Concerned, shown_ms: i64, zone: &Zone) -> Result<Vec<Changed>, Broken> {
     const PERSON: [Kind; 2] = [Kind::PersonChanged, Kind::RolesChanged];
     const CLIENT: [Kind; 3] = [Kind::ClientChanged, Kind::ResourceServerChanged, Kind::SecretChanged];
     let since_ms = shown_ms.max(app.clock.now_millis() - LOOKED_BACK_MS);
@@ -51,10 +42,11 @@ pub async fn since(app: &App, subject: &Subject, shown_ms: i64, zone: &Zone) -> 
     let (rows, names) = app
         .store
         .read(move |conn| {
-            let rows = match &subject {
-                Subject::Person(id) => audit::last_of_person(conn, id, &PERSON, since_ms, TOLD)?,
-                Subject::Client(id) => audit::last_of_client(conn, id, &CLIENT, since_ms, TOLD)?,
+            let kinds: &[Kind] = match &subject {
+                Concerned::Person(_) => &PERSON,
+                Concerned::Client(_) => &CLIENT,
             };
+            let rows = audit::last_of(conn, &subject, kinds, since_ms, TOLD)?;
             let actors: Vec<String> = rows.iter().map(|row| body(row).actor).collect();
             let names = listing::names(conn, &actors)?;
             Ok((rows, names))

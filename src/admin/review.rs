@@ -179,8 +179,11 @@ async fn export_file(app: &Arc<App>, request: &HttpRequest, body: web::Payload) 
     let visit = enter(app, request, Door::read(Area::AccessReview).fresh()).await?;
     let form = visit.posted(request, body).await?;
     let role = chosen_role(form.field("role")?);
-    match visit.registry().run(move |registry, tx| review::export(registry, tx, role.as_deref())).await {
-        Ok(file) => Ok(csv_file("access-review.csv", file)),
+    let reader = Arc::clone(app);
+    let list = Arc::new(app.store.read(move |conn| review::list(&reader, conn, role)).await?);
+    let taken = Arc::clone(&list);
+    match visit.registry().run(move |registry, tx| review::export(registry, tx, &taken)).await {
+        Ok(()) => Ok(csv_file("access-review.csv", list.file.clone())),
         Err(Refused::Mistakes(mistakes)) => Err(refusal(&mistakes).into()),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

@@ -21,7 +21,7 @@ use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
 use crate::pages::{self, Account, FormAction};
-use crate::store::audit::{self, AuditRow};
+use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, grants, identity_providers, recovery_codes, tokens};
 
@@ -90,7 +90,13 @@ impl Facts {
             passkeys: passkeys::of_person(conn, person_id)?,
             recovery_codes: recovery_codes::left(conn, person_id)?,
             identities: identity_providers::links_of_person(conn, person_id)?,
-            sign_ins: audit::last_of_person(conn, person_id, &sign_ins::KINDS, since, sign_ins::LOOKED_AT)?,
+            sign_ins: audit::last_of(
+                conn,
+                &Concerned::Person(person_id.to_owned()),
+                &sign_ins::KINDS,
+                since,
+                sign_ins::LOOKED_AT,
+            )?,
         })
     }
 }

@@ -5,9 +5,10 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::{Decided, Registry, mistake};
+use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::spreadsheet;
-use crate::store::audit::{self, AuditRow};
+use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people::listing::{self, Holder};
 use crate::store::{Conn, Stored, Tx};
 
@@ -65,15 +66,23 @@ fn each_holder(conn: &mut Conn, role: Option<&str>, mut take: impl FnMut(&Holder
     }
 }
 
-/// The list as a file, recorded with its fingerprint.
+/// The list as it is now.
+pub struct List {
+    /// Comma-separated values.
+    pub file: Vec<u8>,
+    role: Option<String>,
+    holdings: Holdings,
+}
+
+/// Reads the list, on a reader: it may be long, and what is changed meanwhile is found when somebody signs for it.
 ///
 /// # Errors
 /// What the database says.
-pub fn export(registry: &Registry, tx: &mut Tx<'_>, role: Option<&str>) -> Decided<Vec<u8>> {
+pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let time = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let mut rows: Vec<[String; 8]> = Vec::new();
-    let holdings = each_holder(tx.conn(), role, |holder| {
-        let label = registry.app.policy.role(&holder.role).map_or(holder.role.as_str(), |role| role.label.as_str());
+    let holdings = each_holder(conn, role.as_deref(), |holder| {
+        let label = app.policy.role(&holder.role).map_or(holder.role.as_str(), |role| role.label.as_str());
         rows.push([
             holder.role.clone(),
             label.to_owned(),
@@ -87,16 +96,23 @@ pub fn export(registry: &Registry, tx: &mut Tx<'_>, role: Option<&str>) -> Decid
     })?;
     let head = vec!["role", "role_name", "username", "name", "agency", "state", "last_sign_in", "holds_role_since"];
     let rows = rows.iter().map(|row| row.iter().map(String::as_str).collect());
-    let file = spreadsheet::write(std::iter::once(head).chain(rows));
+    Ok(List { file: spreadsheet::write(std::iter::once(head).chain(rows)), role, holdings })
+}
+
+/// Records that a list is taken out, with its fingerprint.
+///
+/// # Errors
+/// What the database says.
+pub fn export(registry: &Registry, tx: &mut Tx<'_>, list: &List) -> Decided<()> {
     let event = registry
         .event(Kind::Exported, "exported")
         .with("what", LIST)
-        .with("role", role.unwrap_or_default())
-        .with("people", holdings.people.len().to_string())
-        .with("sha256", sha256(&file))
-        .with("holdings", sha256(holdings.lines.as_bytes()));
+        .with("role", list.role.clone().unwrap_or_default())
+        .with("people", list.holdings.people.len().to_string())
+        .with("sha256", sha256(&list.file))
+        .with("holdings", sha256(list.holdings.lines.as_bytes()));
     tx.audit(event);
-    Ok(Ok(file))
+    Ok(Ok(()))
 }
 
 /// The list that a person has taken out last, and may sign for.
@@ -105,7 +121,7 @@ pub fn export(registry: &Registry, tx: &mut Tx<'_>, role: Option<&str>) -> Decid
 /// What the database says.
 pub fn last_export(conn: &mut Conn, person_id: &str, now: i64) -> Stored<Option<Exported>> {
     let since = (now - LIST_HOLDS) * 1000;
-    let rows = audit::last_of_person(conn, person_id, &[Kind::Exported], since, EXPORTS)?;
+    let rows = audit::last_of(conn, &Concerned::Person(person_id.to_owned()), &[Kind::Exported], since, EXPORTS)?;
     Ok(rows.iter().find_map(read_export))
 }
 

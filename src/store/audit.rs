@@ -130,47 +130,40 @@ pub fn rows_after(conn: &mut Conn, chain: i32, after: i64, limit: i64) -> Stored
         .load(c))?)
 }
 
-/// The last events of these kinds that concern a person, the newest first, from `since_ms` (milliseconds) on: a person's
-/// record grows for ever, and most of it is tokens.
-///
-/// # Errors
-/// What the database says.
-pub fn last_of_person(
-    conn: &mut Conn,
-    person_id: &str,
-    kinds: &[Kind],
-    since_ms: i64,
-    limit: i64,
-) -> Stored<Vec<AuditRow>> {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    Ok(each!(conn, c => audit_event::table
-        .filter(audit_event::person_id.eq(person_id).and(audit_event::at_ms.ge(since_ms)))
-        .filter(audit_event::kind.eq_any(&kinds))
-        .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
-        .limit(limit)
-        .select(AuditRow::as_select())
-        .load(c))?)
+/// Whom events concern.
+#[derive(Debug, Clone)]
+pub enum Concerned {
+    /// A person, by id.
+    Person(String),
+    /// A client or resource server, by id.
+    Client(String),
 }
 
-/// [`last_of_person`], of a client or resource server.
+/// The last events of these kinds that concern somebody, the newest first, from `since_ms` (milliseconds) on: a record
+/// grows for ever, and most of it is tokens.
 ///
 /// # Errors
 /// What the database says.
-pub fn last_of_client(
+pub fn last_of(
     conn: &mut Conn,
-    client_id: &str,
+    concerned: &Concerned,
     kinds: &[Kind],
     since_ms: i64,
     limit: i64,
 ) -> Stored<Vec<AuditRow>> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    Ok(each!(conn, c => audit_event::table
-        .filter(audit_event::client_id.eq(client_id).and(audit_event::at_ms.ge(since_ms)))
-        .filter(audit_event::kind.eq_any(&kinds))
-        .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
-        .limit(limit)
-        .select(AuditRow::as_select())
-        .load(c))?)
+    Ok(each!(conn, c => {
+        let events = audit_event::table
+            .filter(audit_event::at_ms.ge(since_ms).and(audit_event::kind.eq_any(&kinds)))
+            .order((audit_event::at_ms.desc(), audit_event::seq.desc()))
+            .limit(limit)
+            .select(AuditRow::as_select())
+            .into_boxed();
+        match concerned {
+            Concerned::Person(id) => events.filter(audit_event::person_id.eq(id)).load(c),
+            Concerned::Client(id) => events.filter(audit_event::client_id.eq(id)).load(c),
+        }
+    })?)
 }
 
 /// The last events of a kind, whomever they concern, the newest first.

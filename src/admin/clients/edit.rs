@@ -9,7 +9,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::words::{Choice, abilities, id_of, is_for_people, of_dataflow, of_method};
-use crate::admin::changed::{self, Changed, Subject};
+use crate::admin::changed::{self, Changed};
 use crate::admin::form::{MEANWHILE, Typed, Wrong};
 use crate::admin::listing::Looked;
 use crate::admin::once::Once;
@@ -28,6 +28,7 @@ use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::{Manner, Refused};
+use crate::store::audit::Concerned;
 use crate::store::clients as stored;
 
 /// Fresh: the form decides how the client proves who it is, and may make a secret.
@@ -206,7 +207,7 @@ pub async fn change(
                 let mut shown = Shown { wrong, version: seen, since, ..Shown::first(typed) };
                 if shown.wrong.iter().any(|wrong| wrong.field == MEANWHILE) {
                     // Who was told what somebody else has changed saves over it, knowing that.
-                    let subject = Subject::Client(client.id.clone());
+                    let subject = Concerned::Client(client.id.clone());
                     let since = since.unwrap_or_else(|| app.clock.now_millis());
                     let meanwhile = changed::since(&app, &subject, since, &visit.zone).await?;
                     let (client, _) = found(&app, client.id.clone()).await?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::action::hand_over;
 use super::{enter_about, path_of};
-use crate::admin::changed::{self, Changed, Subject};
+use crate::admin::changed::{self, Changed};
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::listing::{self, Filter};
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
@@ -26,6 +26,7 @@ use crate::policy::role::Role;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Manner, Mistake, Refused, VERSION, links};
+use crate::store::audit::Concerned;
 use crate::store::people as stored;
 
 /// The fields of the form, called as mistakes call them where they can.
@@ -278,7 +279,7 @@ async fn too_late(visit: &Visit, seen: Person, typed: Typed, mistakes: &[Mistake
     let (app, id) = (&visit.app, seen.id.clone());
     let person = app.store.read(move |conn| stored::find(conn, &id)).await?.unwrap_or(seen);
     let shown = typed.get(SHOWN).parse().unwrap_or_else(|_| app.clock.now_millis());
-    let meanwhile = changed::since(app, &Subject::Person(person.id.clone()), shown, &visit.zone).await?;
+    let meanwhile = changed::since(app, &Concerned::Person(person.id.clone()), shown, &visit.zone).await?;
     let typed = typed
         .without(VERSION)
         .with(VERSION, people::version(&person))

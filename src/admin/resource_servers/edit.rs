@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::form::{self, FIELDS, Shown};
 use super::{found, path, spare};
-use crate::admin::changed::{self, Subject};
+use crate::admin::changed;
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, answer, done, enter};
@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::registry::{Manner, Refused, VERSION, resource_servers};
+use crate::store::audit::Concerned;
 
 /// Fresh, for the page also decides how the server proves who it is.
 const DOOR: Door = Door::change(Area::ResourceServers).fresh();
@@ -72,7 +73,7 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
             // Whoever saves now has seen what the other one changed.
             let now = app.clock.now_millis();
             let since = typed.get("shown").parse().unwrap_or(now);
-            let meanwhile = changed::since(app, &Subject::Client(id.to_owned()), since, &visit.zone).await?;
+            let meanwhile = changed::since(app, &Concerned::Client(id.to_owned()), since, &visit.zone).await?;
             let live = found(app, id)?;
             let typed = typed.without(VERSION).with(VERSION, resource_servers::version(&live.server));
             let typed = typed.without("shown").with("shown", now.to_string());
