@@ -3,7 +3,7 @@
 //! that counts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -130,7 +130,7 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
 #[derive(Debug, Default)]
 pub struct Latest(Mutex<Known>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     /// How far each chain was counted when it was read; none: never.
     seen: Option<BTreeMap<i32, i64>>,
@@ -143,12 +143,13 @@ impl Latest {
     /// # Errors
     /// What the database says.
     pub fn read(&self, conn: &mut Conn) -> Stored<Arc<HashMap<String, Last>>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not locked while the database is asked: one that hangs must not hold the others up.
+        let Known { seen, mut lasts } = self.known().clone();
         // The positions first: what is noted while the rest is read is read again.
         let positions = activity::positions(conn)?;
-        let noted = activity::noted_since(conn, known.seen.as_ref())?;
+        let noted = activity::noted_since(conn, seen.as_ref(), &positions)?;
         if !noted.is_empty() {
-            let lasts = Arc::make_mut(&mut known.lasts);
+            let lasts = Arc::make_mut(&mut lasts);
             for last in noted {
                 if last.is_empty() {
                     lasts.remove(&last.client_id);
@@ -157,8 +158,12 @@ impl Latest {
                 }
             }
         }
-        known.seen = Some(positions);
-        Ok(Arc::clone(&known.lasts))
+        *self.known() = Known { seen: Some(positions), lasts: Arc::clone(&lasts) };
+        Ok(lasts)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

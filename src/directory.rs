@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::roster::Roster;
@@ -58,7 +58,7 @@ pub struct Directory {
     master: Arc<MasterKey>,
     clock: SharedClock,
     clients: ById<LiveClient>,
-    roster: ArcSwapOption<Roster>,
+    roster: Mutex<Option<Arc<Roster>>>,
     servers: ById<LiveServer>,
     providers: ById<IdentityProvider>,
     keyring: ArcSwap<Keyring>,
@@ -94,7 +94,7 @@ impl Directory {
             master,
             clock,
             clients: ArcSwap::from_pointee(clients),
-            roster: ArcSwapOption::empty(),
+            roster: Mutex::default(),
             servers: ArcSwap::from_pointee(servers),
             providers: ArcSwap::from_pointee(providers),
             keyring: ArcSwap::from_pointee(keyring),
@@ -234,13 +234,13 @@ impl Directory {
     /// All clients, in the orders of the console's lists.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {
+        // Whoever comes while it is made waits, and makes no other one.
+        let mut known = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = self.clients.load_full();
-        let known = self.roster.load_full().filter(|roster| Arc::ptr_eq(&roster.of, &clients));
-        known.unwrap_or_else(|| {
-            let roster = Arc::new(Roster::of(clients));
-            self.roster.store(Some(Arc::clone(&roster)));
-            roster
-        })
+        match &*known {
+            Some(roster) if Arc::ptr_eq(&roster.of, &clients) => Arc::clone(roster),
+            _ => Arc::clone(known.insert(Arc::new(Roster::of(clients)))),
+        }
     }
 
     /// A client, enabled or not.

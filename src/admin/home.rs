@@ -64,8 +64,9 @@ impl Facts {
     /// All clients by their names.
     fn systems<'a>(&'a self, roster: &'a Roster, now: i64) -> Vec<System<'a>> {
         let system = |entry: &'a Entry| {
-            let last = self.last(&entry.live.client.id);
-            System { entry, last, state: State::of(&entry.live.client, last, now) }
+            let client = &entry.live.client;
+            let last = self.last(&client.id).filter(|last| last.is_since(client.created_at));
+            System { entry, last, state: State::of(client, last, now) }
         };
         roster.clients().iter().map(system).collect()
     }
@@ -89,9 +90,9 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let parts = span.parts(&visit.zone, app.now());
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
     let may = |area| visit.may(area, Right::Read);
-    let roster = app.directory.roster();
-    let systems = if may(Area::Clients) { facts.systems(&roster, app.now()) } else { Vec::new() };
-    let picture = if may(Area::Clients) { picture::picture(&visit, &roster, &systems) } else { None };
+    let roster = may(Area::Clients).then(|| app.directory.roster());
+    let systems = roster.as_ref().map(|roster| facts.systems(roster, app.now())).unwrap_or_default();
+    let picture = roster.as_ref().and_then(|roster| picture::picture(&visit, roster, &systems));
     let mut shown = Vec::new();
     if may(Area::Clients) {
         shown.push(TOKENS);

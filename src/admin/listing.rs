@@ -35,7 +35,8 @@ impl Looked {
     /// Where the page begins: the sort key and the id of the last row before it.
     #[must_use]
     pub fn after(&self) -> Option<(String, String)> {
-        let (key, id) = self.get(AFTER).rsplit_once(' ')?;
+        // As it is: a key may be empty.
+        let (key, id) = self.query.one(AFTER).ok().flatten()?.rsplit_once(' ')?;
         Some((key.to_owned(), id.to_owned()))
     }
 

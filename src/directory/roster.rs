@@ -85,12 +85,13 @@ impl Roster {
                 text: text.into(),
             }
         };
+        let entries: Vec<Entry> = clients.values().map(entry).collect();
         let sorted = |order: Order| {
-            let mut live: Vec<_> = clients.values().collect();
-            live.sort_by_cached_key(|live| order.place(&live.client));
-            live.into_iter().map(entry).collect()
+            let mut entries = entries.clone();
+            entries.sort_by_cached_key(|entry| order.place(&entry.live.client));
+            entries
         };
-        let by_name: Vec<Entry> = sorted(Order::Name);
+        let by_name = sorted(Order::Name);
         let mut users: HashMap<String, Vec<_>> = HashMap::new();
         for Entry { live, .. } in &by_name {
             for server in &live.client.settings.resource_servers {

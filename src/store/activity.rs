@@ -73,6 +73,15 @@ pub fn positions(conn: &mut Conn) -> Stored<BTreeMap<i32, i64>> {
 }
 
 impl Last {
+    /// Whether it did something from this time on: what was before may be somebody else's, who had the id.
+    #[must_use]
+    pub fn is_since(&self, time: i64) -> bool {
+        [self.last_token_at, self.last_failure_at, self.last_introspection_at]
+            .into_iter()
+            .flatten()
+            .any(|at| at >= time)
+    }
+
     /// Whether it did nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -192,29 +201,35 @@ pub fn since(conn: &mut Conn, since: i64) -> Stored<Vec<Count>> {
         .load(c))?)
 }
 
-/// What clients and resource servers did last of whom something was noted behind these positions; none: all.
+/// What clients and resource servers did last of whom something was noted between two looks at the positions; `seen` is
+/// none: all.
 ///
 /// # Errors
 /// What the database says.
-pub fn noted_since(conn: &mut Conn, seen: Option<&BTreeMap<i32, i64>>) -> Stored<Vec<Last>> {
+pub fn noted_since(
+    conn: &mut Conn,
+    seen: Option<&BTreeMap<i32, i64>>,
+    positions: &BTreeMap<i32, i64>,
+) -> Stored<Vec<Last>> {
     use client_activity::{noted_chain, noted_seq};
+    let Some(seen) = seen else {
+        return Ok(each!(conn, c => client_activity::table.select(Last::as_select()).load(c))?);
+    };
+    // What was noted before there were positions has the number 0.
+    let seen_of = |chain: &i32| seen.get(chain).copied().unwrap_or(-1);
+    let moved: Vec<(i32, i64)> = positions
+        .iter()
+        .filter(|(chain, seq)| **seq > seen_of(chain))
+        .map(|(chain, _)| (*chain, seen_of(chain)))
+        .collect();
+    if moved.is_empty() {
+        return Ok(Vec::new());
+    }
     Ok(each!(conn, c => {
         let mut query = client_activity::table.select(Last::as_select()).into_boxed();
-        if let Some(seen) = seen {
-            // Of a chain that is new here everything is.
-            query = query.filter(noted_chain.ne_all(seen.keys().copied().collect::<Vec<_>>()));
-            for (chain, seq) in seen {
-                query = query.or_filter(noted_chain.eq(*chain).and(noted_seq.gt(*seq)));
-            }
+        for (chain, seq) in &moved {
+            query = query.or_filter(noted_chain.eq(*chain).and(noted_seq.gt(*seq)));
         }
         query.load(c)
     })?)
-}
-
-/// What one client or resource server did last.
-///
-/// # Errors
-/// What the database says.
-pub fn last(conn: &mut Conn, id: &str) -> Stored<Option<Last>> {
-    Ok(each!(conn, c => client_activity::table.find(id).select(Last::as_select()).get_result(c).optional())?)
 }

@@ -253,15 +253,23 @@ fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// # Errors
 /// As [`find`].
 pub(super) fn index_all(conn: &mut Conn) -> Stored<bool> {
-    let indexed: bool =
-        each!(conn, c => diesel::select(exists(person_term::table.select(person_term::term))).get_result(c))?;
-    if indexed {
+    // They are written in this order: if the last one has them, all have.
+    let indexed: Option<bool> = each!(conn, c => person::table
+        .order(person::username_key.desc())
+        .select(exists(person_term::table.filter(person_term::person_id.eq(person::id))))
+        .first(c)
+        .optional())?;
+    if indexed != Some(false) {
         return Ok(false);
     }
     let mut after = String::new();
     loop {
         let people = page(conn, &after, INDEXED_AT_ONCE)?;
         for model in &people {
+            let key = name_key(&model.name);
+            each!(conn, c => diesel::update(person::table.find(&model.id))
+                .set(person::name_key.eq(&key))
+                .execute(c))?;
             put_index(conn, model)?;
         }
         match people.last() {

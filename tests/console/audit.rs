@@ -35,7 +35,7 @@ pub fn event(seconds: i64, kind: Kind, client: &str) -> Event {
 }
 
 /// Runs SQL behind the server's back.
-fn tamper(app: &Arc<App>, sql: &'static str) {
+pub fn tamper(app: &Arc<App>, sql: &'static str) {
     let store = Arc::clone(&app.store);
     blocking(move || {
         let run = move |tx: &mut mdi_auth::store::Tx<'_>| {
@@ -45,7 +45,7 @@ fn tamper(app: &Arc<App>, sql: &'static str) {
                 Conn::Pg(c) => query.execute(c.as_mut())?,
             })
         };
-        assert_eq!(store.write_blocking(run).unwrap(), 1);
+        assert!(store.write_blocking(run).unwrap() > 0);
     });
 }
 

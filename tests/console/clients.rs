@@ -302,17 +302,19 @@ on_both! {
             .collect();
         harness.apply(&many);
         let mut agent = at_console(&harness, "auditor").await;
-        let mut seen = Vec::new();
-        let mut next = "/admin/clients?q=lab&dataflow=lims-to-cms".to_owned();
-        for _ in 0..4 {
-            let page = agent.get(&harness.url(&next)).await;
-            let text = page.answer().text.clone();
-            let ids = text.split("/admin/clients/lab-").skip(1).map(|rest| rest[..3].to_owned());
-            seen.extend(ids);
-            let Some(link) = text.split("id=\"next-page\"").next().filter(|before| before.len() < text.len()) else { break };
-            next = crate::harness::agent::unescape(link.rsplit("href=\"").next().unwrap().split('"').next().unwrap());
+        for sort in ["", "id", "newest"] {
+            let mut seen = Vec::new();
+            let mut next = format!("/admin/clients?q=lab&dataflow=lims-to-cms&sort={sort}");
+            for _ in 0..4 {
+                let page = agent.get(&harness.url(&next)).await;
+                let text = page.answer().text.clone();
+                let ids = text.split("/admin/clients/lab-").skip(1).map(|rest| rest[..3].to_owned());
+                seen.extend(ids);
+                let Some(link) = text.split("id=\"next-page\"").next().filter(|before| before.len() < text.len()) else { break };
+                next = crate::harness::agent::unescape(link.rsplit("href=\"").next().unwrap().split('"').next().unwrap());
+            }
+            assert_eq!(seen, (0..120).map(|n| format!("{n:03}")).collect::<Vec<_>>(), "{sort}");
         }
-        assert_eq!(seen, (0..120).map(|n| format!("{n:03}")).collect::<Vec<_>>());
         let page = agent.get(&harness.url("/admin/clients?state=disabled")).await;
         assert!(page.answer().text.contains("lab-007") && !page.answer().text.contains("lab-008"));
         let page = agent.get(&harness.url("/admin/clients?q=%3Cscript%3Enothing")).await;

@@ -1,9 +1,14 @@
 //! People in the console: found, added, changed; what is done to them, by whom, and what is refused.
 
+use std::sync::Arc;
+
+use mdi_auth::app::App;
+
+use crate::console::audit::tamper;
 use crate::console::providers::PROVIDER;
 use crate::console::{STAFF, at_console, open};
 use crate::harness::agent::{Agent, Page, attribute, hidden_fields};
-use crate::harness::{Db, Harness, PASSWORD, TestClock};
+use crate::harness::{Db, Harness, PASSWORD, TestClock, blocking};
 use crate::on_both;
 
 /// The id of somebody, by username.
@@ -12,8 +17,8 @@ pub fn id_of(harness: &Harness, username: &'static str) -> String {
 }
 
 pub fn person(harness: &Harness, username: &str) -> Option<mdi_auth::model::person::Person> {
-    let (store, username) = (std::sync::Arc::clone(&harness.app.store), username.to_owned());
-    crate::harness::blocking(move || {
+    let (store, username) = (Arc::clone(&harness.app.store), username.to_owned());
+    blocking(move || {
         store.read_blocking(move |conn| mdi_auth::store::people::find_by_username(conn, &username)).unwrap()
     })
 }
@@ -263,6 +268,26 @@ on_both! {
             let found = walk(&mut agent, &harness, &format!("/admin/users?{query}")).await;
             assert_eq!(found.len(), *count, "{query}");
             assert!(query.contains("sort") || found.is_sorted(), "{query}: {found:?}");
+        }
+    }
+}
+
+on_both! {
+    async fn people_of_an_older_schema_are_found_in_the_order_of_their_names(db) {
+        let harness = Harness::empty(db, |_| {});
+        harness.apply(STAFF);
+        crowd(&harness, 1050);
+        harness.apply("[[user]]\nusername = \"eric\"\nname = \"Éric Person\"\nroles = [\"registrar\"]\n");
+        let (config, clock) = (harness.app.config.clone(), Arc::clone(&harness.app.clock));
+        // As the database itself put names into small letters.
+        tamper(&harness.app, "DELETE FROM person_term");
+        tamper(&harness.app, "UPDATE person SET name_key = 'Éric person' WHERE username = 'eric'");
+        blocking(move || App::open(config, clock, false).unwrap());
+        let mut agent = at_console(&harness, "admin").await;
+        for (query, count) in [("q=person", 1051), ("q=person&role=registrar", 106), ("q=%C3%A9ric", 1)] {
+            let found = walk(&mut agent, &harness, &format!("/admin/users?{query}")).await;
+            assert_eq!(found.len(), count, "{query}");
+            assert!(found.iter().any(|name| name == "Éric Person"), "{query}: {found:?}");
         }
     }
 }

@@ -13,8 +13,8 @@ use super::words;
 /// What the address may say.
 pub const FILTERS: [&str; 6] = ["person", "client", "event", "outcome", "from", "to"];
 
-/// How much of the filters is recorded, in characters.
-const LONGEST_IN_SHORT: usize = 500;
+/// How much of a filter is recorded, in characters: more than any of them has that finds something.
+const LONGEST_IN_SHORT: usize = 200;
 
 /// A search, or what is wrong with what was typed.
 ///
@@ -94,6 +94,6 @@ pub fn page_before(looked: &Looked, place: Place) -> String {
 #[must_use]
 pub fn in_short(looked: &Looked) -> String {
     let said = FILTERS.iter().filter(|name| !looked.get(name).is_empty());
-    let said = said.map(|name| format!("{name}={}", looked.get(name))).collect::<Vec<_>>().join(" ");
-    said.chars().take(LONGEST_IN_SHORT).collect()
+    let short = |text: &str| text.chars().take(LONGEST_IN_SHORT).collect::<String>();
+    said.map(|name| format!("{name}={}", short(looked.get(name)))).collect::<Vec<_>>().join(" ")
 }

@@ -206,17 +206,18 @@ fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
             old.add(page);
         }
     };
-    for System { entry, .. } in enabled(systems) {
-        let client = &entry.live.client;
-        let secrets = client.settings.auth_method.uses_secret().then_some(client.secrets.as_slice());
-        look(&|| client_page(client), entry.ends, secrets);
-    }
+    // Servers first: there are few, and many need each.
     for live in servers(visit) {
         let server = &live.server;
         // One that has keys proves itself with those.
         let by_secret = server.settings.jwks.is_none() && server.settings.jwks_uri.is_none();
         let secrets = by_secret.then_some(server.secrets.as_slice());
         look(&|| server_page(server), secrets.and_then(credentials::secrets_end), secrets);
+    }
+    for System { entry, .. } in enabled(systems) {
+        let client = &entry.live.client;
+        let secrets = client.settings.auth_method.uses_secret().then_some(client.secrets.as_slice());
+        look(&|| client_page(client), entry.ends, secrets);
     }
     let found = [
         Warning::new("no-secret", "No valid secret, so nothing works:", "Make a new secret and pass it on.")
@@ -243,8 +244,10 @@ fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
     let now = visit.app.now();
     let mut silent = Whom::default();
     for live in servers(visit) {
-        let asked = facts.last(&live.server.id).is_some_and(|last| last.last_introspection_at.is_some());
-        if live.server.created_at < now - NEVER && !asked {
+        let made_at = live.server.created_at;
+        let last = facts.last(&live.server.id);
+        let asked = last.and_then(|last| last.last_introspection_at).is_some_and(|at| at >= made_at);
+        if made_at < now - NEVER && !asked {
             silent.add(|| server_page(&live.server));
         }
     }

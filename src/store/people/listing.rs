@@ -2,8 +2,8 @@
 //! what is looked for and never on how many people there are.
 //!
 //! Whatever few people have (a rare word, a role, being disabled) is looked up first, and the others among those; a word
-//! that is not rare leads to its people by name. Only what many have is looked for while walking along the order, where
-//! it is soon found.
+//! that is not rare leads to its people. Only what many have is looked for while walking along the order, where it is
+//! soon found, unless it is two things that hardly anybody has together.
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -13,9 +13,9 @@ use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
 use crate::store::{Conn, Stored, each};
 
-/// Up to how many people are few.
+/// Up to how many people, or words of theirs, are few.
 const FEW: i64 = 1000;
-/// Up to how many people's names are ordered for a page.
+/// Up to how many words are ordered by the names of their people for a page, or their people by something else.
 const ORDERED: i64 = 5000;
 /// How many words are looked for at most.
 const MOST_WORDS: usize = 8;
@@ -116,7 +116,7 @@ impl Having {
         })?)
     }
 
-    /// Whether more than so many have it.
+    /// Whether more than so many have it; somebody with several words that begin so counts as often.
     fn is_had_by_more_than(&self, conn: &mut Conn, count: i64) -> Stored<bool> {
         Ok(!self.ids(conn, count, 1)?.is_empty())
     }
@@ -152,20 +152,24 @@ fn few(conn: &mut Conn, having: &[Having]) -> Stored<Option<Vec<String>>> {
     Ok(fewest)
 }
 
-/// The ids of a page by name, led to by a word that is not rare; none: too many have each word, or another order is
-/// wanted.
-fn named(conn: &mut Conn, search: &Search, having: &[Having], limit: usize) -> Stored<Option<Vec<String>>> {
+/// The ids of those who have a word that is not rare: by name those of the page, in other orders all. None: too many have
+/// each word.
+fn led(conn: &mut Conn, search: &Search, having: &[Having], limit: usize) -> Stored<Option<Vec<String>>> {
     for one in having {
         if let Having::Word(from, to) = one
-            && search.order == Order::Name
             && !one.is_had_by_more_than(conn, ORDERED)?
         {
-            return led_by(conn, search, having, (from, to), limit).map(Some);
+            return match search.order {
+                Order::Name => led_by(conn, search, having, (from, to), limit),
+                Order::Newest | Order::LastSignIn => one.ids(conn, 0, ORDERED),
+            }
+            .map(Some);
         }
     }
     Ok(None)
 }
 
+/// The ids of a page by name, led to by a word.
 fn led_by(
     conn: &mut Conn,
     search: &Search,
@@ -221,7 +225,7 @@ fn led_by(
 pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
     let having = search.having();
     let few = match few(conn, &having)? {
-        None => named(conn, search, &having, limit)?,
+        None => led(conn, search, &having, limit)?,
         few => few,
     };
     let mut rows = Vec::new();
