@@ -2,7 +2,7 @@
 //! issues a token writes nothing more. Several servers may do it: the position in a chain moves once, in the transaction
 //! that counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ pub struct Latest(Mutex<Known>);
 struct Known {
     /// How far each chain was counted when it was read; none: never.
     seen: Option<BTreeMap<i32, i64>>,
-    lasts: Arc<HashMap<String, Last>>,
+    lasts: Arc<BTreeMap<String, Last>>,
 }
 
 impl Latest {
@@ -142,7 +142,7 @@ impl Latest {
     ///
     /// # Errors
     /// What the database says.
-    pub fn read(&self, conn: &mut Conn) -> Stored<Arc<HashMap<String, Last>>> {
+    pub fn read(&self, conn: &mut Conn) -> Stored<Arc<BTreeMap<String, Last>>> {
         // Not locked while the database is asked: one that hangs must not hold the others up.
         let Known { seen, mut lasts } = self.known().clone();
         // The positions first: what is noted while the rest is read is read again.

@@ -120,10 +120,10 @@ impl Roster {
         self.by_name.is_empty()
     }
 
-    /// All clients by their names.
+    /// All clients by their ids.
     #[must_use]
     pub fn clients(&self) -> &[Entry] {
-        &self.by_name
+        &self.by_id
     }
 
     /// The dataflows that clients use, by their ids.
