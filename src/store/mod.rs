@@ -125,8 +125,16 @@ pub type Stored<T> = Result<T, Failure>;
 /// Called by the writer after a commit that others must learn of, before the jobs are answered.
 pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;
 
-/// Answers its caller and says whether the connection served well.
-type ReadJob = Box<dyn FnOnce(Result<&mut Conn, Broken>) -> bool + Send>;
+/// Makes a query.
+type ReadJob = Box<dyn FnOnce(Result<&mut Conn, Broken>) -> Answer + Send>;
+
+/// What a query came to.
+struct Answer {
+    /// Whether the connection served well.
+    served: bool,
+    /// Tells the caller, once the connection is free for what he asks next.
+    tell: Box<dyn FnOnce()>,
+}
 
 /// The database and its threads. Dropping it lets the threads finish what is queued.
 pub struct Store {
@@ -172,14 +180,16 @@ impl Store {
         let queries = Arc::new(AtomicU64::new(0));
         let write_queue = Arc::new(Mutex::new(write_queue));
         let read_queue = Arc::new(Mutex::new(read_queue));
+        let idle = Arc::new(Mutex::new(Vec::new()));
         let mut handles = Vec::new();
         for _ in 0..if connector.is_sqlite() { 1 } else { threads.writers.max(1) } {
             let writer = writer::Writer::new(Arc::clone(&connector), Arc::clone(&write_queue), Arc::clone(&on_change));
             handles.push(spawn("db-write", move || writer.run())?);
         }
         for _ in 0..threads.readers.max(1) {
-            let (connector, queue, queries) = (Arc::clone(&connector), Arc::clone(&read_queue), Arc::clone(&queries));
-            handles.push(spawn("db-read", move || read_loop(&connector, &queue, &queries))?);
+            let (connector, queue, idle) = (Arc::clone(&connector), Arc::clone(&read_queue), Arc::clone(&idle));
+            let queries = Arc::clone(&queries);
+            handles.push(spawn("db-read", move || read_loop(&connector, &queue, &idle, &queries))?);
         }
         Ok(Arc::new(Self { connector, writes, reads, on_change, queries, threads: Mutex::new(handles) }))
     }
@@ -266,8 +276,8 @@ impl Store {
             let answer = conn.and_then(|conn| query(conn).map_err(Broken::from));
             let served = answer.is_ok();
             // A caller that went away needs no answer.
-            let _ = sender.send(answer);
-            served
+            let tell = Box::new(move || drop(sender.send(answer)));
+            Answer { served, tell }
         });
         self.reads.try_send(job).map_err(full_or_stopped)?;
         Ok(receiver)
@@ -309,24 +319,39 @@ fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn read_loop(connector: &Connector, queue: &Mutex<Receiver<ReadJob>>, queries: &Arc<AtomicU64>) {
-    let mut connection: Option<Conn> = None;
+/// `idle`: connections that nobody reads on. The one that was used last is taken first: it has the statements and the
+/// pages that are wanted, while the others would have to make their own.
+fn read_loop(
+    connector: &Connector,
+    queue: &Mutex<Receiver<ReadJob>>,
+    idle: &Mutex<Vec<Conn>>,
+    queries: &Arc<AtomicU64>,
+) {
+    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(job) = next(queue) {
-        let mut conn = match connection.take() {
-            Some(conn) => conn,
-            None => match connector.connect_counted(queries) {
-                Ok(conn) => conn,
-                Err(cause) => {
-                    job(Err(Broken::Unavailable(cause.to_string())));
-                    continue;
-                }
-            },
+        let last_used = idle().pop();
+        let mut conn = match last_used.map_or_else(|| connector.connect_counted(queries), Ok) {
+            Ok(conn) => conn,
+            Err(cause) => {
+                (job(Err(Broken::Unavailable(cause.to_string()))).tell)();
+                continue;
+            }
         };
-        // After a failure or a panic the connection is dropped; in a panic the sender inside the job tells the caller.
+        // After a failure or a panic the connection is dropped, and the idle ones with it: what broke one may have broken
+        // all. In a panic the sender inside the job tells the caller.
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(&mut conn)))) {
-            Ok(true) => connection = Some(conn),
-            Ok(false) => {}
-            Err(_) => tracing::error!("a read job panicked"),
+            Ok(answer) => {
+                if answer.served {
+                    idle().push(conn);
+                } else {
+                    idle().clear();
+                }
+                (answer.tell)();
+            }
+            Err(_) => {
+                idle().clear();
+                tracing::error!("a read job panicked");
+            }
         }
     }
 }
