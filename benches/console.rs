@@ -8,6 +8,7 @@ use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
 use mdi_auth::clock::{Clock, SystemClock};
 use mdi_auth::config::{Config, Issuer};
 use mdi_auth::registry::{Registry, apply};
+use mdi_auth::store::people;
 
 use crate::http::{Connection, get};
 use crate::scene::Scene;
@@ -43,7 +44,18 @@ const PAGES: &[&str] = &[
     "/admin/users?q=given12",
     "/admin/users?q=given",
     "/admin/users?q=given12&role=registrar",
+    "/admin/users?q=given123",
     "/admin/users?q=given12&sort=newest",
+    "/admin/users?q=given12&sort=last-sign-in",
+    "/admin/users?q=family47&sort=newest",
+    "/admin/users?q=given1&sort=newest",
+    "/admin/users?q=given1&sort=last-sign-in",
+    "/admin/users?q=agency%207&sort=last-sign-in",
+    "/admin/users?q=given12%20agency%207",
+    "/admin/users?q=given12%20family4",
+    "/admin/users?q=given&role=coroner",
+    "/admin/users?role=coroner",
+    "/admin/users?role=coroner&sort=last-sign-in",
     "/admin/users?role=registrar",
     "/admin/users?state=disabled",
     "/admin/users?sort=newest",
@@ -90,7 +102,8 @@ fn fill(scene: &Scene) {
             let mut user = format!(
                 "[[user]]\nusername = \"person{n}\"\nname = \"Given{} Family{n}\"\nroles = [\"{}\"]\n",
                 n % 977,
-                roles[n % roles.len()]
+                // One in two hundred.
+                if n % 200 == 3 { "coroner" } else { roles[n % roles.len()] }
             );
             writeln!(user, "organization = {{ name = \"Agency {}\" }}", n % 300).unwrap();
             if n % 1000 == 7 { user + "enabled = false\n" } else { user }
@@ -99,6 +112,22 @@ fn fill(scene: &Scene) {
     }
     let year = 365 * 86_400_000 / EVENTS as i64;
     let begin = SystemClock.now_millis() - 365 * 86_400_000;
+    // A third of the people were here, in no order of theirs.
+    app.store
+        .write_blocking(move |tx| {
+            let mut after = String::new();
+            loop {
+                let some = people::page(tx.conn(), &after, AT_ONCE as i64)?;
+                for (n, person) in some.iter().enumerate().filter(|(n, _)| n % 3 == 0) {
+                    people::signed_in(tx.conn(), &person.id, begin / 1000 + (n as i64 * 7919) % 30_000_000)?;
+                }
+                match some.last() {
+                    Some(last) => after.clone_from(&last.username),
+                    None => return Ok(()),
+                }
+            }
+        })
+        .unwrap();
     for from in (0..EVENTS).step_by(AT_ONCE) {
         let write = move |tx: &mut mdi_auth::store::Tx<'_>| {
             for n in from..from + AT_ONCE {

@@ -35,6 +35,7 @@ mod outbound;
 mod pages;
 mod passkeys;
 mod password_policy;
+mod people_search;
 mod person_flow;
 mod policy;
 mod races;

@@ -80,10 +80,11 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
     let visit = enter(app, request, Door::read(Area::ApiTokens)).await?;
     let looked = Looked::of(request);
     let after = looked.after().and_then(|(at, id)| Some((at.parse().ok()?, id)));
-    let limit = i64::try_from(PAGE + 1).unwrap_or_default();
     let rows = app
         .store
-        .read(move |conn| stored::page(conn, after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str())), limit))
+        .read(move |conn| {
+            stored::page(conn, after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str())), PAGE + 1)
+        })
         .await?;
     let (rows, more) = listing::cut(rows);
     let next = rows.last().filter(|_| more);

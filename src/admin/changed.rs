@@ -10,7 +10,7 @@ use crate::error::Broken;
 use crate::local_time::{When, Zone};
 use crate::registry::{Difference, differences};
 use crate::store::audit::{self, AuditRow, Concerned};
-use crate::store::people::listing;
+use crate::store::people;
 
 /// How many changes are told.
 const TOLD: i64 = 10;
@@ -48,11 +48,11 @@ pub async fn since(app: &App, subject: &Concerned, shown_ms: i64, zone: &Zone) -
             };
             let rows = audit::last_of(conn, &subject, kinds, since_ms, TOLD)?;
             let actors: Vec<String> = rows.iter().map(|row| body(row).actor).collect();
-            let names = listing::names(conn, &actors)?;
+            let names = people::names(conn, &actors)?;
             Ok((rows, names))
         })
         .await?;
-    let names: HashMap<String, String> = names.into_iter().map(|(id, _, name)| (id, name)).collect();
+    let names: HashMap<String, String> = names.into_iter().map(|(id, name, _)| (id, name)).collect();
     Ok(rows.iter().map(|row| told(row, &names, zone)).collect())
 }
 

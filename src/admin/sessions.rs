@@ -22,7 +22,6 @@ use crate::model::session::Session;
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{Area, Right};
 use crate::registry::{Refused, sessions as registry};
-use crate::store::people::listing as names;
 use crate::store::sessions::{self as stored, Alive};
 use crate::store::{Stored, people};
 
@@ -62,7 +61,7 @@ pub(super) type Names = HashMap<String, (String, String)>;
 
 /// Reads what people are called.
 pub(super) fn names_of(conn: &mut crate::store::Conn, ids: &[String]) -> Stored<Names> {
-    Ok(names::names(conn, ids)?.into_iter().map(|(id, username, name)| (id, (name, username))).collect())
+    Ok(people::names(conn, ids)?.into_iter().map(|(id, name, username)| (id, (name, username))).collect())
 }
 
 /// Which sessions are alive now.

@@ -10,7 +10,7 @@ use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};
 use crate::store::api_tokens as stored;
 
 /// How many tokens a listing shows at the most.
-const LISTED: i64 = 10_000;
+const LISTED: usize = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::api_token;
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, Failure, Stored, at_most, each};
 use crate::model::api_token::{ApiScope, ApiToken};
 use crate::secret::SecretHash;
 
@@ -81,12 +81,12 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ApiToken>> {
 ///
 /// # Errors
 /// As [`by_hash`].
-pub fn page(conn: &mut Conn, after: Option<(i64, &str)>, limit: i64) -> Stored<Vec<ApiToken>> {
+pub fn page(conn: &mut Conn, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<ApiToken>> {
     let (at, id) = after.unwrap_or((i64::MAX, ""));
     let rows: Vec<Row> = each!(conn, c => api_token::table
         .filter(api_token::created_at.lt(at).or(api_token::created_at.eq(at).and(api_token::id.lt(id))))
         .order((api_token::created_at.desc(), api_token::id.desc()))
-        .limit(limit)
+        .limit(at_most(limit))
         .select(Row::as_select())
         .load(c))?;
     rows.into_iter().map(Row::into_model).collect()

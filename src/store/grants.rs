@@ -4,7 +4,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{authorization_code, client, consent, grants, person, refresh_token};
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, Failure, Stored, at_most, each};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 
@@ -127,7 +127,6 @@ pub struct Wanted {
 /// # Errors
 /// As [`find`].
 pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null())
@@ -145,7 +144,7 @@ pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize)
                     .and(refresh_token::used_at.is_null())
                     .and(refresh_token::expires_at.gt(now))))))
             .order((grants::created_at.desc(), grants::id.desc()))
-            .limit(limit)
+            .limit(at_most(limit))
             .select(Row::as_select())
             .into_boxed();
         if let Some(person_id) = &wanted.person_id {

@@ -3,54 +3,10 @@
 
 use diesel::prelude::*;
 
-use super::people::terms;
-use super::schema::{grants, person, person_role, person_term, session};
-use super::{Conn, Stored, each, grants as stored_grants, people, sessions as stored_sessions};
+use super::schema::{grants, session};
+use super::{Conn, Stored, at_most, each, grants as stored_grants, sessions as stored_sessions};
 use crate::model::grant::Grant;
-use crate::model::person::Person;
 use crate::model::session::Session;
-
-/// Which people are looked for.
-#[derive(Debug, Clone, Default)]
-pub struct People {
-    /// Words of name, username, address or agency, or how they begin.
-    pub words: String,
-    /// The code of a role.
-    pub role: Option<String>,
-    /// Whether they may sign in.
-    pub enabled: Option<bool>,
-}
-
-/// Up to `limit` people in the order of their names, after a name key and an id.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
-pub fn people(conn: &mut Conn, wanted: &People, after: Option<(&str, &str)>, limit: i64) -> Stored<Vec<Person>> {
-    let terms = terms(&wanted.words);
-    let rows: Vec<people::Row> = each!(conn, c => {
-        let mut query = person::table.select(people::Row::as_select()).into_boxed();
-        for term in &terms {
-            // Terms are hexadecimal, so all that begin with one stand before it with a letter behind f.
-            let found = person_term::table
-                .filter(person_term::term.ge(term).and(person_term::term.lt(format!("{term}g"))))
-                .select(person_term::person_id);
-            query = query.filter(person::id.eq_any(found));
-        }
-        if let Some(role) = &wanted.role {
-            let holders = person_role::table.filter(person_role::role.eq(role)).select(person_role::person_id);
-            query = query.filter(person::id.eq_any(holders));
-        }
-        if let Some(enabled) = wanted.enabled {
-            query = query.filter(person::enabled.eq(enabled));
-        }
-        if let Some((name, id)) = after {
-            query = query.filter(person::name_key.ge(name));
-            query = query.filter(person::name_key.gt(name).or(person::id.gt(id)));
-        }
-        query.order((person::name_key, person::id)).limit(limit).load(c)
-    })?;
-    rows.into_iter().map(people::Row::into_model).collect()
-}
 
 /// Which sessions are looked for.
 #[derive(Debug, Clone)]
@@ -67,7 +23,7 @@ pub struct Sessions {
 ///
 /// # Errors
 /// What the database says.
-pub fn sessions(conn: &mut Conn, wanted: &Sessions, after: Option<(i64, &str)>, limit: i64) -> Stored<Vec<Session>> {
+pub fn sessions(conn: &mut Conn, wanted: &Sessions, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<Session>> {
     let rows: Vec<stored_sessions::Row> = each!(conn, c => {
         let mut query = session::table
             .filter(session::ended_at.is_null())
@@ -82,7 +38,7 @@ pub fn sessions(conn: &mut Conn, wanted: &Sessions, after: Option<(i64, &str)>, 
             query = query.filter(session::created_at.le(at));
             query = query.filter(session::created_at.lt(at).or(session::id.lt(id)));
         }
-        query.order((session::created_at.desc(), session::id.desc())).limit(limit).load(c)
+        query.order((session::created_at.desc(), session::id.desc())).limit(at_most(limit)).load(c)
     })?;
     Ok(rows.into_iter().map(stored_sessions::Row::into_model).collect())
 }
@@ -101,8 +57,8 @@ pub struct Grants {
 /// Up to `limit` grants that nobody has revoked, the newest first, after a time and an id.
 ///
 /// # Errors
-/// As [`people`].
-pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limit: i64) -> Stored<Vec<Grant>> {
+/// What the database says, or a row that cannot be read.
+pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<Grant>> {
     let rows: Vec<stored_grants::Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null().and(grants::purge_at.gt(wanted.kept_after)))
@@ -118,7 +74,7 @@ pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limi
             query = query.filter(grants::created_at.le(at));
             query = query.filter(grants::created_at.lt(at).or(grants::id.lt(id)));
         }
-        query.order((grants::created_at.desc(), grants::id.desc())).limit(limit).load(c)
+        query.order((grants::created_at.desc(), grants::id.desc())).limit(at_most(limit)).load(c)
     })?;
     rows.into_iter().map(stored_grants::Row::into_model).collect()
 }

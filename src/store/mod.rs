@@ -108,6 +108,11 @@ fn is_passing(message: &str) -> bool {
     PASSING.iter().any(|word| message.contains(word))
 }
 
+/// How many rows a query is limited to.
+fn at_most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 /// Runs several queries on one state of the database, whatever is written meanwhile.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 pub mod listing;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
 use diesel::dsl::exists;
@@ -59,12 +59,32 @@ fn term(word: &str) -> String {
     HEXLOWER.encode(word.chars().take(LONGEST_TERM).collect::<String>().as_bytes())
 }
 
-/// Everything that a person is found by: the words of name, username, address and agency, and the whole username.
-fn terms_of(model: &Person) -> BTreeSet<String> {
+/// The term of those who have a role: no word has a letter behind f.
+fn role_term(role: &str) -> String {
+    format!("role={role}")
+}
+
+/// The term of those who may not sign in.
+const DISABLED: &str = "state=disabled";
+/// The term of those who have no password yet and were never here.
+const AWAITED: &str = "state=awaited";
+/// When those were here last who never were, for an order that has them at its end.
+const NEVER: i64 = 0;
+
+/// Everything that a person is found by: the words of name, username, address and agency, the whole username, roles and
+/// states.
+fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
     let agency = model.settings.organization.as_ref().map_or("", |organization| organization.name.as_str());
     let email = model.settings.email.as_deref().unwrap_or_default();
     let mut all = terms(&format!("{} {} {email} {agency}", model.name, model.username));
     all.insert(term(&username_key(&model.username)));
+    all.extend(model.settings.roles.iter().map(|role| role_term(role)));
+    if !model.enabled {
+        all.insert(DISABLED.to_owned());
+    }
+    if model.password.is_none() && !was_here {
+        all.insert(AWAITED.to_owned());
+    }
     all
 }
 
@@ -134,18 +154,6 @@ pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Stored<Vec<Person>> {
         .select(Row::as_select())
         .load(c))?;
     rows.into_iter().map(Row::into_model).collect()
-}
-
-/// Usernames by `sub`.
-///
-/// # Errors
-/// What the database says.
-pub fn usernames(conn: &mut Conn, ids: &[String]) -> Stored<HashMap<String, String>> {
-    let rows: Vec<(String, String)> = each!(conn, c => person::table
-        .filter(person::id.eq_any(ids))
-        .select((person::id, person::username))
-        .load(c))?;
-    Ok(rows.into_iter().collect())
 }
 
 /// Those whose generation was ever raised, or who are disabled: `(id, generation, enabled)`.
@@ -220,8 +228,19 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// Writes what a person is listed and found by.
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
-    let terms = terms_of(model);
-    let row = |term| (person_term::person_id.eq(id), person_term::term.eq(term), person_term::name_key.eq(&name_key));
+    // Somebody may have signed in since the model was read.
+    let last_login_at: Option<i64> =
+        each!(conn, c => person::table.find(id).select(person::last_login_at).get_result(c))?;
+    let terms = terms_of(model, last_login_at.is_some());
+    let row = |term| {
+        (
+            person_term::person_id.eq(id),
+            person_term::term.eq(term),
+            person_term::name_key.eq(&name_key),
+            person_term::created_at.eq(model.created_at),
+            person_term::last_login_at.eq(last_login_at.unwrap_or(NEVER)),
+        )
+    };
     let terms: Vec<_> = terms.iter().map(row).collect();
     each!(conn, c => {
         let roles = &model.settings.roles;
@@ -375,6 +394,11 @@ pub fn signed_in(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id))
         .set((person::last_login_at.eq(at), person::idle_since.eq(at)))
         .execute(c))?;
+    let terms = person_term::table.filter(person_term::person_id.eq(id));
+    each!(conn, c => {
+        diesel::delete(terms.filter(person_term::term.eq(AWAITED))).execute(c)?;
+        diesel::update(terms).set(person_term::last_login_at.eq(at)).execute(c)?;
+    });
     Ok(())
 }
 

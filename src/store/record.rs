@@ -8,7 +8,7 @@ use diesel::sql_types::Bool;
 
 use super::audit::AuditRow;
 use super::schema::audit_event;
-use super::{Conn, Stored, each};
+use super::{Conn, Stored, at_most, each};
 use crate::audit::event::{Kind, Outcome};
 
 /// How many events are looked at for one page.
@@ -142,10 +142,9 @@ pub fn find(conn: &mut Conn, search: &Search, page: usize) -> Stored<Found> {
 fn look(conn: &mut Conn, search: &Search, page: usize, at_most: usize) -> Stored<Found> {
     let leads = search.leads();
     let each_at_most = (at_most / leads.len().max(1)).max(1);
-    let limit = i64::try_from(each_at_most).unwrap_or(i64::MAX);
     let (mut rows, mut looked_to) = (Vec::new(), None);
     for by in leads {
-        let part = rows_by(conn, search, by, limit)?;
+        let part = rows_by(conn, search, by, each_at_most)?;
         if part.len() >= each_at_most {
             // Behind its last event this index may lead to more: nothing older can be told in order.
             looked_to = looked_to.max(part.last().map(AuditRow::place));
@@ -164,7 +163,7 @@ fn look(conn: &mut Conn, search: &Search, page: usize, at_most: usize) -> Stored
     Ok(Found { rows, rest })
 }
 
-fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: i64) -> Stored<Vec<AuditRow>> {
+fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: usize) -> Stored<Vec<AuditRow>> {
     use audit_event::{at_ms, by_person, chain, client_id, person_id, seq};
     let before = search.before;
     // One bound a side, so that the index begins where the page does.
@@ -178,7 +177,7 @@ fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: i64) -> Stored<V
                     .or(chain.eq(before.chain).and(seq.lt(before.seq))),
             )
             .order((at_ms.desc(), chain.desc(), seq.desc()))
-            .limit(limit)
+            .limit(at_most(limit))
             .select(AuditRow::as_select())
             .into_boxed();
         let rows = match by {

@@ -91,6 +91,8 @@ diesel::table! {
         person_id -> Text,
         term -> Text,
         name_key -> Text,
+        created_at -> BigInt,
+        last_login_at -> BigInt,
     }
 }
 

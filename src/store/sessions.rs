@@ -4,7 +4,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{person, session};
-use super::{Conn, Stored, each};
+use super::{Conn, Stored, at_most, each};
 use crate::model::session::Session;
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -266,7 +266,6 @@ pub fn live(
     after: Option<&(i64, String)>,
     limit: usize,
 ) -> Stored<Vec<Session>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = session::table
             // Not a join: that would be free to begin with everybody.
@@ -277,7 +276,7 @@ pub fn live(
             .filter(session::ended_at.is_null().and(session::second_factor_due.eq(false)))
             .filter(session::created_at.gt(alive.begun).and(session::last_seen_at.gt(alive.seen)))
             .order((session::created_at.desc(), session::id.desc()))
-            .limit(limit)
+            .limit(at_most(limit))
             .select(Row::as_select())
             .into_boxed();
         if let Some(person_id) = person_id {

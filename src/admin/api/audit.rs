@@ -94,8 +94,7 @@ async fn events(call: Call) -> Answered {
         before,
     };
     note_look(&call).await?;
-    let size = usize::try_from(limit).unwrap_or_default();
-    let found = call.read(move |conn| record::find(conn, &search, size)).await?;
+    let found = call.read(move |conn| record::find(conn, &search, limit)).await?;
     // Where few of many fit, a page may have none of them and still go on: no call looks at all of the record.
     let next = match found.rest {
         Rest::Nothing => None,

@@ -207,7 +207,7 @@ async fn list(call: Call) -> Answered {
     };
     let roster = call.app.directory.roster();
     let found = roster.search(Order::Id, after, query.text("q").unwrap_or_default());
-    let one_more = usize::try_from(query.limit()).unwrap_or_default() + 1;
+    let one_more = query.limit() + 1;
     let all: Vec<_> = found.filter(|live| is_wanted(&live.client)).take(one_more).collect();
     Ok(Reply::ok(&page(all, query.limit(), |live| vec![live.client.id.clone()], |live| view(&live.client, None))))
 }

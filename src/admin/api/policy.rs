@@ -162,7 +162,7 @@ async fn dataflows(call: Call) -> Answered {
 }
 
 async fn vocabulary(call: Call) -> Answered {
-    let limit = usize::try_from(call.query.limit()).unwrap_or_default();
+    let limit = call.query.limit();
     let (found, _) = call.app.policy.vocabulary().search(call.query.text("q").unwrap_or_default(), limit);
     let view = |concept: &crate::policy::vocabulary::Concept| CodingView {
         system: concept.system.clone(),

@@ -8,9 +8,9 @@ use super::problem::{Fault, Problem, Type};
 use crate::audit::event::Kind;
 
 /// How many rows a page has unless somebody says otherwise.
-pub const PAGE: i64 = 50;
+pub const PAGE: usize = 50;
 /// How many rows a page has at the most.
-pub const LARGEST_PAGE: i64 = 200;
+pub const LARGEST_PAGE: usize = 200;
 /// The longest text, in characters.
 pub const LONGEST_TEXT: usize = 200;
 
@@ -102,7 +102,7 @@ impl Query {
 
     /// How many rows the page has.
     #[must_use]
-    pub fn limit(&self) -> i64 {
+    pub fn limit(&self) -> usize {
         self.text(LIMIT.name).and_then(|text| text.parse().ok()).unwrap_or(PAGE)
     }
 
@@ -153,7 +153,7 @@ fn wrong(wanted: Wanted, value: &str) -> Option<String> {
         Wanted::Flag => ["true", "false"].contains(&value),
         Wanted::Limit => {
             // As JSON writes it, so that each number has one spelling.
-            value.parse::<i64>().is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
+            value.parse::<usize>().is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
         }
         Wanted::Cursor => read_cursor(value).is_some(),
         Wanted::Time => value.parse::<jiff::Timestamp>().is_ok(),
@@ -200,11 +200,10 @@ fn read_cursor(text: &str) -> Option<Vec<String>> {
 #[must_use]
 pub fn page<R, T>(
     mut rows: Vec<R>,
-    limit: i64,
+    limit: usize,
     key: impl Fn(&R) -> Vec<String>,
     view: impl Fn(R) -> T,
 ) -> super::reply::Page<T> {
-    let limit = usize::try_from(limit).unwrap_or_default();
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| cursor(&key(last)));

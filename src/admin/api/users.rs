@@ -17,8 +17,8 @@ use crate::policy::console::{self, Area, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Decided, Manner, Registry, ending};
-use crate::store::people::name_key;
-use crate::store::{Stored, Tx, listing, passkeys, people as stored};
+use crate::store::people::listing::{self, Order, Search, State};
+use crate::store::{Stored, Tx, passkeys, people as stored};
 
 /// A person who signs in.
 #[derive(Debug, Serialize, ToSchema)]
@@ -219,18 +219,19 @@ async fn list(call: Call) -> Answered {
         let rows = found.into_iter().filter(|person| after.is_none() && fits(person)).collect();
         return Ok(Reply::ok(&page(rows, limit, |_| Vec::new(), |person| view(&person, None))));
     }
-    let wanted = listing::People {
+    let search = Search {
         words: query.owned("q").unwrap_or_default(),
         role: query.owned("role"),
-        enabled: query.flag("enabled"),
+        state: match query.flag("enabled") {
+            None => State::Any,
+            Some(true) => State::Enabled,
+            Some(false) => State::Disabled,
+        },
+        order: Order::Name,
+        after: after.map(|[name, id]| (name, id)),
     };
-    let rows = call
-        .read(move |conn| {
-            let after = after.as_ref().map(|[name, id]| (name.as_str(), id.as_str()));
-            listing::people(conn, &wanted, after, limit + 1)
-        })
-        .await?;
-    let key = |person: &Person| vec![name_key(&person.name), person.id.clone()];
+    let rows = call.read(move |conn| listing::page(conn, &search, limit + 1)).await?;
+    let key = |person: &Person| vec![listing::sort_key(Order::Name, person), person.id.clone()];
     Ok(Reply::ok(&page(rows, limit, key, |person| view(&person, None))))
 }
 

@@ -1,22 +1,24 @@
 //! People as the console lists them: searched, filtered, in an order, page by page. The number of queries depends on
 //! what is looked for and never on how many people there are.
 //!
-//! Whatever few people have (a rare word, a role, being disabled) is looked up first, and the others among those; a word
-//! that is not rare leads to its people. Only what many have is looked for while walking along the order, where it is
-//! soon found, unless it is two things that hardly anybody has together.
+//! Words, roles and states are terms, and a term leads to its people in each order. Only what many have is looked for
+//! while walking along all people, where it is soon found, unless it is two things that hardly anybody has together.
 
-use diesel::dsl::exists;
+use std::collections::{HashMap, HashSet};
+
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
-use super::{Row, terms};
+use super::{AWAITED, DISABLED, NEVER, Row, role_term, terms};
 use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
-use crate::store::{Conn, Stored, each};
+use crate::store::{Conn, Stored, at_most, each};
 
-/// Up to how many people, or words of theirs, are few.
-const FEW: i64 = 1000;
-/// Up to how many words are ordered by the names of their people for a page, or their people by something else.
-const ORDERED: i64 = 5000;
+/// Terms are as rare as each other that no more people have than the first of these that one of them is within. What more
+/// have than the last is met soon enough by whoever walks along all people, and costs more to put in order.
+const RARE: [usize; 3] = [500, 4000, MOST_LED];
+/// How many people a term may lead to, unless it has them in order.
+const MOST_LED: usize = 8000;
 /// How many words are looked for at most.
 const MOST_WORDS: usize = 8;
 
@@ -58,11 +60,11 @@ pub struct Search {
     /// The order.
     pub order: Order,
     /// The sort key and the id of the last row before the page.
-    pub after: Option<(String, String)>,
+    pub after: Option<Place>,
 }
 
-/// The sort key of those who never signed in.
-const NEVER: &str = "never";
+/// A place in a list: the sort key and the id of a row.
+pub type Place = (String, String);
 
 /// The sort key of a person, for the page behind her.
 #[must_use]
@@ -70,152 +72,100 @@ pub fn sort_key(order: Order, model: &Person) -> String {
     match order {
         Order::Name => super::name_key(&model.name),
         Order::Newest => model.created_at.to_string(),
-        Order::LastSignIn => model.last_login_at.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
+        Order::LastSignIn => model.last_login_at.unwrap_or(NEVER).to_string(),
     }
 }
 
-/// One thing that those who are looked for have in common.
-enum Having {
-    /// A word that begins with this: from here, up to here.
-    Word(String, String),
-    Role(String),
-    Disabled,
-    Awaited,
+/// Terms that those who are looked for have one of: from here up to here.
+struct Terms {
+    from: String,
+    to: String,
 }
 
-impl Having {
-    /// The ids of those who have it: so many, after so many others.
-    fn ids(&self, conn: &mut Conn, offset: i64, limit: i64) -> Stored<Vec<String>> {
-        Ok(each!(conn, c => match self {
-            Self::Word(from, to) => person_term::table
-                .filter(person_term::term.ge(from).and(person_term::term.lt(to)))
-                .select(person_term::person_id)
-                .offset(offset)
-                .limit(limit)
-                .load(c),
-            Self::Role(role) => person_role::table
-                .filter(person_role::role.eq(role))
-                .select(person_role::person_id)
-                .offset(offset)
-                .limit(limit)
-                .load(c),
-            Self::Disabled => person::table
-                .filter(person::enabled.eq(false))
-                .select(person::id)
-                .offset(offset)
-                .limit(limit)
-                .load(c),
-            Self::Awaited => person::table
-                .filter(person::password.is_null().and(person::last_login_at.is_null()))
-                // The order of the index that has nobody else.
-                .order((person::name_key, person::id))
-                .select(person::id)
-                .offset(offset)
-                .limit(limit)
-                .load(c),
-        })?)
+impl Terms {
+    fn beginning_with(term: String) -> Self {
+        // The digits of hexadecimal end before `g`.
+        Self { to: format!("{term}g"), from: term }
+    }
+
+    fn only(term: String) -> Self {
+        Self { to: term.clone(), from: term }
+    }
+
+    /// Whether it is one term, which has its people in the order of their names.
+    fn is_one(&self) -> bool {
+        self.from == self.to
     }
 
     /// Whether more than so many have it; somebody with several words that begin so counts as often.
-    fn is_had_by_more_than(&self, conn: &mut Conn, count: i64) -> Stored<bool> {
-        Ok(!self.ids(conn, count, 1)?.is_empty())
+    fn is_had_by_more_than(&self, conn: &mut Conn, count: usize) -> Stored<bool> {
+        let one_more: Option<String> = each!(conn, c => person_term::table
+            .filter(person_term::term.between(&self.from, &self.to))
+            .select(person_term::person_id)
+            .offset(at_most(count))
+            .first(c)
+            .optional())?;
+        Ok(one_more.is_some())
+    }
+
+    /// Who has it.
+    fn people(&self, conn: &mut Conn) -> Stored<HashSet<String>> {
+        let those: Vec<String> = each!(conn, c => person_term::table
+            .filter(person_term::term.between(&self.from, &self.to))
+            .select(person_term::person_id)
+            .load(c))?;
+        Ok(those.into_iter().collect())
+    }
+
+    /// Which of some people have it.
+    fn among(&self, conn: &mut Conn, ids: &[String]) -> Stored<HashSet<String>> {
+        let those: Vec<String> = each!(conn, c => person_term::table
+            .filter(person_term::person_id.eq_any(ids).and(person_term::term.between(&self.from, &self.to)))
+            .select(person_term::person_id)
+            .load(c))?;
+        Ok(those.into_iter().collect())
     }
 }
 
 impl Search {
-    fn having(&self) -> Vec<Having> {
-        let words = terms(&self.words).into_iter().take(MOST_WORDS);
-        // The digits of hexadecimal end before `g`.
-        let words = words.map(|from| Having::Word(from.clone(), format!("{from}g")));
+    fn terms(&self) -> Vec<Terms> {
+        let words = terms(&self.words).into_iter().take(MOST_WORDS).map(Terms::beginning_with);
         let state = match self.state {
-            State::Disabled => Some(Having::Disabled),
-            State::Awaited => Some(Having::Awaited),
+            State::Disabled => Some(DISABLED),
+            State::Awaited => Some(AWAITED),
             State::Any | State::Enabled => None,
         };
-        words.chain(self.role.clone().map(Having::Role)).chain(state).collect()
+        let role = self.role.as_deref().map(role_term);
+        words.chain(role.into_iter().chain(state.map(str::to_owned)).map(Terms::only)).collect()
     }
 }
 
-/// The ids of the smallest group of people that all who are looked for are in, if one is small.
-fn few(conn: &mut Conn, having: &[Having]) -> Stored<Option<Vec<String>>> {
-    let mut fewest: Option<Vec<String>> = None;
-    for one in having {
-        if !one.is_had_by_more_than(conn, FEW)? {
-            let mut ids = one.ids(conn, 0, FEW)?;
-            ids.sort();
-            ids.dedup();
-            if fewest.as_ref().is_none_or(|fewest| ids.len() < fewest.len()) {
-                fewest = Some(ids);
-            }
-        }
-    }
-    Ok(fewest)
+/// The terms that are looked for, by what they are good for.
+struct Plan {
+    /// Leads to its people. None: everybody is walked along.
+    lead: Option<Terms>,
+    /// About as rare: their people are read before.
+    rare: Vec<Terms>,
+    /// Roles and states that more have.
+    exact: Vec<Terms>,
+    /// Words that more have: whoever comes is asked.
+    common: Vec<Terms>,
 }
 
-/// The ids of those who have a word that is not rare: by name those of the page, in other orders all. None: too many have
-/// each word.
-fn led(conn: &mut Conn, search: &Search, having: &[Having], limit: usize) -> Stored<Option<Vec<String>>> {
-    for one in having {
-        if let Having::Word(from, to) = one
-            && !one.is_had_by_more_than(conn, ORDERED)?
-        {
-            return match search.order {
-                Order::Name => led_by(conn, search, having, (from, to), limit),
-                Order::Newest | Order::LastSignIn => one.ids(conn, 0, ORDERED),
-            }
-            .map(Some);
+fn plan(conn: &mut Conn, terms: Vec<Terms>, order: Order) -> Stored<Plan> {
+    let (mut rare, mut common) = (Vec::new(), terms);
+    for count in RARE {
+        for one in std::mem::take(&mut common) {
+            let some = if one.is_had_by_more_than(conn, count)? { &mut common } else { &mut rare };
+            some.push(one);
+        }
+        if !rare.is_empty() {
+            break;
         }
     }
-    Ok(None)
-}
-
-/// The ids of a page by name, led to by a word.
-fn led_by(
-    conn: &mut Conn,
-    search: &Search,
-    having: &[Having],
-    (lead_from, lead_to): (&String, &String),
-    limit: usize,
-) -> Stored<Vec<String>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (after_name, after_id) = search.after.clone().unwrap_or_default();
-    let lead = diesel::alias!(person_term as lead);
-    let (term, name, id) = lead.fields((person_term::term, person_term::name_key, person_term::person_id));
-    let page: Vec<(String, String)> = each!(conn, c => {
-        let mut query = lead
-            .filter(term.ge(lead_from).and(term.lt(lead_to)))
-            .filter(name.ge(&after_name))
-            .filter(name.gt(&after_name).or(id.gt(&after_id)))
-            .select((name, id))
-            .distinct()
-            .order((name, id))
-            .limit(limit)
-            .into_boxed();
-        let among = person::table.filter(person::id.eq(id));
-        for one in having {
-            query = match one {
-                Having::Word(from, _) if from == lead_from => query,
-                Having::Word(from, to) => query.filter(exists(person_term::table.filter(
-                    person_term::person_id.eq(id)
-                        .and(person_term::term.ge(from))
-                        .and(person_term::term.lt(to))))),
-                // In the order of the names, as the words are, and not wherever the random ids lie: so that no index
-                // by id serves.
-                Having::Role(role) => query.filter(exists(person_role::table.filter(
-                    person_role::role.eq(role)
-                        .and(person_role::name_key.eq(name))
-                        .and(person_role::person_id.concat("").eq(id))))),
-                Having::Disabled => query.filter(exists(among.filter(person::enabled.eq(false)))),
-                Having::Awaited => query.filter(exists(
-                    among.filter(person::password.is_null().and(person::last_login_at.is_null())))),
-            };
-        }
-        if search.state == State::Enabled {
-            query = query.filter(exists(among.filter(person::enabled.eq(true))));
-        }
-        query.load(c)
-    })?;
-    Ok(page.into_iter().map(|(_, id)| id).collect())
+    let (mut exact, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
+    let lead = rare.pop().or_else(|| if order == Order::Name { exact.pop() } else { None });
+    Ok(Plan { lead, rare, exact, common })
 }
 
 /// Up to `limit` people that are looked for.
@@ -223,25 +173,136 @@ fn led_by(
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
-    let having = search.having();
-    let few = match few(conn, &having)? {
-        None => led(conn, search, &having, limit)?,
-        few => few,
+    let plan = plan(conn, search.terms(), search.order)?;
+    let ids = match &plan.lead {
+        Some(lead) => led(conn, search, lead, &plan, limit)?,
+        None => walked(conn, search, plan.exact.iter().chain(&plan.common), limit)?,
     };
-    let mut rows = Vec::new();
-    let never = search.after.as_ref().is_some_and(|(key, _)| key == NEVER);
-    for part in parts(search.order, never) {
-        let left = limit.saturating_sub(rows.len());
+    let rows: Vec<Row> =
+        each!(conn, c => person::table.filter(person::id.eq_any(&ids)).select(Row::as_select()).load(c))?;
+    let mut rows: HashMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    ids.iter().filter_map(|id| rows.remove(id)).map(Row::into_model).collect()
+}
+
+/// The ids of a page, led to by a term.
+fn led(conn: &mut Conn, search: &Search, lead: &Terms, plan: &Plan, limit: usize) -> Stored<Vec<String>> {
+    let (mut ids, mut after): (Vec<String>, _) = (Vec::new(), search.after.clone());
+    let mut rare = Vec::new();
+    for one in &plan.rare {
+        rare.push(one.people(conn)?);
+    }
+    // More than a page: those with several words that begin alike come as often, and not everybody has the other words.
+    let mut asked = if rare.is_empty() { limit.saturating_mul(2) } else { MOST_LED };
+    loop {
+        let found = stretch(conn, search, lead, plan, (after.as_ref(), asked))?;
+        let last = found.len() < asked;
+        after = found.last().cloned();
+        let mut found: Vec<String> = found.into_iter().map(|(_, id)| id).collect();
+        found.dedup();
+        found.retain(|id| rare.iter().all(|those| those.contains(id)));
+        for word in &plan.common {
+            let those = word.among(conn, &found)?;
+            found.retain(|id| those.contains(id));
+        }
+        ids.extend(found);
+        if last || ids.len() >= limit {
+            ids.truncate(limit);
+            return Ok(ids);
+        }
+        asked = asked.saturating_mul(4).min(MOST_LED);
+    }
+}
+
+/// So many places behind another of those who have the leading term, and the roles and states that more have.
+fn stretch(
+    conn: &mut Conn,
+    search: &Search,
+    lead: &Terms,
+    plan: &Plan,
+    (after, limit): (Option<&Place>, usize),
+) -> Stored<Vec<Place>> {
+    let table = diesel::alias!(person_term as lead);
+    let (term, id) = table.fields((person_term::term, person_term::person_id));
+    let (name, created, last_login) =
+        table.fields((person_term::name_key, person_term::created_at, person_term::last_login_at));
+    let numbers = |rows: Vec<(i64, String)>| rows.into_iter().map(|(at, id)| (at.to_string(), id)).collect();
+    Ok(each!(conn, c => {
+        let mut query = table.limit(at_most(limit)).into_boxed();
+        // Only so does SQLite see that an index has them in order.
+        query = if lead.is_one() {
+            query.filter(term.eq(&lead.from))
+        } else {
+            query.filter(term.between(&lead.from, &lead.to))
+        };
+        // In the order of the names, as the leading term is, and not wherever the random ids lie: so that no index by ids
+        // serves.
+        let of_lead = |one: &str| person_term::table.filter(
+            person_term::term.eq(one.to_owned())
+                .and(person_term::name_key.eq(name))
+                .and(person_term::person_id.concat("").eq(id)));
+        for one in &plan.exact {
+            query = query.filter(exists(of_lead(&one.from)));
+        }
+        if search.state == State::Enabled {
+            query = query.filter(not(exists(of_lead(DISABLED))));
+        }
+        match search.order {
+            Order::Name => {
+                if let Some((after, last)) = after {
+                    query = query.filter(name.ge(after)).filter(name.gt(after).or(id.gt(last)));
+                }
+                query.order((name, id)).select((name, id)).load(c)
+            }
+            Order::Newest => {
+                if let Some((at, last)) = numbered(after) {
+                    query = query.filter(created.lt(at).or(created.eq(at).and(id.lt(last))));
+                }
+                query.order((created.desc(), id.desc())).select((created, id)).load(c).map(numbers)
+            }
+            Order::LastSignIn => {
+                if let Some((at, last)) = numbered(after) {
+                    query = query.filter(last_login.lt(at).or(last_login.eq(at).and(id.lt(last))));
+                }
+                query.order((last_login.desc(), id.desc())).select((last_login, id)).load(c).map(numbers)
+            }
+        }
+    })?)
+}
+
+/// The terms of the person at hand that are among some.
+#[diesel::dsl::auto_type]
+fn of_person<'a>(some: &'a Terms) -> _ {
+    let (from, to): (&'a str, &'a str) = (&some.from, &some.to);
+    person_term::table.filter(person_term::person_id.eq(person::id).and(person_term::term.between(from, to)))
+}
+
+/// A place in an order of times. An address that somebody made up begins at the beginning.
+fn numbered(after: Option<&Place>) -> Option<(i64, &str)> {
+    let (key, id) = after?;
+    Some((key.parse().ok()?, id))
+}
+
+/// The ids of a page, found while walking along all people.
+fn walked<'a>(
+    conn: &mut Conn,
+    search: &Search,
+    terms: impl Iterator<Item = &'a Terms> + Clone,
+    limit: usize,
+) -> Stored<Vec<String>> {
+    let mut ids = Vec::new();
+    let never = numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
+    for stretch in stretches(search.order, never) {
+        let left = limit.saturating_sub(ids.len());
         if left > 0 {
-            rows.extend(part_of(conn, search, &having, few.as_deref(), *part, left)?);
+            ids.extend(walk(conn, search, terms.clone(), *stretch, left)?);
         }
     }
-    rows.into_iter().map(Row::into_model).collect()
+    Ok(ids)
 }
 
 /// A stretch of a list that one index has in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Stretch {
     ByName,
     ByCreation,
     BySignIn,
@@ -249,84 +310,71 @@ enum Part {
 }
 
 /// The stretches of a list; `never`: the page begins among those who never signed in.
-fn parts(order: Order, never: bool) -> &'static [Part] {
+fn stretches(order: Order, never: bool) -> &'static [Stretch] {
     match order {
-        Order::Name => &[Part::ByName],
-        Order::Newest => &[Part::ByCreation],
+        Order::Name => &[Stretch::ByName],
+        Order::Newest => &[Stretch::ByCreation],
         // Neither database puts those without a time where the other does: they are a stretch of their own.
-        Order::LastSignIn if never => &[Part::NeverHere],
-        Order::LastSignIn => &[Part::BySignIn, Part::NeverHere],
+        Order::LastSignIn if never => &[Stretch::NeverHere],
+        Order::LastSignIn => &[Stretch::BySignIn, Stretch::NeverHere],
     }
 }
 
-fn part_of(
+fn walk<'a>(
     conn: &mut Conn,
     search: &Search,
-    having: &[Having],
-    few: Option<&[String]>,
-    part: Part,
+    terms: impl Iterator<Item = &'a Terms>,
+    stretch: Stretch,
     limit: usize,
-) -> Stored<Vec<Row>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (key, id) = search.after.clone().unzip();
-    let (key, id) = (key.unwrap_or_default(), id.unwrap_or_default());
-    // An address that somebody made up begins at the beginning.
-    let at: Option<i64> = key.parse().ok();
-    let first = search.after.is_none();
+) -> Stored<Vec<String>> {
+    let after = search.after.as_ref();
+    let at = numbered(after);
     Ok(each!(conn, c => {
-        let mut query = person::table.select(Row::as_select()).limit(limit).into_boxed();
+        let mut query = person::table.select(person::id).limit(at_most(limit)).into_boxed();
+        for one in terms {
+            query = query.filter(exists(of_person(one)));
+        }
         if search.state == State::Enabled {
             // No reason to leave the order of the list and sort everybody: a comparison that no index serves.
             query = query.filter(person::enabled.ne(false));
         }
-        if let Some(few) = few {
-            query = query.filter(person::id.eq_any(few));
-        }
-        for one in having {
-            query = match one {
-                Having::Word(from, to) => query.filter(exists(person_term::table.filter(
-                    person_term::person_id.eq(person::id)
-                        .and(person_term::term.ge(from))
-                        .and(person_term::term.lt(to))))),
-                Having::Role(role) => query.filter(exists(person_role::table.filter(
-                    person_role::person_id.eq(person::id).and(person_role::role.eq(role))))),
-                Having::Disabled if part == Part::ByName => query.filter(person::enabled.eq(false)),
-                // As above.
-                Having::Disabled => query.filter(person::enabled.ne(true)),
-                Having::Awaited =>
-                    query.filter(person::password.is_null().and(person::last_login_at.is_null())),
-            };
-        }
         // The first comparison is what an index can begin at, the others are those of the pair.
-        query = match part {
-            Part::ByName if first => query.order((person::name_key, person::id)),
-            Part::ByName => query
-                .filter(person::name_key.ge(&key))
-                .filter(person::name_key.gt(&key).or(person::id.gt(&id)))
-                .order((person::name_key, person::id)),
-            Part::ByCreation => {
-                let query = query.order((person::created_at.desc(), person::id.desc()));
-                match at {
-                    Some(at) => query
-                        .filter(person::created_at.le(at))
-                        .filter(person::created_at.lt(at).or(person::id.lt(&id))),
+        query = match stretch {
+            Stretch::ByName => {
+                let query = query.order((person::name_key, person::id));
+                match after {
+                    Some((key, id)) => query
+                        .filter(person::name_key.ge(key))
+                        .filter(person::name_key.gt(key).or(person::id.gt(id))),
                     None => query,
                 }
             }
-            Part::BySignIn => {
+            Stretch::ByCreation => {
+                let query = query.order((person::created_at.desc(), person::id.desc()));
+                match at {
+                    Some((at, id)) => query
+                        .filter(person::created_at.le(at))
+                        .filter(person::created_at.lt(at).or(person::id.lt(id))),
+                    None => query,
+                }
+            }
+            Stretch::BySignIn => {
                 let query = query
                     .filter(person::last_login_at.is_not_null())
                     .order((person::last_login_at.desc(), person::id.desc()));
                 match at {
-                    Some(at) => query
+                    Some((at, id)) => query
                         .filter(person::last_login_at.le(at))
-                        .filter(person::last_login_at.assume_not_null().lt(at).or(person::id.lt(&id))),
+                        .filter(person::last_login_at.assume_not_null().lt(at).or(person::id.lt(id))),
                     None => query,
                 }
             }
-            Part::NeverHere => {
-                let query = query.filter(person::last_login_at.is_null()).order(person::id);
-                if key == NEVER { query.filter(person::id.gt(&id)) } else { query }
+            Stretch::NeverHere => {
+                let query = query.filter(person::last_login_at.is_null()).order(person::id.desc());
+                match at {
+                    Some((NEVER, id)) => query.filter(person::id.lt(id)),
+                    _ => query,
+                }
             }
         };
         query.load(c)
@@ -339,17 +387,6 @@ fn part_of(
 /// What the database says.
 pub fn any(conn: &mut Conn) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(person::table.select(person::id))).get_result(c))?)
-}
-
-/// What several people are called, by their ids: `(id, username, name)`.
-///
-/// # Errors
-/// What the database says.
-pub fn names(conn: &mut Conn, ids: &[String]) -> Stored<Vec<(String, String, String)>> {
-    Ok(each!(conn, c => person::table
-        .filter(person::id.eq_any(ids))
-        .select((person::id, person::username, person::name))
-        .load(c))?)
 }
 
 /// Which of these keys of usernames are taken.
@@ -428,7 +465,6 @@ fn holders_of(
     after: Option<(&String, &String)>,
     limit: usize,
 ) -> Stored<Vec<Holder>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     Ok(each!(conn, c => {
         let mut query = person_role::table
             .inner_join(person::table)
@@ -444,7 +480,7 @@ fn holders_of(
                 person::settings,
             ))
             .order((person_role::role, person_role::name_key, person_role::person_id))
-            .limit(limit)
+            .limit(at_most(limit))
             .into_boxed();
         match roles {
             Roles::All => {}
