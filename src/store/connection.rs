@@ -180,21 +180,16 @@ impl Connector {
     pub fn prepare(&self, upgrade: bool) -> Result<(), OpenError> {
         let _lock = self.lock_file()?;
         let mut conn = self.connect(Access::Write)?;
-        let migrated = match &mut conn {
+        if let Conn::Pg(pg) = &mut conn {
+            // Whoever starts meanwhile waits, however long it takes. The lock ends with the connection.
+            pg.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(6038421)")
+                .map_err(|cause| OpenError::Unreachable(cause.to_string()))?;
+        }
+        match &mut conn {
             Conn::Sqlite(c) => migrate(c, upgrade),
-            Conn::Pg(c) => {
-                let pg = c.as_mut();
-                let failed = |cause: diesel::result::Error| OpenError::Unreachable(cause.to_string());
-                pg.batch_execute("SELECT pg_advisory_lock(6038421)").map_err(failed)?;
-                let outcome = migrate(pg, upgrade);
-                pg.batch_execute("SELECT pg_advisory_unlock(6038421)").map_err(failed)?;
-                outcome
-            }
-        };
-        migrated?;
-        super::people::index_all(&mut conn)
-            .map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))?;
-        Ok(())
+            Conn::Pg(c) => migrate(c.as_mut(), upgrade),
+        }?;
+        super::people::index_all(&mut conn).map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))
     }
 
     /// Two processes that start on the same empty SQLite file take turns.

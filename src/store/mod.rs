@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -47,6 +48,8 @@ use crate::error::Broken;
 
 /// How many jobs may wait; one more is told to come back later.
 const QUEUE: usize = 4096;
+/// After how long an idle connection to another machine is not trusted to be one.
+const LONGEST_IDLE: Duration = Duration::from_secs(180);
 
 /// Why a job failed. It means: roll back. A refusal that must leave a trace is an `Ok` value.
 #[derive(Debug, thiserror::Error)]
@@ -133,10 +136,19 @@ pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;
 /// Makes a query.
 type ReadJob = Box<dyn FnOnce(Result<&mut Conn, Broken>) -> Answer + Send>;
 
+/// What became of a connection by a query.
+enum Served {
+    Well,
+    /// It may be in the middle of something.
+    Ill,
+    /// It is broken, and the others may be as well.
+    Lost,
+}
+
 /// What a query came to.
 struct Answer {
-    /// Whether the connection served well.
-    served: bool,
+    /// What became of the connection.
+    served: Served,
     /// Tells the caller, once the connection is free for what he asks next.
     tell: Box<dyn FnOnce()>,
 }
@@ -279,7 +291,11 @@ impl Store {
         let (sender, receiver) = oneshot::channel();
         let job: ReadJob = Box::new(move |conn| {
             let answer = conn.and_then(|conn| query(conn).map_err(Broken::from));
-            let served = answer.is_ok();
+            let served = match &answer {
+                Ok(_) => Served::Well,
+                Err(Broken::Unavailable(_)) => Served::Lost,
+                Err(_) => Served::Ill,
+            };
             // A caller that went away needs no answer.
             let tell = Box::new(move || drop(sender.send(answer)));
             Answer { served, tell }
@@ -329,12 +345,14 @@ fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
 fn read_loop(
     connector: &Connector,
     queue: &Mutex<Receiver<ReadJob>>,
-    idle: &Mutex<Vec<Conn>>,
+    idle: &Mutex<Vec<(Conn, Instant)>>,
     queries: &Arc<AtomicU64>,
 ) {
     let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(job) = next(queue) {
-        let last_used = idle().pop();
+        // A network may have dropped without a word what was silent for long.
+        let is_fresh = |since: &Instant| connector.is_sqlite() || since.elapsed() < LONGEST_IDLE;
+        let last_used = idle().pop().filter(|(_, since)| is_fresh(since)).map(|(conn, _)| conn);
         let mut conn = match last_used.map_or_else(|| connector.connect_counted(queries), Ok) {
             Ok(conn) => conn,
             Err(cause) => {
@@ -342,14 +360,13 @@ fn read_loop(
                 continue;
             }
         };
-        // After a failure or a panic the connection is dropped, and the idle ones with it: what broke one may have broken
-        // all. In a panic the sender inside the job tells the caller.
+        // In a panic the sender inside the job tells the caller.
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(&mut conn)))) {
             Ok(answer) => {
-                if answer.served {
-                    idle().push(conn);
-                } else {
-                    idle().clear();
+                match answer.served {
+                    Served::Well => idle().push((conn, Instant::now())),
+                    Served::Ill => drop(conn),
+                    Served::Lost => idle().clear(),
                 }
                 (answer.tell)();
             }

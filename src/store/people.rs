@@ -179,8 +179,8 @@ pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
         .optional())?)
 }
 
-/// Writes a person, new or changed. The TOTP step and the last sign-in are only set on a new row: they move by
-/// [`use_totp_step`] and [`signed_in`] alone.
+/// Writes a person, new or changed. When she was added, the TOTP step and the last sign-in are only set on a new row: the
+/// latter two move by [`use_totp_step`] and [`signed_in`] alone.
 ///
 /// # Errors
 /// What the database says.
@@ -228,16 +228,18 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// Writes what a person is listed and found by.
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
-    // Somebody may have signed in since the model was read.
-    let last_login_at: Option<i64> =
-        each!(conn, c => person::table.find(id).select(person::last_login_at).get_result(c))?;
+    // What only a new row is given, or a sign-in since the model was read.
+    let (created_at, last_login_at): (i64, Option<i64>) = each!(conn, c => person::table
+        .find(id)
+        .select((person::created_at, person::last_login_at))
+        .get_result(c))?;
     let terms = terms_of(model, last_login_at.is_some());
     let row = |term| {
         (
             person_term::person_id.eq(id),
             person_term::term.eq(term),
             person_term::name_key.eq(&name_key),
-            person_term::created_at.eq(model.created_at),
+            person_term::created_at.eq(created_at),
             person_term::last_login_at.eq(last_login_at.unwrap_or(NEVER)),
         )
     };
@@ -267,20 +269,19 @@ fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     Ok(())
 }
 
-/// Writes what people of an older schema are listed and found by. Answers whether there were some.
+/// Writes what people of an older schema are listed and found by: of all or, when it is interrupted, of nobody.
 ///
 /// # Errors
-/// As [`find`].
-pub(super) fn index_all(conn: &mut Conn) -> Stored<bool> {
-    // They are written in this order: if the last one has them, all have.
+/// As [`find`]; the connection is of no use then.
+pub(super) fn index_all(conn: &mut Conn) -> Stored<()> {
     let indexed: Option<bool> = each!(conn, c => person::table
-        .order(person::username_key.desc())
         .select(exists(person_term::table.filter(person_term::person_id.eq(person::id))))
         .first(c)
         .optional())?;
     if indexed != Some(false) {
-        return Ok(false);
+        return Ok(());
     }
+    conn.execute_raw("BEGIN")?;
     let mut after = String::new();
     loop {
         let people = page(conn, &after, INDEXED_AT_ONCE)?;
@@ -293,9 +294,10 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<bool> {
         }
         match people.last() {
             Some(last) => after.clone_from(&last.username),
-            None => return Ok(!after.is_empty()),
+            None => break,
         }
     }
+    Ok(conn.execute_raw("COMMIT")?)
 }
 
 /// The ids of those who are enabled and have a role.

@@ -98,7 +98,11 @@ struct SignedOutView {
 const LIST: [Parameter; 6] = [
     LIMIT,
     CURSOR,
-    parameter("q", Wanted::Text, "Words of name, username, address or agency, or how they begin."),
+    parameter(
+        "q",
+        Wanted::Text,
+        "Words of name, username, address or agency, or how they begin. Of more than eight, the eight longest count.",
+    ),
     parameter("username", Wanted::Text, "Only the person with this username."),
     parameter("role", Wanted::Text, "Only those with this role."),
     parameter("enabled", Wanted::Flag, "Only those who may sign in, or only those who may not."),

@@ -1,9 +1,11 @@
 //! People as the console lists them: searched, filtered, in an order, page by page. The number of queries depends on
 //! what is looked for and never on how many people there are.
 //!
-//! Words, roles and states are terms, and a term leads to its people in each order. Only what many have is looked for
-//! while walking along all people, where it is soon found, unless it is two things that hardly anybody has together.
+//! Words, roles and states are terms. One that not too many have leads to its people, in each order; roles and states
+//! lead to any number of people in the order of their names. Otherwise all people are walked along, in their order, until
+//! the page is full: soon, for what many have, unless those who have it stand together far down the list.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use diesel::dsl::{exists, not};
@@ -12,14 +14,14 @@ use diesel::prelude::*;
 use super::{AWAITED, DISABLED, NEVER, Row, role_term, terms};
 use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
-use crate::store::{Conn, Stored, at_most, each};
+use crate::store::{Conn, Stored, at_most, each, snapshot};
 
 /// Terms are as rare as each other that no more people have than the first of these that one of them is within. What more
 /// have than the last is met soon enough by whoever walks along all people, and costs more to put in order.
-const RARE: [usize; 3] = [500, 4000, MOST_LED];
+const RARE: [usize; 2] = [4000, MOST_LED];
 /// How many people a term may lead to, unless it has them in order.
 const MOST_LED: usize = 8000;
-/// How many words are looked for at most.
+/// How many words are looked for at most: the longest, which say most.
 const MOST_WORDS: usize = 8;
 
 /// Who may be in the list.
@@ -108,12 +110,18 @@ impl Terms {
         Ok(one_more.is_some())
     }
 
-    /// Who has it.
-    fn people(&self, conn: &mut Conn) -> Stored<HashSet<String>> {
-        let those: Vec<String> = each!(conn, c => person_term::table
-            .filter(person_term::term.between(&self.from, &self.to))
-            .select(person_term::person_id)
-            .load(c))?;
+    /// Who has it, from one name up to another or of all.
+    fn people(&self, conn: &mut Conn, names: Option<(&str, &str)>) -> Stored<HashSet<String>> {
+        let those: Vec<String> = each!(conn, c => {
+            let mut query = person_term::table
+                .filter(person_term::term.between(&self.from, &self.to))
+                .select(person_term::person_id)
+                .into_boxed();
+            if let Some((first, last)) = names {
+                query = query.filter(person_term::name_key.between(first, last));
+            }
+            query.load(c)
+        })?;
         Ok(those.into_iter().collect())
     }
 
@@ -129,7 +137,9 @@ impl Terms {
 
 impl Search {
     fn terms(&self) -> Vec<Terms> {
-        let words = terms(&self.words).into_iter().take(MOST_WORDS).map(Terms::beginning_with);
+        let mut words: Vec<String> = terms(&self.words).into_iter().collect();
+        words.sort_by_key(|word| Reverse(word.len()));
+        let words = words.into_iter().take(MOST_WORDS).map(Terms::beginning_with);
         let state = match self.state {
             State::Disabled => Some(DISABLED),
             State::Awaited => Some(AWAITED),
@@ -144,7 +154,7 @@ impl Search {
 struct Plan {
     /// Leads to its people. None: everybody is walked along.
     lead: Option<Terms>,
-    /// About as rare: their people are read before.
+    /// About as rare: their people are read.
     rare: Vec<Terms>,
     /// Roles and states that more have.
     exact: Vec<Terms>,
@@ -164,7 +174,8 @@ fn plan(conn: &mut Conn, terms: Vec<Terms>, order: Order) -> Stored<Plan> {
         }
     }
     let (mut exact, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
-    let lead = rare.pop().or_else(|| if order == Order::Name { exact.pop() } else { None });
+    let in_order = order == Order::Name && common.is_empty();
+    let lead = rare.pop().or_else(|| if in_order { exact.pop() } else { None });
     Ok(Plan { lead, rare, exact, common })
 }
 
@@ -173,6 +184,10 @@ fn plan(conn: &mut Conn, terms: Vec<Terms>, order: Order) -> Stored<Plan> {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
+    snapshot(conn, |conn| found(conn, search, limit))
+}
+
+fn found(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
     let plan = plan(conn, search.terms(), search.order)?;
     let ids = match &plan.lead {
         Some(lead) => led(conn, search, lead, &plan, limit)?,
@@ -187,16 +202,18 @@ pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person
 /// The ids of a page, led to by a term.
 fn led(conn: &mut Conn, search: &Search, lead: &Terms, plan: &Plan, limit: usize) -> Stored<Vec<String>> {
     let (mut ids, mut after): (Vec<String>, _) = (Vec::new(), search.after.clone());
-    let mut rare = Vec::new();
-    for one in &plan.rare {
-        rare.push(one.people(conn)?);
-    }
     // More than a page: those with several words that begin alike come as often, and not everybody has the other words.
-    let mut asked = if rare.is_empty() { limit.saturating_mul(2) } else { MOST_LED };
+    let mut asked = if plan.rare.is_empty() { limit.saturating_mul(2) } else { MOST_LED };
     loop {
         let found = stretch(conn, search, lead, plan, (after.as_ref(), asked))?;
         let last = found.len() < asked;
         after = found.last().cloned();
+        let names = found.first().zip(found.last()).map(|((first, _), (last, _))| (first.as_str(), last.as_str()));
+        let names = names.filter(|_| search.order == Order::Name);
+        let mut rare = Vec::new();
+        for one in &plan.rare {
+            rare.push(one.people(conn, names)?);
+        }
         let mut found: Vec<String> = found.into_iter().map(|(_, id)| id).collect();
         found.dedup();
         found.retain(|id| rare.iter().all(|those| those.contains(id)));
@@ -234,12 +251,12 @@ fn stretch(
         } else {
             query.filter(term.between(&lead.from, &lead.to))
         };
-        // In the order of the names, as the leading term is, and not wherever the random ids lie: so that no index by ids
-        // serves.
+        // A range of one id, so that the index is the one that has the names in order, as the leading term has, and not
+        // that of the ids, which are anywhere.
         let of_lead = |one: &str| person_term::table.filter(
             person_term::term.eq(one.to_owned())
                 .and(person_term::name_key.eq(name))
-                .and(person_term::person_id.concat("").eq(id)));
+                .and(person_term::person_id.between(id, id)));
         for one in &plan.exact {
             query = query.filter(exists(of_lead(&one.from)));
         }
@@ -279,7 +296,8 @@ fn of_person<'a>(some: &'a Terms) -> _ {
 /// A place in an order of times. An address that somebody made up begins at the beginning.
 fn numbered(after: Option<&Place>) -> Option<(i64, &str)> {
     let (key, id) = after?;
-    Some((key.parse().ok()?, id))
+    let at = key.parse().ok().filter(|at| *at >= NEVER)?;
+    Some((at, id))
 }
 
 /// The ids of a page, found while walking along all people.
@@ -290,7 +308,7 @@ fn walked<'a>(
     limit: usize,
 ) -> Stored<Vec<String>> {
     let mut ids = Vec::new();
-    let never = numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
+    let never = search.state == State::Awaited || numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
     for stretch in stretches(search.order, never) {
         let left = limit.saturating_sub(ids.len());
         if left > 0 {
@@ -309,7 +327,7 @@ enum Stretch {
     NeverHere,
 }
 
-/// The stretches of a list; `never`: the page begins among those who never signed in.
+/// The stretches of a list; `never`: the page has none but those who never signed in.
 fn stretches(order: Order, never: bool) -> &'static [Stretch] {
     match order {
         Order::Name => &[Stretch::ByName],
