@@ -21,8 +21,8 @@ fn member(n: usize) -> Person {
             name = format!("{name} {word}");
         }
     }
-    let role = if n.is_multiple_of(3) { &["data-clerk", "registrar"][..] } else { &["data-clerk"] };
-    let roles = role.iter().map(|&role| role.to_owned()).collect();
+    let held = [("data-clerk", !n.is_multiple_of(50)), ("registrar", n.is_multiple_of(3))];
+    let roles = held.into_iter().filter(|(_, held)| *held).map(|(role, _)| role.to_owned()).collect();
     Person {
         id: format!("usr_{:05}", n * 7919 % 10_007),
         username: format!("u{n:05}"),
@@ -68,6 +68,7 @@ on_both! {
         let others = [
             (None, State::Any),
             (Some("registrar"), State::Awaited),
+            // More than are put in order, and not everybody.
             (Some("data-clerk"), State::Enabled),
             (None, State::Disabled),
         ];

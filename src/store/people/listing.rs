@@ -175,7 +175,12 @@ fn plan(conn: &mut Conn, terms: Vec<Terms>, order: Order) -> Stored<Plan> {
     }
     let (mut exact, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
     let in_order = order == Order::Name && common.is_empty();
-    let lead = rare.pop().or_else(|| if in_order { exact.pop() } else { None });
+    // The longest word is the first, and as a rule the rarest.
+    let lead = match rare.is_empty() {
+        false => Some(rare.remove(0)),
+        true if in_order => exact.pop(),
+        true => None,
+    };
     Ok(Plan { lead, rare, exact, common })
 }
 
