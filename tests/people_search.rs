@@ -16,7 +16,7 @@ const CROWD: usize = 8200;
 /// The place `n` says what somebody has, so that each word, role and state comes with each other one.
 fn member(n: usize) -> Person {
     let mut name = format!("Person {n:05}");
-    for (word, one_in) in [("half", 2), ("tenth", 10), ("rare", 1000), ("dup duplicate dupe", 20)] {
+    for (word, one_in) in [("half", 2), ("fourth", 4), ("tenth", 10), ("rare", 1000), ("dup duplicate dupe", 20)] {
         if n.is_multiple_of(one_in) {
             name = format!("{name} {word}");
         }
@@ -64,7 +64,7 @@ on_both! {
             Ok(())
         };
         blocking(move || store.write_blocking(write).unwrap());
-        let words = ["", "person", "half", "tenth", "dup", "half tenth", "half dup person", "rare half", "nobody"];
+        let words = ["", "person", "half", "tenth", "dup", "half tenth", "fourth half", "half dup person", "rare half", "nobody"];
         let others = [
             (None, State::Any),
             (Some("registrar"), State::Awaited),

@@ -16,10 +16,13 @@ use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
 use crate::store::{Conn, Stored, at_most, each, snapshot};
 
-/// Terms are as rare as each other that no more people have than the first of these that one of them is within. What more
-/// have than the last is met soon enough by whoever walks along all people, and costs more to put in order.
-const RARE: [usize; 2] = [4000, MOST_LED];
-/// How many people a term may lead to, unless it has them in order.
+/// How many people are asked about all else that is looked for in the query that finds them. Of more, those on a page are
+/// asked.
+const FEW: usize = 1500;
+/// Terms that no more people have than this are as rare as each other; if there are none, those that [`MOST_LED`] have.
+const RARE: usize = 4000;
+/// How many people a term may lead to, unless it has them in order. What more have is met soon enough by whoever walks
+/// along all people, and costs more to put in order.
 const MOST_LED: usize = 8000;
 /// How many words are looked for at most: the longest, which say most.
 const MOST_WORDS: usize = 8;
@@ -156,32 +159,47 @@ struct Plan {
     lead: Option<Terms>,
     /// About as rare: their people are read.
     rare: Vec<Terms>,
-    /// Roles and states that more have.
-    exact: Vec<Terms>,
+    /// Looked for in the same query: roles and states that more have, or all else if the lead leads to few.
+    beside: Vec<Terms>,
     /// Words that more have: whoever comes is asked.
     common: Vec<Terms>,
 }
 
-fn plan(conn: &mut Conn, terms: Vec<Terms>, order: Order) -> Stored<Plan> {
-    let (mut rare, mut common) = (Vec::new(), terms);
-    for count in RARE {
-        for one in std::mem::take(&mut common) {
-            let some = if one.is_had_by_more_than(conn, count)? { &mut common } else { &mut rare };
-            some.push(one);
-        }
-        if !rare.is_empty() {
-            break;
+/// Which of some terms no more than so many people have, and which more.
+fn split(conn: &mut Conn, terms: Vec<Terms>, count: usize) -> Stored<(Vec<Terms>, Vec<Terms>)> {
+    let (mut rare, mut common) = (Vec::new(), Vec::new());
+    for one in terms {
+        let some = if one.is_had_by_more_than(conn, count)? { &mut common } else { &mut rare };
+        some.push(one);
+    }
+    Ok((rare, common))
+}
+
+fn plan(conn: &mut Conn, mut terms: Vec<Terms>, order: Order) -> Stored<Plan> {
+    // The longest word is the first, and as a rule the rarest.
+    for (place, one) in terms.iter().enumerate() {
+        if !one.is_had_by_more_than(conn, FEW)? {
+            let lead = Some(terms.remove(place));
+            if terms.len() > 1 {
+                // Whoever lacks what is rarer isn't asked for the rest.
+                let (rare, common) = split(conn, terms, RARE)?;
+                terms = rare.into_iter().chain(common).collect();
+            }
+            return Ok(Plan { lead, rare: Vec::new(), beside: terms, common: Vec::new() });
         }
     }
-    let (mut exact, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
+    let (mut rare, mut common) = split(conn, terms, RARE)?;
+    if rare.is_empty() {
+        (rare, common) = split(conn, common, MOST_LED)?;
+    }
+    let (mut beside, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
     let in_order = order == Order::Name && common.is_empty();
-    // The longest word is the first, and as a rule the rarest.
     let lead = match rare.is_empty() {
         false => Some(rare.remove(0)),
-        true if in_order => exact.pop(),
+        true if in_order => beside.pop(),
         true => None,
     };
-    Ok(Plan { lead, rare, exact, common })
+    Ok(Plan { lead, rare, beside, common })
 }
 
 /// Up to `limit` people that are looked for.
@@ -196,7 +214,7 @@ fn found(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> 
     let plan = plan(conn, search.terms(), search.order)?;
     let ids = match &plan.lead {
         Some(lead) => led(conn, search, lead, &plan, limit)?,
-        None => walked(conn, search, plan.exact.iter().chain(&plan.common), limit)?,
+        None => walked(conn, search, plan.beside.iter().chain(&plan.common), limit)?,
     };
     let rows: Vec<Row> =
         each!(conn, c => person::table.filter(person::id.eq_any(&ids)).select(Row::as_select()).load(c))?;
@@ -235,7 +253,7 @@ fn led(conn: &mut Conn, search: &Search, lead: &Terms, plan: &Plan, limit: usize
     }
 }
 
-/// So many places behind another of those who have the leading term, and the roles and states that more have.
+/// So many places behind another of those who have the leading term and what is beside it.
 fn stretch(
     conn: &mut Conn,
     search: &Search,
@@ -262,8 +280,13 @@ fn stretch(
             person_term::term.eq(one.to_owned())
                 .and(person_term::name_key.eq(name))
                 .and(person_term::person_id.between(id, id)));
-        for one in &plan.exact {
-            query = query.filter(exists(of_lead(&one.from)));
+        for one in &plan.beside {
+            query = if one.is_one() {
+                query.filter(exists(of_lead(&one.from)))
+            } else {
+                query.filter(exists(person_term::table.filter(
+                    person_term::person_id.eq(id).and(person_term::term.between(&one.from, &one.to)))))
+            };
         }
         if search.state == State::Enabled {
             query = query.filter(not(exists(of_lead(DISABLED))));
