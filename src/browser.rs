@@ -66,6 +66,8 @@ pub enum CookieKind {
     Known,
     /// A secret that the next page shows, sealed.
     Once,
+    /// The secret of the vendor's link that was opened last.
+    Vendor,
 }
 
 fn cookie_name(app: &App, kind: CookieKind) -> String {
@@ -74,6 +76,7 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
         CookieKind::Session => "__Host-mdi-session",
         CookieKind::Known => "__Host-mdi-known",
         CookieKind::Once => "__Host-mdi-once",
+        CookieKind::Vendor => "__Host-mdi-vendor",
     };
     let issuer = &app.config.server.issuer;
     if issuer.is_loopback() { format!("{name}-{}", issuer.port()) } else { name.to_owned() }
@@ -84,7 +87,7 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
 pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<String> {
     let cookie = request.cookie(&cookie_name(app, kind))?;
     let fits = match kind {
-        CookieKind::Browser | CookieKind::Session => cookie.value().len() == 43,
+        CookieKind::Browser | CookieKind::Session | CookieKind::Vendor => cookie.value().len() == 43,
         CookieKind::Known => cookie.value().len() <= LONGEST_KNOWN,
         CookieKind::Once => cookie.value().len() <= LONGEST_ONCE,
     };
@@ -101,7 +104,7 @@ pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
         .same_site(SameSite::Lax)
         .finish();
     match kind {
-        CookieKind::Browser | CookieKind::Session => {}
+        CookieKind::Browser | CookieKind::Session | CookieKind::Vendor => {}
         CookieKind::Known => cookie.set_max_age(Duration::days(KNOWN_DAYS)),
         CookieKind::Once => cookie.set_max_age(Duration::seconds(ONCE_SECONDS)),
     }

@@ -202,6 +202,7 @@ fn console_urls(config: &mut web::ServiceConfig) {
         .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
         .service(only("/admin", "GET").route(web::get().to(home::get)));
     client_urls(config);
+    vendor_urls(config);
     resource_server_urls(config);
     settings_urls(config);
     audit_urls(config);
@@ -248,10 +249,33 @@ fn client_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(clients::check::post)),
         )
         .service(
+            only("/admin/clients/{id}/vendor-link", "GET, POST")
+                .route(web::get().to(clients::vendor_link::get))
+                .route(web::post().to(clients::vendor_link::post)),
+        )
+        .service(
+            only("/admin/clients/{id}/end-vendor-link", "GET, POST")
+                .route(web::get().to(clients::vendor_link::ask_end))
+                .route(web::post().to(clients::vendor_link::end)),
+        )
+        .service(
             only("/admin/clients/{id}/{deed}", "GET, POST")
                 .route(web::get().to(clients::state::get))
                 .route(web::post().to(clients::state::post)),
         );
+}
+
+/// What a vendor sees by the link of its client.
+fn vendor_urls(config: &mut web::ServiceConfig) {
+    use admin::clients::vendor;
+    config
+        .service(only("/vendor", "GET").route(web::get().to(vendor::sheet)))
+        .service(only("/vendor/hand-off.txt", "GET").route(web::get().to(vendor::text)))
+        .service(only("/vendor/ca.pem", "GET").route(web::get().to(vendor::authority)))
+        .service(
+            only("/vendor/check", "GET, POST").route(web::get().to(vendor::check)).route(web::post().to(vendor::post)),
+        )
+        .service(only("/vendor/{secret}", "GET").route(web::get().to(vendor::open)));
 }
 
 /// Identity providers at the console.

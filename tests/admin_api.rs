@@ -199,6 +199,7 @@ on_both! {
             ("/clients", with(json!({ "organization": { "nam": "x" } })), &["#/organization"]),
             ("/clients", json!([]), &["#"]),
             ("/clients/lims-secret/secrets", json!({ "overlap_seconds": -1 }), &["#/overlap_seconds"]),
+            ("/clients/lims-secret/vendor-link", json!({ "days": 366 }), &["#/days"]),
             ("/resource-servers", json!({ "id": "metadata", "name": "", "audience": "x" }), &["#/id", "#/name", "#/audience"]),
             ("/resource-servers", json!({ "id": "a", "name": "A", "audience": "https://a.example", "signing_alg": "none" }), &["#/signing_alg"]),
             ("/users", json!({ "username": "", "name": "X", "roles": ["king"], "npi": "1" }), &["#/username", "#/roles", "#/npi"]),
@@ -403,6 +404,13 @@ on_both! {
             let request = program.request(Method::POST, &format!("/apply{dry}"));
             sent(request.header("Content-Type", "application/toml").body(file))
         };
+        // The link of the vendor: there is none, one, and none again.
+        let path = "/clients/new-lims/vendor-link";
+        assert_eq!(program.get(path).await.status, 404);
+        let link = program.post(path, &json!({ "days": 7 })).await;
+        assert_eq!(link.status, 201, "{link:?}");
+        secrets.push(link.str("url").rsplit('/').next().unwrap().to_owned());
+        assert_eq!(program.get(path).await.json["expires_at"], link.json["expires_at"]);
         let dry = apply("?dry_run=true").await;
         assert_eq!((dry.status, &dry.json["changes"], &dry.json["secrets"]), (200, &json!(true), &json!([])));
         let applied = apply("").await;
@@ -418,6 +426,9 @@ on_both! {
                     assert!(!answer.text.contains(secret), "{operation:?}");
                 }
             }
+        }
+        for status in [204, 404] {
+            assert_eq!(sent(program.request(Method::DELETE, path)).await.status, status);
         }
         let events = program.get("/audit/events?limit=200").await.text;
         assert!(events.contains("new-lims") && secrets.iter().all(|secret| !events.contains(secret)), "{events}");

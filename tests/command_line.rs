@@ -87,6 +87,11 @@ fn registration_from_the_command_line() {
     assert_eq!(shown["backchannel_logout_session_required"], true);
     let rotated = program.json(&["client", "rotate-secret", "lims", "--overlap-seconds", "0", "--json"]);
     assert_ne!(rotated["client_secret"], client["client_secret"]);
+    let link = program.json(&["client", "vendor-link", "lims", "--days", "7", "--json"]);
+    assert!(link["url"].as_str().unwrap().starts_with("https://localhost:8443/vendor/"), "{link}");
+    assert!(program.bad(&["client", "vendor-link", "lims", "--days", "366"], 1).contains("from 1 to 365"));
+    assert!(program.good(&["client", "end-vendor-link", "lims"]).contains("ended the vendor's link of lims"));
+    assert!(program.good(&["client", "end-vendor-link", "lims"]).contains("there is no vendor's link of lims"));
     program.good(&["client", "disable", "lims"]);
     assert_eq!(program.json(&["client", "list", "--json"])[0]["enabled"], false);
     program.good(&["client", "enable", "lims"]);
@@ -96,7 +101,7 @@ fn registration_from_the_command_line() {
     let keys = program.json(&["key", "list", "--json"]);
     assert_eq!(keys.as_array().unwrap().len(), 3);
     assert!(program.good(&["key", "rotate", "--alg", "EdDSA"]).starts_with("EdDSA "));
-    assert!(program.good(&["audit", "verify"]).contains("the record is sound: 11 events"));
+    assert!(program.good(&["audit", "verify"]).contains("the record is sound: 13 events"));
     assert!(program.good(&["check"]).contains("signing keys: "));
 }
 

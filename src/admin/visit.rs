@@ -115,6 +115,7 @@ const DONE: &[(&str, &str)] = &[
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
     ("secret-made", "There is a new secret."),
+    ("vendor-link-made", "The link is made. An older one does not work any more."),
     ("disabled", "Disabled. Everything it could do has ended."),
     ("enabled", "Enabled."),
     ("deleted", "Deleted."),

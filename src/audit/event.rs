@@ -84,6 +84,10 @@ pub enum Kind {
     RolesChanged,
     /// A secret was made or ended.
     SecretChanged,
+    /// A link for the vendor of a client was made or ended.
+    VendorLinkChanged,
+    /// A vendor's link was opened, or shows nothing any more.
+    VendorLinkOpened,
     /// A token of the admin API was made or revoked.
     ApiTokenChanged,
     /// A signing key was made, retired or wrapped anew.
@@ -135,6 +139,8 @@ impl Kind {
         Self::PersonChanged,
         Self::RolesChanged,
         Self::SecretChanged,
+        Self::VendorLinkChanged,
+        Self::VendorLinkOpened,
         Self::KeyChanged,
         Self::ApiTokenChanged,
         Self::IntrospectionsCounted,
@@ -189,6 +195,8 @@ impl Kind {
             Self::PersonChanged => "person.changed",
             Self::RolesChanged => "person.roles_changed",
             Self::SecretChanged => "secret.changed",
+            Self::VendorLinkChanged => "vendor_link.changed",
+            Self::VendorLinkOpened => "vendor_link.opened",
             Self::ApiTokenChanged => "api_token.changed",
             Self::KeyChanged => "key.changed",
             Self::IntrospectionsCounted => "introspections.counted",

@@ -14,6 +14,7 @@ use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated, view as view_secrets};
+use crate::registry::vendor_links;
 use crate::registry::{Refused, Registry};
 use crate::store::clients as stored;
 
@@ -41,6 +42,22 @@ pub(super) enum Command {
         client_id: String,
         #[command(flatten)]
         overlap: Overlap,
+    },
+    /// Make a link for the vendor, to the hand-off sheet and the connection check, and show it once
+    VendorLink {
+        /// Its id
+        client_id: String,
+        /// How many days it works
+        #[arg(long, default_value_t = vendor_links::DEFAULT_DAYS)]
+        days: i64,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the vendor's link
+    EndVendorLink {
+        /// Its id
+        client_id: String,
     },
     /// Refuse a client everything, and end its tokens
     Disable {
@@ -145,6 +162,23 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let (id, seconds) = (client_id.clone(), overlap.overlap_seconds);
             let rotated = registry.blocking(move |registry, tx| clients::rotate_secret(registry, tx, &id, seconds))?;
             print_rotated(&client_id, &rotated, overlap.json)
+        }
+        Command::VendorLink { client_id, days, json } => {
+            let id = client_id.clone();
+            let issued = registry.blocking(move |registry, tx| vendor_links::issue(registry, tx, &id, days))?;
+            if json {
+                let link = json!({ "url": issued.url.reveal(), "expires_at": issued.expires_at });
+                return print_json(&link);
+            }
+            print(format_args!("url      {}", issued.url.reveal()))?;
+            print(format_args!("expires  {}", time(issued.expires_at)))?;
+            print("the link is shown this once; the one before it does not work any more")
+        }
+        Command::EndVendorLink { client_id } => {
+            let id = client_id.clone();
+            let ended = registry.blocking(move |registry, tx| vendor_links::end(registry, tx, &id))?;
+            let what = if ended { "ended the vendor's link of" } else { "there is no vendor's link of" };
+            print(format_args!("{what} {client_id}"))
         }
         Command::Disable { client_id } => set_enabled(&registry, client_id, false),
         Command::Enable { client_id } => set_enabled(&registry, client_id, true),

@@ -14,6 +14,7 @@ pub mod security_label;
 pub mod session;
 pub mod signing;
 pub mod token;
+pub mod vendor_link;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -549,7 +549,7 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<Opti
     Ok(made)
 }
 
-fn found(tx: &mut Tx<'_>, id: &str) -> Decided<Client> {
+pub(super) fn found(tx: &mut Tx<'_>, id: &str) -> Decided<Client> {
     Ok(match clients::find(tx.conn(), id)? {
         Some(client) => Ok(client),
         None => mistake("client_id", format!("no client has the id {id:?}")),

@@ -33,6 +33,7 @@ pub mod review;
 pub mod secrets;
 pub mod sessions;
 mod uris;
+pub mod vendor_links;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::{client, consent, grants};
-use super::{Conn, Failure, Stored, each, secrets};
+use super::{Conn, Failure, Stored, each, secrets, vendor_links};
 use crate::model::client::{Client, StoredSecret};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -97,6 +97,7 @@ pub fn put(conn: &mut Conn, model: &Client) -> Stored<()> {
 /// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
     secrets::delete_of(conn, id)?;
+    vendor_links::delete(conn, id)?;
     each!(conn, c => diesel::delete(grants::table.filter(grants::client_id.eq(id))).execute(c))?;
     each!(conn, c => diesel::delete(consent::table.filter(consent::client_id.eq(id))).execute(c))?;
     each!(conn, c => diesel::delete(client::table.find(id)).execute(c))?;

@@ -30,6 +30,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod sweep;
 pub mod tokens;
+pub mod vendor_links;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

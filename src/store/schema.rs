@@ -107,6 +107,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    vendor_link (client_id) {
+        client_id -> Text,
+        hash -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        purge_at -> BigInt,
+    }
+}
+
+diesel::table! {
     login_failure (subject) {
         subject -> Text,
         failures -> BigInt,
@@ -387,6 +397,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     person_role,
     person_term,
     first_link,
+    vendor_link,
     login_failure,
     session,
     passkey,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::{
     activity, assertion_jti, authorization_code, change, first_link, grants, idempotency, link, login_failure,
-    logout_notice, opaque_token, refresh_token, session,
+    logout_notice, opaque_token, refresh_token, session, vendor_link,
 };
 use super::{Conn, Stored, each};
 
@@ -36,6 +36,7 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(session, id: String);
     gone += purge!(link, hash: String);
     gone += purge!(first_link, hash: String);
+    gone += purge!(vendor_link, client_id: String);
     gone += purge!(idempotency, key: String);
     gone += purge!(logout_notice, id: String);
     gone += purge!(login_failure, subject: String);

@@ -15,6 +15,8 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/clients/lims-secret/edit", [true, true, false, false]),
     ("/admin/clients/lims-secret/hand-off", [true, true, false, true]),
     ("/admin/clients/lims-secret/check", [true, true, false, true]),
+    ("/admin/clients/lims-secret/vendor-link", [true, true, false, false]),
+    ("/admin/clients/lims-secret/end-vendor-link", [true, true, false, false]),
     ("/admin/resource-servers", [true, true, false, true]),
     ("/admin/resource-servers/new", [true, true, false, false]),
     ("/admin/resource-servers/edrs-ga", [true, true, false, true]),

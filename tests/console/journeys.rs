@@ -52,6 +52,25 @@ async fn complaints(browser: &Browser, window: &WebDriver) -> Vec<String> {
     messages.filter(|message| !message.ends_with("status of 422 (Unprocessable Entity)")).collect()
 }
 
+/// From the hand-off sheet: makes the link for the vendor's own people, and looks at what they see without an account.
+async fn look_as_vendor(window: &WebDriver) {
+    click(window, "make-vendor-link").await;
+    look(window, "console-vendor-link", true).await;
+    click(window, "vendor-link-submit").await;
+    look(window, "console-vendor-link-made", true).await;
+    let link = text_of(window, "once-value").await;
+    click(window, "end-vendor-link").await;
+    look(window, "console-vendor-link-end", true).await;
+    window.goto(&link).await.unwrap();
+    wait_for(window, "/vendor").await;
+    look(window, "vendor-sheet", true).await;
+    click(window, "check").await;
+    fill(window, "pasted", "https://lims.example/cb?error=invalid_client").await;
+    click(window, "check-submit").await;
+    look(window, "vendor-check", true).await;
+    assert!(text_of(window, "findings").await.contains("could not prove who it is"));
+}
+
 on_both! {
     async fn a_new_administrator_connects_a_laboratory(db) {
         let harness = Harness::start(db);
@@ -114,6 +133,7 @@ on_both! {
         let token = paste(&curl, &secret, &harness.ca_file);
         let introspected = harness.introspect(CMS, token["access_token"].as_str().unwrap()).await;
         assert_eq!((&introspected["active"], &introspected["client_id"]), (&json!(true), &json!("uf-forensic-toxicology-lims")));
+        look_as_vendor(&window).await;
         // A new secret without an outage.
         window.goto(harness.url("/admin/clients/uf-forensic-toxicology-lims")).await.unwrap();
         look(&window, "console-client", true).await;

@@ -19,6 +19,7 @@ pub mod review;
 mod scale;
 pub mod sessions;
 pub mod settings;
+mod vendor;
 
 use crate::harness::Harness;
 use crate::harness::PASSWORD;

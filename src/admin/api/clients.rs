@@ -16,8 +16,9 @@ use crate::policy::console::Area;
 use crate::registry::Manner;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated};
+use crate::registry::vendor_links;
 use crate::secret::Secret;
-use crate::store::{Stored, Tx, clients as stored};
+use crate::store::{Stored, Tx, clients as stored, vendor_links as stored_links};
 
 /// A client.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,6 +109,38 @@ impl RotatedView {
     }
 }
 
+/// How long a vendor's link holds.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct VendorLinkForm {
+    /// How many days; 30 if nothing is said.
+    #[schema(minimum = 1, maximum = 365)]
+    days: Option<i64>,
+}
+
+/// The link of a vendor.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VendorLink)]
+struct VendorLinkView {
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// A vendor's link that was made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewVendorLink)]
+struct NewVendorLinkView {
+    /// The link: it is shown this once.
+    url: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
 const ENABLED: Parameter =
     parameter("enabled", Wanted::Flag, "Only those that are served, or only those that are not.");
 const LIST: [Parameter; 5] = [
@@ -165,6 +198,15 @@ pub(super) fn group() -> Group {
             .says("Make a new secret", "The old one stays valid for a while, so that the client never stands still. At most two are valid at a time.")
             .takes::<RotateForm>(Reads::MaybeJson, json!({ "overlap_seconds": 604_800 }))
             .answers::<RotatedView>(201),
+        Operation::get("/clients/{id}/vendor-link", "getVendorLink", vendor_link)
+            .says("Look at the vendor’s link", "When it was made and when it ends; never the link itself. Not found: there is none.")
+            .answers::<VendorLinkView>(200),
+        Operation::post("/clients/{id}/vendor-link", "makeVendorLink", make_vendor_link)
+            .says("Make a link for the vendor", "Whoever has it sees the client’s hand-off sheet and checks its connection, without an account. The one before it ends.")
+            .takes::<VendorLinkForm>(Reads::MaybeJson, json!({ "days": 30 }))
+            .answers::<NewVendorLinkView>(201),
+        Operation::delete("/clients/{id}/vendor-link", "endVendorLink", end_vendor_link)
+            .says("End the vendor’s link", "Not found: there is none."),
         Operation::post("/clients/{id}/disable", "disableClient", disable)
             .says("Disable a client", "It gets nothing any more, and its tokens are inactive at once.")
             .answers::<View>(200)
@@ -276,6 +318,39 @@ async fn rotate(call: Call) -> Answered {
         settled!(found(tx, &id)?);
         let rotated = settled!(clients::rotate_secret(registry, tx, &id, form.overlap())?);
         Ok(Ok(Reply::ok(&RotatedView::of(&rotated)).created()))
+    };
+    call.change(job).await
+}
+
+fn no_link(client_id: &str) -> Problem {
+    Problem::not_found("vendor’s link of the client", client_id)
+}
+
+async fn vendor_link(call: Call) -> Answered {
+    let (id, now) = (call.id.clone(), call.app.now());
+    let link = call.read(move |conn| stored_links::of_client(conn, &id)).await?;
+    let link = link.filter(|link| link.expires_at > now).ok_or_else(|| no_link(&call.id))?;
+    Ok(Reply::ok(&VendorLinkView { created_at: time(link.created_at), expires_at: time(link.expires_at) }))
+}
+
+async fn make_vendor_link(call: Call) -> Answered {
+    let (id, form) = (call.id.clone(), call.form::<VendorLinkForm>(&[])?);
+    let days = form.days.unwrap_or(vendor_links::DEFAULT_DAYS);
+    let job = move |registry: &_, tx: &mut Tx<'_>| {
+        settled!(found(tx, &id)?);
+        let issued = settled!(vendor_links::issue(registry, tx, &id, days)?);
+        let view = NewVendorLinkView { url: issued.url.reveal().to_owned(), expires_at: time(issued.expires_at) };
+        Ok(Ok(Reply::ok(&view).created()))
+    };
+    call.change(job).await
+}
+
+async fn end_vendor_link(call: Call) -> Answered {
+    let id = call.id.clone();
+    let job = move |registry: &_, tx: &mut Tx<'_>| {
+        settled!(found(tx, &id)?);
+        let ended = settled!(vendor_links::end(registry, tx, &id)?);
+        Ok(if ended { Ok(Reply::done()) } else { Err(no_link(&id)) })
     };
     call.change(job).await
 }

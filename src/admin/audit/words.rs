@@ -43,9 +43,12 @@ pub fn group(kind: Kind) -> &'static str {
         | Kind::LinkIssued
         | Kind::LinkUsed
         | Kind::IdentityLinked => "person",
-        Kind::ClientChanged | Kind::ResourceServerChanged | Kind::IdentityProviderChanged | Kind::SecretChanged => {
-            "system"
-        }
+        Kind::ClientChanged
+        | Kind::ResourceServerChanged
+        | Kind::IdentityProviderChanged
+        | Kind::SecretChanged
+        | Kind::VendorLinkChanged
+        | Kind::VendorLinkOpened => "system",
         Kind::KeyChanged => "key",
         Kind::ApiTokenChanged
         | Kind::ConsoleRefused
@@ -253,6 +256,8 @@ impl Telling<'_> {
             | Kind::ResourceServerChanged
             | Kind::IdentityProviderChanged
             | Kind::SecretChanged
+            | Kind::VendorLinkChanged
+            | Kind::VendorLinkOpened
             | Kind::ApiTokenChanged
             | Kind::KeyChanged => self.of_console(kind),
         }
@@ -336,6 +341,11 @@ impl Telling<'_> {
             }
             Kind::ApiTokenChanged => format!("{who} {} the API token {}", spaced(action), body.get("token")),
             Kind::SecretChanged => format!("{who} changed the secrets of {}", self.client()),
+            Kind::VendorLinkChanged => format!("{who} {} the link for the vendor of {}", spaced(action), self.client()),
+            Kind::VendorLinkOpened if self.failed => {
+                self.because("Somebody opened a vendor’s link that shows nothing".to_owned())
+            }
+            Kind::VendorLinkOpened => format!("Somebody with the vendor’s link opened the sheet of {}", self.client()),
             _ => format!("Signing key {}: {}", body.get("kid"), spaced(action)),
         }
     }

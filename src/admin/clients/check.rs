@@ -11,11 +11,13 @@ use super::show::found;
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
+use crate::error::Broken;
 use crate::model::client::Client;
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 
-const FIELD: &str = "pasted";
+/// The field with what is pasted.
+pub(super) const FIELD: &str = "pasted";
 
 #[derive(Template)]
 #[template(path = "../admin/client_check.html")]
@@ -52,14 +54,24 @@ pub async fn post(
         let form = visit.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &[FIELD]);
-        if typed.get(FIELD).is_empty() {
-            let wrong = vec![Wrong::field(FIELD, "paste what the vendor’s system sends or gets")];
-            return Ok(show(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, (wrong, None)));
-        }
-        let report = findings::of(&app, &client, typed.get(FIELD)).await?;
-        Ok(show(&visit, &client, StatusCode::OK, typed, (Vec::new(), Some(report))))
+        let (status, wrong, report) = pasted(&app, &client, &typed).await?;
+        Ok(show(&visit, &client, status, typed, (wrong, report)))
     };
     answer(&app, outcome.await)
+}
+
+/// What is to be said of what was pasted: how the page ends, what is wrong with the form, and the findings.
+pub(super) async fn pasted(
+    app: &App,
+    client: &Client,
+    typed: &Typed,
+) -> Result<(StatusCode, Vec<Wrong>, Option<Report>), Broken> {
+    let text = typed.get(FIELD);
+    if text.is_empty() {
+        let wrong = vec![Wrong::field(FIELD, "paste what the system sends or gets")];
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong, None));
+    }
+    Ok((StatusCode::OK, Vec::new(), Some(findings::of(app, client, text).await?)))
 }
 
 fn show(

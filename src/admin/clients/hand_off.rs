@@ -11,31 +11,35 @@ use askama::Template;
 use super::samples::{self, Sample};
 use super::show::found;
 use super::words::{abilities, is_for_people, of_method};
+use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::error::PageError;
+use crate::error::{Broken, PageError};
 use crate::guard::Stop;
-use crate::local_time::When;
+use crate::local_time::{When, Zone};
 use crate::model::client::Client;
 use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
+use crate::store::vendor_links;
 use crate::tls::CA_FILE;
 
-/// What the sheet says, for the page and the text.
-struct Sheet {
-    made: When,
-    service: String,
-    method: &'static str,
+/// What the sheet says, for the pages and the text.
+pub(super) struct Sheet {
+    pub(super) made: When,
+    pub(super) service: String,
+    pub(super) method: &'static str,
     /// Name and value of what is entered on the other side.
-    values: Vec<(&'static str, String)>,
-    scopes: Vec<String>,
-    abilities: Vec<String>,
-    redirect_uris: Vec<String>,
-    uses_secret: bool,
-    by_key: bool,
-    own_ca: bool,
-    for_people: bool,
-    samples: Vec<Sample>,
+    pub(super) values: Vec<(&'static str, String)>,
+    pub(super) scopes: Vec<String>,
+    pub(super) abilities: Vec<String>,
+    pub(super) redirect_uris: Vec<String>,
+    pub(super) uses_secret: bool,
+    pub(super) by_key: bool,
+    pub(super) own_ca: bool,
+    /// Where the certificate of our own authority is.
+    pub(super) authority: &'static str,
+    pub(super) for_people: bool,
+    pub(super) samples: Vec<Sample>,
 }
 
 #[derive(Template)]
@@ -45,6 +49,16 @@ struct HandOffPage<'a> {
     frame: Frame<'a>,
     client: &'a Client,
     sheet: Sheet,
+    may_change: bool,
+    once: Option<Once>,
+    link: Option<LinkRow>,
+}
+
+/// The link of the vendor.
+struct LinkRow {
+    made: When,
+    ends: When,
+    holds: bool,
 }
 
 #[derive(Template)]
@@ -59,9 +73,24 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     let app = app.into_inner();
     let outcome = async {
         let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
-        let sheet = sheet(&visit, &client)?;
-        let page = HandOffPage { shell: visit.shell(), frame: visit.frame(Area::Clients), client: &client, sheet };
-        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+        let id = client.id.clone();
+        let link = app.store.read(move |conn| vendor_links::of_client(conn, &id)).await?;
+        let link = link.map(|link| LinkRow {
+            made: visit.zone.when(link.created_at),
+            ends: visit.zone.when(link.expires_at),
+            holds: link.expires_at > app.now(),
+        });
+        let page = HandOffPage {
+            shell: visit.shell(),
+            frame: visit.frame(Area::Clients),
+            client: &client,
+            sheet: sheet(&app, &visit.zone, &client)?,
+            may_change: visit.changes(Area::Clients),
+            once: visit.once(&request, &client.id),
+            link,
+        };
+        let (shows, page) = (page.once.is_some(), pages::respond(&page, StatusCode::OK, FormAction::SelfOnly));
+        Ok(if shows { visit.shown(page) } else { page })
     };
     answer(&app, outcome.await)
 }
@@ -71,13 +100,7 @@ pub async fn text(app: web::Data<App>, request: HttpRequest, id: web::Path<Strin
     let app = app.into_inner();
     let outcome = async {
         let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
-        let sheet = sheet(&visit, &client)?;
-        let text = HandOffText { client: &client, sheet }.render().map_err(crate::error::Broken::defect)?;
-        Ok(HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"hand-off-{}.txt\"", client.id)))
-            .body(text))
+        Ok(as_text(&client, sheet(&app, &visit.zone, &client)?)?)
     };
     answer(&app, outcome.await)
 }
@@ -87,17 +110,32 @@ pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpRespons
     let app = app.into_inner();
     let outcome = async {
         enter(&app, &request, Door::read(Area::Home)).await?;
-        let file = app.config.server.data_dir.join(CA_FILE);
-        let read = web::block(move || std::fs::read(file)).await;
-        let pem = read.ok().and_then(Result::ok).filter(|_| app.config.server.tls.is_none());
-        let pem = pem.ok_or_else(PageError::not_found)?;
-        Ok(HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, "application/x-pem-file"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{CA_FILE}\"")))
-            .body(pem))
+        Ok(certificate(&app).await?)
     };
     answer(&app, outcome.await)
+}
+
+/// The sheet as a file.
+pub(super) fn as_text(client: &Client, sheet: Sheet) -> Result<HttpResponse, Broken> {
+    let text = HandOffText { client, sheet }.render().map_err(Broken::defect)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"hand-off-{}.txt\"", client.id)))
+        .body(text))
+}
+
+/// The certificate of our own authority, if it is the one that we show.
+pub(super) async fn certificate(app: &App) -> Result<HttpResponse, PageError> {
+    let file = app.config.server.data_dir.join(CA_FILE);
+    let read = web::block(move || std::fs::read(file)).await;
+    let pem = read.ok().and_then(Result::ok).filter(|_| app.config.server.tls.is_none());
+    let pem = pem.ok_or_else(PageError::not_found)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/x-pem-file"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{CA_FILE}\"")))
+        .body(pem))
 }
 
 async fn enter_with(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<(Visit, Client), Stop> {
@@ -106,8 +144,9 @@ async fn enter_with(app: &Arc<App>, request: &HttpRequest, id: String) -> Result
     Ok((visit, client))
 }
 
-fn sheet(visit: &Visit, client: &Client) -> Result<Sheet, PageError> {
-    let (app, settings) = (&visit.app, &client.settings);
+/// The sheet of a client, with times as they are in a zone.
+pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, PageError> {
+    let settings = &client.settings;
     let flow = app.policy.dataflow(&client.dataflow).ok_or_else(PageError::not_found)?;
     let for_people = is_for_people(flow, &settings.grants);
     let mut values = vec![
@@ -132,7 +171,7 @@ fn sheet(visit: &Visit, client: &Client) -> Result<Sheet, PageError> {
         values.push(("Purposes of use (purpose_of_use)", purposes.join(" ")));
     }
     Ok(Sheet {
-        made: visit.zone.when(app.now()),
+        made: zone.when(app.now()),
         service: app.config.server.name.clone(),
         method: of_method(settings.auth_method),
         values,
@@ -142,6 +181,7 @@ fn sheet(visit: &Visit, client: &Client) -> Result<Sheet, PageError> {
         uses_secret: settings.auth_method.uses_secret(),
         by_key: settings.auth_method == crate::model::client::AuthMethod::PrivateKeyJwt,
         own_ca: app.config.server.tls.is_none(),
+        authority: "/admin/ca.pem",
         for_people,
         samples: samples::of(app, client, flow),
     })

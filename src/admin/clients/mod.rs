@@ -8,4 +8,6 @@ pub mod list;
 mod samples;
 pub mod show;
 pub mod state;
+pub mod vendor;
+pub mod vendor_link;
 mod words;

@@ -1,0 +1,236 @@
+//! `/vendor`: the hand-off sheet and the connection check for whoever has the vendor's link, without an account. The
+//! address with the secret answers with a cookie and a redirect, so that the secret stands neither on a printed page nor
+//! in what somebody copies from the browser.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::check::{FIELD, pasted};
+use super::findings::Report;
+use super::hand_off::{self, Sheet};
+use crate::admin::form::{Typed, Wrong};
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::strangers::Noted;
+use crate::browser::{self, CookieKind, PostedForm};
+use crate::error::{Broken, PageError};
+use crate::local_time::Zone;
+use crate::model::client::Client;
+use crate::model::person::PersonSettings;
+use crate::pages::links::NoticePage;
+use crate::pages::{self, FormAction, Shell};
+use crate::peer;
+use crate::registry::vendor_links::{self, Dead};
+use crate::secret::SecretHash;
+
+/// How many checks a link has in a minute: each may ask the client's key server.
+const CHECKS_A_MINUTE: u32 = 30;
+
+#[derive(Template)]
+#[template(path = "../admin/vendor_sheet.html")]
+struct SheetPage<'a> {
+    shell: Shell<'a>,
+    checks: bool,
+    client: &'a Client,
+    sheet: Sheet,
+}
+
+#[derive(Template)]
+#[template(path = "../admin/vendor_check.html")]
+struct CheckPage<'a> {
+    shell: Shell<'a>,
+    checks: bool,
+    client: &'a Client,
+    csrf: String,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+    report: Option<Report>,
+}
+
+/// A visit by a link that holds.
+struct ByLink {
+    client: Client,
+    hash: SecretHash,
+}
+
+/// `GET /vendor/{secret}`
+pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let secret = secret.into_inner();
+        let by = by(&app, &request, &SecretHash::of(&secret)).await?;
+        opened(&app, &request, &by).await?;
+        let (_, mut cookies) = browser::browser_cookie(&app, &request);
+        cookies.push(browser::set_cookie(&app, CookieKind::Vendor, &secret));
+        Ok(browser::see_other("/vendor", &cookies))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /vendor`
+pub async fn sheet(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let ByLink { client, .. } = carried(&app, &request).await?;
+        let sheet = sheet_of(&app, &client)?;
+        let page = SheetPage { shell: browser::shell(&app), checks: false, client: &client, sheet };
+        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /vendor/hand-off.txt`
+pub async fn text(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let ByLink { client, .. } = carried(&app, &request).await?;
+        Ok(hand_off::as_text(&client, sheet_of(&app, &client)?)?)
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /vendor/ca.pem`
+pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        carried(&app, &request).await?;
+        Ok(hand_off::certificate(&app).await?)
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /vendor/check`
+pub async fn check(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let ByLink { client, .. } = carried(&app, &request).await?;
+        let (browser, cookies) = browser::browser_cookie(&app, &request);
+        let csrf = browser::csrf_token(&app, &browser);
+        let mut answer = show(&app, &client, csrf, StatusCode::OK, Typed::default(), (Vec::new(), None));
+        for cookie in &cookies {
+            let _ = answer.add_cookie(cookie);
+        }
+        Ok(answer)
+    };
+    answer(&app, outcome.await)
+}
+
+/// `POST /vendor/check`: changes nothing, so it answers at once.
+pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let ByLink { client, hash } = carried(&app, &request).await?;
+        let form = PostedForm::read(&app, &request, body).await?;
+        let csrf = browser::csrf_token(&app, &form.browser);
+        let typed = Typed::of(&form, &[FIELD]);
+        if app.strangers.call(&format!("vendor {}", hash.as_str()), app.now()) > CHECKS_A_MINUTE {
+            let wrong = vec![Wrong::field(FIELD, "too many checks in one minute: wait a minute, then check again")];
+            return Ok(show(&app, &client, csrf, StatusCode::TOO_MANY_REQUESTS, typed, (wrong, None)));
+        }
+        let (status, wrong, report) = pasted(&app, &client, &typed).await?;
+        Ok(show(&app, &client, csrf, status, typed, (wrong, report)))
+    };
+    answer(&app, outcome.await)
+}
+
+fn show(
+    app: &App,
+    client: &Client,
+    csrf: String,
+    status: StatusCode,
+    typed: Typed,
+    (wrong, report): (Vec<Wrong>, Option<Report>),
+) -> HttpResponse {
+    let page = CheckPage { shell: browser::shell(app), checks: true, client, csrf, typed, wrong, report };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+fn sheet_of(app: &App, client: &Client) -> Result<Sheet, PageError> {
+    // Nobody is signed in: the times are those of the installation.
+    let zone = Zone::of(&PersonSettings::default(), &app.config.policy.time_zone);
+    Ok(Sheet { authority: "/vendor/ca.pem", ..hand_off::sheet(app, &zone, client)? })
+}
+
+/// Why there is no page.
+enum Closed {
+    /// The link shows nothing.
+    Link,
+    /// Something else.
+    Error(PageError),
+}
+
+impl<E: Into<PageError>> From<E> for Closed {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Whoever has opened a link in this browser.
+async fn carried(app: &App, request: &HttpRequest) -> Result<ByLink, Closed> {
+    let secret = browser::cookie(app, request, CookieKind::Vendor).ok_or(Closed::Link)?;
+    by(app, request, &SecretHash::of(&secret)).await
+}
+
+async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLink, Closed> {
+    let (wanted, now) = (hash.as_str().to_owned(), app.now());
+    match app.store.read(move |conn| vendor_links::open(conn, &wanted, now)).await? {
+        Ok(client) => Ok(ByLink { client, hash: hash.clone() }),
+        Err(Dead { reason, client_id }) => {
+            refused(app, request, client_id.as_deref(), reason).await?;
+            Err(Closed::Link)
+        }
+    }
+}
+
+/// Writes that a link was opened: once a minute.
+async fn opened(app: &App, request: &HttpRequest, by: &ByLink) -> Result<(), Broken> {
+    if app.strangers.call(&format!("vendor opens {}", by.hash.as_str()), app.now()) > 1 {
+        return Ok(());
+    }
+    write(app, request, Some(&by.client.id), None).await
+}
+
+/// Writes why a link shows nothing: the first time in a minute from an address; the others are counted.
+async fn refused(app: &App, request: &HttpRequest, client_id: Option<&str>, reason: &str) -> Result<(), Broken> {
+    let subject = format!("vendor link of {}", client_id.unwrap_or("nobody"));
+    if app.strangers.note(peer::address(app, request), &subject, app.now()) != Noted::First {
+        return Ok(());
+    }
+    write(app, request, client_id, Some(reason)).await
+}
+
+async fn write(app: &App, request: &HttpRequest, client_id: Option<&str>, reason: Option<&str>) -> Result<(), Broken> {
+    let mut event = app.event(Kind::VendorLinkOpened, Actor::Stranger).from(peer::address(app, request).to_string());
+    if let Some(id) = client_id {
+        event = event.client(id);
+    }
+    if let Some(reason) = reason {
+        event = event.outcome(Outcome::MinorFailure).with("reason", reason);
+    }
+    let written = app.store.write(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    });
+    written.await
+}
+
+/// Answers what a handler made. One text for all links that show nothing; the reason is for the record.
+fn answer(app: &App, outcome: Result<HttpResponse, Closed>) -> HttpResponse {
+    match outcome {
+        Ok(answer) => answer,
+        Err(Closed::Error(error)) => browser::error_page(app, &error),
+        Err(Closed::Link) => {
+            let page = NoticePage {
+                shell: browser::shell(app),
+                heading: "This link cannot be used",
+                paragraphs: &[
+                    "It has expired, or was replaced by a newer one, or its system is switched off just now. Or it was not opened in this browser.",
+                    "Open the link that you were sent once more. If that does not help, ask the office that sent it for a new one.",
+                ],
+                link: None,
+            };
+            pages::respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly)
+        }
+    }
+}

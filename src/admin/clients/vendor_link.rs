@@ -1,0 +1,149 @@
+//! `/admin/clients/{id}/vendor-link` and `/end-vendor-link`: the link by which the vendor sees the hand-off sheet and
+//! checks the connection.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::show::found;
+use super::words::Choice;
+use crate::admin::ask::AskPage;
+use crate::admin::form::{Typed, Wrong};
+use crate::admin::once::Once;
+use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::app::App;
+use crate::error::PageError;
+use crate::model::client::Client;
+use crate::pages::{self, FormAction, Shell};
+use crate::policy::console::Area;
+use crate::registry::Refused;
+use crate::registry::vendor_links::{self, DEFAULT_DAYS};
+use crate::store::vendor_links as stored;
+
+const FIELDS: [&str; 1] = ["days"];
+
+#[derive(Template)]
+#[template(path = "../admin/vendor_link.html")]
+struct LinkPage<'a> {
+    shell: Shell<'a>,
+    frame: Frame<'a>,
+    client: &'a Client,
+    replaces: bool,
+    periods: Vec<Choice>,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+}
+
+fn periods() -> Vec<Choice> {
+    vec![
+        Choice::new("7", "7 days", ""),
+        Choice::new(DEFAULT_DAYS.to_string(), "30 days", "Long enough to connect a system and see it work."),
+        Choice::new("180", "180 days", "For a vendor who looks after the system."),
+    ]
+}
+
+fn sheet_of(client: &Client) -> String {
+    format!("/admin/clients/{}/hand-off", client.id)
+}
+
+async fn has_link(app: &App, client: &Client) -> Result<bool, PageError> {
+    let (id, now) = (client.id.clone(), app.now());
+    let link = app.store.read(move |conn| stored::of_client(conn, &id)).await?;
+    Ok(link.is_some_and(|link| link.expires_at > now))
+}
+
+/// `GET /admin/clients/{id}/vendor-link`
+pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let typed = Typed::default().with("days", DEFAULT_DAYS.to_string());
+        Ok(show(&visit, &client, has_link(&app, &client).await?, typed, Vec::new()))
+    };
+    answer(&app, outcome.await)
+}
+
+fn show(visit: &Visit, client: &Client, replaces: bool, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
+    let page = LinkPage { shell, frame, client, replaces, periods: periods(), typed, wrong };
+    pages::respond(&page, status, FormAction::SelfOnly)
+}
+
+/// `POST /admin/clients/{id}/vendor-link`
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let form = visit.posted(&request, body).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let typed = Typed::of(&form, &FIELDS);
+        let wrong = match typed.get("days").parse::<i64>() {
+            Err(_) => vec![Wrong::field("days", "choose how long the link works")],
+            Ok(days) => {
+                let (id, registry) = (client.id.clone(), visit.registry());
+                match registry.run(move |registry, tx| vendor_links::issue(registry, tx, &id, days)).await {
+                    Ok(issued) => {
+                        let note = format!("It works until {}.", visit.zone.when(issued.expires_at).words);
+                        let value = issued.url.reveal().to_owned();
+                        let once = Once { subject: client.id.clone(), value, note: Some(note) };
+                        return Ok(visit.show_once(&sheet_of(&client), "vendor-link-made", &once));
+                    }
+                    Err(Refused::Mistakes(mistakes)) => Wrong::of(&mistakes, &FIELDS),
+                    Err(Refused::Broken(broken)) => return Err(broken.into()),
+                }
+            }
+        };
+        Ok(show(&visit, &client, has_link(&app, &client).await?, typed, wrong))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `GET /admin/clients/{id}/end-vendor-link`: asks first.
+pub async fn ask_end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let page = AskPage {
+            shell: visit.shell(),
+            frame: visit.frame(Area::Clients),
+            question: format!("End the link for the vendor of {}?", client.name),
+            effects: vec![
+                "Whoever has the link sees the sheet and the connection check no more.".to_owned(),
+                "What the system can do stays as it is.".to_owned(),
+            ],
+            wrong: Vec::new(),
+            action: format!("/admin/clients/{}/end-vendor-link", client.id),
+            button: "End the link",
+            danger: true,
+            back: sheet_of(&client),
+        };
+        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    };
+    answer(&app, outcome.await)
+}
+
+/// `POST /admin/clients/{id}/end-vendor-link`
+pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+    let app = app.into_inner();
+    let outcome = async {
+        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        visit.posted(&request, body).await?;
+        let client = found(&app, id.into_inner()).await?;
+        let (id, registry) = (client.id.clone(), visit.registry());
+        match registry.run(move |registry, tx| vendor_links::end(registry, tx, &id)).await {
+            Ok(_) => Ok(done(&sheet_of(&client), "ended")),
+            // It was there a moment ago: somebody else has deleted it.
+            Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
+            Err(Refused::Broken(broken)) => Err(broken.into()),
+        }
+    };
+    answer(&app, outcome.await)
+}
