@@ -1,9 +1,9 @@
 //! What login, consent and authorization share of the browser: its cookies, the sealed request that it carries from
 //! page to page, CSRF, and error pages.
 //!
-//! Two cookies: one tells browsers apart before anybody signs in (requests are sealed to it, CSRF tokens derive from
-//! it), one is the session. Neither is stored in the clear; on a loopback issuer their names carry the port, because
-//! cookies do not tell ports apart.
+//! The two cookies of signing in: one tells browsers apart before anybody signs in (requests are sealed to it, CSRF tokens
+//! derive from it), one is the session. Neither is stored in the clear; [`CookieKind`] has the others. On a loopback
+//! issuer their names carry the port, because cookies do not tell ports apart.
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};

@@ -103,7 +103,7 @@ impl Strangers {
         }
     }
 
-    /// Counts a failed attempt of an address in the name of `subject`, whoever that may be.
+    /// Counts an attempt of an address in the name of `subject`, whoever or whatever that may be.
     pub fn attempt(&self, address: IpAddr, subject: &str, now: i64) {
         let mut minute = self.minute(now);
         let pair = (bucket(address), subject.to_owned());
@@ -113,7 +113,7 @@ impl Strangers {
         }
     }
 
-    /// Failed attempts of an address in the name of `subject` in this minute.
+    /// Attempts of an address in the name of `subject` in this minute.
     #[must_use]
     pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
         self.minute(now).attempts.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)

@@ -1,5 +1,5 @@
-//! Links by which the vendor of a client sees its hand-off sheet and checks its connection. They show what the sheet
-//! shows and change nothing; only the hash of a link is kept.
+//! Links by which the vendor of a client sees its hand-off sheet and checks its connection. They change nothing; only
+//! the hash of a link is kept.
 
 use super::{Decided, Registry, clients, mistake};
 use crate::audit::event::Kind;
@@ -58,15 +58,13 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -
 /// What the database says; mistakes are part of the answer.
 pub fn end(registry: &Registry, tx: &mut Tx<'_>, client_id: &str) -> Decided<bool> {
     good!(clients::found(tx, client_id)?);
-    let Some(link) = vendor_links::of_client(tx.conn(), client_id)? else {
+    let link = vendor_links::of_client(tx.conn(), client_id)?;
+    if link.is_none_or(|link| link.expires_at <= registry.app.now()) {
         return Ok(Ok(false));
-    };
-    vendor_links::delete(tx.conn(), client_id)?;
-    let held = link.expires_at > registry.app.now();
-    if held {
-        tx.audit(registry.event(Kind::VendorLinkChanged, "ended").client(client_id));
     }
-    Ok(Ok(held))
+    vendor_links::delete(tx.conn(), client_id)?;
+    tx.audit(registry.event(Kind::VendorLinkChanged, "ended").client(client_id));
+    Ok(Ok(true))
 }
 
 /// Why a link shows nothing. For the record: whoever comes with it is told one text for all.
@@ -92,6 +90,6 @@ pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, Dead
     }
     match stored::find(conn, &link.client_id)?.filter(|client| client.enabled) {
         Some(client) => Ok(Ok(client)),
-        None => dead("client is disabled"),
+        None => dead("client is disabled or gone"),
     }
 }

@@ -91,7 +91,8 @@ pub fn put(conn: &mut Conn, model: &Client) -> Stored<()> {
     Ok(())
 }
 
-/// Deletes a client with its secrets, grants (their codes and refresh tokens go along) and remembered consents.
+/// Deletes a client with its secrets, the vendor's link, grants (their codes and refresh tokens go along) and remembered
+/// consents.
 ///
 /// # Errors
 /// What the database says.

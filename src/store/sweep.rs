@@ -36,7 +36,7 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(session, id: String);
     gone += purge!(link, hash: String);
     gone += purge!(first_link, hash: String);
-    gone += purge!(vendor_link, client_id: String);
+    gone += purge!(vendor_link, hash: String);
     gone += purge!(idempotency, key: String);
     gone += purge!(logout_notice, id: String);
     gone += purge!(login_failure, subject: String);

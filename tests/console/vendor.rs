@@ -1,10 +1,12 @@
 //! The vendor's own link: what it shows to somebody without an account, and when it shows nothing.
 
+use jsonwebtoken::Algorithm;
 use serde_json::json;
 
 use crate::console::{STAFF, at_console, send, text_of};
 use crate::harness::Harness;
 use crate::harness::agent::{Agent, hidden_fields};
+use crate::harness::assertion::{ClientKey, claims};
 use crate::on_both;
 
 const DAY: i64 = 86_400;
@@ -127,7 +129,7 @@ on_both! {
         send(&mut manager, &form, delete, &[]).await;
         assert_eq!(status(&harness, &fourth).await, 400);
         let reasons: Vec<_> = harness.events("vendor_link.opened").into_iter().filter(|event| event["outcome"] == "4").map(|event| event["detail"]["reason"].clone()).collect();
-        assert!(reasons.contains(&json!("link has expired")) && reasons.contains(&json!("client is disabled")), "{reasons:?}");
+        assert!(reasons.contains(&json!("link has expired")) && reasons.contains(&json!("client is disabled or gone")), "{reasons:?}");
     }
 }
 
@@ -166,9 +168,82 @@ on_both! {
             let expected = if n < 30 { 200 } else { 429 };
             assert_eq!(page.answer().status, expected, "{n}: {}", page.answer().text);
             assert!(page.answer().text.contains("invalid_client"), "what was pasted is kept");
+            assert_eq!(page.answer().headers.contains_key("retry-after"), n == 30);
         }
         harness.clock.advance(60);
         let page = send(&mut vendor, &form, "/vendor/check", &[("pasted", "invalid_client")]).await;
         assert_eq!(page.answer().status, 200);
+    }
+}
+
+on_both! {
+    async fn the_link_and_a_secret_are_not_taken_for_each_other(db) {
+        let harness = started(db);
+        let mut agent = at_console(&harness, "clients").await;
+        let rotate = "/admin/clients/lims-secret/secret";
+        // What was made, where it is shown, and where it is not.
+        for (path, given, shown, not_shown) in [
+            (rotate, ("overlap_seconds", "0"), "", "/hand-off"),
+            (MAKE, ("days", "7"), "/hand-off", ""),
+        ] {
+            let form = agent.get(&harness.url(path)).await;
+            let cookies = agent.cookie_header();
+            let request = agent.filled_in(&form, path, &[given]).header("Cookie", &cookies).build().unwrap();
+            let made = harness.http.execute(request).await.unwrap();
+            assert_eq!(made.status(), 303);
+            let set = made.headers().get_all("set-cookie").iter().map(|set| set.to_str().unwrap());
+            let once = set.filter(|set| set.contains("-once")).map(|set| set.split(';').next().unwrap()).next().unwrap();
+            for (page, expected) in [(not_shown, false), (shown, true)] {
+                let url = harness.url(&format!("/admin/clients/lims-secret{page}"));
+                let request = harness.http.get(url).header("Cookie", format!("{cookies}; {once}"));
+                let text = request.send().await.unwrap().text().await.unwrap();
+                assert_eq!(text.contains("id=\"once-value\""), expected, "{path} {page}");
+            }
+        }
+    }
+}
+
+on_both! {
+    async fn what_is_pasted_is_judged_for_the_client_that_the_page_names(db) {
+        let harness = started(db);
+        harness.apply("[[client]]\nclient_id = \"other\"\nname = \"Other\"\ndataflow = \"lims-to-cms\"\n");
+        let mut manager = at_console(&harness, "clients").await;
+        let link = make(&mut manager, &harness, "7").await;
+        let path = "/admin/clients/other/vendor-link";
+        let form = manager.get(&harness.url(path)).await;
+        let other = text_of(&send(&mut manager, &form, path, &[("days", "7")]).await, "once-value");
+        let mut vendor = Agent::new(&harness);
+        vendor.get(&link).await;
+        let form = vendor.get(&harness.url("/vendor/check")).await;
+        vendor.get(&other).await;
+        let page = send(&mut vendor, &form, "/vendor/check", &[("pasted", "invalid_client")]).await;
+        assert_eq!(page.answer().status, 422);
+        assert!(page.answer().text.contains("about another system"), "{}", page.answer().text);
+        vendor.get(&link).await;
+        assert_eq!(send(&mut vendor, &form, "/vendor/check", &[("pasted", "invalid_client")]).await.answer().status, 200);
+    }
+}
+
+on_both! {
+    async fn what_our_network_answers_is_for_the_office_alone(db) {
+        let harness = started(db);
+        let client = "[[client]]\nclient_id = \"by-key\"\nname = \"By key\"\ndataflow = \"lims-to-cms\"\nauth_method = \"private_key_jwt\"\njwks_uri = \"https://localhost:1/keys\"\n";
+        harness.apply(client);
+        let assertion = ClientKey::new(Algorithm::ES384, "k1").sign(&claims("by-key", &harness.url("/oauth2/token"), harness.now()));
+        let mut manager = at_console(&harness, "clients").await;
+        let (check, path) = ("/admin/clients/by-key/check", "/admin/clients/by-key/vendor-link");
+        let form = manager.get(&harness.url(check)).await;
+        let office = send(&mut manager, &form, check, &[("pasted", &assertion)]).await;
+        let form = manager.get(&harness.url(path)).await;
+        let link = text_of(&send(&mut manager, &form, path, &[("days", "7")]).await, "once-value");
+        let mut vendor = Agent::new(&harness);
+        vendor.get(&link).await;
+        let form = vendor.get(&harness.url("/vendor/check")).await;
+        let told = send(&mut vendor, &form, "/vendor/check", &[("pasted", &assertion)]).await;
+        let (mark, hidden) = ("keys cannot be had from https://localhost:1/keys: ", "the office that sent you the link can see why");
+        let cause = |text: &str| text.split(mark).nth(1).unwrap_or_else(|| panic!("{text}")).split('<').next().unwrap().to_owned();
+        assert!(cause(&told.answer().text).contains(hidden));
+        let cause = cause(&office.answer().text);
+        assert!(!cause.contains(hidden) && cause.len() > 10, "{cause}");
     }
 }

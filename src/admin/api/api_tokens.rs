@@ -81,8 +81,12 @@ pub(super) fn group() -> Group {
             .takes::<ApiTokenForm>(Reads::Json, json!({ "scope": "clients", "name": "Terraform", "expires_days": 90 }))
             .answers::<View>(201),
         Operation::get("/api-tokens/{id}", "getApiToken", get).says("Look at a token", "").answers::<View>(200),
-        Operation::delete("/api-tokens/{id}", "revokeApiToken", revoke)
-            .says("Revoke a token", "The next call with it is refused. It stays in the list."),
+        Operation::post("/api-tokens/{id}/revoke", "revokeApiToken", revoke)
+            .says(
+                "Revoke a token",
+                "The next call with it is refused. It stays in the list, for whoever asks later who could do what.",
+            )
+            .answers::<View>(200),
     ];
     Group::new("API tokens", "What programs administer with.", Area::ApiTokens, operations)
 }
@@ -142,7 +146,8 @@ async fn revoke(call: Call) -> Answered {
             return Ok(Err(Problem::not_found("API token", &id)));
         }
         settled!(api_tokens::revoke(registry, tx, &id)?);
-        Ok(Ok(Reply::done()))
+        let revoked = stored::find(tx.conn(), &id)?.ok_or_else(|| Problem::not_found("API token", &id));
+        Ok(revoked.map(|token| Reply::ok(&view(&token, None))))
     };
     call.change(job).await
 }

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::findings::{self, Report};
+use super::findings::{self, Reader, Report};
 use super::show::found;
 use crate::admin::form::{Typed, Wrong};
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
@@ -54,7 +54,7 @@ pub async fn post(
         let form = visit.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &[FIELD]);
-        let (status, wrong, report) = pasted(&app, &client, &typed).await?;
+        let (status, wrong, report) = pasted(&app, &client, Reader::Office, &typed).await?;
         Ok(show(&visit, &client, status, typed, (wrong, report)))
     };
     answer(&app, outcome.await)
@@ -64,6 +64,7 @@ pub async fn post(
 pub(super) async fn pasted(
     app: &App,
     client: &Client,
+    reader: Reader,
     typed: &Typed,
 ) -> Result<(StatusCode, Vec<Wrong>, Option<Report>), Broken> {
     let text = typed.get(FIELD);
@@ -71,7 +72,7 @@ pub(super) async fn pasted(
         let wrong = vec![Wrong::field(FIELD, "paste what the system sends or gets")];
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong, None));
     }
-    Ok((StatusCode::OK, Vec::new(), Some(findings::of(app, client, text).await?)))
+    Ok((StatusCode::OK, Vec::new(), Some(findings::of(app, client, reader, text).await?)))
 }
 
 fn show(

@@ -60,6 +60,15 @@ pub struct Marked {
     pub after: String,
 }
 
+/// Who reads the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody at the console.
+    Office,
+    /// Somebody with the vendor's link.
+    Vendor,
+}
+
 /// What the pasted text is, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -96,12 +105,12 @@ fn note(what: &'static str, text: impl Into<String>) -> Finding {
 ///
 /// # Errors
 /// What the store says.
-pub async fn of(app: &App, client: &Client, pasted: &str) -> Result<Report, Broken> {
+pub async fn of(app: &App, client: &Client, reader: Reader, pasted: &str) -> Result<Report, Broken> {
     let text = pasted.trim();
     let mut report = if let Some(assertion) = assertion_in(text) {
         Report {
             kind: "A signed assertion (client_assertion)",
-            findings: assertion_findings(app, client, assertion).await?,
+            findings: assertion_findings(app, client, reader, assertion).await?,
         }
     } else if let Ok(url) = Url::parse(text) {
         address_findings(app, client, text, &url)
@@ -134,7 +143,12 @@ fn assertion_in(text: &str) -> Option<&str> {
     (parts.len() == 3 && parts.iter().all(plain) && token.starts_with("ey")).then_some(token)
 }
 
-async fn assertion_findings(app: &App, client: &Client, assertion: &str) -> Result<Vec<Finding>, Broken> {
+async fn assertion_findings(
+    app: &App,
+    client: &Client,
+    reader: Reader,
+    assertion: &str,
+) -> Result<Vec<Finding>, Broken> {
     let mut findings = Vec::new();
     let method = client.settings.auth_method;
     if method != AuthMethod::PrivateKeyJwt {
@@ -157,7 +171,7 @@ async fn assertion_findings(app: &App, client: &Client, assertion: &str) -> Resu
         }
     }
     if method == AuthMethod::PrivateKeyJwt {
-        findings.extend(signature_findings(app, client, assertion).await);
+        findings.extend(signature_findings(app, client, reader, assertion).await);
     }
     Ok(findings)
 }
@@ -302,7 +316,7 @@ async fn jti_finding(
     Ok(())
 }
 
-async fn signature_findings(app: &App, client: &Client, assertion: &str) -> Vec<Finding> {
+async fn signature_findings(app: &App, client: &Client, reader: Reader, assertion: &str) -> Vec<Finding> {
     let settings = &client.settings;
     let mut findings = Vec::new();
     let keys = match (&settings.jwks, &settings.jwks_uri) {
@@ -314,6 +328,11 @@ async fn signature_findings(app: &App, client: &Client, assertion: &str) -> Vec<
         Ok(keys) => keys,
         Err(cause) => {
             let place = settings.jwks_uri.as_deref().unwrap_or("this server");
+            let cause = match reader {
+                Reader::Office => cause,
+                // What our network answers is not for somebody who could lead us anywhere in it.
+                Reader::Vendor => "the office that sent you the link can see why".to_owned(),
+            };
             findings.push(line("Keys", false, format!("The client’s keys cannot be had from {place}: {cause}.")));
             return findings;
         }

@@ -10,6 +10,7 @@ use askama::Template;
 
 use super::samples::{self, Sample};
 use super::show::found;
+use super::vendor_link::once_subject;
 use super::words::{abilities, is_for_people, of_method};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
@@ -86,7 +87,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
             client: &client,
             sheet: sheet(&app, &visit.zone, &client)?,
             may_change: visit.changes(Area::Clients),
-            once: visit.once(&request, &client.id),
+            once: visit.once(&request, &once_subject(&client)),
             link,
         };
         let (shows, page) = (page.once.is_some(), pages::respond(&page, StatusCode::OK, FormAction::SelfOnly));

@@ -3,11 +3,12 @@
 //! in what somebody copies from the browser.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::check::{FIELD, pasted};
-use super::findings::Report;
+use super::findings::{Reader, Report};
 use super::hand_off::{self, Sheet};
 use crate::admin::form::{Typed, Wrong};
 use crate::app::App;
@@ -124,11 +125,18 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         let form = PostedForm::read(&app, &request, body).await?;
         let csrf = browser::csrf_token(&app, &form.browser);
         let typed = Typed::of(&form, &[FIELD]);
+        if form.field("client")? != client.id {
+            let wrong = "this page was about another system, and this browser has opened the link of this one since: open the other link again";
+            let wrong = vec![Wrong::field(FIELD, wrong)];
+            return Ok(show(&app, &client, csrf, StatusCode::UNPROCESSABLE_ENTITY, typed, (wrong, None)));
+        }
         if app.strangers.call(&format!("vendor {}", hash.as_str()), app.now()) > CHECKS_A_MINUTE {
             let wrong = vec![Wrong::field(FIELD, "too many checks in one minute: wait a minute, then check again")];
-            return Ok(show(&app, &client, csrf, StatusCode::TOO_MANY_REQUESTS, typed, (wrong, None)));
+            let mut answer = show(&app, &client, csrf, StatusCode::TOO_MANY_REQUESTS, typed, (wrong, None));
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            return Ok(answer);
         }
-        let (status, wrong, report) = pasted(&app, &client, &typed).await?;
+        let (status, wrong, report) = pasted(&app, &client, Reader::Vendor, &typed).await?;
         Ok(show(&app, &client, csrf, status, typed, (wrong, report)))
     };
     answer(&app, outcome.await)
@@ -183,11 +191,13 @@ async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLin
     }
 }
 
-/// Writes that a link was opened: once a minute.
+/// Writes that a link was opened: once a minute for each address.
 async fn opened(app: &App, request: &HttpRequest, by: &ByLink) -> Result<(), Broken> {
-    if app.strangers.call(&format!("vendor opens {}", by.hash.as_str()), app.now()) > 1 {
+    let (address, subject) = (peer::address(app, request), format!("vendor opens {}", by.hash.as_str()));
+    if app.strangers.attempts(address, &subject, app.now()) > 0 {
         return Ok(());
     }
+    app.strangers.attempt(address, &subject, app.now());
     write(app, request, Some(&by.client.id), None).await
 }
 

@@ -46,6 +46,11 @@ fn sheet_of(client: &Client) -> String {
     format!("/admin/clients/{}/hand-off", client.id)
 }
 
+/// As whose the link is shown once: no page takes it for a secret of the client, nor that for a link.
+pub(super) fn once_subject(client: &Client) -> String {
+    format!("vendor-link {}", client.id)
+}
+
 async fn has_link(app: &App, client: &Client) -> Result<bool, PageError> {
     let (id, now) = (client.id.clone(), app.now());
     let link = app.store.read(move |conn| stored::of_client(conn, &id)).await?;
@@ -92,7 +97,7 @@ pub async fn post(
                     Ok(issued) => {
                         let note = format!("It works until {}.", visit.zone.when(issued.expires_at).words);
                         let value = issued.url.reveal().to_owned();
-                        let once = Once { subject: client.id.clone(), value, note: Some(note) };
+                        let once = Once { subject: once_subject(&client), value, note: Some(note) };
                         return Ok(visit.show_once(&sheet_of(&client), "vendor-link-made", &once));
                     }
                     Err(Refused::Mistakes(mistakes)) => Wrong::of(&mistakes, &FIELDS),
