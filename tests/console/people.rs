@@ -228,6 +228,9 @@ on_both! {
             ("q=person+odd", 65),
             ("q=odd+even", 0),
             ("q=u017", 1),
+            // The eight longest words count: not the `z`, but the `zzz`.
+            ("q=person+perso+pers+even+eve+per+pe+ev+z", 65),
+            ("q=person+perso+pers+even+eve+per+pe+ev+zzz", 0),
             ("q=%25", 134),
             ("role=registrar", 13),
             ("role=registrar&q=even", 13),
