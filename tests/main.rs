@@ -38,6 +38,7 @@ mod password_policy;
 mod people_search;
 mod person_flow;
 mod policy;
+mod promises;
 mod races;
 mod registry;
 mod scope;

@@ -345,7 +345,7 @@ fn around_a_new_password() -> Vec<(&'static str, String)> {
 }
 
 /// Every page, by name, as its HTML.
-fn all() -> Vec<(&'static str, String)> {
+pub fn all() -> Vec<(&'static str, String)> {
     let mut all = most();
     all.extend(around_a_new_password());
     all

@@ -19,13 +19,13 @@ struct Row {
     purge_at: Option<i64>,
 }
 
-/// All signing keys, oldest first.
+/// All signing keys, oldest first; of keys made at once, by algorithm.
 ///
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<StoredKey>> {
     let rows: Vec<Row> = each!(conn, c => signing_key::table
-        .order((signing_key::created_at, signing_key::kid))
+        .order((signing_key::created_at, signing_key::algorithm, signing_key::kid))
         .select(Row::as_select())
         .load(c))?;
     rows.into_iter()

@@ -12,7 +12,7 @@ use crate::harness::{Answer, Harness, blocking};
 use crate::on_both;
 
 /// Every setting of every object, with values that would break out of a file written by hand.
-fn everything() -> String {
+pub fn everything() -> String {
     let key = ClientKey::new(jsonwebtoken::Algorithm::ES256, "k'1\"").jwk();
     let jwks = serde_json::to_string_pretty(&json!({ "keys": [key] })).unwrap();
     let jwks = json!(format!("{jwks}\r\n")).to_string();
