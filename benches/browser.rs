@@ -15,7 +15,10 @@ pub fn authorize_path() -> String {
         ("response_type", "code"),
         ("client_id", "people"),
         ("redirect_uri", CALLBACK),
-        ("scope", "openid fhirUser user/Composition.crus user/Patient.rs offline_access"),
+        (
+            "scope",
+            "openid fhirUser user/Composition.crus user/Patient.rs offline_access",
+        ),
         ("state", "af0ifjsldkj98f3b2c1d0e9f8a7b6c5d"),
         ("nonce", "n-0S6_WzA2Mj"),
         ("aud", EDRS_BASE),
@@ -39,7 +42,11 @@ struct Page {
 
 impl Browser<'_> {
     fn cookies(&self) -> String {
-        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        self.cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// Sends a request and follows our own redirects.
@@ -53,13 +60,19 @@ impl Browser<'_> {
             }
             if answer.status != 303 {
                 assert_eq!(answer.status, 200, "{path}: {}", answer.shown());
-                return Page { url, text: answer.body.to_owned() };
+                return Page {
+                    url,
+                    text: answer.body.to_owned(),
+                };
             }
             let location = answer.header("location").unwrap();
             let ours = location.strip_prefix(self.issuer).unwrap_or(location).to_owned();
             url.clone_from(&ours);
             if !ours.starts_with('/') {
-                return Page { url, text: String::new() };
+                return Page {
+                    url,
+                    text: String::new(),
+                };
             }
             request = get(&ours, &[("Cookie", &self.cookies())]);
         }
@@ -83,22 +96,36 @@ impl Browser<'_> {
         let mut fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (&**name, &**value)).collect();
         fields.extend_from_slice(filled);
         let path = page.url.split('?').next().unwrap();
-        post(path, &[("Cookie", &self.cookies()), ("Origin", self.issuer)], &fields)
+        post(
+            path,
+            &[("Cookie", &self.cookies()), ("Origin", self.issuer)],
+            &fields,
+        )
     }
 }
 
 fn attribute(tag: &str, name: &str) -> String {
-    let from = tag.split(&format!(" {name}=\"")).nth(1).unwrap_or_else(|| panic!("no {name} in {tag}"));
+    let from = tag
+        .split(&format!(" {name}=\""))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {name} in {tag}"));
     from.split('"').next().unwrap().to_owned()
 }
 
 /// Signs somebody in with both factors, on the way to a path; answers the browser's cookies and where it ended.
 fn sign_in_as(scene: &Scene, peer: &Peer, username: &str, path: &str) -> (String, Page) {
-    let mut browser = Browser { connection: peer.connect().unwrap(), issuer: &scene.issuer, cookies: BTreeMap::new() };
+    let mut browser = Browser {
+        connection: peer.connect().unwrap(),
+        issuer: &scene.issuer,
+        cookies: BTreeMap::new(),
+    };
     let login = browser.open(path);
     let filled = browser.form(&login, &[("username", username), ("password", PASSWORD)]);
     let second = browser.follow(&filled, "/login");
-    let totp = totp_rs::Builder::new().with_secret(TOTP_SECRET.to_vec()).build().unwrap();
+    let totp = totp_rs::Builder::new()
+        .with_secret(TOTP_SECRET.to_vec())
+        .build()
+        .unwrap();
     let now = u64::try_from(mdi_auth::clock::Clock::now(&mdi_auth::clock::SystemClock)).unwrap();
     let filled = browser.form(&second, &[("totp", &totp.generate(now).to_string())]);
     let done = browser.follow(&filled, "/login/second-factor");
@@ -108,20 +135,34 @@ fn sign_in_as(scene: &Scene, peer: &Peer, username: &str, path: &str) -> (String
 /// Signs the certifier in at a client; answers the cookies.
 pub fn sign_in(scene: &Scene, peer: &Peer) -> String {
     let (cookies, done) = sign_in_as(scene, peer, "certifier", &authorize_path());
-    assert!(done.url.starts_with(CALLBACK), "signed in, but at {}: {}", done.url, done.text);
+    assert!(
+        done.url.starts_with(CALLBACK),
+        "signed in, but at {}: {}",
+        done.url,
+        done.text
+    );
     cookies
 }
 
 /// Signs the administrator in at the console; answers the cookies.
 pub fn at_console(scene: &Scene, peer: &Peer) -> String {
     let (cookies, done) = sign_in_as(scene, peer, "admin", "/admin");
-    assert!(done.text.contains("Administration"), "signed in, but at {}: {}", done.url, done.text);
+    assert!(
+        done.text.contains("Administration"),
+        "signed in, but at {}: {}",
+        done.url,
+        done.text
+    );
     cookies
 }
 
 /// The filled login form of somebody whose password alone is enough, ready to be sent again and again.
 pub fn login_form(scene: &Scene, peer: &Peer) -> Vec<u8> {
-    let mut browser = Browser { connection: peer.connect().unwrap(), issuer: &scene.issuer, cookies: BTreeMap::new() };
+    let mut browser = Browser {
+        connection: peer.connect().unwrap(),
+        issuer: &scene.issuer,
+        cookies: BTreeMap::new(),
+    };
     let login = browser.open(&authorize_path());
     browser.form(&login, &[("username", "visitor"), ("password", PASSWORD)])
 }

@@ -11,9 +11,10 @@ use argon2::{Argon2, Params, Version};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-    RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 use data_encoding::BASE64;
 use diesel::connection::SimpleConnection;
@@ -69,14 +70,20 @@ impl Ceilings {
     pub fn rows(&self) -> [(&'static str, f64); 9] {
         [
             ("actix-web GET over TLS, ~600 bytes", self.get),
-            ("actix-web POST over TLS, form and Basic parsed, ~600 bytes of JSON", self.post),
+            (
+                "actix-web POST over TLS, form and Basic parsed, ~600 bytes of JSON",
+                self.post,
+            ),
             ("ES256 signature", self.es256_sign),
             ("RS256 signature, 2048 bits", self.rs256_sign),
             ("ES256 verification", self.es256_verify),
             ("ES384 verification", self.es384_verify),
             ("RS384 verification, 2048 bits", self.rs384_verify),
             ("argon2id m=19456 t=2 p=1, all cores busy with it", self.argon2id),
-            ("SQLite commits of one row (WAL, FULL), by the clock", self.commits),
+            (
+                "SQLite commits of one row (WAL, FULL), by the clock",
+                self.commits,
+            ),
         ]
     }
 }
@@ -84,9 +91,16 @@ impl Ceilings {
 /// Measures everything, each for some seconds.
 pub fn measure_all(scene: &Scene, seconds: f64) -> Ceilings {
     let (get, post) = transport(scene, seconds);
-    let (es256_sign, es256_verify) =
-        ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_FIXED, seconds.min(1.0));
-    let (_, es384_verify) = ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, &ECDSA_P384_SHA384_FIXED, seconds.min(1.0));
+    let (es256_sign, es256_verify) = ecdsa(
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        &ECDSA_P256_SHA256_FIXED,
+        seconds.min(1.0),
+    );
+    let (_, es384_verify) = ecdsa(
+        &ECDSA_P384_SHA384_FIXED_SIGNING,
+        &ECDSA_P384_SHA384_FIXED,
+        seconds.min(1.0),
+    );
     let (rs256_sign, rs384_verify) = rsa(seconds.min(1.0));
     let argon2id = argon2id(seconds);
     let commits = commits(&scene.dir.0.join("commits.db"), seconds);
@@ -106,11 +120,19 @@ pub fn measure_all(scene: &Scene, seconds: f64) -> Ceilings {
 fn transport(scene: &Scene, seconds: f64) -> (Measured, Measured) {
     let port = free_port();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg(BARE_SERVER).arg(scene.config_file()).arg(port.to_string());
+    command
+        .arg(BARE_SERVER)
+        .arg(scene.config_file())
+        .arg(port.to_string());
     let server = Running::start(&mut command);
     let peer = scene.peer(port).unwrap();
     eventually("the bare server answers", || {
-        peer.connect().ok()?.call(&get("/", &[])).ok().filter(|answer| answer.status == 200).map(drop)
+        peer.connect()
+            .ok()?
+            .call(&get("/", &[]))
+            .ok()
+            .filter(|answer| answer.status == 200)
+            .map(drop)
     });
     let load = Load::new("bare", 16, seconds);
     let always = |request: Vec<u8>| {
@@ -126,10 +148,20 @@ fn transport(scene: &Scene, seconds: f64) -> (Measured, Measured) {
             },
         )
     };
-    let form = [("grant_type", "client_credentials"), ("scope", "system/Composition.rs system/Patient.rs")];
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", "system/Composition.rs system/Patient.rs"),
+    ];
     (
         always(get("/", &[])),
-        always(post("/", &[("Authorization", &basic("secret-es256", SECRET)), ("Accept", "application/json")], &form)),
+        always(post(
+            "/",
+            &[
+                ("Authorization", &basic("secret-es256", SECRET)),
+                ("Accept", "application/json"),
+            ],
+            &form,
+        )),
     )
 }
 
@@ -142,14 +174,22 @@ struct Answer<'a> {
 }
 
 async fn bare_get() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body("x".repeat(600))
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body("x".repeat(600))
 }
 
 async fn bare_post(request: HttpRequest, form: web::Form<Vec<(String, String)>>) -> HttpResponse {
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let decoded = header.and_then(|text| BASE64.decode(text.split_once(' ')?.1.as_bytes()).ok());
     let known = decoded.is_some_and(|decoded| decoded.contains(&b':'));
-    let scope = form.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.clone());
+    let scope = form
+        .iter()
+        .find(|(name, _)| name == "scope")
+        .map(|(_, value)| value.clone());
     match scope.filter(|_| known) {
         Some(scope) => HttpResponse::Ok().json(Answer {
             access_token: black_box(&"x".repeat(500)),
@@ -168,7 +208,11 @@ pub fn serve_bare(config_file: &Path, port: u16) {
     let tls = Tls::open(&config.server, now).unwrap();
     actix_web::rt::System::new().block_on(async {
         HttpServer::new(|| {
-            App::new().service(web::resource("/").route(web::get().to(bare_get)).route(web::post().to(bare_post)))
+            App::new().service(
+                web::resource("/")
+                    .route(web::get().to(bare_get))
+                    .route(web::post().to(bare_post)),
+            )
         })
         .workers(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
         .keep_alive(Duration::from_secs(75))
@@ -205,24 +249,38 @@ fn ecdsa(
     });
     let signature = pair.sign(&random, &MESSAGE).unwrap();
     let public = UnparsedPublicKey::new(verifying, pair.public_key().as_ref());
-    (signed, per_second(seconds, || public.verify(&MESSAGE, signature.as_ref()).unwrap()))
+    (
+        signed,
+        per_second(seconds, || public.verify(&MESSAGE, signature.as_ref()).unwrap()),
+    )
 }
 
 fn rsa(seconds: f64) -> (f64, f64) {
-    let (pair, random) = (RsaKeyPair::generate(KeySize::Rsa2048).unwrap(), SystemRandom::new());
+    let (pair, random) = (
+        RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+        SystemRandom::new(),
+    );
     let mut signature = vec![0; pair.public_modulus_len()];
-    let signed =
-        per_second(seconds, || pair.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, black_box(&mut signature)).unwrap());
-    pair.sign(&RSA_PKCS1_SHA384, &random, &MESSAGE, &mut signature).unwrap();
+    let signed = per_second(seconds, || {
+        pair.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, black_box(&mut signature))
+            .unwrap()
+    });
+    pair.sign(&RSA_PKCS1_SHA384, &random, &MESSAGE, &mut signature)
+        .unwrap();
     let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA384, pair.public_key().as_ref());
-    (signed, per_second(seconds, || public.verify(&MESSAGE, &signature).unwrap()))
+    (
+        signed,
+        per_second(seconds, || public.verify(&MESSAGE, &signature).unwrap()),
+    )
 }
 
 /// On all cores at once, as the server does it: they share the way to the memory, which is what argon2id is about.
 fn argon2id(seconds: f64) -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let rates: Vec<f64> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| argon2id_on_one(seconds))).collect();
+        let threads: Vec<_> = (0..cores)
+            .map(|_| scope.spawn(|| argon2id_on_one(seconds)))
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     rates.iter().sum::<f64>() / cores as f64
@@ -234,7 +292,9 @@ fn argon2id_on_one(seconds: f64) -> f64 {
     let argon2 = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
     let mut output = [0; 32];
     per_second(seconds, || {
-        argon2.hash_password_into_with_memory(b"correct horse", b"0123456789abcdef", &mut output, &mut memory).unwrap();
+        argon2
+            .hash_password_into_with_memory(b"correct horse", b"0123456789abcdef", &mut output, &mut memory)
+            .unwrap();
     })
 }
 

@@ -93,20 +93,36 @@ fn fill(scene: &Scene) {
     for from in (0..CLIENTS).step_by(AT_ONCE) {
         apply(from, &|n| {
             let state = if n % 100 == 7 { "enabled = false\n" } else { "" };
-            format!("[[client]]\nclient_id = \"lab-{n}\"\nname = \"Lab {n}\"\ndataflow = \"lims-to-cms\"\n{state}")
+            format!(
+                "[[client]]\nclient_id = \"lab-{n}\"\nname = \"Lab {n}\"\ndataflow = \"lims-to-cms\"\n{state}"
+            )
         });
     }
-    let roles = ["data-clerk", "registrar", "funeral-director", "medical-examiner", "lab-analyst"];
+    let roles = [
+        "data-clerk",
+        "registrar",
+        "funeral-director",
+        "medical-examiner",
+        "lab-analyst",
+    ];
     for from in (0..PEOPLE).step_by(AT_ONCE) {
         apply(from, &|n| {
             let mut user = format!(
                 "[[user]]\nusername = \"person{n}\"\nname = \"Given{} Family{n}\"\nroles = [\"{}\"]\n",
                 n % 977,
                 // One in two hundred.
-                if n % 200 == 3 { "coroner" } else { roles[n % roles.len()] }
+                if n % 200 == 3 {
+                    "coroner"
+                } else {
+                    roles[n % roles.len()]
+                }
             );
             writeln!(user, "organization = {{ name = \"Agency {}\" }}", n % 300).unwrap();
-            if n % 1000 == 7 { user + "enabled = false\n" } else { user }
+            if n % 1000 == 7 {
+                user + "enabled = false\n"
+            } else {
+                user
+            }
         });
         eprint!(".");
     }
@@ -119,7 +135,11 @@ fn fill(scene: &Scene) {
             loop {
                 let some = people::page(tx.conn(), &after, AT_ONCE as i64)?;
                 for (n, person) in some.iter().enumerate().filter(|(n, _)| n % 3 == 0) {
-                    people::signed_in(tx.conn(), &person.id, begin / 1000 + (n as i64 * 7919) % 30_000_000)?;
+                    people::signed_in(
+                        tx.conn(),
+                        &person.id,
+                        begin / 1000 + (n as i64 * 7919) % 30_000_000,
+                    )?;
                 }
                 match some.last() {
                     Some(last) => after.clone_from(&last.username),
@@ -137,8 +157,14 @@ fn fill(scene: &Scene) {
                     0 => Event::new(at, Kind::TokenRefused, client)
                         .outcome(Outcome::MinorFailure)
                         .with("reason", "invalid_scope"),
-                    1 => Event::new(at, Kind::LoginSucceeded, Actor::Person(format!("usr_{}", n % PEOPLE))),
-                    _ => Event::new(at, Kind::TokenIssued, client).with("jti", format!("at_{n}")).with("scope", "x"),
+                    1 => Event::new(
+                        at,
+                        Kind::LoginSucceeded,
+                        Actor::Person(format!("usr_{}", n % PEOPLE)),
+                    ),
+                    _ => Event::new(at, Kind::TokenIssued, client)
+                        .with("jti", format!("at_{n}"))
+                        .with("scope", "x"),
                 });
             }
             Ok(())
@@ -146,7 +172,10 @@ fn fill(scene: &Scene) {
         app.store.write_blocking(write).unwrap();
     }
     // What follows the record reads all of it before the clock starts.
-    tokio::runtime::Runtime::new().unwrap().block_on(mdi_auth::activity::catch_up(&app)).unwrap();
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(mdi_auth::activity::catch_up(&app))
+        .unwrap();
     eprintln!(" filled");
     app.stop();
 }
@@ -164,7 +193,11 @@ fn open(connection: &mut Connection, path: &str, cookies: &str) -> (Duration, us
 fn page_of_certifier(connection: &mut Connection, cookies: &str) -> String {
     let request = get("/admin/users?q=certifier", &[("Cookie", cookies)]);
     let answer = connection.call(&request).unwrap();
-    let id = answer.body.split("/admin/users/usr_").nth(1).unwrap_or_else(|| panic!("{}", answer.shown()));
+    let id = answer
+        .body
+        .split("/admin/users/usr_")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{}", answer.shown()));
     format!("/admin/users/usr_{}", id.split('"').next().unwrap())
 }
 
@@ -206,6 +239,9 @@ pub fn run(options: &Options) {
             if factor <= 5.0 { "yes" } else { "**no**" }
         );
     }
-    println!("\nEvery page within five times: {}", if all { "yes" } else { "**no**" });
+    println!(
+        "\nEvery page within five times: {}",
+        if all { "yes" } else { "**no**" }
+    );
     drop(servers);
 }

@@ -18,7 +18,12 @@ pub struct Load {
 
 impl Load {
     pub fn new(name: &'static str, connections: usize, seconds: f64) -> Self {
-        Self { name, connections, seconds, pause: Duration::ZERO }
+        Self {
+            name,
+            connections,
+            seconds,
+            pause: Duration::ZERO,
+        }
     }
 }
 
@@ -66,7 +71,10 @@ pub fn measure<S>(
     begin: impl Fn(usize) -> S + Sync,
     turn: impl Fn(&mut Connection, &mut S) -> Turn + Sync,
 ) -> Measured {
-    let (warm, go) = (Barrier::new(load.connections + 1), Barrier::new(load.connections + 1));
+    let (warm, go) = (
+        Barrier::new(load.connections + 1),
+        Barrier::new(load.connections + 1),
+    );
     let one = |number: usize| {
         let (mut connection, mut state) = (peer.connect().unwrap(), begin(number));
         let mut told = Told::default();
@@ -93,7 +101,9 @@ pub fn measure<S>(
     };
     std::thread::scope(|scope| {
         let one = &one;
-        let threads: Vec<_> = (0..load.connections).map(|number| scope.spawn(move || one(number))).collect();
+        let threads: Vec<_> = (0..load.connections)
+            .map(|number| scope.spawn(move || one(number)))
+            .collect();
         warm.wait();
         let cpu = server.cpu_seconds();
         let begun = Instant::now();
@@ -108,7 +118,12 @@ fn summed_up(load: &Load, told: Vec<Told>, elapsed: Duration, cpu_seconds: f64) 
     let errors = told.iter().map(|told| told.errors.len()).sum();
     let mut latencies: Vec<Duration> = told.into_iter().flat_map(|told| told.latencies).collect();
     latencies.sort_unstable();
-    let at = |share: f64| latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let at = |share: f64| {
+        latencies
+            .get((latencies.len() as f64 * share) as usize)
+            .copied()
+            .unwrap_or_default()
+    };
     let count = latencies.len() as f64;
     Measured {
         name: load.name,

@@ -24,14 +24,19 @@ impl Peer {
     /// `ca_file` is the authority that signed its certificate.
     pub fn new(port: u16, ca_file: &Path) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_file(ca_file).unwrap())
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: Arc::new(tls) }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            tls: Arc::new(tls),
+        }
     }
 
     pub fn connect(&self) -> Result<Connection> {
@@ -40,7 +45,10 @@ impl Peer {
         tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::clone(&self.tls), name).map_err(Error::other)?;
-        Ok(Connection { stream: StreamOwned::new(session, tcp), buffer: Vec::with_capacity(16 * 1024) })
+        Ok(Connection {
+            stream: StreamOwned::new(session, tcp),
+            buffer: Vec::with_capacity(16 * 1024),
+        })
     }
 }
 
@@ -77,7 +85,11 @@ impl<'a> Answer<'a> {
 
     /// For messages: status and what was said.
     pub fn shown(&self) -> String {
-        format!("{} {}", self.status, self.body.chars().take(300).collect::<String>())
+        format!(
+            "{} {}",
+            self.status,
+            self.body.chars().take(300).collect::<String>()
+        )
     }
 }
 
@@ -93,14 +105,29 @@ impl Connection {
                 break end + 4;
             }
         };
-        let answer = Answer { status: 0, head: text(&self.buffer[..body])?, body: "" };
-        let length: usize = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+        let answer = Answer {
+            status: 0,
+            head: text(&self.buffer[..body])?,
+            body: "",
+        };
+        let length: usize = answer
+            .header("content-length")
+            .and_then(|length| length.parse().ok())
+            .unwrap_or_default();
         while self.buffer.len() < body + length {
             self.read_more()?;
         }
         let head = text(&self.buffer[..body])?;
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-        Ok(Answer { status, head, body: text(&self.buffer[body..body + length])? })
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or_default();
+        Ok(Answer {
+            status,
+            head,
+            body: text(&self.buffer[body..body + length])?,
+        })
     }
 
     fn read_more(&mut self) -> Result<()> {
@@ -137,12 +164,17 @@ pub fn post(path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Vec<
 }
 
 fn lines(headers: &[(&str, &str)]) -> String {
-    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
 }
 
 /// Pairs as a query or a form has them.
 pub fn encoded(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 /// The value of an `Authorization` header.

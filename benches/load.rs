@@ -45,10 +45,18 @@ impl Options {
         let quick = arguments.iter().any(|argument| argument == "--quick");
         let value = |name: &str| {
             let place = arguments.iter().position(|argument| argument == name)?;
-            Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name} needs a value")).clone())
+            Some(
+                arguments
+                    .get(place + 1)
+                    .unwrap_or_else(|| panic!("{name} needs a value"))
+                    .clone(),
+            )
         };
         let number = |name: &str, default: f64| {
-            value(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} {text}: not a number")))
+            value(name).map_or(default, |text| {
+                text.parse()
+                    .unwrap_or_else(|_| panic!("{name} {text}: not a number"))
+            })
         };
         Self {
             seconds: number("--seconds", if quick { 1.0 } else { 3.0 }),
@@ -113,7 +121,10 @@ fn run(options: &Options) {
         report::ceilings(&ceilings);
     }
     report::operations(&best, &ceilings);
-    if let Some(storm) = storms.iter().min_by_key(|[alone, _, beside, _]| alone.p99 + beside.p99) {
+    if let Some(storm) = storms
+        .iter()
+        .min_by_key(|[alone, _, beside, _]| alone.p99 + beside.p99)
+    {
         report::storm(storm);
     }
     report::process(start, idle, server.resident_mib());
@@ -137,27 +148,55 @@ fn keep_best(best: &mut Vec<Measured>, measured: Measured) {
 
 fn one_round(bench: &Bench<'_>, options: &Options) -> Vec<Measured> {
     use report::{
-        CODE_FLOW, DISCOVERY, INTROSPECT_JWT, INTROSPECT_NEW_JWT, INTROSPECT_NEW_OPAQUE, INTROSPECT_OPAQUE, JWKS,
-        KEY_ES384, KEY_RS384, LOGIN, REFRESH, SECRET_ES256, SECRET_OPAQUE, SECRET_RS256,
+        CODE_FLOW, DISCOVERY, INTROSPECT_JWT, INTROSPECT_NEW_JWT, INTROSPECT_NEW_OPAQUE, INTROSPECT_OPAQUE,
+        JWKS, KEY_ES384, KEY_RS384, LOGIN, REFRESH, SECRET_ES256, SECRET_OPAQUE, SECRET_RS256,
     };
     type Operation<'a> = (&'static str, Box<dyn Fn() -> Vec<Measured> + 'a>);
     let credentials = |name, client| bench.client_credentials(name, client);
     let operations: [Operation<'_>; 12] = [
         (JWKS, Box::new(|| vec![bench.get(JWKS, "/oauth2/jwks")])),
-        (DISCOVERY, Box::new(|| vec![bench.get(DISCOVERY, "/.well-known/openid-configuration")])),
-        (SECRET_ES256, Box::new(|| vec![credentials(SECRET_ES256, "secret-es256")])),
-        (SECRET_RS256, Box::new(|| vec![credentials(SECRET_RS256, "secret-rs256")])),
-        (SECRET_OPAQUE, Box::new(|| vec![credentials(SECRET_OPAQUE, "secret-opaque")])),
-        (KEY_ES384, Box::new(|| vec![bench.private_key_jwt(KEY_ES384, "key-es384")])),
-        (KEY_RS384, Box::new(|| vec![bench.private_key_jwt(KEY_RS384, "key-rs384")])),
+        (
+            DISCOVERY,
+            Box::new(|| vec![bench.get(DISCOVERY, "/.well-known/openid-configuration")]),
+        ),
+        (
+            SECRET_ES256,
+            Box::new(|| vec![credentials(SECRET_ES256, "secret-es256")]),
+        ),
+        (
+            SECRET_RS256,
+            Box::new(|| vec![credentials(SECRET_RS256, "secret-rs256")]),
+        ),
+        (
+            SECRET_OPAQUE,
+            Box::new(|| vec![credentials(SECRET_OPAQUE, "secret-opaque")]),
+        ),
+        (
+            KEY_ES384,
+            Box::new(|| vec![bench.private_key_jwt(KEY_ES384, "key-es384")]),
+        ),
+        (
+            KEY_RS384,
+            Box::new(|| vec![bench.private_key_jwt(KEY_RS384, "key-rs384")]),
+        ),
         (
             INTROSPECT_JWT,
-            Box::new(|| bench.introspection((INTROSPECT_NEW_JWT, INTROSPECT_JWT), "secret-es256", "edrs-es256").into()),
+            Box::new(|| {
+                bench
+                    .introspection((INTROSPECT_NEW_JWT, INTROSPECT_JWT), "secret-es256", "edrs-es256")
+                    .into()
+            }),
         ),
         (
             INTROSPECT_OPAQUE,
             Box::new(|| {
-                bench.introspection((INTROSPECT_NEW_OPAQUE, INTROSPECT_OPAQUE), "secret-opaque", "edrs-opaque").into()
+                bench
+                    .introspection(
+                        (INTROSPECT_NEW_OPAQUE, INTROSPECT_OPAQUE),
+                        "secret-opaque",
+                        "edrs-opaque",
+                    )
+                    .into()
             }),
         ),
         (CODE_FLOW, Box::new(|| vec![bench.code_flow(CODE_FLOW)])),

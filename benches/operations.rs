@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
 };
 
 use crate::assertion::{self, ClientKey};
@@ -55,7 +56,13 @@ impl Bench<'_> {
 
     /// Sends one and the same request again and again.
     fn same(&self, load: &Load, request: &[u8]) -> Measured {
-        measure(self.server, &self.peer, load, |_| (), |connection, ()| ok(connection, request).map(|_| true))
+        measure(
+            self.server,
+            &self.peer,
+            load,
+            |_| (),
+            |connection, ()| ok(connection, request).map(|_| true),
+        )
     }
 
     pub fn get(&self, name: &'static str, path: &str) -> Measured {
@@ -64,9 +71,17 @@ impl Bench<'_> {
 
     /// A token request with a secret.
     pub fn credentials(client: &str) -> Vec<u8> {
-        let scope = if client == "secret-rs256" { CMS_SCOPE } else { EDRS_SCOPE };
+        let scope = if client == "secret-rs256" {
+            CMS_SCOPE
+        } else {
+            EDRS_SCOPE
+        };
         let form = [("grant_type", "client_credentials"), ("scope", scope)];
-        post("/oauth2/token", &[("Authorization", &basic(client, SECRET))], &form)
+        post(
+            "/oauth2/token",
+            &[("Authorization", &basic(client, SECRET))],
+            &form,
+        )
     }
 
     pub fn client_credentials(&self, name: &'static str, client: &str) -> Measured {
@@ -90,9 +105,13 @@ impl Bench<'_> {
             _ => (&self.scene.rs384, RS384_ASSERTIONS),
         };
         let requests = std::thread::scope(|scope| {
-            let signers: Vec<_> =
-                (0..2).map(|_| scope.spawn(|| signed_requests(key, client, &self.scene.issuer, count / 2))).collect();
-            signers.into_iter().flat_map(|signer| signer.join().unwrap()).collect()
+            let signers: Vec<_> = (0..2)
+                .map(|_| scope.spawn(|| signed_requests(key, client, &self.scene.issuer, count / 2)))
+                .collect();
+            signers
+                .into_iter()
+                .flat_map(|signer| signer.join().unwrap())
+                .collect()
         });
         self.each_once(name, requests)
     }
@@ -113,7 +132,10 @@ impl Bench<'_> {
         };
         std::thread::scope(|scope| {
             let askers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-            askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
+            askers
+                .into_iter()
+                .flat_map(|asker| asker.join().unwrap())
+                .collect()
         })
     }
 
@@ -129,9 +151,19 @@ impl Bench<'_> {
         let turn = |connection: &mut Connection, place: &mut usize| -> Turn {
             *place = (*place + 1) % questions.len();
             let answer = ok(connection, &questions[*place])?;
-            if answer.body.starts_with("{\"active\":true") { Ok(true) } else { Err(answer.shown()) }
+            if answer.body.starts_with("{\"active\":true") {
+                Ok(true)
+            } else {
+                Err(answer.shown())
+            }
         };
-        let again = measure(self.server, &self.peer, &self.load(names.1, 16), |number| number * 97, turn);
+        let again = measure(
+            self.server,
+            &self.peer,
+            &self.load(names.1, 16),
+            |number| number * 97,
+            turn,
+        );
         [first, again]
     }
 
@@ -148,9 +180,16 @@ impl Bench<'_> {
         let begin = |_| flow(&mut self.peer.connect().unwrap(), &authorize).unwrap();
         let turn = |connection: &mut Connection, token: &mut String| -> Turn {
             let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
-            let request = post("/oauth2/token", &[("Authorization", &basic("people", SECRET))], &form);
+            let request = post(
+                "/oauth2/token",
+                &[("Authorization", &basic("people", SECRET))],
+                &form,
+            );
             let answer = ok(connection, &request)?;
-            let next = answer.json_text("refresh_token").ok_or_else(|| answer.shown())?.to_owned();
+            let next = answer
+                .json_text("refresh_token")
+                .ok_or_else(|| answer.shown())?
+                .to_owned();
             *token = next;
             Ok(true)
         };
@@ -161,9 +200,19 @@ impl Bench<'_> {
         let turn = |connection: &mut Connection, (): &mut ()| -> Turn {
             let answer = expect(303, connection, &self.login)?;
             // A wrong password is a redirect too.
-            if answer.header("set-cookie").is_some() { Ok(true) } else { Err("the password was refused".to_owned()) }
+            if answer.header("set-cookie").is_some() {
+                Ok(true)
+            } else {
+                Err("the password was refused".to_owned())
+            }
         };
-        measure(self.server, &self.peer, &Load::new(name, connections, seconds), |_| (), turn)
+        measure(
+            self.server,
+            &self.peer,
+            &Load::new(name, connections, seconds),
+            |_| (),
+            turn,
+        )
     }
 
     pub fn login(&self, name: &'static str) -> Measured {
@@ -176,8 +225,12 @@ impl Bench<'_> {
     pub fn storm(&self) -> [Measured; 4] {
         let request = Self::credentials("secret-es256");
         let paced = |name| {
-            let turn = |connection: &mut Connection, (): &mut ()| -> Turn { ok(connection, &request).map(|_| true) };
-            let load = Load { pause: Duration::from_millis(5), ..self.load(name, 4) };
+            let turn =
+                |connection: &mut Connection, (): &mut ()| -> Turn { ok(connection, &request).map(|_| true) };
+            let load = Load {
+                pause: Duration::from_millis(5),
+                ..self.load(name, 4)
+            };
             measure(self.server, &self.peer, &load, |_| (), turn)
         };
         let alone = paced("token endpoint, 4 connections with pauses");
@@ -231,11 +284,24 @@ fn signed_requests(key: &ClientKey, client: &str, issuer: &str, count: usize) ->
 fn flow(connection: &mut Connection, authorize: &[u8]) -> Result<String, String> {
     let answer = expect(303, connection, authorize)?;
     let location = answer.header("location").unwrap_or_default();
-    let code = location.split(['?', '&']).find_map(|pair| pair.strip_prefix("code="));
+    let code = location
+        .split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix("code="));
     let code = code.ok_or_else(|| format!("no code in {location}"))?;
-    let form =
-        [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
-    let redeem = post("/oauth2/token", &[("Authorization", &basic("people", SECRET))], &form);
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let redeem = post(
+        "/oauth2/token",
+        &[("Authorization", &basic("people", SECRET))],
+        &form,
+    );
     let answer = ok(connection, &redeem)?;
-    answer.json_text("refresh_token").map(str::to_owned).ok_or_else(|| answer.shown())
+    answer
+        .json_text("refresh_token")
+        .map(str::to_owned)
+        .ok_or_else(|| answer.shown())
 }

@@ -24,7 +24,10 @@ impl Running {
     /// Resident memory in MiB.
     pub fn resident_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
     }
 }
@@ -44,7 +47,12 @@ pub fn own_cpu_seconds() -> f64 {
 fn cpu_seconds(stat: &str) -> f64 {
     let text = std::fs::read_to_string(stat).unwrap();
     // The name in parentheses may hold anything; utime and stime are the 14th and 15th field, the 3rd follows it.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_ascii_whitespace()
+        .collect();
     let ticks = |place: usize| fields[place].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
@@ -56,7 +64,8 @@ impl TempDir {
     pub fn new() -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{}-{number}", std::process::id()));
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }

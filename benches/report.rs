@@ -14,7 +14,12 @@ enum Goal {
 }
 
 fn goal(name: &str, ceilings: &Ceilings) -> Option<Goal> {
-    let share = |wanted: f64, of: &[f64]| Some(Goal::Share { wanted, of: Ceilings::one_after_the_other(of) });
+    let share = |wanted: f64, of: &[f64]| {
+        Some(Goal::Share {
+            wanted,
+            of: Ceilings::one_after_the_other(of),
+        })
+    };
     match name {
         JWKS | DISCOVERY => share(0.8, &[ceilings.get]),
         INTROSPECT_JWT | INTROSPECT_OPAQUE => share(0.6, &[ceilings.post]),
@@ -64,11 +69,19 @@ pub fn operations(operations: &[Measured], ceilings: &Ceilings) {
             Some(Goal::Share { wanted, of }) => {
                 let reached = operation.cap() / of;
                 let met = reached >= wanted;
-                (format!("≥ {:.0} % of {of:.0}", wanted * 100.0), format!("{:.0} %", reached * 100.0), yes_no(met))
+                (
+                    format!("≥ {:.0} % of {of:.0}", wanted * 100.0),
+                    format!("{:.0} %", reached * 100.0),
+                    yes_no(met),
+                )
             }
             Some(Goal::Rate(wanted)) => {
                 let met = operation.rate >= wanted;
-                (format!("≥ {wanted:.0}/s"), format!("{:.0}/s", operation.rate), yes_no(met))
+                (
+                    format!("≥ {wanted:.0}/s"),
+                    format!("{:.0}/s", operation.rate),
+                    yes_no(met),
+                )
             }
             None => (String::new(), String::new(), ""),
         };
@@ -93,7 +106,10 @@ pub fn operations(operations: &[Measured], ceilings: &Ceilings) {
 
 /// The token endpoint beside a login storm.
 pub fn storm([alone, busy, beside, storm]: &[Measured; 4]) {
-    println!("\n| {} | per second | p50 ms | p99 ms | errors |\n|---|---:|---:|---:|---:|", alone.name);
+    println!(
+        "\n| {} | per second | p50 ms | p99 ms | errors |\n|---|---:|---:|---:|---:|",
+        alone.name
+    );
     for (name, measured) in [
         ("alone", alone),
         ("beside busy threads of nobody's", busy),
@@ -101,7 +117,10 @@ pub fn storm([alone, busy, beside, storm]: &[Measured; 4]) {
         ("the storm itself", storm),
     ] {
         let (p50, p99) = (millis(measured.p50), millis(measured.p99));
-        println!("| {name} | {:.0} | {p50} | {p99} | {} |", measured.rate, measured.errors);
+        println!(
+            "| {name} | {:.0} | {p50} | {p99} | {} |",
+            measured.rate, measured.errors
+        );
     }
     let factor = beside.p99.as_secs_f64() / alone.p99.as_secs_f64();
     println!(
@@ -116,8 +135,14 @@ pub fn storm([alone, busy, beside, storm]: &[Measured; 4]) {
 pub fn process(start: Duration, idle: f64, loaded: f64) {
     println!("\n| process | goal | measured | met |\n|---|---|---:|---|");
     let start = start.as_secs_f64();
-    println!("| start to first answer | ≤ 0.2 s | {start:.2} s | {} |", yes_no(start <= 0.2));
-    println!("| memory, idle | ≤ 25 MiB | {idle:.0} MiB | {} |", yes_no(idle <= 25.0));
+    println!(
+        "| start to first answer | ≤ 0.2 s | {start:.2} s | {} |",
+        yes_no(start <= 0.2)
+    );
+    println!(
+        "| memory, idle | ≤ 25 MiB | {idle:.0} MiB | {} |",
+        yes_no(idle <= 25.0)
+    );
     println!("| memory, after all of the above | | {loaded:.0} MiB | |");
 }
 

@@ -41,12 +41,17 @@ impl Scene {
             rs384: ClientKey::new(Algorithm::RS384, "rs384"),
         };
         let (issuer, data) = (&scene.issuer, scene.dir.0.join("data"));
-        let config = format!("[server]\nissuer = \"{issuer}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n");
+        let config =
+            format!("[server]\nissuer = \"{issuer}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n");
         std::fs::write(scene.config_file(), config).unwrap();
         let apply = scene.dir.0.join("apply.toml");
         std::fs::write(&apply, scene.registrations()).unwrap();
         let done = scene.command("apply").arg(&apply).output().unwrap();
-        assert!(done.status.success(), "apply: {}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "apply: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         scene
     }
 
@@ -56,7 +61,11 @@ impl Scene {
 
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mdi-auth"));
-        command.env("MDI_AUTH_LOG", "error").arg("--config").arg(self.config_file()).arg(name);
+        command
+            .env("MDI_AUTH_LOG", "error")
+            .arg("--config")
+            .arg(self.config_file())
+            .arg(name);
         command
     }
 
@@ -67,7 +76,11 @@ impl Scene {
         let healthy = get("/healthz", &[]);
         eventually("the server answers", || {
             let mut connection = self.peer(self.port)?.connect().ok()?;
-            connection.call(&healthy).ok().filter(|answer| answer.status == 200).map(drop)
+            connection
+                .call(&healthy)
+                .ok()
+                .filter(|answer| answer.status == 200)
+                .map(drop)
         });
         (server, begun.elapsed())
     }
@@ -91,8 +104,12 @@ impl Scene {
             );
         }
         let secret = format!("auth_method = \"client_secret_basic\"\nsecret = \"{SECRET}\"");
-        let key =
-            |key: &ClientKey| format!("auth_method = \"private_key_jwt\"\njwks = '{}'", json!({ "keys": [key.jwk()] }));
+        let key = |key: &ClientKey| {
+            format!(
+                "auth_method = \"private_key_jwt\"\njwks = '{}'",
+                json!({ "keys": [key.jwk()] })
+            )
+        };
         for (id, dataflow, server, settings) in [
             ("secret-es256", "cms-to-edrs", "edrs-es256", secret.clone()),
             ("secret-rs256", "lims-to-cms", "cms-rs256", secret.clone()),
@@ -126,5 +143,9 @@ impl Scene {
 
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

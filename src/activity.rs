@@ -65,7 +65,10 @@ pub const REASONS: [(&str, &str); 28] = [
     ("unauthorized_client", "Not allowed to ask in this way"),
     ("unsupported_grant_type", "Unknown way to ask"),
     ("access_denied", "The person may not do this"),
-    ("temporarily_unavailable", "Too many tries, or the server was busy"),
+    (
+        "temporarily_unavailable",
+        "Too many tries, or the server was busy",
+    ),
     (OTHER, "Another reason"),
 ];
 const OTHER: &str = "other";
@@ -73,7 +76,10 @@ const OTHER: &str = "other";
 /// A reason as people read it.
 #[must_use]
 pub fn in_words(reason: &str) -> &'static str {
-    REASONS.iter().find(|(known, _)| *known == reason).map_or("Another reason", |(_, words)| words)
+    REASONS
+        .iter()
+        .find(|(known, _)| *known == reason)
+        .map_or("Another reason", |(_, words)| words)
 }
 
 /// Counts what is new every few seconds, until it is ended.
@@ -112,7 +118,16 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
     }
     for ((hour, what, reason), count) in &tally.counts {
         let (what, reason) = ((*what).to_owned(), (*reason).to_owned());
-        activity::add(tx.conn(), &Count { hour: *hour, what, reason, count: *count, purge_at: hour + KEPT })?;
+        activity::add(
+            tx.conn(),
+            &Count {
+                hour: *hour,
+                what,
+                reason,
+                count: *count,
+                purge_at: hour + KEPT,
+            },
+        )?;
     }
     for (id, party) in &tally.parties {
         if party.deleted {
@@ -120,7 +135,14 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
         }
         let seen = &party.last;
         if !seen.is_empty() {
-            activity::note(tx.conn(), (batch.chain, to), &Last { client_id: id.clone(), ..seen.clone() })?;
+            activity::note(
+                tx.conn(),
+                (batch.chain, to),
+                &Last {
+                    client_id: id.clone(),
+                    ..seen.clone()
+                },
+            )?;
         }
     }
     Ok(true)
@@ -158,7 +180,10 @@ impl Latest {
                 }
             }
         }
-        *self.known() = Known { seen: Some(positions), lasts: Arc::clone(&lasts) };
+        *self.known() = Known {
+            seen: Some(positions),
+            lasts: Arc::clone(&lasts),
+        };
         Ok(lasts)
     }
 
@@ -188,7 +213,11 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn detail(&self, name: &str) -> &str {
-        self.body.get("detail").and_then(|detail| detail.get(name)).and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .get("detail")
+            .and_then(|detail| detail.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn count(&self) -> i64 {
@@ -204,7 +233,14 @@ impl Tally {
             if row.at_ms.div_euclid(1000) > now - KEPT
                 && let Some(kind) = Kind::parse(&row.kind)
             {
-                tally.take(kind, &Read { row, body: serde_json::from_str(&row.body).unwrap_or_default() }, is_client);
+                tally.take(
+                    kind,
+                    &Read {
+                        row,
+                        body: serde_json::from_str(&row.body).unwrap_or_default(),
+                    },
+                    is_client,
+                );
             }
         }
         tally
@@ -217,7 +253,9 @@ impl Tally {
             Kind::LoginFailed => self.add(at, SIGN_IN_FAILED, sign_in_reason(event), 1),
             Kind::TokenIssued => {
                 self.add(at, TOKEN, "", 1);
-                self.party(event, |last| last.last_token_at = last.last_token_at.max(Some(at)));
+                self.party(event, |last| {
+                    last.last_token_at = last.last_token_at.max(Some(at))
+                });
             }
             Kind::TokenRefused => self.fail(at, TOKEN_REFUSED, refusal_reason(event), event),
             Kind::ClientAuthenticationFailed => {
@@ -225,7 +263,9 @@ impl Tally {
             }
             Kind::IntrospectionsCounted => {
                 self.add(at, INTROSPECTION, "", event.count());
-                self.party(event, |last| last.last_introspection_at = last.last_introspection_at.max(Some(at)));
+                self.party(event, |last| {
+                    last.last_introspection_at = last.last_introspection_at.max(Some(at))
+                });
             }
             // The first of them was recorded by itself.
             Kind::FailuresCounted => match event.detail("subject") {
@@ -236,7 +276,13 @@ impl Tally {
             },
             Kind::ClientChanged | Kind::ResourceServerChanged if event.detail("action") == "deleted" => {
                 if let Some(id) = &event.row.client_id {
-                    self.parties.insert(id.clone(), Party { deleted: true, ..Party::default() });
+                    self.parties.insert(
+                        id.clone(),
+                        Party {
+                            deleted: true,
+                            ..Party::default()
+                        },
+                    );
                 }
             }
             _ => {}
@@ -245,7 +291,10 @@ impl Tally {
 
     fn add(&mut self, at: i64, what: &'static str, reason: &'static str, count: i64) {
         if count > 0 {
-            *self.counts.entry((at - at.rem_euclid(HOUR), what, reason)).or_default() += count;
+            *self
+                .counts
+                .entry((at - at.rem_euclid(HOUR), what, reason))
+                .or_default() += count;
         }
     }
 
@@ -291,7 +340,10 @@ fn refusal_reason(event: &Read<'_>) -> &'static str {
         return "used_assertion";
     }
     let error = event.detail("error");
-    REASONS.iter().find(|(known, _)| *known == error).map_or(OTHER, |(known, _)| known)
+    REASONS
+        .iter()
+        .find(|(known, _)| *known == error)
+        .map_or(OTHER, |(known, _)| known)
 }
 
 /// The reasons of `oauth::client_authentication`, which name what was sent.

@@ -100,13 +100,19 @@ impl App {
             MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
         };
         let master = Arc::new(master.map_err(cannot)?);
-        let threads =
-            Threads { readers: to_usize(config.database.readers), writers: to_usize(config.database.writers) };
+        let threads = Threads {
+            readers: to_usize(config.database.readers),
+            writers: to_usize(config.database.writers),
+        };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         initialise(&store, &master, &clock)?;
         let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let hashing = config.login.hashing_threads.map_or(cores.saturating_sub(1), to_usize).max(1);
+        let hashing = config
+            .login
+            .hashing_threads
+            .map_or(cores.saturating_sub(1), to_usize)
+            .max(1);
         let cost = Cost {
             memory_kib: config.login.argon2_memory_kib,
             iterations: config.login.argon2_iterations,
@@ -115,7 +121,13 @@ impl App {
         let before = costs_stored(&store, cost).map_err(cannot)?;
         let hasher = Hasher::start(cost, &before, hashing).map_err(cannot)?;
         let password_rules = Rules::new(&config).map_err(StartError)?;
-        let logo = config.server.logo_file.as_deref().map(Logo::read).transpose().map_err(cannot)?;
+        let logo = config
+            .server
+            .logo_file
+            .as_deref()
+            .map(Logo::read)
+            .transpose()
+            .map_err(cannot)?;
         let outbound = Outbound::new(&config.outbound).map_err(cannot)?;
         let mailer = config.mail.as_ref();
         let mailer = mailer.map(|mail| Mailer::new(mail, &config.outbound, config.server.issuer.host()));
@@ -178,9 +190,16 @@ impl App {
 fn costs_stored(store: &Arc<Store>, today: Cost) -> Result<Vec<Cost>, Broken> {
     let mut costs = Vec::new();
     while costs.len() < COSTS_TOLD_APART {
-        let prefixes: Vec<String> = std::iter::once(&today).chain(&costs).map(|cost: &Cost| cost.prefix()).collect();
+        let prefixes: Vec<String> = std::iter::once(&today)
+            .chain(&costs)
+            .map(|cost: &Cost| cost.prefix())
+            .collect();
         let other = store.read_blocking(move |conn| people::password_unlike(conn, &prefixes))?;
-        match other.as_deref().and_then(cost_of).filter(|cost| !costs.contains(cost)) {
+        match other
+            .as_deref()
+            .and_then(cost_of)
+            .filter(|cost| !costs.contains(cost))
+        {
             Some(cost) => costs.push(cost),
             None => break,
         }
@@ -195,9 +214,10 @@ fn to_usize(count: u32) -> usize {
 fn target(config: &Config) -> Target {
     match &config.database.url {
         Database::Sqlite(path) => Target::Sqlite(path.clone()),
-        Database::Postgres(url) => {
-            Target::Postgres { url: url.clone(), root_certificate: config.database.root_certificate_file.clone() }
-        }
+        Database::Postgres(url) => Target::Postgres {
+            url: url.clone(),
+            root_certificate: config.database.root_certificate_file.clone(),
+        },
     }
 }
 
@@ -211,7 +231,10 @@ pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(|cause| {
-        StartError(format!("cannot make the data directory {} ([server] data_dir): {cause}", path.display()))
+        StartError(format!(
+            "cannot make the data directory {} ([server] data_dir): {cause}",
+            path.display()
+        ))
     })
 }
 
@@ -220,12 +243,14 @@ pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
 /// # Errors
 /// All its mistakes.
 pub fn read_policy(file: Option<&Path>) -> Result<Policy, StartError> {
-    let listed = |mistakes: Vec<String>| StartError(format!("the policy has mistakes:\n  {}", mistakes.join("\n  ")));
+    let listed =
+        |mistakes: Vec<String>| StartError(format!("the policy has mistakes:\n  {}", mistakes.join("\n  ")));
     match file {
         None => Policy::built_in().map_err(listed),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|cause| StartError(format!("cannot read {} ([policy] file): {cause}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|cause| {
+                StartError(format!("cannot read {} ([policy] file): {cause}", path.display()))
+            })?;
             Policy::from_toml(&text).map_err(listed)
         }
     }
@@ -234,7 +259,10 @@ pub fn read_policy(file: Option<&Path>) -> Result<Policy, StartError> {
 /// Initialises an empty database with its first keys, or checks that the master key is the database's.
 fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) -> Result<(), StartError> {
     let fingerprint = master.fingerprint().to_owned();
-    let stored = match store.read_blocking(installation::key_fingerprint).map_err(cannot)? {
+    let stored = match store
+        .read_blocking(installation::key_fingerprint)
+        .map_err(cannot)?
+    {
         Some(stored) => stored,
         None => {
             let now = clock.now();
@@ -243,8 +271,8 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
                 .map(|algorithm| keys::generate(algorithm, master, now, now))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(cannot)?;
-            let event =
-                Event::new(clock.now_millis(), Kind::Initialised, Actor::Server).with("key_fingerprint", &fingerprint);
+            let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
+                .with("key_fingerprint", &fingerprint);
             let first_write = store.write_blocking(move |tx| {
                 if installation::initialise(tx.conn(), &fingerprint, now)? {
                     for key in &first {
@@ -256,7 +284,10 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
             });
             first_write.map_err(cannot)?;
             // Another process may have been first.
-            store.read_blocking(installation::key_fingerprint).map_err(cannot)?.unwrap_or_default()
+            store
+                .read_blocking(installation::key_fingerprint)
+                .map_err(cannot)?
+                .unwrap_or_default()
         }
     };
     if stored == master.fingerprint() {

@@ -13,14 +13,46 @@ use crate::app::App;
 
 /// Name in `static/`, content type, content.
 const FILES: [(&str, &str, &[u8]); 9] = [
-    ("app.css", "text/css; charset=utf-8", include_bytes!("../static/app.css")),
-    ("console.css", "text/css; charset=utf-8", include_bytes!("../static/console.css")),
-    ("consent.js", "text/javascript; charset=utf-8", include_bytes!("../static/consent.js")),
-    ("form-post.js", "text/javascript; charset=utf-8", include_bytes!("../static/form-post.js")),
-    ("password-strength.js", "text/javascript; charset=utf-8", include_bytes!("../static/password-strength.js")),
-    ("passkey.js", "text/javascript; charset=utf-8", include_bytes!("../static/passkey.js")),
-    ("refresh.js", "text/javascript; charset=utf-8", include_bytes!("../static/refresh.js")),
-    ("show-password.js", "text/javascript; charset=utf-8", include_bytes!("../static/show-password.js")),
+    (
+        "app.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../static/app.css"),
+    ),
+    (
+        "console.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../static/console.css"),
+    ),
+    (
+        "consent.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/consent.js"),
+    ),
+    (
+        "form-post.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/form-post.js"),
+    ),
+    (
+        "password-strength.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/password-strength.js"),
+    ),
+    (
+        "passkey.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/passkey.js"),
+    ),
+    (
+        "refresh.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/refresh.js"),
+    ),
+    (
+        "show-password.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../static/show-password.js"),
+    ),
     ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
 ];
 
@@ -36,14 +68,22 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         .into_iter()
         .map(|(name, content_type, content)| {
             let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-            Asset { name, url: url_of(stem, content, extension), content_type, content }
+            Asset {
+                name,
+                url: url_of(stem, content, extension),
+                content_type,
+                content,
+            }
         })
         .collect()
 });
 
 fn url_of(stem: &str, content: &[u8], extension: &str) -> String {
     let hash = digest(&SHA256, content);
-    format!("/static/{stem}.{}.{extension}", HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default()))
+    format!(
+        "/static/{stem}.{}.{extension}",
+        HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default())
+    )
 }
 
 /// The most that a logo may have, in bytes: people on a slow line wait for it.
@@ -67,7 +107,10 @@ impl Logo {
         let at = |what: String| format!("{} ([server] logo_file): {what}", path.display());
         let content = std::fs::read(path).map_err(|cause| at(cause.to_string()))?;
         if content.len() > LARGEST_LOGO {
-            return Err(at(format!("found {} bytes; wanted at most {LARGEST_LOGO}", content.len())));
+            return Err(at(format!(
+                "found {} bytes; wanted at most {LARGEST_LOGO}",
+                content.len()
+            )));
         }
         let is_svg = std::str::from_utf8(&content).is_ok_and(|text| text.contains("<svg"));
         let (extension, content_type) = if content.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -77,14 +120,21 @@ impl Logo {
         } else {
             return Err(at("wanted an SVG or a PNG".to_owned()));
         };
-        Ok(Self { url: url_of("logo", &content, extension), content_type, content })
+        Ok(Self {
+            url: url_of("logo", &content, extension),
+            content_type,
+            content,
+        })
     }
 }
 
 /// The URL path of the file `name` of `static/`: `/static/<stem>.<first 16 hex of its SHA-256>.<extension>`.
 /// Empty for a name that does not exist; the tests of the pages look for such.
 pub fn url(name: &str) -> &'static str {
-    ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| &asset.url)
+    ASSETS
+        .iter()
+        .find(|asset| asset.name == name)
+        .map_or("", |asset| &asset.url)
 }
 
 /// Registers `/static/…` for GET and HEAD. An unknown name or the hash of another release answers 404.
@@ -94,13 +144,18 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
 }
 
 async fn serve(request: HttpRequest) -> HttpResponse {
-    let logo = request.app_data::<web::Data<App>>().and_then(|app| app.logo.as_ref());
+    let logo = request
+        .app_data::<web::Data<App>>()
+        .and_then(|app| app.logo.as_ref());
     if let Some(logo) = logo.filter(|logo| logo.url == request.path()) {
         // As an image it runs nothing. Opened by itself it must not run anything either.
         return HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, logo.content_type))
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-            .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"))
+            .insert_header((
+                CONTENT_SECURITY_POLICY,
+                "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+            ))
             .body(logo.content.clone());
     }
     match ASSETS.iter().find(|asset| asset.url == request.path()) {
@@ -108,6 +163,8 @@ async fn serve(request: HttpRequest) -> HttpResponse {
             .insert_header((CONTENT_TYPE, asset.content_type))
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
             .body(asset.content),
-        None => HttpResponse::NotFound().insert_header((CACHE_CONTROL, "no-store")).finish(),
+        None => HttpResponse::NotFound()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .finish(),
     }
 }

@@ -51,8 +51,19 @@ pub fn shell(app: &App) -> Shell<'_> {
 /// The same for somebody who is signed in: with the name, and the button that signs out.
 #[must_use]
 pub fn shell_of<'a>(app: &'a App, person: &'a Person, csrf: &'a str) -> Shell<'a> {
-    let administers = person.settings.roles.iter().any(|role| console::is_console_role(role));
-    Shell { account: Some(SignedInAs { name: &person.name, csrf, administers }), ..shell(app) }
+    let administers = person
+        .settings
+        .roles
+        .iter()
+        .any(|role| console::is_console_role(role));
+    Shell {
+        account: Some(SignedInAs {
+            name: &person.name,
+            csrf,
+            administers,
+        }),
+        ..shell(app)
+    }
 }
 
 /// Which of our cookies.
@@ -79,7 +90,11 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
         CookieKind::Vendor => "__Host-mdi-vendor",
     };
     let issuer = &app.config.server.issuer;
-    if issuer.is_loopback() { format!("{name}-{}", issuer.port()) } else { name.to_owned() }
+    if issuer.is_loopback() {
+        format!("{name}-{}", issuer.port())
+    } else {
+        name.to_owned()
+    }
 }
 
 /// The value of one of our cookies. A value that is not of our making counts as none.
@@ -237,7 +252,12 @@ impl Pending {
     #[must_use]
     pub fn seal(&self, app: &App, browser: Option<&str>) -> String {
         let plain = serde_json::to_vec(self).unwrap_or_default();
-        app.master.seal(Purpose::PendingAuthorization, browser.unwrap_or_default(), &plain, app.entropy)
+        app.master.seal(
+            Purpose::PendingAuthorization,
+            browser.unwrap_or_default(),
+            &plain,
+            app.entropy,
+        )
     }
 
     /// Opens what [`Pending::seal`] made.
@@ -245,9 +265,14 @@ impl Pending {
     /// # Errors
     /// A page for the person when it was made for another browser, altered, or is too old.
     pub fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Self, PageError> {
-        let opened = app.master.open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
-        let plain =
-            opened.map_err(|cause| PageError::new(OTHER_BROWSER).details("Parameter: pending.").because(cause))?;
+        let opened = app
+            .master
+            .open(Purpose::PendingAuthorization, browser.unwrap_or_default(), sealed);
+        let plain = opened.map_err(|cause| {
+            PageError::new(OTHER_BROWSER)
+                .details("Parameter: pending.")
+                .because(cause)
+        })?;
         let pending: Self = serde_json::from_slice(&plain)
             .map_err(|cause| PageError::malformed("Parameter pending cannot be read.").because(cause))?;
         if app.now() - pending.created_at > PENDING_SECONDS {
@@ -285,8 +310,9 @@ impl PostedForm {
     /// # Errors
     /// A page for the person.
     pub async fn read(app: &App, request: &HttpRequest, body: web::Payload) -> Result<Self, PageError> {
-        let fields =
-            Parameters::from_body(request, body).await.map_err(|error| PageError::malformed(error.description))?;
+        let fields = Parameters::from_body(request, body)
+            .await
+            .map_err(|error| PageError::malformed(error.description))?;
         Self::accept(app, request, fields)
     }
 
@@ -295,11 +321,16 @@ impl PostedForm {
     /// # Errors
     /// A page for the person.
     pub fn accept(app: &App, request: &HttpRequest, fields: Parameters) -> Result<Self, PageError> {
-        let foreign = request.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
+        let foreign = request
+            .headers()
+            .get(ORIGIN)
+            .is_some_and(|origin| origin.as_bytes() != app.issuer().as_bytes());
         let browser = cookie(app, request, CookieKind::Browser);
         let Some(browser) = browser.filter(|_| !foreign) else {
-            return Err(PageError::new("This form came from another site, or cookies are switched off.")
-                .details("Parameter: csrf."));
+            return Err(
+                PageError::new("This form came from another site, or cookies are switched off.")
+                    .details("Parameter: csrf."),
+            );
         };
         let one = |name: &str| fields.one(name).ok().flatten().unwrap_or_default().to_owned();
         let expected = csrf_token(app, &browser);
@@ -314,7 +345,10 @@ impl PostedForm {
     /// # Errors
     /// A page for the person when it was sent twice.
     pub fn field(&self, name: &str) -> Result<&str, PageError> {
-        let found = self.fields.one(name).map_err(|error| PageError::malformed(error.description))?;
+        let found = self
+            .fields
+            .one(name)
+            .map_err(|error| PageError::malformed(error.description))?;
         Ok(found.unwrap_or_default())
     }
 
@@ -365,14 +399,21 @@ pub fn browser_cookie(app: &App, request: &HttpRequest) -> (String, Vec<Cookie<'
 /// The path of one of our pages with the request it carries.
 #[must_use]
 pub fn page_url(path: &str, sealed: &str) -> String {
-    format!("{path}?{}", form_urlencoded::Serializer::new(String::new()).append_pair("pending", sealed).finish())
+    format!(
+        "{path}?{}",
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair("pending", sealed)
+            .finish()
+    )
 }
 
 /// 303 to somewhere, never stored.
 #[must_use]
 pub fn see_other(location: &str, cookies: &[Cookie<'_>]) -> HttpResponse {
     let mut answer = HttpResponse::SeeOther();
-    answer.insert_header((LOCATION, location)).insert_header((CACHE_CONTROL, "no-store"));
+    answer
+        .insert_header((LOCATION, location))
+        .insert_header((CACHE_CONTROL, "no-store"));
     for cookie in cookies {
         answer.cookie(cookie.clone());
     }
@@ -398,14 +439,14 @@ pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
     }
     if error.status.is_server_error() {
         page.heading = "We cannot do this just now";
-        page.advice =
-            "Nothing was lost. Try again in a moment. If this keeps happening, give your IT contact this reference.";
+        page.advice = "Nothing was lost. Try again in a moment. If this keeps happening, give your IT contact this reference.";
     }
     let mut answer = pages::respond(&page, error.status, FormAction::SelfOnly);
     if error.status == StatusCode::SERVICE_UNAVAILABLE {
-        answer
-            .headers_mut()
-            .insert(actix_web::http::header::RETRY_AFTER, actix_web::http::header::HeaderValue::from_static("2"));
+        answer.headers_mut().insert(
+            actix_web::http::header::RETRY_AFTER,
+            actix_web::http::header::HeaderValue::from_static("2"),
+        );
     }
     answer
 }

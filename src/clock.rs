@@ -21,7 +21,10 @@ pub trait Clock: Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn now_millis(&self) -> i64 {
         jiff::Timestamp::now().as_millisecond()
     }
@@ -37,7 +40,10 @@ impl Entropy {
     /// The generator fails only where the operating system has no entropy source at all; then nothing here may
     /// go on, so the process ends.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that draws random bytes")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that draws random bytes"
+    )]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0u8; N];
         if aws_lc_rs::rand::fill(&mut bytes).is_err() {
@@ -55,7 +61,10 @@ impl Entropy {
     /// A 128-bit identifier in lower-case base32 behind its prefix: `usr_…`, `grt_…`.
     #[must_use]
     pub fn id(&self, prefix: &str) -> String {
-        format!("{prefix}_{}", BASE32_NOPAD.encode(&self.bytes::<16>()).to_lowercase())
+        format!(
+            "{prefix}_{}",
+            BASE32_NOPAD.encode(&self.bytes::<16>()).to_lowercase()
+        )
     }
 }
 

@@ -18,8 +18,8 @@ pub use mail::{Credentials, MailConfig, MailTls};
 pub use profile::Profile;
 pub use reader::Mistake;
 pub use sections::{
-    Database, DatabaseConfig, KeysConfig, Lockout, LockoutCovers, LoginConfig, MasterKeySource, OutboundConfig,
-    PolicyConfig, ServerConfig, TlsFiles, TokensConfig,
+    Database, DatabaseConfig, KeysConfig, Lockout, LockoutCovers, LoginConfig, MasterKeySource,
+    OutboundConfig, PolicyConfig, ServerConfig, TlsFiles, TokensConfig,
 };
 
 use reader::Reader;
@@ -57,14 +57,21 @@ impl Config {
     /// # Errors
     /// Every mistake there is: unknown keys and variables, wrong types, values out of their range, settings that
     /// contradict each other. A file that is not TOML is one mistake.
-    pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Mistake>> {
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Mistake>> {
         let mut reader = Reader::default();
         if let Some(file) = file {
             reader.add_file(file);
         }
         reader.add_environment(env);
         let (config, mistakes) = Self::read(reader, Path::new(DEFAULT_DATA_DIR));
-        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(mistakes)
+        }
     }
 
     /// The defaults, with everything under one directory: for the demo and for tests.
@@ -76,7 +83,9 @@ impl Config {
     fn read(mut reader: Reader, data_dir: &Path) -> (Self, Vec<Mistake>) {
         let server = reader.section("server", |section| ServerConfig::read(section, data_dir));
         let config = Self {
-            database: reader.section("database", |section| DatabaseConfig::read(section, &server.data_dir)),
+            database: reader.section("database", |section| {
+                DatabaseConfig::read(section, &server.data_dir)
+            }),
             tokens: reader.section("tokens", TokensConfig::read),
             login: reader.section("login", LoginConfig::read),
             keys: reader.section("keys", |section| KeysConfig::read(section, &server.data_dir)),

@@ -24,7 +24,9 @@ use crate::model::client::{Client, StoredSecret};
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::store::changes::{self, Change, ChangeKind};
-use crate::store::{Conn, Failure, Store, Stored, clients, identity_providers, keys, people, resource_servers};
+use crate::store::{
+    Conn, Failure, Store, Stored, clients, identity_providers, keys, people, resource_servers,
+};
 
 /// How often the log of changes is read for what other processes did.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -82,10 +84,13 @@ impl Directory {
         // The revision first: what changes while the rest is read is read again.
         let revision = changes::revision(conn)?;
         let clients = clients::all(conn)?.into_iter().map(live_client).collect();
-        let servers = resource_servers::all(conn)?.into_iter().map(live_server).collect();
+        let servers = resource_servers::all(conn)?
+            .into_iter()
+            .map(live_server)
+            .collect();
         let providers = identity_providers::all(conn)?.into_iter().map(by_id).collect();
-        let keyring =
-            Keyring::load(&keys::all(conn)?, &master, now).map_err(|cause| Failure::stored("signing key", cause))?;
+        let keyring = Keyring::load(&keys::all(conn)?, &master, now)
+            .map_err(|cause| Failure::stored("signing key", cause))?;
         let people = people::with_generation(conn)?
             .into_iter()
             .map(|(id, generation, enabled)| (id, (generation, enabled)))
@@ -139,11 +144,13 @@ impl Directory {
                 replace(&self.clients, &change.subject, found);
             }
             ChangeKind::ResourceServer => {
-                let found = readable(&change.subject, resource_servers::find(conn, &change.subject))?.map(live_server);
+                let found = readable(&change.subject, resource_servers::find(conn, &change.subject))?
+                    .map(live_server);
                 replace(&self.servers, &change.subject, found);
             }
             ChangeKind::IdentityProvider => {
-                let found = readable(&change.subject, identity_providers::find(conn, &change.subject))?.map(by_id);
+                let found =
+                    readable(&change.subject, identity_providers::find(conn, &change.subject))?.map(by_id);
                 replace(&self.providers, &change.subject, found);
             }
             ChangeKind::Keys => {
@@ -163,8 +170,12 @@ impl Directory {
 
     fn note_revocation(&self, change: &Change) {
         match change.kind {
-            ChangeKind::GrantRevoked => write(&self.revoked_grants).insert(change.subject.clone(), change.purge_at),
-            ChangeKind::TokenRevoked => write(&self.revoked_tokens).insert(change.subject.clone(), change.purge_at),
+            ChangeKind::GrantRevoked => {
+                write(&self.revoked_grants).insert(change.subject.clone(), change.purge_at)
+            }
+            ChangeKind::TokenRevoked => {
+                write(&self.revoked_tokens).insert(change.subject.clone(), change.purge_at)
+            }
             _ => None,
         };
     }
@@ -177,7 +188,8 @@ impl Directory {
     }
 
     fn mark_fresh(&self) {
-        self.followed_at_ms.store(millis(self.started.elapsed()), Ordering::Release);
+        self.followed_at_ms
+            .store(millis(self.started.elapsed()), Ordering::Release);
     }
 
     /// Whether the log of changes was read lately; if not, nobody may be told that a token is good.
@@ -192,7 +204,11 @@ impl Directory {
     /// # Errors
     /// [`Broken::Unavailable`] when the log of changes was not read lately.
     pub fn require_fresh(&self) -> Result<(), Broken> {
-        if self.is_fresh() { Ok(()) } else { Err(Broken::Unavailable("revocations cannot be read".to_owned())) }
+        if self.is_fresh() {
+            Ok(())
+        } else {
+            Err(Broken::Unavailable("revocations cannot be read".to_owned()))
+        }
     }
 
     /// Follows the log on a thread of its own until [`Directory::stop`].
@@ -221,7 +237,11 @@ impl Directory {
     fn follow_on(&self, store: &Store, connection: &mut Option<Conn>) -> Result<(), Broken> {
         let conn = match connection {
             Some(conn) => conn,
-            None => connection.insert(store.connect().map_err(|cause| Broken::Unavailable(cause.to_string()))?),
+            None => connection.insert(
+                store
+                    .connect()
+                    .map_err(|cause| Broken::Unavailable(cause.to_string()))?,
+            ),
         };
         self.follow(conn).map_err(Broken::from)
     }
@@ -264,14 +284,23 @@ impl Directory {
     /// An identity provider, if people can sign in with it.
     #[must_use]
     pub fn identity_provider(&self, id: &str) -> Option<Arc<IdentityProvider>> {
-        self.providers.load().get(id).filter(|provider| provider.is_ready()).cloned()
+        self.providers
+            .load()
+            .get(id)
+            .filter(|provider| provider.is_ready())
+            .cloned()
     }
 
     /// The identity providers that people can sign in with, by their names.
     #[must_use]
     pub fn identity_providers(&self) -> Vec<Arc<IdentityProvider>> {
-        let mut providers: Vec<_> =
-            self.providers.load().values().filter(|provider| provider.is_ready()).cloned().collect();
+        let mut providers: Vec<_> = self
+            .providers
+            .load()
+            .values()
+            .filter(|provider| provider.is_ready())
+            .cloned()
+            .collect();
         providers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         providers
     }
@@ -279,7 +308,13 @@ impl Directory {
     /// Whether a client registered this origin for browser code.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
-        self.clients.load().values().any(|live| live.client.settings.cors_origins.iter().any(|known| known == origin))
+        self.clients.load().values().any(|live| {
+            live.client
+                .settings
+                .cors_origins
+                .iter()
+                .any(|known| known == origin)
+        })
     }
 
     /// Waits until clients are to be told that a session has ended; at once if it happened since the last call.
@@ -317,7 +352,8 @@ impl Directory {
         if let Some(live) = self.client(id) {
             return live.client.enabled && live.client.generation == generation;
         }
-        self.resource_server(id).is_some_and(|live| live.server.enabled && live.server.generation == generation)
+        self.resource_server(id)
+            .is_some_and(|live| live.server.enabled && live.server.generation == generation)
     }
 }
 
@@ -358,7 +394,9 @@ fn by_id(provider: IdentityProvider) -> (String, Arc<IdentityProvider>) {
 
 /// Those secrets that are valid at `now`.
 pub fn valid_secrets(secrets: &[StoredSecret], now: i64) -> impl Iterator<Item = &StoredSecret> {
-    secrets.iter().filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
+    secrets
+        .iter()
+        .filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
 }
 
 fn replace<T, S: BuildHasher + Clone>(
@@ -392,7 +430,11 @@ fn millis(duration: Duration) -> i64 {
 ///
 /// # Errors
 /// What the database says.
-pub fn open(store: &Arc<Store>, master: Arc<MasterKey>, clock: SharedClock) -> Result<Arc<Directory>, Broken> {
+pub fn open(
+    store: &Arc<Store>,
+    master: Arc<MasterKey>,
+    clock: SharedClock,
+) -> Result<Arc<Directory>, Broken> {
     let directory = Arc::new(store.read_blocking(move |conn| Directory::load(conn, master, clock))?);
     let following = Arc::clone(&directory);
     store.on_change(Arc::new(move |conn| following.follow(conn)));

@@ -25,7 +25,10 @@ const CAPABILITIES: [&str; 10] = [
 /// The algorithms of assertions that we accept.
 #[must_use]
 pub fn algorithms() -> Vec<&'static str> {
-    Algorithm::ACCEPTED.iter().map(|algorithm| algorithm.as_str()).collect()
+    Algorithm::ACCEPTED
+        .iter()
+        .map(|algorithm| algorithm.as_str())
+        .collect()
 }
 
 /// What all documents for machines begin with (RFC 8414 §2).
@@ -45,19 +48,31 @@ pub fn endpoints(app: &App) -> Map<String, Value> {
     put(
         "grant_types_supported",
         json!(
-            [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials]
-                .map(GrantType::as_str)
+            [
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::ClientCredentials
+            ]
+            .map(GrantType::as_str)
         ),
     );
     put("code_challenge_methods_supported", json!(["S256"]));
     put(
         "token_endpoint_auth_methods_supported",
         json!(
-            [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::PrivateKeyJwt, AuthMethod::None]
-                .map(AuthMethod::as_str)
+            [
+                AuthMethod::ClientSecretBasic,
+                AuthMethod::ClientSecretPost,
+                AuthMethod::PrivateKeyJwt,
+                AuthMethod::None
+            ]
+            .map(AuthMethod::as_str)
         ),
     );
-    put("token_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
+    put(
+        "token_endpoint_auth_signing_alg_values_supported",
+        json!(algorithms()),
+    );
     document
 }
 
@@ -65,11 +80,23 @@ pub fn endpoints(app: &App) -> Map<String, Value> {
 #[must_use]
 pub fn smart(app: &App, server: &ResourceServer) -> Value {
     let settings = &server.settings;
-    let offered = settings.scopes.clone().unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
+    let offered = settings
+        .scopes
+        .clone()
+        .unwrap_or_else(|| app.policy.catalogue(settings.kind).clone());
     let identity = app.policy.scopes_supported();
-    let identity = identity.iter().filter(|scope| scope.is_identity()).map(ToString::to_string);
-    let scopes: Vec<String> =
-        identity.chain(offered.iter().filter(|scope| !scope.is_identity()).map(ToString::to_string)).collect();
+    let identity = identity
+        .iter()
+        .filter(|scope| scope.is_identity())
+        .map(ToString::to_string);
+    let scopes: Vec<String> = identity
+        .chain(
+            offered
+                .iter()
+                .filter(|scope| !scope.is_identity())
+                .map(ToString::to_string),
+        )
+        .collect();
     let mut smart = endpoints(app);
     smart.insert("scopes_supported".to_owned(), json!(scopes));
     smart.insert("capabilities".to_owned(), json!(CAPABILITIES));
@@ -95,7 +122,9 @@ pub fn capability_statement(app: &App) -> Value {
             "valueCode": code,
         })
     };
-    let extensions: Vec<Value> = std::iter::once(oauth_uris).chain(CAPABILITIES.iter().map(capability)).collect();
+    let extensions: Vec<Value> = std::iter::once(oauth_uris)
+        .chain(CAPABILITIES.iter().map(capability))
+        .collect();
     let service = json!({
         "coding": [{
             "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",

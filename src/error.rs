@@ -127,7 +127,13 @@ impl OAuthError {
     /// An error with its description.
     #[must_use]
     pub fn new(code: Code, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), cause: None, reference: None, challenge: None }
+        Self {
+            code,
+            description: description.into(),
+            cause: None,
+            reference: None,
+            challenge: None,
+        }
     }
 
     /// Adds what only the log may know, under a reference that the peer can quote. It goes into a header: the body must
@@ -180,7 +186,9 @@ impl ResponseError for OAuthError {
 
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
-        answer.insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache"));
+        answer
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(("Pragma", "no-cache"));
         if self.code == Code::TemporarilyUnavailable {
             answer.insert_header((RETRY_AFTER, "2"));
         }
@@ -188,7 +196,9 @@ impl ResponseError for OAuthError {
             answer.insert_header((RETRY_AFTER, "60"));
         }
         // RFC 9110 §15.5.2: every 401 says how to authenticate.
-        let challenge = self.challenge.or((self.code == Code::InvalidClient).then_some(Challenge::Basic));
+        let challenge = self
+            .challenge
+            .or((self.code == Code::InvalidClient).then_some(Challenge::Basic));
         if let Some(challenge) = challenge {
             let challenge = match challenge {
                 Challenge::Basic => "Basic realm=\"mdi-auth\", charset=\"UTF-8\"".to_owned(),
@@ -208,7 +218,10 @@ impl ResponseError for OAuthError {
         } else {
             tracing::debug!(code = self.code.as_str(), description = %self.description, "refused");
         }
-        answer.json(ErrorBody { error: self.code.as_str(), error_description: &wire_text(&self.description) })
+        answer.json(ErrorBody {
+            error: self.code.as_str(),
+            error_description: &wire_text(&self.description),
+        })
     }
 }
 
@@ -268,7 +281,10 @@ impl PageError {
     /// A page that does not exist, or not for this person.
     #[must_use]
     pub fn not_found() -> Self {
-        Self { status: StatusCode::NOT_FOUND, ..Self::new("There is no such page, or it is not yours to see.") }
+        Self {
+            status: StatusCode::NOT_FOUND,
+            ..Self::new("There is no such page, or it is not yours to see.")
+        }
     }
 
     /// Adds what the engineer must know.
@@ -295,7 +311,12 @@ impl PageError {
 
 impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.details.as_ref().unwrap_or(&self.what), self.reference)
+        write!(
+            f,
+            "{} ({})",
+            self.details.as_ref().unwrap_or(&self.what),
+            self.reference
+        )
     }
 }
 
@@ -357,11 +378,22 @@ impl From<Broken> for PageError {
         let reference = reference();
         tracing::error!(%reference, cause = %broken, "cannot answer");
         let (what, status) = match broken {
-            Broken::Busy | Broken::Unavailable(_) => {
-                ("The server is busy. Wait a moment, then try again.", StatusCode::SERVICE_UNAVAILABLE)
-            }
-            Broken::Defect(_) => ("Something went wrong on our side.", StatusCode::INTERNAL_SERVER_ERROR),
+            Broken::Busy | Broken::Unavailable(_) => (
+                "The server is busy. Wait a moment, then try again.",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            Broken::Defect(_) => (
+                "Something went wrong on our side.",
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
         };
-        Self { what: what.to_owned(), details: None, status, reference, cause: None, sign_out: false }
+        Self {
+            what: what.to_owned(),
+            details: None,
+            status,
+            reference,
+            cause: None,
+            sign_out: false,
+        }
     }
 }

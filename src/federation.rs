@@ -50,7 +50,10 @@ struct State {
 }
 
 fn back(app: &App, browser: &str, pending: Pending, notice: Notice) -> HttpResponse {
-    browser::see_other(&browser::page_url("/login", &pending.saying(notice).seal(app, Some(browser))), &[])
+    browser::see_other(
+        &browser::page_url("/login", &pending.saying(notice).seal(app, Some(browser))),
+        &[],
+    )
 }
 
 /// `POST /login/upstream/{provider}`
@@ -67,7 +70,12 @@ pub async fn start(
     outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
-async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm) -> Result<HttpResponse, PageError> {
+async fn send_there(
+    app: &App,
+    request: &HttpRequest,
+    id: &str,
+    form: PostedForm,
+) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
     if banner::is_due(app, &pending) {
         return Ok(banner::first(app, &pending, &form.browser));
@@ -85,7 +93,9 @@ async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm
         pending,
     };
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
-    let sealed = app.master.seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
+    let sealed = app
+        .master
+        .seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
     let journey = Journey {
         redirect_uri: &identity_providers::redirect_uri(app, &provider.id),
         state: &sealed,
@@ -95,7 +105,11 @@ async fn send_there(app: &App, request: &HttpRequest, id: &str, form: PostedForm
         max_age: state.max_age.unwrap_or(app.config.login.session_seconds),
         again: state.max_age.is_some(),
     };
-    match app.upstream.authorization_url(&provider, journey, app.now()).await {
+    match app
+        .upstream
+        .authorization_url(&provider, journey, app.now())
+        .await
+    {
         Ok(url) => Ok(browser::see_other(&url, &[])),
         Err(cause) => {
             tracing::warn!(provider = %provider.id, %cause, "nobody can sign in with an identity provider");
@@ -114,24 +128,40 @@ async fn wanted_age(app: &App, request: &HttpRequest, pending: &Pending) -> Resu
         return Ok(None);
     };
     let one = |name: &str| parameters.one(name).ok().flatten().unwrap_or_default();
-    let asked_to_log_in = one("prompt").split_ascii_whitespace().any(|prompt| prompt == "login").then_some(0);
+    let asked_to_log_in = one("prompt")
+        .split_ascii_whitespace()
+        .any(|prompt| prompt == "login")
+        .then_some(0);
     let max_age = one("max_age").parse::<i64>().ok();
-    let certifies = one("scope").split_ascii_whitespace().any(|scope| scope == CERTIFY);
+    let certifies = one("scope")
+        .split_ascii_whitespace()
+        .any(|scope| scope == CERTIFY);
     let fresh = certifies.then(|| app.config.tokens.certify_minutes * 60);
     Ok(asked_to_log_in.into_iter().chain(max_age).chain(fresh).min())
 }
 
 /// `GET /login/upstream/{provider}/callback`
-pub async fn callback(app: web::Data<App>, request: HttpRequest, provider: web::Path<String>) -> HttpResponse {
+pub async fn callback(
+    app: web::Data<App>,
+    request: HttpRequest,
+    provider: web::Path<String>,
+) -> HttpResponse {
     let app = app.into_inner();
-    come_back(&app, &request, &provider).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    come_back(&app, &request, &provider)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// The state of a request, with the browser that it is sealed to.
 fn open_state(app: &App, request: &HttpRequest, query: &Parameters) -> Result<(State, String), PageError> {
-    let foreign =
-        || PageError::new("This sign-in began in another browser, or cookies are switched off. Parameter: state.");
-    let sealed = query.one("state").map_err(|error| PageError::new(error.description))?;
+    let foreign = || {
+        PageError::new(
+            "This sign-in began in another browser, or cookies are switched off. Parameter: state.",
+        )
+    };
+    let sealed = query
+        .one("state")
+        .map_err(|error| PageError::new(error.description))?;
     let sealed = sealed.ok_or_else(|| PageError::new("Parameter state is missing."))?;
     let browser = browser::cookie(app, request, CookieKind::Browser).ok_or_else(foreign)?;
     let opened = app.master.open(Purpose::UpstreamState, &browser, sealed);
@@ -152,7 +182,13 @@ struct NotSignedIn {
 
 impl NotSignedIn {
     fn because(notice: Notice, reason: impl Into<String>) -> Self {
-        Self { notice, reason: reason.into(), outcome: Outcome::MinorFailure, person_id: None, subject_hash: None }
+        Self {
+            notice,
+            reason: reason.into(),
+            outcome: Outcome::MinorFailure,
+            person_id: None,
+            subject_hash: None,
+        }
     }
 
     /// Somebody may be trying something.
@@ -162,10 +198,14 @@ impl NotSignedIn {
     }
 }
 
-async fn come_back(app: &Arc<App>, request: &HttpRequest, came_from: &str) -> Result<HttpResponse, PageError> {
+async fn come_back(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    came_from: &str,
+) -> Result<HttpResponse, PageError> {
     let address = peer::address(app, request);
-    let query =
-        Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
+    let query = Parameters::parse(request.query_string().as_bytes())
+        .map_err(|error| PageError::new(error.description))?;
     let (state, browser) = match open_state(app, request, &query) {
         Ok(opened) => opened,
         Err(error) => {
@@ -184,10 +224,18 @@ async fn come_back(app: &Arc<App>, request: &HttpRequest, came_from: &str) -> Re
     let Some(provider) = app.directory.identity_provider(&state.provider) else {
         return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
     };
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return Ok(back(app, &browser, state.pending, Notice::TooMany));
     }
-    let visit = Visit { app, request, provider: &provider, state: &state };
+    let visit = Visit {
+        app,
+        request,
+        provider: &provider,
+        state: &state,
+    };
     match visit.finish(&query).await? {
         Err(refused) => {
             let notice = refused.notice;
@@ -205,7 +253,10 @@ async fn come_back(app: &Arc<App>, request: &HttpRequest, came_from: &str) -> Re
             } else {
                 pending.onward(app, &browser)
             };
-            Ok(browser::see_other(&location, &[browser::set_cookie(app, CookieKind::Session, &cookie)]))
+            Ok(browser::see_other(
+                &location,
+                &[browser::set_cookie(app, CookieKind::Session, &cookie)],
+            ))
         }
     }
 }
@@ -223,17 +274,25 @@ impl Visit<'_> {
         let one = |name: &str| query.one(name).map_err(|error| PageError::new(error.description));
         let now = self.app.now();
         if now - self.state.created_at > JOURNEY_SECONDS {
-            return Ok(Err(NotSignedIn::because(Notice::ProviderDenied, "the person was away for too long")));
+            return Ok(Err(NotSignedIn::because(
+                Notice::ProviderDenied,
+                "the person was away for too long",
+            )));
         }
         if let Some(error) = one("error")? {
             return Ok(Err(told_error(error)));
         }
         let Some(code) = one("code")? else {
-            return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, "parameter code is missing")));
+            return Ok(Err(NotSignedIn::because(
+                Notice::ProviderNotAccepted,
+                "parameter code is missing",
+            )));
         };
         if !self.burn().await? {
             let reason = "parameter state was used before";
-            return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, reason).serious()));
+            return Ok(Err(
+                NotSignedIn::because(Notice::ProviderNotAccepted, reason).serious()
+            ));
         }
         let secret = self.secret()?;
         let returned = Returned {
@@ -250,7 +309,9 @@ impl Visit<'_> {
                 return Ok(Err(NotSignedIn::because(Notice::ProviderSilent, cause)));
             }
             Err(UpstreamError::Refused(cause)) => {
-                return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, cause).serious()));
+                return Ok(Err(
+                    NotSignedIn::because(Notice::ProviderNotAccepted, cause).serious()
+                ));
             }
         };
         if let Some(reason) = self.too_old(&identity) {
@@ -262,16 +323,28 @@ impl Visit<'_> {
     /// Uses the state up: the database decides who is first.
     async fn burn(&self) -> Result<bool, Broken> {
         // No `jti` hashes to the same: before it stands a client's id, which has no blanks.
-        let hash = SecretHash::of(&format!("upstream state\n{}", self.state.id)).as_str().to_owned();
+        let hash = SecretHash::of(&format!("upstream state\n{}", self.state.id))
+            .as_str()
+            .to_owned();
         let purge_at = self.state.created_at + JOURNEY_SECONDS + LEEWAY_SECONDS;
-        self.app.store.write(move |tx| tokens::burn_jti(tx.conn(), &hash, purge_at)).await
+        self.app
+            .store
+            .write(move |tx| tokens::burn_jti(tx.conn(), &hash, purge_at))
+            .await
     }
 
     fn secret(&self) -> Result<Option<Secret>, Broken> {
-        let Some(wrapped) = &self.provider.secret else { return Ok(None) };
-        let plain =
-            self.app.master.open(Purpose::UpstreamSecret, &self.provider.id, wrapped).map_err(Broken::defect)?;
-        Ok(Some(Secret::new(std::str::from_utf8(&plain).map_err(Broken::defect)?)))
+        let Some(wrapped) = &self.provider.secret else {
+            return Ok(None);
+        };
+        let plain = self
+            .app
+            .master
+            .open(Purpose::UpstreamSecret, &self.provider.id, wrapped)
+            .map_err(Broken::defect)?;
+        Ok(Some(Secret::new(
+            std::str::from_utf8(&plain).map_err(Broken::defect)?,
+        )))
     }
 
     /// OpenID Connect Core §3.1.2.1: who was asked for a fresh sign-in has to say when it was.
@@ -291,25 +364,33 @@ impl Visit<'_> {
         let arrival = Arrival {
             provider: Arc::clone(self.provider),
             // Who does not say when counts as signed in as long ago as a session may be old.
-            auth_time: identity
-                .auth_time
-                .map_or_else(|| self.app.now() - self.app.config.login.session_seconds, |at| at.min(self.app.now())),
+            auth_time: identity.auth_time.map_or_else(
+                || self.app.now() - self.app.config.login.session_seconds,
+                |at| at.min(self.app.now()),
+            ),
             identity,
             origin: Origin::of(self.app, self.request),
             replaced: browser::session_hash(self.app, self.request),
             known: browser::cookie(self.app, self.request, CookieKind::Known),
         };
         let registry = Registry::new(Arc::clone(self.app), Actor::Server);
-        let subject_hash = identity_providers::subject_hash(&registry, &self.provider.id, &arrival.identity.subject);
+        let subject_hash =
+            identity_providers::subject_hash(&registry, &self.provider.id, &arrival.identity.subject);
         let subject = arrival.identity.subject.clone();
-        let signed_in = registry.run(move |registry, tx| Ok(Ok(arrival.record(registry, tx)?))).await;
+        let signed_in = registry
+            .run(move |registry, tx| Ok(Ok(arrival.record(registry, tx)?)))
+            .await;
         match signed_in {
             Ok(Ok(begun)) => Ok(Ok(begun)),
             Ok(Err(Refusal { reason, person_id })) => {
                 // Here alone, for the one who has to link it: some providers show it nowhere.
                 tracing::info!(provider = %self.provider.id, %subject, %reason, "an identity leads to no account");
                 let refused = NotSignedIn::because(Notice::ProviderNotAccepted, reason);
-                Ok(Err(NotSignedIn { person_id, subject_hash: Some(subject_hash), ..refused }))
+                Ok(Err(NotSignedIn {
+                    person_id,
+                    subject_hash: Some(subject_hash),
+                    ..refused
+                }))
             }
             Err(Refused::Broken(broken)) => Err(broken),
             Err(mistakes) => Err(Broken::defect(mistakes)),
@@ -347,7 +428,10 @@ impl Arrival {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let now = app.now();
-        let refuse = |reason: &str| Refusal { reason: reason.to_owned(), person_id: Some(person.id.clone()) };
+        let refuse = |reason: &str| Refusal {
+            reason: reason.to_owned(),
+            person_id: Some(person.id.clone()),
+        };
         let attempt = Attempt::new(app, &person.username, Some(&person), self.known.as_deref());
         if lockout::covers_account(app) && person.password.is_some() && attempt.is_locked(tx.conn(), now)? {
             return Ok(Err(refuse("account locked")));
@@ -360,7 +444,10 @@ impl Arrival {
             ..Authentication::by(amr, trusted).with_second_factor_due(has_own && !trusted)
         };
         let (session, cookie) = session::begin(app, &person, &self.origin, how);
-        let session = Session { auth_time: self.auth_time, ..session };
+        let session = Session {
+            auth_time: self.auth_time,
+            ..session
+        };
         if !session::record_anew(app, tx, &session, self.replaced.as_deref())? {
             return Ok(Err(refuse("the browser's session was used up meanwhile")));
         }
@@ -369,7 +456,8 @@ impl Arrival {
             (false, true) => "due",
             (false, false) => "none",
         };
-        let subject_hash = identity_providers::subject_hash(registry, &self.provider.id, &self.identity.subject);
+        let subject_hash =
+            identity_providers::subject_hash(registry, &self.provider.id, &self.identity.subject);
         let event = app
             .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
             .from(self.origin.address.clone())
@@ -378,7 +466,11 @@ impl Arrival {
             .with("provider", &self.provider.id)
             .with("subject_hash", subject_hash);
         // Nobody gets here without (NIST SP 800-53 AC-8).
-        tx.audit(if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event });
+        tx.audit(if app.config.server.banner.is_some() {
+            event.with("notice", "acknowledged")
+        } else {
+            event
+        });
         Ok(Ok((session, cookie)))
     }
 }
@@ -390,7 +482,10 @@ async fn record_refusal(
     provider: Option<&str>,
     refused: NotSignedIn,
 ) -> Result<(), Broken> {
-    let subject = refused.person_id.clone().unwrap_or_else(|| format!("identity provider {}", provider.unwrap_or("?")));
+    let subject = refused
+        .person_id
+        .clone()
+        .unwrap_or_else(|| format!("identity provider {}", provider.unwrap_or("?")));
     if app.strangers.note(address, &subject, app.now()) == Noted::Counted {
         return Ok(());
     }

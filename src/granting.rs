@@ -48,15 +48,23 @@ impl Party {
     #[must_use]
     pub fn of(app: &App, client: &Arc<LiveClient>) -> Self {
         let ids = &client.client.settings.resource_servers;
-        let servers =
-            ids.iter().filter_map(|id| app.directory.resource_server(id)).filter(|live| live.server.enabled).collect();
-        Self { client: Arc::clone(client), servers }
+        let servers = ids
+            .iter()
+            .filter_map(|id| app.directory.resource_server(id))
+            .filter(|live| live.server.enabled)
+            .collect();
+        Self {
+            client: Arc::clone(client),
+            servers,
+        }
     }
 
     /// The resource server of an id, if the client may use it.
     #[must_use]
     pub fn server(&self, id: Option<&str>) -> Option<&Arc<LiveServer>> {
-        self.servers.iter().find(|live| Some(live.server.id.as_str()) == id)
+        self.servers
+            .iter()
+            .find(|live| Some(live.server.id.as_str()) == id)
     }
 
     /// The client's dataflow.
@@ -66,7 +74,10 @@ impl Party {
     pub fn dataflow<'a>(&self, app: &'a App) -> Result<&'a Dataflow, Broken> {
         let id = &self.client.client.dataflow;
         app.policy.dataflow(id).ok_or_else(|| {
-            Broken::defect(format!("the policy has no dataflow {id}, which client {} uses", self.client.client.id))
+            Broken::defect(format!(
+                "the policy has no dataflow {id}, which client {} uses",
+                self.client.client.id
+            ))
         })
     }
 
@@ -132,7 +143,11 @@ impl Party {
     /// As [`Party::dataflow`].
     pub fn access_seconds(&self, app: &App, for_person: bool) -> Result<i64, Broken> {
         let tokens = &app.config.tokens;
-        let configured = if for_person { tokens.access_seconds } else { tokens.system_access_seconds };
+        let configured = if for_person {
+            tokens.access_seconds
+        } else {
+            tokens.system_access_seconds
+        };
         Ok(configured.min(i64::from(self.dataflow(app)?.access_seconds)))
     }
 
@@ -185,15 +200,19 @@ fn certifies(app: &App, code: &str) -> bool {
 #[must_use]
 pub fn roles_in_force(app: &App, person: &Person) -> Vec<String> {
     let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
-    person.settings.roles.iter().filter(|code| !(ended && certifies(app, code))).cloned().collect()
+    person
+        .settings
+        .roles
+        .iter()
+        .filter(|code| !(ended && certifies(app, code)))
+        .cloned()
+        .collect()
 }
 
 fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Option<&'a str> {
-    organization.and_then(|organization| organization.jurisdiction.as_deref()).or(app
-        .config
-        .server
-        .jurisdiction
-        .as_deref())
+    organization
+        .and_then(|organization| organization.jurisdiction.as_deref())
+        .or(app.config.server.jurisdiction.as_deref())
 }
 
 /// What tokens say about a client that acts for itself.
@@ -223,7 +242,9 @@ pub fn person_claims(app: &App, person: &Person, granted: &Granted) -> Map<Strin
     let organization = settings.organization.as_ref();
     let identity = Identity {
         issuer: app.issuer(),
-        subject: Subject::Person { roles: &granted.roles },
+        subject: Subject::Person {
+            roles: &granted.roles,
+        },
         name: Some(&person.name),
         organization_name: organization.map(|organization| organization.name.as_str()),
         organization_id: organization.and_then(|organization| organization.id.as_deref()),

@@ -58,21 +58,32 @@ pub async fn session_of(app: &App, request: &HttpRequest) -> Result<Option<Loade
         return Ok(None);
     };
     let (limits, now) = (Limits::of(app), app.now());
-    Ok(app.store.read(move |conn| session::load(conn, &hash, limits, now)).await?)
+    Ok(app
+        .store
+        .read(move |conn| session::load(conn, &hash, limits, now))
+        .await?)
 }
 
 /// Lets the person see `page`, a path of ours; `fresh`: only if she signed in at most so many seconds ago.
 ///
 /// # Errors
 /// Where to go instead.
-pub async fn signed_in(app: &App, request: &HttpRequest, page: &str, fresh: Option<i64>) -> Result<SignedIn, Stop> {
+pub async fn signed_in(
+    app: &App,
+    request: &HttpRequest,
+    page: &str,
+    fresh: Option<i64>,
+) -> Result<SignedIn, Stop> {
     let instead = |path: &str| {
         let pending = Pending::new(Destination::Page(page.to_owned()), app.now());
-        Err(Stop::Elsewhere(Box::new(browser::on_to(app, request, path, &pending))))
+        Err(Stop::Elsewhere(Box::new(browser::on_to(
+            app, request, path, &pending,
+        ))))
     };
-    let (Some(loaded), Some(browser)) =
-        (session_of(app, request).await?, browser::cookie(app, request, CookieKind::Browser))
-    else {
+    let (Some(loaded), Some(browser)) = (
+        session_of(app, request).await?,
+        browser::cookie(app, request, CookieKind::Browser),
+    ) else {
         return instead("/login");
     };
     if let Some(due) = loaded.due(app) {
@@ -88,6 +99,15 @@ pub async fn signed_in(app: &App, request: &HttpRequest, page: &str, fresh: Opti
         }
     }
     session::note_use(app, &loaded.session).await?;
-    let Loaded { session, person, has_passkey } = loaded;
-    Ok(SignedIn { session, person, has_passkey, browser })
+    let Loaded {
+        session,
+        person,
+        has_passkey,
+    } = loaded;
+    Ok(SignedIn {
+        session,
+        person,
+        has_passkey,
+        browser,
+    })
 }

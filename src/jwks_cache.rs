@@ -64,7 +64,10 @@ impl JwksCache {
     /// An empty cache that fetches through the guard for outbound requests.
     #[must_use]
     pub fn new(outbound: Outbound) -> Self {
-        Self { outbound, entries: Mutex::default() }
+        Self {
+            outbound,
+            entries: Mutex::default(),
+        }
     }
 
     /// The guard itself, for checks at registration.
@@ -92,8 +95,11 @@ impl JwksCache {
         }
         if last.at.is_some_and(|at| now < at + COOL_DOWN_SECONDS) {
             let kept = entry.usable(None, now);
-            let problem =
-                || last.problem.clone().unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"));
+            let problem = || {
+                last.problem
+                    .clone()
+                    .unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"))
+            };
             return kept.ok_or_else(problem);
         }
         last.at = Some(now);
@@ -102,7 +108,10 @@ impl JwksCache {
                 let keys = Arc::new(keys);
                 // Even what may not be kept serves until it may be fetched again.
                 let until = now + max_age.max(COOL_DOWN_SECONDS);
-                entry.kept.store(Some(Arc::new(Kept { keys: Arc::clone(&keys), until })));
+                entry.kept.store(Some(Arc::new(Kept {
+                    keys: Arc::clone(&keys),
+                    until,
+                })));
                 last.problem = None;
                 Ok(keys)
             }
@@ -115,10 +124,17 @@ impl JwksCache {
 
     async fn fetch(&self, uri: &str) -> Result<(ClientKeys, i64), String> {
         let url = Url::parse(uri).map_err(|cause| format!("jwks_uri {uri}: {cause}"))?;
-        let fetched = self.outbound.get_json(&url, LARGEST, TIMEOUT).await.map_err(|cause| cause.to_string())?;
+        let fetched = self
+            .outbound
+            .get_json(&url, LARGEST, TIMEOUT)
+            .await
+            .map_err(|cause| cause.to_string())?;
         let text = String::from_utf8(fetched.body).map_err(|_| "the JWKS is not UTF-8".to_owned())?;
         let keys = ClientKeys::parse_fetched(&text).map_err(|problem| problem.to_string())?;
-        let allowed = fetched.max_age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(LONGEST_SECONDS);
+        let allowed = fetched
+            .max_age
+            .and_then(|age| i64::try_from(age.as_secs()).ok())
+            .unwrap_or(LONGEST_SECONDS);
         Ok((keys, allowed.min(LONGEST_SECONDS)))
     }
 }

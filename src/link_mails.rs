@@ -24,7 +24,9 @@ pub fn link(app: &App, issued: &Issued) -> Option<Mail> {
         LinkKind::Forgotten => (
             "new password",
             format!("A new password for {service}"),
-            format!("somebody, probably you, asked for a new password for {service}. Open this link to choose it:"),
+            format!(
+                "somebody, probably you, asked for a new password for {service}. Open this link to choose it:"
+            ),
         ),
     };
     let after = match issued.kind {

@@ -26,7 +26,9 @@ impl Zone {
     #[must_use]
     pub fn of(settings: &PersonSettings, installation: &TimeZone) -> Self {
         let named = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str());
-        let known = named.filter(|name| is_zone(name)).and_then(|name| TimeZone::get(name).ok());
+        let known = named
+            .filter(|name| is_zone(name))
+            .and_then(|name| TimeZone::get(name).ok());
         Self(known.unwrap_or_else(|| installation.clone()))
     }
 
@@ -45,7 +47,10 @@ impl Zone {
     /// When the last `count` days began there, today as the last of them.
     #[must_use]
     pub fn days_until(&self, now: i64, count: i64) -> Vec<i64> {
-        let today = Timestamp::from_second(now).unwrap_or_default().to_zoned(self.0.clone()).date();
+        let today = Timestamp::from_second(now)
+            .unwrap_or_default()
+            .to_zoned(self.0.clone())
+            .date();
         let day = |back: i64| self.begin_of(today.checked_sub(Span::new().days(back)).ok()?);
         (0..count).rev().filter_map(day).collect()
     }
@@ -53,25 +58,37 @@ impl Zone {
     /// A moment by its hour: "9 p.m.".
     #[must_use]
     pub fn hour(&self, seconds: i64) -> String {
-        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
-        format!("{} {}", at.strftime("%-I"), if at.hour() < 12 { "a.m." } else { "p.m." })
+        let at = Timestamp::from_second(seconds)
+            .unwrap_or_default()
+            .to_zoned(self.0.clone());
+        format!(
+            "{} {}",
+            at.strftime("%-I"),
+            if at.hour() < 12 { "a.m." } else { "p.m." }
+        )
     }
 
     /// A moment by its day: "Nov 21".
     #[must_use]
     pub fn day(&self, seconds: i64) -> String {
-        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
+        let at = Timestamp::from_second(seconds)
+            .unwrap_or_default()
+            .to_zoned(self.0.clone());
         at.strftime("%b %-d").to_string()
     }
 
     fn begin_of(&self, day: Date) -> Option<i64> {
-        day.to_zoned(self.0.clone()).map(|midnight| midnight.timestamp().as_second()).ok()
+        day.to_zoned(self.0.clone())
+            .map(|midnight| midnight.timestamp().as_second())
+            .ok()
     }
 
     /// A moment in seconds since the epoch; one that no calendar has is the epoch.
     #[must_use]
     pub fn when(&self, seconds: i64) -> When {
-        let at = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(self.0.clone());
+        let at = Timestamp::from_second(seconds)
+            .unwrap_or_default()
+            .to_zoned(self.0.clone());
         let half = if at.hour() < 12 { "a.m." } else { "p.m." };
         let mut zone = at.strftime("%Z").to_string();
         // Many zones have no letters of their own: their abbreviation is the offset.
@@ -101,7 +118,8 @@ pub fn check_zone(name: &str) -> Result<(), String> {
 /// A day `YYYY-MM-DD` in words: "March 31, 2027". What is no such day stays as it is.
 #[must_use]
 pub fn day_in_words(day: &str) -> String {
-    day.parse::<Date>().map_or_else(|_| day.to_owned(), |date| date.strftime("%B %-d, %Y").to_string())
+    day.parse::<Date>()
+        .map_or_else(|_| day.to_owned(), |date| date.strftime("%B %-d, %Y").to_string())
 }
 
 /// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one, where the
@@ -109,6 +127,8 @@ pub fn day_in_words(day: &str) -> String {
 #[must_use]
 pub fn licence_ends(app: &App, person: &Person) -> Option<i64> {
     let last_day: Date = person.settings.license_expires.as_deref()?.parse().ok()?;
-    let next = last_day.tomorrow().and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
+    let next = last_day
+        .tomorrow()
+        .and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
     next.map(|midnight| midnight.timestamp().as_second()).ok()
 }

@@ -27,7 +27,11 @@ use crate::store::Store;
 /// How many messages may wait.
 const QUEUE: usize = 1000;
 /// How long to wait before each further try.
-const PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(30), Duration::from_secs(300)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+];
 /// How long one exchange with the mail server may take.
 const STEP: Duration = Duration::from_secs(10);
 /// How long one message may take.
@@ -87,7 +91,10 @@ impl MailError {
     /// What went wrong with a message.
     fn of(error: &smtp::Error) -> Self {
         match error.status() {
-            Some(code) => Self::Refused { code: code.to_string(), later: !error.is_permanent() },
+            Some(code) => Self::Refused {
+                code: code.to_string(),
+                later: !error.is_permanent(),
+            },
             None => Self::Connection(error.to_string()),
         }
     }
@@ -207,21 +214,33 @@ impl Mailer {
     /// # Errors
     /// What went wrong.
     pub async fn send(&self, mail: &Mail, now: i64) -> Result<(), MailError> {
-        let address = mail.address.parse().map_err(|cause| MailError::Address(format!("{cause}")))?;
+        let address = mail
+            .address
+            .parse()
+            .map_err(|cause| MailError::Address(format!("{cause}")))?;
         let date = UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
         let mut message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(Some(mail.name.clone()), address))
             .subject(mail.subject.clone())
             .date(date)
-            .message_id(Some(format!("<{}@{}>", Entropy.id("mail"), self.from.email.domain())))
+            .message_id(Some(format!(
+                "<{}@{}>",
+                Entropy.id("mail"),
+                self.from.email.domain()
+            )))
             // RFC 3834 §5: nobody's absence is answered.
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
             .header(ContentType::TEXT_PLAIN);
         if let Some(reply_to) = &self.reply_to {
             message = message.reply_to(reply_to.clone());
         }
-        let message = message.body(mail.text.clone()).map_err(|cause| MailError::Address(cause.to_string()))?;
+        let message = message
+            .body(mail.text.clone())
+            .map_err(|cause| MailError::Address(cause.to_string()))?;
         match timeout(WHOLE, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(MailError::of(&error)),
@@ -231,7 +250,9 @@ impl Mailer {
 
     /// Works the queue off until [`Mailer::close`]. Only the first call does.
     pub async fn run(&self, store: &Store, clock: &dyn Clock) {
-        let Some(mut posted) = self.posted.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(mut posted) = self.posted.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
         let mut waiting: Vec<Waiting> = Vec::new();
         loop {
             let next = waiting.iter().map(|waiting| waiting.at).min();
@@ -253,11 +274,22 @@ impl Mailer {
                     due.at = Instant::now() + *pause;
                     waiting.push(due);
                 }
-                _ => self.record(store, clock, vec![event(&due.mail, &outcome, due.tries, clock, Actor::Server)]).await,
+                _ => {
+                    self.record(
+                        store,
+                        clock,
+                        vec![event(&due.mail, &outcome, due.tries, clock, Actor::Server)],
+                    )
+                    .await
+                }
             }
         }
-        let stopped = Err(MailError::Connection("the server stopped before another try".to_owned()));
-        let given_up = waiting.iter().map(|left| event(&left.mail, &stopped, left.tries, clock, Actor::Server));
+        let stopped = Err(MailError::Connection(
+            "the server stopped before another try".to_owned(),
+        ));
+        let given_up = waiting
+            .iter()
+            .map(|left| event(&left.mail, &stopped, left.tries, clock, Actor::Server));
         self.record(store, clock, given_up.collect()).await;
     }
 
@@ -269,8 +301,12 @@ impl Mailer {
     async fn record(&self, store: &Store, clock: &dyn Clock, mut events: Vec<Event>) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let full = Event::new(clock.now_millis(), Kind::MailSent, Actor::Server).outcome(Outcome::MinorFailure);
-            events.push(full.with("reason", "the queue was full").with("count", dropped.to_string()));
+            let full =
+                Event::new(clock.now_millis(), Kind::MailSent, Actor::Server).outcome(Outcome::MinorFailure);
+            events.push(
+                full.with("reason", "the queue was full")
+                    .with("count", dropped.to_string()),
+            );
         }
         let written = store.write(move |tx| {
             events.iter().for_each(|event| tx.audit(event.clone()));
@@ -284,7 +320,13 @@ impl Mailer {
 
 /// What became of a message, for the record.
 #[must_use]
-pub fn event(mail: &Mail, outcome: &Result<(), MailError>, tries: usize, clock: &dyn Clock, actor: Actor) -> Event {
+pub fn event(
+    mail: &Mail,
+    outcome: &Result<(), MailError>,
+    tries: usize,
+    clock: &dyn Clock,
+    actor: Actor,
+) -> Event {
     let event = Event::new(clock.now_millis(), Kind::MailSent, actor)
         .person(&mail.person_id)
         .with("about", mail.about)
@@ -293,7 +335,9 @@ pub fn event(mail: &Mail, outcome: &Result<(), MailError>, tries: usize, clock: 
         Ok(()) => event,
         Err(error) => {
             tracing::error!(%error, ?mail, "mail could not be sent");
-            event.outcome(Outcome::MinorFailure).with("reason", error.to_string())
+            event
+                .outcome(Outcome::MinorFailure)
+                .with("reason", error.to_string())
         }
     }
 }
@@ -308,7 +352,10 @@ fn tls_parameters(host: &str, extra_ca_file: Option<&Path>) -> Result<TlsParamet
             ))
         };
         let pem = std::fs::read(path).map_err(|cause| broken(&cause))?;
-        parameters = parameters.add_root_certificate(Certificate::from_pem(&pem).map_err(|cause| broken(&cause))?);
+        parameters =
+            parameters.add_root_certificate(Certificate::from_pem(&pem).map_err(|cause| broken(&cause))?);
     }
-    parameters.build().map_err(|cause| MailError::Settings(format!("cannot set up TLS for mail: {cause}")))
+    parameters
+        .build()
+        .map_err(|cause| MailError::Settings(format!("cannot set up TLS for mail: {cause}")))
 }

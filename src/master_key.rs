@@ -136,15 +136,22 @@ impl MasterKey {
         let seal = |purpose: Purpose| {
             let mut sealing = Zeroizing::new([0u8; 32]);
             expand(&derive, purpose.label(), sealing.as_mut_slice())?;
-            let key = UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
+            let key =
+                UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
         let [signing, totp, pending, ceremony, secret, state, once, answer] = Purpose::ALL.map(seal);
-        let seals = [signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?];
+        let seals = [
+            signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?,
+        ];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
         let fingerprint = HEXLOWER.encode(digest(&SHA256, &printed).as_ref().get(..8).unwrap_or_default());
-        Ok(Self { seals, derive, fingerprint })
+        Ok(Self {
+            seals,
+            derive,
+            fingerprint,
+        })
     }
 
     /// Reads the key from text: base64 or hexadecimal of 32 bytes. `origin` names where the text stood.
@@ -160,7 +167,10 @@ impl MasterKey {
                 .or_else(|_| BASE64URL_NOPAD.decode(text.as_bytes()))
                 .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?,
         );
-        let bytes: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
+        let bytes: &[u8; 32] = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
         Self::from_bytes(bytes)
     }
 
@@ -169,7 +179,10 @@ impl MasterKey {
     /// # Errors
     /// When the file cannot be read or written, or holds something else.
     pub fn from_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
-        let broken = |cause| MasterKeyError::File { path: path.display().to_string(), cause };
+        let broken = |cause| MasterKeyError::File {
+            path: path.display().to_string(),
+            cause,
+        };
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_text(&text, &path.display().to_string()),
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
@@ -182,7 +195,10 @@ impl MasterKey {
                 match made {
                     // Where another process was first, its key is the key.
                     Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(broken(cause)),
-                    _ => Self::from_text(&std::fs::read_to_string(path).map_err(broken)?, &path.display().to_string()),
+                    _ => Self::from_text(
+                        &std::fs::read_to_string(path).map_err(broken)?,
+                        &path.display().to_string(),
+                    ),
                 }
             }
             Err(cause) => Err(broken(cause)),
@@ -217,7 +233,11 @@ impl MasterKey {
         // AES-GCM fails only for inputs of more than 64 GiB.
         if self
             .seal_of(purpose)
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context.as_bytes()), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.as_bytes()),
+                &mut sealed,
+            )
             .is_err()
         {
             std::process::abort();
@@ -231,9 +251,18 @@ impl MasterKey {
     ///
     /// # Errors
     /// When the text was altered, is of another installation, or was sealed for something else.
-    pub fn open(&self, purpose: Purpose, context: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
-        let mut whole = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| MasterKeyError::DoesNotOpen)?;
-        let (nonce, body) = whole.split_at_mut_checked(NONCE).ok_or(MasterKeyError::DoesNotOpen)?;
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+        let mut whole = BASE64URL_NOPAD
+            .decode(sealed.as_bytes())
+            .map_err(|_| MasterKeyError::DoesNotOpen)?;
+        let (nonce, body) = whole
+            .split_at_mut_checked(NONCE)
+            .ok_or(MasterKeyError::DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::DoesNotOpen)?;
         let plain = self
             .seal_of(purpose)
@@ -295,5 +324,7 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
 
 fn expand(key: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), MasterKeyError> {
     let info = [label];
-    key.expand(&info, HKDF_SHA256).and_then(|okm| okm.fill(out)).map_err(|_| MasterKeyError::DoesNotOpen)
+    key.expand(&info, HKDF_SHA256)
+        .and_then(|okm| okm.fill(out))
+        .map_err(|_| MasterKeyError::DoesNotOpen)
 }

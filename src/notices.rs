@@ -54,24 +54,42 @@ pub fn second_factor_changed(app: &App, person: &Person, what: SecondFactor) {
         person.name,
         day_and_time(app, person, app.now()),
     );
-    post(app, person, "second factor changed", format!("{service}: {what}"), text);
+    post(
+        app,
+        person,
+        "second factor changed",
+        format!("{service}: {what}"),
+        text,
+    );
 }
 
 /// Tells that the password was changed. `has_passkey`: whether the person has one.
 pub fn password_changed(app: &App, person: &Person, has_passkey: bool) {
     let service = &app.config.server.name;
-    let rest = if person.has_second_factor(has_passkey) { format!("\n\n{CHECK_THE_REST}") } else { String::new() };
+    let rest = if person.has_second_factor(has_passkey) {
+        format!("\n\n{CHECK_THE_REST}")
+    } else {
+        String::new()
+    };
     let text = format!(
         "Hello {},\n\nyour password for {service} was changed on {}. You are signed out everywhere else, and applications \
          that stayed connected will ask you to sign in again.{rest}\n\nIf it was not you, call your administrator now.\n",
         person.name,
         day_and_time(app, person, app.now()),
     );
-    post(app, person, "password changed", format!("Your password for {service} was changed"), text);
+    post(
+        app,
+        person,
+        "password changed",
+        format!("Your password for {service} was changed"),
+        text,
+    );
 }
 
 fn post(app: &App, person: &Person, about: &'static str, subject: String, text: String) {
-    let Some(mailer) = app.mailer.as_ref().filter(|_| person.settings.email_verified) else { return };
+    let Some(mailer) = app.mailer.as_ref().filter(|_| person.settings.email_verified) else {
+        return;
+    };
     if let Some(mail) = mail(person, about, subject, text) {
         mailer.post(mail);
     }
@@ -93,5 +111,7 @@ pub fn mail(person: &Person, about: &'static str, subject: String, text: String)
 /// In the person's time zone, or else the installation's.
 #[must_use]
 pub fn day_and_time(app: &App, person: &Person, at: i64) -> String {
-    Zone::of(&person.settings, &app.config.policy.time_zone).when(at).words
+    Zone::of(&person.settings, &app.config.policy.time_zone)
+        .when(at)
+        .words
 }

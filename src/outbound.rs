@@ -141,10 +141,21 @@ impl Outbound {
     ///
     /// # Errors
     /// When the file holds no certificates, or there is no authority at all.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that guards outbound requests")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that guards outbound requests"
+    )]
     pub fn new(config: &OutboundConfig) -> Result<Self, OutboundError> {
-        let allowed = Arc::new(Allowed { loopback: config.allow_loopback, networks: config.allow_networks.clone() });
-        let extra = config.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let allowed = Arc::new(Allowed {
+            loopback: config.allow_loopback,
+            networks: config.allow_networks.clone(),
+        });
+        let extra = config
+            .extra_ca_file
+            .as_deref()
+            .map(certificates)
+            .transpose()?
+            .unwrap_or_default();
         let client = Client::builder()
             .user_agent(concat!("mdi-auth/", env!("CARGO_PKG_VERSION")))
             .https_only(true)
@@ -165,7 +176,12 @@ impl Outbound {
     /// # Errors
     /// When the URL or the address is refused, the peer cannot be reached, answers something else than 200, sends too
     /// much or takes too long.
-    pub async fn get_json(&self, url: &Url, max_bytes: usize, timeout: Duration) -> Result<Fetched, FetchError> {
+    pub async fn get_json(
+        &self,
+        url: &Url,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Fetched, FetchError> {
         let host = self.check_url(url)?;
         fetch(self.client.get(url.clone()), &host, max_bytes, timeout).await
     }
@@ -217,11 +233,19 @@ impl Outbound {
             let status = answer.map_err(|cause| explain(&host, &cause))?.status();
             match status {
                 StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
-                status => Err(FetchError::Status { host: host.clone(), status }),
+                status => Err(FetchError::Status {
+                    host: host.clone(),
+                    status,
+                }),
             }
         };
-        let timed_out = FetchError::TimedOut { host: host.clone(), limit: timeout };
-        tokio::time::timeout(timeout, told).await.unwrap_or(Err(timed_out))
+        let timed_out = FetchError::TimedOut {
+            host: host.clone(),
+            limit: timeout,
+        };
+        tokio::time::timeout(timeout, told)
+            .await
+            .unwrap_or(Err(timed_out))
     }
 
     /// Sends a request that somebody else put together, and takes its answer as it is.
@@ -238,17 +262,33 @@ impl Outbound {
         limits: Limits,
     ) -> Result<Reply, FetchError> {
         let host = self.check_url(url)?;
-        let request = self.client.request(method, url.clone()).headers(headers).body(body);
+        let request = self
+            .client
+            .request(method, url.clone())
+            .headers(headers)
+            .body(body);
         let send = async {
             let answer = request.send().await.map_err(|cause| explain(&host, &cause))?;
             let (status, headers) = (answer.status(), answer.headers().clone());
             if status.is_redirection() || status.is_server_error() {
-                return Err(FetchError::Status { host: host.clone(), status });
+                return Err(FetchError::Status {
+                    host: host.clone(),
+                    status,
+                });
             }
-            Ok(Reply { status, headers, body: read_body(answer, &host, limits.max_bytes).await? })
+            Ok(Reply {
+                status,
+                headers,
+                body: read_body(answer, &host, limits.max_bytes).await?,
+            })
         };
-        let timed_out = FetchError::TimedOut { host: host.clone(), limit: limits.timeout };
-        tokio::time::timeout(limits.timeout, send).await.unwrap_or(Err(timed_out))
+        let timed_out = FetchError::TimedOut {
+            host: host.clone(),
+            limit: limits.timeout,
+        };
+        tokio::time::timeout(limits.timeout, send)
+            .await
+            .unwrap_or(Err(timed_out))
     }
 
     /// Checks what can be told without resolving: for the registration of a client. The answer is the host.
@@ -261,7 +301,10 @@ impl Outbound {
             let _ = shown.set_username("");
             let _ = shown.set_password(None);
             shown.set_query(None);
-            Err(FetchError::Url { url: shown.to_string(), reason })
+            Err(FetchError::Url {
+                url: shown.to_string(),
+                reason,
+            })
         };
         if url.scheme() != "https" {
             return refuse("it must begin with https://");
@@ -307,8 +350,15 @@ struct NoAddress(String);
 
 fn resolve(name: &str) -> Result<Vec<SocketAddr>, NoAddress> {
     // Port 0 stands for the URL's own.
-    let addresses: Vec<_> = (name, 0).to_socket_addrs().map_err(|cause| NoAddress(cause.to_string()))?.collect();
-    if addresses.is_empty() { Err(NoAddress("it has no addresses".to_owned())) } else { Ok(addresses) }
+    let addresses: Vec<_> = (name, 0)
+        .to_socket_addrs()
+        .map_err(|cause| NoAddress(cause.to_string()))?
+        .collect();
+    if addresses.is_empty() {
+        Err(NoAddress("it has no addresses".to_owned()))
+    } else {
+        Ok(addresses)
+    }
 }
 
 async fn fetch(
@@ -321,20 +371,34 @@ async fn fetch(
         let answer = request.header(ACCEPT, "application/json").send().await;
         let answer = answer.map_err(|cause| explain(host, &cause))?;
         if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status { host: host.to_owned(), status: answer.status() });
+            return Err(FetchError::Status {
+                host: host.to_owned(),
+                status: answer.status(),
+            });
         }
         let max_age = max_age(answer.headers());
-        Ok(Fetched { body: read_body(answer, host, max_bytes).await?, max_age })
+        Ok(Fetched {
+            body: read_body(answer, host, max_bytes).await?,
+            max_age,
+        })
     };
-    let timed_out = FetchError::TimedOut { host: host.to_owned(), limit: timeout };
-    tokio::time::timeout(timeout, fetch).await.unwrap_or(Err(timed_out))
+    let timed_out = FetchError::TimedOut {
+        host: host.to_owned(),
+        limit: timeout,
+    };
+    tokio::time::timeout(timeout, fetch)
+        .await
+        .unwrap_or(Err(timed_out))
 }
 
 async fn read_body(mut answer: Response, host: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|cause| explain(host, &cause))? {
         if body.len() + chunk.len() > limit {
-            return Err(FetchError::TooLarge { host: host.to_owned(), limit });
+            return Err(FetchError::TooLarge {
+                host: host.to_owned(),
+                limit,
+            });
         }
         body.extend_from_slice(&chunk);
     }
@@ -349,7 +413,11 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" | "no-cache" => return Some(Duration::ZERO),
-                "max-age" => longest = Some(Duration::from_secs(value.trim().trim_matches('"').parse().unwrap_or(0))),
+                "max-age" => {
+                    longest = Some(Duration::from_secs(
+                        value.trim().trim_matches('"').parse().unwrap_or(0),
+                    ))
+                }
                 _ => {}
             }
         }
@@ -358,10 +426,17 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, OutboundError> {
-    let broken = |cause: String| OutboundError::ExtraCa { path: path.display().to_string(), cause };
+    let broken = |cause: String| OutboundError::ExtraCa {
+        path: path.display().to_string(),
+        cause,
+    };
     let pem = std::fs::read(path).map_err(|cause| broken(cause.to_string()))?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|cause| broken(chain(&cause)))?;
-    if certificates.is_empty() { Err(broken("no BEGIN CERTIFICATE".to_owned())) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(broken("no BEGIN CERTIFICATE".to_owned()))
+    } else {
+        Ok(certificates)
+    }
 }
 
 /// Finds our own refusal in what reqwest wrapped around it.
@@ -369,13 +444,22 @@ fn explain(host: &str, error: &reqwest::Error) -> FetchError {
     let host = host.to_owned();
     for cause in causes(error) {
         if let Some(refused) = cause.downcast_ref::<AddressRefused>() {
-            return FetchError::Refused { host, refused: refused.clone() };
+            return FetchError::Refused {
+                host,
+                refused: refused.clone(),
+            };
         }
         if let Some(NoAddress(cause)) = cause.downcast_ref() {
-            return FetchError::Unresolved { host, cause: cause.clone() };
+            return FetchError::Unresolved {
+                host,
+                cause: cause.clone(),
+            };
         }
     }
-    FetchError::Connection { host, cause: chain(error) }
+    FetchError::Connection {
+        host,
+        cause: chain(error),
+    }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -385,5 +469,9 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 /// The causes behind an error, from the outside in; its own text would repeat the whole URL.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = causes(error).skip(1).map(ToString::to_string).collect();
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+    if texts.is_empty() {
+        error.to_string()
+    } else {
+        texts.join(": ")
+    }
 }

@@ -74,19 +74,22 @@ impl FormError {
     /// The password was left empty.
     pub const PASSWORD_MISSING: Self = Self::field("password", "Enter your password");
     /// Wrong username or password, or a locked or disabled account: one text for all.
-    pub const NOT_ACCEPTED: Self = Self::sign_in("We could not sign you in. Check your username and password");
+    pub const NOT_ACCEPTED: Self =
+        Self::sign_in("We could not sign you in. Check your username and password");
     /// Too many wrong security codes; the password was right.
     pub const CODES_EXHAUSTED: Self = Self::sign_in(
         "There were too many wrong security codes. Wait a while, or ask your administrator, then sign in again",
     );
     /// Too many attempts from this network address.
-    pub const TOO_MANY_ATTEMPTS: Self = Self::sign_in("There were too many attempts. Wait a minute, then try again");
+    pub const TOO_MANY_ATTEMPTS: Self =
+        Self::sign_in("There were too many attempts. Wait a minute, then try again");
     /// The agency's identity provider does not answer.
     pub const PROVIDER_SILENT: Self = Self::sign_in(
         "Your agency’s sign-in does not answer just now. Sign in with your username and password, or try again in a minute",
     );
     /// The person turned back at the agency's identity provider.
-    pub const PROVIDER_DENIED: Self = Self::sign_in("You did not finish signing in with your agency. Try again");
+    pub const PROVIDER_DENIED: Self =
+        Self::sign_in("You did not finish signing in with your agency. Try again");
     /// What the agency's identity provider said is not accepted, or leads to no account: one text for all.
     pub const PROVIDER_NOT_ACCEPTED: Self = Self::sign_in(
         "We could not sign you in with your agency’s account. Ask your administrator whether it is set up for this service",
@@ -103,25 +106,39 @@ impl FormError {
     /// The recovery code was left empty.
     pub const RECOVERY_CODE_MISSING: Self = Self::field("recovery_code", "Enter one of your recovery codes");
     /// A wrong recovery code, or one that was used before.
-    pub const RECOVERY_CODE_NOT_ACCEPTED: Self =
-        Self::field("recovery_code", "That code was not accepted. Each recovery code works once: enter another one");
+    pub const RECOVERY_CODE_NOT_ACCEPTED: Self = Self::field(
+        "recovery_code",
+        "That code was not accepted. Each recovery code works once: enter another one",
+    );
     /// A wrong code, or one that was used before.
-    pub const CODE_NOT_ACCEPTED: Self =
-        Self::field("totp", "That code was not accepted. Wait for the next one, then enter it");
+    pub const CODE_NOT_ACCEPTED: Self = Self::field(
+        "totp",
+        "That code was not accepted. Wait for the next one, then enter it",
+    );
     /// The page was open for too long for a passkey.
-    pub const PASSKEY_STALE: Self =
-        Self::whole("passkey-submit", "This page was open for a while. Use your passkey now");
+    pub const PASSKEY_STALE: Self = Self::whole(
+        "passkey-submit",
+        "This page was open for a while. Use your passkey now",
+    );
     /// A passkey that is unknown or does not count, or an account that may not sign in: one text for all.
-    pub const PASSKEY_NOT_ACCEPTED: Self =
-        Self::whole("passkey-submit", "We could not accept that passkey. Try again, or use another way to sign in");
+    pub const PASSKEY_NOT_ACCEPTED: Self = Self::whole(
+        "passkey-submit",
+        "We could not accept that passkey. Try again, or use another way to sign in",
+    );
     /// A passkey that cannot be added.
-    pub const PASSKEY_NOT_ADDED: Self =
-        Self::whole("passkey-submit", "That passkey could not be added. Try again, or use another device");
+    pub const PASSKEY_NOT_ADDED: Self = Self::whole(
+        "passkey-submit",
+        "That passkey could not be added. Try again, or use another device",
+    );
     /// The name of a passkey is missing or too long.
     pub const PASSKEY_NAME: Self = Self::field("name", "Enter a name of 1 to 60 characters");
 
     const fn field(field: &'static str, text: &'static str) -> Self {
-        Self { field, text, whole_form: false }
+        Self {
+            field,
+            text,
+            whole_form: false,
+        }
     }
 
     const fn sign_in(text: &'static str) -> Self {
@@ -129,13 +146,19 @@ impl FormError {
     }
 
     const fn whole(field: &'static str, text: &'static str) -> Self {
-        Self { field, text, whole_form: true }
+        Self {
+            field,
+            text,
+            whole_form: true,
+        }
     }
 }
 
 /// For the templates: marks a field whose value is to be corrected.
 fn has_error(errors: &[FormError], field: &str) -> bool {
-    errors.iter().any(|error| error.field == field && !error.whole_form)
+    errors
+        .iter()
+        .any(|error| error.field == field && !error.whole_form)
 }
 
 /// The system-use notice (NIST SP 800-53 AC-8); posts `csrf`, `pending` to `/login/notice`.
@@ -339,7 +362,15 @@ impl<'a> ErrorPage<'a> {
         let heading = "You cannot continue from here";
         let advice = "Go back to the application and try again. \
                       If this keeps happening, give your IT contact this reference.";
-        Self { shell, heading, text, advice, details: None, reference, sign_out: false }
+        Self {
+            shell,
+            heading,
+            text,
+            advice,
+            details: None,
+            reference,
+            sign_out: false,
+        }
     }
 }
 
@@ -386,7 +417,9 @@ impl FormAction<'_> {
 fn scheme(uri: &str) -> Option<String> {
     let (scheme, _) = uri.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     valid.then(|| scheme.to_ascii_lowercase())
 }
 
@@ -397,11 +430,20 @@ pub fn respond(page: &impl Template, status: StatusCode, form_action: FormAction
 }
 
 /// [`respond`] for a page whose script asks this server something.
-pub fn respond_and_connect(page: &impl Template, status: StatusCode, form_action: FormAction<'_>) -> HttpResponse {
+pub fn respond_and_connect(
+    page: &impl Template,
+    status: StatusCode,
+    form_action: FormAction<'_>,
+) -> HttpResponse {
     answer(page, status, form_action, "connect-src 'self'; ")
 }
 
-fn answer(page: &impl Template, status: StatusCode, form_action: FormAction<'_>, connect: &str) -> HttpResponse {
+fn answer(
+    page: &impl Template,
+    status: StatusCode,
+    form_action: FormAction<'_>,
+    connect: &str,
+) -> HttpResponse {
     let policy = format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; {connect}\
          form-action {}; base-uri 'none'; frame-ancestors 'none'",
@@ -415,7 +457,9 @@ fn answer(page: &impl Template, status: StatusCode, form_action: FormAction<'_>,
             .body(html),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
-            HttpResponse::InternalServerError().insert_header((CACHE_CONTROL, "no-store")).finish()
+            HttpResponse::InternalServerError()
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .finish()
         }
     }
 }

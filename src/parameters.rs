@@ -31,15 +31,22 @@ impl Parameters {
     pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
         let mut pairs = Vec::new();
         if encoded.iter().filter(|byte| **byte == b'&').count() >= MOST_PARAMETERS {
-            return Err(OAuthError::invalid_request(format!("there are more than {MOST_PARAMETERS} parameters")));
+            return Err(OAuthError::invalid_request(format!(
+                "there are more than {MOST_PARAMETERS} parameters"
+            )));
         }
         for (name, value) in form_urlencoded::parse(encoded) {
             // The parser puts U+FFFD for what is not UTF-8; nobody sends that character on purpose.
             if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
-                return Err(OAuthError::invalid_request("the parameters are not UTF-8 (RFC 6749 appendix B)"));
+                return Err(OAuthError::invalid_request(
+                    "the parameters are not UTF-8 (RFC 6749 appendix B)",
+                ));
             }
             if value.contains('\0') {
-                return Err(OAuthError::invalid_request(format!("parameter {} holds a NUL character", shown(&name))));
+                return Err(OAuthError::invalid_request(format!(
+                    "parameter {} holds a NUL character",
+                    shown(&name)
+                )));
             }
             if value.len() > LONGEST_VALUE {
                 return Err(OAuthError::invalid_request(format!(
@@ -57,8 +64,11 @@ impl Parameters {
     /// # Errors
     /// When the content type is another one, or the body too large.
     pub async fn from_body(request: &HttpRequest, body: web::Payload) -> Result<Self, OAuthError> {
-        let content_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(OAuthError::invalid_request(format!(
@@ -67,12 +77,17 @@ impl Parameters {
             )));
         }
         let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(LARGEST_BODY)).await else {
-            return Err(OAuthError::invalid_request(format!("the body took longer than {} s", PATIENCE.as_secs())));
+            return Err(OAuthError::invalid_request(format!(
+                "the body took longer than {} s",
+                PATIENCE.as_secs()
+            )));
         };
         match read {
             Ok(Ok(bytes)) => Self::parse(&bytes),
             Ok(Err(_)) => Err(OAuthError::invalid_request("the body could not be read")),
-            Err(_) => Err(OAuthError::invalid_request(format!("the body is larger than {LARGEST_BODY} bytes"))),
+            Err(_) => Err(OAuthError::invalid_request(format!(
+                "the body is larger than {LARGEST_BODY} bytes"
+            ))),
         }
     }
 
@@ -84,9 +99,13 @@ impl Parameters {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(OAuthError::invalid_request(format!("parameter {name} must not be repeated")));
+            return Err(OAuthError::invalid_request(format!(
+                "parameter {name} must not be repeated"
+            )));
         }
-        Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
+        Ok(first
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty()))
     }
 
     /// The one value of a parameter that must be there.
@@ -94,19 +113,27 @@ impl Parameters {
     /// # Errors
     /// When it is missing or stands there twice.
     pub fn required(&self, name: &str) -> Result<&str, OAuthError> {
-        self.one(name)?.ok_or_else(|| OAuthError::invalid_request(format!("parameter {name} is missing")))
+        self.one(name)?
+            .ok_or_else(|| OAuthError::invalid_request(format!("parameter {name} is missing")))
     }
 
     /// All values of a parameter that may be repeated (`resource`, RFC 8707 §2).
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// The first parameter that stands there twice, apart from those that may.
     #[must_use]
     pub fn repeated(&self) -> Option<&str> {
         let mut seen = HashSet::new();
-        let names = self.0.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "resource");
+        let names = self
+            .0
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| *name != "resource");
         names.into_iter().find(|name| !seen.insert(*name))
     }
 
@@ -125,7 +152,10 @@ impl Parameters {
     /// How many bytes names and values have together.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len() + 2).sum()
+        self.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 2)
+            .sum()
     }
 
     /// The codes of `purpose_of_use`, separated by spaces.
@@ -133,14 +163,23 @@ impl Parameters {
     /// # Errors
     /// When it stands there twice.
     pub fn purposes(&self) -> Result<Vec<String>, OAuthError> {
-        Ok(self.one("purpose_of_use")?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect())
+        Ok(self
+            .one("purpose_of_use")?
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect())
     }
 }
 
 /// A name or value as a message may show it: short, printable.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let mut short: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(80).collect();
+    let mut short: String = text
+        .chars()
+        .filter(|c| c.is_ascii_graphic() || *c == ' ')
+        .take(80)
+        .collect();
     if short.len() < text.len() {
         short.push_str("...");
     }

@@ -10,7 +10,8 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
 };
 use tokio::sync::oneshot;
 use zeroize::Zeroize;
@@ -43,7 +44,10 @@ impl Cost {
     /// How stored hashes of this cost begin.
     #[must_use]
     pub fn prefix(self) -> String {
-        format!("$argon2id$v=19$m={},t={},p={}$", self.memory_kib, self.iterations, self.parallelism)
+        format!(
+            "$argon2id$v=19$m={},t={},p={}$",
+            self.memory_kib, self.iterations, self.parallelism
+        )
     }
 
     fn params(self) -> Result<Params, Broken> {
@@ -104,8 +108,14 @@ impl Hasher {
     /// # Errors
     /// When the cost is not one that argon2 allows, or a thread cannot be started.
     pub fn start(cost: Cost, before: &[Cost], threads: usize) -> Result<Self, Broken> {
-        let before = before.iter().filter(|other| **other != cost).map(|other| other.params());
-        let costs = Costs { today: cost.params()?, before: before.collect::<Result<_, _>>()? };
+        let before = before
+            .iter()
+            .filter(|other| **other != cost)
+            .map(|other| other.params());
+        let costs = Costs {
+            today: cost.params()?,
+            before: before.collect::<Result<_, _>>()?,
+        };
         let (jobs, queue) = sync_channel(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads.max(1) {
@@ -123,7 +133,11 @@ impl Hasher {
     /// # Errors
     /// [`Broken::Busy`] when too many wait.
     pub async fn verify(&self, password: Secret, stored: Option<String>) -> Result<Verified, Broken> {
-        match self.queue(Work::Verify(password, stored))?.await.map_err(|_| ended())?? {
+        match self
+            .queue(Work::Verify(password, stored))?
+            .await
+            .map_err(|_| ended())??
+        {
             Answer::Verified(verified) => Ok(verified),
             _ => Err(Broken::defect("a comparison was asked for")),
         }
@@ -138,7 +152,11 @@ impl Hasher {
         password: Secret,
         judge: impl FnOnce(&Secret) -> Strength + Send + 'static,
     ) -> Result<Strength, Broken> {
-        match self.queue(Work::Judge(password, Box::new(judge)))?.await.map_err(|_| ended())?? {
+        match self
+            .queue(Work::Judge(password, Box::new(judge)))?
+            .await
+            .map_err(|_| ended())??
+        {
             Answer::Judged(strength) => Ok(strength),
             _ => Err(Broken::defect("a judgement was asked for")),
         }
@@ -146,10 +164,16 @@ impl Hasher {
 
     fn queue(&self, work: Work) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs.try_send(Job { work, queued: Instant::now(), answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Broken::Busy,
-            TrySendError::Disconnected(_) => ended(),
-        })?;
+        self.jobs
+            .try_send(Job {
+                work,
+                queued: Instant::now(),
+                answer,
+            })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Broken::Busy,
+                TrySendError::Disconnected(_) => ended(),
+            })?;
         Ok(receiver)
     }
 
@@ -157,16 +181,32 @@ impl Hasher {
     ///
     /// # Errors
     /// As [`Hasher::verify`].
-    pub async fn hash_unused(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
-        hashed(self.queue(Work::Hash(password, earlier))?.await.map_err(|_| ended())??)
+    pub async fn hash_unused(
+        &self,
+        password: Secret,
+        earlier: Vec<String>,
+    ) -> Result<Option<String>, Broken> {
+        hashed(
+            self.queue(Work::Hash(password, earlier))?
+                .await
+                .map_err(|_| ended())??,
+        )
     }
 
     /// [`Hasher::hash_unused`] for threads that run no async tasks.
     ///
     /// # Errors
     /// As [`Hasher::verify`].
-    pub fn hash_unused_blocking(&self, password: Secret, earlier: Vec<String>) -> Result<Option<String>, Broken> {
-        hashed(self.queue(Work::Hash(password, earlier))?.blocking_recv().map_err(|_| ended())??)
+    pub fn hash_unused_blocking(
+        &self,
+        password: Secret,
+        earlier: Vec<String>,
+    ) -> Result<Option<String>, Broken> {
+        hashed(
+            self.queue(Work::Hash(password, earlier))?
+                .blocking_recv()
+                .map_err(|_| ended())??,
+        )
     }
 
     /// Hashes a password for storage, on threads that run no async tasks.
@@ -174,7 +214,8 @@ impl Hasher {
     /// # Errors
     /// As [`Hasher::verify`].
     pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
-        self.hash_unused_blocking(password, Vec::new())?.ok_or_else(|| Broken::defect("a hash was asked for"))
+        self.hash_unused_blocking(password, Vec::new())?
+            .ok_or_else(|| Broken::defect("a hash was asked for"))
     }
 }
 
@@ -218,7 +259,12 @@ fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
     }
 }
 
-fn digest(password: &Secret, salt: &[u8], params: &Params, memory: &mut Vec<Block>) -> Result<[u8; OUTPUT], Broken> {
+fn digest(
+    password: &Secret,
+    salt: &[u8],
+    params: &Params,
+    memory: &mut Vec<Block>,
+) -> Result<[u8; OUTPUT], Broken> {
     memory.resize(params.block_count().max(memory.len()), Block::default());
     let mut output = [0; OUTPUT];
     let blocks = memory.get_mut(..params.block_count()).unwrap_or_default();
@@ -258,20 +304,29 @@ fn hash_unused(
 
 /// Whether it is the password of a stored hash, with that hash's cost.
 fn is_it(password: &Secret, stored: &str, memory: &mut Vec<Block>) -> Result<(bool, Params), Broken> {
-    let phc = PasswordHash::new(stored).map_err(|cause| Broken::defect(format!("stored password hash: {cause}")))?;
+    let phc = PasswordHash::new(stored)
+        .map_err(|cause| Broken::defect(format!("stored password hash: {cause}")))?;
     let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else {
         return Err(Broken::defect("stored password hash lacks salt or output"));
     };
     let theirs = Params::try_from(&phc).map_err(Broken::defect)?;
     let output = digest(password, salt.as_ref(), &theirs, memory)?;
-    Ok((verify_slices_are_equal(&output, expected.as_bytes()).is_ok(), theirs))
+    Ok((
+        verify_slices_are_equal(&output, expected.as_bytes()).is_ok(),
+        theirs,
+    ))
 }
 
 fn same(one: &Params, other: &Params) -> bool {
     (one.m_cost(), one.t_cost(), one.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
 }
 
-fn verify(password: &Secret, stored: Option<&str>, costs: &Costs, memory: &mut Vec<Block>) -> Result<Verified, Broken> {
+fn verify(
+    password: &Secret,
+    stored: Option<&str>,
+    costs: &Costs,
+    memory: &mut Vec<Block>,
+) -> Result<Verified, Broken> {
     let compared = stored.map(|stored| is_it(password, stored, memory)).transpose()?;
     // What the others take, for everybody.
     for params in std::iter::once(&costs.today).chain(&costs.before) {
@@ -290,5 +345,9 @@ fn verify(password: &Secret, stored: Option<&str>, costs: &Costs, memory: &mut V
 #[must_use]
 pub fn cost_of(stored: &str) -> Option<Cost> {
     let params = Params::try_from(&PasswordHash::new(stored).ok()?).ok()?;
-    Some(Cost { memory_kib: params.m_cost(), iterations: params.t_cost(), parallelism: params.p_cost() })
+    Some(Cost {
+        memory_kib: params.m_cost(),
+        iterations: params.t_cost(),
+        parallelism: params.p_cost(),
+    })
 }

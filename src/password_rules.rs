@@ -56,7 +56,11 @@ impl<'a> Whose<'a> {
     /// Somebody's; `has_passkey`: whether she has one.
     #[must_use]
     pub fn of(person: &'a Person, has_passkey: bool) -> Self {
-        Self { username: &person.username, name: &person.name, second_factor: person.has_second_factor(has_passkey) }
+        Self {
+            username: &person.username,
+            name: &person.name,
+            second_factor: person.has_second_factor(has_passkey),
+        }
     }
 }
 
@@ -87,9 +91,20 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::TooShort { has, wanted, second_factor } => {
-                let beside = if *second_factor { "beside a second factor" } else { "without a second factor" };
-                write!(f, "it has {has} characters; {beside} at least {wanted} are needed")
+            Self::TooShort {
+                has,
+                wanted,
+                second_factor,
+            } => {
+                let beside = if *second_factor {
+                    "beside a second factor"
+                } else {
+                    "without a second factor"
+                };
+                write!(
+                    f,
+                    "it has {has} characters; {beside} at least {wanted} are needed"
+                )
             }
             Self::TooLong(bytes) => write!(f, "it has {bytes} bytes; at most {LONGEST} are taken"),
             Self::Username => f.write_str("it is the username"),
@@ -135,21 +150,32 @@ impl Rules {
     /// When the blocklist file cannot be read.
     pub fn new(config: &Config) -> Result<Self, String> {
         let login = &config.login;
-        let service = [Some(config.server.name.as_str()), config.server.jurisdiction.as_deref()];
+        let service = [
+            Some(config.server.name.as_str()),
+            config.server.jurisdiction.as_deref(),
+        ];
         Ok(Self {
             length: login.password_length,
             length_with_second_factor: login.password_length_with_second_factor,
             days: login.password_days,
             history: login.password_history,
             service: service.into_iter().flatten().map(str::to_owned).collect(),
-            blocklist: login.password_blocklist_file.as_deref().map(Blocklist::open).transpose()?,
+            blocklist: login
+                .password_blocklist_file
+                .as_deref()
+                .map(Blocklist::open)
+                .transpose()?,
         })
     }
 
     /// The fewest characters.
     #[must_use]
     pub fn shortest(&self, second_factor: bool) -> u32 {
-        if second_factor { self.length_with_second_factor } else { self.length }
+        if second_factor {
+            self.length_with_second_factor
+        } else {
+            self.length
+        }
     }
 
     /// How many of the last passwords, the present one among them, may not be chosen again.
@@ -178,7 +204,11 @@ impl Rules {
         let has = text.chars().count();
         let wanted = usize::try_from(self.shortest(whose.second_factor)).unwrap_or(usize::MAX);
         if has < wanted {
-            return Err(Refusal::TooShort { has, wanted, second_factor: whose.second_factor });
+            return Err(Refusal::TooShort {
+                has,
+                wanted,
+                second_factor: whose.second_factor,
+            });
         }
         if password.reveal().len() > LONGEST {
             return Err(Refusal::TooLong(password.reveal().len()));
@@ -189,9 +219,16 @@ impl Rules {
         if self.blocklist.as_ref().is_some_and(|list| list.contains(&text)) {
             return Err(Refusal::Listed);
         }
-        let words: Vec<&str> = [whose.username, whose.name].into_iter().chain(self.words()).collect();
+        let words: Vec<&str> = [whose.username, whose.name]
+            .into_iter()
+            .chain(self.words())
+            .collect();
         let strength = strength(&text, &words);
-        if strength.score < LOWEST_SCORE { Err(Refusal::Easy(strength.advice)) } else { Ok(()) }
+        if strength.score < LOWEST_SCORE {
+            Err(Refusal::Easy(strength.advice))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -216,7 +253,11 @@ pub fn strength(password: &str, words: &[&str]) -> Strength {
     let known = parts(words);
     let whole = judge(&text, &known);
     let lower = Zeroizing::new(text.to_lowercase());
-    let rest = Zeroizing::new(known.iter().fold(lower.to_string(), |rest, word| rest.replace(word.as_str(), "")));
+    let rest = Zeroizing::new(
+        known
+            .iter()
+            .fold(lower.to_string(), |rest, word| rest.replace(word.as_str(), "")),
+    );
     let rest = (*rest != *lower).then(|| judge(&rest, &[]));
     let (score, reason) = match rest {
         Some((score, _)) if score < whole.0 => (score, Some(OWN_WORDS)),
@@ -287,11 +328,12 @@ fn in_words(warning: Warning) -> &'static str {
         }
         Warning::ThisIsSimilarToACommonlyUsedPassword => "It is close to a password that many people use.",
         Warning::SequencesLikeAbcAreEasyToGuess => "Sequences such as abc or 6543 are easy to guess.",
-        Warning::RecentYearsAreEasyToGuess | Warning::DatesAreOftenEasyToGuess => "Dates and years are easy to guess.",
-        Warning::AWordByItselfIsEasyToGuess => "A single word is easy to guess.",
-        Warning::NamesAndSurnamesByThemselvesAreEasyToGuess | Warning::CommonNamesAndSurnamesAreEasyToGuess => {
-            "Names are easy to guess."
+        Warning::RecentYearsAreEasyToGuess | Warning::DatesAreOftenEasyToGuess => {
+            "Dates and years are easy to guess."
         }
+        Warning::AWordByItselfIsEasyToGuess => "A single word is easy to guess.",
+        Warning::NamesAndSurnamesByThemselvesAreEasyToGuess
+        | Warning::CommonNamesAndSurnamesAreEasyToGuess => "Names are easy to guess.",
     }
 }
 

@@ -13,18 +13,36 @@ const FORWARDED_FOR: &str = "X-Forwarded-For";
 /// not one of theirs: what stands before it anybody can write.
 #[must_use]
 pub fn address(app: &App, request: &HttpRequest) -> IpAddr {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical());
-    let trusted = |address: &IpAddr| app.config.server.trusted_proxies.iter().any(|network| network.contains(address));
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
+            address.ip().to_canonical()
+        });
+    let trusted = |address: &IpAddr| {
+        app.config
+            .server
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    };
     if !trusted(&peer) {
         return peer;
     }
     let mut address = peer;
-    let values =
-        request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    let values = request
+        .headers()
+        .get_all(FORWARDED_FOR)
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",");
     for hop in values.rsplit(',').map(str::trim) {
         // Some proxies write the port as well.
-        let parsed = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()));
-        let Ok(hop) = parsed.map(|hop| hop.to_canonical()) else { break };
+        let parsed = hop
+            .parse::<IpAddr>()
+            .or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()));
+        let Ok(hop) = parsed.map(|hop| hop.to_canonical()) else {
+            break;
+        };
         address = hop;
         if !trusted(&hop) {
             break;

@@ -41,25 +41,35 @@ pub struct ReturnTo {
 /// # Errors
 /// A page that names the parameter at fault.
 pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
-    let one = |name: &str| parameters.one(name).map_err(|error| PageError::malformed(error.description));
+    let one = |name: &str| {
+        parameters
+            .one(name)
+            .map_err(|error| PageError::malformed(error.description))
+    };
     let Some(id) = one("client_id")? else {
         return Err(PageError::malformed("Parameter client_id is missing."));
     };
-    let client = app.directory.client(id).filter(|live| live.client.enabled).ok_or_else(|| {
-        PageError::malformed("Parameter client_id names no application that is registered here.")
-            .because(format!("client_id {}", shown(id)))
-    })?;
+    let client = app
+        .directory
+        .client(id)
+        .filter(|live| live.client.enabled)
+        .ok_or_else(|| {
+            PageError::malformed("Parameter client_id names no application that is registered here.")
+                .because(format!("client_id {}", shown(id)))
+        })?;
     let Some(redirect_uri) = one("redirect_uri")? else {
         return Err(PageError::malformed("Parameter redirect_uri is missing."));
     };
     if !redirect_uri_matches(&client, redirect_uri) {
-        return Err(PageError::malformed("Parameter redirect_uri is not registered for this application.").because(
-            format!(
-                "client {id}: received {}, registered {:?}",
-                shown(redirect_uri),
-                client.client.settings.redirect_uris
+        return Err(
+            PageError::malformed("Parameter redirect_uri is not registered for this application.").because(
+                format!(
+                    "client {id}: received {}, registered {:?}",
+                    shown(redirect_uri),
+                    client.client.settings.redirect_uris
+                ),
             ),
-        ));
+        );
     }
     // An unknown response_mode is an error of its own, told by query.
     let mode = match one("response_mode")? {
@@ -67,7 +77,12 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
         _ => ResponseMode::Query,
     };
     let state = parameters.one("state").ok().flatten().map(str::to_owned);
-    Ok(ReturnTo { client: Arc::clone(&client), redirect_uri: redirect_uri.to_owned(), mode, state })
+    Ok(ReturnTo {
+        client: Arc::clone(&client),
+        redirect_uri: redirect_uri.to_owned(),
+        mode,
+        state,
+    })
 }
 
 /// Where the answer goes when an application sent the person; none when the sign-in is for a page of ours.
@@ -75,7 +90,10 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
 /// # Errors
 /// As [`find`].
 pub fn of(app: &App, pending: &Pending) -> Result<Option<ReturnTo>, PageError> {
-    pending.parameters().map(|parameters| find(app, parameters)).transpose()
+    pending
+        .parameters()
+        .map(|parameters| find(app, parameters))
+        .transpose()
 }
 
 impl ReturnTo {
@@ -85,14 +103,20 @@ impl ReturnTo {
         let client = &self.client.client;
         Application {
             name: &client.name,
-            organization: client.settings.organization.as_ref().map(|organization| organization.name.as_str()),
+            organization: client
+                .settings
+                .organization
+                .as_ref()
+                .map(|organization| organization.name.as_str()),
         }
     }
 
     /// Where forms on the way there may lead.
     #[must_use]
     pub fn form_action(return_to: Option<&Self>) -> FormAction<'_> {
-        return_to.map_or(FormAction::SelfOnly, |return_to| FormAction::ThenRedirect(&return_to.redirect_uri))
+        return_to.map_or(FormAction::SelfOnly, |return_to| {
+            FormAction::ThenRedirect(&return_to.redirect_uri)
+        })
     }
 }
 
@@ -102,10 +126,18 @@ fn redirect_uri_matches(live: &LiveClient, sent: &str) -> bool {
     if registered.iter().any(|uri| uri == sent) {
         return true;
     }
-    let Some(sent) = live.client.is_public().then(|| loopback_without_port(sent)).flatten() else {
+    let Some(sent) = live
+        .client
+        .is_public()
+        .then(|| loopback_without_port(sent))
+        .flatten()
+    else {
         return false;
     };
-    registered.iter().filter_map(|uri| loopback_without_port(uri)).any(|uri| uri == sent)
+    registered
+        .iter()
+        .filter_map(|uri| loopback_without_port(uri))
+        .any(|uri| uri == sent)
 }
 
 /// A loopback `http` URI without its port, if it is one and is written plainly.
@@ -122,17 +154,27 @@ fn loopback_without_port(uri: &str) -> Option<(String, String)> {
         Host::Ipv6(address) => address.is_loopback(),
         Host::Domain(_) => false,
     };
-    let plain =
-        url.scheme() == "http" && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let plain = url.scheme() == "http"
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none();
     (loopback && plain).then(|| {
-        (url.host_str().unwrap_or_default().to_owned(), format!("{}?{}", url.path(), url.query().unwrap_or_default()))
+        (
+            url.host_str().unwrap_or_default().to_owned(),
+            format!("{}?{}", url.path(), url.query().unwrap_or_default()),
+        )
     })
 }
 
 /// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
 pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
     let state = return_to.state.as_deref().map(|state| ("state", state));
-    let all: Vec<(&str, &str)> = parameters.iter().copied().chain(state).chain([("iss", app.issuer())]).collect();
+    let all: Vec<(&str, &str)> = parameters
+        .iter()
+        .copied()
+        .chain(state)
+        .chain([("iss", app.issuer())])
+        .collect();
     if return_to.mode == ResponseMode::FormPost {
         let page = FormPostPage {
             shell: browser::shell(app),
@@ -140,10 +182,20 @@ pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) ->
             redirect_uri: &return_to.redirect_uri,
             parameters: &all,
         };
-        return pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&return_to.redirect_uri));
+        return pages::respond(
+            &page,
+            StatusCode::OK,
+            FormAction::ThenRedirect(&return_to.redirect_uri),
+        );
     }
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
-    let joint = if return_to.redirect_uri.contains('?') { '&' } else { '?' };
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(all)
+        .finish();
+    let joint = if return_to.redirect_uri.contains('?') {
+        '&'
+    } else {
+        '?'
+    };
     browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
 }
 
@@ -151,5 +203,12 @@ pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) ->
 pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
     tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
     let description = crate::error::wire_text(&error.description);
-    redirect(app, return_to, &[("error", error.code.as_str()), ("error_description", &description)])
+    redirect(
+        app,
+        return_to,
+        &[
+            ("error", error.code.as_str()),
+            ("error_description", &description),
+        ],
+    )
 }

@@ -16,7 +16,11 @@ pub fn revoke_grant(tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bool> {
     if alive {
         // Not the configured lifetime: it may have been longer when the tokens were issued.
         let purge_at = now + LONGEST_LIFE + TOLD_LONGER;
-        tx.changed(Change { kind: ChangeKind::GrantRevoked, subject: id.to_owned(), purge_at });
+        tx.changed(Change {
+            kind: ChangeKind::GrantRevoked,
+            subject: id.to_owned(),
+            purge_at,
+        });
     }
     Ok(alive)
 }

@@ -45,11 +45,23 @@ struct Readiness(Mutex<Option<(Instant, Result<(), String>)>>);
 
 /// All URLs.
 fn urls(config: &mut web::ServiceConfig) {
-    config.configure(protocol_urls).configure(login_urls).configure(new_password_urls).configure(account_urls);
+    config
+        .configure(protocol_urls)
+        .configure(login_urls)
+        .configure(new_password_urls)
+        .configure(account_urls);
     config.configure(console_urls);
     config
-        .service(only("/healthz", "GET, HEAD").route(web::get().to(healthz)).route(web::head().to(healthz)))
-        .service(only("/readyz", "GET, HEAD").route(web::get().to(readyz)).route(web::head().to(readyz)));
+        .service(
+            only("/healthz", "GET, HEAD")
+                .route(web::get().to(healthz))
+                .route(web::head().to(healthz)),
+        )
+        .service(
+            only("/readyz", "GET, HEAD")
+                .route(web::get().to(readyz))
+                .route(web::head().to(readyz)),
+        );
     assets::configure(config);
     config.default_service(web::to(not_found));
 }
@@ -67,13 +79,21 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(metadata::get))
                 .route(web::head().to(metadata::get)),
         )
-        .service(only("/oauth2/jwks", "GET, HEAD").route(web::get().to(jwks::get)).route(web::head().to(jwks::get)))
+        .service(
+            only("/oauth2/jwks", "GET, HEAD")
+                .route(web::get().to(jwks::get))
+                .route(web::head().to(jwks::get)),
+        )
         .service(
             only("/oauth2/authorize", "GET, POST")
                 .route(web::get().to(authorize::get))
                 .route(web::post().to(authorize::post)),
         )
-        .service(only("/consent", "GET, POST").route(web::get().to(consent::get)).route(web::post().to(consent::post)))
+        .service(
+            only("/consent", "GET, POST")
+                .route(web::get().to(consent::get))
+                .route(web::post().to(consent::post)),
+        )
         .service(only("/oauth2/token", "POST").route(web::post().to(token::post)))
         .service(only("/oauth2/introspect", "POST").route(web::post().to(introspect::post)))
         .service(only("/oauth2/revoke", "POST").route(web::post().to(revoke::post)))
@@ -83,7 +103,9 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(userinfo::post)),
         )
         .service(
-            only("/oauth2/logout", "GET, POST").route(web::get().to(logout::get)).route(web::post().to(logout::post)),
+            only("/oauth2/logout", "GET, POST")
+                .route(web::get().to(logout::get))
+                .route(web::post().to(logout::post)),
         )
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
@@ -101,19 +123,29 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
 fn login_urls(config: &mut web::ServiceConfig) {
     use login::{banner, own_passkeys, passkey, recovery, second_factor, set_up, sign_in};
     config
-        .service(only("/login", "GET, POST").route(web::get().to(sign_in::get)).route(web::post().to(sign_in::post)))
         .service(
-            only("/login/notice", "GET, POST").route(web::get().to(banner::get)).route(web::post().to(banner::post)),
+            only("/login", "GET, POST")
+                .route(web::get().to(sign_in::get))
+                .route(web::post().to(sign_in::post)),
+        )
+        .service(
+            only("/login/notice", "GET, POST")
+                .route(web::get().to(banner::get))
+                .route(web::post().to(banner::post)),
         )
         .service(only("/login/passkey", "POST").route(web::post().to(passkey::post)))
         .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
-        .service(only("/login/upstream/{provider}/callback", "GET").route(web::get().to(federation::callback)))
+        .service(
+            only("/login/upstream/{provider}/callback", "GET").route(web::get().to(federation::callback)),
+        )
         .service(
             only("/login/second-factor", "GET, POST")
                 .route(web::get().to(second_factor::get))
                 .route(web::post().to(second_factor::post)),
         )
-        .service(only("/login/second-factor/passkey", "POST").route(web::post().to(passkey::post_second_factor)))
+        .service(
+            only("/login/second-factor/passkey", "POST").route(web::post().to(passkey::post_second_factor)),
+        )
         .service(
             only("/login/recovery", "GET, POST")
                 .route(web::get().to(recovery::get))
@@ -121,7 +153,9 @@ fn login_urls(config: &mut web::ServiceConfig) {
         )
         .service(only("/login/recovered", "GET").route(web::get().to(recovery::recovered)))
         .service(
-            only("/login/set-up", "GET, POST").route(web::get().to(set_up::get)).route(web::post().to(set_up::post)),
+            only("/login/set-up", "GET, POST")
+                .route(web::get().to(set_up::get))
+                .route(web::post().to(set_up::post)),
         )
         .service(
             only("/login/set-up/app", "GET, POST")
@@ -151,7 +185,9 @@ fn new_password_urls(config: &mut web::ServiceConfig) {
         .service(only("/invitation/{secret}", "GET").route(web::get().to(by_link::open)))
         .service(only("/new-password/{secret}", "GET").route(web::get().to(by_link::open)))
         .service(
-            only("/new-password", "GET, POST").route(web::get().to(by_link::get)).route(web::post().to(by_link::post)),
+            only("/new-password", "GET, POST")
+                .route(web::get().to(by_link::get))
+                .route(web::post().to(by_link::post)),
         )
         .service(
             only("/account/password", "GET, POST")
@@ -181,7 +217,9 @@ fn account_urls(config: &mut web::ServiceConfig) {
         .service(only("/account/passkeys/rename", "POST").route(web::post().to(own_passkeys::rename)))
         .service(only("/account/passkeys/remove", "POST").route(web::post().to(own_passkeys::remove)))
         .service(only("/account/sessions/end", "POST").route(web::post().to(account::sessions::end)))
-        .service(only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)))
+        .service(
+            only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)),
+        )
         .service(
             only("/account/sessions/end-all", "GET, POST")
                 .route(web::get().to(account::sessions::ask_end_all))
@@ -199,7 +237,11 @@ fn console_urls(config: &mut web::ServiceConfig) {
     use admin::{first, home};
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
-        .service(only("/first", "GET, POST").route(web::get().to(first::get)).route(web::post().to(first::post)))
+        .service(
+            only("/first", "GET, POST")
+                .route(web::get().to(first::get))
+                .route(web::post().to(first::post)),
+        )
         .service(only("/admin", "GET").route(web::get().to(home::get)));
     client_urls(config);
     vendor_urls(config);
@@ -242,7 +284,9 @@ fn client_urls(config: &mut web::ServiceConfig) {
         )
         .service(only("/admin/ca.pem", "GET").route(web::get().to(clients::hand_off::authority)))
         .service(only("/admin/clients/{id}/hand-off", "GET").route(web::get().to(clients::hand_off::get)))
-        .service(only("/admin/clients/{id}/hand-off.txt", "GET").route(web::get().to(clients::hand_off::text)))
+        .service(
+            only("/admin/clients/{id}/hand-off.txt", "GET").route(web::get().to(clients::hand_off::text)),
+        )
         .service(
             only("/admin/clients/{id}/check", "GET, POST")
                 .route(web::get().to(clients::check::get))
@@ -273,7 +317,9 @@ fn vendor_urls(config: &mut web::ServiceConfig) {
         .service(only("/vendor/hand-off.txt", "GET").route(web::get().to(vendor::text)))
         .service(only("/vendor/ca.pem", "GET").route(web::get().to(vendor::authority)))
         .service(
-            only("/vendor/check", "GET, POST").route(web::get().to(vendor::check)).route(web::post().to(vendor::post)),
+            only("/vendor/check", "GET, POST")
+                .route(web::get().to(vendor::check))
+                .route(web::post().to(vendor::post)),
         )
         .service(only("/vendor/{secret}", "GET").route(web::get().to(vendor::open)));
 }
@@ -341,7 +387,8 @@ fn resource_server_urls(config: &mut web::ServiceConfig) {
         )
         .service(only("/admin/resource-servers/{id}/documents", "GET").route(web::get().to(documents::get)))
         .service(
-            only("/admin/resource-servers/{id}/documents/{document}", "GET").route(web::get().to(documents::download)),
+            only("/admin/resource-servers/{id}/documents/{document}", "GET")
+                .route(web::get().to(documents::download)),
         )
         .service(
             only("/admin/resource-servers/{id}/{deed}", "GET, POST")
@@ -475,13 +522,18 @@ async fn not_found(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 /// The process runs.
 async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "status": "ok" }))
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({ "status": "ok" }))
 }
 
 /// A real write and a real signature succeed.
 async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpResponse {
     let mut kept = readiness.0.lock().await;
-    let fresh = kept.as_ref().filter(|(at, _)| at.elapsed() < READY_KEPT).map(|(_, outcome)| outcome.clone());
+    let fresh = kept
+        .as_ref()
+        .filter(|(at, _)| at.elapsed() < READY_KEPT)
+        .map(|(_, outcome)| outcome.clone());
     let outcome = match fresh {
         Some(outcome) => outcome,
         None => {
@@ -494,9 +546,9 @@ async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpRes
         }
     };
     match outcome {
-        Ok(()) => {
-            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "status": "ready" }))
-        }
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(json!({ "status": "ready" })),
         Err(_) => HttpResponse::ServiceUnavailable()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::RETRY_AFTER, "5"))
@@ -505,12 +557,18 @@ async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpRes
 }
 
 async fn prove_ready(app: &App) -> Result<(), Broken> {
-    app.store.write(|tx| store::installation::touch(tx.conn())).await?;
+    app.store
+        .write(|tx| store::installation::touch(tx.conn()))
+        .await?;
     app.directory
         .keyring()
         .sign(Algorithm::ES256, "JWT", &json!({ "ready": true }), app.now())
         .map_err(Broken::defect)?;
-    if app.directory.is_fresh() { Ok(()) } else { Err(Broken::Unavailable("revocations cannot be read".to_owned())) }
+    if app.directory.is_fresh() {
+        Ok(())
+    } else {
+        Err(Broken::Unavailable("revocations cannot be read".to_owned()))
+    }
 }
 
 /// The headers of every answer; pages set their own content security policy. `loopback` says that only this machine
@@ -524,7 +582,10 @@ pub(crate) fn security_headers(loopback: bool) -> DefaultHeaders {
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .add((header::X_FRAME_OPTIONS, "DENY"))
         .add((header::REFERRER_POLICY, "same-origin"))
-        .add((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .add((
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ))
         .add((
             HeaderName::from_static("permissions-policy"),
             "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -533,7 +594,10 @@ pub(crate) fn security_headers(loopback: bool) -> DefaultHeaders {
     if loopback {
         headers
     } else {
-        headers.add((header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"))
+        headers.add((
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        ))
     }
 }
 
@@ -544,7 +608,9 @@ async fn https_only(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let trusted = request.app_data::<web::Data<App>>().is_some_and(|app| {
         let proxies = &app.config.server.trusted_proxies;
-        request.peer_addr().is_some_and(|peer| proxies.iter().any(|network| network.contains(&peer.ip())))
+        request
+            .peer_addr()
+            .is_some_and(|peer| proxies.iter().any(|network| network.contains(&peer.ip())))
     });
     let forwarded = request
         .headers()
@@ -565,10 +631,16 @@ async fn cross_origin(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let origin = request.headers().get(header::ORIGIN).cloned().filter(|_| CROSS_ORIGIN.contains(&request.path()));
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .cloned()
+        .filter(|_| CROSS_ORIGIN.contains(&request.path()));
     let allowed = origin.filter(|origin| {
         let app = request.app_data::<web::Data<App>>();
-        origin.to_str().is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
+        origin
+            .to_str()
+            .is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
     });
     let Some(origin) = allowed else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
@@ -576,15 +648,22 @@ async fn cross_origin(
     let mut response = if request.method() == Method::OPTIONS {
         let preflight = HttpResponse::NoContent()
             .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"))
+            .insert_header((
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "authorization, content-type",
+            ))
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
             .finish();
         request.into_response(preflight).map_into_right_body()
     } else {
         next.call(request).await?.map_into_left_body()
     };
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_static("Origin"));
     Ok(response)
 }
 
@@ -638,7 +717,10 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
     if !signals {
         server = server.disable_signals();
     }
-    Ok(Bound { server: server.run(), address })
+    Ok(Bound {
+        server: server.run(),
+        address,
+    })
 }
 
 impl Bound {
@@ -686,7 +768,9 @@ impl Bound {
 }
 
 async fn record(app: &App, kind: Kind) {
-    let event = app.event(kind, Actor::Server).with("version", env!("CARGO_PKG_VERSION"));
+    let event = app
+        .event(kind, Actor::Server)
+        .with("version", env!("CARGO_PKG_VERSION"));
     write_events(app, vec![event]).await;
 }
 
@@ -738,7 +822,10 @@ async fn maintain(app: Arc<App>) {
 async fn sweep(app: &App) -> Result<(), Broken> {
     loop {
         let now = app.now();
-        let gone = app.store.write(move |tx| store::sweep::sweep(tx.conn(), now, SWEEP)).await?;
+        let gone = app
+            .store
+            .write(move |tx| store::sweep::sweep(tx.conn(), now, SWEEP))
+            .await?;
         if gone == 0 {
             return Ok(());
         }

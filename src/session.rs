@@ -44,13 +44,20 @@ impl Limits {
     /// Those of the configuration.
     #[must_use]
     pub fn of(app: &App) -> Self {
-        Self { idle: app.config.login.session_idle_seconds, whole: app.config.login.session_seconds }
+        Self {
+            idle: app.config.login.session_idle_seconds,
+            whole: app.config.login.session_seconds,
+        }
     }
 
     /// Whether a session is neither too old nor idle for too long.
     #[must_use]
     pub fn hold(self, session: &Session, now: i64) -> bool {
-        let whole = if session.second_factor_due { SECOND_FACTOR_SECONDS } else { self.whole };
+        let whole = if session.second_factor_due {
+            SECOND_FACTOR_SECONDS
+        } else {
+            self.whole
+        };
         now - session.created_at < whole && now - session.last_seen_at < self.idle
     }
 
@@ -117,8 +124,10 @@ impl Loaded {
     pub fn due(&self, app: &App) -> Option<Due> {
         let proved = self.session.has_second_factor();
         let required = app.policy.requires_second_factor(&self.person.settings.roles);
-        let expired =
-            self.session.used("pwd") && app.password_rules.has_expired(self.person.password_changed_at, app.now());
+        let expired = self.session.used("pwd")
+            && app
+                .password_rules
+                .has_expired(self.person.password_changed_at, app.now());
         // The second factor of an account that has one comes before anything that changes the account.
         if self.session.second_factor_due || (self.has_second_factor() && !proved && (required || expired)) {
             return Some(Due::SecondFactor);
@@ -144,7 +153,11 @@ pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Opt
         return Ok(None);
     };
     let has_passkey = passkeys::any(conn, &person.id)?;
-    Ok(Some(Loaded { session, person, has_passkey }))
+    Ok(Some(Loaded {
+        session,
+        person,
+        has_passkey,
+    }))
 }
 
 /// Whether a person has a second factor.
@@ -165,7 +178,9 @@ pub async fn note_use(app: &App, session: &Session) -> Result<(), Broken> {
         return Ok(());
     }
     let id = session.id.clone();
-    app.store.write(move |tx| sessions::seen(tx.conn(), &id, now)).await
+    app.store
+        .write(move |tx| sessions::seen(tx.conn(), &id, now))
+        .await
 }
 
 /// Where a sign-in comes from.
@@ -181,10 +196,18 @@ impl Origin {
     /// That of a request.
     #[must_use]
     pub fn of(app: &App, request: &HttpRequest) -> Self {
-        let named = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let named = request
+            .headers()
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         Self {
             address: peer::address(app, request).to_string(),
-            user_agent: named.chars().filter(|c| !c.is_control()).take(USER_AGENT_LENGTH).collect(),
+            user_agent: named
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(USER_AGENT_LENGTH)
+                .collect(),
         }
     }
 }
@@ -254,7 +277,10 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
     let purge_at = session.created_at + app.config.login.session_seconds + ROW_OUTLIVES_SESSION;
     match replaced {
         Some(old) if old.person_id == session.person_id => {
-            let going_on = Session { id: old.id.clone(), ..session.clone() };
+            let going_on = Session {
+                id: old.id.clone(),
+                ..session.clone()
+            };
             if !sessions::renew(tx.conn(), &old.hash, &going_on, purge_at)? {
                 return Ok(false);
             }
@@ -266,7 +292,9 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
         other => {
             if let Some(old) = other {
                 let event = app.event(Kind::SessionEnded, Actor::Person(session.person_id.clone()));
-                let event = event.from(session.address.clone()).with("reason", "somebody else signed in");
+                let event = event
+                    .from(session.address.clone())
+                    .with("reason", "somebody else signed in");
                 end_with(app, tx, old, &event)?;
             }
             sessions::add(tx.conn(), session, purge_at)?;
@@ -283,7 +311,10 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
 /// # Errors
 /// What the database says.
 pub fn record_anew(app: &App, tx: &mut Tx<'_>, session: &Session, cookie_hash: Option<&str>) -> Stored<bool> {
-    let replaced = cookie_hash.map(|hash| sessions::find(tx.conn(), hash)).transpose()?.flatten();
+    let replaced = cookie_hash
+        .map(|hash| sessions::find(tx.conn(), hash))
+        .transpose()?
+        .flatten();
     record(app, tx, session, replaced.as_ref())
 }
 
@@ -316,7 +347,11 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
             attempts: 0,
         };
         logout_notices::add(tx.conn(), &notice, now, now + NOTICE_SECONDS)?;
-        tx.changed(Change { kind: ChangeKind::LogoutNotice, subject: notice.id, purge_at: now + NOTICE_TOLD_SECONDS });
+        tx.changed(Change {
+            kind: ChangeKind::LogoutNotice,
+            subject: notice.id,
+            purge_at: now + NOTICE_TOLD_SECONDS,
+        });
     }
     Ok(true)
 }
@@ -344,12 +379,17 @@ pub fn end_all(app: &App, tx: &mut Tx<'_>, person_id: &str, except: Option<&str>
 pub async fn end_expired(app: &Arc<App>) -> Result<(), Broken> {
     let row_may_go = app.now() + ROW_OUTLIVES_SESSION;
     loop {
-        let expired = app.store.read(move |conn| sessions::forgotten(conn, row_may_go, EXPIRED_AT_ONCE)).await?;
+        let expired = app
+            .store
+            .read(move |conn| sessions::forgotten(conn, row_may_go, EXPIRED_AT_ONCE))
+            .await?;
         if expired.is_empty() {
             return Ok(());
         }
         let job_app = Arc::clone(app);
-        let event = app.event(Kind::SessionEnded, Actor::Server).with("reason", "reached its absolute limit");
+        let event = app
+            .event(Kind::SessionEnded, Actor::Server)
+            .with("reason", "reached its absolute limit");
         let written = app.store.write(move |tx| {
             for session in &expired {
                 end_with(&job_app, tx, session, &event)?;
@@ -367,7 +407,12 @@ pub async fn end_expired(app: &Arc<App>) -> Result<(), Broken> {
 pub fn end_with(app: &App, tx: &mut Tx<'_>, session: &Session, event: &Event) -> Stored<bool> {
     let alive = end(app, tx, session)?;
     if alive {
-        tx.audit(event.clone().person(&session.person_id).with("session", session.id.clone()));
+        tx.audit(
+            event
+                .clone()
+                .person(&session.person_id)
+                .with("session", session.id.clone()),
+        );
     }
     Ok(alive)
 }

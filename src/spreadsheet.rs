@@ -37,9 +37,15 @@ const MOST_COLUMNS: usize = 200;
 /// # Errors
 /// The first reason why it cannot be read.
 pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
-    let wrong = |line: Option<u64>, text: &str| Unreadable { line, text: text.to_owned() };
+    let wrong = |line: Option<u64>, text: &str| Unreadable {
+        line,
+        text: text.to_owned(),
+    };
     if bytes.starts_with(b"PK\x03\x04") {
-        return Err(wrong(None, "this is a workbook (.xlsx), not a CSV file: save it as “CSV UTF-8” and try again"));
+        return Err(wrong(
+            None,
+            "this is a workbook (.xlsx), not a CSV file: save it as “CSV UTF-8” and try again",
+        ));
     }
     // Spreadsheets put a mark before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -47,7 +53,8 @@ pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unread
         Ok(text) => text,
         Err(cause) => {
             let good = bytes.get(..cause.valid_up_to()).unwrap_or_default();
-            let line = u64::try_from(good.iter().filter(|byte| **byte == b'\n').count()).unwrap_or_default() + 1;
+            let line =
+                u64::try_from(good.iter().filter(|byte| **byte == b'\n').count()).unwrap_or_default() + 1;
             return Err(wrong(
                 Some(line),
                 "this line holds characters that are not UTF-8: save the file as “CSV UTF-8” and try again",
@@ -56,8 +63,15 @@ pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unread
     };
     // One kind of line end, so that lines are counted as editors count them.
     let text = text.replace("\r\n", "\n");
-    let mut lines = Lines { text: &text, byte: 0, line: 1 };
-    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
+    let mut lines = Lines {
+        text: &text,
+        byte: 0,
+        line: 1,
+    };
+    let mut reader = ReaderBuilder::new()
+        .trim(Trim::All)
+        .flexible(true)
+        .from_reader(text.as_bytes());
     let header = reader.headers().map(cells).map_err(|cause| unreadable(&cause))?;
     let mut rows = Vec::new();
     if header.len() > MOST_COLUMNS {
@@ -69,7 +83,10 @@ pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unread
             break;
         }
         let record = record.map_err(|cause| unreadable(&cause))?;
-        let row = Row { line: lines.at(record.position().map_or(0, Position::byte)), cells: cells(&record) };
+        let row = Row {
+            line: lines.at(record.position().map_or(0, Position::byte)),
+            cells: cells(&record),
+        };
         if row.cells.len() > header.len() {
             return Err(Unreadable {
                 line: Some(row.line),
@@ -119,16 +136,27 @@ fn unreadable(cause: &csv::Error) -> Unreadable {
         ErrorKind::Utf8 { .. } => "this line is not UTF-8".to_owned(),
         _ => format!("this line cannot be read: {cause}"),
     };
-    Unreadable { line: cause.position().map(Position::line), text }
+    Unreadable {
+        line: cause.position().map(Position::line),
+        text,
+    }
 }
 
 /// Writes rows, the names of the columns first. A cell that would be a formula gets an apostrophe in front, which
 /// spreadsheets do not show.
 #[must_use]
 pub fn write<'a>(rows: impl IntoIterator<Item = Vec<&'a str>>) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
     for row in rows {
-        let safe = row.into_iter().map(|cell| if is_formula(cell) { format!("'{cell}") } else { cell.to_owned() });
+        let safe = row.into_iter().map(|cell| {
+            if is_formula(cell) {
+                format!("'{cell}")
+            } else {
+                cell.to_owned()
+            }
+        });
         // Writing to memory fails only when rows have different lengths, which they have not.
         let _ = writer.write_record(safe);
     }

@@ -99,7 +99,10 @@ impl ResolvesServerCert for Current {
 /// When the files cannot be used, or do not fit together. Our own are missing before the first start.
 pub fn inspect(config: &config::ServerConfig) -> Result<CertificateInfo, TlsError> {
     let provider = default_provider();
-    let files = config.tls.clone().unwrap_or_else(|| local::files(&config.data_dir));
+    let files = config
+        .tls
+        .clone()
+        .unwrap_or_else(|| local::files(&config.data_dir));
     let key = load(&files, &provider)?;
     Ok(CertificateInfo::read(key.end_entity_cert()?, &provider)?)
 }
@@ -112,7 +115,10 @@ impl Tls {
     pub fn open(config: &config::ServerConfig, now: i64) -> Result<Self, TlsError> {
         let host = config.issuer.host().to_owned();
         let own = config.tls.is_none().then(|| config.data_dir.clone());
-        let files = config.tls.clone().unwrap_or_else(|| local::files(&config.data_dir));
+        let files = config
+            .tls
+            .clone()
+            .unwrap_or_else(|| local::files(&config.data_dir));
         let provider = Arc::new(default_provider());
         if let Some(dir) = &own {
             local::renew(dir, &host, &provider, now)?;
@@ -196,7 +202,9 @@ impl Tls {
             Ok(true) => {
                 tracing::info!(certificate = %self.files.certificate.display(), "serving a new TLS certificate")
             }
-            Err(cause) if *complaint != before => tracing::error!(%cause, "keeping the TLS certificate that we have"),
+            Err(cause) if *complaint != before => {
+                tracing::error!(%cause, "keeping the TLS certificate that we have")
+            }
             _ => {}
         }
     }
@@ -230,8 +238,11 @@ fn load(files: &config::TlsFiles, provider: &CryptoProvider) -> Result<Certified
 }
 
 fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content =
-        |cause| TlsError::Content { path: path.display().to_string(), wanted: "a PEM certificate chain", cause };
+    let content = |cause| TlsError::Content {
+        path: path.display().to_string(),
+        wanted: "a PEM certificate chain",
+        cause,
+    };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
         Ok(chain) if chain.is_empty() => Err(content("no BEGIN CERTIFICATE".to_owned())),
@@ -243,6 +254,10 @@ fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsErr
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(path) {
         Ok(content) => Ok(Zeroizing::new(content)),
-        Err(cause) => Err(TlsError::File { verb: "read", path: path.display().to_string(), cause }),
+        Err(cause) => Err(TlsError::File {
+            verb: "read",
+            path: path.display().to_string(),
+            cause,
+        }),
     }
 }

@@ -119,7 +119,10 @@ impl Upstream {
     /// Knows none yet; speaks through the guard for outbound requests.
     #[must_use]
     pub fn new(outbound: Outbound) -> Self {
-        Self { outbound, entries: Mutex::default() }
+        Self {
+            outbound,
+            entries: Mutex::default(),
+        }
     }
 
     fn entry(&self, issuer: &str) -> Arc<Entry> {
@@ -155,7 +158,11 @@ impl Upstream {
         }
         let mut last = entry.fetch.lock().await;
         if last.at.is_some_and(|at| now < at + COOL_DOWN_SECONDS) {
-            let problem = || last.problem.clone().unwrap_or_else(|| "fetched lately".to_owned());
+            let problem = || {
+                last.problem
+                    .clone()
+                    .unwrap_or_else(|| "fetched lately".to_owned())
+            };
             return entry.usable(now).ok_or_else(|| UpstreamError::Silent(problem()));
         }
         if let Some(known) = entry.usable(now).filter(|_| !anew) {
@@ -164,7 +171,10 @@ impl Upstream {
         last.at = Some(now);
         match protocol::discover(&self.outbound, issuer).await {
             Ok(metadata) => {
-                let known = Arc::new(Known { metadata, until: now + KEPT_SECONDS });
+                let known = Arc::new(Known {
+                    metadata,
+                    until: now + KEPT_SECONDS,
+                });
                 entry.kept.store(Some(Arc::clone(&known)));
                 entry.failed_at.store(0, Ordering::Relaxed);
                 last.problem = None;

@@ -26,13 +26,22 @@ impl Known {
     /// One of the claims beyond those that every token has.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<Value> {
-        serde_json::from_str::<Map<String, Value>>(&self.answer).ok()?.remove(name)
+        serde_json::from_str::<Map<String, Value>>(&self.answer)
+            .ok()?
+            .remove(name)
     }
 
     fn new(claims: AccessToken, kid: Option<String>) -> Result<Self, serde_json::Error> {
         let answer = serde_json::to_string(&answer(&claims)?)?;
         // The answer has them; keeping them twice would take most of the memory.
-        Ok(Self { claims: AccessToken { more: Map::new(), ..claims }, answer, kid })
+        Ok(Self {
+            claims: AccessToken {
+                more: Map::new(),
+                ..claims
+            },
+            answer,
+            kid,
+        })
     }
 }
 

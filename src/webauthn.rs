@@ -182,7 +182,12 @@ impl RelyingParty {
         let origin = Url::parse(issuer.as_str()).ok()?;
         let host = origin.domain()?;
         let builder = WebauthnBuilder::new(host, &origin).ok()?;
-        builder.rp_name(name).timeout(AUTHENTICATOR_PATIENCE).build().ok().map(Self)
+        builder
+            .rp_name(name)
+            .timeout(AUTHENTICATOR_PATIENCE)
+            .build()
+            .ok()
+            .map(Self)
     }
 
     /// Begins to add a passkey to an account that has the ones of `known`, which are not offered again.
@@ -196,17 +201,26 @@ impl RelyingParty {
         known: &[StoredPasskey],
         browser: &str,
     ) -> Result<Begun, Broken> {
-        let known: Vec<CredentialID> =
-            known.iter().map(|stored| Ok(read(stored)?.cred_id().clone())).collect::<Result<_, Broken>>()?;
-        let begun =
-            self.0.start_passkey_registration(user_handle(&person.id), &person.username, &person.name, Some(known));
+        let known: Vec<CredentialID> = known
+            .iter()
+            .map(|stored| Ok(read(stored)?.cred_id().clone()))
+            .collect::<Result<_, Broken>>()?;
+        let begun = self.0.start_passkey_registration(
+            user_handle(&person.id),
+            &person.username,
+            &person.name,
+            Some(known),
+        );
         let (challenge, state) = begun.map_err(Broken::defect)?;
         let mut options = json!(challenge.public_key);
         // A passkey that the authenticator keeps can sign in without a username.
         if let Some(Value::Object(selection)) = options.get_mut("authenticatorSelection") {
             selection.insert("residentKey".to_owned(), json!("preferred"));
         }
-        Ok(Begun { options: options.to_string(), state: seal(app, Ceremony::Adding(&person.id), browser, state)? })
+        Ok(Begun {
+            options: options.to_string(),
+            state: seal(app, Ceremony::Adding(&person.id), browser, state)?,
+        })
     }
 
     /// Begins a ceremony that uses a passkey. `allowed` are those of the person, if it is known who it is; the browser
@@ -221,19 +235,30 @@ impl RelyingParty {
         allowed: &[StoredPasskey],
         browser: &str,
     ) -> Result<Begun, Broken> {
-        let (challenge, state) = self.0.start_discoverable_authentication().map_err(Broken::defect)?;
+        let (challenge, state) = self
+            .0
+            .start_discoverable_authentication()
+            .map_err(Broken::defect)?;
         let mut options = json!(challenge.public_key);
         if let Some(options) = options.as_object_mut() {
             let described = |stored: &StoredPasskey| {
                 let credential: Value = serde_json::from_str(&stored.credential).map_err(Broken::defect)?;
-                let transports = credential.pointer("/cred/transports").filter(|known| known.is_array());
+                let transports = credential
+                    .pointer("/cred/transports")
+                    .filter(|known| known.is_array());
                 let transports = transports.cloned().unwrap_or_else(|| json!([]));
                 Ok(json!({ "type": "public-key", "id": stored.id, "transports": transports }))
             };
-            let allowed = allowed.iter().map(described).collect::<Result<Vec<Value>, Broken>>()?;
+            let allowed = allowed
+                .iter()
+                .map(described)
+                .collect::<Result<Vec<Value>, Broken>>()?;
             options.insert("allowCredentials".to_owned(), Value::Array(allowed));
         }
-        Ok(Begun { options: options.to_string(), state: seal(app, ceremony, browser, state)? })
+        Ok(Begun {
+            options: options.to_string(),
+            state: seal(app, ceremony, browser, state)?,
+        })
     }
 
     /// Checks the answer to [`RelyingParty::begin_adding`].
@@ -249,8 +274,8 @@ impl RelyingParty {
         answer: &str,
     ) -> Result<Added, Refusal> {
         let (state, once) = open::<PasskeyRegistration>(app, Ceremony::Adding(person_id), browser, state)?;
-        let answer: RegisterPublicKeyCredential =
-            serde_json::from_str(answer).map_err(|_| Refusal::Invalid("passkey: the answer cannot be read"))?;
+        let answer: RegisterPublicKeyCredential = serde_json::from_str(answer)
+            .map_err(|_| Refusal::Invalid("passkey: the answer cannot be read"))?;
         let passkey = self.0.finish_passkey_registration(&answer, &state)?;
         if passkey.cred_id().len() > LONGEST_CREDENTIAL_ID {
             return Err(Refusal::Invalid("passkey: its id is too long"));
@@ -261,7 +286,11 @@ impl RelyingParty {
         if let Some(Value::Object(inner)) = credential.get_mut("cred") {
             inner.insert("transports".to_owned(), json!(answer.response.transports));
         }
-        Ok(Added { id, credential: credential.to_string(), once })
+        Ok(Added {
+            id,
+            credential: credential.to_string(),
+            once,
+        })
     }
 
     /// Checks the answer to [`RelyingParty::begin_using`], with the credential as the database has it now.
@@ -289,9 +318,14 @@ impl RelyingParty {
         }
         let unreadable = |_| Refusal::Invalid("passkey: the stored credential cannot be read");
         let mut passkey = read(stored).map_err(unreadable)?;
-        let used = self.0.finish_discoverable_authentication_v2(&answer.0, state, &passkey)?;
+        let used = self
+            .0
+            .finish_discoverable_authentication_v2(&answer.0, state, &passkey)?;
         passkey.update_credential(&used);
-        Ok(Used { credential: written(&passkey)?, once })
+        Ok(Used {
+            credential: written(&passkey)?,
+            once,
+        })
     }
 }
 
@@ -299,21 +333,35 @@ impl RelyingParty {
 /// of the master key.
 fn user_handle(person_id: &str) -> Uuid {
     let hash = digest(&SHA256, format!("webauthn user handle {person_id}").as_bytes());
-    hash.as_ref().first_chunk().map_or_else(Uuid::nil, |bytes| Uuid::from_bytes(*bytes))
+    hash.as_ref()
+        .first_chunk()
+        .map_or_else(Uuid::nil, |bytes| Uuid::from_bytes(*bytes))
 }
 
 fn read(stored: &StoredPasskey) -> Result<Passkey, Broken> {
-    serde_json::from_str(&stored.credential).map_err(|cause| Broken::defect(format!("stored passkey: {cause}")))
+    serde_json::from_str(&stored.credential)
+        .map_err(|cause| Broken::defect(format!("stored passkey: {cause}")))
 }
 
 fn written(passkey: &Passkey) -> Result<String, Refusal> {
     serde_json::to_string(passkey).map_err(|_| Refusal::Invalid("passkey: the credential cannot be written"))
 }
 
-fn seal<S: Serialize>(app: &App, ceremony: Ceremony<'_>, browser: &str, library: S) -> Result<String, Broken> {
-    let state = State { id: app.entropy.id("cer"), begun_at: app.now(), library };
+fn seal<S: Serialize>(
+    app: &App,
+    ceremony: Ceremony<'_>,
+    browser: &str,
+    library: S,
+) -> Result<String, Broken> {
+    let state = State {
+        id: app.entropy.id("cer"),
+        begun_at: app.now(),
+        library,
+    };
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
-    Ok(app.master.seal(Purpose::Ceremony, &ceremony.context(browser), &plain, app.entropy))
+    Ok(app
+        .master
+        .seal(Purpose::Ceremony, &ceremony.context(browser), &plain, app.entropy))
 }
 
 fn open<S: DeserializeOwned>(
@@ -322,12 +370,23 @@ fn open<S: DeserializeOwned>(
     browser: &str,
     sealed: &str,
 ) -> Result<(S, Once), Refusal> {
-    let opened = app.master.open(Purpose::Ceremony, &ceremony.context(browser), sealed).map_err(|_| Refusal::Stale)?;
+    let opened = app
+        .master
+        .open(Purpose::Ceremony, &ceremony.context(browser), sealed)
+        .map_err(|_| Refusal::Stale)?;
     let state: State<S> = serde_json::from_slice(&opened).map_err(|_| Refusal::Stale)?;
     let ends_at = state.begun_at + CEREMONY_SECONDS;
     if app.now() >= ends_at {
         return Err(Refusal::Stale);
     }
-    let hash = SecretHash::of(&format!("webauthn ceremony {}", state.id)).as_str().to_owned();
-    Ok((state.library, Once { hash, purge_at: ends_at + CEREMONY_SECONDS }))
+    let hash = SecretHash::of(&format!("webauthn ceremony {}", state.id))
+        .as_str()
+        .to_owned();
+    Ok((
+        state.library,
+        Once {
+            hash,
+            purge_at: ends_at + CEREMONY_SECONDS,
+        },
+    ))
 }

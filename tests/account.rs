@@ -47,27 +47,57 @@ async fn account(agent: &mut Agent<'_>, harness: &Harness) -> Page {
 
 /// The text of a page, without its tags and with single blanks.
 fn words(page: &Page) -> String {
-    let parts = page.answer().text.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    let parts = page
+        .answer()
+        .text
+        .split('<')
+        .map(|part| part.split_once('>').map_or(part, |(_, text)| text));
     let text = parts.collect::<Vec<_>>().join(" ");
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ,", ",")
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(" ,", ",")
 }
 
 /// The CSRF token of the button that signs out.
 fn csrf(page: &Page) -> String {
-    page.answer().text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    page.answer()
+        .text
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 fn form(csrf: &str, name: &str, value: &str) -> Vec<(String, String)> {
-    vec![("csrf".to_owned(), csrf.to_owned()), (name.to_owned(), value.to_owned())]
+    vec![
+        ("csrf".to_owned(), csrf.to_owned()),
+        (name.to_owned(), value.to_owned()),
+    ]
 }
 
 async fn person_id(harness: &Harness, username: &'static str) -> String {
-    harness.app.store.read(move |conn| people::find_by_username(conn, username)).await.unwrap().unwrap().id
+    harness
+        .app
+        .store
+        .read(move |conn| people::find_by_username(conn, username))
+        .await
+        .unwrap()
+        .unwrap()
+        .id
 }
 
 async fn session_ids(harness: &Harness, username: &'static str) -> Vec<String> {
     let id = person_id(harness, username).await;
-    let sessions = harness.app.store.read(move |conn| sessions::of_person(conn, &id)).await.unwrap();
+    let sessions = harness
+        .app
+        .store
+        .read(move |conn| sessions::of_person(conn, &id))
+        .await
+        .unwrap();
     sessions.into_iter().map(|session| session.id).collect()
 }
 
@@ -80,11 +110,15 @@ async fn events(harness: &Harness, username: &'static str, kind: Kind) -> Vec<Va
         .read(move |conn| last_of(conn, &Concerned::Person(id.clone()), &[kind], 0, 100))
         .await
         .unwrap();
-    rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
+    rows.iter()
+        .map(|row| serde_json::from_str(&row.body).unwrap())
+        .collect()
 }
 
 async fn is_active(harness: &Harness, tokens: &Answer) -> bool {
-    harness.introspect(EDRS, tokens.str("access_token")).await["active"].as_bool().unwrap()
+    harness.introspect(EDRS, tokens.str("access_token")).await["active"]
+        .as_bool()
+        .unwrap()
 }
 
 on_both! {
@@ -331,18 +365,68 @@ on_both! {
 fn moments_in_words() {
     // Zone of the person, seconds since the epoch, words, RFC 3339.
     let rows: &[(Value, i64, &str, &str)] = &[
-        (Value::Null, 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
+        (
+            Value::Null,
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
         // Clocks go back at 2 a.m.: the hour comes twice, and the abbreviation tells which.
-        (Value::Null, 1_793_511_000, "November 1, 2026, 1:30 a.m. EDT", "2026-11-01T01:30:00-04:00"),
-        (Value::Null, 1_793_514_600, "November 1, 2026, 1:30 a.m. EST", "2026-11-01T01:30:00-05:00"),
+        (
+            Value::Null,
+            1_793_511_000,
+            "November 1, 2026, 1:30 a.m. EDT",
+            "2026-11-01T01:30:00-04:00",
+        ),
+        (
+            Value::Null,
+            1_793_514_600,
+            "November 1, 2026, 1:30 a.m. EST",
+            "2026-11-01T01:30:00-05:00",
+        ),
         // Clocks go forward: no 2 o'clock on that day.
-        (Value::Null, 1_772_953_199, "March 8, 2026, 1:59 a.m. EST", "2026-03-08T01:59:59-05:00"),
-        (Value::Null, 1_772_953_200, "March 8, 2026, 3:00 a.m. EDT", "2026-03-08T03:00:00-04:00"),
-        (json!("America/Los_Angeles"), 1_795_226_700, "November 20, 2026, 6:05 p.m. PST", "2026-11-20T18:05:00-08:00"),
-        (json!("America/Phoenix"), 1_772_953_200, "March 8, 2026, 12:00 a.m. MST", "2026-03-08T00:00:00-07:00"),
-        (json!("America/Chicago"), 1_795_284_000, "November 21, 2026, 12:00 p.m. CST", "2026-11-21T12:00:00-06:00"),
-        (json!("Pacific/Honolulu"), 1_795_226_700, "November 20, 2026, 4:05 p.m. HST", "2026-11-20T16:05:00-10:00"),
-        (json!("UTC"), 1_795_226_700, "November 21, 2026, 2:05 a.m. UTC", "2026-11-21T02:05:00+00:00"),
+        (
+            Value::Null,
+            1_772_953_199,
+            "March 8, 2026, 1:59 a.m. EST",
+            "2026-03-08T01:59:59-05:00",
+        ),
+        (
+            Value::Null,
+            1_772_953_200,
+            "March 8, 2026, 3:00 a.m. EDT",
+            "2026-03-08T03:00:00-04:00",
+        ),
+        (
+            json!("America/Los_Angeles"),
+            1_795_226_700,
+            "November 20, 2026, 6:05 p.m. PST",
+            "2026-11-20T18:05:00-08:00",
+        ),
+        (
+            json!("America/Phoenix"),
+            1_772_953_200,
+            "March 8, 2026, 12:00 a.m. MST",
+            "2026-03-08T00:00:00-07:00",
+        ),
+        (
+            json!("America/Chicago"),
+            1_795_284_000,
+            "November 21, 2026, 12:00 p.m. CST",
+            "2026-11-21T12:00:00-06:00",
+        ),
+        (
+            json!("Pacific/Honolulu"),
+            1_795_226_700,
+            "November 20, 2026, 4:05 p.m. HST",
+            "2026-11-20T16:05:00-10:00",
+        ),
+        (
+            json!("UTC"),
+            1_795_226_700,
+            "November 21, 2026, 2:05 a.m. UTC",
+            "2026-11-21T02:05:00+00:00",
+        ),
         (
             json!("America/Sao_Paulo"),
             1_795_226_700,
@@ -350,19 +434,53 @@ fn moments_in_words() {
             "2026-11-20T23:05:00-03:00",
         ),
         // What is no zone is that of the installation.
-        (json!("Mars/Olympus"), 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
-        (json!("Etc/Unknown"), 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
-        (json!("../../etc/passwd"), 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
-        (json!(""), 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
-        (json!(5), 1_795_226_700, "November 20, 2026, 9:05 p.m. EST", "2026-11-20T21:05:00-05:00"),
-        (Value::Null, i64::MAX, "December 31, 1969, 7:00 p.m. EST", "1969-12-31T19:00:00-05:00"),
+        (
+            json!("Mars/Olympus"),
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
+        (
+            json!("Etc/Unknown"),
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
+        (
+            json!("../../etc/passwd"),
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
+        (
+            json!(""),
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
+        (
+            json!(5),
+            1_795_226_700,
+            "November 20, 2026, 9:05 p.m. EST",
+            "2026-11-20T21:05:00-05:00",
+        ),
+        (
+            Value::Null,
+            i64::MAX,
+            "December 31, 1969, 7:00 p.m. EST",
+            "1969-12-31T19:00:00-05:00",
+        ),
     ];
     let installation = TimeZone::get("America/New_York").unwrap();
     for (zone, seconds, words, machine) in rows {
         let mut settings = PersonSettings::default();
         settings.claims.insert("zoneinfo".to_owned(), zone.clone());
         let when = Zone::of(&settings, &installation).when(*seconds);
-        assert_eq!((when.words.as_str(), when.machine.as_str()), (*words, *machine), "{zone} {seconds}");
+        assert_eq!(
+            (when.words.as_str(), when.machine.as_str()),
+            (*words, *machine),
+            "{zone} {seconds}"
+        );
     }
     assert_eq!(day_in_words("2027-03-01"), "March 1, 2027");
     assert_eq!(day_in_words("soon"), "soon");
@@ -406,7 +524,10 @@ async fn the_logo_is_an_image_and_nothing_else() {
     };
     let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>";
     let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 64]].concat();
-    for (name, content, content_type) in [("a.svg", svg.as_slice(), "image/svg+xml"), ("b.png", &png, "image/png")] {
+    for (name, content, content_type) in [
+        ("a.svg", svg.as_slice(), "image/svg+xml"),
+        ("b.png", &png, "image/png"),
+    ] {
         let path = put(name, content);
         let harness = Harness::start_with(Db::Sqlite, |config| {
             config.server.name = "Georgia MDI sign-in".to_owned();
@@ -414,15 +535,24 @@ async fn the_logo_is_an_image_and_nothing_else() {
         });
         let page = Agent::new(&harness).get(&harness.url("/account")).await;
         let text = &page.answer().text;
-        assert!(text.contains("<title>Sign in - Georgia MDI sign-in</title>"), "{text}");
+        assert!(
+            text.contains("<title>Sign in - Georgia MDI sign-in</title>"),
+            "{text}"
+        );
         let tag = text.split("<img").nth(1).unwrap().split('>').next().unwrap();
         assert!(tag.contains("alt=\"Georgia MDI sign-in logo\""), "{tag}");
         let url = tag.split("src=\"").nth(1).unwrap().split('"').next().unwrap();
         let extension = &name[2..];
-        assert!(url.starts_with("/static/logo.") && url.ends_with(extension) && url.len() == 33, "{url}");
+        assert!(
+            url.starts_with("/static/logo.") && url.ends_with(extension) && url.len() == 33,
+            "{url}"
+        );
         let answer = harness.http.get(harness.url(url)).send().await.unwrap();
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((answer.status().as_u16(), header("content-type").as_str()), (200, content_type));
+        assert_eq!(
+            (answer.status().as_u16(), header("content-type").as_str()),
+            (200, content_type)
+        );
         assert!(header("cache-control").contains("immutable"));
         assert!(
             header("content-security-policy").starts_with("default-src 'none'"),
@@ -435,14 +565,20 @@ async fn the_logo_is_an_image_and_nothing_else() {
     // What is no logo stops the start.
     let rows = [
         (dir.path().join("missing.svg"), "missing.svg"),
-        (put("c.svg", &[svg.as_slice(), &[b' '; 200 * 1024]].concat()), "at most 204800"),
+        (
+            put("c.svg", &[svg.as_slice(), &[b' '; 200 * 1024]].concat()),
+            "at most 204800",
+        ),
         (put("d.gif", b"GIF89a"), "an SVG or a PNG"),
         (put("e.html", b"<html><img></html>"), "an SVG or a PNG"),
         (put("f.svg", b"\xff<svg"), "an SVG or a PNG"),
     ];
     for (path, wanted) in rows {
         let refused = Logo::read(&path).unwrap_err();
-        assert!(refused.contains(wanted) && refused.contains("[server] logo_file"), "{refused}");
+        assert!(
+            refused.contains(wanted) && refused.contains("[server] logo_file"),
+            "{refused}"
+        );
     }
 }
 

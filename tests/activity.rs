@@ -17,19 +17,28 @@ type Counts = BTreeMap<(i64, String, String), i64>;
 
 async fn counts(app: &Arc<App>) -> Counts {
     let counts = app.store.read(|conn| since(conn, 0)).await.unwrap();
-    counts.into_iter().map(|count| ((count.hour, count.what, count.reason), count.count)).collect()
+    counts
+        .into_iter()
+        .map(|count| ((count.hour, count.what, count.reason), count.count))
+        .collect()
 }
 
 async fn lasts(app: &Arc<App>) -> BTreeMap<String, Last> {
     // Each time by somebody who knows nothing, and by somebody who reads what is new.
     let latest = Arc::clone(&app.latest);
-    let (all, new) = app.store.read(move |conn| Ok((Latest::default().read(conn)?, latest.read(conn)?))).await.unwrap();
+    let (all, new) = app
+        .store
+        .read(move |conn| Ok((Latest::default().read(conn)?, latest.read(conn)?)))
+        .await
+        .unwrap();
     assert_eq!(all, new);
     all.iter().map(|(id, last)| (id.clone(), last.clone())).collect()
 }
 
 fn sum(counts: &Counts, what: &str, reason: &str) -> i64 {
-    let fitting = counts.iter().filter(|((_, found, why), _)| found == what && why == reason);
+    let fitting = counts
+        .iter()
+        .filter(|((_, found, why), _)| found == what && why == reason);
     fitting.map(|(_, count)| count).sum()
 }
 

@@ -13,9 +13,13 @@ use crate::on_both;
 
 /// The text of a new token with a scope.
 pub fn token(harness: &Harness, scope: &str) -> String {
-    let form = ApiTokenForm { scope: Some(ApiScope::parse(scope).unwrap()), ..ApiTokenForm::default() };
+    let form = ApiTokenForm {
+        scope: Some(ApiScope::parse(scope).unwrap()),
+        ..ApiTokenForm::default()
+    };
     let registry = harness.registry();
-    let made = blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form)));
+    let made =
+        blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form)));
     made.unwrap().1.reveal().to_owned()
 }
 
@@ -27,7 +31,10 @@ struct Program<'a> {
 
 impl<'a> Program<'a> {
     fn new(harness: &'a Harness, scope: &str) -> Self {
-        Self { harness, token: token(harness, scope) }
+        Self {
+            harness,
+            token: token(harness, scope),
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -44,11 +51,21 @@ impl<'a> Program<'a> {
     }
 
     async fn patch(&self, path: &str, seen: &str, body: &Value) -> Answer {
-        sent(self.request(Method::PATCH, path).header("If-Match", seen).json(body)).await
+        sent(
+            self.request(Method::PATCH, path)
+                .header("If-Match", seen)
+                .json(body),
+        )
+        .await
     }
 
     async fn put(&self, path: &str, seen: &str, body: &Value) -> Answer {
-        sent(self.request(Method::PUT, path).header("If-Match", seen).json(body)).await
+        sent(
+            self.request(Method::PUT, path)
+                .header("If-Match", seen)
+                .json(body),
+        )
+        .await
     }
 
     async fn delete(&self, path: &str) -> Answer {
@@ -57,7 +74,10 @@ impl<'a> Program<'a> {
 
     /// The id of a person.
     async fn user(&self, username: &str) -> String {
-        self.get(&format!("/users?username={username}")).await.json["items"][0]["id"].as_str().unwrap().to_owned()
+        self.get(&format!("/users?username={username}")).await.json["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -67,19 +87,32 @@ async fn sent(request: reqwest::RequestBuilder) -> Answer {
 
 /// What a problem is called.
 fn problem(answer: &Answer) -> (u16, &str) {
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{answer:?}"
+    );
     assert_eq!(answer.json["status"], answer.status, "{answer:?}");
-    (answer.status, answer.str("type").rsplit("#problem-").next().unwrap())
+    (
+        answer.status,
+        answer.str("type").rsplit("#problem-").next().unwrap(),
+    )
 }
 
 /// The members at fault.
 fn pointers(answer: &Answer) -> Vec<&str> {
     let errors = answer.json["errors"].as_array().map_or(&[][..], Vec::as_slice);
-    errors.iter().map(|e| e["pointer"].as_str().or(e["parameter"].as_str()).unwrap_or("")).collect()
+    errors
+        .iter()
+        .map(|e| e["pointer"].as_str().or(e["parameter"].as_str()).unwrap_or(""))
+        .collect()
 }
 
 fn operations() -> Vec<Operation> {
-    api::groups().into_iter().flat_map(|group| group.operations).collect()
+    api::groups()
+        .into_iter()
+        .flat_map(|group| group.operations)
+        .collect()
 }
 
 on_both! {
@@ -528,10 +561,16 @@ async fn a_token_has_so_many_requests_a_minute() {
         let answer = program.get("/me").await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("ratelimit-policy"), "\"minute\";q=3;w=60");
-        assert!(answer.header("ratelimit").contains(&format!("r={left};t=60")), "{answer:?}");
+        assert!(
+            answer.header("ratelimit").contains(&format!("r={left};t=60")),
+            "{answer:?}"
+        );
     }
     let answer = program.get("/me").await;
-    assert_eq!((problem(&answer), answer.header("retry-after")), ((429, "too-many-requests"), "60"));
+    assert_eq!(
+        (problem(&answer), answer.header("retry-after")),
+        ((429, "too-many-requests"), "60")
+    );
     assert_eq!(other.get("/me").await.status, 200, "each token by itself");
     harness.clock.advance(60);
     assert_eq!(program.get("/me").await.status, 200);
@@ -541,12 +580,19 @@ async fn a_token_has_so_many_requests_a_minute() {
 async fn an_address_that_fails_too_often_is_told_to_wait() {
     let harness = Harness::start_with(Db::Sqlite, |config| config.login.address_attempts_per_minute = 3);
     let program = Program::new(&harness, "audit");
-    let stranger = Program { harness: &harness, token: "mdi_api_nothing".to_owned() };
+    let stranger = Program {
+        harness: &harness,
+        token: "mdi_api_nothing".to_owned(),
+    };
     for _ in 0..3 {
         assert_eq!(problem(&stranger.get("/me").await), (401, "unauthorized"));
     }
     assert_eq!(problem(&stranger.get("/me").await), (429, "too-many-requests"));
-    assert_eq!(program.get("/me").await.status, 200, "whoever has a token is not shut out by others");
+    assert_eq!(
+        program.get("/me").await.status,
+        200,
+        "whoever has a token is not shut out by others"
+    );
 }
 
 #[tokio::test]
@@ -557,15 +603,32 @@ async fn the_document_tells_every_operation() {
     let docs = harness.get("/admin/api/docs").await.text;
     let mut ids = std::collections::BTreeSet::new();
     for operation in operations() {
-        let path = format!("/paths/{}/{}", operation.path.replace('/', "~1"), operation.method.as_str().to_lowercase());
-        let told = document.json.pointer(&path).unwrap_or_else(|| panic!("{operation:?}"));
+        let path = format!(
+            "/paths/{}/{}",
+            operation.path.replace('/', "~1"),
+            operation.method.as_str().to_lowercase()
+        );
+        let told = document
+            .json
+            .pointer(&path)
+            .unwrap_or_else(|| panic!("{operation:?}"));
         assert!(!told["summary"].as_str().unwrap().is_empty(), "{operation:?}");
-        assert!(!told["security"][0]["token"].as_array().unwrap().is_empty(), "{operation:?}");
+        assert!(
+            !told["security"][0]["token"].as_array().unwrap().is_empty(),
+            "{operation:?}"
+        );
         assert!(ids.insert(operation.id), "{} twice", operation.id);
-        assert!(docs.contains(&format!("id=\"{}\"", operation.id)), "{operation:?}");
+        assert!(
+            docs.contains(&format!("id=\"{}\"", operation.id)),
+            "{operation:?}"
+        );
         if let Some(body) = told.get("requestBody") {
             assert!(
-                body["content"].as_object().unwrap().values().all(|content| !content["example"].is_null()),
+                body["content"]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .all(|content| !content["example"].is_null()),
                 "{operation:?}"
             );
         }
@@ -573,6 +636,9 @@ async fn the_document_tells_every_operation() {
     // Every schema that is named is there.
     for named in document.text.split("#/components/schemas/").skip(1) {
         let name = named.split('"').next().unwrap();
-        assert!(document.json["components"]["schemas"].get(name).is_some(), "{name}");
+        assert!(
+            document.json["components"]["schemas"].get(name).is_some(),
+            "{name}"
+        );
     }
 }

@@ -11,7 +11,9 @@ use crate::harness::{Answer, Db, Harness, PASSWORD};
 use crate::person_flow::authorize_url;
 
 fn harness_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/harness")
+        .join(name)
 }
 
 fn schemathesis() -> &'static Path {
@@ -19,7 +21,10 @@ fn schemathesis() -> &'static Path {
     INSTALLED.get_or_init(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
         let script = harness_file("fuzz-install");
-        assert!(Command::new(script).arg(&dir).status().unwrap().success(), "tests/harness/fuzz-install");
+        assert!(
+            Command::new(script).arg(&dir).status().unwrap().success(),
+            "tests/harness/fuzz-install"
+        );
         dir.join("bin/schemathesis")
     })
 }
@@ -38,8 +43,17 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
     let page = agent.sign_in(page, "jlehz", PASSWORD).await;
     agent.submit(&page, &[("decision", "approve")]).await;
     let token = token(&harness, "admin");
-    let me = harness.http.get(harness.url("/admin/api/v1/me")).bearer_auth(&token).send().await.unwrap();
-    let me = Answer::read(me).await.json["token"]["id"].as_str().unwrap().to_owned();
+    let me = harness
+        .http
+        .get(harness.url("/admin/api/v1/me"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
+    let me = Answer::read(me).await.json["token"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let output = Command::new(schemathesis())
         .args(["--config-file", harness_file("fuzz.toml").to_str().unwrap()])
         .args(["run", &harness.url("/admin/api/openapi.json")])
@@ -51,8 +65,17 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         .args(["--phases", "examples,coverage,fuzzing,stateful"])
         // One worker: parsing in two threads at once fails now and then in Python 3.11.
         .args(["--max-examples", "15", "--seed", "20260101", "--workers", "1"])
-        .args(["--suppress-health-check", "all", "--request-timeout", "20", "--no-color"])
-        .env("HYPOTHESIS_STORAGE_DIRECTORY", harness.ca_file.parent().unwrap().join("hypothesis"))
+        .args([
+            "--suppress-health-check",
+            "all",
+            "--request-timeout",
+            "20",
+            "--no-color",
+        ])
+        .env(
+            "HYPOTHESIS_STORAGE_DIRECTORY",
+            harness.ca_file.parent().unwrap().join("hypothesis"),
+        )
         .env("SCHEMATHESIS_HOOKS", harness_file("fuzz_hooks.py"))
         .env("OWN_TOKEN", me)
         .env("NO_PROXY", "*")
@@ -61,6 +84,14 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     // For whoever wants to know what was reached.
-    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin_api_fuzz.txt"), told.as_bytes()).unwrap();
-    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin_api_fuzz.txt"),
+        told.as_bytes(),
+    )
+    .unwrap();
+    assert!(
+        output.status.success(),
+        "{told}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

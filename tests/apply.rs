@@ -77,14 +77,23 @@ fn a_second_run_changes_nothing() {
     );
     assert_eq!(dry.lines, first.lines);
     let owners: Vec<&str> = first.secrets.iter().map(|(owner, _)| owner.as_str()).collect();
-    assert_eq!(owners, ["resource_server cms-fulton"], "only what was made is shown");
+    assert_eq!(
+        owners,
+        ["resource_server cms-fulton"],
+        "only what was made is shown"
+    );
     let known = installation.record().len();
     // One event each for four objects and the PS256 key.
     assert_eq!(known, before + 5);
     let second = run(&installation, FILE);
     assert_eq!(
         second.lines,
-        ["= resource_server cms-fulton", "= client lims-uf-tox", "= client bench", "= user jlehz"]
+        [
+            "= resource_server cms-fulton",
+            "= client lims-uf-tox",
+            "= client bench",
+            "= user jlehz"
+        ]
     );
     assert!(!second.changes && second.secrets.is_empty());
     assert_eq!(installation.record().len(), known);
@@ -95,7 +104,9 @@ fn a_change_is_told_and_the_rest_stays() {
     let installation = Installation::new();
     run(&installation, FILE);
     let registry = installation.registry();
-    registry.blocking(|registry, tx| clients::set_enabled(registry, tx, "bench", false)).unwrap();
+    registry
+        .blocking(|registry, tx| clients::set_enabled(registry, tx, "bench", false))
+        .unwrap();
     let changed = run(
         &installation,
         r#"
@@ -121,16 +132,35 @@ fn a_change_is_told_and_the_rest_stays() {
     );
     let bench = installation.app.directory.client("bench").unwrap();
     assert!(!bench.client.enabled, "what the file does not say stays");
-    assert_eq!(bench.client.settings.redirect_uris, ["https://bench.example/callback"]);
+    assert_eq!(
+        bench.client.settings.redirect_uris,
+        ["https://bench.example/callback"]
+    );
     let person = installation
         .app
         .store
         .read_blocking(|conn| mdi_auth::store::people::find_by_username(conn, "jlehz"))
         .unwrap()
         .unwrap();
-    assert_eq!((person.generation, person.settings.npi.as_deref()), (1, Some("1234567893")));
-    let kinds: Vec<String> = installation.record().into_iter().rev().take(3).map(|row| row.kind).collect();
-    assert_eq!(kinds, ["person.roles_changed", "client.changed", "resource_server.changed"]);
+    assert_eq!(
+        (person.generation, person.settings.npi.as_deref()),
+        (1, Some("1234567893"))
+    );
+    let kinds: Vec<String> = installation
+        .record()
+        .into_iter()
+        .rev()
+        .take(3)
+        .map(|row| row.kind)
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "person.roles_changed",
+            "client.changed",
+            "resource_server.changed"
+        ]
+    );
 }
 
 #[test]
@@ -139,11 +169,15 @@ fn a_new_secret_replaces_the_old_one_and_an_old_one_never_comes_back() {
     run(&installation, FILE);
     let with = |secret: &str| FILE.replace("a secret that somebody has chosen", secret);
     let second = "another secret that somebody chose";
-    assert_eq!(run(&installation, &with(second)).lines[2], "~ client bench: secret set");
+    assert_eq!(
+        run(&installation, &with(second)).lines[2],
+        "~ client bench: secret set"
+    );
     let now = installation.app.now();
     let live = installation.app.directory.client("bench").unwrap();
-    let valid: Vec<_> =
-        mdi_auth::directory::valid_secrets(&live.client.secrets, now).map(|secret| &secret.hash).collect();
+    let valid: Vec<_> = mdi_auth::directory::valid_secrets(&live.client.secrets, now)
+        .map(|secret| &secret.hash)
+        .collect();
     assert_eq!(valid, [&SecretHash::of(second)]);
     assert_eq!(
         told(&installation, FILE),
@@ -152,7 +186,10 @@ fn a_new_secret_replaces_the_old_one_and_an_old_one_never_comes_back() {
         ]
     );
     // Keys in place of the secret end it.
-    let keys = with(second).replace(&format!("secret = \"{second}\""), "jwks_uri = \"https://bench.example/jwks\"");
+    let keys = with(second).replace(
+        &format!("secret = \"{second}\""),
+        "jwks_uri = \"https://bench.example/jwks\"",
+    );
     let line = &run(&installation, &keys).lines[2];
     assert!(
         line.contains("auth_method client_secret_basic → private_key_jwt") && line.ends_with("secret ended"),
@@ -206,12 +243,21 @@ fn every_mistake_is_told_and_nothing_is_written() {
         "user 1: username: \"\" must have",
     ];
     for wanted in wanted {
-        assert!(mistakes.iter().any(|mistake| mistake.starts_with(wanted)), "{wanted}\n{mistakes:#?}");
+        assert!(
+            mistakes.iter().any(|mistake| mistake.starts_with(wanted)),
+            "{wanted}\n{mistakes:#?}"
+        );
     }
     // What is wrong with a server is told there, not again for each client.
-    assert!(!mistakes.iter().any(|mistake| mistake.contains("\"bad\"")), "{mistakes:#?}");
+    assert!(
+        !mistakes.iter().any(|mistake| mistake.contains("\"bad\"")),
+        "{mistakes:#?}"
+    );
     assert_eq!(installation.record().len(), before);
-    assert!(installation.app.directory.resource_server("good").is_none(), "all or nothing");
+    assert!(
+        installation.app.directory.resource_server("good").is_none(),
+        "all or nothing"
+    );
 }
 
 #[test]
@@ -229,7 +275,13 @@ fn mistakes_show_no_secret() {
         ("[[user]]\nusername = \"a\"\npassword = \"987654321", "line 3: "),
     ] {
         let told = told(&installation, file);
-        assert!(told.iter().any(|mistake| mistake.starts_with(wanted)), "{told:#?}");
-        assert!(!told.iter().any(|mistake| mistake.contains("987654321")), "{told:#?}");
+        assert!(
+            told.iter().any(|mistake| mistake.starts_with(wanted)),
+            "{told:#?}"
+        );
+        assert!(
+            !told.iter().any(|mistake| mistake.contains("987654321")),
+            "{told:#?}"
+        );
     }
 }

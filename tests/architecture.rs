@@ -16,7 +16,10 @@ fn sources(under: &str) -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(under), &mut found);
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(under),
+        &mut found,
+    );
     assert!(!found.is_empty(), "{under}");
     found
 }
@@ -73,7 +76,11 @@ fn rooms_know_only_those_below_them() {
         for (path, text) in sources(room) {
             for line in code(&text) {
                 for name in *forbidden {
-                    assert!(!names(line, name), "{} must not know {name}: {line}", path.display());
+                    assert!(
+                        !names(line, name),
+                        "{} must not know {name}: {line}",
+                        path.display()
+                    );
                 }
             }
         }
@@ -119,6 +126,10 @@ fn some_crates_have_one_room() {
 #[test]
 fn every_module_says_what_it_is() {
     for (path, text) in sources("") {
-        assert!(text.starts_with("//!"), "{} has no module documentation", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} has no module documentation",
+            path.display()
+        );
     }
 }

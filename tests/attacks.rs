@@ -15,13 +15,25 @@ fn claims_of(jwt: &str) -> Value {
 /// How many rows the audit record has.
 fn events(harness: &Harness) -> i64 {
     let store = std::sync::Arc::clone(&harness.app.store);
-    blocking(move || store.read_blocking(mdi_auth::store::audit::heads).unwrap().iter().map(|head| head.seq).sum())
+    blocking(move || {
+        store
+            .read_blocking(mdi_auth::store::audit::heads)
+            .unwrap()
+            .iter()
+            .map(|head| head.seq)
+            .sum()
+    })
 }
 
 #[tokio::test]
 async fn a_refresh_never_goes_beyond_its_grant() {
     let harness = Harness::start(Db::Sqlite);
-    let code = code_of(&harness, "jlehz", &[("scope", "openid offline_access user/Patient.rs")]).await;
+    let code = code_of(
+        &harness,
+        "jlehz",
+        &[("scope", "openid offline_access user/Patient.rs")],
+    )
+    .await;
     let token = redeem(&harness, &code).await.str("refresh_token").to_owned();
     for (scope, error) in [
         ("__mdi.certify", "invalid_scope"),
@@ -29,17 +41,37 @@ async fn a_refresh_never_goes_beyond_its_grant() {
         ("user/Composition.crus", "invalid_scope"),
         ("user/*.rs", "invalid_scope"),
     ] {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", &token), ("scope", scope)];
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &token),
+            ("scope", scope),
+        ];
         let answer = harness.token(Some(FULTON), &form).await;
         assert_eq!((answer.status, answer.error()), (400, error), "{scope}");
     }
-    let form = [("grant_type", "refresh_token"), ("refresh_token", &token), ("scope", " ")];
-    assert_eq!(harness.token(Some(FULTON), &form).await.str("scope"), "openid offline_access user/Patient.rs");
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &token),
+        ("scope", " "),
+    ];
+    assert_eq!(
+        harness.token(Some(FULTON), &form).await.str("scope"),
+        "openid offline_access user/Patient.rs"
+    );
     // What was granted for certifying alone leaves nothing to refresh.
     harness.clock.advance(30);
-    let code = code_of(&harness, "jlehz", &[("scope", "__mdi.certify offline_access openid")]).await;
+    let code = code_of(
+        &harness,
+        "jlehz",
+        &[("scope", "__mdi.certify offline_access openid")],
+    )
+    .await;
     let token = redeem(&harness, &code).await.str("refresh_token").to_owned();
-    let form = [("grant_type", "refresh_token"), ("refresh_token", &token), ("scope", "__mdi.certify")];
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &token),
+        ("scope", "__mdi.certify"),
+    ];
     assert_eq!(harness.token(Some(FULTON), &form).await.error(), "invalid_scope");
 }
 
@@ -48,15 +80,30 @@ async fn what_is_unticked_later_is_not_remembered_from_before() {
     let harness = Harness::start(Db::Sqlite);
     let mut agent = Agent::new(&harness);
     let two = [("scope", "openid user/Patient.rs user/Composition.crus")];
-    let three = [("scope", "openid user/Patient.rs user/Composition.crus user/Location.rs")];
+    let three = [(
+        "scope",
+        "openid user/Patient.rs user/Composition.crus user/Location.rs",
+    )];
     let login = agent.get(&authorize_url(&harness, &two)).await;
     let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
     agent.approve(&consent).await.elsewhere();
     let consent = agent.get(&authorize_url(&harness, &three)).await;
-    let chosen = [("scope", "user/Patient.rs"), ("scope", "user/Location.rs"), ("decision", "approve")];
+    let chosen = [
+        ("scope", "user/Patient.rs"),
+        ("scope", "user/Location.rs"),
+        ("decision", "approve"),
+    ];
     agent.submit(&consent, &chosen).await.elsewhere();
-    assert_eq!(agent.get(&authorize_url(&harness, &three)).await.at(), "/consent", "asked again");
-    assert_eq!(agent.get(&authorize_url(&harness, &two)).await.at(), "/consent", "no longer remembered");
+    assert_eq!(
+        agent.get(&authorize_url(&harness, &three)).await.at(),
+        "/consent",
+        "asked again"
+    );
+    assert_eq!(
+        agent.get(&authorize_url(&harness, &two)).await.at(),
+        "/consent",
+        "no longer remembered"
+    );
 }
 
 #[tokio::test]
@@ -68,20 +115,39 @@ async fn remembered_consent_ends_with_what_the_page_told() {
     let login = agent.get(&authorize_url(&harness, &plain)).await;
     let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
     agent.approve(&consent).await.elsewhere();
-    assert!(agent.get(&authorize_url(&harness, &plain)).await.parameter("code").is_some());
-    assert_eq!(agent.get(&authorize_url(&harness, &other)).await.at(), "/consent", "another purpose");
+    assert!(
+        agent
+            .get(&authorize_url(&harness, &plain))
+            .await
+            .parameter("code")
+            .is_some()
+    );
+    assert_eq!(
+        agent.get(&authorize_url(&harness, &other)).await.at(),
+        "/consent",
+        "another purpose"
+    );
     harness.disable_user("jlehz");
     harness.enable_user("jlehz");
     harness.clock.advance(30);
     let login = agent.get(&authorize_url(&harness, &plain)).await;
     assert_eq!(login.at(), "/login", "the session is gone");
-    assert_eq!(agent.sign_in(login, "jlehz", PASSWORD).await.at(), "/consent", "enabling revives nothing");
+    assert_eq!(
+        agent.sign_in(login, "jlehz", PASSWORD).await.at(),
+        "/consent",
+        "enabling revives nothing"
+    );
 }
 
 #[tokio::test]
 async fn the_purpose_is_the_one_that_the_person_was_told() {
     let harness = Harness::start(Db::Sqlite);
-    let code = code_of(&harness, "jlehz", &[("scope", "openid user/Patient.rs"), ("purpose_of_use", "HDECD")]).await;
+    let code = code_of(
+        &harness,
+        "jlehz",
+        &[("scope", "openid user/Patient.rs"), ("purpose_of_use", "HDECD")],
+    )
+    .await;
     let form = |purpose: &'static str| {
         vec![
             ("grant_type", "authorization_code"),
@@ -92,7 +158,11 @@ async fn the_purpose_is_the_one_that_the_person_was_told() {
         ]
     };
     let refused = harness.token(Some(FULTON), &form("PUBHLTH")).await;
-    assert_eq!((refused.status, refused.error()), (400, "invalid_request"), "{refused:?}");
+    assert_eq!(
+        (refused.status, refused.error()),
+        (400, "invalid_request"),
+        "{refused:?}"
+    );
     let tokens = harness.token(Some(FULTON), &form("HDECD")).await;
     let purposes = claims_of(tokens.str("access_token"))["extensions"]["ihe_iua"]["purpose_of_use"].clone();
     assert_eq!(purposes.as_array().unwrap().len(), 1);
@@ -108,7 +178,12 @@ async fn a_consent_page_counts_for_the_one_who_saw_it_and_not_for_ever() {
     let shown_to_lehz = agent.sign_in(login, "jlehz", PASSWORD).await;
     // In another tab somebody else signs in.
     harness.clock.advance(60);
-    let login = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("prompt", "login")])).await;
+    let login = agent
+        .get(&authorize_url(
+            &harness,
+            &[("scope", "openid"), ("prompt", "login")],
+        ))
+        .await;
     agent.sign_in(login, "clerk", PASSWORD).await;
     let page = agent.approve(&shown_to_lehz).await;
     assert_eq!(page.at(), "/consent", "asked anew");
@@ -125,11 +200,20 @@ async fn a_consent_page_counts_for_the_one_who_saw_it_and_not_for_ever() {
 async fn a_sign_in_does_not_satisfy_prompt_login_again_and_again() {
     let harness = Harness::start(Db::Sqlite);
     let mut agent = Agent::new(&harness);
-    let insisting = [("prompt", "login"), ("max_age", "60"), ("scope", "openid user/Patient.rs")];
+    let insisting = [
+        ("prompt", "login"),
+        ("max_age", "60"),
+        ("scope", "openid user/Patient.rs"),
+    ];
     let login = agent.get(&authorize_url(&harness, &insisting)).await;
     let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
     agent.approve(&consent).await.elsewhere();
-    let sealed = agent.hops.iter().rev().find(|hop| hop.starts_with("/oauth2/authorize?pending")).unwrap();
+    let sealed = agent
+        .hops
+        .iter()
+        .rev()
+        .find(|hop| hop.starts_with("/oauth2/authorize?pending"))
+        .unwrap();
     let from_history = harness.url(sealed);
     harness.clock.advance(25 * 60);
     assert_eq!(agent.get(&from_history).await.at(), "/login");
@@ -145,14 +229,29 @@ async fn strangers_write_little() {
     let before = events(&harness);
     for number in 0..100 {
         let code = format!("x{number}");
-        let form = [("client_id", "native"), ("grant_type", "authorization_code"), ("code", code.as_str())];
+        let form = [
+            ("client_id", "native"),
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+        ];
         let answer = harness.token(None, &form).await;
         assert!([400, 429].contains(&answer.status), "{answer:?}");
         harness.token(None, &[("client_id", "native")]).await;
-        harness.token(Some(("nobody", "nothing")), &[("grant_type", "client_credentials")]).await;
-        harness.post("/oauth2/revoke", None, &[("client_id", "native"), ("token", "x")]).await;
+        harness
+            .token(
+                Some(("nobody", "nothing")),
+                &[("grant_type", "client_credentials")],
+            )
+            .await;
+        harness
+            .post("/oauth2/revoke", None, &[("client_id", "native"), ("token", "x")])
+            .await;
     }
-    assert!(events(&harness) - before <= 4, "{} events", events(&harness) - before);
+    assert!(
+        events(&harness) - before <= 4,
+        "{} events",
+        events(&harness) - before
+    );
     // The next minute tells how many there were.
     harness.clock.advance(61);
     assert!(!harness.app.strangers.flush(harness.now()).is_empty());
@@ -163,14 +262,28 @@ async fn a_misconfigured_system_does_not_shut_its_neighbours_out() {
     let harness = Harness::start(Db::Sqlite);
     let grant = [("grant_type", "client_credentials")];
     for _ in 0..40 {
-        harness.token(Some((LIMS.0, "wrong-wrong-wrong-wrong-wrong-wrong-")), &grant).await;
+        harness
+            .token(Some((LIMS.0, "wrong-wrong-wrong-wrong-wrong-wrong-")), &grant)
+            .await;
     }
     let guessed = harness.token(Some(LIMS), &grant).await;
-    assert_eq!((guessed.status, guessed.header("retry-after")), (429, "60"), "nothing is compared any more");
-    assert_eq!(harness.introspect(CMS, "x").await["active"], false, "another client of the same address");
+    assert_eq!(
+        (guessed.status, guessed.header("retry-after")),
+        (429, "60"),
+        "nothing is compared any more"
+    );
+    assert_eq!(
+        harness.introspect(CMS, "x").await["active"],
+        false,
+        "another client of the same address"
+    );
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    assert_eq!(agent.sign_in(login, "jlehz", PASSWORD).await.at(), "/consent", "and the people there");
+    assert_eq!(
+        agent.sign_in(login, "jlehz", PASSWORD).await.at(),
+        "/consent",
+        "and the people there"
+    );
     harness.clock.advance(61);
     assert_eq!(harness.token(Some(LIMS), &grant).await.status, 200);
 }
@@ -186,12 +299,24 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
         rest.split('"').next().unwrap().to_owned()
     };
     let (csrf, pending) = (field("csrf"), field("pending"));
-    let cookies: Vec<String> = agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies: Vec<String> = agent
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let attempts: Vec<_> = (0..80)
         .map(|number| {
-            let request = harness.http.post(harness.url("/login")).header("cookie", cookies.join("; "));
+            let request = harness
+                .http
+                .post(harness.url("/login"))
+                .header("cookie", cookies.join("; "));
             let username = format!("u{number}");
-            let form = [("csrf", &csrf), ("pending", &pending), ("username", &username), ("password", &username)];
+            let form = [
+                ("csrf", &csrf),
+                ("pending", &pending),
+                ("username", &username),
+                ("password", &username),
+            ];
             tokio::spawn(request.form(&form).send())
         })
         .collect();
@@ -201,7 +326,10 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
     // Unknown names are told apart as accounts are, by their keyed hash.
     let counted = |number| {
         let subject = mdi_auth::login::lockout::login_subject(&harness.app, &format!("u{number}"));
-        harness.app.strangers.failures("127.0.0.1".parse().unwrap(), &subject, harness.now())
+        harness
+            .app
+            .strangers
+            .failures("127.0.0.1".parse().unwrap(), &subject, harness.now())
     };
     assert_eq!((0..80).map(counted).sum::<u32>(), 10);
 }
@@ -209,27 +337,61 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
 #[tokio::test]
 async fn an_emergency_rotation_stops_the_thief() {
     let harness = Harness::start(Db::Sqlite);
-    let token = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await.str("access_token").to_owned();
+    let token = harness
+        .token(Some(LIMS), &[("grant_type", "client_credentials")])
+        .await
+        .str("access_token")
+        .to_owned();
     assert_eq!(harness.introspect(CMS, &token).await["active"], true);
     let stolen = harness.app.directory.keyring();
     let forge = |change: &dyn Fn(&mut Value)| {
         let mut claims = claims_of(&token);
         claims["jti"] = json!("at_forged");
         change(&mut claims);
-        stolen.sign(mdi_auth::model::signing::Algorithm::RS256, "at+jwt", &claims, harness.now()).unwrap()
+        stolen
+            .sign(
+                mdi_auth::model::signing::Algorithm::RS256,
+                "at+jwt",
+                &claims,
+                harness.now(),
+            )
+            .unwrap()
     };
     let long = forge(&|claims| claims["exp"] = json!(harness.now() + 10 * 366 * 86400));
-    assert_eq!(harness.introspect(CMS, &long).await["active"], false, "no token of ours lives that long");
+    assert_eq!(
+        harness.introspect(CMS, &long).await["active"],
+        false,
+        "no token of ours lives that long"
+    );
     let forged = forge(&|_| ());
-    assert_eq!(harness.introspect(CMS, &forged).await["active"], true, "the key is stolen, and nobody knows");
+    assert_eq!(
+        harness.introspect(CMS, &forged).await["active"],
+        true,
+        "the key is stolen, and nobody knows"
+    );
     let registry = harness.registry();
-    blocking(move || mdi_auth::registry::keys::rotate(&registry, None, true).map(drop).unwrap());
+    blocking(move || {
+        mdi_auth::registry::keys::rotate(&registry, None, true)
+            .map(drop)
+            .unwrap()
+    });
     for (what, token) in [("forged", &forged), ("honest, of the stolen key", &token)] {
         assert_eq!(harness.introspect(CMS, token).await["active"], false, "{what}");
     }
-    assert_eq!(harness.get("/oauth2/jwks").await.json["keys"].as_array().unwrap().len(), 2);
-    let fresh = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
-    assert_eq!(harness.introspect(CMS, fresh.str("access_token")).await["active"], true);
+    assert_eq!(
+        harness.get("/oauth2/jwks").await.json["keys"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let fresh = harness
+        .token(Some(LIMS), &[("grant_type", "client_credentials")])
+        .await;
+    assert_eq!(
+        harness.introspect(CMS, fresh.str("access_token")).await["active"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -244,11 +406,14 @@ async fn strangers_do_not_learn_who_is_registered_with_what() {
     let encode = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
     let mut told = Vec::new();
     for id in ["lims-jwt", "nobody"] {
-        for header in
-            [r#"{"alg":"RS256"}"#, r#"{"alg":"ES256","jku":"https://x.example/k"}"#, r#"{"alg":"ES256","kid":"k1"}"#]
-        {
-            let claims = json!({ "iss": id, "sub": id, "aud": harness.issuer, "exp": harness.now() + 60, "jti": "1" })
-                .to_string();
+        for header in [
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"ES256","jku":"https://x.example/k"}"#,
+            r#"{"alg":"ES256","kid":"k1"}"#,
+        ] {
+            let claims =
+                json!({ "iss": id, "sub": id, "aud": harness.issuer, "exp": harness.now() + 60, "jti": "1" })
+                    .to_string();
             let assertion = format!("{}.{}.{}", encode(header), encode(&claims), encode("x"));
             let form = [
                 ("grant_type", "client_credentials"),
@@ -265,8 +430,10 @@ async fn strangers_do_not_learn_who_is_registered_with_what() {
 async fn a_body_of_many_parameters_costs_little() {
     let harness = Harness::start(Db::Sqlite);
     let body: String = (0..6000).map(|number| format!("{number}&")).collect();
-    let request =
-        harness.http.post(harness.url("/oauth2/token")).header("content-type", "application/x-www-form-urlencoded");
+    let request = harness
+        .http
+        .post(harness.url("/oauth2/token"))
+        .header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(request.body(body).send().await.unwrap().status(), 400);
 }
 
@@ -298,13 +465,25 @@ async fn loopback_redirects_are_taken_as_they_are_written() {
         "[[client]]\nclient_id = \"bare\"\nname = \"Bare\"\ndataflow = \"cms-user-to-edrs\"\nauth_method = \"none\"\n\
          redirect_uris = [\"http://127.0.0.1\"]\nresource_servers = [\"edrs-ga\"]\n",
     );
-    for uri in ["http://127.0.0.1:49152", "http://127.0.0.1:49152/", "http://127.0.0.1"] {
-        let parameters = [("client_id", "bare"), ("redirect_uri", uri), ("response_type", "token")];
+    for uri in [
+        "http://127.0.0.1:49152",
+        "http://127.0.0.1:49152/",
+        "http://127.0.0.1",
+    ] {
+        let parameters = [
+            ("client_id", "bare"),
+            ("redirect_uri", uri),
+            ("response_type", "token"),
+        ];
         let url = url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap();
         assert_eq!(harness.http.get(url).send().await.unwrap().status(), 303, "{uri}");
     }
     for (uri, accepted) in rows {
-        let parameters = [("client_id", "native"), ("redirect_uri", uri), ("response_type", "token")];
+        let parameters = [
+            ("client_id", "native"),
+            ("redirect_uri", uri),
+            ("response_type", "token"),
+        ];
         let url = url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap();
         let answer = harness.http.get(url).send().await.unwrap();
         assert_eq!(answer.status() == 303, accepted, "{uri:?}: {}", answer.status());
@@ -318,11 +497,26 @@ async fn a_server_that_cannot_follow_issues_nothing() {
     let registry = harness.registry();
     let directory = crate::support::TempDir::new();
     let file = directory.path().join("new.key");
-    blocking(move || mdi_auth::registry::keys::rewrap(&registry, &file).map(drop).unwrap());
+    blocking(move || {
+        mdi_auth::registry::keys::rewrap(&registry, &file)
+            .map(drop)
+            .unwrap()
+    });
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    let token = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
+    let token = harness
+        .token(Some(LIMS), &[("grant_type", "client_credentials")])
+        .await;
     assert_eq!((token.status, token.error()), (503, "temporarily_unavailable"));
-    let asked = harness.post("/oauth2/introspect", Some(EDRS), &[("token", "x")]).await;
+    let asked = harness
+        .post("/oauth2/introspect", Some(EDRS), &[("token", "x")])
+        .await;
     assert_eq!(asked.status, 503);
-    assert_eq!(Agent::new(&harness).get(&authorize_url(&harness, &[])).await.answer().status, 503);
+    assert_eq!(
+        Agent::new(&harness)
+            .get(&authorize_url(&harness, &[]))
+            .await
+            .answer()
+            .status,
+        503
+    );
 }

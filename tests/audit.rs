@@ -58,26 +58,59 @@ fn tampering_is_found_at_the_first_bad_row() {
             3,
             "hash does not fit",
         ),
-        ("a changed column", "UPDATE audit_event SET client_id = 'other' WHERE seq = 3", 3, "column client_id"),
-        ("an emptied column", "UPDATE audit_event SET client_id = NULL WHERE seq = 3", 3, "column client_id"),
-        ("a moved time", "UPDATE audit_event SET at_ms = at_ms + 1 WHERE seq = 2", 2, "column at_ms"),
-        ("a dropped row", "DELETE FROM audit_event WHERE seq = 3", 4, "row 3 is missing"),
+        (
+            "a changed column",
+            "UPDATE audit_event SET client_id = 'other' WHERE seq = 3",
+            3,
+            "column client_id",
+        ),
+        (
+            "an emptied column",
+            "UPDATE audit_event SET client_id = NULL WHERE seq = 3",
+            3,
+            "column client_id",
+        ),
+        (
+            "a moved time",
+            "UPDATE audit_event SET at_ms = at_ms + 1 WHERE seq = 2",
+            2,
+            "column at_ms",
+        ),
+        (
+            "a dropped row",
+            "DELETE FROM audit_event WHERE seq = 3",
+            4,
+            "row 3 is missing",
+        ),
         ("reordered rows", swap, 3, "does not follow row 2"),
-        ("a truncated tail", "DELETE FROM audit_event WHERE seq > 4", 5, "there are 6 rows"),
+        (
+            "a truncated tail",
+            "DELETE FROM audit_event WHERE seq > 4",
+            5,
+            "there are 6 rows",
+        ),
         (
             "an added row",
             "INSERT INTO audit_event SELECT chain, 7, at_ms, kind, outcome, client_id, person_id, body, leaf, by_person FROM audit_event WHERE seq = 6",
             7,
             "does not follow row 6",
         ),
-        ("a changed head", "UPDATE audit_chain SET seq = 5", 6, "behind the head"),
+        (
+            "a changed head",
+            "UPDATE audit_chain SET seq = 5",
+            6,
+            "behind the head",
+        ),
     ];
     for (what, sql, seq, problem) in rows {
         let installation = installation();
         let mut conn =
-            SqliteConnection::establish(&installation.dir.path().join("mdi-auth.db").to_string_lossy()).unwrap();
+            SqliteConnection::establish(&installation.dir.path().join("mdi-auth.db").to_string_lossy())
+                .unwrap();
         conn.batch_execute(sql).unwrap();
-        let finding = check(&installation).finding.unwrap_or_else(|| panic!("{what} was not found"));
+        let finding = check(&installation)
+            .finding
+            .unwrap_or_else(|| panic!("{what} was not found"));
         assert_eq!(finding.seq, seq, "{what}: {finding:?}");
         assert!(finding.problem.contains(problem), "{what}: {finding:?}");
     }
@@ -89,14 +122,18 @@ fn events_are_canonical_json() {
     use mdi_auth::audit::chain::canonical;
     use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
     let strange = "quote \" backslash \\ slash / tab \t newline \n return \r feed \u{c} back \u{8} null \u{0} unit \u{1f} delete \u{7f} é 漢 \u{2028} \u{1f600} <&>";
-    let full = Event::new(1_795_226_400_123, Kind::TokenIssued, Actor::Client(strange.to_owned()))
-        .outcome(Outcome::SeriousFailure)
-        .person(strange)
-        .from("::1")
-        .purposes(&["HDECD".to_owned(), strange.to_owned()])
-        .with("scope", strange)
-        .with("alg", "ES256")
-        .with("zone", "z");
+    let full = Event::new(
+        1_795_226_400_123,
+        Kind::TokenIssued,
+        Actor::Client(strange.to_owned()),
+    )
+    .outcome(Outcome::SeriousFailure)
+    .person(strange)
+    .from("::1")
+    .purposes(&["HDECD".to_owned(), strange.to_owned()])
+    .with("scope", strange)
+    .with("alg", "ES256")
+    .with("zone", "z");
     let empty = Event::new(-1, Kind::ServerStarted, Actor::Server);
     for event in [full, empty] {
         let bound = event.bind(3, i64::from(u32::MAX), "00ff");

@@ -63,11 +63,23 @@ fn authorize_url(harness: &Harness, port: u16, response_mode: &str) -> String {
         ("code_challenge_method", "S256"),
         ("response_mode", response_mode),
     ];
-    url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap().into()
+    url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters)
+        .unwrap()
+        .into()
 }
 
-async fn sign_in(harness: &Harness, window: &WebDriver, port: u16, response_mode: &str, name: &str, scripts: bool) {
-    window.goto(authorize_url(harness, port, response_mode)).await.unwrap();
+async fn sign_in(
+    harness: &Harness,
+    window: &WebDriver,
+    port: u16,
+    response_mode: &str,
+    name: &str,
+    scripts: bool,
+) {
+    window
+        .goto(authorize_url(harness, port, response_mode))
+        .await
+        .unwrap();
     look(window, &format!("{name}-login"), scripts).await;
     // A wrong password first: the summary has the focus, what was typed is kept.
     tab_to(window, "username").await;
@@ -77,7 +89,10 @@ async fn sign_in(harness: &Harness, window: &WebDriver, port: u16, response_mode
     window.query(By::Css("[role=alert]")).first().await.unwrap();
     look(window, &format!("{name}-login-error"), scripts).await;
     let password = tab_to(window, "password").await;
-    password.send_keys(format!("{PASSWORD}{}", Key::Enter.value())).await.unwrap();
+    password
+        .send_keys(format!("{PASSWORD}{}", Key::Enter.value()))
+        .await
+        .unwrap();
     wait_for(window, "/login/second-factor").await;
     look(window, &format!("{name}-second-factor"), scripts).await;
     tab_to(window, "totp").await;
@@ -95,15 +110,31 @@ async fn a_person_signs_in_with_the_keyboard_alone() {
     let (browser, port) = (Browser::start(&harness.ca_file), listening_client());
     for (width, scripts) in [(375, false), (1280, true)] {
         let window = browser.window(width, scripts).await;
-        sign_in(&harness, &window, port, "query", if scripts { "scripts" } else { "no-scripts" }, scripts).await;
+        sign_in(
+            &harness,
+            &window,
+            port,
+            "query",
+            if scripts { "scripts" } else { "no-scripts" },
+            scripts,
+        )
+        .await;
         wait_for(&window, &format!("127.0.0.1:{port}/cb?code=")).await;
         let landed = window.current_url().await.unwrap();
-        let parameter =
-            |name: &str| landed.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        let parameter = |name: &str| {
+            landed
+                .query_pairs()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.into_owned())
+        };
         assert_eq!(parameter("state").as_deref(), Some("xyz"));
         assert_eq!(parameter("iss").as_deref(), Some(harness.issuer.as_str()));
         if scripts {
-            assert_eq!(browser.log(&window).await, json!([]), "the console has nothing to complain about");
+            assert_eq!(
+                browser.log(&window).await,
+                json!([]),
+                "the console has nothing to complain about"
+            );
         }
         window.quit().await.unwrap();
         harness.clock.advance(30);
@@ -118,7 +149,11 @@ async fn the_answer_is_posted_by_itself_with_scripts() {
     let window = browser.window(1280, true).await;
     sign_in(&harness, &window, port, "form_post", "form-post", true).await;
     wait_for(&window, &format!("127.0.0.1:{port}/cb")).await;
-    assert_eq!(window.current_url().await.unwrap().query(), None, "the code is in the body, not in the URL");
+    assert_eq!(
+        window.current_url().await.unwrap().query(),
+        None,
+        "the code is in the body, not in the URL"
+    );
     window.quit().await.unwrap();
 }
 
@@ -148,14 +183,29 @@ async fn a_person_looks_at_what_she_allowed_and_takes_it_back() {
     give_a_passkey(&harness).await;
     desk.goto(harness.url("/account")).await.unwrap();
     look(&desk, "account", true).await;
-    desk.find(By::Tag("summary")).await.unwrap().click().await.unwrap();
+    desk.find(By::Tag("summary"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     look(&desk, "account-passkey", true).await;
-    desk.find(By::Css("#applications .row-actions a")).await.unwrap().click().await.unwrap();
+    desk.find(By::Css("#applications .row-actions a"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(&desk, "/account/applications/end").await;
     look(&desk, "account-end-application", true).await;
     tab_to(&desk, "end-application").await.click().await.unwrap();
     wait_to_read(&desk, "The application can do nothing for you any more.").await;
-    desk.find(By::Id("end-others")).await.unwrap().click().await.unwrap();
+    desk.find(By::Id("end-others"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_to_read(&desk, "You are signed out everywhere else.").await;
     look(&desk, "account-done", true).await;
     phone.refresh().await.unwrap();
@@ -163,10 +213,19 @@ async fn a_person_looks_at_what_she_allowed_and_takes_it_back() {
     desk.find(By::Id("end-all")).await.unwrap().click().await.unwrap();
     wait_for(&desk, "/account/sessions/end-all").await;
     look(&desk, "account-end-sessions", true).await;
-    desk.find(By::Id("end-all-confirm")).await.unwrap().click().await.unwrap();
+    desk.find(By::Id("end-all-confirm"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_to_read(&desk, "You are signed out").await;
     look(&desk, "signed-out", true).await;
-    assert_eq!(browser.log(&desk).await, json!([]), "the console has nothing to complain about");
+    assert_eq!(
+        browser.log(&desk).await,
+        json!([]),
+        "the console has nothing to complain about"
+    );
     desk.goto(harness.url("/nowhere")).await.unwrap();
     look(&desk, "not-found", true).await;
     phone.quit().await.unwrap();
@@ -194,7 +253,11 @@ async fn give_a_passkey(harness: &Harness) {
 async fn wait_to_read(window: &WebDriver, text: &str) {
     let begun = Instant::now();
     while !window.source().await.is_ok_and(|page| page.contains(text)) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{text} is not in {}", window.source().await.unwrap());
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{text} is not in {}",
+            window.source().await.unwrap()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -202,12 +265,42 @@ async fn wait_to_read(window: &WebDriver, text: &str) {
 /// Signs in at the page that asks for it.
 async fn type_in(harness: &Harness, window: &WebDriver) {
     wait_for(window, "/login").await;
-    window.find(By::Id("username")).await.unwrap().send_keys("jlehz").await.unwrap();
-    window.find(By::Id("password")).await.unwrap().send_keys(PASSWORD).await.unwrap();
-    window.find(By::Id("login-submit")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("username"))
+        .await
+        .unwrap()
+        .send_keys("jlehz")
+        .await
+        .unwrap();
+    window
+        .find(By::Id("password"))
+        .await
+        .unwrap()
+        .send_keys(PASSWORD)
+        .await
+        .unwrap();
+    window
+        .find(By::Id("login-submit"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(window, "/login/second-factor").await;
-    window.find(By::Id("totp")).await.unwrap().send_keys(totp(harness.now())).await.unwrap();
-    window.find(By::Id("totp-submit")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("totp"))
+        .await
+        .unwrap()
+        .send_keys(totp(harness.now()))
+        .await
+        .unwrap();
+    window
+        .find(By::Id("totp-submit"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +315,10 @@ async fn a_bad_request_ends_at_a_page_that_says_so() {
     look(&window, "error", true).await;
     assert!(window.title().await.unwrap().contains("MDI Auth"));
     let text = window.find(By::Tag("main")).await.unwrap().text().await.unwrap();
-    assert!(text.contains("redirect_uri") && text.to_lowercase().contains("reference"), "{text}");
+    assert!(
+        text.contains("redirect_uri") && text.to_lowercase().contains("reference"),
+        "{text}"
+    );
     assert!(!text.contains("evil.example"));
     window.quit().await.unwrap();
 }
@@ -233,7 +329,11 @@ async fn the_demo_shows_a_sign_in_from_end_to_end() {
     let port = two_ports();
     let data = dir.path().join("demo");
     let demo = Demo::start(&data, port);
-    let row = demo.printed.lines().find(|line| line.contains("examiner")).unwrap();
+    let row = demo
+        .printed
+        .lines()
+        .find(|line| line.contains("examiner"))
+        .unwrap();
     let mut words = row.split_whitespace();
     let (username, password) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
     let browser = Browser::start(&data.join("ca.pem"));
@@ -243,24 +343,90 @@ async fn the_demo_shows_a_sign_in_from_end_to_end() {
     look(&window, "demo-code", true).await;
     window.goto(format!("{site}/cms/")).await.unwrap();
     look(&window, "demo-start", true).await;
-    window.find(By::Id("demo-sign-in")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("demo-sign-in"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(&window, "/login").await;
-    window.find(By::Id("username")).await.unwrap().send_keys(&username).await.unwrap();
-    window.find(By::Id("password")).await.unwrap().send_keys(&password).await.unwrap();
-    window.find(By::Id("login-submit")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("username"))
+        .await
+        .unwrap()
+        .send_keys(&username)
+        .await
+        .unwrap();
+    window
+        .find(By::Id("password"))
+        .await
+        .unwrap()
+        .send_keys(&password)
+        .await
+        .unwrap();
+    window
+        .find(By::Id("login-submit"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(&window, "/login/second-factor").await;
     let code = code_of_now(&window, &site, &username).await;
-    window.find(By::Id("totp")).await.unwrap().send_keys(code).await.unwrap();
-    window.find(By::Id("totp-submit")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("totp"))
+        .await
+        .unwrap()
+        .send_keys(code)
+        .await
+        .unwrap();
+    window
+        .find(By::Id("totp-submit"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(&window, "/consent").await;
-    window.find(By::Id("consent-approve")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("consent-approve"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     wait_for(&window, "/cms/cb").await;
     look(&window, "demo-signed-in", true).await;
-    let facts = window.find(By::ClassName("facts")).await.unwrap().text().await.unwrap();
-    assert!(facts.contains("Roles") && facts.contains("password and one-time code"), "{facts}");
-    let told = window.find(By::Id("introspection")).await.unwrap().text().await.unwrap();
-    assert!(told.contains("\"active\": true") && told.contains("medical-examiner"), "{told}");
-    let answered = window.find(By::Id("edrs-answer")).await.unwrap().text().await.unwrap();
+    let facts = window
+        .find(By::ClassName("facts"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        facts.contains("Roles") && facts.contains("password and one-time code"),
+        "{facts}"
+    );
+    let told = window
+        .find(By::Id("introspection"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        told.contains("\"active\": true") && told.contains("medical-examiner"),
+        "{told}"
+    );
+    let answered = window
+        .find(By::Id("edrs-answer"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(answered.contains("Bundle"), "{answered}");
     window.quit().await.unwrap();
 }
@@ -271,7 +437,13 @@ async fn code_of_now(window: &WebDriver, site: &str, username: &str) -> String {
     let tab = window.new_tab().await.unwrap();
     window.switch_to_window(tab).await.unwrap();
     window.goto(format!("{site}/code")).await.unwrap();
-    let code = window.find(By::Id(format!("code-{username}"))).await.unwrap().text().await.unwrap();
+    let code = window
+        .find(By::Id(format!("code-{username}")))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     window.close_window().await.unwrap();
     window.switch_to_window(here).await.unwrap();
     code

@@ -10,7 +10,11 @@ fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, Vec<Mistake>> {
     let dir = TempDir::new();
     let file = dir.path().join("mdi-auth.toml");
     std::fs::write(&file, toml).unwrap();
-    Config::load(Some(&file), env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
+    Config::load(
+        Some(&file),
+        env.iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
+    )
 }
 
 fn mistakes(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
@@ -24,10 +28,16 @@ fn without_file_and_environment_the_defaults_hold() {
     assert_eq!(config.server.issuer.as_str(), "https://localhost:8443");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8443");
     assert_eq!(config.server.data_dir, Path::new("mdi-auth-data"));
-    assert!(matches!(&config.database.url, Database::Sqlite(path) if path == Path::new("mdi-auth-data/mdi-auth.db")));
+    assert!(
+        matches!(&config.database.url, Database::Sqlite(path) if path == Path::new("mdi-auth-data/mdi-auth.db"))
+    );
     assert_eq!(config.database.writers, 1);
     assert_eq!(
-        (config.tokens.access_seconds, config.tokens.system_access_seconds, config.tokens.code_seconds),
+        (
+            config.tokens.access_seconds,
+            config.tokens.system_access_seconds,
+            config.tokens.code_seconds
+        ),
         (900, 300, 60)
     );
     assert_eq!(config.login.lockout, Lockout::Seconds(900));
@@ -42,14 +52,25 @@ fn without_file_and_environment_the_defaults_hold() {
 #[test]
 fn mail_has_usual_ports_and_its_password_may_stand_in_the_environment() {
     let rest = "host = \"localhost\"\nfrom = \"no-reply@as.example\"";
-    for (tls, port) in [("", 587), ("tls = \"starttls\"", 587), ("tls = \"tls\"", 465), ("tls = \"none\"", 25)] {
+    for (tls, port) in [
+        ("", 587),
+        ("tls = \"starttls\"", 587),
+        ("tls = \"tls\"", 465),
+        ("tls = \"none\"", 25),
+    ] {
         let config = load(&format!("[mail]\n{rest}\n{tls}"), &[]).unwrap();
         assert_eq!(config.mail.unwrap().port, port, "{tls}");
     }
-    let env = [("MDI_AUTH_MAIL__USERNAME", "u"), ("MDI_AUTH_MAIL__PASSWORD", "geheim")];
+    let env = [
+        ("MDI_AUTH_MAIL__USERNAME", "u"),
+        ("MDI_AUTH_MAIL__PASSWORD", "geheim"),
+    ];
     let config = load(&format!("[mail]\n{rest}"), &env).unwrap();
     assert!(!format!("{config:?}").contains("geheim"));
-    assert_eq!(config.mail.unwrap().credentials.unwrap().password.reveal(), "geheim");
+    assert_eq!(
+        config.mail.unwrap().credentials.unwrap().password.reveal(),
+        "geheim"
+    );
 }
 
 #[test]
@@ -57,7 +78,9 @@ fn everything_default_lives_under_the_data_directory() {
     let moved = load("[server]\ndata_dir = \"/srv/a\"", &[]).unwrap();
     for config in [Config::default_with("/srv/a"), moved] {
         assert_eq!(config.server.data_dir, Path::new("/srv/a"));
-        assert!(matches!(&config.database.url, Database::Sqlite(path) if path == Path::new("/srv/a/mdi-auth.db")));
+        assert!(
+            matches!(&config.database.url, Database::Sqlite(path) if path == Path::new("/srv/a/mdi-auth.db"))
+        );
         assert!(
             matches!(&config.keys.master_key, MasterKeySource::File(path) if path == Path::new("/srv/a/master.key"))
         );
@@ -151,7 +174,11 @@ What you do is recorded."""
 #[test]
 fn secrets_are_not_in_debug() {
     let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    let config = load("[database]\nurl = \"postgres://u:geheim@h/d\"", &[("MDI_AUTH_MASTER_KEY", key)]).unwrap();
+    let config = load(
+        "[database]\nurl = \"postgres://u:geheim@h/d\"",
+        &[("MDI_AUTH_MASTER_KEY", key)],
+    )
+    .unwrap();
     let shown = format!("{config:?}");
     assert!(!shown.contains("geheim") && !shown.contains("0011"), "{shown}");
     let (Database::Postgres(url), MasterKeySource::Environment(master)) =
@@ -179,10 +206,18 @@ fn the_environment_wins_and_takes_the_wanted_type() {
     )
     .unwrap();
     assert_eq!(config.server.issuer.as_str(), "https://env.example");
-    assert_eq!((config.tokens.access_seconds, config.tokens.id_seconds), (120, 60));
+    assert_eq!(
+        (config.tokens.access_seconds, config.tokens.id_seconds),
+        (120, 60)
+    );
     assert_eq!(config.login.lockout, Lockout::Seconds(60));
     assert!(config.outbound.allow_loopback);
-    let networks: Vec<_> = config.outbound.allow_networks.iter().map(ToString::to_string).collect();
+    let networks: Vec<_> = config
+        .outbound
+        .allow_networks
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(networks, ["10.0.0.0/8", "192.168.1.1/32"]);
 }
 
@@ -190,9 +225,15 @@ fn the_environment_wins_and_takes_the_wanted_type() {
 fn all_mistakes_are_told_at_once() {
     let lines = mistakes(
         "[server]\nissuer = \"http://as.example\"\nport = 1\n[tokens]\nacces_seconds = 5\ncode_seconds = \"soon\"\n[tocken]\nx = 1",
-        &[("MDI_AUTH_LOGIN__TOTP", "3"), ("MDI_AUTH_LOGN__TOTP_ATTEMPTS", "3")],
+        &[
+            ("MDI_AUTH_LOGIN__TOTP", "3"),
+            ("MDI_AUTH_LOGN__TOTP_ATTEMPTS", "3"),
+        ],
     );
-    let places: Vec<_> = lines.iter().map(|line| line.split(": found").next().unwrap()).collect();
+    let places: Vec<_> = lines
+        .iter()
+        .map(|line| line.split(": found").next().unwrap())
+        .collect();
     assert_eq!(
         places,
         [
@@ -213,76 +254,218 @@ fn all_mistakes_are_told_at_once() {
 fn each_rule_refuses() {
     let rows: &[(&str, &[&str])] = &[
         ("issuer = \"https://a\"", &["issuer", "outside of a section"]),
-        ("[server]\nlisten = \"localhost\"", &["[server] listen", "\"localhost\"", "127.0.0.1:8443"]),
-        ("[server]\nlisten = 8443", &["[server] listen", "found 8443", "text in quotes"]),
-        ("[server]\ntls_certificate = \"a.pem\"", &["[server] tls_key", "beside tls_certificate"]),
-        ("[server]\ntls_key = \"a.pem\"", &["[server] tls_certificate", "beside tls_key"]),
+        (
+            "[server]\nlisten = \"localhost\"",
+            &["[server] listen", "\"localhost\"", "127.0.0.1:8443"],
+        ),
+        (
+            "[server]\nlisten = 8443",
+            &["[server] listen", "found 8443", "text in quotes"],
+        ),
+        (
+            "[server]\ntls_certificate = \"a.pem\"",
+            &["[server] tls_key", "beside tls_certificate"],
+        ),
+        (
+            "[server]\ntls_key = \"a.pem\"",
+            &["[server] tls_certificate", "beside tls_key"],
+        ),
         ("[server]\ndata_dir = \"\"", &["[server] data_dir", "a path"]),
-        ("[server]\nproxy_listen = \"127.0.0.1:80\"", &["[server] trusted_proxies", "beside proxy_listen"]),
+        (
+            "[server]\nproxy_listen = \"127.0.0.1:80\"",
+            &["[server] trusted_proxies", "beside proxy_listen"],
+        ),
         (
             "[server]\nproxy_listen = \"0.0.0.0:80\"\ntrusted_proxies = [\"10.0.0.1\"]",
             &["[server] proxy_listen", "0.0.0.0:80", "loopback"],
         ),
-        ("[server]\ntrusted_proxies = \"10.0.0.1\"", &["[server] trusted_proxies", "a list of addresses"]),
-        ("[server]\ntrusted_proxies = [\"10.0.0.1/33\"]", &["[server] trusted_proxies", "10.0.0.1/33"]),
-        ("[server]\njurisdiction = \"\"", &["[server] jurisdiction", "printable"]),
+        (
+            "[server]\ntrusted_proxies = \"10.0.0.1\"",
+            &["[server] trusted_proxies", "a list of addresses"],
+        ),
+        (
+            "[server]\ntrusted_proxies = [\"10.0.0.1/33\"]",
+            &["[server] trusted_proxies", "10.0.0.1/33"],
+        ),
+        (
+            "[server]\njurisdiction = \"\"",
+            &["[server] jurisdiction", "printable"],
+        ),
         ("[server]\nname = \" \"", &["[server] name", "printable"]),
         ("[server]\nlogo_file = \"\"", &["[server] logo_file", "a path"]),
-        ("[database]\nurl = \"mysql://h/d\"", &["[database] url", "mysql://…", "postgres://"]),
+        (
+            "[database]\nurl = \"mysql://h/d\"",
+            &["[database] url", "mysql://…", "postgres://"],
+        ),
         ("[database]\nurl = \"sqlite:\"", &["[database] url", "a path"]),
-        ("[database]\nurl = \"host=h password=geheim\"", &["[database] url", "something else"]),
+        (
+            "[database]\nurl = \"host=h password=geheim\"",
+            &["[database] url", "something else"],
+        ),
         ("[database]\nurl = \"postgres:///d\"", &["[database] url", "HOST"]),
         ("[database]\nurl = 5", &["[database] url", "text in quotes"]),
         ("[database]\nwriters = 2", &["[database] writers", "from 1 to 1"]),
         ("[database]\nreaders = 0", &["[database] readers", "from 1 to 64"]),
-        ("[database]\nroot_certificate_file = \"ca.pem\"", &["[database] root_certificate_file", "SQLite"]),
-        ("[tokens]\naccess_seconds = 0", &["[tokens] access_seconds", "from 1 to 86400"]),
-        ("[tokens]\naccess_seconds = 1.5", &["[tokens] access_seconds", "1.5", "an integer"]),
-        ("[tokens]\ncode_seconds = 61", &["[tokens] code_seconds", "from 1 to 60"]),
-        ("[tokens]\nrefresh_grace_seconds = 61", &["[tokens] refresh_grace_seconds", "from 0 to 60"]),
-        ("[tokens]\nrefresh_seconds = 10", &["[tokens] refresh_grace_seconds", "less than refresh_seconds (10)"]),
-        ("[tokens]\ncertify_minutes = 61", &["[tokens] certify_minutes", "from 1 to 60"]),
+        (
+            "[database]\nroot_certificate_file = \"ca.pem\"",
+            &["[database] root_certificate_file", "SQLite"],
+        ),
+        (
+            "[tokens]\naccess_seconds = 0",
+            &["[tokens] access_seconds", "from 1 to 86400"],
+        ),
+        (
+            "[tokens]\naccess_seconds = 1.5",
+            &["[tokens] access_seconds", "1.5", "an integer"],
+        ),
+        (
+            "[tokens]\ncode_seconds = 61",
+            &["[tokens] code_seconds", "from 1 to 60"],
+        ),
+        (
+            "[tokens]\nrefresh_grace_seconds = 61",
+            &["[tokens] refresh_grace_seconds", "from 0 to 60"],
+        ),
+        (
+            "[tokens]\nrefresh_seconds = 10",
+            &["[tokens] refresh_grace_seconds", "less than refresh_seconds (10)"],
+        ),
+        (
+            "[tokens]\ncertify_minutes = 61",
+            &["[tokens] certify_minutes", "from 1 to 60"],
+        ),
         ("[server]\nbanner = \" \"", &["[server] banner", "printable"]),
-        ("[login]\npolicy = \"cjis\"", &["[server] banner", "found nothing", "AC-8"]),
-        ("[login]\npolicy = \"strict\"", &["[login] policy", "\"strict\"", "\"cjis\" or \"nist-63b-4\""]),
-        ("[login]\npassword_length = 7", &["[login] password_length", "from 8 to 64"]),
-        ("[login]\npassword_length = 65", &["[login] password_length", "from 8 to 64"]),
+        (
+            "[login]\npolicy = \"cjis\"",
+            &["[server] banner", "found nothing", "AC-8"],
+        ),
+        (
+            "[login]\npolicy = \"strict\"",
+            &["[login] policy", "\"strict\"", "\"cjis\" or \"nist-63b-4\""],
+        ),
+        (
+            "[login]\npassword_length = 7",
+            &["[login] password_length", "from 8 to 64"],
+        ),
+        (
+            "[login]\npassword_length = 65",
+            &["[login] password_length", "from 8 to 64"],
+        ),
         (
             "[login]\npassword_length_with_second_factor = 16",
-            &["[login] password_length_with_second_factor", "at most password_length (15)"],
+            &[
+                "[login] password_length_with_second_factor",
+                "at most password_length (15)",
+            ],
         ),
-        ("[login]\npassword_days = -1", &["[login] password_days", "from 0"]),
-        ("[login]\npassword_history = 25", &["[login] password_history", "from 0 to 24"]),
-        ("[login]\npassword_blocklist_file = \"\"", &["[login] password_blocklist_file", "a path"]),
-        ("[login]\nfailures_in_a_row = 101", &["[login] failures_in_a_row", "from 1 to 100"]),
-        ("[login]\nfailures_in_a_row = 4", &["[login] failures_in_a_row", "at least lockout_threshold (5)"]),
+        (
+            "[login]\npassword_days = -1",
+            &["[login] password_days", "from 0"],
+        ),
+        (
+            "[login]\npassword_history = 25",
+            &["[login] password_history", "from 0 to 24"],
+        ),
+        (
+            "[login]\npassword_blocklist_file = \"\"",
+            &["[login] password_blocklist_file", "a path"],
+        ),
+        (
+            "[login]\nfailures_in_a_row = 101",
+            &["[login] failures_in_a_row", "from 1 to 100"],
+        ),
+        (
+            "[login]\nfailures_in_a_row = 4",
+            &["[login] failures_in_a_row", "at least lockout_threshold (5)"],
+        ),
         (
             "[login]\nlockout_covers = \"passkeys\"",
-            &["[login] lockout_covers", "\"passkeys\"", "\"password\" or \"account\""],
+            &[
+                "[login] lockout_covers",
+                "\"passkeys\"",
+                "\"password\" or \"account\"",
+            ],
         ),
-        ("[login]\nknown_browsers = 1", &["[login] known_browsers", "true or false"]),
-        ("[login]\ndormant_days = \"never\"", &["[login] dormant_days", "from 0"]),
-        ("[login]\nlockout_threshold = 101", &["[login] lockout_threshold", "from 1 to 100"]),
-        ("[login]\nlockout_seconds = \"forever\"", &["[login] lockout_seconds", "\"forever\"", "until_admin"]),
-        ("[login]\nlockout_seconds = 0", &["[login] lockout_seconds", "from 1"]),
-        ("[login]\ninvitation_seconds = 59", &["[login] invitation_seconds", "from 60 to 2592000"]),
-        ("[login]\nreset_seconds = 86401", &["[login] reset_seconds", "from 60 to 86400"]),
-        ("[login]\nadministrator_reset_seconds = 0", &["[login] administrator_reset_seconds", "from 60 to 604800"]),
-        ("[login]\nsession_idle_seconds = 50000", &["[login] session_idle_seconds", "at most session_seconds (43200)"]),
-        ("[login]\nargon2_memory_kib = 1024", &["[login] argon2_memory_kib", "from 7168"]),
-        ("[login]\nargon2_iterations = 1", &["[login] argon2_iterations", "argon2_memory_kib = 19456", "35840"]),
-        ("[keys]\nrotate_days = 0", &["[keys] rotate_days", "from 1 to 366"]),
-        ("[keys]\nrotate_days = 1", &["[keys] publish_seconds", "less than rotate_days"]),
+        (
+            "[login]\nknown_browsers = 1",
+            &["[login] known_browsers", "true or false"],
+        ),
+        (
+            "[login]\ndormant_days = \"never\"",
+            &["[login] dormant_days", "from 0"],
+        ),
+        (
+            "[login]\nlockout_threshold = 101",
+            &["[login] lockout_threshold", "from 1 to 100"],
+        ),
+        (
+            "[login]\nlockout_seconds = \"forever\"",
+            &["[login] lockout_seconds", "\"forever\"", "until_admin"],
+        ),
+        (
+            "[login]\nlockout_seconds = 0",
+            &["[login] lockout_seconds", "from 1"],
+        ),
+        (
+            "[login]\ninvitation_seconds = 59",
+            &["[login] invitation_seconds", "from 60 to 2592000"],
+        ),
+        (
+            "[login]\nreset_seconds = 86401",
+            &["[login] reset_seconds", "from 60 to 86400"],
+        ),
+        (
+            "[login]\nadministrator_reset_seconds = 0",
+            &["[login] administrator_reset_seconds", "from 60 to 604800"],
+        ),
+        (
+            "[login]\nsession_idle_seconds = 50000",
+            &["[login] session_idle_seconds", "at most session_seconds (43200)"],
+        ),
+        (
+            "[login]\nargon2_memory_kib = 1024",
+            &["[login] argon2_memory_kib", "from 7168"],
+        ),
+        (
+            "[login]\nargon2_iterations = 1",
+            &["[login] argon2_iterations", "argon2_memory_kib = 19456", "35840"],
+        ),
+        (
+            "[keys]\nrotate_days = 0",
+            &["[keys] rotate_days", "from 1 to 366"],
+        ),
+        (
+            "[keys]\nrotate_days = 1",
+            &["[keys] publish_seconds", "less than rotate_days"],
+        ),
         (
             "[policy]\ntime_zone = \"America/Atlanta\"",
             &["[policy] time_zone", "\"America/Atlanta\"", "America/New_York"],
         ),
-        ("[policy]\ntime_zone = 5", &["[policy] time_zone", "found 5", "the name of a time zone"]),
-        ("[outbound]\nallow_loopback = \"yes\"", &["[outbound] allow_loopback", "true or false"]),
-        ("[outbound]\nallow_networks = [10]", &["[outbound] allow_networks", "[10]"]),
-        ("[audit]\nkeep = 1", &["[audit]", "an unknown section", "outbound"]),
-        ("[server.tls]\nkey = \"x\"", &["[server] tls", "an unknown key", "tls_certificate"]),
-        ("[server]\nissuer = \"https://a.example\"\n=", &["mdi-auth.toml", "line 3", "wanted TOML"]),
+        (
+            "[policy]\ntime_zone = 5",
+            &["[policy] time_zone", "found 5", "the name of a time zone"],
+        ),
+        (
+            "[outbound]\nallow_loopback = \"yes\"",
+            &["[outbound] allow_loopback", "true or false"],
+        ),
+        (
+            "[outbound]\nallow_networks = [10]",
+            &["[outbound] allow_networks", "[10]"],
+        ),
+        (
+            "[audit]\nkeep = 1",
+            &["[audit]", "an unknown section", "outbound"],
+        ),
+        (
+            "[server.tls]\nkey = \"x\"",
+            &["[server] tls", "an unknown key", "tls_certificate"],
+        ),
+        (
+            "[server]\nissuer = \"https://a.example\"\n=",
+            &["mdi-auth.toml", "line 3", "wanted TOML"],
+        ),
         (
             "[server]\nissuer = \"https://a.example\"\nissuer = \"https://b.example\"",
             &["mdi-auth.toml", "duplicate key", "line 3"],
@@ -295,19 +478,34 @@ fn each_rule_refuses() {
 #[test]
 fn each_rule_of_mail_refuses() {
     let rows: &[(&str, &[&str])] = &[
-        ("[mail]\nhost = \"smtp.example\"", &["[mail] from", "beside the other keys", "no-reply@as.example"]),
-        ("[mail]\nfrom = \"a@as.example\"", &["[mail] host", "beside the other keys"]),
+        (
+            "[mail]\nhost = \"smtp.example\"",
+            &["[mail] from", "beside the other keys", "no-reply@as.example"],
+        ),
+        (
+            "[mail]\nfrom = \"a@as.example\"",
+            &["[mail] host", "beside the other keys"],
+        ),
         (
             "[mail]\nhost = \"smtp://h\"\nfrom = \"a@as.example\"",
             &["[mail] host", "smtp://h", "the name of the mail server"],
         ),
-        ("[mail]\nhost = \"h\"\nfrom = \"nobody\"", &["[mail] from", "nobody", "an address"]),
-        ("[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\ntls = \"ssl\"", &["[mail] tls", "ssl", "starttls"]),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"nobody\"",
+            &["[mail] from", "nobody", "an address"],
+        ),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\ntls = \"ssl\"",
+            &["[mail] tls", "ssl", "starttls"],
+        ),
         (
             "[mail]\nhost = \"10.0.0.1\"\nfrom = \"a@as.example\"\ntls = \"none\"",
             &["[mail] tls", "10.0.0.1", "in the clear"],
         ),
-        ("[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nport = 0", &["[mail] port", "from 1 to 65535"]),
+        (
+            "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nport = 0",
+            &["[mail] port", "from 1 to 65535"],
+        ),
         (
             "[mail]\nhost = \"h\"\nfrom = \"a@as.example\"\nusername = \"u\"",
             &["[mail] password", "MDI_AUTH_MAIL__PASSWORD"],
@@ -328,21 +526,37 @@ fn refuse_each(rows: &[(&str, &[&str])]) {
     for (toml, parts) in rows {
         let lines = mistakes(toml, &[]);
         assert_eq!(lines.len(), 1, "{toml}: {lines:#?}");
-        assert!(!lines[0].contains('\n') && !lines[0].contains("geheim"), "{toml}: {}", lines[0]);
+        assert!(
+            !lines[0].contains('\n') && !lines[0].contains("geheim"),
+            "{toml}: {}",
+            lines[0]
+        );
         for part in *parts {
-            assert!(lines[0].contains(part), "{toml}: {part:?} is not in {:?}", lines[0]);
+            assert!(
+                lines[0].contains(part),
+                "{toml}: {part:?} is not in {:?}",
+                lines[0]
+            );
         }
     }
 }
 
 #[test]
 fn a_database_password_is_not_repeated() {
-    for url in
-        ["postgres://u:geheim@h:port/d", "postgres://u:geheim@h/d?what=1", "geheim", "postgres//u:geheim@h", "u:geheim"]
-    {
+    for url in [
+        "postgres://u:geheim@h:port/d",
+        "postgres://u:geheim@h/d?what=1",
+        "geheim",
+        "postgres//u:geheim@h",
+        "u:geheim",
+    ] {
         let lines = mistakes("", &[("MDI_AUTH_DATABASE__URL", url)]);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("MDI_AUTH_DATABASE__URL: ") && !lines[0].contains("geheim"), "{}", lines[0]);
+        assert!(
+            lines[0].starts_with("MDI_AUTH_DATABASE__URL: ") && !lines[0].contains("geheim"),
+            "{}",
+            lines[0]
+        );
     }
 }
 
@@ -361,7 +575,11 @@ fn the_master_key_comes_from_one_place_in_a_known_form() {
         assert!(load("", &[("MDI_AUTH_MASTER_KEY", key)]).is_ok(), "{key}");
         let lines = mistakes("[keys]\nmaster_key_file = \"k\"", &[("MDI_AUTH_MASTER_KEY", key)]);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("one of the two") && !lines[0].contains(key), "{}", lines[0]);
+        assert!(
+            lines[0].contains("one of the two") && !lines[0].contains(key),
+            "{}",
+            lines[0]
+        );
     }
     for wrong in ["", "geheim", &hex[..62], &base64[..40]] {
         let lines = mistakes("", &[("MDI_AUTH_MASTER_KEY", wrong)]);
@@ -386,7 +604,15 @@ fn an_issuer_has_one_form() {
     ];
     for (text, host, port, loopback) in rows {
         let issuer = Issuer::parse(text).unwrap();
-        assert_eq!((issuer.as_str(), issuer.host(), issuer.port(), issuer.is_loopback()), (text, host, port, loopback));
+        assert_eq!(
+            (
+                issuer.as_str(),
+                issuer.host(),
+                issuer.port(),
+                issuer.is_loopback()
+            ),
+            (text, host, port, loopback)
+        );
         assert_eq!(issuer.url("/oauth2/token"), format!("{text}/oauth2/token"));
     }
     for wrong in [
@@ -410,5 +636,9 @@ fn an_issuer_has_one_form() {
         let wanted = Issuer::parse(wrong).expect_err(wrong);
         assert!(wanted.contains("https"), "{wrong}: {wanted}");
     }
-    assert!(Issuer::parse("https://As.example/").unwrap_err().starts_with("\"https://as.example\""));
+    assert!(
+        Issuer::parse("https://As.example/")
+            .unwrap_err()
+            .starts_with("\"https://as.example\"")
+    );
 }

@@ -30,7 +30,11 @@ pub fn two_ports() -> u16 {
 
 fn command(data: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mdi-auth"));
-    command.arg("demo").arg("--data").arg(data).args(["--port", &port.to_string()]);
+    command
+        .arg("demo")
+        .arg("--data")
+        .arg(data)
+        .args(["--port", &port.to_string()]);
     command
 }
 
@@ -39,7 +43,10 @@ impl Demo {
         let mut child = command(data, port).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         // From here on, whatever happens ends the process.
-        let mut demo = Self { child, printed: String::new() };
+        let mut demo = Self {
+            child,
+            printed: String::new(),
+        };
         for line in BufReader::new(stdout).lines() {
             let line = line.unwrap();
             if line == "ready" {
@@ -65,14 +72,24 @@ impl Demo {
         shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         let output = shell.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{script}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{script}\n{said}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         said
     }
 
     /// Ends it as a service manager would, and answers its exit code.
     fn end(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap().success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &format!("kill -TERM {pid}")])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.child.wait().unwrap().code()
     }
 }
@@ -95,7 +112,11 @@ fn the_printed_lines_work_when_pasted() {
         assert!(comment.chars().all(harmless), "{comment}");
     }
     let said = demo.paste("sh");
-    assert_eq!(said.matches("\"access_token\"").count(), 2, "a token for each dataflow: {said}");
+    assert_eq!(
+        said.matches("\"access_token\"").count(),
+        2,
+        "a token for each dataflow: {said}"
+    );
     assert_eq!(said.matches("\"active\":true").count(), 2, "{said}");
     assert_eq!(said.matches("HTTP 200").count(), 2, "{said}");
     assert_eq!(said.matches("HTTP 401").count(), 2, "{said}");
@@ -115,11 +136,17 @@ fn a_demo_does_not_touch_what_is_not_its_own() {
     let refused = command(dir.path(), two_ports()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("demo"));
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was made");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        1,
+        "nothing was made"
+    );
     // A port that is taken is named before anything is made.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let data = dir.path().join("new");
-    let refused = command(&data, taken.local_addr().unwrap().port()).output().unwrap();
+    let refused = command(&data, taken.local_addr().unwrap().port())
+        .output()
+        .unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--port"));
     assert!(!data.exists());
@@ -134,8 +161,15 @@ struct Site {
 
 impl Site {
     fn of(data: &Path, port: u16) -> Self {
-        let secrets = std::fs::read_to_string(data.join("demo.toml")).unwrap().parse().unwrap();
-        Self { http: client(&data.join("ca.pem")), port, secrets }
+        let secrets = std::fs::read_to_string(data.join("demo.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        Self {
+            http: client(&data.join("ca.pem")),
+            port,
+            secrets,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -145,9 +179,15 @@ impl Site {
     /// A token by client credentials; `secret` is its key in the file of secrets.
     async fn token(&self, client_id: &str, secret: &str, scope: &str) -> String {
         let form = [("grant_type", "client_credentials"), ("scope", scope)];
-        let request = self.http.post(format!("https://localhost:{}/oauth2/token", self.port)).form(&form);
+        let request = self
+            .http
+            .post(format!("https://localhost:{}/oauth2/token", self.port))
+            .form(&form);
         let request = request.basic_auth(client_id, self.secrets[secret].as_str());
-        Answer::read(request.send().await.unwrap()).await.str("access_token").to_owned()
+        Answer::read(request.send().await.unwrap())
+            .await
+            .str("access_token")
+            .to_owned()
     }
 
     async fn get(&self, path: &str, token: Option<&str>) -> Answer {
@@ -170,10 +210,19 @@ async fn the_stubs_ask_about_each_token_and_look_at_its_scopes() {
     let (data, port) = (dir.path().join("demo"), two_ports());
     let _demo = Demo::start(&data, port);
     let site = Site::of(&data, port);
-    let reader = site.token("demo-case-system", "case_system", "system/Composition.rs").await;
-    let stranger = site.token("demo-case-system", "case_system", "system/Patient.rs").await;
-    let lims = site.token("demo-lims", "lims", "system/MessageHeader.c system/Bundle.c").await;
-    let (search, lookup) = ("/edrs/fhir/Composition?subject=Patient/1", "/edrs/fhir/Composition/$document");
+    let reader = site
+        .token("demo-case-system", "case_system", "system/Composition.rs")
+        .await;
+    let stranger = site
+        .token("demo-case-system", "case_system", "system/Patient.rs")
+        .await;
+    let lims = site
+        .token("demo-lims", "lims", "system/MessageHeader.c system/Bundle.c")
+        .await;
+    let (search, lookup) = (
+        "/edrs/fhir/Composition?subject=Patient/1",
+        "/edrs/fhir/Composition/$document",
+    );
     // URL, token, status, what WWW-Authenticate says (RFC 6750 section 3).
     let rows = [
         (search, Some(&reader), 200, ""),
@@ -189,13 +238,23 @@ async fn the_stubs_ask_about_each_token_and_look_at_its_scopes() {
         let answer = site.get(path, token.map(String::as_str)).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
         let said = answer.header("WWW-Authenticate");
-        assert!(said.contains(challenge) && said.is_empty() == challenge.is_empty(), "{path}: {said}");
-        let kind = if status == 200 { "Bundle" } else { "OperationOutcome" };
+        assert!(
+            said.contains(challenge) && said.is_empty() == challenge.is_empty(),
+            "{path}: {said}"
+        );
+        let kind = if status == 200 {
+            "Bundle"
+        } else {
+            "OperationOutcome"
+        };
         assert_eq!(answer.str("resourceType"), kind, "{path}");
         assert_eq!(answer.header("Content-Type"), "application/fhir+json");
     }
     let bare = site.get(search, None).await;
-    assert!(!bare.header("WWW-Authenticate").contains("error"), "who brings no token is told no error");
+    assert!(
+        !bare.header("WWW-Authenticate").contains("error"),
+        "who brings no token is told no error"
+    );
 }
 
 #[tokio::test]
@@ -204,10 +263,11 @@ async fn the_cms_takes_messages_and_nothing_else() {
     let (data, port) = (dir.path().join("demo"), two_ports());
     let _demo = Demo::start(&data, port);
     let site = Site::of(&data, port);
-    let token = site.token("demo-lims", "lims", "system/MessageHeader.c system/Bundle.c").await;
+    let token = site
+        .token("demo-lims", "lims", "system/MessageHeader.c system/Bundle.c")
+        .await;
     let message = |kind: &str| {
-        let header =
-            json!({ "resourceType": "MessageHeader", "id": "m-7", "eventCoding": { "code": "tox-result-report" } });
+        let header = json!({ "resourceType": "MessageHeader", "id": "m-7", "eventCoding": { "code": "tox-result-report" } });
         json!({ "resourceType": "Bundle", "type": kind, "entry": [{ "resource": header }] }).to_string()
     };
     let rows = [
@@ -218,11 +278,17 @@ async fn the_cms_takes_messages_and_nothing_else() {
         (" ".repeat(64 * 1024 + 1), 413),
     ];
     for (body, status) in rows {
-        let answer = site.post("/cms/fhir/$process-message", &token, body.clone()).await;
+        let answer = site
+            .post("/cms/fhir/$process-message", &token, body.clone())
+            .await;
         assert_eq!(answer.status, status, "{}: {}", body.trim(), answer.text);
         if status == 200 {
             let header = &answer.json["entry"][0]["resource"];
-            assert_eq!(header["response"], json!({ "identifier": "m-7", "code": "ok" }), "FHIR R4 MessageHeader");
+            assert_eq!(
+                header["response"],
+                json!({ "identifier": "m-7", "code": "ok" }),
+                "FHIR R4 MessageHeader"
+            );
             assert_eq!(header["eventCoding"]["code"], "tox-result-report");
         }
     }
@@ -244,12 +310,17 @@ async fn the_stubs_say_where_their_tokens_come_from() {
         let token = uris.iter().find(|uri| uri["url"] == "token").unwrap();
         assert_eq!(token["valueUri"], format!("{issuer}/oauth2/token"));
         // SMART App Launch 2.2: the document of the base is the authorization server's.
-        let redirect = site.get(&format!("{base}/.well-known/smart-configuration"), None).await;
+        let redirect = site
+            .get(&format!("{base}/.well-known/smart-configuration"), None)
+            .await;
         assert_eq!(redirect.status, 302);
         let document = site.http.get(redirect.header("Location")).send().await.unwrap();
         let document: Value = document.json().await.unwrap();
         assert_eq!(document["issuer"], issuer, "{id}");
-        assert_eq!(redirect.header("Location"), format!("{issuer}/fhir/{id}/smart-configuration"));
+        assert_eq!(
+            redirect.header("Location"),
+            format!("{issuer}/fhir/{id}/smart-configuration")
+        );
     }
 }
 
@@ -269,12 +340,28 @@ async fn the_case_system_takes_no_answer_that_it_did_not_ask_for() {
     let state = cookie.split_once('=').unwrap().1.split('.').next().unwrap();
     let issuer = format!("https://localhost:{port}");
     let rows = [
-        (None, format!("code=x&state={state}&iss={issuer}"), "begun no sign-in"),
+        (
+            None,
+            format!("code=x&state={state}&iss={issuer}"),
+            "begun no sign-in",
+        ),
         (Some(cookie), format!("code=x&state=other&iss={issuer}"), "state"),
         // RFC 9207: a code of another server is not sent to ours.
-        (Some(cookie), format!("code=x&state={state}&iss=https://evil.example"), "iss"),
-        (Some(cookie), format!("code=x&state={state}&iss={issuer}"), "could not be redeemed"),
-        (Some(cookie), format!("error=access_denied&state={state}&iss={issuer}"), "access_denied"),
+        (
+            Some(cookie),
+            format!("code=x&state={state}&iss=https://evil.example"),
+            "iss",
+        ),
+        (
+            Some(cookie),
+            format!("code=x&state={state}&iss={issuer}"),
+            "could not be redeemed",
+        ),
+        (
+            Some(cookie),
+            format!("error=access_denied&state={state}&iss={issuer}"),
+            "access_denied",
+        ),
     ];
     for (cookie, query, said) in rows {
         let mut request = site.http.get(site.url(&format!("/cms/cb?{query}")));

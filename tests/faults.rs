@@ -27,8 +27,22 @@ fn sabotage(harness: &Harness, sql: &str) {
 }
 
 fn tells_nothing(answer: &Answer) {
-    for word in ["audit_event", "table", "relation", "SQL", "sqlite", "postgres", "/tmp", "panicked", ".rs", "diesel"] {
-        assert!(!answer.text.to_lowercase().contains(&word.to_lowercase()), "{word} in {answer:?}");
+    for word in [
+        "audit_event",
+        "table",
+        "relation",
+        "SQL",
+        "sqlite",
+        "postgres",
+        "/tmp",
+        "panicked",
+        ".rs",
+        "diesel",
+    ] {
+        assert!(
+            !answer.text.to_lowercase().contains(&word.to_lowercase()),
+            "{word} in {answer:?}"
+        );
     }
     assert!(answer.text.contains("reference"), "{answer:?}");
 }
@@ -53,25 +67,49 @@ on_both! {
 #[tokio::test]
 async fn without_its_database_the_server_answers_503_and_recovers() {
     let harness = Harness::start(Db::Postgres);
-    let token = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await.str("access_token").to_owned();
+    let token = harness
+        .token(Some(LIMS), &[("grant_type", "client_credentials")])
+        .await
+        .str("access_token")
+        .to_owned();
     let url = harness.database_url();
     postgres::forbid_connections(&url);
     // Revocations cannot be read any more: after a while nothing is said about tokens.
     tokio::time::sleep(Duration::from_millis(3500)).await;
-    let asked = harness.post("/oauth2/introspect", Some(CMS), &[("token", &token)]).await;
+    let asked = harness
+        .post("/oauth2/introspect", Some(CMS), &[("token", &token)])
+        .await;
     assert_eq!((asked.status, asked.error()), (503, "temporarily_unavailable"));
     assert_eq!(asked.header("retry-after"), "2");
-    let refused = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
-    assert_eq!((refused.status, refused.error()), (503, "temporarily_unavailable"));
+    let refused = harness
+        .token(Some(LIMS), &[("grant_type", "client_credentials")])
+        .await;
+    assert_eq!(
+        (refused.status, refused.error()),
+        (503, "temporarily_unavailable")
+    );
     assert_eq!(refused.header("retry-after"), "2");
     assert_eq!(harness.get("/readyz").await.status, 503);
     assert_eq!(harness.get("/healthz").await.status, 200);
-    assert_eq!(harness.get("/oauth2/jwks").await.status, 200, "keys are in memory");
+    assert_eq!(
+        harness.get("/oauth2/jwks").await.status,
+        200,
+        "keys are in memory"
+    );
     let page = Agent::new(&harness).get(&authorize_url(&harness, &[])).await;
-    assert_eq!((page.answer().status, page.answer().header("retry-after")), (503, "2"));
+    assert_eq!(
+        (page.answer().status, page.answer().header("retry-after")),
+        (503, "2")
+    );
     postgres::allow_connections(&url);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await.status, 200);
+    assert_eq!(
+        harness
+            .token(Some(LIMS), &[("grant_type", "client_credentials")])
+            .await
+            .status,
+        200
+    );
     assert_eq!(harness.introspect(CMS, &token).await["active"], true);
 }
 

@@ -38,20 +38,58 @@ const URLS: [&str; 25] = [
 async fn every_answer_is_guarded() {
     let harness = Harness::start(Db::Sqlite);
     for path in URLS {
-        for method in [reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::PUT, reqwest::Method::DELETE] {
-            let answer = harness.http.request(method.clone(), harness.url(path)).send().await.unwrap();
+        for method in [
+            reqwest::Method::GET,
+            reqwest::Method::POST,
+            reqwest::Method::PUT,
+            reqwest::Method::DELETE,
+        ] {
+            let answer = harness
+                .http
+                .request(method.clone(), harness.url(path))
+                .send()
+                .await
+                .unwrap();
             let answer = Answer::read(answer).await;
             assert!(answer.status < 500, "{method} {path}: {answer:?}");
-            assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{method} {path}");
-            assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"), "{method} {path}");
-            assert!(!answer.header("content-security-policy").contains("unsafe"), "{method} {path}");
-            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}");
+            assert!(
+                answer
+                    .header("content-security-policy")
+                    .starts_with("default-src 'none'"),
+                "{method} {path}"
+            );
+            assert!(
+                answer
+                    .header("content-security-policy")
+                    .contains("frame-ancestors 'none'"),
+                "{method} {path}"
+            );
+            assert!(
+                !answer.header("content-security-policy").contains("unsafe"),
+                "{method} {path}"
+            );
+            assert_eq!(
+                answer.header("x-content-type-options"),
+                "nosniff",
+                "{method} {path}"
+            );
             assert_eq!(answer.header("referrer-policy"), "same-origin", "{method} {path}");
-            assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{method} {path}");
-            assert_eq!(answer.header("strict-transport-security"), "", "no HSTS on loopback");
+            assert_eq!(
+                answer.header("cross-origin-opener-policy"),
+                "same-origin",
+                "{method} {path}"
+            );
+            assert_eq!(
+                answer.header("strict-transport-security"),
+                "",
+                "no HSTS on loopback"
+            );
             assert_eq!(answer.header("server"), "", "{method} {path}");
             if answer.status == 405 {
-                assert!(!answer.header("allow").contains(method.as_str()), "{method} {path}");
+                assert!(
+                    !answer.header("allow").contains(method.as_str()),
+                    "{method} {path}"
+                );
             }
         }
     }
@@ -64,9 +102,20 @@ async fn a_public_issuer_has_hsts_and_plain_cookie_names() {
     });
     // The certificate is also good for localhost, where the harness asks.
     let port = harness.port();
-    let answer = harness.http.get(format!("https://localhost:{port}/healthz")).send().await.unwrap();
-    assert!(Answer::read(answer).await.header("strict-transport-security").starts_with("max-age=63072000"));
-    let url = authorize_url(&harness, &[]).replace("https://as.example", &format!("https://localhost:{port}"));
+    let answer = harness
+        .http
+        .get(format!("https://localhost:{port}/healthz"))
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        Answer::read(answer)
+            .await
+            .header("strict-transport-security")
+            .starts_with("max-age=63072000")
+    );
+    let url =
+        authorize_url(&harness, &[]).replace("https://as.example", &format!("https://localhost:{port}"));
     let answer = Answer::read(harness.http.get(url).send().await.unwrap()).await;
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("__Host-mdi-browser="), "{cookie}");
@@ -91,29 +140,60 @@ async fn only_registered_origins_may_call_the_token_endpoint() {
         resource_servers = ["edrs-ga"]
         "#,
     );
-    for (origin, allowed) in [("https://dashboard.example", true), ("https://evil.example", false)] {
-        let preflight =
-            harness.http.request(reqwest::Method::OPTIONS, harness.url("/oauth2/token")).header("Origin", origin);
-        let preflight =
-            Answer::read(preflight.header("Access-Control-Request-Method", "POST").send().await.unwrap()).await;
+    for (origin, allowed) in [
+        ("https://dashboard.example", true),
+        ("https://evil.example", false),
+    ] {
+        let preflight = harness
+            .http
+            .request(reqwest::Method::OPTIONS, harness.url("/oauth2/token"))
+            .header("Origin", origin);
+        let preflight = Answer::read(
+            preflight
+                .header("Access-Control-Request-Method", "POST")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
         assert_eq!(
-            (preflight.status == 204, preflight.header("access-control-allow-origin") == origin),
+            (
+                preflight.status == 204,
+                preflight.header("access-control-allow-origin") == origin
+            ),
             (allowed, allowed),
             "{origin}"
         );
-        let posted =
-            harness.http.post(harness.url("/oauth2/token")).header("Origin", origin).form(&[("grant_type", "x")]);
+        let posted = harness
+            .http
+            .post(harness.url("/oauth2/token"))
+            .header("Origin", origin)
+            .form(&[("grant_type", "x")]);
         let posted = Answer::read(posted.send().await.unwrap()).await;
-        assert_eq!(posted.header("access-control-allow-origin") == origin, allowed, "{origin}");
+        assert_eq!(
+            posted.header("access-control-allow-origin") == origin,
+            allowed,
+            "{origin}"
+        );
     }
-    let discovery =
-        harness.http.get(harness.url("/.well-known/openid-configuration")).header("Origin", "https://evil.example");
-    assert_eq!(Answer::read(discovery.send().await.unwrap()).await.header("access-control-allow-origin"), "*");
+    let discovery = harness
+        .http
+        .get(harness.url("/.well-known/openid-configuration"))
+        .header("Origin", "https://evil.example");
+    assert_eq!(
+        Answer::read(discovery.send().await.unwrap())
+            .await
+            .header("access-control-allow-origin"),
+        "*"
+    );
 }
 
 #[tokio::test]
 async fn plain_http_is_for_a_trusted_proxy_that_speaks_https() {
-    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let harness = Harness::start_with(Db::Sqlite, |config| {
         config.server.proxy_listen = Some(proxy);
         config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -121,9 +201,17 @@ async fn plain_http_is_for_a_trusted_proxy_that_speaks_https() {
     let url = format!("http://{proxy}/.well-known/openid-configuration");
     let plain = reqwest::Client::new().get(&url).send().await.unwrap();
     assert_eq!(plain.status(), 400);
-    let forwarded = reqwest::Client::new().get(&url).header("X-Forwarded-Proto", "https").send().await.unwrap();
+    let forwarded = reqwest::Client::new()
+        .get(&url)
+        .header("X-Forwarded-Proto", "https")
+        .send()
+        .await
+        .unwrap();
     let forwarded = Answer::read(forwarded).await;
-    assert_eq!((forwarded.status, forwarded.str("issuer")), (200, harness.issuer.as_str()));
+    assert_eq!(
+        (forwarded.status, forwarded.str("issuer")),
+        (200, harness.issuer.as_str())
+    );
 }
 
 #[tokio::test]
@@ -131,7 +219,12 @@ async fn pages_name_no_secret_and_run_no_inline_code() {
     let harness = Harness::start(Db::Sqlite);
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    let second = agent.submit(&login, &[("username", "jlehz"), ("password", crate::harness::PASSWORD)]).await;
+    let second = agent
+        .submit(
+            &login,
+            &[("username", "jlehz"), ("password", crate::harness::PASSWORD)],
+        )
+        .await;
     let code = crate::harness::agent::totp(harness.now());
     let consent = agent.submit(&second, &[("totp", &code)]).await;
     for page in [&login, &second, &consent] {
@@ -139,11 +232,16 @@ async fn pages_name_no_secret_and_run_no_inline_code() {
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(answer.text.contains("lang=\"en-US\""));
         assert!(
-            !answer.text.contains(" style=") && !answer.text.contains(" onclick=") && !answer.text.contains("<script>")
+            !answer.text.contains(" style=")
+                && !answer.text.contains(" onclick=")
+                && !answer.text.contains("<script>")
         );
         assert!(!answer.text.contains(crate::harness::PASSWORD));
     }
     for hop in &agent.hops {
-        assert!(!hop.contains(crate::harness::PASSWORD) && !hop.contains("af0ifjsldkj98f3b2c1d0e9f8a7b6c5d"), "{hop}");
+        assert!(
+            !hop.contains(crate::harness::PASSWORD) && !hop.contains("af0ifjsldkj98f3b2c1d0e9f8a7b6c5d"),
+            "{hop}"
+        );
     }
 }

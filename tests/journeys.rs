@@ -17,7 +17,13 @@ fn authorize(harness: &Harness, scope: &str, more: &[(&str, &str)]) -> String {
     request(harness, "fulton-cms", CALLBACK, scope, more)
 }
 
-fn request(harness: &Harness, client: &str, redirect_uri: &str, scope: &str, more: &[(&str, &str)]) -> String {
+fn request(
+    harness: &Harness,
+    client: &str,
+    redirect_uri: &str,
+    scope: &str,
+    more: &[(&str, &str)],
+) -> String {
     let parameters = [
         ("response_type", "code"),
         ("client_id", client),
@@ -29,12 +35,17 @@ fn request(harness: &Harness, client: &str, redirect_uri: &str, scope: &str, mor
         ("code_challenge_method", "S256"),
     ];
     let parameters = parameters.iter().chain(more);
-    url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap().into()
+    url::Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters)
+        .unwrap()
+        .into()
 }
 
 /// Types into a field.
 pub async fn fill(window: &WebDriver, id: &str, text: &str) {
-    let field = window.find(By::Id(id)).await.unwrap_or_else(|_| panic!("no field {id}"));
+    let field = window
+        .find(By::Id(id))
+        .await
+        .unwrap_or_else(|_| panic!("no field {id}"));
     field.clear().await.unwrap();
     field.send_keys(text).await.unwrap();
 }
@@ -42,14 +53,21 @@ pub async fn fill(window: &WebDriver, id: &str, text: &str) {
 /// Presses a button or follows a link, and waits for the page that follows.
 pub async fn click(window: &WebDriver, id: &str) {
     let Ok(element) = window.find(By::Id(id)).await else {
-        panic!("no {id} at {}: {}", window.current_url().await.unwrap(), window.source().await.unwrap());
+        panic!(
+            "no {id} at {}: {}",
+            window.current_url().await.unwrap(),
+            window.source().await.unwrap()
+        );
     };
     follow(window, element).await;
 }
 
 /// The same with an element that was found already.
 pub async fn follow(window: &WebDriver, element: WebElement) {
-    window.execute("document.documentElement.dataset.left = 'yes'", Vec::new()).await.unwrap();
+    window
+        .execute("document.documentElement.dataset.left = 'yes'", Vec::new())
+        .await
+        .unwrap();
     element.click().await.unwrap();
     let begun = std::time::Instant::now();
     let arrived = "return document.readyState === 'complete' && !document.documentElement.dataset.left";
@@ -59,7 +77,11 @@ pub async fn follow(window: &WebDriver, element: WebElement) {
         if answer.is_ok_and(|answer| answer.convert::<bool>().unwrap_or(false)) {
             return;
         }
-        assert!(begun.elapsed().as_secs() < 30, "no page follows {}", window.current_url().await.unwrap());
+        assert!(
+            begun.elapsed().as_secs() < 30,
+            "no page follows {}",
+            window.current_url().await.unwrap()
+        );
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     }
 }
@@ -336,14 +358,30 @@ async fn the_other_pages_are_looked_at() {
     );
     let browser = Browser::start(&harness.ca_file);
     let window = browser.window(375, true).await;
-    window.goto(authorize(&harness, "openid user/Composition.rs", &[])).await.unwrap();
+    window
+        .goto(authorize(&harness, "openid user/Composition.rs", &[]))
+        .await
+        .unwrap();
     look(&window, "other-login-provider", true).await;
     click(&window, "upstream-fulton").await;
-    assert!(window.source().await.unwrap().contains("does not answer just now"));
+    assert!(
+        window
+            .source()
+            .await
+            .unwrap()
+            .contains("does not answer just now")
+    );
     look(&window, "other-login-provider-silent", true).await;
-    follow(&window, window.find(By::LinkText("I forgot my password")).await.unwrap()).await;
+    follow(
+        &window,
+        window.find(By::LinkText("I forgot my password")).await.unwrap(),
+    )
+    .await;
     look(&window, "other-forgotten", true).await;
-    window.goto(harness.url("/invitation/nobody-has-this")).await.unwrap();
+    window
+        .goto(harness.url("/invitation/nobody-has-this"))
+        .await
+        .unwrap();
     look(&window, "other-dead-link", true).await;
     // Signed in: what changes an account.
     window.goto(harness.url("/account/authenticator")).await.unwrap();

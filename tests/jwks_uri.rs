@@ -31,11 +31,22 @@ pub struct Laboratory {
 impl Laboratory {
     pub fn start() -> Self {
         let dir = TempDir::new();
-        let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
+        let tls = Tls::open(
+            &Config::default_with(dir.path()).server,
+            jiff::Timestamp::now().as_second(),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://localhost:{}/jwks.json", listener.local_addr().unwrap().port());
+        let url = format!(
+            "https://localhost:{}/jwks.json",
+            listener.local_addr().unwrap().port()
+        );
         let (keys, fetches) = (Arc::new(Mutex::new(Value::Null)), Arc::new(AtomicUsize::new(0)));
-        let (served, counted, rustls) = (Arc::clone(&keys), Arc::clone(&fetches), tls.server_config().unwrap());
+        let (served, counted, rustls) = (
+            Arc::clone(&keys),
+            Arc::clone(&fetches),
+            tls.server_config().unwrap(),
+        );
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
@@ -44,16 +55,33 @@ impl Laboratory {
                     App::new().default_service(web::to(move || {
                         counted.fetch_add(1, Ordering::SeqCst);
                         let body = served.lock().unwrap().to_string();
-                        async move { HttpResponse::Ok().insert_header(("Cache-Control", "max-age=600")).body(body) }
+                        async move {
+                            HttpResponse::Ok()
+                                .insert_header(("Cache-Control", "max-age=600"))
+                                .body(body)
+                        }
                     }))
                 });
-                let server = server.workers(1).disable_signals().listen_rustls_0_23(listener, rustls).unwrap().run();
+                let server = server
+                    .workers(1)
+                    .disable_signals()
+                    .listen_rustls_0_23(listener, rustls)
+                    .unwrap()
+                    .run();
                 send.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
         });
         let handle = receive.recv().unwrap();
-        Self { keys, fetches, url, ca: tls.ca_file().unwrap(), handle, thread: Some(thread), _dir: dir }
+        Self {
+            keys,
+            fetches,
+            url,
+            ca: tls.ca_file().unwrap(),
+            handle,
+            thread: Some(thread),
+            _dir: dir,
+        }
     }
 
     pub fn publish(&self, keys: &[&ClientKey]) {
@@ -83,7 +111,11 @@ async fn ask(harness: &Harness, key: &ClientKey) -> Answer {
     harness
         .token(
             None,
-            &[("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", &assertion)],
+            &[
+                ("grant_type", "client_credentials"),
+                ("client_assertion_type", TYPE),
+                ("client_assertion", &assertion),
+            ],
         )
         .await
 }
@@ -122,7 +154,11 @@ async fn replace_a_key(db: Db) {
         assert_eq!((refused.status, refused.error()), (401, "invalid_client"));
     }
     assert_eq!(laboratory.fetches(), 2, "cooling down");
-    assert_eq!(ask(&harness, &old).await.status, 200, "known keys serve meanwhile");
+    assert_eq!(
+        ask(&harness, &old).await.status,
+        200,
+        "known keys serve meanwhile"
+    );
     // The client allowed ten minutes.
     laboratory.publish(&[&new]);
     harness.clock.advance(601);
@@ -137,7 +173,8 @@ async fn replace_a_key(db: Db) {
     // Two keys with one kid: neither can be chosen. A key that is of no use does no harm.
     harness.clock.advance(601);
     let twin = ClientKey::new(Algorithm::RS384, "new");
-    *laboratory.keys.lock().unwrap() = json!({ "keys": [new.jwk(), twin.jwk(), { "kty": "oct", "k": "AAAA" }] });
+    *laboratory.keys.lock().unwrap() =
+        json!({ "keys": [new.jwk(), twin.jwk(), { "kty": "oct", "k": "AAAA" }] });
     assert_eq!(ask(&harness, &new).await.status, 401);
     harness.clock.advance(601);
     *laboratory.keys.lock().unwrap() = json!({ "keys": [new.jwk(), { "kty": "oct", "k": "AAAA" }] });
@@ -145,8 +182,11 @@ async fn replace_a_key(db: Db) {
     // A jku that is the registered URL is accepted (SMART App Launch).
     let header = json!({ "alg": "RS384", "kid": "new", "typ": "JWT", "jku": laboratory.url });
     let assertion = new.sign_with_header(&header, &claims("lims", &harness.issuer, harness.now()));
-    let form =
-        [("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", &assertion)];
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", &assertion),
+    ];
     assert_eq!(harness.token(None, &form).await.status, 200);
 }
 
@@ -159,6 +199,9 @@ async fn the_server_does_not_go_where_it_must_not() {
     laboratory.publish(&[&key]);
     let refused = ask(&harness, &key).await;
     assert_eq!((refused.status, refused.error()), (401, "invalid_client"));
-    assert!(!refused.description().contains("localhost"), "a stranger learns nothing of our keys: {refused:?}");
+    assert!(
+        !refused.description().contains("localhost"),
+        "a stranger learns nothing of our keys: {refused:?}"
+    );
     assert_eq!(laboratory.fetches(), 0, "loopback is not allowed by default");
 }

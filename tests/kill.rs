@@ -20,9 +20,17 @@ struct Program {
 
 impl Program {
     fn new(db: Db) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let database = (db == Db::Postgres).then(postgres::create_database);
-        Self { dir: TempDir::new(), port, database }
+        Self {
+            dir: TempDir::new(),
+            port,
+            database,
+        }
     }
 
     fn command(&self) -> Command {
@@ -43,7 +51,12 @@ impl Program {
     }
 
     fn serve(&self) -> Child {
-        let mut child = self.command().arg("serve").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command()
+            .arg("serve")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.next().unwrap().unwrap().contains(&self.issuer()));
         // Somebody has to read what follows.
@@ -53,7 +66,11 @@ impl Program {
 
     fn run(&self, arguments: &[&str]) -> String {
         let output = self.command().args(arguments).output().unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(output.status.success(), "{arguments:?}: {text}");
         text
     }
@@ -64,12 +81,19 @@ impl Program {
         loop {
             if Path::new(&ca).exists() {
                 let http = client(&ca);
-                if http.get(format!("{}/readyz", self.issuer())).send().await.is_ok_and(|answer| answer.status() == 200)
+                if http
+                    .get(format!("{}/readyz", self.issuer()))
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
                 {
                     return http;
                 }
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not get ready");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "the server does not get ready"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -126,6 +150,9 @@ on_both! {
 
 /// How many events the record has, as `audit verify` says it.
 fn count(text: &str) -> usize {
-    let said = text.split("the record is sound: ").nth(1).unwrap_or_else(|| panic!("{text}"));
+    let said = text
+        .split("the record is sound: ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{text}"));
     said.split(' ').next().unwrap().parse().unwrap()
 }

@@ -52,7 +52,9 @@ fn change<T: Send + 'static>(
 }
 
 fn reset_link(harness: &Harness, username: &'static str) -> Issued {
-    change(harness, move |registry, tx| links::reset_link(registry, tx, username))
+    change(harness, move |registry, tx| {
+        links::reset_link(registry, tx, username)
+    })
 }
 
 fn invite(harness: &Harness, username: &'static str) -> Issued {
@@ -60,7 +62,9 @@ fn invite(harness: &Harness, username: &'static str) -> Issued {
 }
 
 async fn choose(agent: &mut Agent<'_>, page: &Page, password: &str) -> Page {
-    agent.submit(page, &[("password", password), ("again", password)]).await
+    agent
+        .submit(page, &[("password", password), ("again", password)])
+        .await
 }
 
 /// The request of somebody without a second factor.
@@ -179,14 +183,19 @@ async fn the_database_does_not_hold_a_link_or_password_in_the_clear() {
     let page = agent.get(&url).await;
     choose(&mut agent, &page, NEW).await;
     let secret = url.rsplit('/').next().unwrap();
-    let contains = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let contains =
+        |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     let mut seen = 0;
     for entry in std::fs::read_dir(&harness.app.config.server.data_dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = std::fs::read(&path).unwrap();
             seen += usize::from(contains(&bytes, Secret::new(secret).hash().as_str()));
-            assert!(!contains(&bytes, secret) && !contains(&bytes, NEW), "{}", path.display());
+            assert!(
+                !contains(&bytes, secret) && !contains(&bytes, NEW),
+                "{}",
+                path.display()
+            );
         }
     }
     assert!(seen > 0, "the hash of the link is there");
@@ -298,18 +307,35 @@ async fn a_page_of_a_link_belongs_to_one_browser() {
     ] {
         let answer = agent.get(&harness.url(path)).await;
         assert_eq!(answer.answer().status, 400, "{name}");
-        assert!(answer.answer().text.contains("Parameter: state"), "{name}: {}", answer.answer().text);
+        assert!(
+            answer.answer().text.contains("Parameter: state"),
+            "{name}: {}",
+            answer.answer().text
+        );
     }
     // The form of one browser, posted by another (with the CSRF token of either), and from another site.
     let moved = other.submit(&page, &[("password", NEW), ("again", NEW)]).await;
     assert!(moved.answer().status == 400 && moved.answer().text.contains("Parameter: csrf"));
     let theirs = other.get(&url).await;
     let mixed = theirs.answer().text.replace(&state_of(&theirs), &state_of(&page));
-    let mixed = Page::Ours { url: String::new(), answer: Answer { text: mixed, ..answer_of(theirs) } };
+    let mixed = Page::Ours {
+        url: String::new(),
+        answer: Answer {
+            text: mixed,
+            ..answer_of(theirs)
+        },
+    };
     let moved = other.submit(&mixed, &[("password", NEW), ("again", NEW)]).await;
-    assert!(moved.answer().status == 400 && moved.answer().text.contains("Parameter: state"), "{moved:?}");
-    let mut foreign = prepare(&mine, &page, &[("password", NEW), ("again", NEW)]).build().unwrap();
-    foreign.headers_mut().insert("Origin", "https://evil.example".parse().unwrap());
+    assert!(
+        moved.answer().status == 400 && moved.answer().text.contains("Parameter: state"),
+        "{moved:?}"
+    );
+    let mut foreign = prepare(&mine, &page, &[("password", NEW), ("again", NEW)])
+        .build()
+        .unwrap();
+    foreign
+        .headers_mut()
+        .insert("Origin", "https://evil.example".parse().unwrap());
     assert_eq!(harness.http.execute(foreign).await.unwrap().status(), 400);
     // An open page ends after an hour; the link does not.
     harness.clock.advance(3601);
@@ -330,7 +356,9 @@ fn same_browser<'a>(harness: &'a Harness, agent: &Agent<'_>) -> Agent<'a> {
 
 /// The form of a link's page, filled in and not sent yet, with the cookies of now.
 fn prepare(agent: &Agent<'_>, page: &Page, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
-    agent.filled_in(page, "/new-password", fields).header("Cookie", agent.cookie_header())
+    agent
+        .filled_in(page, "/new-password", fields)
+        .header("Cookie", agent.cookie_header())
 }
 
 fn answer_of(page: Page) -> Answer {
@@ -392,7 +420,9 @@ async fn ask<'a>(harness: &'a Harness, username: &str) -> (Agent<'a>, Page) {
     let login = agent.get(&plain_request(harness)).await;
     assert!(login.answer().text.contains("I forgot my password"));
     let pending = agent.hops.last().unwrap().split_once('?').unwrap().1.to_owned();
-    let page = agent.get(&harness.url(&format!("/login/forgotten?{pending}"))).await;
+    let page = agent
+        .get(&harness.url(&format!("/login/forgotten?{pending}")))
+        .await;
     assert_eq!(heading(&page), "Forgotten password");
     let told = agent.submit(&page, &[("username", username)]).await;
     (agent, told)
@@ -401,7 +431,10 @@ async fn ask<'a>(harness: &'a Harness, username: &str) -> (Agent<'a>, Page) {
 /// The address in a mail.
 fn link_in(mail: &Value) -> String {
     let text = mail["text"].as_str().unwrap();
-    text.split_whitespace().find(|word| word.starts_with("https://")).unwrap().to_owned()
+    text.split_whitespace()
+        .find(|word| word.starts_with("https://"))
+        .unwrap()
+        .to_owned()
 }
 
 on_both! {
@@ -467,15 +500,24 @@ async fn asking_for_a_new_password_tells_nothing_about_accounts() {
         let text = &page.answer().text;
         let pending = text.find("pending=").unwrap() + 8;
         let end = pending + text[pending..].find('"').unwrap();
-        (page.answer().status, format!("{}{}", &text[..pending], &text[end..]))
+        (
+            page.answer().status,
+            format!("{}{}", &text[..pending], &text[end..]),
+        )
     };
     for (place, (username, reason)) in rows.into_iter().enumerate() {
         let told = ask(&harness, username).await.1;
         assert_eq!(comparable(&told), comparable(&known), "{username}");
         let refused = awaited(&harness, "link.issued", place + 3).await;
         let refused: Vec<&Value> = refused.iter().filter(|event| event["outcome"] == "4").collect();
-        assert!(refused.iter().any(|event| event["detail"]["reason"] == reason), "{username}: {refused:?}");
-        assert!(!format!("{refused:?}").contains("nobody"), "an unknown name is not written down");
+        assert!(
+            refused.iter().any(|event| event["detail"]["reason"] == reason),
+            "{username}: {refused:?}"
+        );
+        assert!(
+            !format!("{refused:?}").contains("nobody"),
+            "an unknown name is not written down"
+        );
     }
     // An empty name is told at the field.
     let empty = ask(&harness, " ").await.1;
@@ -497,7 +539,11 @@ async fn asking_for_a_new_password_tells_nothing_about_accounts() {
         harness.clock.advance(minutes * 60);
         ask(&harness, "poster").await;
         let last = awaited(&harness, "link.issued", place + 8).await.pop().unwrap();
-        assert_eq!(last["detail"]["reason"].as_str().unwrap_or_default(), reason, "{place}: {last}");
+        assert_eq!(
+            last["detail"]["reason"].as_str().unwrap_or_default(),
+            reason,
+            "{place}: {last}"
+        );
         let sent = server.message(mail).await;
         assert_eq!(agent.get(&link_in(&sent)).await.answer().status, 200, "{place}");
     }
@@ -520,7 +566,9 @@ async fn without_mail_the_page_says_whom_to_ask_and_addresses_are_throttled() {
     let mut agent = Agent::new(&harness);
     agent.get(&plain_request(&harness)).await;
     let pending = agent.hops.last().unwrap().split_once('?').unwrap().1.to_owned();
-    let page = agent.get(&harness.url(&format!("/login/forgotten?{pending}"))).await;
+    let page = agent
+        .get(&harness.url(&format!("/login/forgotten?{pending}")))
+        .await;
     assert_eq!(heading(&page), "Ask your administrator for a new password");
     assert!(!page.answer().text.contains("<form"));
     let server = MailServer::start("tls");
@@ -528,7 +576,11 @@ async fn without_mail_the_page_says_whom_to_ask_and_addresses_are_throttled() {
         server.configure(config);
         config.login.address_attempts_per_minute = 2;
     });
-    for (number, wanted) in [(1, "Check your mail"), (2, "Check your mail"), (3, "Forgotten password")] {
+    for (number, wanted) in [
+        (1, "Check your mail"),
+        (2, "Check your mail"),
+        (3, "Forgotten password"),
+    ] {
         let told = ask(&harness, "nobody").await.1;
         assert_eq!(heading(&told), wanted, "{number}");
         assert_eq!(told.answer().text.contains("too many attempts"), number == 3);
@@ -601,14 +653,27 @@ on_both! {
 
 #[tokio::test]
 async fn guessing_the_current_password_locks_as_guessing_at_the_login_does() {
-    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| config.login.known_browsers = false);
+    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| {
+        config.login.known_browsers = false
+    });
     harness.apply(GUESTS);
     let (mut agent, _) = sign_in(&harness, "poster", PASSWORD).await;
     let page = agent.get(&harness.url("/account/password")).await;
     for _ in 0..5 {
-        agent.submit(&page, &[("current", "wrong wrong wrong"), ("password", NEW), ("again", NEW)]).await;
+        agent
+            .submit(
+                &page,
+                &[
+                    ("current", "wrong wrong wrong"),
+                    ("password", NEW),
+                    ("again", NEW),
+                ],
+            )
+            .await;
     }
-    let refused = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+    let refused = agent
+        .submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)])
+        .await;
     assert!(refused.answer().text.contains("not your current password"));
     assert_eq!(sign_in(&harness, "poster", PASSWORD).await.1.at(), "/login");
     assert_eq!(events(&harness, "login.locked").await.len(), 1);
@@ -661,9 +726,20 @@ async fn guessing_at_an_expired_password_locks_as_guessing_at_the_login_does() {
     harness.clock.advance(90 * 86_400);
     let (mut agent, page) = sign_in(&harness, "poster", PASSWORD).await;
     for _ in 0..5 {
-        agent.submit(&page, &[("current", "wrong wrong wrong"), ("password", NEW), ("again", NEW)]).await;
+        agent
+            .submit(
+                &page,
+                &[
+                    ("current", "wrong wrong wrong"),
+                    ("password", NEW),
+                    ("again", NEW),
+                ],
+            )
+            .await;
     }
-    let refused = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+    let refused = agent
+        .submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)])
+        .await;
     assert!(refused.answer().text.contains("not your current password"));
     assert_eq!(events(&harness, "login.locked").await.len(), 1);
 }
@@ -678,20 +754,41 @@ async fn refused_passwords_are_throttled_by_address() {
     harness.apply(GUESTS);
     let (mut agent, _) = sign_in(&harness, "poster", PASSWORD).await;
     let page = agent.get(&harness.url("/account/password")).await;
-    for told in ["not one of your last 3", "not one of your last 3", "too many attempts"] {
+    for told in [
+        "not one of your last 3",
+        "not one of your last 3",
+        "too many attempts",
+    ] {
         let fields = [("current", PASSWORD), ("password", PASSWORD), ("again", PASSWORD)];
         let refused = agent.submit(&page, &fields).await;
-        assert!(refused.answer().text.contains(told), "{told}: {}", refused.answer().text);
+        assert!(
+            refused.answer().text.contains(told),
+            "{told}: {}",
+            refused.answer().text
+        );
     }
     harness.clock.advance(60);
     let url = reset_link(&harness, "poster").url.reveal().to_owned();
     let mut agent = Agent::new(&harness);
     let page = agent.get(&url).await;
-    for told in ["not one of your last 3", "not one of your last 3", "too many attempts"] {
+    for told in [
+        "not one of your last 3",
+        "not one of your last 3",
+        "too many attempts",
+    ] {
         let refused = choose(&mut agent, &page, PASSWORD).await;
-        assert!(refused.at() == "/new-password" && refused.answer().text.contains(told), "{told}");
+        assert!(
+            refused.at() == "/new-password" && refused.answer().text.contains(told),
+            "{told}"
+        );
     }
-    assert!(choose(&mut agent, &page, NEW).await.answer().text.contains("too many attempts"));
+    assert!(
+        choose(&mut agent, &page, NEW)
+            .await
+            .answer()
+            .text
+            .contains("too many attempts")
+    );
     // The link holds, and what succeeds is given back.
     harness.clock.advance(60);
     choose(&mut agent, &page, NEW).await;
@@ -714,10 +811,18 @@ async fn without_a_password_the_page_says_so() {
         stored::put(tx.conn(), &person)
     });
     written.await.unwrap();
-    let posted = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+    let posted = agent
+        .submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)])
+        .await;
     for page in [posted, agent.get(&harness.url("/account/password")).await] {
-        assert_eq!((page.at(), heading(&page)), ("/account/password", "Your account has no password"));
-        assert!(page.answer().text.contains("through your agency") && !page.answer().text.contains("name=\"current\""));
+        assert_eq!(
+            (page.at(), heading(&page)),
+            ("/account/password", "Your account has no password")
+        );
+        assert!(
+            page.answer().text.contains("through your agency")
+                && !page.answer().text.contains("name=\"current\"")
+        );
     }
     assert!(events(&harness, "login.failed").await.is_empty());
 }
@@ -729,7 +834,9 @@ async fn the_system_use_notice_is_shown_to_whoever_comes_by_a_link() {
         config.server.banner = Some("For official use.\nUse is recorded.".to_owned());
     });
     harness.apply(GUESTS);
-    let page = Agent::new(&harness).get(invite(&harness, "newcomer").url.reveal()).await;
+    let page = Agent::new(&harness)
+        .get(invite(&harness, "newcomer").url.reveal())
+        .await;
     let text = &page.answer().text;
     assert!(
         text.contains("For official use.") && text.contains("You accept this when you save your password"),
@@ -748,9 +855,13 @@ async fn what_happens_to_passkeys_and_the_password_is_told_by_mail() {
         let (mut agent, _) = sign_in(&harness, username, PASSWORD).await;
         let page = agent.get(&harness.url("/account/passkeys/add")).await;
         let answer = Authenticator::new(&harness).create(&page);
-        agent.submit(&page, &[("name", "Call 555 0100"), ("credential", &answer)]).await;
+        agent
+            .submit(&page, &[("name", "Call 555 0100"), ("credential", &answer)])
+            .await;
         let page = agent.get(&harness.url("/account/password")).await;
-        let done = agent.submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)]).await;
+        let done = agent
+            .submit(&page, &[("current", PASSWORD), ("password", NEW), ("again", NEW)])
+            .await;
         assert!(done.answer().text.contains("check under “My access”"), "{done:?}");
         let page = agent.get(&harness.url("/account")).await;
         agent.submit_to(&page, "/account/passkeys/remove", &[]).await;
@@ -762,8 +873,14 @@ async fn what_happens_to_passkeys_and_the_password_is_told_by_mail() {
             "MDI Auth: A passkey was added to your account",
             "A passkey was added to your account on November 20, 2026, 8:",
         ),
-        ("Your password for MDI Auth was changed", "check under “My access”"),
-        ("MDI Auth: A passkey was removed from your account", "call your administrator now"),
+        (
+            "Your password for MDI Auth was changed",
+            "check under “My access”",
+        ),
+        (
+            "MDI Auth: A passkey was removed from your account",
+            "call your administrator now",
+        ),
     ];
     for (mail, (subject, told)) in server.messages().iter().zip(rows) {
         let text = mail["text"].as_str().unwrap().replace("\r\n", "\n");
@@ -777,5 +894,12 @@ async fn what_happens_to_passkeys_and_the_password_is_told_by_mail() {
     }
     let sent = awaited(&harness, "mail.sent", 3).await;
     let about: Vec<&Value> = sent.iter().map(|event| &event["detail"]["about"]).collect();
-    assert_eq!(about, ["second factor changed", "password changed", "second factor changed"]);
+    assert_eq!(
+        about,
+        [
+            "second factor changed",
+            "password changed",
+            "second factor changed"
+        ]
+    );
 }

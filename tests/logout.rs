@@ -18,7 +18,9 @@ use mdi_auth::registry::{Registry, people};
 use mdi_auth::session;
 use mdi_auth::store::{Conn, audit};
 use mdi_auth::tls::Tls;
-use openidconnect::{ClientId, CsrfToken, IssuerUrl, LogoutRequest, PostLogoutRedirectUrl, ProviderMetadataWithLogout};
+use openidconnect::{
+    ClientId, CsrfToken, IssuerUrl, LogoutRequest, PostLogoutRedirectUrl, ProviderMetadataWithLogout,
+};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN};
 use serde_json::{Value, json};
 use thirtyfour::Key;
@@ -44,7 +46,9 @@ const REVIEW: (&str, &str) = ("review", "review-client-secret-0123456789-abcd");
 /// Two applications of one person, where they send browsers after sign-out, and where they are told if there is somebody.
 fn parties(receiver: Option<&str>) -> String {
     let told = |client: &str| {
-        receiver.map(|base| format!("backchannel_logout_uri = \"{base}/{client}\"\n")).unwrap_or_default()
+        receiver
+            .map(|base| format!("backchannel_logout_uri = \"{base}/{client}\"\n"))
+            .unwrap_or_default()
     };
     format!(
         r#"
@@ -82,7 +86,8 @@ async fn code(harness: &Harness, agent: &mut Agent<'_>, username: &str, changes:
     if page.at() == "/consent" {
         page = agent.approve(&page).await;
     }
-    page.parameter("code").unwrap_or_else(|| panic!("no code in {:?}", page.elsewhere()))
+    page.parameter("code")
+        .unwrap_or_else(|| panic!("no code in {:?}", page.elsewhere()))
 }
 
 async fn tokens_of(
@@ -92,7 +97,13 @@ async fn tokens_of(
     client: (&str, &str),
     scope: &str,
 ) -> Answer {
-    let code = code(harness, agent, username, &[("client_id", client.0), ("scope", scope)]).await;
+    let code = code(
+        harness,
+        agent,
+        username,
+        &[("client_id", client.0), ("scope", scope)],
+    )
+    .await;
     let form = [
         ("grant_type", "authorization_code"),
         ("code", &code),
@@ -110,7 +121,9 @@ async fn tokens(harness: &Harness, agent: &mut Agent<'_>) -> Answer {
 }
 
 fn logout_url(harness: &Harness, parameters: &[(&str, &str)]) -> String {
-    Url::parse_with_params(&harness.url("/oauth2/logout"), parameters).unwrap().into()
+    Url::parse_with_params(&harness.url("/oauth2/logout"), parameters)
+        .unwrap()
+        .into()
 }
 
 fn part(jwt: &str, place: usize) -> Value {
@@ -139,7 +152,11 @@ async fn is_signed_in(harness: &Harness, agent: &mut Agent<'_>) -> bool {
 }
 
 fn cookie_named(agent: &Agent<'_>, part: &str) -> (String, String) {
-    let (name, value) = agent.cookies.iter().find(|(name, _)| name.contains(part)).unwrap();
+    let (name, value) = agent
+        .cookies
+        .iter()
+        .find(|(name, _)| name.contains(part))
+        .unwrap();
     (name.clone(), value.clone())
 }
 
@@ -221,10 +238,16 @@ on_both! {
 
 /// What an application of another site posts: without our cookies, which then come along with the GET.
 async fn posted_by(harness: &Harness, agent: &mut Agent<'_>, parameters: &[(&str, &str)]) -> Page {
-    let request = harness.http.post(harness.url("/oauth2/logout")).header(ORIGIN, "https://cms.fulton.example");
+    let request = harness
+        .http
+        .post(harness.url("/oauth2/logout"))
+        .header(ORIGIN, "https://cms.fulton.example");
     let response = request.form(parameters).send().await.unwrap();
     if response.status() != 303 {
-        return Page::Ours { url: "/oauth2/logout".to_owned(), answer: Answer::read(response).await };
+        return Page::Ours {
+            url: "/oauth2/logout".to_owned(),
+            answer: Answer::read(response).await,
+        };
     }
     let location = response.headers()[LOCATION].to_str().unwrap().to_owned();
     assert!(location.starts_with("/oauth2/logout?pending="), "{location}");
@@ -424,11 +447,19 @@ fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
         let found = store.read_blocking(move |conn| {
             let mut found = Vec::new();
             for head in audit::heads(conn)? {
-                found.extend(audit::rows_after(conn, head.id, 0, 10_000)?.into_iter().filter(|row| row.kind == kind));
+                found.extend(
+                    audit::rows_after(conn, head.id, 0, 10_000)?
+                        .into_iter()
+                        .filter(|row| row.kind == kind),
+                );
             }
             Ok(found)
         });
-        found.unwrap().iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
+        found
+            .unwrap()
+            .iter()
+            .map(|row| serde_json::from_str(&row.body).unwrap())
+            .collect()
     })
 }
 
@@ -451,11 +482,20 @@ async fn without_its_database_the_browser_forgets_all_the_same() {
     let harness = start(Db::Postgres);
     let mut agent = Agent::new(&harness);
     tokens(&harness, &mut agent).await;
-    let page = agent.get(&logout_url(&harness, &[("client_id", FULTON.0), ("post_logout_redirect_uri", BACK)])).await;
+    let page = agent
+        .get(&logout_url(
+            &harness,
+            &[("client_id", FULTON.0), ("post_logout_redirect_uri", BACK)],
+        ))
+        .await;
     assert!(asks(&page));
     postgres::forbid_connections(&harness.database_url());
     let done = agent.submit(&page, &[]).await;
-    assert!(says_signed_out(&done) && done.answer().text.contains("could not tell"), "{}", done.answer().text);
+    assert!(
+        says_signed_out(&done) && done.answer().text.contains("could not tell"),
+        "{}",
+        done.answer().text
+    );
     assert_eq!(cookie_named(&agent, "mdi-session").1, "");
 }
 
@@ -515,7 +555,10 @@ struct Told {
 
 impl Told {
     fn token(&self) -> &str {
-        assert_eq!(self.content_type, "application/x-www-form-urlencoded", "Back-Channel §2.5");
+        assert_eq!(
+            self.content_type, "application/x-www-form-urlencoded",
+            "Back-Channel §2.5"
+        );
         match self.form.as_slice() {
             [(name, token)] if name == "logout_token" => token,
             other => panic!("{other:?}"),
@@ -537,27 +580,48 @@ struct Receiver {
 impl Receiver {
     fn start() -> Self {
         let dir = TempDir::new();
-        let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
+        let tls = Tls::open(
+            &Config::default_with(dir.path()).server,
+            jiff::Timestamp::now().as_second(),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let told = Arc::new(Mutex::new(Vec::new()));
         let answering = Arc::new(Mutex::new(Answering::Status(200)));
-        let (kept, how, rustls) = (Arc::clone(&told), Arc::clone(&answering), tls.server_config().unwrap());
+        let (kept, how, rustls) = (
+            Arc::clone(&told),
+            Arc::clone(&answering),
+            tls.server_config().unwrap(),
+        );
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = HttpServer::new(move || {
                     let (kept, how) = (Arc::clone(&kept), Arc::clone(&how));
                     HttpApp::new().default_service(web::to(move |request: HttpRequest, body: String| {
-                        let content_type = request.headers().get("content-type").unwrap().to_str().unwrap().to_owned();
-                        let form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-                        kept.lock().unwrap().push(Told { path: request.path().to_owned(), content_type, form });
+                        let content_type = request
+                            .headers()
+                            .get("content-type")
+                            .unwrap()
+                            .to_str()
+                            .unwrap()
+                            .to_owned();
+                        let form = url::form_urlencoded::parse(body.as_bytes())
+                            .into_owned()
+                            .collect();
+                        kept.lock().unwrap().push(Told {
+                            path: request.path().to_owned(),
+                            content_type,
+                            form,
+                        });
                         let how = *how.lock().unwrap();
                         async move {
                             match how {
-                                Answering::Status(status) => {
-                                    HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).finish()
-                                }
+                                Answering::Status(status) => HttpResponse::build(
+                                    actix_web::http::StatusCode::from_u16(status).unwrap(),
+                                )
+                                .finish(),
                                 Answering::Hanging => {
                                     actix_web::rt::time::sleep(Duration::from_secs(60)).await;
                                     HttpResponse::Ok().finish()
@@ -566,13 +630,26 @@ impl Receiver {
                         }
                     }))
                 });
-                let server = server.workers(1).disable_signals().listen_rustls_0_23(listener, rustls).unwrap().run();
+                let server = server
+                    .workers(1)
+                    .disable_signals()
+                    .listen_rustls_0_23(listener, rustls)
+                    .unwrap()
+                    .run();
                 send.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
         });
         let handle = receive.recv().unwrap();
-        Self { base, ca: tls.ca_file().unwrap(), told, answering, handle, thread: Some(thread), _dir: dir }
+        Self {
+            base,
+            ca: tls.ca_file().unwrap(),
+            told,
+            answering,
+            handle,
+            thread: Some(thread),
+            _dir: dir,
+        }
     }
 
     /// A server that may reach this receiver.
@@ -737,7 +814,10 @@ on_both! {
 async fn newest(harness: &Harness, receiver: &Receiver, count: usize) -> String {
     let told = receiver.wait(count).await;
     settled(harness, count).await;
-    claims_of(told.last().unwrap().token())["sid"].as_str().unwrap().to_owned()
+    claims_of(told.last().unwrap().token())["sid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 on_both! {
@@ -838,14 +918,21 @@ async fn two_servers_on_one_database_tell_once() {
     for _ in 0..8 {
         let mut agent = Agent::new(&one);
         let tokens = tokens(&one, &mut agent).await;
-        sids.insert(claims_of(tokens.str("id_token"))["sid"].as_str().unwrap().to_owned());
+        sids.insert(
+            claims_of(tokens.str("id_token"))["sid"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
         one.clock.advance(30);
     }
     two.clock.advance(one.now() - two.now());
     one.disable_user("jlehz");
     let told = receiver.wait(8).await;
-    let told: BTreeSet<String> =
-        told.iter().map(|told| claims_of(told.token())["sid"].as_str().unwrap().to_owned()).collect();
+    let told: BTreeSet<String> = told
+        .iter()
+        .map(|told| claims_of(told.token())["sid"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(told, sids);
     settled(&one, 8).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -866,7 +953,9 @@ fn application(form_action: &str, fields: &[(&str, &str)], port: u16, listener: 
     );
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (Ok(mut stream), body) = (stream, body.clone()) else { return };
+            let (Ok(mut stream), body) = (stream, body.clone()) else {
+                return;
+            };
             // Browsers open connections before they need them.
             std::thread::spawn(move || {
                 let _ = stream.read(&mut [0; 8192]);

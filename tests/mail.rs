@@ -26,7 +26,10 @@ fn mail(address: &str) -> Mail {
 
 fn mailer(server: &MailServer, change: impl FnOnce(&mut MailConfig, &mut OutboundConfig)) -> Mailer {
     let mut mail = server.settings();
-    let mut outbound = OutboundConfig { extra_ca_file: Some(server.ca.clone()), ..OutboundConfig::default() };
+    let mut outbound = OutboundConfig {
+        extra_ca_file: Some(server.ca.clone()),
+        ..OutboundConfig::default()
+    };
     change(&mut mail, &mut outbound);
     Mailer::new(&mail, &outbound, "as.example").unwrap()
 }
@@ -40,13 +43,20 @@ async fn a_message_arrives_over_tls_as_it_was_written() {
         mailer.check().await.unwrap();
         mailer.send(&mail("jane@fulton.example"), BEGIN).await.unwrap();
         let got = server.message(1).await;
-        assert_eq!((&got["tls"], &got["user"]), (&Value::Bool(true), &Value::from(USER)), "{mode}");
+        assert_eq!(
+            (&got["tls"], &got["user"]),
+            (&Value::Bool(true), &Value::from(USER)),
+            "{mode}"
+        );
         assert_eq!(got["hello"], "as.example");
         assert_eq!(
             (&got["sender"], &got["recipients"][0]),
             (&"no-reply@as.example".into(), &"jane@fulton.example".into())
         );
-        assert_eq!(got["text"].as_str().unwrap().replace("\r\n", "\n").trim_end(), mail("").text.trim_end());
+        assert_eq!(
+            got["text"].as_str().unwrap().replace("\r\n", "\n").trim_end(),
+            mail("").text.trim_end()
+        );
         let headers = &got["headers"];
         assert_eq!(headers["from"], "MDI Auth <no-reply@as.example>");
         assert_eq!(headers["reply-to"], "help@as.example");
@@ -64,30 +74,66 @@ async fn a_message_arrives_over_tls_as_it_was_written() {
 async fn what_is_wrong_with_the_mail_server_is_named() {
     let server = MailServer::start("starttls");
     let rows: [(&str, &dyn Fn(&mut MailConfig, &mut OutboundConfig), &str); 5] = [
-        ("unknown authority", &|_, outbound| outbound.extra_ca_file = None, "certificate"),
-        ("wrong password", &|mail, _| mail.credentials.as_mut().unwrap().password = Secret::new("falsch"), "535"),
-        ("TLS where STARTTLS is wanted", &|mail, _| mail.tls = MailTls::Tls, ""),
+        (
+            "unknown authority",
+            &|_, outbound| outbound.extra_ca_file = None,
+            "certificate",
+        ),
+        (
+            "wrong password",
+            &|mail, _| mail.credentials.as_mut().unwrap().password = Secret::new("falsch"),
+            "535",
+        ),
+        (
+            "TLS where STARTTLS is wanted",
+            &|mail, _| mail.tls = MailTls::Tls,
+            "",
+        ),
         ("nobody there", &|mail, _| mail.port = 1, "refused"),
-        ("no such host", &|mail, _| mail.host = "mail.invalid".to_owned(), ""),
+        (
+            "no such host",
+            &|mail, _| mail.host = "mail.invalid".to_owned(),
+            "",
+        ),
     ];
     for (name, change, wanted) in rows {
         let error = mailer(&server, change).check().await.expect_err(name).to_string();
-        assert!(error.contains(wanted) && !error.contains("falsch"), "{name}: {error}");
+        assert!(
+            error.contains(wanted) && !error.contains("falsch"),
+            "{name}: {error}"
+        );
     }
     // A server that does not offer STARTTLS gets neither password nor mail (RFC 3207 §6).
     let plain = MailServer::start("plain");
-    let error = mailer(&plain, |mail, _| mail.tls = MailTls::StartTls).check().await.unwrap_err().to_string();
+    let error = mailer(&plain, |mail, _| mail.tls = MailTls::StartTls)
+        .check()
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.to_uppercase().contains("STARTTLS"), "{error}");
-    let outbound = OutboundConfig { extra_ca_file: Some("/nonexistent/ca.pem".into()), ..OutboundConfig::default() };
-    let error = Mailer::new(&server.settings(), &outbound, "as.example").unwrap_err().to_string();
-    assert!(error.contains("[outbound] extra_ca_file") && error.contains("/nonexistent/ca.pem"), "{error}");
+    let outbound = OutboundConfig {
+        extra_ca_file: Some("/nonexistent/ca.pem".into()),
+        ..OutboundConfig::default()
+    };
+    let error = Mailer::new(&server.settings(), &outbound, "as.example")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("[outbound] extra_ca_file") && error.contains("/nonexistent/ca.pem"),
+        "{error}"
+    );
     assert!(server.messages().is_empty());
 }
 
 /// Waits for what became of messages: their events as `(outcome, detail)`, oldest first.
 async fn outcomes(harness: &Harness, count: usize) -> Vec<(String, Value)> {
     for _ in 0..500 {
-        let rows = harness.app.store.read(|conn| rows_after(conn, 0, 0, 1000)).await.unwrap();
+        let rows = harness
+            .app
+            .store
+            .read(|conn| rows_after(conn, 0, 0, 1000))
+            .await
+            .unwrap();
         let sent: Vec<Value> = rows
             .iter()
             .filter(|row| row.kind == "mail.sent")
@@ -96,7 +142,12 @@ async fn outcomes(harness: &Harness, count: usize) -> Vec<(String, Value)> {
         if sent.len() == count {
             return sent
                 .iter()
-                .map(|event| (event["outcome"].as_str().unwrap().to_owned(), event["detail"].clone()))
+                .map(|event| {
+                    (
+                        event["outcome"].as_str().unwrap().to_owned(),
+                        event["detail"].clone(),
+                    )
+                })
                 .collect();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -109,24 +160,39 @@ async fn what_is_posted_is_tried_again_or_given_up_and_recorded() {
     let server = MailServer::start("starttls");
     let harness = Harness::empty(Db::Sqlite, |config: &mut Config| server.configure(config));
     let mailer = harness.app.mailer.as_ref().unwrap();
-    for address in ["refused@fulton.example", "busy@fulton.example", "jane@fulton.example", "not an address"] {
+    for address in [
+        "refused@fulton.example",
+        "busy@fulton.example",
+        "jane@fulton.example",
+        "not an address",
+    ] {
         mailer.post(mail(address));
     }
     let recorded = outcomes(&harness, 4).await;
     let told: Vec<(&str, &str, &str)> = recorded
         .iter()
         .map(|(outcome, detail)| {
-            (outcome.as_str(), detail["tries"].as_str().unwrap(), detail["reason"].as_str().unwrap_or_default())
+            (
+                outcome.as_str(),
+                detail["tries"].as_str().unwrap(),
+                detail["reason"].as_str().unwrap_or_default(),
+            )
         })
         .collect();
     // The others do not wait for the one that is busy.
     assert_eq!(told[0], ("4", "1", "the mail server refused with 550"));
     assert_eq!(told[1], ("0", "1", ""));
-    assert!(told[2].0 == "4" && told[2].2.starts_with("the address cannot be written to"), "{told:?}");
+    assert!(
+        told[2].0 == "4" && told[2].2.starts_with("the address cannot be written to"),
+        "{told:?}"
+    );
     assert_eq!(told[3], ("0", "2", ""));
     assert_eq!(server.messages().len(), 2);
     let everything = format!("{recorded:?}");
-    assert!(!everything.contains("geheim") && !everything.contains("secret.example"), "{everything}");
+    assert!(
+        !everything.contains("geheim") && !everything.contains("secret.example"),
+        "{everything}"
+    );
     assert!(!format!("{:?}", mail("a@b.example")).contains("geheim"));
 }
 
@@ -135,7 +201,12 @@ async fn what_is_queued_at_the_end_is_sent_before_it() {
     let server = MailServer::start("tls");
     let harness = Harness::empty(Db::Sqlite, |config: &mut Config| server.configure(config));
     for _ in 0..3 {
-        harness.app.mailer.as_ref().unwrap().post(mail("jane@fulton.example"));
+        harness
+            .app
+            .mailer
+            .as_ref()
+            .unwrap()
+            .post(mail("jane@fulton.example"));
     }
     let app = harness.app.clone();
     drop(harness);

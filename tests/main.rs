@@ -6,7 +6,8 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::type_complexity,
-    reason = "a test fails by panicking, and runs by the real clock unless it moves its own"
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, runs by the real clock unless it moves its own, and may be a long table"
 )]
 
 mod account;

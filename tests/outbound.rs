@@ -27,7 +27,11 @@ struct Peer {
 impl Peer {
     fn start() -> Self {
         let dir = TempDir::new();
-        let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
+        let tls = Tls::open(
+            &Config::default_with(dir.path()).server,
+            jiff::Timestamp::now().as_second(),
+        )
+        .unwrap();
         let server = HttpServer::new(|| App::new().default_service(web::to(answer)))
             .workers(1)
             .disable_signals()
@@ -37,12 +41,20 @@ impl Peer {
         let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Self { port, ca: tls.ca_file().unwrap(), handle, _dir: dir }
+        Self {
+            port,
+            ca: tls.ca_file().unwrap(),
+            handle,
+            _dir: dir,
+        }
     }
 
     fn outbound(&self) -> Outbound {
-        let config =
-            OutboundConfig { extra_ca_file: Some(self.ca.clone()), allow_loopback: true, ..Default::default() };
+        let config = OutboundConfig {
+            extra_ca_file: Some(self.ca.clone()),
+            allow_loopback: true,
+            ..Default::default()
+        };
         Outbound::new(&config).unwrap()
     }
 
@@ -56,9 +68,14 @@ impl Peer {
 }
 
 async fn answer(request: HttpRequest) -> HttpResponse {
-    let cache = request.uri().query().map(|query| query.replace('+', " ").replace("%22", "\""));
+    let cache = request
+        .uri()
+        .query()
+        .map(|query| query.replace('+', " ").replace("%22", "\""));
     match request.path() {
-        "/cached" => HttpResponse::Ok().insert_header((CACHE_CONTROL, cache.unwrap())).body("{}"),
+        "/cached" => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, cache.unwrap()))
+            .body("{}"),
         "/redirect" => HttpResponse::Found().insert_header((LOCATION, "/")).finish(),
         "/missing" => HttpResponse::NotFound().body("{}"),
         "/empty" => HttpResponse::NoContent().finish(),
@@ -95,7 +112,13 @@ impl actix_web::body::MessageBody for Endless {
 #[actix_web::test]
 async fn a_document_is_fetched_within_its_limits() {
     let peer = Peer::start();
-    assert_eq!(peer.get("/").await.unwrap(), Fetched { body: b"{}".to_vec(), max_age: None });
+    assert_eq!(
+        peer.get("/").await.unwrap(),
+        Fetched {
+            body: b"{}".to_vec(),
+            max_age: None
+        }
+    );
     assert_eq!(peer.get("/full").await.unwrap().body.len(), 1000);
     peer.handle.stop(false).await;
 }
@@ -115,7 +138,10 @@ async fn the_peer_says_how_long_to_keep() {
         ("public", None),
     ];
     for (header, wanted) in rows {
-        let fetched = peer.get(&format!("/cached?{header}").replace('"', "%22")).await.unwrap();
+        let fetched = peer
+            .get(&format!("/cached?{header}").replace('"', "%22"))
+            .await
+            .unwrap();
         assert_eq!(fetched.max_age, wanted.map(Duration::from_secs), "{header}");
     }
     peer.handle.stop(false).await;
@@ -133,11 +159,21 @@ async fn answers_that_are_no_document_are_refused() {
     ];
     for (path, one, other) in rows {
         let refused = peer.get(path).await.expect_err(path).to_string();
-        assert!(refused.contains(one) && refused.contains(other), "{path}: {refused}");
+        assert!(
+            refused.contains(one) && refused.contains(other),
+            "{path}: {refused}"
+        );
     }
     let start = Instant::now();
-    let late = peer.outbound().get_json(&peer.url("/slow"), 1000, Duration::from_millis(200)).await.unwrap_err();
-    assert!(matches!(late, FetchError::TimedOut { .. }) && late.to_string().contains("200 ms"), "{late}");
+    let late = peer
+        .outbound()
+        .get_json(&peer.url("/slow"), 1000, Duration::from_millis(200))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(late, FetchError::TimedOut { .. }) && late.to_string().contains("200 ms"),
+        "{late}"
+    );
     assert!(start.elapsed() < Duration::from_secs(5));
     peer.handle.stop(false).await;
 }
@@ -145,27 +181,51 @@ async fn answers_that_are_no_document_are_refused() {
 #[actix_web::test]
 async fn loopback_is_refused_by_name_and_by_address_unless_allowed() {
     let peer = Peer::start();
-    let closed = Outbound::new(&OutboundConfig { extra_ca_file: Some(peer.ca.clone()), ..Default::default() }).unwrap();
-    for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433"] {
+    let closed = Outbound::new(&OutboundConfig {
+        extra_ca_file: Some(peer.ca.clone()),
+        ..Default::default()
+    })
+    .unwrap();
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "0x7f.1",
+        "2130706433",
+    ] {
         let url: Url = format!("https://{host}:{}/", peer.port).parse().unwrap();
         let refused = closed.get_json(&url, 1000, TIMEOUT).await.expect_err(host);
         assert!(matches!(refused, FetchError::Refused { .. }), "{host}: {refused}");
-        assert!(refused.to_string().contains("[outbound] allow_loopback = true"), "{host}: {refused}");
+        assert!(
+            refused.to_string().contains("[outbound] allow_loopback = true"),
+            "{host}: {refused}"
+        );
     }
     let network = OutboundConfig {
         extra_ca_file: Some(peer.ca.clone()),
         allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         ..Default::default()
     };
-    Outbound::new(&network).unwrap().get_json(&peer.url("/"), 1000, TIMEOUT).await.unwrap();
+    Outbound::new(&network)
+        .unwrap()
+        .get_json(&peer.url("/"), 1000, TIMEOUT)
+        .await
+        .unwrap();
     peer.handle.stop(false).await;
 }
 
 #[actix_web::test]
 async fn an_unknown_authority_is_refused() {
     let peer = Peer::start();
-    let outbound = Outbound::new(&OutboundConfig { allow_loopback: true, ..Default::default() }).unwrap();
-    let refused = outbound.get_json(&peer.url("/"), 1000, TIMEOUT).await.unwrap_err();
+    let outbound = Outbound::new(&OutboundConfig {
+        allow_loopback: true,
+        ..Default::default()
+    })
+    .unwrap();
+    let refused = outbound
+        .get_json(&peer.url("/"), 1000, TIMEOUT)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, FetchError::Connection { .. }), "{refused}");
     assert!(refused.to_string().contains("UnknownIssuer"), "{refused}");
     peer.handle.stop(false).await;
@@ -173,15 +233,29 @@ async fn an_unknown_authority_is_refused() {
 
 #[actix_web::test]
 async fn what_cannot_be_reached_is_named() {
-    let outbound = Outbound::new(&OutboundConfig { allow_loopback: true, ..Default::default() }).unwrap();
+    let outbound = Outbound::new(&OutboundConfig {
+        allow_loopback: true,
+        ..Default::default()
+    })
+    .unwrap();
     // RFC 6761 §6.4: no such name, ever.
     let url = "https://nobody.invalid/jwks".parse().unwrap();
     let refused = outbound.get_json(&url, 1000, TIMEOUT).await.unwrap_err();
-    assert!(matches!(&refused, FetchError::Unresolved { host, .. } if host == "nobody.invalid"), "{refused}");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    assert!(
+        matches!(&refused, FetchError::Unresolved { host, .. } if host == "nobody.invalid"),
+        "{refused}"
+    );
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let url = format!("https://127.0.0.1:{port}/").parse().unwrap();
     let refused = outbound.get_json(&url, 1000, TIMEOUT).await.unwrap_err();
-    assert!(refused.to_string().contains("127.0.0.1: ") && refused.to_string().contains("refused"), "{refused}");
+    assert!(
+        refused.to_string().contains("127.0.0.1: ") && refused.to_string().contains("refused"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -193,14 +267,26 @@ fn urls_that_are_not_followed() {
         ("data:,x", "https://"),
         ("https://me@keys.example/jwks", "user or a password"),
         ("https://me:geheim@keys.example/jwks?geheim", "user or a password"),
-        ("https://10.0.0.1/jwks", "[outbound] allow_networks = [\"10.0.0.1/32\"]"),
+        (
+            "https://10.0.0.1/jwks",
+            "[outbound] allow_networks = [\"10.0.0.1/32\"]",
+        ),
         ("https://[fe80::1]/jwks", "link-local"),
     ];
     for (url, wanted) in rows {
-        let refused = outbound.check_url(&url.parse().unwrap()).expect_err(url).to_string();
-        assert!(refused.contains(wanted) && !refused.contains("geheim"), "{url}: {refused}");
+        let refused = outbound
+            .check_url(&url.parse().unwrap())
+            .expect_err(url)
+            .to_string();
+        assert!(
+            refused.contains(wanted) && !refused.contains("geheim"),
+            "{url}: {refused}"
+        );
     }
-    for (url, host) in [("https://keys.example/jwks", "keys.example"), ("https://8.8.8.8:8443/", "8.8.8.8")] {
+    for (url, host) in [
+        ("https://keys.example/jwks", "keys.example"),
+        ("https://8.8.8.8:8443/", "8.8.8.8"),
+    ] {
         assert_eq!(outbound.check_url(&url.parse().unwrap()).unwrap(), host);
     }
 }
@@ -258,10 +344,16 @@ fn addresses_that_are_not_public_are_refused() {
         let refused = Allowed::default().judge(address).expect_err(text);
         assert!(refused.what.contains(wanted), "{text}: {refused}");
         // The setting that the refusal names does allow it.
-        let everything = Allowed { loopback: refused.setting.contains("allow_loopback"), networks: Vec::new() };
+        let everything = Allowed {
+            loopback: refused.setting.contains("allow_loopback"),
+            networks: Vec::new(),
+        };
         let allowed = match refused.setting.split('"').nth(1) {
             None => everything,
-            Some(network) => Allowed { loopback: false, networks: vec![network.parse().unwrap()] },
+            Some(network) => Allowed {
+                loopback: false,
+                networks: vec![network.parse().unwrap()],
+            },
         };
         assert_eq!(allowed.judge(address), Ok(()), "{text}: {refused}");
     }
@@ -295,8 +387,10 @@ fn public_addresses_are_allowed() {
 
 #[test]
 fn an_allowed_network_allows_no_more() {
-    let allowed =
-        Allowed { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap(), "fd00:1::/32".parse().unwrap()] };
+    let allowed = Allowed {
+        loopback: false,
+        networks: vec!["10.1.0.0/16".parse().unwrap(), "fd00:1::/32".parse().unwrap()],
+    };
     for (text, wanted) in [
         ("10.1.2.3", true),
         ("::ffff:10.1.2.3", true),
@@ -316,9 +410,15 @@ fn an_extra_authority_must_be_readable() {
     let empty = dir.path().join("empty.pem");
     std::fs::write(&empty, "nothing").unwrap();
     for path in [empty, dir.path().join("missing.pem")] {
-        let refused =
-            Outbound::new(&OutboundConfig { extra_ca_file: Some(path.clone()), ..Default::default() }).unwrap_err();
+        let refused = Outbound::new(&OutboundConfig {
+            extra_ca_file: Some(path.clone()),
+            ..Default::default()
+        })
+        .unwrap_err();
         let text = refused.to_string();
-        assert!(text.contains("[outbound] extra_ca_file") && text.contains(path.to_str().unwrap()), "{text}");
+        assert!(
+            text.contains("[outbound] extra_ca_file") && text.contains(path.to_str().unwrap()),
+            "{text}"
+        );
     }
 }

@@ -8,8 +8,8 @@ use askama::Template;
 use mdi_auth::assets;
 use mdi_auth::local_time::When;
 use mdi_auth::pages::account::{
-    AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem, SignIn,
-    SignedInAt,
+    AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem,
+    SignIn, SignedInAt,
 };
 use mdi_auth::pages::links::{ForgottenPage, NewPasswordPage, NoticePage, Wrong};
 use mdi_auth::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
@@ -17,9 +17,9 @@ use mdi_auth::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
 use mdi_auth::pages::{
-    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError, FormPostPage,
-    LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell, SignedInAs, SignedOutPage, Withheld,
-    respond,
+    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError,
+    FormPostPage, LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell, SignedInAs,
+    SignedOutPage, Withheld, respond,
 };
 
 const SHELL: Shell = Shell {
@@ -28,46 +28,98 @@ const SHELL: Shell = Shell {
     logo: None,
     account: None,
 };
-const SIGNED_IN: Shell =
-    Shell { account: Some(SignedInAs { name: "Jane Núñez-Lehz, MD", csrf: "c5rf", administers: false }), ..SHELL };
+const SIGNED_IN: Shell = Shell {
+    account: Some(SignedInAs {
+        name: "Jane Núñez-Lehz, MD",
+        csrf: "c5rf",
+        administers: false,
+    }),
+    ..SHELL
+};
 const BANNER: &str = "This is a government system for authorized use only.\nBy signing in you agree that what you do is recorded and may be reviewed.";
 const CMS: Application = Application {
     name: "Fulton County Medical Examiner’s Case Management System",
     organization: Some("Fulton County Medical Examiner’s Center"),
 };
-const JANE: Account = Account { name: "Jane Núñez-Lehz, MD", username: "jlehz" };
+const JANE: Account = Account {
+    name: "Jane Núñez-Lehz, MD",
+    username: "jlehz",
+};
 const SCOPES: &[ConsentScope] = &[
     scope("openid", "Know that you signed in here", None, true),
     scope("fhirUser", "See which practitioner record is yours", None, true),
     scope("profile", "See your name", None, false),
     scope("email", "See your email address", None, false),
-    scope("user/Composition.crus", "Read, search, create and change death certificates and their drafts", None, true),
-    scope("user/Patient.rs", "Read and search the records of decedents", None, false),
-    scope("user/Location.crus", "Read, search, create and change places of death and injury", None, false),
+    scope(
+        "user/Composition.crus",
+        "Read, search, create and change death certificates and their drafts",
+        None,
+        true,
+    ),
+    scope(
+        "user/Patient.rs",
+        "Read and search the records of decedents",
+        None,
+        false,
+    ),
+    scope(
+        "user/Location.crus",
+        "Read, search, create and change places of death and injury",
+        None,
+        false,
+    ),
     scope(
         "user/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
         "Read and search findings from the laboratory only",
         None,
         false,
     ),
-    scope("user/DocumentReference.crs", "Read, search and add documents", None, false),
+    scope(
+        "user/DocumentReference.crs",
+        "Read, search and add documents",
+        None,
+        false,
+    ),
     scope(
         "__mdi.certify",
         "Certify cause and manner of death in your name",
         Some("You are asked this each time. It ends 15 minutes after you signed in."),
         false,
     ),
-    scope("offline_access", "Stay connected when you are signed out", None, false),
+    scope(
+        "offline_access",
+        "Stay connected when you are signed out",
+        None,
+        false,
+    ),
 ];
 const WITHHELD: &[Withheld] = &[
-    Withheld { sentence: "Read the audit record", reason: "Your role, Medical examiner, does not include this." },
-    Withheld { sentence: "Delete death certificates", reason: "The Georgia EDRS does not allow this to anyone." },
+    Withheld {
+        sentence: "Read the audit record",
+        reason: "Your role, Medical examiner, does not include this.",
+    },
+    Withheld {
+        sentence: "Delete death certificates",
+        reason: "The Georgia EDRS does not allow this to anyone.",
+    },
 ];
 const FACTS: &[Fact] = &[
-    Fact { label: "Name", value: "Jane Núñez-Lehz, MD" },
-    Fact { label: "Roles", value: "Medical examiner, Reviewer" },
-    Fact { label: "Organization", value: "Fulton County Medical Examiner’s Center" },
-    Fact { label: "Purpose of use", value: "Public health, Investigation of a death" },
+    Fact {
+        label: "Name",
+        value: "Jane Núñez-Lehz, MD",
+    },
+    Fact {
+        label: "Roles",
+        value: "Medical examiner, Reviewer",
+    },
+    Fact {
+        label: "Organization",
+        value: "Fulton County Medical Examiner’s Center",
+    },
+    Fact {
+        label: "Purpose of use",
+        value: "Public health, Investigation of a death",
+    },
 ];
 
 const fn scope(
@@ -76,7 +128,12 @@ const fn scope(
     hint: Option<&'static str>,
     required: bool,
 ) -> ConsentScope<'static> {
-    ConsentScope { scope, sentence, hint, required }
+    ConsentScope {
+        scope,
+        sentence,
+        hint,
+        required,
+    }
 }
 
 fn login(errors: &[FormError]) -> LoginPage<'_> {
@@ -109,27 +166,61 @@ fn second_factor(errors: &[FormError]) -> SecondFactorPage<'_> {
 }
 
 fn set_up(errors: &[FormError]) -> SetUpPage<'_> {
-    SetUpPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", required: true, errors }
+    SetUpPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        required: true,
+        errors,
+    }
 }
 
 fn set_up_app(errors: &[FormError]) -> SetUpAppPage<'_> {
     let qr = QrCode::of("otpauth://totp/MDI:jlehz?secret=GEZDGNBVGY3TQOJQ").unwrap();
-    SetUpAppPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", qr, secret: "GEZD GNBV", replaces: true, errors }
+    SetUpAppPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        qr,
+        secret: "GEZD GNBV",
+        replaces: true,
+        errors,
+    }
 }
 
 fn recovery(errors: &[FormError]) -> RecoveryPage<'_> {
-    RecoveryPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", back: "/login/second-factor?pending=p3nd", errors }
+    RecoveryPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        back: "/login/second-factor?pending=p3nd",
+        errors,
+    }
 }
 
 fn recovery_codes(codes: &[String]) -> RecoveryCodesPage<'_> {
-    RecoveryCodesPage { shell: SHELL, csrf: "c5rf", pending: Some("p3nd"), codes, left: 10 }
+    RecoveryCodesPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: Some("p3nd"),
+        codes,
+        left: 10,
+    }
 }
 
 fn authenticator(removable: bool) -> AuthenticatorPage<'static> {
-    AuthenticatorPage { shell: SHELL, csrf: "c5rf", replace: "/login/set-up/app?pending=p3nd", removable }
+    AuthenticatorPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        replace: "/login/set-up/app?pending=p3nd",
+        removable,
+    }
 }
 
-const PASSKEY: PasskeyForm = PasskeyForm { options: "{\"challenge\":\"x\"}", state: "s3al" };
+const PASSKEY: PasskeyForm = PasskeyForm {
+    options: "{\"challenge\":\"x\"}",
+    state: "s3al",
+};
 
 fn add_passkey(errors: &[FormError]) -> AddPasskeyPage<'_> {
     AddPasskeyPage {
@@ -164,12 +255,19 @@ fn form_post() -> FormPostPage<'static> {
         shell: SHELL,
         application: CMS,
         redirect_uri: "https://cms.fulton.example/cb?tenant=1&x=2",
-        parameters: &[("code", "SplxlO"), ("state", "a\"b&c"), ("iss", "https://as.example")],
+        parameters: &[
+            ("code", "SplxlO"),
+            ("state", "a\"b&c"),
+            ("iss", "https://as.example"),
+        ],
     }
 }
 
 fn when(words: &str) -> When {
-    When { machine: "2026-11-20T21:05:00-05:00".to_owned(), words: words.to_owned() }
+    When {
+        machine: "2026-11-20T21:05:00-05:00".to_owned(),
+        words: words.to_owned(),
+    }
 }
 
 fn allowed(text: &str) -> Allowed {
@@ -196,16 +294,31 @@ fn account<'a>(shell: Shell<'a>, text: &'a str) -> AccountPage<'a> {
         used: when(text),
         current,
     };
-    let passkey = |used| PasskeyItem { id: text.to_owned(), name: text.to_owned(), added: when(text), used };
-    let identity = IdentityItem { provider: text.to_owned(), linked: when(text), used: None };
+    let passkey = |used| PasskeyItem {
+        id: text.to_owned(),
+        name: text.to_owned(),
+        added: when(text),
+        used,
+    };
+    let identity = IdentityItem {
+        provider: text.to_owned(),
+        linked: when(text),
+        used: None,
+    };
     AccountPage {
         shell,
         csrf: text,
         done: Some(text),
-        account: Account { name: text, username: text },
+        account: Account {
+            name: text,
+            username: text,
+        },
         agency: Some(text),
         roles: vec![text, text],
-        license: Some(License { last_day: text.to_owned(), ended: true }),
+        license: Some(License {
+            last_day: text.to_owned(),
+            ended: true,
+        }),
         methods: Methods {
             password: Some(when(text)),
             authenticator: true,
@@ -217,10 +330,27 @@ fn account<'a>(shell: Shell<'a>, text: &'a str) -> AccountPage<'a> {
             identities: vec![identity],
         },
         sessions: vec![session(true), session(false)],
-        applications: vec![allowed(text), Allowed { since: None, until: None, ..allowed(text) }],
+        applications: vec![
+            allowed(text),
+            Allowed {
+                since: None,
+                until: None,
+                ..allowed(text)
+            },
+        ],
         sign_ins: vec![
-            SignIn { what: text.to_owned(), failed: true, at: when(text), address: Some(text.to_owned()) },
-            SignIn { what: text.to_owned(), failed: false, at: when(text), address: None },
+            SignIn {
+                what: text.to_owned(),
+                failed: true,
+                at: when(text),
+                address: Some(text.to_owned()),
+            },
+            SignIn {
+                what: text.to_owned(),
+                failed: false,
+                at: when(text),
+                address: None,
+            },
         ],
     }
 }
@@ -250,8 +380,18 @@ fn bare_account() -> AccountPage<'static> {
     }
 }
 
-fn end_application<'a>(shell: Shell<'a>, text: &'a str, allowed: &'a Allowed, vouched: bool) -> EndApplicationPage<'a> {
-    EndApplicationPage { shell, csrf: text, allowed, vouched }
+fn end_application<'a>(
+    shell: Shell<'a>,
+    text: &'a str,
+    allowed: &'a Allowed,
+    vouched: bool,
+) -> EndApplicationPage<'a> {
+    EndApplicationPage {
+        shell,
+        csrf: text,
+        allowed,
+        vouched,
+    }
 }
 
 #[test]
@@ -279,19 +419,39 @@ async fn the_account_page_offers_what_there_is() {
         ("cannot certify", 1, 0),
     ];
     for (text, in_full, in_bare) in rows {
-        assert_eq!((full.matches(text).count(), bare.matches(text).count()), (in_full, in_bare), "{text}");
+        assert_eq!(
+            (full.matches(text).count(), bare.matches(text).count()),
+            (in_full, in_bare),
+            "{text}"
+        );
     }
     // Each form says which passkey, session or application it is about, for those who hear the page.
-    for button in full.split("<button").skip(1).map(|rest| rest.split("</button>").next().unwrap()) {
-        let same = ["Sign out</", "Sign out everywhere"].iter().any(|known| format!("{button}</").contains(known));
+    for button in full
+        .split("<button")
+        .skip(1)
+        .map(|rest| rest.split("</button>").next().unwrap())
+    {
+        let same = ["Sign out</", "Sign out everywhere"]
+            .iter()
+            .any(|known| format!("{button}</").contains(known));
         assert!(same || button.contains("visually-hidden"), "{button}");
     }
     // The button of the header brings its form along, behind everything that the page itself asks.
     let forms: Vec<&str> = full.split("<form").skip(1).collect();
-    assert!(forms.last().unwrap().starts_with(" id=\"sign-out-form\" action=\"/account/sign-out\" method=\"post\""));
+    assert!(
+        forms
+            .last()
+            .unwrap()
+            .starts_with(" id=\"sign-out-form\" action=\"/account/sign-out\" method=\"post\"")
+    );
     assert!(tag(&full, "sign-out").contains("form=\"sign-out-form\" name=\"csrf\" value=\"c5rf\""));
-    let vouched = end_application(SIGNED_IN, "x", &allowed("x"), true).render().unwrap();
-    assert!(vouched.contains("Your administrator allowed it for everybody") && !vouched.contains("asks you again"));
+    let vouched = end_application(SIGNED_IN, "x", &allowed("x"), true)
+        .render()
+        .unwrap();
+    assert!(
+        vouched.contains("Your administrator allowed it for everybody")
+            && !vouched.contains("asks you again")
+    );
 }
 
 fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
@@ -315,13 +475,34 @@ fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
 /// The pages around a new password.
 fn around_a_new_password() -> Vec<(&'static str, String)> {
     const WRONG: [Wrong<'static>; 3] = [
-        Wrong { field: "current", text: "That is not your current password", whole_form: false },
-        Wrong { field: "password", text: "That password is too easy to guess", whole_form: false },
-        Wrong { field: "again", text: "The two passwords are not the same", whole_form: false },
+        Wrong {
+            field: "current",
+            text: "That is not your current password",
+            whole_form: false,
+        },
+        Wrong {
+            field: "password",
+            text: "That password is too easy to guess",
+            whole_form: false,
+        },
+        Wrong {
+            field: "again",
+            text: "The two passwords are not the same",
+            whole_form: false,
+        },
     ];
     let forgotten = |errors| {
         let (csrf, pending, back) = ("c5rf", "p3nd", "/login?pending=p3nd");
-        ForgottenPage { shell: SHELL, csrf, pending, username: "jlehz", back, errors }.render().unwrap()
+        ForgottenPage {
+            shell: SHELL,
+            csrf,
+            pending,
+            username: "jlehz",
+            back,
+            errors,
+        }
+        .render()
+        .unwrap()
     };
     let invited = NewPasswordPage {
         welcome: true,
@@ -330,10 +511,18 @@ fn around_a_new_password() -> Vec<(&'static str, String)> {
         expired: false,
         ..new_password(&[])
     };
-    let change =
-        NewPasswordPage { shell: SIGNED_IN, action: "/account/password", expired: false, ..new_password(&WRONG) };
-    let notice =
-        NoticePage { shell: SHELL, heading: "Done", paragraphs: &["One.", "Two."], link: Some(("/account", "Back")) };
+    let change = NewPasswordPage {
+        shell: SIGNED_IN,
+        action: "/account/password",
+        expired: false,
+        ..new_password(&WRONG)
+    };
+    let notice = NoticePage {
+        shell: SHELL,
+        heading: "Done",
+        paragraphs: &["One.", "Two."],
+        link: Some(("/account", "Back")),
+    };
     vec![
         ("new-password", new_password(&[]).render().unwrap()),
         ("invitation", invited.render().unwrap()),
@@ -353,7 +542,12 @@ pub fn all() -> Vec<(&'static str, String)> {
 
 fn most() -> Vec<(&'static str, String)> {
     let text = "The client_id “nobody” is not registered here.";
-    let logout = LogoutPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", account: JANE };
+    let logout = LogoutPage {
+        shell: SHELL,
+        csrf: "c5rf",
+        pending: "p3nd",
+        account: JANE,
+    };
     let notice = Some("To certify a death you must sign in again.");
     vec![
         ("login", login(&[]).render().unwrap()),
@@ -362,8 +556,16 @@ fn most() -> Vec<(&'static str, String)> {
             "login-providers",
             LoginPage {
                 providers: &[
-                    Provider { id: "fulton", name: "Fulton County", silent: false },
-                    Provider { id: "gbi", name: "Georgia Bureau of Investigation", silent: true },
+                    Provider {
+                        id: "fulton",
+                        name: "Fulton County",
+                        silent: false,
+                    },
+                    Provider {
+                        id: "gbi",
+                        name: "Georgia Bureau of Investigation",
+                        silent: true,
+                    },
                 ],
                 ..login(&[FormError::PROVIDER_SILENT])
             }
@@ -372,57 +574,157 @@ fn most() -> Vec<(&'static str, String)> {
         ),
         (
             "login-missing",
-            LoginPage { notice, ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING]) }
+            LoginPage {
+                notice,
+                ..login(&[FormError::USERNAME_MISSING, FormError::PASSWORD_MISSING])
+            }
+            .render()
+            .unwrap(),
+        ),
+        (
+            "banner",
+            BannerPage {
+                shell: SHELL,
+                csrf: "c5rf",
+                pending: "p3nd",
+                banner: BANNER,
+            }
+            .render()
+            .unwrap(),
+        ),
+        ("set-up", set_up(&[]).render().unwrap()),
+        (
+            "set-up-error",
+            set_up(&[FormError::CHOICE_MISSING]).render().unwrap(),
+        ),
+        (
+            "set-up-app",
+            set_up_app(&[FormError::NEW_CODE_NOT_ACCEPTED]).render().unwrap(),
+        ),
+        (
+            "recovery",
+            recovery(&[FormError::RECOVERY_CODE_NOT_ACCEPTED])
                 .render()
                 .unwrap(),
         ),
-        ("banner", BannerPage { shell: SHELL, csrf: "c5rf", pending: "p3nd", banner: BANNER }.render().unwrap()),
-        ("set-up", set_up(&[]).render().unwrap()),
-        ("set-up-error", set_up(&[FormError::CHOICE_MISSING]).render().unwrap()),
-        ("set-up-app", set_up_app(&[FormError::NEW_CODE_NOT_ACCEPTED]).render().unwrap()),
-        ("recovery", recovery(&[FormError::RECOVERY_CODE_NOT_ACCEPTED]).render().unwrap()),
         (
             "recovered",
-            RecoveredPage { shell: SHELL, left: 1, set_up: "/login/set-up", onward: "/account" }.render().unwrap(),
+            RecoveredPage {
+                shell: SHELL,
+                left: 1,
+                set_up: "/login/set-up",
+                onward: "/account",
+            }
+            .render()
+            .unwrap(),
         ),
-        ("recovery-codes", recovery_codes(&["k7qm-3fzp-x2ua-b6nd".to_owned()]).render().unwrap()),
+        (
+            "recovery-codes",
+            recovery_codes(&["k7qm-3fzp-x2ua-b6nd".to_owned()])
+                .render()
+                .unwrap(),
+        ),
         ("recovery-codes-left", recovery_codes(&[]).render().unwrap()),
         ("authenticator", authenticator(false).render().unwrap()),
         ("authenticator-removable", authenticator(true).render().unwrap()),
-        ("login-passkey", LoginPage { passkey: Some(PASSKEY), ..login(&[]) }.render().unwrap()),
+        (
+            "login-passkey",
+            LoginPage {
+                passkey: Some(PASSKEY),
+                ..login(&[])
+            }
+            .render()
+            .unwrap(),
+        ),
         (
             "second-factor-passkey",
-            SecondFactorPage { passkey: Some(PASSKEY), has_app: false, ..second_factor(&[FormError::PASSKEY_STALE]) }
-                .render()
-                .unwrap(),
+            SecondFactorPage {
+                passkey: Some(PASSKEY),
+                has_app: false,
+                ..second_factor(&[FormError::PASSKEY_STALE])
+            }
+            .render()
+            .unwrap(),
         ),
-        ("second-factor-both", SecondFactorPage { passkey: Some(PASSKEY), ..second_factor(&[]) }.render().unwrap()),
+        (
+            "second-factor-both",
+            SecondFactorPage {
+                passkey: Some(PASSKEY),
+                ..second_factor(&[])
+            }
+            .render()
+            .unwrap(),
+        ),
         ("add-passkey", add_passkey(&[]).render().unwrap()),
-        ("add-passkey-error", add_passkey(&[FormError::PASSKEY_NAME]).render().unwrap()),
+        (
+            "add-passkey-error",
+            add_passkey(&[FormError::PASSKEY_NAME]).render().unwrap(),
+        ),
         (
             "passkey-refused",
-            PasskeyRefusedPage { shell: SHELL, heading: "Enter another name", text: "It is too long." }
-                .render()
-                .unwrap(),
+            PasskeyRefusedPage {
+                shell: SHELL,
+                heading: "Enter another name",
+                text: "It is too long.",
+            }
+            .render()
+            .unwrap(),
         ),
         ("account", account(SIGNED_IN, "x").render().unwrap()),
         ("account-bare", bare_account().render().unwrap()),
-        ("end-application", end_application(SIGNED_IN, "c5rf", &allowed("x"), false).render().unwrap()),
-        ("end-sessions", EndSessionsPage { shell: SIGNED_IN, csrf: "c5rf" }.render().unwrap()),
+        (
+            "end-application",
+            end_application(SIGNED_IN, "c5rf", &allowed("x"), false)
+                .render()
+                .unwrap(),
+        ),
+        (
+            "end-sessions",
+            EndSessionsPage {
+                shell: SIGNED_IN,
+                csrf: "c5rf",
+            }
+            .render()
+            .unwrap(),
+        ),
         ("second-factor", second_factor(&[]).render().unwrap()),
-        ("second-factor-error", second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap()),
+        (
+            "second-factor-error",
+            second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap(),
+        ),
         ("consent", consent().render().unwrap()),
         ("logout", logout.render().unwrap()),
-        ("signed-out", SignedOutPage { shell: SHELL, here_only: false }.render().unwrap()),
-        ("signed-out-here", SignedOutPage { shell: SHELL, here_only: true }.render().unwrap()),
-        ("error", ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap()),
+        (
+            "signed-out",
+            SignedOutPage {
+                shell: SHELL,
+                here_only: false,
+            }
+            .render()
+            .unwrap(),
+        ),
+        (
+            "signed-out-here",
+            SignedOutPage {
+                shell: SHELL,
+                here_only: true,
+            }
+            .render()
+            .unwrap(),
+        ),
+        (
+            "error",
+            ErrorPage::new(SHELL, text, "7F3K-Q2MD").render().unwrap(),
+        ),
         ("form-post", form_post().render().unwrap()),
     ]
 }
 
 /// The tag that has this `id`.
 fn tag<'a>(html: &'a str, id: &str) -> &'a str {
-    let at = html.find(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no element {id}"));
+    let at = html
+        .find(&format!(" id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no element {id}"));
     let start = html[..at].rfind('<').unwrap();
     &html[start..=at + html[at..].find('>').unwrap()]
 }
@@ -430,25 +732,48 @@ fn tag<'a>(html: &'a str, id: &str) -> &'a str {
 /// The values of the attribute `name`, in order.
 fn values<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     let mark = format!(" {name}=\"");
-    html.split(&mark).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+    html.split(&mark)
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect()
 }
 
 #[test]
 async fn every_page_is_whole_and_has_nothing_inline() {
     for (page, html) in all() {
-        assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"), "{page}: lang (WCAG 3.1.1)");
+        assert!(
+            html.starts_with("<!DOCTYPE html>\n<html lang=\"en-US\">"),
+            "{page}: lang (WCAG 3.1.1)"
+        );
         assert_eq!(html.matches("<title>").count(), 1, "{page}: title (WCAG 2.4.2)");
         assert_eq!(html.matches("<h1>").count(), 1, "{page}: one h1");
-        assert!(html.contains(" - Georgia MDI Sign-in</title>"), "{page}: title names the service");
+        assert!(
+            html.contains(" - Georgia MDI Sign-in</title>"),
+            "{page}: title names the service"
+        );
         assert!(
             html.contains("href=\"#main\"") && html.contains("<main id=\"main\""),
             "{page}: skip link (WCAG 2.4.1)"
         );
-        for inline in [" style=", "<style", " onclick=", " onload=", " onsubmit=", "javascript:", "<script>"] {
-            assert!(!html.contains(inline), "{page}: {inline} is against the content security policy");
+        for inline in [
+            " style=",
+            "<style",
+            " onclick=",
+            " onload=",
+            " onsubmit=",
+            "javascript:",
+            "<script>",
+        ] {
+            assert!(
+                !html.contains(inline),
+                "{page}: {inline} is against the content security policy"
+            );
         }
         for url in [values(&html, "src"), values(&html, "href")].concat() {
-            assert!(url.starts_with('/') || url.starts_with('#'), "{page}: {url:?} is not ours");
+            assert!(
+                url.starts_with('/') || url.starts_with('#'),
+                "{page}: {url:?} is not ours"
+            );
         }
         let mut ids = values(&html, "id");
         ids.sort();
@@ -479,7 +804,15 @@ async fn names_and_ids_that_others_rely_on() {
                 "spellcheck=\"false\"",
             ],
         ),
-        ("login", "password", &["name=\"password\"", "type=\"password\"", "autocomplete=\"current-password\""]),
+        (
+            "login",
+            "password",
+            &[
+                "name=\"password\"",
+                "type=\"password\"",
+                "autocomplete=\"current-password\"",
+            ],
+        ),
         ("login", "login-submit", &["<button", "type=\"submit\""]),
         (
             "second-factor",
@@ -493,9 +826,31 @@ async fn names_and_ids_that_others_rely_on() {
             ],
         ),
         ("second-factor", "totp-submit", &["<button", "type=\"submit\""]),
-        ("second-factor", "totp-restart", &["href=\"/login?pending=p3nd&#38;again=1\""]),
-        ("consent", "consent-approve", &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"approve\""]),
-        ("consent", "consent-deny", &["<button", "type=\"submit\"", "name=\"decision\"", "value=\"deny\""]),
+        (
+            "second-factor",
+            "totp-restart",
+            &["href=\"/login?pending=p3nd&#38;again=1\""],
+        ),
+        (
+            "consent",
+            "consent-approve",
+            &[
+                "<button",
+                "type=\"submit\"",
+                "name=\"decision\"",
+                "value=\"approve\"",
+            ],
+        ),
+        (
+            "consent",
+            "consent-deny",
+            &[
+                "<button",
+                "type=\"submit\"",
+                "name=\"decision\"",
+                "value=\"deny\"",
+            ],
+        ),
         ("logout", "logout-confirm", &["<button", "type=\"submit\""]),
     ];
     for (page, id, parts) in rows {
@@ -511,9 +866,18 @@ async fn names_and_ids_that_others_rely_on() {
         ("logout", "/oauth2/logout"),
     ] {
         let html = html(page);
-        assert!(html.contains(&format!("<form action=\"{action}\" method=\"post\"")), "{page}: action");
-        assert!(html.contains("<input type=\"hidden\" name=\"csrf\" value=\"c5rf\">"), "{page}: csrf");
-        assert!(html.contains("<input type=\"hidden\" name=\"pending\" value=\"p3nd\">"), "{page}: pending");
+        assert!(
+            html.contains(&format!("<form action=\"{action}\" method=\"post\"")),
+            "{page}: action"
+        );
+        assert!(
+            html.contains("<input type=\"hidden\" name=\"csrf\" value=\"c5rf\">"),
+            "{page}: csrf"
+        );
+        assert!(
+            html.contains("<input type=\"hidden\" name=\"pending\" value=\"p3nd\">"),
+            "{page}: pending"
+        );
     }
     assert!(html("signed-out").to_lowercase().contains("signed out"));
     assert!(html("error").contains("client_id") && html("error").contains("7F3K-Q2MD"));
@@ -523,7 +887,10 @@ async fn names_and_ids_that_others_rely_on() {
 async fn errors_are_in_title_summary_and_beside_the_field() {
     for (html, title) in [
         (login(&[]).render().unwrap(), "<title>Sign in - "),
-        (second_factor(&[]).render().unwrap(), "<title>Enter your security code - "),
+        (
+            second_factor(&[]).render().unwrap(),
+            "<title>Enter your security code - ",
+        ),
     ] {
         assert!(html.contains(title));
         assert!(!html.contains("role=\"alert\"") && !html.contains("aria-invalid"));
@@ -532,17 +899,39 @@ async fn errors_are_in_title_summary_and_beside_the_field() {
     let html = login(&errors).render().unwrap();
     assert!(html.contains("<title>Error: Sign in - "));
     assert!(html.contains("role=\"alert\" tabindex=\"-1\""));
-    for (field, text) in [("username", "Enter your username"), ("password", "Enter your password")] {
-        assert!(html.contains(&format!("<a href=\"#{field}\">{text}</a>")), "summary links to {field}");
-        assert!(tag(&html, field).contains("aria-invalid=\"true\""), "{field} is marked");
-        assert!(tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")), "{field} is described");
-        assert_eq!(html.matches(text).count(), 2, "{field}: in the summary and beside the field");
+    for (field, text) in [
+        ("username", "Enter your username"),
+        ("password", "Enter your password"),
+    ] {
+        assert!(
+            html.contains(&format!("<a href=\"#{field}\">{text}</a>")),
+            "summary links to {field}"
+        );
+        assert!(
+            tag(&html, field).contains("aria-invalid=\"true\""),
+            "{field} is marked"
+        );
+        assert!(
+            tag(&html, field).contains(&format!("aria-describedby=\"{field}-error")),
+            "{field} is described"
+        );
+        assert_eq!(
+            html.matches(text).count(),
+            2,
+            "{field}: in the summary and beside the field"
+        );
     }
     let html = login(&[FormError::NOT_ACCEPTED]).render().unwrap();
-    assert!(tag(&html, "username").contains("value=\"jlehz\""), "the typed username is kept");
+    assert!(
+        tag(&html, "username").contains("value=\"jlehz\""),
+        "the typed username is kept"
+    );
     assert!(!tag(&html, "password").contains("value="), "the password is not");
     assert!(html.contains("role=\"alert\""));
-    assert!(!html.contains("aria-invalid"), "neither field is blamed: that would tell which one was right");
+    assert!(
+        !html.contains("aria-invalid"),
+        "neither field is blamed: that would tell which one was right"
+    );
     let html = second_factor(&[FormError::CODE_NOT_ACCEPTED]).render().unwrap();
     assert!(html.contains("<title>Error: Enter your security code - "));
     assert!(tag(&html, "totp").contains("aria-invalid=\"true\""));
@@ -553,9 +942,17 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
     let html = consent().render().unwrap();
     for (i, scope) in SCOPES.iter().enumerate() {
         let hidden = format!("<input type=\"hidden\" name=\"scope\" value=\"{}\">", scope.scope);
-        assert_eq!(html.contains(&hidden), scope.required, "{}: hidden only if needed", scope.scope);
+        assert_eq!(
+            html.contains(&hidden),
+            scope.required,
+            "{}: hidden only if needed",
+            scope.scope
+        );
         let tag = tag(&html, &format!("scope-{}", i + 1));
-        assert!(tag.contains("type=\"checkbox\"") && tag.contains(" checked"), "{tag}");
+        assert!(
+            tag.contains("type=\"checkbox\"") && tag.contains(" checked"),
+            "{tag}"
+        );
         assert_eq!(tag.contains(" disabled"), scope.required, "{tag}");
         assert_eq!(tag.contains("name=\"scope\""), !scope.required, "{tag}");
         assert!(html.contains(scope.sentence));
@@ -568,7 +965,14 @@ async fn consent_offers_each_scope_once_and_keeps_the_needed_ones() {
         assert!(html.contains(fact.label) && html.contains(fact.value));
     }
     assert!(html.contains("15 minutes") && html.contains("stays connected until you revoke it"));
-    let html = ConsentPage { minutes: 1, offline_access: false, withheld: &[], ..consent() }.render().unwrap();
+    let html = ConsentPage {
+        minutes: 1,
+        offline_access: false,
+        withheld: &[],
+        ..consent()
+    }
+    .render()
+    .unwrap();
     assert!(html.contains("1 minute.") && !html.contains("revoke") && !html.contains("will not get"));
 }
 
@@ -579,11 +983,24 @@ async fn text_from_others_is_never_markup() {
         service_name: EVIL,
         jurisdiction: Some(EVIL),
         logo: Some(EVIL),
-        account: Some(SignedInAs { name: EVIL, csrf: EVIL, administers: true }),
+        account: Some(SignedInAs {
+            name: EVIL,
+            csrf: EVIL,
+            administers: true,
+        }),
     };
-    const APPLICATION: Application = Application { name: EVIL, organization: Some(EVIL) };
-    const PASSKEY: PasskeyForm = PasskeyForm { options: EVIL, state: EVIL };
-    const ACCOUNT: Account = Account { name: EVIL, username: EVIL };
+    const APPLICATION: Application = Application {
+        name: EVIL,
+        organization: Some(EVIL),
+    };
+    const PASSKEY: PasskeyForm = PasskeyForm {
+        options: EVIL,
+        state: EVIL,
+    };
+    const ACCOUNT: Account = Account {
+        name: EVIL,
+        username: EVIL,
+    };
     let pages = [
         LoginPage {
             shell: FIELDS,
@@ -594,7 +1011,11 @@ async fn text_from_others_is_never_markup() {
             notice: Some(EVIL),
             passkey: Some(PASSKEY),
             errors: &[],
-            providers: &[Provider { id: EVIL, name: EVIL, silent: true }],
+            providers: &[Provider {
+                id: EVIL,
+                name: EVIL,
+                silent: true,
+            }],
         }
         .render(),
         SecondFactorPage {
@@ -616,17 +1037,36 @@ async fn text_from_others_is_never_markup() {
             application: APPLICATION,
             resource_server: Some(EVIL),
             account: ACCOUNT,
-            scopes: &[scope(EVIL, EVIL, Some(EVIL), true), scope(EVIL, EVIL, Some(EVIL), false)],
-            withheld: &[Withheld { sentence: EVIL, reason: EVIL }],
-            facts: &[Fact { label: EVIL, value: EVIL }],
+            scopes: &[
+                scope(EVIL, EVIL, Some(EVIL), true),
+                scope(EVIL, EVIL, Some(EVIL), false),
+            ],
+            withheld: &[Withheld {
+                sentence: EVIL,
+                reason: EVIL,
+            }],
+            facts: &[Fact {
+                label: EVIL,
+                value: EVIL,
+            }],
             minutes: 15,
             offline_access: true,
         }
         .render(),
         account(FIELDS, EVIL).render(),
         end_application(FIELDS, EVIL, &allowed(EVIL), false).render(),
-        EndSessionsPage { shell: FIELDS, csrf: EVIL }.render(),
-        LogoutPage { shell: FIELDS, csrf: EVIL, pending: EVIL, account: ACCOUNT }.render(),
+        EndSessionsPage {
+            shell: FIELDS,
+            csrf: EVIL,
+        }
+        .render(),
+        LogoutPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            account: ACCOUNT,
+        }
+        .render(),
         AddPasskeyPage {
             shell: FIELDS,
             csrf: EVIL,
@@ -637,10 +1077,33 @@ async fn text_from_others_is_never_markup() {
             errors: &[],
         }
         .render(),
-        PasskeyRefusedPage { shell: FIELDS, heading: EVIL, text: EVIL }.render(),
-        BannerPage { shell: FIELDS, csrf: EVIL, pending: EVIL, banner: EVIL }.render(),
-        RecoveryPage { shell: FIELDS, csrf: EVIL, pending: EVIL, back: EVIL, errors: &[] }.render(),
-        MessagePage { shell: FIELDS, heading: EVIL, paragraphs: &[EVIL] }.render(),
+        PasskeyRefusedPage {
+            shell: FIELDS,
+            heading: EVIL,
+            text: EVIL,
+        }
+        .render(),
+        BannerPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            banner: EVIL,
+        }
+        .render(),
+        RecoveryPage {
+            shell: FIELDS,
+            csrf: EVIL,
+            pending: EVIL,
+            back: EVIL,
+            errors: &[],
+        }
+        .render(),
+        MessagePage {
+            shell: FIELDS,
+            heading: EVIL,
+            paragraphs: &[EVIL],
+        }
+        .render(),
         ErrorPage {
             shell: FIELDS,
             heading: EVIL,
@@ -651,13 +1114,24 @@ async fn text_from_others_is_never_markup() {
             sign_out: true,
         }
         .render(),
-        FormPostPage { shell: FIELDS, application: APPLICATION, redirect_uri: EVIL, parameters: &[(EVIL, EVIL)] }
-            .render(),
+        FormPostPage {
+            shell: FIELDS,
+            application: APPLICATION,
+            redirect_uri: EVIL,
+            parameters: &[(EVIL, EVIL)],
+        }
+        .render(),
     ];
     for page in pages {
         let html = page.unwrap();
-        assert!(html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"), "escaped: {html}");
-        assert!(!html.contains("<img src=x") && !html.contains(">\"'"), "raw: {html}");
+        assert!(
+            html.contains("&#60;img src=x onerror=alert(1)&#62;&#34;&#39;&#38;"),
+            "escaped: {html}"
+        );
+        assert!(
+            !html.contains("<img src=x") && !html.contains(">\"'"),
+            "raw: {html}"
+        );
     }
 }
 
@@ -666,21 +1140,37 @@ async fn form_post_carries_the_answer_and_works_without_script() {
     let html = form_post().render().unwrap();
     let form = tag(&html, "form-post");
     assert!(
-        form.contains("method=\"post\"") && form.contains("action=\"https://cms.fulton.example/cb?tenant=1&#38;x=2\"")
+        form.contains("method=\"post\"")
+            && form.contains("action=\"https://cms.fulton.example/cb?tenant=1&#38;x=2\"")
     );
     assert!(html.contains("<input type=\"hidden\" name=\"state\" value=\"a&#34;b&#38;c\">"));
     assert!(tag(&html, "form-post-continue").contains("type=\"submit\""));
-    assert!(html.contains(&format!("<script src=\"{}\" defer></script>", assets::url("form-post.js"))));
+    assert!(html.contains(&format!(
+        "<script src=\"{}\" defer></script>",
+        assets::url("form-post.js")
+    )));
 }
 
 #[test]
 async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
     let rows = [
         (FormAction::SelfOnly, "'self'"),
-        (FormAction::ThenRedirect("https://cms.example/cb"), "'self' https:"),
-        (FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"), "'self' https: http:"),
-        (FormAction::ThenRedirect("com.example.app:/cb"), "'self' https: com.example.app:"),
-        (FormAction::ThenRedirect("x; script-src *://evil"), "'self' https:"),
+        (
+            FormAction::ThenRedirect("https://cms.example/cb"),
+            "'self' https:",
+        ),
+        (
+            FormAction::ThenRedirect("HTTP://127.0.0.1:4711/cb"),
+            "'self' https: http:",
+        ),
+        (
+            FormAction::ThenRedirect("com.example.app:/cb"),
+            "'self' https: com.example.app:",
+        ),
+        (
+            FormAction::ThenRedirect("x; script-src *://evil"),
+            "'self' https:",
+        ),
         (FormAction::ThenRedirect("no scheme"), "'self' https:"),
     ];
     for (form_action, expected) in rows {
@@ -699,15 +1189,31 @@ async fn an_answer_is_not_stored_and_names_where_its_forms_may_lead() {
     let response: HttpResponse = respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly);
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let body = to_bytes(response.into_body()).await.unwrap();
-    assert!(std::str::from_utf8(&body).unwrap().contains("redirect_uri is missing."));
+    assert!(
+        std::str::from_utf8(&body)
+            .unwrap()
+            .contains("redirect_uri is missing.")
+    );
 }
 
 #[test]
 async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
     let app = test::init_service(App::new().configure(assets::configure)).await;
     let rows = [
-        ("app.css", "app", "css", "text/css; charset=utf-8", &include_bytes!("../static/app.css")[..]),
-        ("consent.js", "consent", "js", "text/javascript; charset=utf-8", &include_bytes!("../static/consent.js")[..]),
+        (
+            "app.css",
+            "app",
+            "css",
+            "text/css; charset=utf-8",
+            &include_bytes!("../static/app.css")[..],
+        ),
+        (
+            "consent.js",
+            "consent",
+            "js",
+            "text/javascript; charset=utf-8",
+            &include_bytes!("../static/consent.js")[..],
+        ),
         (
             "form-post.js",
             "form-post",
@@ -715,8 +1221,20 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
             "text/javascript; charset=utf-8",
             &include_bytes!("../static/form-post.js")[..],
         ),
-        ("passkey.js", "passkey", "js", "text/javascript; charset=utf-8", &include_bytes!("../static/passkey.js")[..]),
-        ("mark.svg", "mark", "svg", "image/svg+xml", &include_bytes!("../static/mark.svg")[..]),
+        (
+            "passkey.js",
+            "passkey",
+            "js",
+            "text/javascript; charset=utf-8",
+            &include_bytes!("../static/passkey.js")[..],
+        ),
+        (
+            "mark.svg",
+            "mark",
+            "svg",
+            "image/svg+xml",
+            &include_bytes!("../static/mark.svg")[..],
+        ),
     ];
     for (name, stem, extension, content_type, content) in rows {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
@@ -731,7 +1249,12 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
         assert_eq!(test::read_body(response).await, content);
     }
     assert_eq!(assets::url("nothing.css"), "");
-    for path in ["/static/app.css", "/static/app.0000000000000000.css", "/static/..%2fCargo.toml", "/static/"] {
+    for path in [
+        "/static/app.css",
+        "/static/app.0000000000000000.css",
+        "/static/..%2fCargo.toml",
+        "/static/",
+    ] {
         let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }

@@ -45,7 +45,9 @@ async fn enrol(harness: &Harness, username: &str, name: &str) -> Authenticator {
     let page = add_page(harness, &mut agent, username).await;
     let mut authenticator = Authenticator::new(harness);
     let answer = authenticator.create(&page);
-    let codes = agent.submit(&page, &[("name", name), ("credential", &answer)]).await;
+    let codes = agent
+        .submit(&page, &[("name", name), ("credential", &answer)])
+        .await;
     assert_eq!(codes.at(), "/account/recovery-codes", "{codes:?}");
     harness.clock.advance(30);
     authenticator
@@ -67,7 +69,10 @@ fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
     });
     let mut of_kind: Vec<_> = rows.into_iter().filter(|row| row.kind == kind).collect();
     of_kind.sort_by_key(|row| (row.at_ms, row.chain, row.seq));
-    of_kind.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
+    of_kind
+        .iter()
+        .map(|row| serde_json::from_str(&row.body).unwrap())
+        .collect()
 }
 
 fn reason(event: &Value) -> &str {
@@ -227,7 +232,9 @@ on_both! {
 async fn at_second_factor<'h>(harness: &'h Harness, username: &str) -> (Agent<'h>, Page) {
     let mut agent = Agent::new(harness);
     let login = agent.get(&authorize_url(harness, &[("prompt", "login")])).await;
-    let second = agent.submit(&login, &[("username", username), ("password", PASSWORD)]).await;
+    let second = agent
+        .submit(&login, &[("username", username), ("password", PASSWORD)])
+        .await;
     assert_eq!(second.at(), "/login/second-factor");
     (agent, second)
 }
@@ -376,7 +383,11 @@ async fn who_may_not_sign_in(db: Db, covers: LockoutCovers) {
     let refused = async |honest: &mut Authenticator, why: &str| {
         harness.clock.advance(60);
         let refused = alone(&harness, honest).await;
-        assert!(refused.answer().text.contains(NOT_ACCEPTED), "{why}: {}", refused.answer().text);
+        assert!(
+            refused.answer().text.contains(NOT_ACCEPTED),
+            "{why}: {}",
+            refused.answer().text
+        );
         assert_eq!(reason(events(&harness, "login.failed").last().unwrap()), why);
     };
     harness.disable_user("jlehz");
@@ -387,7 +398,9 @@ async fn who_may_not_sign_in(db: Db, covers: LockoutCovers) {
     for _ in 0..3 {
         let mut agent = Agent::new(&harness);
         let login = agent.get(&authorize_url(&harness, &[])).await;
-        agent.submit(&login, &[("username", "jlehz"), ("password", "wrong")]).await;
+        agent
+            .submit(&login, &[("username", "jlehz"), ("password", "wrong")])
+            .await;
     }
     if covers == LockoutCovers::Account {
         refused(&mut honest, "account locked").await;
@@ -402,12 +415,19 @@ async fn who_may_not_sign_in(db: Db, covers: LockoutCovers) {
     assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
     // What anybody can send locks nobody out; what a copy alone can send counts as a wrong code does.
     for _ in 0..3 {
-        let mut forged = Authenticator { flags: PRESENT, ..honest.clone() };
+        let mut forged = Authenticator {
+            flags: PRESENT,
+            ..honest.clone()
+        };
         alone(&harness, &mut forged).await;
     }
     assert_eq!(alone(&harness, &mut honest).await.at(), "/consent");
     for _ in 0..3 {
-        let mut copy = Authenticator { counter: 0, step: 1, ..honest.clone() };
+        let mut copy = Authenticator {
+            counter: 0,
+            step: 1,
+            ..honest.clone()
+        };
         alone(&harness, &mut copy).await;
     }
     refused(&mut honest, "account locked").await;
@@ -563,7 +583,11 @@ fn passkeys_belong_to_names() {
         ("https://127.0.0.1:8443", false),
         ("https://[2001:db8::1]", false),
     ] {
-        assert_eq!(RelyingParty::of(&Issuer::parse(issuer).unwrap(), "MDI Auth").is_some(), possible, "{issuer}");
+        assert_eq!(
+            RelyingParty::of(&Issuer::parse(issuer).unwrap(), "MDI Auth").is_some(),
+            possible,
+            "{issuer}"
+        );
     }
 }
 
@@ -575,16 +599,33 @@ async fn an_issuer_without_a_name_offers_none() {
     });
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    assert!(!login.answer().text.contains("passkey"), "{}", login.answer().text);
+    assert!(
+        !login.answer().text.contains("passkey"),
+        "{}",
+        login.answer().text
+    );
     assert_eq!(agent.sign_in(login, "jlehz", PASSWORD).await.at(), "/consent");
 }
 
 async fn click(window: &WebDriver, id: &str) {
-    window.query(By::Id(id)).first().await.unwrap().click().await.unwrap();
+    window
+        .query(By::Id(id))
+        .first()
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
 }
 
 async fn type_into(window: &WebDriver, id: &str, text: &str) {
-    window.find(By::Id(id)).await.unwrap().send_keys(text).await.unwrap();
+    window
+        .find(By::Id(id))
+        .await
+        .unwrap()
+        .send_keys(text)
+        .await
+        .unwrap();
 }
 
 /// Forgets all cookies, as a browser does that was set to, and asks for the account again.

@@ -25,8 +25,13 @@ const DAY: i64 = 86_400;
 const WRONG: &str = "wrong but long enough to be one";
 
 fn login(env: &[(&str, &str)]) -> LoginConfig {
-    let env = env.iter().map(|(key, value)| (format!("MDI_AUTH_LOGIN__{key}"), (*value).to_owned()));
-    let banner = ("MDI_AUTH_SERVER__BANNER".to_owned(), "For official use".to_owned());
+    let env = env
+        .iter()
+        .map(|(key, value)| (format!("MDI_AUTH_LOGIN__{key}"), (*value).to_owned()));
+    let banner = (
+        "MDI_AUTH_SERVER__BANNER".to_owned(),
+        "For official use".to_owned(),
+    );
     Config::load(None, env.chain([banner])).unwrap().login
 }
 
@@ -48,7 +53,10 @@ fn start(db: crate::harness::Db, env: &[(&str, &str)]) -> Harness {
 #[test]
 fn profiles_have_the_limits_of_their_documents() {
     let (nist, cjis) = (login(&[]), login(&[("POLICY", "cjis")]));
-    assert_eq!((nist.policy.as_str(), cjis.policy.as_str()), ("nist-63b-4", "cjis"));
+    assert_eq!(
+        (nist.policy.as_str(), cjis.policy.as_str()),
+        ("nist-63b-4", "cjis")
+    );
     type Limit = fn(&LoginConfig) -> Value;
     #[rustfmt::skip]
     let rows: &[(Limit, Value, Value, &str)] = &[
@@ -104,7 +112,10 @@ fn weaker_settings_are_named() {
     for (policy, key, value, weaker) in rows {
         let told = login(&[("POLICY", policy), (key, value)]).weaker_than_profile();
         let named = told.len() == 1 && told[0].starts_with(&key.to_lowercase()) && told[0].contains(policy);
-        assert!(if weaker { named } else { told.is_empty() }, "{policy} {key} {value}: {told:?}");
+        assert!(
+            if weaker { named } else { told.is_empty() },
+            "{policy} {key} {value}: {told:?}"
+        );
     }
 }
 
@@ -116,7 +127,11 @@ fn rules(env: &[(&str, &str)]) -> Rules {
 }
 
 fn jane(second_factor: bool) -> Whose<'static> {
-    Whose { username: "jlehz", name: "Jane Lehz, MD", second_factor }
+    Whose {
+        username: "jlehz",
+        name: "Jane Lehz, MD",
+        second_factor,
+    }
 }
 
 /// NIST SP 800-63B-4 §3.1.1.2, a row a rule: the password, whether there is a second factor, and why it is refused.
@@ -155,17 +170,27 @@ fn passwords_are_judged_by_length_and_by_what_is_known() {
         ("Jane keeps nutmeg in walrus saddlebags", false, None),
     ];
     for (password, second_factor, refused) in rows {
-        let told = rules.check(&Secret::new(*password), jane(*second_factor)).map_err(|refusal| refusal.to_string());
+        let told = rules
+            .check(&Secret::new(*password), jane(*second_factor))
+            .map_err(|refusal| refusal.to_string());
         match refused {
             None => assert_eq!(told, Ok(()), "{password}"),
             Some(part) => {
                 let told = told.expect_err(password);
-                assert!(told.contains(part) && !told.contains(password), "{password}: {told}");
+                assert!(
+                    told.contains(part) && !told.contains(password),
+                    "{password}: {told}"
+                );
             }
         }
     }
-    let username = Whose { username: "jane.lehz@ga.example", ..jane(false) };
-    let told = rules.check(&Secret::new("Jane.Lehz@GA.example"), username).unwrap_err();
+    let username = Whose {
+        username: "jane.lehz@ga.example",
+        ..jane(false)
+    };
+    let told = rules
+        .check(&Secret::new("Jane.Lehz@GA.example"), username)
+        .unwrap_err();
     assert_eq!(told.to_string(), "it is the username");
     assert_eq!(told.for_person(), "Choose a password that is not your username");
 }
@@ -174,9 +199,27 @@ fn passwords_are_judged_by_length_and_by_what_is_known() {
 fn strength_is_told_in_plain_words() {
     for (password, words, score, word, advice) in [
         ("", &[][..], 0, "Too easy to guess", "Use three or four words"),
-        ("password", &[], 0, "Too easy to guess", "Many people use this password"),
-        ("zxcvbnm,./", &[], 1, "Too easy to guess", "Keys that lie side by side"),
-        ("Jane Lehz 1234", &["Jane Lehz"], 1, "Too easy to guess", "Your name"),
+        (
+            "password",
+            &[],
+            0,
+            "Too easy to guess",
+            "Many people use this password",
+        ),
+        (
+            "zxcvbnm,./",
+            &[],
+            1,
+            "Too easy to guess",
+            "Keys that lie side by side",
+        ),
+        (
+            "Jane Lehz 1234",
+            &["Jane Lehz"],
+            1,
+            "Too easy to guess",
+            "Your name",
+        ),
         ("walrus figment obelisk", &[], 4, "Very strong", ""),
     ] {
         let told = strength(password, words);
@@ -190,7 +233,10 @@ fn strength_is_told_in_plain_words() {
     assert_eq!(strength(&"4@8({[<369&#!1|/0$5+7%2".repeat(6), &[]).score, 4);
     assert_eq!(strength("P@$$w0rd", &[]).word, "Too easy to guess");
     // Only the beginning is judged, so that nobody keeps the server busy with it.
-    assert_eq!(strength(&"walrus ".repeat(5000), &[]), strength(&"walrus ".repeat(100), &[]));
+    assert_eq!(
+        strength(&"walrus ".repeat(5000), &[]),
+        strength(&"walrus ".repeat(100), &[])
+    );
 }
 
 #[test]
@@ -215,34 +261,67 @@ fn a_list_of_the_installation_is_refused_and_read_again() {
 #[tokio::test]
 async fn passwords_are_hashed_anew_when_the_cost_changes() {
     let (old, new) = (
-        Cost { memory_kib: 64, iterations: 1, parallelism: 1 },
-        Cost { memory_kib: 128, iterations: 2, parallelism: 1 },
+        Cost {
+            memory_kib: 64,
+            iterations: 1,
+            parallelism: 1,
+        },
+        Cost {
+            memory_kib: 128,
+            iterations: 2,
+            parallelism: 1,
+        },
     );
     let before = Hasher::start(old, &[], 1).unwrap();
-    let stored = before.hash_unused(Secret::new("na\u{ef}ve café"), Vec::new()).await.unwrap().unwrap();
+    let stored = before
+        .hash_unused(Secret::new("na\u{ef}ve café"), Vec::new())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(stored.starts_with(&old.prefix()), "{stored}");
     let today = Hasher::start(new, &[old], 1).unwrap();
     // Typed with separate accents: the same text.
     let typed = Secret::new("nai\u{308}ve cafe\u{301}");
-    let Verified::Right(Some(rehashed)) = today.verify(typed.clone(), Some(stored.clone())).await.unwrap() else {
+    let Verified::Right(Some(rehashed)) = today.verify(typed.clone(), Some(stored.clone())).await.unwrap()
+    else {
         panic!("not hashed anew")
     };
     assert!(rehashed.starts_with(&new.prefix()), "{rehashed}");
-    assert_eq!(today.verify(typed.clone(), Some(rehashed)).await.unwrap(), Verified::Right(None));
-    assert_eq!(today.verify(Secret::new("naive cafe"), Some(stored.clone())).await.unwrap(), Verified::Wrong);
+    assert_eq!(
+        today.verify(typed.clone(), Some(rehashed)).await.unwrap(),
+        Verified::Right(None)
+    );
+    assert_eq!(
+        today
+            .verify(Secret::new("naive cafe"), Some(stored.clone()))
+            .await
+            .unwrap(),
+        Verified::Wrong
+    );
     assert_eq!(today.verify(typed.clone(), None).await.unwrap(), Verified::Wrong);
-    assert_eq!(today.hash_unused(typed, vec![stored]).await.unwrap(), None, "it was used before");
+    assert_eq!(
+        today.hash_unused(typed, vec![stored]).await.unwrap(),
+        None,
+        "it was used before"
+    );
 }
 
 fn person(harness: &Harness, username: &'static str) -> Person {
     let app = Arc::clone(&harness.app);
-    let find = move || app.store.read_blocking(move |conn| stored::find_by_username(conn, username));
+    let find = move || {
+        app.store
+            .read_blocking(move |conn| stored::find_by_username(conn, username))
+    };
     blocking(find).unwrap().unwrap()
 }
 
 fn failures(harness: &Harness, username: &str) -> Option<Failures> {
     let (app, subject) = (Arc::clone(&harness.app), login_subject(&harness.app, username));
-    blocking(move || app.store.read_blocking(move |conn| logins::find(conn, &subject)).unwrap())
+    blocking(move || {
+        app.store
+            .read_blocking(move |conn| logins::find(conn, &subject))
+            .unwrap()
+    })
 }
 
 /// How many events of a kind there are, with this action or reason.
@@ -251,7 +330,11 @@ fn recorded(harness: &Harness, kind: &'static str, what: &'static str) -> usize 
     let chains = if app.store.is_sqlite() { 1 } else { 16 };
     let rows = blocking(move || {
         (0..chains)
-            .flat_map(|chain| app.store.read_blocking(move |conn| rows_after(conn, chain, 0, 10_000)).unwrap())
+            .flat_map(|chain| {
+                app.store
+                    .read_blocking(move |conn| rows_after(conn, chain, 0, 10_000))
+                    .unwrap()
+            })
             .collect::<Vec<_>>()
     });
     rows.iter()
@@ -266,31 +349,63 @@ fn recorded(harness: &Harness, kind: &'static str, what: &'static str) -> usize 
 async fn try_in(agent: &mut Agent<'_>, harness: &Harness, username: &str, password: &str) -> Page {
     // As if the browser had been closed.
     agent.cookies.retain(|name, _| !name.contains("session"));
-    let login =
-        agent.get(&authorize_url(harness, &[("scope", "openid"), ("prompt", "login"), ("acr_values", "")])).await;
+    let login = agent
+        .get(&authorize_url(
+            harness,
+            &[("scope", "openid"), ("prompt", "login"), ("acr_values", "")],
+        ))
+        .await;
     assert_eq!(login.at(), "/login");
-    agent.submit(&login, &[("username", username), ("password", password)]).await
+    agent
+        .submit(&login, &[("username", username), ("password", password)])
+        .await
 }
 
 /// A hidden field of a page.
 fn hidden(page: &Page, name: &str) -> String {
-    let tag = page.answer().text.split("<input").find(|tag| tag.contains(&format!("name=\"{name}\""))).unwrap();
-    tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    let tag = page
+        .answer()
+        .text
+        .split("<input")
+        .find(|tag| tag.contains(&format!("name=\"{name}\"")))
+        .unwrap();
+    tag.split("value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 /// What a browser sends when somebody signs in, not sent yet.
-fn typed(harness: &Harness, agent: &Agent<'_>, page: &Page, username: &str, password: &str) -> reqwest::RequestBuilder {
+fn typed(
+    harness: &Harness,
+    agent: &Agent<'_>,
+    page: &Page,
+    username: &str,
+    password: &str,
+) -> reqwest::RequestBuilder {
     let form = [
         ("csrf", &*hidden(page, "csrf")),
         ("pending", &*hidden(page, "pending")),
         ("username", username),
         ("password", password),
     ];
-    harness.http.post(harness.url("/login")).header("Cookie", cookies(agent)).form(&form)
+    harness
+        .http
+        .post(harness.url("/login"))
+        .header("Cookie", cookies(agent))
+        .form(&form)
 }
 
 fn cookies(agent: &Agent<'_>) -> String {
-    agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    agent
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[tokio::test]
@@ -298,24 +413,56 @@ async fn the_mark_of_a_known_browser_is_kept_from_scripts_and_other_sites() {
     let harness = start(crate::harness::Db::Sqlite, &[]);
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    let answer = Answer::read(typed(&harness, &agent, &login, "jlehz", PASSWORD).send().await.unwrap()).await;
-    let set: Vec<&str> = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
-    let known = set.iter().find(|cookie| cookie.starts_with(&format!("__Host-mdi-known-{}=", harness.port()))).unwrap();
+    let answer = Answer::read(
+        typed(&harness, &agent, &login, "jlehz", PASSWORD)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    let set: Vec<&str> = answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect();
+    let known = set
+        .iter()
+        .find(|cookie| cookie.starts_with(&format!("__Host-mdi-known-{}=", harness.port())))
+        .unwrap();
     for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=31536000"] {
-        assert!(known.split("; ").any(|part| part == attribute), "{attribute}: {known}");
+        assert!(
+            known.split("; ").any(|part| part == attribute),
+            "{attribute}: {known}"
+        );
     }
     assert!(!known.contains("Domain"), "{known}");
-    let refused = Answer::read(typed(&harness, &agent, &login, "jlehz", WRONG).send().await.unwrap()).await;
+    let refused = Answer::read(
+        typed(&harness, &agent, &login, "jlehz", WRONG)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert!(refused.headers.get("set-cookie").is_none(), "{refused:?}");
 }
 
 async fn fail_often(harness: &Harness, username: &str, times: usize) {
     for _ in 0..times {
-        assert_eq!(try_in(&mut Agent::new(harness), harness, username, WRONG).await.at(), "/login");
+        assert_eq!(
+            try_in(&mut Agent::new(harness), harness, username, WRONG)
+                .await
+                .at(),
+            "/login"
+        );
     }
 }
 
-fn set_password(harness: &Harness, username: &'static str, password: &'static str) -> Result<Person, Refused> {
+fn set_password(
+    harness: &Harness,
+    username: &'static str,
+    password: &'static str,
+) -> Result<Person, Refused> {
     let registry = harness.registry();
     blocking(move || {
         let password = Secret::new(password);
@@ -326,7 +473,11 @@ fn set_password(harness: &Harness, username: &'static str, password: &'static st
 
 fn unlock(harness: &Harness, username: &'static str) -> bool {
     let registry = harness.registry();
-    blocking(move || registry.blocking(move |registry, tx| people::unlock(registry, tx, username)).unwrap())
+    blocking(move || {
+        registry
+            .blocking(move |registry, tx| people::unlock(registry, tx, username))
+            .unwrap()
+    })
 }
 
 on_both! {
@@ -590,23 +741,50 @@ async fn the_meter_answers_our_own_pages_alone() {
     let login = agent.get(&authorize_url(&harness, &[])).await;
     let (csrf, cookies) = (hidden(&login, "csrf"), cookies(&agent));
     let ask = async |fields: &[(&str, &str)], origin: &str, cookies: &str| {
-        let request =
-            harness.http.post(harness.url("/password-strength")).header("Origin", origin).header("Cookie", cookies);
+        let request = harness
+            .http
+            .post(harness.url("/password-strength"))
+            .header("Origin", origin)
+            .header("Cookie", cookies);
         Answer::read(request.form(fields).send().await.unwrap()).await
     };
-    let good = [("csrf", csrf.as_str()), ("password", "Jane Lehz 1234"), ("words", "Jane Lehz")];
+    let good = [
+        ("csrf", csrf.as_str()),
+        ("password", "Jane Lehz 1234"),
+        ("words", "Jane Lehz"),
+    ];
     let told = ask(&good, &harness.issuer, &cookies).await;
-    assert_eq!((told.status, told.header("cache-control"), told.str("word")), (200, "no-store", "Too easy to guess"));
-    assert!(told.json["score"].as_i64().unwrap() < 2 && told.str("advice").starts_with("Your name"), "{told:?}");
-    let service = ask(&[("csrf", &csrf), ("password", "MDI Auth 1234")], &harness.issuer, &cookies).await;
+    assert_eq!(
+        (told.status, told.header("cache-control"), told.str("word")),
+        (200, "no-store", "Too easy to guess")
+    );
+    assert!(
+        told.json["score"].as_i64().unwrap() < 2 && told.str("advice").starts_with("Your name"),
+        "{told:?}"
+    );
+    let service = ask(
+        &[("csrf", &csrf), ("password", "MDI Auth 1234")],
+        &harness.issuer,
+        &cookies,
+    )
+    .await;
     assert!(service.str("advice").starts_with("Your name"), "{service:?}");
     for refused in [
         ask(&good, "https://evil.example", &cookies).await,
         ask(&good, &harness.issuer, "").await,
         ask(&[("csrf", "no"), ("password", "x")], &harness.issuer, &cookies).await,
-        ask(&[("csrf", &csrf), ("password", "x"), ("password", "y")], &harness.issuer, &cookies).await,
+        ask(
+            &[("csrf", &csrf), ("password", "x"), ("password", "y")],
+            &harness.issuer,
+            &cookies,
+        )
+        .await,
     ] {
-        assert_eq!((refused.status, refused.error()), (400, "invalid_request"), "{refused:?}");
+        assert_eq!(
+            (refused.status, refused.error()),
+            (400, "invalid_request"),
+            "{refused:?}"
+        );
     }
     assert_eq!(harness.get("/password-strength").await.status, 405);
     let mut status = 200;

@@ -16,19 +16,35 @@ const CROWD: usize = 8200;
 /// The place `n` says what somebody has, so that each word, role and state comes with each other one.
 fn member(n: usize) -> Person {
     let mut name = format!("Person {n:05}");
-    for (word, one_in) in [("half", 2), ("fourth", 4), ("tenth", 10), ("rare", 1000), ("dup duplicate dupe", 20)] {
+    for (word, one_in) in [
+        ("half", 2),
+        ("fourth", 4),
+        ("tenth", 10),
+        ("rare", 1000),
+        ("dup duplicate dupe", 20),
+    ] {
         if n.is_multiple_of(one_in) {
             name = format!("{name} {word}");
         }
     }
-    let held = [("data-clerk", !n.is_multiple_of(50)), ("registrar", n.is_multiple_of(3))];
-    let roles = held.into_iter().filter(|(_, held)| *held).map(|(role, _)| role.to_owned()).collect();
+    let held = [
+        ("data-clerk", !n.is_multiple_of(50)),
+        ("registrar", n.is_multiple_of(3)),
+    ];
+    let roles = held
+        .into_iter()
+        .filter(|(_, held)| *held)
+        .map(|(role, _)| role.to_owned())
+        .collect();
     Person {
         id: format!("usr_{:05}", n * 7919 % 10_007),
         username: format!("u{n:05}"),
         name,
         password: n.is_multiple_of(5).then(|| "unused".to_owned()),
-        settings: PersonSettings { roles, ..PersonSettings::default() },
+        settings: PersonSettings {
+            roles,
+            ..PersonSettings::default()
+        },
         enabled: !n.is_multiple_of(7),
         created_at: (n * 31 % 5000) as i64,
         last_login_at: n.is_multiple_of(4).then(|| 1 + (n * 17 % 4000) as i64),
@@ -38,9 +54,16 @@ fn member(n: usize) -> Person {
 
 fn is_looked_for(search: &Search, person: &Person) -> bool {
     let name = person.name.to_lowercase();
-    let has = |word: &str| name.split(' ').chain([person.username.as_str()]).any(|one| one.starts_with(word));
+    let has = |word: &str| {
+        name.split(' ')
+            .chain([person.username.as_str()])
+            .any(|one| one.starts_with(word))
+    };
     search.words.split(' ').filter(|word| !word.is_empty()).all(has)
-        && search.role.as_ref().is_none_or(|role| person.settings.roles.contains(role))
+        && search
+            .role
+            .as_ref()
+            .is_none_or(|role| person.settings.roles.contains(role))
         && match search.state {
             State::Any => true,
             State::Enabled => person.enabled,
@@ -100,7 +123,11 @@ fn check(harness: &Harness, everybody: &[Person], search: Search) {
         let (mut search, mut paged) = (search, Vec::new());
         for limit in [51, 51, CROWD] {
             let page = listing::page(conn, &search, limit)?;
-            assert_eq!(page.len(), limit.min(all.len() - paged.len()), "{search:?}: as many as asked for");
+            assert_eq!(
+                page.len(),
+                limit.min(all.len() - paged.len()),
+                "{search:?}: as many as asked for"
+            );
             paged.extend(page);
             search.after = paged.last().map(|last| (sort_key(order, last), last.id.clone()));
         }
@@ -108,7 +135,12 @@ fn check(harness: &Harness, everybody: &[Person], search: Search) {
     };
     let (all, paged) = blocking(move || store.read_blocking(read).unwrap());
     let keys: Vec<String> = all.iter().map(|person| sort_key(order, person)).collect();
-    assert!(keys.iter().eq(expected.iter().map(|(key, _)| key)), "{shown}: {} of {}", keys.len(), expected.len());
+    assert!(
+        keys.iter().eq(expected.iter().map(|(key, _)| key)),
+        "{shown}: {} of {}",
+        keys.len(),
+        expected.len()
+    );
     // How those of one time are ordered among each other is the database's affair.
     let mut ids: Vec<&str> = all.iter().map(|person| person.id.as_str()).collect();
     ids.sort_unstable();

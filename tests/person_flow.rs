@@ -3,8 +3,8 @@
 
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
 use openidconnect::{
-    AuthorizationCode, ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
-    RedirectUrl, RefreshToken, Scope, TokenResponse,
+    AuthorizationCode, ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce, OAuth2TokenResponse,
+    PkceCodeChallenge, RedirectUrl, RefreshToken, Scope, TokenResponse,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -38,7 +38,9 @@ pub fn authorize_url(harness: &Harness, changes: &[(&str, &str)]) -> String {
             parameters.push((name, value));
         }
     }
-    Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters).unwrap().into()
+    Url::parse_with_params(&harness.url("/oauth2/authorize"), parameters)
+        .unwrap()
+        .into()
 }
 
 /// Signs in and approves; answers the code.
@@ -47,17 +49,27 @@ pub async fn code_of(harness: &Harness, username: &str, changes: &[(&str, &str)]
     let login = agent.get(&authorize_url(harness, changes)).await;
     let consent = agent.sign_in(login, username, PASSWORD).await;
     let done = agent.approve(&consent).await;
-    done.parameter("code").unwrap_or_else(|| panic!("no code in {:?}", done.elsewhere()))
+    done.parameter("code")
+        .unwrap_or_else(|| panic!("no code in {:?}", done.elsewhere()))
 }
 
 pub async fn redeem(harness: &Harness, code: &str) -> Answer {
-    let form =
-        [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
     harness.token(Some(FULTON), &form).await
 }
 
 pub async fn refresh(harness: &Harness, token: &str) -> Answer {
-    harness.token(Some(FULTON), &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    harness
+        .token(
+            Some(FULTON),
+            &[("grant_type", "refresh_token"), ("refresh_token", token)],
+        )
+        .await
 }
 
 pub fn claims_of(jwt: &str) -> Value {
@@ -544,8 +556,14 @@ on_both! {
 
 fn error_summary(page: &Page) -> String {
     let text = &page.answer().text;
-    let start = text.find("role=\"alert\"").unwrap_or_else(|| panic!("no error summary in {text}"));
-    text[start..].chars().take(400).filter(|c| !c.is_ascii_digit()).collect()
+    let start = text
+        .find("role=\"alert\"")
+        .unwrap_or_else(|| panic!("no error summary in {text}"));
+    text[start..]
+        .chars()
+        .take(400)
+        .filter(|c| !c.is_ascii_digit())
+        .collect()
 }
 
 on_both! {

@@ -52,11 +52,20 @@ struct Case<'a> {
 type Row<'a, T> = (Case<'a>, Result<T, &'a str>, &'a str);
 
 fn system<'a>(dataflow: &'a str, scope: &'a str) -> Case<'a> {
-    Case { dataflow, scope, ..Case::default() }
+    Case {
+        dataflow,
+        scope,
+        ..Case::default()
+    }
 }
 
 fn person<'a>(dataflow: &'a str, roles: &'a str, scope: &'a str) -> Case<'a> {
-    Case { dataflow, roles: Some(roles), scope, ..Case::default() }
+    Case {
+        dataflow,
+        roles: Some(roles),
+        scope,
+        ..Case::default()
+    }
 }
 
 impl Case<'_> {
@@ -69,16 +78,36 @@ impl Case<'_> {
         let set = |text: &str| text.parse::<ScopeSet>().unwrap();
         let (client_scopes, target_scopes) = (self.client_scopes.map(set), self.target_scopes.map(set));
         let target = |kind: &str| match kind {
-            "edrs" => Target { id: "edrs-ga", audience: EDRS, kind: Kind::Edrs, scopes: target_scopes.as_ref() },
-            "cms" => Target { id: "cms-fulton", audience: CMS, kind: Kind::Cms, scopes: target_scopes.as_ref() },
+            "edrs" => Target {
+                id: "edrs-ga",
+                audience: EDRS,
+                kind: Kind::Edrs,
+                scopes: target_scopes.as_ref(),
+            },
+            "cms" => Target {
+                id: "cms-fulton",
+                audience: CMS,
+                kind: Kind::Cms,
+                scopes: target_scopes.as_ref(),
+            },
             "other" => {
                 let audience = "https://other.example/api";
-                Target { id: "other", audience, kind: Kind::Other, scopes: target_scopes.as_ref() }
+                Target {
+                    id: "other",
+                    audience,
+                    kind: Kind::Other,
+                    scopes: target_scopes.as_ref(),
+                }
             }
             other => panic!("{other}"),
         };
         let first_kind = dataflow.resource_servers[0].as_str();
-        let targets: Vec<Target> = self.targets.unwrap_or(first_kind).split_whitespace().map(target).collect();
+        let targets: Vec<Target> = self
+            .targets
+            .unwrap_or(first_kind)
+            .split_whitespace()
+            .map(target)
+            .collect();
         let (roles, own_purposes) = (strings(self.roles.unwrap_or("")), self.own_purposes.map(strings));
         let asker = match self.roles {
             None => Asker::System,
@@ -112,7 +141,11 @@ impl Case<'_> {
 #[test]
 fn the_dataflows_are_those_of_the_documentation() {
     let policy = policy();
-    let ids: Vec<&str> = policy.dataflows().iter().map(|dataflow| dataflow.id.as_str()).collect();
+    let ids: Vec<&str> = policy
+        .dataflows()
+        .iter()
+        .map(|dataflow| dataflow.id.as_str())
+        .collect();
     let all = "cms-to-edrs cms-user-to-edrs edrs-user lims-to-cms lims-user-to-cms edrs-cms-review custom";
     assert_eq!(ids, strings(all));
     for dataflow in policy.dataflows().iter().filter(|dataflow| !dataflow.as_written) {
@@ -125,10 +158,22 @@ fn the_dataflows_are_those_of_the_documentation() {
 #[test]
 fn the_console_roles_are_kept_apart_and_every_role_needs_a_second_factor() {
     let policy = policy();
-    let console: Vec<&str> = policy.roles().iter().filter(|role| role.console).map(|role| role.code.as_str()).collect();
-    assert_eq!(console, ["administrator", "client-manager", "user-manager", "auditor"]);
+    let console: Vec<&str> = policy
+        .roles()
+        .iter()
+        .filter(|role| role.console)
+        .map(|role| role.code.as_str())
+        .collect();
+    assert_eq!(
+        console,
+        ["administrator", "client-manager", "user-manager", "auditor"]
+    );
     for role in policy.roles() {
-        assert!(policy.requires_second_factor(std::slice::from_ref(&role.code)), "{}", role.code);
+        assert!(
+            policy.requires_second_factor(std::slice::from_ref(&role.code)),
+            "{}",
+            role.code
+        );
     }
     assert!(!policy.requires_second_factor(&[]));
 }
@@ -147,28 +192,51 @@ fn every_scope_of_every_role_is_reachable() {
                 .filter(|dataflow| !dataflow.is_for_systems() && !dataflow.as_written)
                 .filter(|dataflow| {
                     let case = person(&dataflow.id, &role.code, &wanted);
-                    case.grant_with(&policy).is_ok_and(|granted| granted.scopes.to_string() == wanted)
+                    case.grant_with(&policy)
+                        .is_ok_and(|granted| granted.scopes.to_string() == wanted)
                 })
                 .map(|dataflow| dataflow.id.as_str())
                 .collect();
-            assert_eq!(reached.is_empty(), wanted == "__mdi.audit.read", "{wanted} of {}: {reached:?}", role.code);
+            assert_eq!(
+                reached.is_empty(),
+                wanted == "__mdi.audit.read",
+                "{wanted} of {}: {reached:?}",
+                role.code
+            );
         }
     }
-    let audit = Case { client_scopes: Some("__mdi.audit.read"), targets: Some(""), ..person("custom", "auditor", "") };
+    let audit = Case {
+        client_scopes: Some("__mdi.audit.read"),
+        targets: Some(""),
+        ..person("custom", "auditor", "")
+    };
     assert_eq!(audit.scopes(), "__mdi.audit.read");
-    assert_eq!(audit.grant().unwrap().target, None, "the audit log is this server's own: aud is the issuer");
+    assert_eq!(
+        audit.grant().unwrap().target,
+        None,
+        "the audit log is this server's own: aud is the issuer"
+    );
 }
 
 #[test]
 fn the_metadata_names_every_scope_that_can_be_granted() {
     // RFC 8414 §2, scopes_supported
     let supported = policy().scopes_supported();
-    for scope in
-        ["openid", "address", "user/*.rs", "system/Bundle.cr", "__mdi.certify", "__mdi.audit.read", PROCESS_MESSAGE]
-    {
+    for scope in [
+        "openid",
+        "address",
+        "user/*.rs",
+        "system/Bundle.cr",
+        "__mdi.certify",
+        "__mdi.audit.read",
+        PROCESS_MESSAGE,
+    ] {
         assert!(supported.contains(scope), "{scope}");
     }
-    assert!(!supported.contains("__mdi.introspect"), "it is not granted through a dataflow");
+    assert!(
+        !supported.contains("__mdi.introspect"),
+        "it is not granted through a dataflow"
+    );
 }
 
 #[test]
@@ -208,7 +276,11 @@ grants = ["client_credentials"]"#,
     }
     let found = Policy::from_toml(&broken).unwrap_err();
     for (_, _, wanted) in mistakes {
-        assert!(found.iter().any(|mistake| mistake.contains(wanted)), "{wanted}\nnot in\n{}", found.join("\n"));
+        assert!(
+            found.iter().any(|mistake| mistake.contains(wanted)),
+            "{wanted}\nnot in\n{}",
+            found.join("\n")
+        );
     }
 }
 
@@ -229,16 +301,26 @@ fn each_mistake_of_a_policy_file_is_reported() {
     for (right, wrong, wanted) in rest {
         assert!(text.contains(right), "{right}");
         let found = Policy::from_toml(&text.replacen(right, wrong, 1)).unwrap_err();
-        assert!(found.iter().any(|mistake| mistake.contains(wanted)), "{wanted}\nnot in\n{}", found.join("\n"));
+        assert!(
+            found.iter().any(|mistake| mistake.contains(wanted)),
+            "{wanted}\nnot in\n{}",
+            found.join("\n")
+        );
     }
 }
 
 #[test]
 fn a_deployment_without_a_licence_leaves_a_code_system_out() {
-    let text = include_str!("../src/policy/mdi.toml")
-        .replace("omit_code_systems = []", r#"omit_code_systems = ["http://snomed.info/sct"]"#);
+    let text = include_str!("../src/policy/mdi.toml").replace(
+        "omit_code_systems = []",
+        r#"omit_code_systems = ["http://snomed.info/sct"]"#,
+    );
     let coroner = Policy::from_toml(&text).unwrap().role("coroner").unwrap().clone();
-    let codes: Vec<&str> = coroner.codings.iter().map(|coding| coding.code.as_str()).collect();
+    let codes: Vec<&str> = coroner
+        .codings
+        .iter()
+        .map(|coding| coding.code.as_str())
+        .collect();
     assert_eq!(codes, ["LA"]);
 }
 
@@ -248,16 +330,31 @@ fn the_vocabulary_knows_its_codes() {
     let vocabulary = policy.vocabulary();
     let act_reason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     assert_eq!(vocabulary.display(act_reason, "HDECD"), Some("decedent"));
-    assert_eq!(vocabulary.display("http://dicom.nema.org/resources/ontology/DCM", "110150"), Some("Application"));
+    assert_eq!(
+        vocabulary.display("http://dicom.nema.org/resources/ontology/DCM", "110150"),
+        Some("Application")
+    );
     assert_eq!(vocabulary.display(act_reason, "DECEDENT"), None);
     assert!(vocabulary.is_purpose_of_use("HDECD") && !vocabulary.is_purpose_of_use("R"));
     assert_eq!(vocabulary.purposes_of_use().len(), 62);
     for level in Confidentiality::ALL {
-        assert!(vocabulary.display("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", level.code()).is_some());
+        assert!(
+            vocabulary
+                .display(
+                    "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+                    level.code()
+                )
+                .is_some()
+        );
     }
     for level in Integrity::ALL {
         assert!(
-            vocabulary.display("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", level.code()).is_some()
+            vocabulary
+                .display(
+                    "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+                    level.code()
+                )
+                .is_some()
         );
     }
 }
@@ -303,7 +400,10 @@ fn systems_get_what_their_dataflow_has_or_invalid_scope_by_name() {
     for (scope, wanted, rule) in rows {
         match (system("lims-to-cms", scope).grant(), wanted) {
             (Ok(granted), Ok(wanted)) => {
-                assert!(granted.scopes.to_string().starts_with(wanted), "{rule}: {granted:?}");
+                assert!(
+                    granted.scopes.to_string().starts_with(wanted),
+                    "{rule}: {granted:?}"
+                );
                 assert_eq!(granted.narrowed, [], "{rule}");
                 assert_eq!(granted.target.as_deref(), Some("cms-fulton"), "{rule}");
             }
@@ -386,24 +486,45 @@ fn people_are_narrowed_and_told_why() {
         let granted = person(dataflow, roles, asked).grant().unwrap();
         let row = format!("{roles} through {dataflow} asks {asked}: {granted:#?}");
         assert_eq!(granted.scopes.to_string(), wanted, "{row}");
-        let found: Vec<_> = granted.narrowed.iter().map(|n| (n.scope.as_str(), n.left.as_str(), n.reason)).collect();
+        let found: Vec<_> = granted
+            .narrowed
+            .iter()
+            .map(|n| (n.scope.as_str(), n.left.as_str(), n.reason))
+            .collect();
         assert_eq!(found, narrowed, "{row}");
     }
 }
 
 #[test]
 fn a_client_narrows_its_dataflow_and_never_widens_it() {
-    let narrowed = Case { client_scopes: Some("system/Patient.cruds user/Patient.rs"), ..system("cms-to-edrs", "") };
+    let narrowed = Case {
+        client_scopes: Some("system/Patient.cruds user/Patient.rs"),
+        ..system("cms-to-edrs", "")
+    };
     assert_eq!(narrowed.scopes(), "system/Patient.rs");
-    let custom = Case { client_scopes: Some("system/Immunization.rs admin"), ..system("custom", "") };
-    assert_eq!(custom.scopes(), "system/Immunization.rs admin", "custom: as written");
+    let custom = Case {
+        client_scopes: Some("system/Immunization.rs admin"),
+        ..system("custom", "")
+    };
+    assert_eq!(
+        custom.scopes(),
+        "system/Immunization.rs admin",
+        "custom: as written"
+    );
     let nothing = system("custom", "").grant().unwrap_err();
-    assert_eq!(nothing.oauth_code(), "invalid_scope", "custom brings nothing by itself");
+    assert_eq!(
+        nothing.oauth_code(),
+        "invalid_scope",
+        "custom brings nothing by itself"
+    );
     let roles_still_count = Case {
         client_scopes: Some("openid user/Composition.crus address phone __mdi.certify"),
         ..person("custom", "funeral-director", "")
     };
-    assert_eq!(roles_still_count.scopes(), "openid user/Composition.rs address phone");
+    assert_eq!(
+        roles_still_count.scopes(),
+        "openid user/Composition.rs address phone"
+    );
 }
 
 #[test]
@@ -414,33 +535,72 @@ fn a_resource_server_offers_its_list_or_what_its_kind_uses() {
     };
     let granted = listed.grant().unwrap();
     assert_eq!(granted.scopes.to_string(), "openid user/Patient.r");
-    assert!(granted.narrowed.iter().all(|narrowed| narrowed.reason == Reason::NotOffered));
+    assert!(
+        granted
+            .narrowed
+            .iter()
+            .all(|narrowed| narrowed.reason == Reason::NotOffered)
+    );
     let policy = policy();
     let edrs = policy.catalogue(Kind::Edrs);
     assert!(edrs.contains("system/Patient.rs") && edrs.contains("__mdi.certify") && !edrs.contains("openid"));
     assert!(!policy.catalogue(Kind::Cms).contains("__mdi.certify"));
-    let default = Case { target_scopes: Some("system/Bundle.c"), ..system("lims-to-cms", "") };
-    assert_eq!(default.scopes(), "system/Bundle.c", "the default is narrowed without a word");
-    let asked = Case { target_scopes: Some("system/Bundle.c"), ..system("lims-to-cms", "system/MessageHeader.c") };
+    let default = Case {
+        target_scopes: Some("system/Bundle.c"),
+        ..system("lims-to-cms", "")
+    };
+    assert_eq!(
+        default.scopes(),
+        "system/Bundle.c",
+        "the default is narrowed without a word"
+    );
+    let asked = Case {
+        target_scopes: Some("system/Bundle.c"),
+        ..system("lims-to-cms", "system/MessageHeader.c")
+    };
     let refused = asked.grant().unwrap_err();
     assert_eq!(refused.oauth_code(), "invalid_scope");
-    assert!(refused.to_string().contains("the resource server does not offer it"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("the resource server does not offer it"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn without_roles_or_second_factor_a_person_is_only_himself() {
     let own = "openid profile email fhirUser offline_access";
     assert_eq!(person("cms-user-to-edrs", "", "").scopes(), own);
-    assert_eq!(person("cms-user-to-edrs", "no-such-role", "").scopes(), own, "an unknown role holds nothing");
-    let password_only = Case { password_only: true, ..person("cms-user-to-edrs", "coroner", "openid user/Patient.rs") };
+    assert_eq!(
+        person("cms-user-to-edrs", "no-such-role", "").scopes(),
+        own,
+        "an unknown role holds nothing"
+    );
+    let password_only = Case {
+        password_only: true,
+        ..person("cms-user-to-edrs", "coroner", "openid user/Patient.rs")
+    };
     let granted = password_only.grant().unwrap();
     assert_eq!(granted.scopes.to_string(), "openid");
     assert_eq!(granted.target, None);
     assert_eq!(granted.narrowed[0].reason, Reason::SecondFactorMissing);
-    assert!(granted.roles.is_empty() && granted.clearance.is_none() && granted.purposes.is_empty(), "{granted:?}");
-    let lacking = Case { password_only: true, ..person("edrs-user", "data-clerk", "openid __mdi.certify") };
-    assert_eq!(lacking.grant().unwrap().narrowed[0].reason, Reason::NotOfRole, "a second factor would not help");
-    let nothing = person("cms-user-to-edrs", "", "user/Patient.rs").grant().unwrap_err();
+    assert!(
+        granted.roles.is_empty() && granted.clearance.is_none() && granted.purposes.is_empty(),
+        "{granted:?}"
+    );
+    let lacking = Case {
+        password_only: true,
+        ..person("edrs-user", "data-clerk", "openid __mdi.certify")
+    };
+    assert_eq!(
+        lacking.grant().unwrap().narrowed[0].reason,
+        Reason::NotOfRole,
+        "a second factor would not help"
+    );
+    let nothing = person("cms-user-to-edrs", "", "user/Patient.rs")
+        .grant()
+        .unwrap_err();
     assert_eq!(nothing.oauth_code(), "access_denied");
 }
 
@@ -449,7 +609,10 @@ fn without_roles_or_second_factor_a_person_is_only_himself() {
 #[test]
 fn the_audience_is_the_resource_server_whose_scopes_are_granted() {
     let two = Some("edrs cms");
-    let review = Case { targets: two, ..system("edrs-cms-review", "system/MessageHeader.c") };
+    let review = Case {
+        targets: two,
+        ..system("edrs-cms-review", "system/MessageHeader.c")
+    };
     let me = person("cms-user-to-edrs", "coroner", "openid user/Patient.rs");
     let own = person("cms-user-to-edrs", "coroner", "openid");
     #[rustfmt::skip]
@@ -497,16 +660,31 @@ fn the_audience_is_the_resource_server_whose_scopes_are_granted() {
         }
     }
     let message = review.grant().unwrap_err().to_string();
-    assert!(message.contains(EDRS) && message.contains(CMS), "the list: {message}");
-    let message = Case { named: "caf\u{e9}\"", ..me }.grant().unwrap_err().to_string();
-    assert!(message.contains("caf??") && message.contains(EDRS), "RFC 6749 5.2, error_description: {message}");
+    assert!(
+        message.contains(EDRS) && message.contains(CMS),
+        "the list: {message}"
+    );
+    let message = Case {
+        named: "caf\u{e9}\"",
+        ..me
+    }
+    .grant()
+    .unwrap_err()
+    .to_string();
+    assert!(
+        message.contains("caf??") && message.contains(EDRS),
+        "RFC 6749 5.2, error_description: {message}"
+    );
 }
 
 // --- purposes and clearance ------------------------------------------------------------------------------------------
 
 #[test]
 fn purposes_are_what_client_role_and_person_have_in_common() {
-    let base = Case { scope: "user/Patient.rs", ..person("cms-user-to-edrs", "coroner", "") };
+    let base = Case {
+        scope: "user/Patient.rs",
+        ..person("cms-user-to-edrs", "coroner", "")
+    };
     let lims = system("lims-to-cms", "");
     #[rustfmt::skip]
     let rows: &[Row<&str>] = &[
@@ -559,10 +737,21 @@ fn clearance_is_the_lowest_of_person_client_and_best_role() {
         ("", Some(Normal), None, None),
     ];
     for (roles, own_clearance, client_clearance, wanted) in rows {
-        let case = Case { own_clearance, client_clearance, ..person("edrs-user", roles, "openid") };
-        assert_eq!(case.grant().unwrap().clearance, wanted, "{roles}, {own_clearance:?}, {client_clearance:?}");
+        let case = Case {
+            own_clearance,
+            client_clearance,
+            ..person("edrs-user", roles, "openid")
+        };
+        assert_eq!(
+            case.grant().unwrap().clearance,
+            wanted,
+            "{roles}, {own_clearance:?}, {client_clearance:?}"
+        );
     }
-    let lims = Case { client_clearance: Some(Normal), ..system("lims-to-cms", "") };
+    let lims = Case {
+        client_clearance: Some(Normal),
+        ..system("lims-to-cms", "")
+    };
     assert_eq!(lims.grant().unwrap().clearance, Some(Normal));
     assert_eq!(system("lims-to-cms", "").grant().unwrap().clearance, None);
 }
@@ -593,7 +782,10 @@ fn the_consent_page_speaks_plainly() {
     let policy = policy();
     for (scope, wanted) in rows {
         let sentences = policy.sentences(&scope.parse().unwrap());
-        assert_eq!((sentences[0].scope.as_str(), sentences[0].sentence.as_str()), (scope, wanted));
+        assert_eq!(
+            (sentences[0].scope.as_str(), sentences[0].sentence.as_str()),
+            (scope, wanted)
+        );
     }
 }
 
@@ -644,7 +836,10 @@ fn the_claims_of_a_certifier() {
     let claims = policy.identity_claims(&identity, &"openid fhirUser".parse().unwrap());
     assert_eq!(serde_json::Value::Object(claims), wanted);
     let without = policy.identity_claims(&identity, &"openid".parse().unwrap());
-    assert!(!without.contains_key("fhirUser"), "only the scope fhirUser releases it");
+    assert!(
+        !without.contains_key("fhirUser"),
+        "only the scope fhirUser releases it"
+    );
 }
 
 #[test]
@@ -665,7 +860,11 @@ fn what_is_not_known_is_left_out_of_the_claims() {
     let policy = policy();
     let scopes = "openid fhirUser".parse().unwrap();
     assert!(policy.identity_claims(&bare, &scopes).is_empty());
-    let lims = Identity { subject: Subject::System, organization_name: Some("UF Pathology Labs"), ..bare };
+    let lims = Identity {
+        subject: Subject::System,
+        organization_name: Some("UF Pathology Labs"),
+        ..bare
+    };
     let wanted = json!({"extensions": {"ihe_iua": {
         "subject_organization": "UF Pathology Labs",
         "subject_role": [
@@ -673,7 +872,10 @@ fn what_is_not_known_is_left_out_of_the_claims() {
             {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110150"},
         ],
     }}});
-    assert_eq!(serde_json::Value::Object(policy.identity_claims(&lims, &scopes)), wanted);
+    assert_eq!(
+        serde_json::Value::Object(policy.identity_claims(&lims, &scopes)),
+        wanted
+    );
 }
 
 #[test]
@@ -713,13 +915,31 @@ fn matrix() {
         writeln!(text, "=== {}", dataflow.id).unwrap();
         for kind in dataflow.resource_servers.iter().map(|kind| kind.as_str()) {
             if dataflow.is_for_systems() {
-                let case = Case { targets: Some(kind), ..system(&dataflow.id, "") };
-                describe(&mut text, &policy, &format!("a system at {kind}"), case, &dataflow.scopes);
+                let case = Case {
+                    targets: Some(kind),
+                    ..system(&dataflow.id, "")
+                };
+                describe(
+                    &mut text,
+                    &policy,
+                    &format!("a system at {kind}"),
+                    case,
+                    &dataflow.scopes,
+                );
                 continue;
             }
             for role in policy.roles() {
-                let case = Case { targets: Some(kind), ..person(&dataflow.id, &role.code, "") };
-                describe(&mut text, &policy, &format!("{} at {kind}", role.code), case, &dataflow.scopes);
+                let case = Case {
+                    targets: Some(kind),
+                    ..person(&dataflow.id, &role.code, "")
+                };
+                describe(
+                    &mut text,
+                    &policy,
+                    &format!("{} at {kind}", role.code),
+                    case,
+                    &dataflow.scopes,
+                );
             }
         }
     }
@@ -728,14 +948,29 @@ fn matrix() {
 
 fn describe(text: &mut String, policy: &Policy, who: &str, case: Case, scopes: &ScopeSet) {
     let all = case.grant_with(policy);
-    let purposes = all.as_ref().map_or_else(|_| "refused".into(), |granted| granted.purposes.join(" "));
-    let clearance = all.ok().and_then(|granted| granted.clearance).map_or("-", Confidentiality::code);
+    let purposes = all
+        .as_ref()
+        .map_or_else(|_| "refused".into(), |granted| granted.purposes.join(" "));
+    let clearance = all
+        .ok()
+        .and_then(|granted| granted.clearance)
+        .map_or("-", Confidentiality::code);
     writeln!(text, "{who}: clearance {clearance}, purposes {purposes}").unwrap();
     for scope in scopes.iter().map(Scope::to_string) {
-        let granted = Case { scope: &scope, ..case }.grant_with(policy);
-        let granted =
-            granted.map_or_else(|refused| refused.oauth_code().to_owned(), |granted| granted.scopes.to_string());
-        let granted = if granted == scope { "yes".to_owned() } else { granted };
+        let granted = Case {
+            scope: &scope,
+            ..case
+        }
+        .grant_with(policy);
+        let granted = granted.map_or_else(
+            |refused| refused.oauth_code().to_owned(),
+            |granted| granted.scopes.to_string(),
+        );
+        let granted = if granted == scope {
+            "yes".to_owned()
+        } else {
+            granted
+        };
         writeln!(text, "  {scope}: {granted}").unwrap();
     }
 }
@@ -743,7 +978,10 @@ fn describe(text: &mut String, policy: &Policy, who: &str, case: Case, scopes: &
 #[test]
 fn the_process_message_operation_is_for_both_messaging_dataflows() {
     for dataflow in ["lims-to-cms", "edrs-cms-review"] {
-        let case = Case { targets: Some("cms"), ..system(dataflow, PROCESS_MESSAGE) };
+        let case = Case {
+            targets: Some("cms"),
+            ..system(dataflow, PROCESS_MESSAGE)
+        };
         assert_eq!(case.scopes(), PROCESS_MESSAGE, "{dataflow}");
     }
 }

@@ -23,8 +23,12 @@ async fn race(
     let (url, form) = (harness.url("/oauth2/token"), Arc::new(form));
     let racers: Vec<_> = (0..RACERS)
         .map(|_| {
-            let (http, url, start, form) =
-                (crate::harness::client(&harness.ca_file), url.clone(), Arc::clone(&start), Arc::clone(&form));
+            let (http, url, start, form) = (
+                crate::harness::client(&harness.ca_file),
+                url.clone(),
+                Arc::clone(&start),
+                Arc::clone(&form),
+            );
             tokio::spawn(async move {
                 let mut request = http.post(url).form(&*form);
                 if let Some((id, secret)) = basic {
@@ -45,7 +49,9 @@ async fn race(
 fn outcomes(answers: &[Answer]) -> BTreeMap<(u16, String), usize> {
     let mut counted = BTreeMap::new();
     for answer in answers {
-        *counted.entry((answer.status, answer.error().to_owned())).or_default() += 1;
+        *counted
+            .entry((answer.status, answer.error().to_owned()))
+            .or_default() += 1;
     }
     counted
 }

@@ -11,7 +11,14 @@ fn set(text: &str) -> ScopeSet {
 /// All 31 non-empty sets of letters, in order.
 fn letter_sets() -> Vec<String> {
     (1..32u8)
-        .map(|bits| "cruds".chars().enumerate().filter(|(place, _)| bits >> place & 1 == 1).map(|(_, c)| c).collect())
+        .map(|bits| {
+            "cruds"
+                .chars()
+                .enumerate()
+                .filter(|(place, _)| bits >> place & 1 == 1)
+                .map(|(_, c)| c)
+                .collect()
+        })
         .collect()
 }
 
@@ -38,7 +45,9 @@ fn scopes_that_parse_come_back_as_they_were_written() {
         ("!#[]~", "RFC 6749 3.3: %x21 / %x23-5B / %x5D-7E"),
     ];
     for (text, section) in scopes {
-        let scope: Scope = text.parse().unwrap_or_else(|error| panic!("{section}: {text}: {error}"));
+        let scope: Scope = text
+            .parse()
+            .unwrap_or_else(|error| panic!("{section}: {text}: {error}"));
         assert_eq!(scope.to_string(), text, "{section}");
         assert_eq!(serde_json::to_value(&scope).unwrap(), text, "{section}");
     }
@@ -51,9 +60,17 @@ fn every_ordered_set_of_letters_parses_and_every_disorder_is_refused() {
         assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         let reversed: String = letters.chars().rev().collect();
         if reversed != letters {
-            assert!(format!("system/Patient.{reversed}").parse::<Scope>().is_err(), "{reversed}");
+            assert!(
+                format!("system/Patient.{reversed}").parse::<Scope>().is_err(),
+                "{reversed}"
+            );
         }
-        assert!(format!("system/Patient.{letters}{letters}").parse::<Scope>().is_err(), "{letters} twice");
+        assert!(
+            format!("system/Patient.{letters}{letters}")
+                .parse::<Scope>()
+                .is_err(),
+            "{letters} twice"
+        );
     }
 }
 
@@ -80,11 +97,19 @@ fn what_has_the_shape_of_a_smart_scope_but_is_none_is_refused_with_the_remedy() 
     ];
     for (text, remedy) in refusals {
         let error = text.parse::<Scope>().unwrap_err();
-        assert!(matches!(&error, ScopeError::Smart { scope, .. } if scope == text), "{text}: {error:?}");
-        let message = error.to_string();
-        assert!(message.contains(text) && message.contains(remedy), "{text}: {message}");
         assert!(
-            message.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'),
+            matches!(&error, ScopeError::Smart { scope, .. } if scope == text),
+            "{text}: {error:?}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.contains(text) && message.contains(remedy),
+            "{text}: {message}"
+        );
+        assert!(
+            message
+                .chars()
+                .all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'),
             "RFC 6749 5.2, error_description: {message}"
         );
     }
@@ -94,28 +119,51 @@ fn what_has_the_shape_of_a_smart_scope_but_is_none_is_refused_with_the_remedy() 
 fn characters_outside_the_scope_token_are_refused() {
     // RFC 6749 §3.3
     for bad in ["a\"b", "a\\b", "a\tb", "a\nb", "caf\u{e9}", "a\u{7f}", "a\u{0}b"] {
-        assert!(matches!(bad.parse::<ScopeSet>(), Err(ScopeError::Character(_))), "{bad:?}");
+        assert!(
+            matches!(bad.parse::<ScopeSet>(), Err(ScopeError::Character(_))),
+            "{bad:?}"
+        );
     }
 }
 
 #[test]
 fn a_set_is_ordered_without_duplicates_and_limited() {
-    assert_eq!(set("  openid   user/Patient.rs openid ").to_string(), "openid user/Patient.rs");
+    assert_eq!(
+        set("  openid   user/Patient.rs openid ").to_string(),
+        "openid user/Patient.rs"
+    );
     assert_eq!(set("").len(), 0);
     let hundred: Vec<String> = (0..MAX_SCOPES).map(|n| format!("s{n}")).collect();
     assert_eq!(set(&hundred.join(" ")).len(), MAX_SCOPES);
-    assert_eq!(format!("{} more", hundred.join(" ")).parse::<ScopeSet>(), Err(ScopeError::TooMany(MAX_SCOPES + 1)));
+    assert_eq!(
+        format!("{} more", hundred.join(" ")).parse::<ScopeSet>(),
+        Err(ScopeError::TooMany(MAX_SCOPES + 1))
+    );
     assert!("a".repeat(MAX_BYTES).parse::<ScopeSet>().is_ok());
-    assert_eq!("a".repeat(MAX_BYTES + 1).parse::<ScopeSet>(), Err(ScopeError::TooLong(MAX_BYTES + 1)));
+    assert_eq!(
+        "a".repeat(MAX_BYTES + 1).parse::<ScopeSet>(),
+        Err(ScopeError::TooLong(MAX_BYTES + 1))
+    );
     let read: ScopeSet = serde_json::from_str("\"openid user/Patient.read\"").unwrap();
-    assert_eq!(serde_json::to_string(&read).unwrap(), "\"openid user/Patient.read\"");
+    assert_eq!(
+        serde_json::to_string(&read).unwrap(),
+        "\"openid user/Patient.read\""
+    );
     assert!(serde_json::from_str::<ScopeSet>("\"user/Patient.sr\"").is_err());
     assert!(read.contains("user/Patient.read") && !read.contains("user/Patient.rs"));
 }
 
 #[test]
 fn identity_scopes_are_these_seven() {
-    for name in ["openid", "profile", "email", "address", "phone", "fhirUser", "offline_access"] {
+    for name in [
+        "openid",
+        "profile",
+        "email",
+        "address",
+        "phone",
+        "fhirUser",
+        "offline_access",
+    ] {
         assert!(name.parse::<Scope>().unwrap().is_identity(), "{name}");
     }
     for name in ["launch", "__mdi.certify", "user/Patient.rs", "openId"] {
@@ -151,8 +199,16 @@ fn intersection_letter_by_letter() {
         ("openid __x http://a/b", "http://a/b openid", "openid http://a/b", "names are whole or not"),
     ];
     for (requested, ceiling, left, rule) in rows {
-        assert_eq!(set(requested).meet(&set(ceiling)).to_string(), left, "{requested} under {ceiling}: {rule}");
-        assert_eq!(set(ceiling).covers(&set(requested)), left == requested, "{ceiling} covers {requested}: {rule}");
+        assert_eq!(
+            set(requested).meet(&set(ceiling)).to_string(),
+            left,
+            "{requested} under {ceiling}: {rule}"
+        );
+        assert_eq!(
+            set(ceiling).covers(&set(requested)),
+            left == requested,
+            "{ceiling} covers {requested}: {rule}"
+        );
     }
 }
 
@@ -161,8 +217,14 @@ fn intersection_of_all_letter_sets_is_the_intersection_of_their_letters() {
     for a in letter_sets() {
         for b in letter_sets() {
             let common: String = a.chars().filter(|letter| b.contains(*letter)).collect();
-            let met = set(&format!("user/Patient.{a}")).meet(&set(&format!("user/Patient.{b}"))).to_string();
-            let wanted = if common.is_empty() { String::new() } else { format!("user/Patient.{common}") };
+            let met = set(&format!("user/Patient.{a}"))
+                .meet(&set(&format!("user/Patient.{b}")))
+                .to_string();
+            let wanted = if common.is_empty() {
+                String::new()
+            } else {
+                format!("user/Patient.{common}")
+            };
             assert_eq!(met, wanted, "{a} and {b}");
         }
     }
@@ -218,7 +280,10 @@ fn v1_projection_never_widens() {
             for resource in ["Patient", "*"] {
                 let granted = set(&format!("user/{resource}.{letters}{constraint}"));
                 let projected = set(&granted.project(ScopeStyle::V1, &BTreeMap::new()));
-                assert!(granted.covers(&projected), "{granted} was projected to {projected}");
+                assert!(
+                    granted.covers(&projected),
+                    "{granted} was projected to {projected}"
+                );
                 let same = projected.covers(&granted);
                 let spellable = constraint.is_empty() && ["rs", "cud", "cruds"].contains(&letters.as_str());
                 assert_eq!(same, spellable, "{granted} was projected to {projected}");
@@ -231,7 +296,13 @@ fn v1_projection_never_widens() {
 fn v1_spellings_mean_their_letters() {
     // SMART App Launch 2.2, "Scopes equivalents": .read = .rs, .write = .cud, .* = .cruds
     for (v1, letters) in [("read", "rs"), ("write", "cud"), ("*", "cruds")] {
-        let Ok(Scope::Smart(scope)) = format!("user/Patient.{v1}").parse() else { panic!("{v1}") };
-        assert_eq!(scope.permissions(), Permissions::from_letters(letters).unwrap(), "{v1}");
+        let Ok(Scope::Smart(scope)) = format!("user/Patient.{v1}").parse() else {
+            panic!("{v1}")
+        };
+        assert_eq!(
+            scope.permissions(),
+            Permissions::from_letters(letters).unwrap(),
+            "{v1}"
+        );
     }
 }

@@ -27,19 +27,29 @@ fn with_newcomer(db: Db) -> Harness {
 fn secret_of(page: &Page) -> Vec<u8> {
     let text = &page.answer().text;
     let start = text.find("id=\"totp-secret\">").expect("the secret is shown") + "id=\"totp-secret\">".len();
-    let shown: String = text[start..].chars().take_while(|c| *c != '<').filter(|c| !c.is_whitespace()).collect();
+    let shown: String = text[start..]
+        .chars()
+        .take_while(|c| *c != '<')
+        .filter(|c| !c.is_whitespace())
+        .collect();
     BASE32_NOPAD.decode(shown.as_bytes()).unwrap()
 }
 
 pub fn code_of(secret: &[u8], at: i64) -> String {
-    let totp = totp_rs::Builder::new().with_secret(secret.to_vec()).build().unwrap();
+    let totp = totp_rs::Builder::new()
+        .with_secret(secret.to_vec())
+        .build()
+        .unwrap();
     totp.generate(u64::try_from(at).unwrap()).to_string()
 }
 
 /// The recovery codes that the page shows.
 fn recovery_codes(page: &Page) -> Vec<String> {
     let text = &page.answer().text;
-    text.split("<li class=\"reference\">").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
+    text.split("<li class=\"reference\">")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap().to_owned())
+        .collect()
 }
 
 /// Signs in for the first time, chooses the app and finishes; answers secret, codes and the page that follows.
@@ -50,7 +60,9 @@ async fn enrol(harness: &Harness, agent: &mut Agent<'_>) -> (Vec<u8>, Vec<String
     let app = agent.submit(&choice, &[("choice", "app")]).await;
     assert_eq!(app.at(), "/login/set-up/app");
     let secret = secret_of(&app);
-    let codes_page = agent.submit(&app, &[("totp", &code_of(&secret, harness.now()))]).await;
+    let codes_page = agent
+        .submit(&app, &[("totp", &code_of(&secret, harness.now()))])
+        .await;
     assert_eq!(codes_page.at(), "/account/recovery-codes");
     let codes = recovery_codes(&codes_page);
     let next = agent.submit(&codes_page, &[("do", "kept")]).await;
@@ -159,7 +171,11 @@ async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -
                 *slot = Some(value);
             }
         }
-        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if done.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     done.into_iter().flatten().collect()
@@ -168,7 +184,9 @@ async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -
 /// The address of a link of a page.
 fn link(page: &Page, id: &str) -> String {
     let text = &page.answer().text;
-    let at = text.find(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {text}"));
+    let at = text
+        .find(&format!("id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no {id} in {text}"));
     let start = text[at..].find("href=\"").unwrap() + at + 6;
     text[start..start + text[start..].find('"').unwrap()].replace("&#38;", "&")
 }

@@ -35,7 +35,10 @@ async fn events(store: &Store) -> usize {
         let mut count = 0;
         for head in audit::heads(conn)? {
             let rows = audit::rows_after(conn, head.id, 0, 100_000)?;
-            count += rows.iter().filter(|row| row.kind == Kind::TokenIssued.as_str()).count();
+            count += rows
+                .iter()
+                .filter(|row| row.kind == Kind::TokenIssued.as_str())
+                .count();
         }
         Ok(count)
     });

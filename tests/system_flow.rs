@@ -7,8 +7,7 @@ use crate::harness::assertion::{ClientKey, TYPE, claims};
 use crate::harness::{Answer, CMS, CMS_BASE, EDRS, Harness, LIMS};
 use crate::on_both;
 
-const SCOPE: &str =
-    "system/MessageHeader.c system/Bundle.c http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
+const SCOPE: &str = "system/MessageHeader.c system/Bundle.c http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
 
 /// Registers a LIMS that signs assertions.
 fn register(harness: &Harness, client_id: &str, keys: &[Value]) {
@@ -28,8 +27,11 @@ fn register(harness: &Harness, client_id: &str, keys: &[Value]) {
 }
 
 async fn ask(harness: &Harness, assertion: &str, more: &[(&str, &str)]) -> Answer {
-    let mut form =
-        vec![("grant_type", "client_credentials"), ("client_assertion_type", TYPE), ("client_assertion", assertion)];
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", assertion),
+    ];
     form.extend_from_slice(more);
     harness.token(None, &form).await
 }

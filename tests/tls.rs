@@ -65,7 +65,10 @@ fn handshake_with(
     let result = stream.read_exact(&mut read).map_err(|cause| cause.to_string());
     let seen = result.map(|()| {
         let protocol = stream.conn.alpn_protocol().map(<[u8]>::to_vec);
-        (stream.conn.peer_certificates().unwrap()[0].clone().into_owned(), protocol)
+        (
+            stream.conn.peer_certificates().unwrap()[0].clone().into_owned(),
+            protocol,
+        )
     });
     drop(stream);
     server.join().unwrap();
@@ -75,13 +78,19 @@ fn handshake_with(
 /// A self-signed certificate for `name` in the two files.
 fn write_own(files: &TlsFiles, name: &str) {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
     std::fs::write(&files.certificate, certificate.pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
 }
 
 fn own_files(dir: &Path) -> TlsFiles {
-    TlsFiles { certificate: dir.join("chain.pem"), key: dir.join("key.pem") }
+    TlsFiles {
+        certificate: dir.join("chain.pem"),
+        key: dir.join("key.pem"),
+    }
 }
 
 #[test]
@@ -106,11 +115,17 @@ fn inspecting_makes_nothing() {
     let dir = TempDir::new();
     let config = server(dir.path(), "https://as.example");
     let missing = inspect(&config).unwrap_err();
-    assert!(matches!(&missing, TlsError::File { verb: "read", path, .. } if path.ends_with("server.pem")), "{missing}");
+    assert!(
+        matches!(&missing, TlsError::File { verb: "read", path, .. } if path.ends_with("server.pem")),
+        "{missing}"
+    );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     let served = Tls::open(&config, now()).unwrap().certificate().unwrap();
     let inspected = inspect(&config).unwrap();
-    assert_eq!((inspected.names, inspected.not_after), (served.names, served.not_after));
+    assert_eq!(
+        (inspected.names, inspected.not_after),
+        (served.names, served.not_after)
+    );
 }
 
 #[test]
@@ -119,7 +134,8 @@ fn tls_1_2_and_1_3_with_http_1_1_only() {
     let tls = Tls::open(&server(dir.path(), "https://localhost:8443"), now()).unwrap();
     let ca = tls.ca_file().unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let (_, protocol) = handshake_with(&tls, &ca, "localhost", &[version], &[b"h2", b"http/1.1"]).unwrap();
+        let (_, protocol) =
+            handshake_with(&tls, &ca, "localhost", &[version], &[b"h2", b"http/1.1"]).unwrap();
         assert_eq!(protocol.as_deref(), Some(b"http/1.1".as_slice()));
         let refused = handshake_with(&tls, &ca, "localhost", &[version], &[b"h2"]);
         assert!(refused.unwrap_err().contains("NoApplicationProtocol"));
@@ -137,7 +153,10 @@ fn private_files_are_for_this_user_alone() {
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("ca-key.pem")), 0o600);
     assert_eq!(mode(&data.join("server-key.pem")), 0o600);
-    let names: Vec<_> = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names.len(), 4, "no temporary files: {names:?}");
 }
 
@@ -149,16 +168,76 @@ fn our_own_certificates_are_renewed_when_they_must_be() {
     let nothing: Change = |_| {};
     let lose_key: Change = |dir| std::fs::remove_file(dir.join("ca-key.pem")).unwrap();
     let rows: &[Row] = &[
-        ("nothing changed", nothing, "https://as.example", 0, (false, false)),
-        ("only the port changed", nothing, "https://as.example:9443", 0, (false, false)),
-        ("31 days before its end", nothing, "https://as.example", 366 * DAY - 3700, (false, false)),
-        ("30 days before its end", nothing, "https://as.example", 367 * DAY, (true, false)),
-        ("after its end", nothing, "https://as.example", 500 * DAY, (true, false)),
-        ("the authority would end before it", nothing, "https://as.example", 3_300 * DAY, (true, true)),
-        ("a host below the permitted one", nothing, "https://b.as.example", 0, (true, false)),
-        ("a host that the authority may not name", nothing, "https://other.example", 0, (true, true)),
-        ("an address that it may not name", nothing, "https://192.0.2.7", 0, (true, true)),
-        ("only localhost is needed", nothing, "https://localhost:8443", 0, (false, false)),
+        (
+            "nothing changed",
+            nothing,
+            "https://as.example",
+            0,
+            (false, false),
+        ),
+        (
+            "only the port changed",
+            nothing,
+            "https://as.example:9443",
+            0,
+            (false, false),
+        ),
+        (
+            "31 days before its end",
+            nothing,
+            "https://as.example",
+            366 * DAY - 3700,
+            (false, false),
+        ),
+        (
+            "30 days before its end",
+            nothing,
+            "https://as.example",
+            367 * DAY,
+            (true, false),
+        ),
+        (
+            "after its end",
+            nothing,
+            "https://as.example",
+            500 * DAY,
+            (true, false),
+        ),
+        (
+            "the authority would end before it",
+            nothing,
+            "https://as.example",
+            3_300 * DAY,
+            (true, true),
+        ),
+        (
+            "a host below the permitted one",
+            nothing,
+            "https://b.as.example",
+            0,
+            (true, false),
+        ),
+        (
+            "a host that the authority may not name",
+            nothing,
+            "https://other.example",
+            0,
+            (true, true),
+        ),
+        (
+            "an address that it may not name",
+            nothing,
+            "https://192.0.2.7",
+            0,
+            (true, true),
+        ),
+        (
+            "only localhost is needed",
+            nothing,
+            "https://localhost:8443",
+            0,
+            (false, false),
+        ),
         (
             "the server's key is lost",
             |dir| std::fs::remove_file(dir.join("server-key.pem")).unwrap(),
@@ -173,8 +252,20 @@ fn our_own_certificates_are_renewed_when_they_must_be() {
             0,
             (true, false),
         ),
-        ("the authority's key is lost but not needed", lose_key, "https://as.example", 0, (false, false)),
-        ("the authority's key is lost and needed", lose_key, "https://as.example", 400 * DAY, (true, true)),
+        (
+            "the authority's key is lost but not needed",
+            lose_key,
+            "https://as.example",
+            0,
+            (false, false),
+        ),
+        (
+            "the authority's key is lost and needed",
+            lose_key,
+            "https://as.example",
+            400 * DAY,
+            (true, true),
+        ),
         (
             "the authority's key is damaged",
             |dir| std::fs::write(dir.join("ca-key.pem"), "?").unwrap(),
@@ -184,7 +275,13 @@ fn our_own_certificates_are_renewed_when_they_must_be() {
         ),
         (
             "the authority's key is of another one",
-            |dir| std::fs::write(dir.join("ca-key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap(),
+            |dir| {
+                std::fs::write(
+                    dir.join("ca-key.pem"),
+                    KeyPair::generate().unwrap().serialize_pem(),
+                )
+                .unwrap()
+            },
             "https://as.example",
             400 * DAY,
             (true, true),
@@ -207,7 +304,11 @@ fn our_own_certificates_are_renewed_when_they_must_be() {
         let after = (read("server.pem"), read("ca.pem"));
         assert_eq!((before.0 != after.0, before.1 != after.1), *wanted, "{what}");
         let host = tls.certificate().unwrap();
-        assert!(host.problems(Issuer::parse(issuer).unwrap().host(), now() + later).is_empty(), "{what}");
+        assert!(
+            host.problems(Issuer::parse(issuer).unwrap().host(), now() + later)
+                .is_empty(),
+            "{what}"
+        );
     }
 }
 
@@ -230,7 +331,10 @@ fn what_cannot_be_read_is_not_replaced() {
     std::fs::remove_file(dir.path().join("ca.pem")).unwrap();
     std::fs::create_dir(dir.path().join("ca.pem")).unwrap();
     let refused = Tls::open(&server(dir.path(), "https://as.example"), now()).unwrap_err();
-    assert!(matches!(refused, TlsError::File { verb: "read", .. }), "{refused}");
+    assert!(
+        matches!(refused, TlsError::File { verb: "read", .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -247,13 +351,26 @@ fn a_new_certificate_is_served_after_reload_and_a_broken_one_is_not() {
     handshake(&tls, &first, "one.example").unwrap();
     assert!(!tls.reload(now()).unwrap());
 
-    let good = (std::fs::read(&files.certificate).unwrap(), std::fs::read(&files.key).unwrap());
+    let good = (
+        std::fs::read(&files.certificate).unwrap(),
+        std::fs::read(&files.key).unwrap(),
+    );
     let other_key = KeyPair::generate().unwrap().serialize_pem();
     let broken: &[(&str, &[u8], &[u8], &str)] = &[
         ("no certificate", b"", &good.1, "PEM certificate chain"),
-        ("half a certificate", &good.0[..100], &good.1, "PEM certificate chain"),
+        (
+            "half a certificate",
+            &good.0[..100],
+            &good.1,
+            "PEM certificate chain",
+        ),
         ("no key", &good.0, b"", "PEM private key"),
-        ("the key of another", &good.0, other_key.as_bytes(), "does not fit"),
+        (
+            "the key of another",
+            &good.0,
+            other_key.as_bytes(),
+            "does not fit",
+        ),
         ("files exchanged", &good.1, &good.0, "PEM certificate chain"),
     ];
     for (what, certificate, key, text) in broken {
@@ -308,9 +425,16 @@ fn a_certificate_of_somebody_else_is_described_and_warned_of() {
     let info = Tls::open(&config, now()).unwrap().certificate().unwrap();
     assert_eq!(info.names, ["as.example"]);
     let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second();
-    assert_eq!((info.not_before, info.not_after), (at("2030-01-01T00:00:00Z"), at("2030-07-01T00:00:00Z")));
+    assert_eq!(
+        (info.not_before, info.not_after),
+        (at("2030-01-01T00:00:00Z"), at("2030-07-01T00:00:00Z"))
+    );
     let rows = [
-        ("2029-12-31T00:00:00Z", "as.example", Some("valid only from 2030-01-01")),
+        (
+            "2029-12-31T00:00:00Z",
+            "as.example",
+            Some("valid only from 2030-01-01"),
+        ),
         ("2030-02-01T00:00:00Z", "as.example", None),
         ("2030-06-15T00:00:00Z", "as.example", Some("ends at 2030-07-01")),
         ("2030-07-02T00:00:00Z", "as.example", Some("ended at 2030-07-01")),
@@ -318,7 +442,17 @@ fn a_certificate_of_somebody_else_is_described_and_warned_of() {
     ];
     for (time, host, wanted) in rows {
         let problems = info.problems(host, at(time));
-        assert_eq!(problems.len(), usize::from(wanted.is_some()), "{time} {host}: {problems:?}");
-        assert!(problems.iter().zip(wanted).all(|(problem, wanted)| problem.contains(wanted)), "{problems:?}");
+        assert_eq!(
+            problems.len(),
+            usize::from(wanted.is_some()),
+            "{time} {host}: {problems:?}"
+        );
+        assert!(
+            problems
+                .iter()
+                .zip(wanted)
+                .all(|(problem, wanted)| problem.contains(wanted)),
+            "{problems:?}"
+        );
     }
 }

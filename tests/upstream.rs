@@ -27,7 +27,12 @@ const CLIENT: &str = "mdi-auth";
 /// Blanks and signs that a form has to encode.
 const SECRET: &str = "p+w / s&c=r%t";
 /// What the case system asks for without a role.
-const PLAIN: [(&str, &str); 4] = [("scope", "openid profile email"), ("aud", ""), ("acr_values", ""), ("nonce", "n")];
+const PLAIN: [(&str, &str); 4] = [
+    ("scope", "openid profile email"),
+    ("aud", ""),
+    ("acr_values", ""),
+    ("nonce", "n"),
+];
 
 /// A server whose people may sign in with a provider of their agency.
 struct Stage {
@@ -44,7 +49,10 @@ struct Traveller<'a> {
 impl Traveller<'_> {
     fn parameter(&self, name: &str) -> String {
         let found = self.sent_to.query_pairs().find(|(known, _)| known == name);
-        found.unwrap_or_else(|| panic!("no {name} in {}", self.sent_to)).1.into_owned()
+        found
+            .unwrap_or_else(|| panic!("no {name} in {}", self.sent_to))
+            .1
+            .into_owned()
     }
 }
 
@@ -105,7 +113,10 @@ impl Stage {
     /// Comes back with a code for an ID token.
     async fn come_back(&self, traveller: &mut Traveller<'_>, id_token: &str) -> Page {
         self.agency.hand_out(id_token);
-        let url = callback(&self.harness, &[("code", "c-1"), ("state", &traveller.parameter("state"))]);
+        let url = callback(
+            &self.harness,
+            &[("code", "c-1"), ("state", &traveller.parameter("state"))],
+        );
         traveller.agent.get(&url).await
     }
 
@@ -118,13 +129,22 @@ impl Stage {
 
     fn person(&self, username: &str) -> Option<Person> {
         let (store, username) = (self.harness.app.store.clone(), username.to_owned());
-        blocking(move || store.read_blocking(move |conn| people::find_by_username(conn, &username)).unwrap())
+        blocking(move || {
+            store
+                .read_blocking(move |conn| people::find_by_username(conn, &username))
+                .unwrap()
+        })
     }
 
     /// The reasons of refused sign-ins, and whether each counts as serious.
     fn refusals(&self) -> Vec<(String, bool)> {
         let failed = events(&self.harness, "login.failed");
-        let reason = |body: Value| (body["detail"]["reason"].as_str().unwrap().to_owned(), body["outcome"] == "8");
+        let reason = |body: Value| {
+            (
+                body["detail"]["reason"].as_str().unwrap().to_owned(),
+                body["outcome"] == "8",
+            )
+        };
         failed.into_iter().map(reason).collect()
     }
 }
@@ -137,7 +157,9 @@ fn table(issuer: &str, settings: &str) -> String {
 }
 
 fn callback(harness: &Harness, parameters: &[(&str, &str)]) -> String {
-    Url::parse_with_params(&harness.url(CALLBACK), parameters).unwrap().into()
+    Url::parse_with_params(&harness.url(CALLBACK), parameters)
+        .unwrap()
+        .into()
 }
 
 /// The bodies of the events of a kind, the oldest first.
@@ -155,7 +177,9 @@ pub fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
     });
     rows.retain(|row| row.kind == kind);
     rows.sort_by_key(|row| row.at_ms);
-    rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
+    rows.iter()
+        .map(|row| serde_json::from_str(&row.body).unwrap())
+        .collect()
 }
 
 /// Approves, and takes what the ID token for the case system says.
@@ -174,7 +198,10 @@ async fn told(harness: &Harness, agent: &mut Agent<'_>, consent: &Page) -> Value
 fn assert_refused(page: &Page, what: &str) {
     assert_eq!(page.at(), "/login", "{what}");
     let text = &page.answer().text;
-    assert!(text.contains("We could not sign you in with your agency’s account"), "{what}: {text}");
+    assert!(
+        text.contains("We could not sign you in with your agency’s account"),
+        "{what}: {text}"
+    );
 }
 
 fn encode(value: &Value) -> String {
@@ -223,11 +250,26 @@ async fn answers_that_do_not_count() {
         let token = forge(&stage, &stranger, stage.claims(&traveller, json!({})));
         let page = stage.come_back(&mut traveller, &token).await;
         assert_refused(&page, what);
-        assert!(!traveller.agent.cookies.keys().any(|name| name.contains("session")), "{what}");
+        assert!(
+            !traveller
+                .agent
+                .cookies
+                .keys()
+                .any(|name| name.contains("session")),
+            "{what}"
+        );
         let refusals = stage.refusals();
-        let (told, serious) = refusals.get(before).unwrap_or_else(|| panic!("{what}: no record"));
-        assert!(told.to_lowercase().contains(&reason.to_lowercase()) && *serious, "{what}: {told}");
-        assert!(!page.answer().text.contains(told.as_str()), "{what}: the page is for the person");
+        let (told, serious) = refusals
+            .get(before)
+            .unwrap_or_else(|| panic!("{what}: no record"));
+        assert!(
+            told.to_lowercase().contains(&reason.to_lowercase()) && *serious,
+            "{what}: {told}"
+        );
+        assert!(
+            !page.answer().text.contains(told.as_str()),
+            "{what}: the page is for the person"
+        );
     }
     assert_eq!(stage.person("newcomer"), None, "nobody was let in");
     // The same claims, untouched.
@@ -254,8 +296,16 @@ async fn a_state_belongs_to_one_browser_once_and_for_ten_minutes() {
     let refused = victim.get(&there).await;
     assert_eq!(refused.answer().status, 400);
     assert!(refused.answer().text.contains("another browser"));
-    assert_eq!(Agent::new(&stage.harness).get(&there).await.answer().status, 400, "a browser without cookies");
-    assert_eq!(stage.agency.times_asked("/token"), 0, "no code of a stranger is exchanged");
+    assert_eq!(
+        Agent::new(&stage.harness).get(&there).await.answer().status,
+        400,
+        "a browser without cookies"
+    );
+    assert_eq!(
+        stage.agency.times_asked("/token"),
+        0,
+        "no code of a stranger is exchanged"
+    );
     // Tampered, missing, doubled.
     let mut tampered = state.clone();
     tampered.replace_range(40..41, if &state[40..41] == "A" { "B" } else { "A" });
@@ -278,7 +328,14 @@ async fn a_state_belongs_to_one_browser_once_and_for_ten_minutes() {
     let (reason, serious) = stage.refusals().pop().unwrap();
     assert!(reason.contains("used before") && serious, "{reason}");
     // A pending authorization is no state, and the other way round.
-    let sealed = attacker.agent.hops.iter().find_map(|hop| hop.split_once("pending=")).unwrap().1.to_owned();
+    let sealed = attacker
+        .agent
+        .hops
+        .iter()
+        .find_map(|hop| hop.split_once("pending="))
+        .unwrap()
+        .1
+        .to_owned();
     let swapped = callback(&stage.harness, &[("code", "c"), ("state", &sealed)]);
     assert_eq!(attacker.agent.get(&swapped).await.answer().status, 400);
     let swapped = stage.harness.url(&format!("/login?pending={state}"));
@@ -288,27 +345,49 @@ async fn a_state_belongs_to_one_browser_once_and_for_ten_minutes() {
     stage.harness.clock.advance(601);
     let good = token(&late);
     let page = stage.come_back(&mut late, &good).await;
-    assert!(page.answer().text.contains("You did not finish signing in"), "{}", page.answer().text);
+    assert!(
+        page.answer().text.contains("You did not finish signing in"),
+        "{}",
+        page.answer().text
+    );
 }
 
 /// RFC 9700 §4.4: a hostile provider sends the person on to an honest one, whose code would come back to it.
 #[tokio::test]
 async fn the_code_of_one_provider_never_reaches_another() {
     let stage = Stage::start(Db::Sqlite, "accounts = \"create\"\nscopes = \"profile\"");
-    stage.harness.apply(&table("https://honest.example", "").replace("\"fulton\"", "\"state\""));
+    stage
+        .harness
+        .apply(&table("https://honest.example", "").replace("\"fulton\"", "\"state\""));
     let mut traveller = stage.leave().await;
-    stage.agency.hand_out(&stage.agency.key.sign(&stage.claims(&traveller, json!({}))));
-    let right = callback(&stage.harness, &[("code", "c"), ("state", &traveller.parameter("state"))]);
+    stage
+        .agency
+        .hand_out(&stage.agency.key.sign(&stage.claims(&traveller, json!({}))));
+    let right = callback(
+        &stage.harness,
+        &[("code", "c"), ("state", &traveller.parameter("state"))],
+    );
     for other in ["state", "nobody", "Fulton"] {
         stage.harness.clock.advance(61);
         let wrong = right.replace("/fulton/", &format!("/{other}/"));
         assert_refused(&traveller.agent.get(&wrong).await, other);
         let (reason, serious) = stage.refusals().pop().unwrap();
-        assert!(reason.contains("redirect URI of") && reason.contains(other) && serious, "{reason}");
+        assert!(
+            reason.contains("redirect URI of") && reason.contains(other) && serious,
+            "{reason}"
+        );
     }
-    assert_eq!(stage.harness.get("/login/upstream/callback").await.status, 405, "the one for all is gone");
+    assert_eq!(
+        stage.harness.get("/login/upstream/callback").await.status,
+        405,
+        "the one for all is gone"
+    );
     assert_eq!(stage.agency.times_asked("/token"), 0);
-    assert_eq!(traveller.agent.get(&right).await.at(), "/consent", "where she was sent, it still counts");
+    assert_eq!(
+        traveller.agent.get(&right).await.at(),
+        "/consent",
+        "where she was sent, it still counts"
+    );
 }
 
 /// RFC 9207
@@ -321,10 +400,14 @@ async fn the_answer_comes_from_where_the_person_was_sent() {
         (true, None, false),
         (true, Some("right"), true),
     ] {
-        stage.agency.discover(json!({ "authorization_response_iss_parameter_supported": promised }));
+        stage
+            .agency
+            .discover(json!({ "authorization_response_iss_parameter_supported": promised }));
         stage.harness.clock.advance(601);
         let mut traveller = stage.leave().await;
-        stage.agency.hand_out(&stage.agency.key.sign(&stage.claims(&traveller, json!({}))));
+        stage
+            .agency
+            .hand_out(&stage.agency.key.sign(&stage.claims(&traveller, json!({}))));
         let state = traveller.parameter("state");
         let mut parameters = vec![("code", "c"), ("state", state.as_str())];
         parameters.extend(iss.map(|iss| ("iss", if iss == "right" { &stage.agency.issuer } else { iss })));
@@ -334,7 +417,11 @@ async fn the_answer_comes_from_where_the_person_was_sent() {
             assert_eq!(page.at(), "/consent", "{promised} {iss:?}");
         } else {
             assert_refused(&page, &format!("{promised} {iss:?}"));
-            assert_eq!(stage.agency.times_asked("/token"), asked, "the code stays with us");
+            assert_eq!(
+                stage.agency.times_asked("/token"),
+                asked,
+                "the code stays with us"
+            );
         }
     }
 }
@@ -355,22 +442,47 @@ async fn what_a_provider_is_asked() {
     assert_eq!(traveller.parameter("acr_values"), "urn:example:gold silver");
     assert_eq!(traveller.parameter("code_challenge_method"), "S256");
     assert!(nonce.len() >= 43 && !state.contains(&nonce));
-    assert_eq!(traveller.parameter("max_age"), "43200", "so that it says auth_time");
+    assert_eq!(
+        traveller.parameter("max_age"),
+        "43200",
+        "so that it says auth_time"
+    );
     assert!(!traveller.sent_to.query_pairs().any(|(name, _)| name == "prompt"));
     let token = stage.agency.key.sign(&stage.claims(&traveller, json!({})));
     assert_eq!(stage.come_back(&mut traveller, &token).await.at(), "/consent");
-    let (_, body, authorization) =
-        stage.agency.says().asked.iter().find(|(path, ..)| path == "/token").cloned().unwrap();
+    let (_, body, authorization) = stage
+        .agency
+        .says()
+        .asked
+        .iter()
+        .find(|(path, ..)| path == "/token")
+        .cloned()
+        .unwrap();
     // RFC 6749 §2.3.1: encoded as a form, then Basic.
     let basic = data_encoding::BASE64.encode(b"mdi-auth:p%2Bw+%2F+s%26c%3Dr%25t");
     assert_eq!(authorization, format!("Basic {basic}"));
-    let sent: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    let field = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    assert_eq!((field("grant_type"), field("code")), (Some("authorization_code"), Some("c-1")));
+    let sent: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes())
+        .into_owned()
+        .collect();
+    let field = |name: &str| {
+        sent.iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
+    assert_eq!(
+        (field("grant_type"), field("code")),
+        (Some("authorization_code"), Some("c-1"))
+    );
     assert_eq!(field("redirect_uri"), Some(stage.harness.url(CALLBACK).as_str()));
     // RFC 7636 §4.6
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, field("code_verifier").unwrap().as_bytes());
-    assert_eq!(traveller.parameter("code_challenge"), data_encoding::BASE64URL_NOPAD.encode(hash.as_ref()));
+    let hash = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        field("code_verifier").unwrap().as_bytes(),
+    );
+    assert_eq!(
+        traveller.parameter("code_challenge"),
+        data_encoding::BASE64URL_NOPAD.encode(hash.as_ref())
+    );
     // No secret in the form, none in the record.
     assert!(!body.contains("client_secret"));
     let recorded = format!(
@@ -378,19 +490,28 @@ async fn what_a_provider_is_asked() {
         events(&stage.harness, "identity_provider.changed"),
         events(&stage.harness, "login.succeeded")
     );
-    assert!(recorded.contains("registered") && !recorded.contains(SECRET) && !recorded.contains("u-77"), "{recorded}");
+    assert!(
+        recorded.contains("registered") && !recorded.contains(SECRET) && !recorded.contains("u-77"),
+        "{recorded}"
+    );
 
     // client_secret_post, and a public client.
     stage.register("auth_method = \"client_secret_post\"");
     stage.sign_in(json!({})).await;
     let (_, body, authorization) = stage.agency.says().asked.last().cloned().unwrap();
-    assert!(body.contains("client_secret=p%2Bw+%2F") && authorization.is_empty(), "{body}");
-    stage
-        .harness
-        .apply(&table(&stage.agency.issuer, "auth_method = \"none\"").replace(&format!("secret = \"{SECRET}\""), ""));
+    assert!(
+        body.contains("client_secret=p%2Bw+%2F") && authorization.is_empty(),
+        "{body}"
+    );
+    stage.harness.apply(
+        &table(&stage.agency.issuer, "auth_method = \"none\"").replace(&format!("secret = \"{SECRET}\""), ""),
+    );
     stage.sign_in(json!({})).await;
     let (_, body, authorization) = stage.agency.says().asked.last().cloned().unwrap();
-    assert!(body.contains("client_id=mdi-auth") && !body.contains("secret") && authorization.is_empty(), "{body}");
+    assert!(
+        body.contains("client_id=mdi-auth") && !body.contains("secret") && authorization.is_empty(),
+        "{body}"
+    );
 }
 
 /// §3.1.2.1: who asks for a fresh sign-in gets one, or nothing.
@@ -407,23 +528,43 @@ async fn a_fresh_sign_in_is_asked_for_and_checked() {
     ];
     for (changes, max_age) in rows {
         let traveller = stage.leave_asking(changes).await;
-        let sent =
-            traveller.sent_to.query_pairs().find(|(name, _)| name == "max_age").map(|(_, value)| value.into_owned());
+        let sent = traveller
+            .sent_to
+            .query_pairs()
+            .find(|(name, _)| name == "max_age")
+            .map(|(_, value)| value.into_owned());
         assert_eq!(sent.as_deref(), Some(max_age.unwrap_or("43200")), "{changes:?}");
-        assert_eq!(traveller.sent_to.query().unwrap().contains("prompt=login"), max_age.is_some(), "{changes:?}");
+        assert_eq!(
+            traveller.sent_to.query().unwrap().contains("prompt=login"),
+            max_age.is_some(),
+            "{changes:?}"
+        );
     }
-    for (age, accepted) in [(Some(0), true), (Some(160), true), (Some(161), false), (None, false)] {
+    for (age, accepted) in [
+        (Some(0), true),
+        (Some(160), true),
+        (Some(161), false),
+        (None, false),
+    ] {
         stage.harness.clock.advance(61);
         let mut traveller = stage.leave_asking(&[("max_age", "100")]).await;
         let auth_time = age.map(|age| stage.harness.now() - age);
-        let token = stage.agency.key.sign(&stage.claims(&traveller, json!({ "auth_time": auth_time })));
+        let token = stage
+            .agency
+            .key
+            .sign(&stage.claims(&traveller, json!({ "auth_time": auth_time })));
         let page = stage.come_back(&mut traveller, &token).await;
-        if accepted { assert_eq!(page.at(), "/consent", "{age:?}") } else { assert_refused(&page, &format!("{age:?}")) }
+        if accepted {
+            assert_eq!(page.at(), "/consent", "{age:?}")
+        } else {
+            assert_refused(&page, &format!("{age:?}"))
+        }
     }
     // auth_time is the provider's; who does not say it counts as long ago, so that nobody certifies on it.
-    for (claims, expected) in
-        [(json!({ "auth_time": stage.harness.now() - 1000 }), 1000), (json!({ "auth_time": null }), 43_200)]
-    {
+    for (claims, expected) in [
+        (json!({ "auth_time": stage.harness.now() - 1000 }), 1000),
+        (json!({ "auth_time": null }), 43_200),
+    ] {
         let mut traveller = stage.leave().await;
         let token = stage.agency.key.sign(&stage.claims(&traveller, claims));
         let consent = stage.come_back(&mut traveller, &token).await;
@@ -440,35 +581,61 @@ async fn the_person_or_the_provider_turns_back() {
         ("access_denied", "You did not finish signing in with your agency"),
         ("temporarily_unavailable", "does not answer just now"),
         ("server_error", "does not answer just now"),
-        ("login_required", "We could not sign you in with your agency’s account"),
+        (
+            "login_required",
+            "We could not sign you in with your agency’s account",
+        ),
         ("<script>", "We could not sign you in with your agency’s account"),
     ] {
         let mut traveller = stage.leave().await;
         let url = callback(
             &stage.harness,
-            &[("error", error), ("state", &traveller.parameter("state")), ("error_description", "<b>x")],
+            &[
+                ("error", error),
+                ("state", &traveller.parameter("state")),
+                ("error_description", "<b>x"),
+            ],
         );
         let page = traveller.agent.get(&url).await;
         assert_eq!(page.at(), "/login");
         let text = &page.answer().text;
-        assert!(text.contains(words) && !text.contains("<b>x") && !text.contains("<script>\""), "{error}: {text}");
+        assert!(
+            text.contains(words) && !text.contains("<b>x") && !text.contains("<script>\""),
+            "{error}: {text}"
+        );
         // The password still works.
-        let code = traveller.agent.sign_in(page, "norole", crate::harness::PASSWORD).await;
+        let code = traveller
+            .agent
+            .sign_in(page, "norole", crate::harness::PASSWORD)
+            .await;
         assert_eq!(code.at(), "/consent");
     }
     // Disabled or deleted while the person was away.
     let mut traveller = stage.leave().await;
     stage.register("enabled = false");
     let token = stage.agency.key.sign(&stage.claims(&traveller, json!({})));
-    assert_refused(&stage.come_back(&mut traveller, &token).await, "disabled meanwhile");
+    assert_refused(
+        &stage.come_back(&mut traveller, &token).await,
+        "disabled meanwhile",
+    );
     assert_eq!(stage.agency.times_asked("/token"), 0);
     let mut agent = Agent::new(&stage.harness);
     let page = stage.login_page(&mut agent, &[]).await;
-    assert!(!page.answer().text.contains("Fulton County</bdi></button>"), "not offered");
+    assert!(
+        !page.answer().text.contains("Fulton County</bdi></button>"),
+        "not offered"
+    );
     // GET does not start anything; unknown providers neither.
     assert_eq!(stage.harness.get(BUTTON).await.status, 405);
     assert_eq!(stage.harness.post(CALLBACK, None, &[]).await.status, 405);
-    assert_eq!(stage.harness.post(BUTTON, None, &[("csrf", "x"), ("pending", "x")]).await.status, 400);
+    assert_eq!(
+        stage
+            .harness
+            .post(BUTTON, None, &[("csrf", "x"), ("pending", "x")])
+            .await
+            .status,
+        400
+    );
 }
 
 /// Upstream down: the page comes at once, says so, and takes the password.
@@ -478,7 +645,9 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
     let good = stage.agency.says().discovery.clone();
     let evil = Script::Redirect("https://127.0.0.1:1/".to_owned());
     let other = |changes: Value| {
-        let Script::Json(mut document) = good.clone() else { unreachable!() };
+        let Script::Json(mut document) = good.clone() else {
+            unreachable!()
+        };
         merge(&mut document, changes);
         Script::Json(document)
     };
@@ -489,53 +658,98 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
         ("oversized", Script::Huge),
         ("slow", Script::Slow),
         ("not JSON", Script::Text("<html>".to_owned())),
-        ("Discovery §4.3: another issuer", other(json!({ "issuer": "https://evil.example" }))),
+        (
+            "Discovery §4.3: another issuer",
+            other(json!({ "issuer": "https://evil.example" })),
+        ),
         ("no jwks_uri", other(json!({ "jwks_uri": null }))),
-        ("jwks_uri inside", other(json!({ "jwks_uri": "https://169.254.169.254/keys" }))),
-        ("jwks_uri by http", other(json!({ "jwks_uri": stage.agency.issuer.replace("https", "http") }))),
-        ("a script as endpoint", other(json!({ "authorization_endpoint": "javascript:alert(1)" }))),
-        ("http as endpoint", other(json!({ "authorization_endpoint": "http://localhost/authorize" }))),
+        (
+            "jwks_uri inside",
+            other(json!({ "jwks_uri": "https://169.254.169.254/keys" })),
+        ),
+        (
+            "jwks_uri by http",
+            other(json!({ "jwks_uri": stage.agency.issuer.replace("https", "http") })),
+        ),
+        (
+            "a script as endpoint",
+            other(json!({ "authorization_endpoint": "javascript:alert(1)" })),
+        ),
+        (
+            "http as endpoint",
+            other(json!({ "authorization_endpoint": "http://localhost/authorize" })),
+        ),
     ] {
         stage.harness.clock.advance(601);
         stage.agency.says().discovery = script;
         let mut agent = Agent::new(&stage.harness);
         let began = std::time::Instant::now();
         let page = stage.login_page(&mut agent, &[]).await;
-        assert!(began.elapsed().as_millis() < 2000, "{what}: nobody waits for the provider here");
+        assert!(
+            began.elapsed().as_millis() < 2000,
+            "{what}: nobody waits for the provider here"
+        );
         let page = agent.submit_to(&page, BUTTON, &[]).await;
         assert!(
-            page.answer().text.contains("Your agency’s sign-in does not answer just now"),
+            page.answer()
+                .text
+                .contains("Your agency’s sign-in does not answer just now"),
             "{what}: {}",
             page.answer().text
         );
-        assert!(page.answer().text.contains("<bdi>Fulton County</bdi> does not answer just now"), "{what}");
+        assert!(
+            page.answer()
+                .text
+                .contains("<bdi>Fulton County</bdi> does not answer just now"),
+            "{what}"
+        );
         // For half a minute it is left alone, and the answer comes at once.
         let asked = stage.agency.says().asked.len();
         let began = std::time::Instant::now();
         let page = agent.submit_to(&page, BUTTON, &[]).await;
         assert!(began.elapsed().as_millis() < 1000, "{what}");
         assert_eq!(stage.agency.says().asked.len(), asked, "{what}");
-        assert_eq!(agent.sign_in(page, "norole", crate::harness::PASSWORD).await.at(), "/consent", "{what}");
+        assert_eq!(
+            agent.sign_in(page, "norole", crate::harness::PASSWORD).await.at(),
+            "/consent",
+            "{what}"
+        );
     }
     // It comes back: half a minute later it is asked again.
     stage.agency.says().discovery = good;
     stage.harness.clock.advance(31);
     stage.leave().await;
     // The token endpoint is another matter.
-    for script in [Script::Status(500), Script::Slow, Script::Huge, Script::Redirect("https://127.0.0.1:1/".to_owned())]
-    {
+    for script in [
+        Script::Status(500),
+        Script::Slow,
+        Script::Huge,
+        Script::Redirect("https://127.0.0.1:1/".to_owned()),
+    ] {
         stage.harness.clock.advance(61);
         let mut traveller = stage.leave().await;
         stage.agency.says().token = script.clone();
-        let url = callback(&stage.harness, &[("code", "c"), ("state", &traveller.parameter("state"))]);
+        let url = callback(
+            &stage.harness,
+            &[("code", "c"), ("state", &traveller.parameter("state"))],
+        );
         let page = traveller.agent.get(&url).await;
-        assert!(page.answer().text.contains("does not answer just now"), "{script:?}");
+        assert!(
+            page.answer().text.contains("does not answer just now"),
+            "{script:?}"
+        );
     }
     stage.harness.clock.advance(61);
     let mut traveller = stage.leave().await;
     stage.agency.says().token = Script::Status(400);
-    let url = callback(&stage.harness, &[("code", "c"), ("state", &traveller.parameter("state"))]);
-    assert_refused(&traveller.agent.get(&url).await, "the code was not accepted there");
+    let url = callback(
+        &stage.harness,
+        &[("code", "c"), ("state", &traveller.parameter("state"))],
+    );
+    assert_refused(
+        &traveller.agent.get(&url).await,
+        "the code was not accepted there",
+    );
 }
 
 #[tokio::test]
@@ -544,12 +758,24 @@ async fn keys_are_kept_and_fetched_again_for_an_unknown_one() {
     for _ in 0..3 {
         assert_eq!(stage.sign_in(json!({})).await.at(), "/consent");
     }
-    assert_eq!((stage.agency.times_asked("/jwks"), stage.agency.times_asked("/token")), (1, 3), "kept");
+    assert_eq!(
+        (
+            stage.agency.times_asked("/jwks"),
+            stage.agency.times_asked("/token")
+        ),
+        (1, 3),
+        "kept"
+    );
     // Its next key, of each kind that we accept.
-    for (number, algorithm) in
-        [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
-            .into_iter()
-            .enumerate()
+    for (number, algorithm) in [
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ]
+    .into_iter()
+    .enumerate()
     {
         let kid = format!("next-{number}");
         let next = ClientKey::new(algorithm, &kid);
@@ -559,7 +785,11 @@ async fn keys_are_kept_and_fetched_again_for_an_unknown_one() {
         stage.harness.clock.advance(31);
         let mut traveller = stage.leave().await;
         let token = next.sign(&stage.claims(&traveller, json!({})));
-        assert_eq!(stage.come_back(&mut traveller, &token).await.at(), "/consent", "{algorithm:?}");
+        assert_eq!(
+            stage.come_back(&mut traveller, &token).await.at(),
+            "/consent",
+            "{algorithm:?}"
+        );
     }
     let asked = stage.agency.times_asked("/jwks");
     assert_eq!(asked, 6);
@@ -900,7 +1130,9 @@ async fn with_passkey(stage: &Stage, key: &mut Authenticator) -> Page {
     let mut agent = Agent::new(&stage.harness);
     let login = stage.login_page(&mut agent, &[]).await;
     let answer = key.get(&login);
-    agent.submit_to(&login, "/login/passkey", &[("credential", &answer)]).await
+    agent
+        .submit_to(&login, "/login/passkey", &[("credential", &answer)])
+        .await
 }
 
 /// `mdi-auth apply`: each mistake in its words.
@@ -943,15 +1175,22 @@ async fn a_registration_with_mistakes_is_refused() {
             .replace("id = \"fulton\"", "id = \"other\"");
         let registry = stage.harness.registry();
         let outcome = blocking(move || apply::apply(&registry, &text, false));
-        let Err(ApplyError::Mistakes(mistakes)) = outcome else { panic!("{change}: {outcome:?}") };
-        assert!(mistakes.iter().any(|mistake| mistake.contains(words)), "{change}: {mistakes:?}");
+        let Err(ApplyError::Mistakes(mistakes)) = outcome else {
+            panic!("{change}: {outcome:?}")
+        };
+        assert!(
+            mistakes.iter().any(|mistake| mistake.contains(words)),
+            "{change}: {mistakes:?}"
+        );
     }
     let allowed = "roles = [{ claim = \"groups\", value = \"g\", role = \"administrator\", console = true }]";
     stage.register(allowed);
     // A second time nothing changes; a new secret is a change, and never shown.
     let again = stage.harness.apply(&table(&stage.agency.issuer, allowed));
     assert_eq!(again.lines, ["= identity_provider fulton"]);
-    let changed = stage.harness.apply(&table(&stage.agency.issuer, allowed).replace(SECRET, "another"));
+    let changed = stage
+        .harness
+        .apply(&table(&stage.agency.issuer, allowed).replace(SECRET, "another"));
     assert_eq!(changed.lines, ["~ identity_provider fulton: secret set"]);
 }
 
@@ -1000,14 +1239,27 @@ async fn an_engineer_is_told_what_is_found() {
     let stage = Stage::start(Db::Sqlite, "trusted_acr = \"gold\"");
     let provider = stage.harness.app.directory.identity_provider("fulton").unwrap();
     let examine = async || {
-        let found = stage.harness.app.upstream.examine(&provider, &stage.harness.url(CALLBACK)).await;
+        let found = stage
+            .harness
+            .app
+            .upstream
+            .examine(&provider, &stage.harness.url(CALLBACK))
+            .await;
         let problems = found.iter().filter(|finding| finding.problem).count();
-        (problems, found.into_iter().map(|finding| finding.text).collect::<Vec<_>>().join("\n"))
+        (
+            problems,
+            found
+                .into_iter()
+                .map(|finding| finding.text)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
     };
     let (problems, text) = examine().await;
     assert_eq!(problems, 0, "{text}");
     assert!(
-        text.contains(&stage.harness.url(CALLBACK)) && text.contains("ES256, RS256") || text.contains("RS256, ES256"),
+        text.contains(&stage.harness.url(CALLBACK)) && text.contains("ES256, RS256")
+            || text.contains("RS256, ES256"),
         "{text}"
     );
     stage.agency.discover(json!({
@@ -1017,7 +1269,10 @@ async fn an_engineer_is_told_what_is_found() {
     stage.agency.says().jwks = Script::Json(json!({ "keys": [] }));
     let (problems, text) = examine().await;
     assert_eq!(problems, 4, "{text}");
-    assert!(text.contains("HS256") && text.contains("private_key_jwt") && text.contains("gold"), "{text}");
+    assert!(
+        text.contains("HS256") && text.contains("private_key_jwt") && text.contains("gold"),
+        "{text}"
+    );
     stage.agency.says().discovery = Script::Status(404);
     let (problems, text) = examine().await;
     assert!(problems == 1 && text.contains("404"), "{text}");
@@ -1037,7 +1292,8 @@ async fn the_notice_comes_first_and_our_own_pages_know_the_way() {
     stage.register("trusted_amr = \"mfa\"");
     let registry = stage.harness.registry();
     blocking(move || {
-        let link = registry.blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-77", "clerk"));
+        let link = registry
+            .blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-77", "clerk"));
         link.unwrap()
     });
     let mut agent = Agent::new(&stage.harness);
@@ -1055,7 +1311,10 @@ async fn the_notice_comes_first_and_our_own_pages_know_the_way() {
     assert!(policy.contains("form-action 'self' https:;"), "{policy}");
     let sent_to = agent.submit_to(&login, BUTTON, &[]).await.elsewhere().clone();
     let mut traveller = Traveller { agent, sent_to };
-    let token = stage.agency.key.sign(&stage.claims(&traveller, json!({ "amr": ["mfa"] })));
+    let token = stage
+        .agency
+        .key
+        .sign(&stage.claims(&traveller, json!({ "amr": ["mfa"] })));
     let page = stage.come_back(&mut traveller, &token).await;
     assert_eq!(page.at(), "/account/authenticator", "{}", page.answer().text);
     let login = events(&stage.harness, "login.succeeded").pop().unwrap();
@@ -1065,7 +1324,20 @@ async fn the_notice_comes_first_and_our_own_pages_know_the_way() {
     );
     let account = traveller.agent.get(&stage.harness.url("/account")).await;
     let text = &account.answer().text;
-    let linked = text.split("Your agency’s sign-in").nth(1).unwrap().split("</li>").next().unwrap();
-    assert!(linked.contains("Fulton County") && linked.contains("Last used"), "{linked}");
-    assert_eq!(text.matches("with Fulton County").count(), 2, "the session and the sign-in say how: {text}");
+    let linked = text
+        .split("Your agency’s sign-in")
+        .nth(1)
+        .unwrap()
+        .split("</li>")
+        .next()
+        .unwrap();
+    assert!(
+        linked.contains("Fulton County") && linked.contains("Last used"),
+        "{linked}"
+    );
+    assert_eq!(
+        text.matches("with Fulton County").count(),
+        2,
+        "the session and the sign-in say how: {text}"
+    );
 }

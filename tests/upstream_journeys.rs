@@ -143,7 +143,13 @@ on_both! {
 /// Who somebody is at the agency: `sub`.
 fn id_of(agency: &Harness, username: &'static str) -> String {
     let store = agency.app.store.clone();
-    blocking(move || store.read_blocking(move |conn| people::find_by_username(conn, username)).unwrap().unwrap().id)
+    blocking(move || {
+        store
+            .read_blocking(move |conn| people::find_by_username(conn, username))
+            .unwrap()
+            .unwrap()
+            .id
+    })
 }
 
 fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
@@ -166,8 +172,14 @@ impl Node {
         let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-provider");
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
         FETCH.call_once(|| {
-            let fetched = Command::new(scripts.join("fetch")).arg(&packages).status().unwrap();
-            assert!(fetched.success(), "node-oidc-provider could not be fetched: run tests/run --install-only");
+            let fetched = Command::new(scripts.join("fetch"))
+                .arg(&packages)
+                .status()
+                .unwrap();
+            assert!(
+                fetched.success(),
+                "node-oidc-provider could not be fetched: run tests/run --install-only"
+            );
         });
         let config = Config::default_with(dir.path());
         let tls = Tls::open(&config.server, jiff::Timestamp::now().as_second()).unwrap();
@@ -185,12 +197,21 @@ impl Node {
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let issuer = loop {
             let mut line = String::new();
-            assert!(output.read_line(&mut line).unwrap() > 0, "node ended before it listened");
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "node ended before it listened"
+            );
             if line.starts_with("https://") {
                 break line.trim().to_owned();
             }
         };
-        Self { process, issuer, ca, _output: output, _dir: dir }
+        Self {
+            process,
+            issuer,
+            ca,
+            _output: output,
+            _dir: dir,
+        }
     }
 }
 
@@ -211,16 +232,30 @@ struct Visitor {
 impl Visitor {
     async fn follow(&mut self, mut request: reqwest::RequestBuilder) -> Result<String, Url> {
         for _ in 0..10 {
-            let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let cookies: Vec<String> = self
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             let response = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
             for cookie in response.headers().get_all(SET_COOKIE) {
-                let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+                let (name, value) = cookie
+                    .to_str()
+                    .unwrap()
+                    .split(';')
+                    .next()
+                    .unwrap()
+                    .split_once('=')
+                    .unwrap();
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
             if !response.status().is_redirection() {
                 return Ok(response.text().await.unwrap());
             }
-            let next = response.url().join(response.headers()[LOCATION].to_str().unwrap()).unwrap();
+            let next = response
+                .url()
+                .join(response.headers()[LOCATION].to_str().unwrap())
+                .unwrap();
             if !next.as_str().starts_with(&self.issuer) {
                 return Err(next);
             }
@@ -235,7 +270,11 @@ impl Visitor {
         let action = attribute(form, "action").unwrap();
         let url = Url::parse(&self.issuer).unwrap().join(&action).unwrap();
         let mut sent = hidden_fields(form);
-        sent.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        sent.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         self.follow(self.http.post(url).form(&sent)).await
     }
 }

@@ -83,7 +83,11 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
     let rows = app
         .store
         .read(move |conn| {
-            stored::page(conn, after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str())), PAGE + 1)
+            stored::page(
+                conn,
+                after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str())),
+                PAGE + 1,
+            )
         })
         .await?;
     let (rows, more) = listing::cut(rows);
@@ -152,7 +156,11 @@ async fn ask_new(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, 
 }
 
 fn show_new(visit: &Visit, status: StatusCode, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
-    let choice = |scope: ApiScope| Choice { value: scope.as_str(), label: label(scope), hint: hint(scope) };
+    let choice = |scope: ApiScope| Choice {
+        value: scope.as_str(),
+        label: label(scope),
+        hint: hint(scope),
+    };
     let page = NewPage {
         shell: visit.shell(),
         frame: visit.frame(Area::ApiTokens),
@@ -177,10 +185,22 @@ async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
         Ok(form) => form,
         Err(wrong) => return Ok(show_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong)),
     };
-    match visit.registry().run(move |registry, tx| api_tokens::create(registry, tx, &form)).await {
+    match visit
+        .registry()
+        .run(move |registry, tx| api_tokens::create(registry, tx, &form))
+        .await
+    {
         Ok((token, text)) => {
-            let note = format!("It is for {}, and is called {}.", label(token.scope).to_lowercase(), token.name);
-            let once = Once { subject: PATH.to_owned(), value: text.reveal().to_owned(), note: Some(note) };
+            let note = format!(
+                "It is for {}, and is called {}.",
+                label(token.scope).to_lowercase(),
+                token.name
+            );
+            let once = Once {
+                subject: PATH.to_owned(),
+                value: text.reveal().to_owned(),
+                note: Some(note),
+            };
             Ok(visit.show_once(PATH, "token-made", &once))
         }
         Err(Refused::Mistakes(mistakes)) => {
@@ -194,7 +214,10 @@ async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
 fn read(typed: &Typed) -> Result<ApiTokenForm, Vec<Wrong>> {
     let mut wrong = Vec::new();
     if typed.get("name").is_empty() {
-        wrong.push(Wrong::field("name", "enter a name, such as the program that will use it"));
+        wrong.push(Wrong::field(
+            "name",
+            "enter a name, such as the program that will use it",
+        ));
     }
     let scope = ApiScope::parse(typed.get("scope"));
     if scope.is_err() {
@@ -202,12 +225,17 @@ fn read(typed: &Typed) -> Result<ApiTokenForm, Vec<Wrong>> {
     }
     let days = typed.get("expires_days").parse::<i64>();
     if days.is_err() {
-        wrong.push(Wrong::field("expires_days", "enter a number of days, such as 365"));
+        wrong.push(Wrong::field(
+            "expires_days",
+            "enter a number of days, such as 365",
+        ));
     }
     match (scope, days) {
-        (Ok(scope), Ok(days)) if wrong.is_empty() => {
-            Ok(ApiTokenForm { scope: Some(scope), name: typed.some("name"), expires_days: Some(days) })
-        }
+        (Ok(scope), Ok(days)) if wrong.is_empty() => Ok(ApiTokenForm {
+            scope: Some(scope),
+            name: typed.some("name"),
+            expires_days: Some(days),
+        }),
         _ => Err(wrong),
     }
 }
@@ -221,8 +249,14 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
     let token = app.store.read(move |conn| stored::find(conn, &id)).await?;
-    let token = token.filter(|token| token.revoked_at.is_none()).ok_or_else(PageError::not_found)?;
-    let page = RevokePage { shell: visit.shell(), frame: visit.frame(Area::ApiTokens), token: row(&visit, &token) };
+    let token = token
+        .filter(|token| token.revoked_at.is_none())
+        .ok_or_else(PageError::not_found)?;
+    let page = RevokePage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::ApiTokens),
+        token: row(&visit, &token),
+    };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
@@ -237,10 +271,19 @@ pub async fn revoke(
     answer(&app, end(&app, &request, id.into_inner(), body).await)
 }
 
-async fn end(app: &Arc<App>, request: &HttpRequest, id: String, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn end(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: String,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
     visit.posted(request, body).await?;
-    match visit.registry().run(move |registry, tx| api_tokens::revoke(registry, tx, &id)).await {
+    match visit
+        .registry()
+        .run(move |registry, tx| api_tokens::revoke(registry, tx, &id))
+        .await
+    {
         Ok(_) => Ok(done(PATH, "token-revoked")),
         Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
         Err(Refused::Broken(broken)) => Err(broken.into()),

@@ -34,9 +34,18 @@ pub struct Changed {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn since(app: &App, subject: &Concerned, shown_ms: i64, zone: &Zone) -> Result<Vec<Changed>, Broken> {
+pub async fn since(
+    app: &App,
+    subject: &Concerned,
+    shown_ms: i64,
+    zone: &Zone,
+) -> Result<Vec<Changed>, Broken> {
     const PERSON: [Kind; 2] = [Kind::PersonChanged, Kind::RolesChanged];
-    const CLIENT: [Kind; 3] = [Kind::ClientChanged, Kind::ResourceServerChanged, Kind::SecretChanged];
+    const CLIENT: [Kind; 3] = [
+        Kind::ClientChanged,
+        Kind::ResourceServerChanged,
+        Kind::SecretChanged,
+    ];
     let since_ms = shown_ms.max(app.clock.now_millis() - LOOKED_BACK_MS);
     let subject = subject.clone();
     let (rows, names) = app
@@ -72,7 +81,10 @@ fn body(row: &AuditRow) -> Body {
 fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed {
     let body = body(row);
     let object = |name: &str| -> Map<String, Value> {
-        body.detail.get(name).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        body.detail
+            .get(name)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
     };
     let who = match body.actor_kind.as_str() {
         "person" => names.get(&body.actor).cloned().unwrap_or(body.actor),
@@ -84,7 +96,11 @@ fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed
     Changed {
         who,
         at: zone.when(row.at_ms.div_euclid(1000)),
-        action: body.detail.get("action").map(|action| action.replace('_', " ")).unwrap_or_default(),
+        action: body
+            .detail
+            .get("action")
+            .map(|action| action.replace('_', " "))
+            .unwrap_or_default(),
         fields: differences(&object("before"), &object("after")),
     }
 }

@@ -70,7 +70,10 @@ pub fn who(visit: &Visit, body: &Body, names: &Names) -> Party {
     match body.actor_kind.as_str() {
         "person" => person(visit, &body.actor, names),
         "client" => client(visit, &body.actor),
-        _ => Party { name: words::who(body, names), url: None },
+        _ => Party {
+            name: words::who(body, names),
+            url: None,
+        },
     }
 }
 
@@ -81,18 +84,32 @@ pub fn client(visit: &Visit, id: &str) -> Party {
     let (area, path) = if directory.client(id).is_some() {
         (Area::Clients, Some("clients"))
     } else {
-        (Area::ResourceServers, directory.resource_server(id).map(|_| "resource-servers"))
+        (
+            Area::ResourceServers,
+            directory.resource_server(id).map(|_| "resource-servers"),
+        )
     };
     let path = path.filter(|_| visit.may(area, Right::Read));
-    Party { name: id.to_owned(), url: path.map(|path| format!("/admin/{path}/{id}")) }
+    Party {
+        name: id.to_owned(),
+        url: path.map(|path| format!("/admin/{path}/{id}")),
+    }
 }
 
 /// A person by `sub`.
 #[must_use]
 pub fn person(visit: &Visit, id: &str, names: &Names) -> Party {
     let known = names.known(id);
-    let path = known.filter(|_| visit.may(Area::People, Right::Read)).map(|_| format!("/admin/users/{id}"));
-    Party { name: known.map_or_else(|| id.to_owned(), |(name, username)| format!("{name} ({username})")), url: path }
+    let path = known
+        .filter(|_| visit.may(Area::People, Right::Read))
+        .map(|_| format!("/admin/users/{id}"));
+    Party {
+        name: known.map_or_else(
+            || id.to_owned(),
+            |(name, username)| format!("{name} ({username})"),
+        ),
+        url: path,
+    }
 }
 
 /// The last events of a client or resource server, if the visitor may see them.
@@ -100,7 +117,14 @@ pub fn person(visit: &Visit, id: &str, names: &Names) -> Party {
 /// # Errors
 /// What the database says.
 pub async fn last_of_client(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
-    last(visit, Search { client: Some(id.to_owned()), ..Search::default() }).await
+    last(
+        visit,
+        Search {
+            client: Some(id.to_owned()),
+            ..Search::default()
+        },
+    )
+    .await
 }
 
 /// The last events of a person, if the visitor may see them.
@@ -108,7 +132,14 @@ pub async fn last_of_client(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>
 /// # Errors
 /// What the database says.
 pub async fn last_of_person(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
-    last(visit, Search { person: Some(id.to_owned()), ..Search::default() }).await
+    last(
+        visit,
+        Search {
+            person: Some(id.to_owned()),
+            ..Search::default()
+        },
+    )
+    .await
 }
 
 async fn last(visit: &Visit, search: Search) -> Result<Option<Vec<Told>>, Broken> {

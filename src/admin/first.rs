@@ -49,16 +49,28 @@ fn context(browser: &str) -> String {
 /// `GET /first/{secret}`
 pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
     let (browser, fresh) = browser::browser_cookie(&app, &request);
-    let plain = serde_json::to_vec(&Carried { secret: secret.into_inner() }).unwrap_or_default();
-    let state = app.master.seal(Purpose::PendingAuthorization, &context(&browser), &plain, app.entropy);
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", &state).finish();
+    let plain = serde_json::to_vec(&Carried {
+        secret: secret.into_inner(),
+    })
+    .unwrap_or_default();
+    let state = app.master.seal(
+        Purpose::PendingAuthorization,
+        &context(&browser),
+        &plain,
+        app.entropy,
+    );
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("state", &state)
+        .finish();
     browser::see_other(&format!("{PATH}?{query}"), &fresh)
 }
 
 /// `GET /first`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// `POST /first`
@@ -73,10 +85,15 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 fn opened(app: &App, state: &str, browser: &str) -> Result<SecretHash, PageError> {
     let dead = || {
-        PageError::new("Open the link that the server printed again, in this browser, with cookies switched on.")
-            .details("Parameter: state.")
+        PageError::new(
+            "Open the link that the server printed again, in this browser, with cookies switched on.",
+        )
+        .details("Parameter: state.")
     };
-    let plain = app.master.open(Purpose::PendingAuthorization, &context(browser), state).map_err(|_| dead())?;
+    let plain = app
+        .master
+        .open(Purpose::PendingAuthorization, &context(browser), state)
+        .map_err(|_| dead())?;
     let carried: Carried = serde_json::from_slice(&plain).map_err(|_| dead())?;
     Ok(SecretHash::of(&carried.secret))
 }
@@ -84,10 +101,17 @@ fn opened(app: &App, state: &str, browser: &str) -> Result<SecretHash, PageError
 /// One text for all links that cannot be used; that somebody tried is recorded.
 async fn refuse(app: &App, request: &HttpRequest) -> Result<PageError, PageError> {
     let address = peer::address(app, request);
-    if app.strangers.note(address, "link of the first administrator", app.now()) == Noted::First {
-        let event = app.event(Kind::LinkUsed, Actor::Stranger).outcome(Outcome::MinorFailure);
-        let event =
-            event.from(address.to_string()).with("reason", "no link for a first administrator, or not any more");
+    if app
+        .strangers
+        .note(address, "link of the first administrator", app.now())
+        == Noted::First
+    {
+        let event = app
+            .event(Kind::LinkUsed, Actor::Stranger)
+            .outcome(Outcome::MinorFailure);
+        let event = event
+            .from(address.to_string())
+            .with("reason", "no link for a first administrator, or not any more");
         let written = app.store.write(move |tx| {
             tx.audit(event.clone());
             Ok(())
@@ -107,10 +131,20 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let browser = browser::cookie(app, request, CookieKind::Browser).unwrap_or_default();
     let hash = opened(app, state, &browser)?;
     let registry = Registry::new(Arc::clone(app), Actor::Stranger);
-    if !app.store.read(move |conn| first::holds(&registry, conn, hash.as_str())).await? {
+    if !app
+        .store
+        .read(move |conn| first::holds(&registry, conn, hash.as_str()))
+        .await?
+    {
         return Err(refuse(app, request).await?);
     }
-    Ok(show(app, StatusCode::OK, &browser, state, (Typed::default(), Vec::new())))
+    Ok(show(
+        app,
+        StatusCode::OK,
+        &browser,
+        state,
+        (Typed::default(), Vec::new()),
+    ))
 }
 
 fn show(
@@ -121,7 +155,13 @@ fn show(
     (typed, wrong): (Typed, Vec<Wrong>),
 ) -> HttpResponse {
     let csrf = browser::csrf_token(app, browser);
-    let page = FirstPage { shell: browser::shell(app), csrf: &csrf, state, typed, wrong };
+    let page = FirstPage {
+        shell: browser::shell(app),
+        csrf: &csrf,
+        state,
+        typed,
+        wrong,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
@@ -137,16 +177,27 @@ async fn claim(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Resu
     };
     let address = peer::address(app, request).to_string();
     let registry = Registry::new(Arc::clone(app), Actor::Stranger).seen_at(address);
-    let done = registry.run(move |registry, tx| first::claim(registry, tx, hash.as_str(), &person)).await;
+    let done = registry
+        .run(move |registry, tx| first::claim(registry, tx, hash.as_str(), &person))
+        .await;
     match done {
         Ok(Some(issued)) => {
             let url = issued.url.reveal();
-            Ok(browser::see_other(url.strip_prefix(app.issuer()).unwrap_or(url), &[]))
+            Ok(browser::see_other(
+                url.strip_prefix(app.issuer()).unwrap_or(url),
+                &[],
+            ))
         }
         Ok(None) => Err(refuse(app, request).await?),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = Wrong::of(&mistakes, &FIELDS);
-            Ok(show(app, StatusCode::UNPROCESSABLE_ENTITY, &form.browser, state, (typed, wrong)))
+            Ok(show(
+                app,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &form.browser,
+                state,
+                (typed, wrong),
+            ))
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

@@ -24,7 +24,11 @@ impl Wrong {
     /// What is wrong with a field.
     #[must_use]
     pub fn field(field: &str, text: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), text: sentence(&text.into()), whole_form: false }
+        Self {
+            field: field.to_owned(),
+            text: sentence(&text.into()),
+            whole_form: false,
+        }
     }
 
     /// Mistakes of the registry, beside the fields of a form; those that have no field there are the whole form's.
@@ -42,7 +46,11 @@ impl Wrong {
             } else {
                 format!("{}: {}", mistake.key, mistake.text)
             };
-            Self { field: field.to_owned(), text: sentence(&named), whole_form: !known }
+            Self {
+                field: field.to_owned(),
+                text: sentence(&named),
+                whole_form: !known,
+            }
         };
         mistakes.iter().map(wrong).collect()
     }
@@ -51,13 +59,17 @@ impl Wrong {
 /// Mistakes begin in lower case, for they stand behind a key elsewhere.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// For the templates: marks a field whose value is to be corrected.
 #[must_use]
 pub fn is_wrong(wrong: &[Wrong], field: &str) -> bool {
-    wrong.iter().any(|wrong| wrong.field == field && !wrong.whole_form)
+    wrong
+        .iter()
+        .any(|wrong| wrong.field == field && !wrong.whole_form)
 }
 
 /// The values of a form as they were typed.
@@ -68,8 +80,14 @@ impl Typed {
     /// Those of a form that was posted.
     #[must_use]
     pub fn of(form: &PostedForm, fields: &[&str]) -> Self {
-        let values = fields.iter().flat_map(|field| form.fields.all(field).map(|value| ((*field).to_owned(), value)));
-        Self(values.map(|(field, value)| (field, value.replace("\r\n", "\n"))).collect())
+        let values = fields
+            .iter()
+            .flat_map(|field| form.fields.all(field).map(|value| ((*field).to_owned(), value)));
+        Self(
+            values
+                .map(|(field, value)| (field, value.replace("\r\n", "\n")))
+                .collect(),
+        )
     }
 
     /// Puts a value, of what is registered.
@@ -89,19 +107,26 @@ impl Typed {
     /// Puts several values of one field.
     #[must_use]
     pub fn with_all<T: Into<String>>(self, field: &str, values: impl IntoIterator<Item = T>) -> Self {
-        values.into_iter().fold(self, |typed, value| typed.with(field, value))
+        values
+            .into_iter()
+            .fold(self, |typed, value| typed.with(field, value))
     }
 
     /// The value of a field, without surrounding blanks; empty when there is none.
     #[must_use]
     pub fn get(&self, field: &str) -> &str {
-        self.0.iter().find(|(known, _)| known == field).map_or("", |(_, value)| value.trim())
+        self.0
+            .iter()
+            .find(|(known, _)| known == field)
+            .map_or("", |(_, value)| value.trim())
     }
 
     /// The value, if there is one.
     #[must_use]
     pub fn some(&self, field: &str) -> Option<String> {
-        Some(self.get(field)).filter(|value| !value.is_empty()).map(str::to_owned)
+        Some(self.get(field))
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
     }
 
     /// Whether a box of a field is ticked.
@@ -113,13 +138,22 @@ impl Typed {
     /// All values of a field.
     #[must_use]
     pub fn all(&self, field: &str) -> Vec<String> {
-        self.0.iter().filter(|(known, _)| known == field).map(|(_, value)| value.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(known, _)| known == field)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// The lines of a field, without those that are empty.
     #[must_use]
     pub fn lines(&self, field: &str) -> Vec<String> {
-        self.get(field).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        self.get(field)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -149,5 +183,6 @@ pub fn choices(listed: &[(&str, &str, &str)]) -> Vec<Choice> {
 pub fn word<T: DeserializeOwned>(typed: &Typed, field: &str, wrong: &mut Vec<Wrong>) -> Option<T> {
     let text = typed.some(field)?;
     let read = serde_json::from_value(Value::String(text));
-    read.map_err(|_| wrong.push(Wrong::field(field, "choose one of those that are listed"))).ok()
+    read.map_err(|_| wrong.push(Wrong::field(field, "choose one of those that are listed")))
+        .ok()
 }

@@ -57,7 +57,12 @@ fn row(visit: &Visit, grant: &Grant, names: &Names) -> Row {
         username,
         client: client.map_or_else(|| grant.client_id.clone(), |live| live.client.name.clone()),
         client_id: grant.client_id.clone(),
-        sentences: app.policy.sentences(&grant.facts.scope).into_iter().map(|item| item.sentence).collect(),
+        sentences: app
+            .policy
+            .sentences(&grant.facts.scope)
+            .into_iter()
+            .map(|item| item.sentence)
+            .collect(),
         stays: grant.facts.scope.contains("offline_access"),
         since: visit.zone.when(grant.created_at),
     }
@@ -72,11 +77,19 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::Grants)).await?;
     let looked = Looked::of(request);
-    let (username, client, after) = (looked.get("person").to_owned(), looked.get("client").to_owned(), after(&looked));
+    let (username, client, after) = (
+        looked.get("person").to_owned(),
+        looked.get("client").to_owned(),
+        after(&looked),
+    );
     let tokens = &app.config.tokens;
     let (now, made) = (app.now(), app.now() - tokens.code_seconds - tokens.access_seconds);
     let read = app.store.read(move |conn| {
-        let mut wanted = Wanted { after, client_id: Some(client).filter(|id| !id.is_empty()), person_id: None };
+        let mut wanted = Wanted {
+            after,
+            client_id: Some(client).filter(|id| !id.is_empty()),
+            person_id: None,
+        };
         if !username.is_empty() {
             // Nobody has no id, and so no grants.
             wanted.person_id =
@@ -115,13 +128,19 @@ async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<
     let wanted = id.to_owned();
     let read = app.store.read(move |conn| {
         let grant = stored::find(conn, &wanted)?.filter(|grant| grant.revoked_at.is_none());
-        let owner = grant.as_ref().map(|grant| people::find(conn, &grant.person_id)).transpose()?;
+        let owner = grant
+            .as_ref()
+            .map(|grant| people::find(conn, &grant.person_id))
+            .transpose()?;
         Ok((grant, owner.flatten()))
     });
     let (grant, owner) = read.await?;
     let visit = enter_to_end(app, request, Area::Grants, owner.as_ref()).await?;
     let grant = grant.ok_or_else(PageError::not_found)?;
-    let names = owner.map(|owner| (owner.id, (owner.name, owner.username))).into_iter().collect();
+    let names = owner
+        .map(|owner| (owner.id, (owner.name, owner.username)))
+        .into_iter()
+        .collect();
     Ok((visit, grant, names))
 }
 
@@ -129,31 +148,59 @@ async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<
 pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = enter_about(&app, &request, &id).await;
-    answer(&app, outcome.map(|(visit, grant, names)| show(&visit, &grant, &names, StatusCode::OK, Vec::new())))
+    answer(
+        &app,
+        outcome.map(|(visit, grant, names)| show(&visit, &grant, &names, StatusCode::OK, Vec::new())),
+    )
 }
 
 fn show(visit: &Visit, grant: &Grant, names: &Names, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
     let grant = row(visit, grant, names);
-    let page = EndPage { shell: visit.shell(), frame: visit.frame(Area::Grants), grant, wrong };
+    let page = EndPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Grants),
+        grant,
+        wrong,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
 /// `POST /admin/grants/{id}/end`
-pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+pub async fn end(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, end_one(&app, &request, &id, body).await)
 }
 
-async fn end_one(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn end_one(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let (visit, grant, names) = enter_about(app, request, id).await?;
     visit.posted(request, body).await?;
     let wanted = grant.id.clone();
-    match visit.registry().run(move |job, tx| registry::revoke_grant(job, tx, &wanted)).await {
+    match visit
+        .registry()
+        .run(move |job, tx| registry::revoke_grant(job, tx, &wanted))
+        .await
+    {
         // One that has ended meanwhile has ended all the same.
         Ok(_) => Ok(done(PATH, "ended")),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = Wrong::of(&mistakes, &[]);
-            Ok(show(&visit, &grant, &names, StatusCode::UNPROCESSABLE_ENTITY, wrong))
+            Ok(show(
+                &visit,
+                &grant,
+                &names,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                wrong,
+            ))
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

@@ -70,7 +70,11 @@ impl Facts {
             while lasts.next_if(|last| last.client_id < client.id).is_some() {}
             let last = lasts.next_if(|last| last.client_id == client.id);
             let last = last.filter(|last| last.is_since(client.created_at));
-            System { entry, last, state: State::of(client, last, now) }
+            System {
+                entry,
+                last,
+                state: State::of(client, last, now),
+            }
         };
         roster.clients().iter().map(system).collect()
     }
@@ -95,8 +99,13 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
     let may = |area| visit.may(area, Right::Read);
     let roster = may(Area::Clients).then(|| app.directory.roster());
-    let systems = roster.as_ref().map(|roster| facts.systems(roster, app.now())).unwrap_or_default();
-    let picture = roster.as_ref().and_then(|roster| picture::picture(&visit, roster, &systems));
+    let systems = roster
+        .as_ref()
+        .map(|roster| facts.systems(roster, app.now()))
+        .unwrap_or_default();
+    let picture = roster
+        .as_ref()
+        .and_then(|roster| picture::picture(&visit, roster, &systems));
     let mut shown = Vec::new();
     if may(Area::Clients) {
         shown.push(TOKENS);
@@ -132,7 +141,12 @@ async fn facts(app: &App, from: i64) -> Result<Facts, Broken> {
             administrators: people::enabled_with_role(conn, ADMINISTRATOR)?.len(),
             installed_at: installation::installed_at(conn)?,
             reviewed_at: record::last_of(conn, Kind::AccessReviewed)?.map(|row| row.at_ms.div_euclid(1000)),
-            checked: checked.map(|row| (row.at_ms.div_euclid(1000), row.outcome == Outcome::Success.as_str())),
+            checked: checked.map(|row| {
+                (
+                    row.at_ms.div_euclid(1000),
+                    row.outcome == Outcome::Success.as_str(),
+                )
+            }),
         })
     });
     facts.await

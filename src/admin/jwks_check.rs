@@ -42,19 +42,32 @@ pub async fn look(app: &App, url: &str) -> Findings {
         Ok(text) => examine(&text),
         Err(problem) => (Some(problem), Vec::new()),
     };
-    Findings { url: url.to_owned(), problem: found.0, keys: found.1 }
+    Findings {
+        url: url.to_owned(),
+        problem: found.0,
+        keys: found.1,
+    }
 }
 
 async fn fetch(app: &App, url: &str) -> Result<String, String> {
     let url = Url::parse(url).map_err(|cause| format!("{url:?} is not a URL: {cause}"))?;
-    let fetched = app.jwks.outbound().get_json(&url, LARGEST, TIMEOUT).await.map_err(|cause| cause.to_string())?;
+    let fetched = app
+        .jwks
+        .outbound()
+        .get_json(&url, LARGEST, TIMEOUT)
+        .await
+        .map_err(|cause| cause.to_string())?;
     String::from_utf8(fetched.body).map_err(|_| "what is there is not UTF-8".to_owned())
 }
 
 /// What is wrong with a JWKS as a whole, and its keys.
 fn examine(text: &str) -> (Option<String>, Vec<FoundKey>) {
     let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let listed = document.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let listed = document
+        .get("keys")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let keys: Vec<FoundKey> = listed.iter().map(found_key).collect();
     let problem = match ClientKeys::parse_fetched(text) {
         Err(problem) => Some(problem.to_string()),

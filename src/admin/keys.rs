@@ -82,7 +82,10 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         may_change: visit.changes(Area::Keys),
         rows: all.iter().map(|key| row(&visit, key, now)).collect(),
         picture: Picture::of(&all, now, next.iter().map(|(_, at)| *at).max().unwrap_or(now)),
-        next: next.into_iter().map(|(algorithm, at)| (algorithm.as_str(), visit.zone.when(at.max(now)))).collect(),
+        next: next
+            .into_iter()
+            .map(|(algorithm, at)| (algorithm.as_str(), visit.zone.when(at.max(now))))
+            .collect(),
         rotate_days: app.config.keys.rotate_days,
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
@@ -116,7 +119,11 @@ impl Picture {
     /// From the first key to the last thing that is going to happen.
     fn of(all: &[StoredKey], now: i64, next: i64) -> Self {
         let from = all.iter().map(|key| key.created_at).min().unwrap_or(now).min(now);
-        let ends = all.iter().filter_map(|key| key.purge_at.or(key.retires_at)).max().unwrap_or(now);
+        let ends = all
+            .iter()
+            .filter_map(|key| key.purge_at.or(key.retires_at))
+            .max()
+            .unwrap_or(now);
         let to = ends.max(next).max(now + 1);
         let x = |at: i64| LEFT + (at.clamp(from, to) - from) * WIDTH / (to - from);
         let (mut bars, mut labels, mut y) = (Vec::new(), Vec::new(), 0);
@@ -138,7 +145,13 @@ impl Picture {
             labels.push((y + 24, format!("{} {kid}", key.algorithm.as_str())));
             y += ROW;
         }
-        Self { height: y + 32, bars, labels, today: x(now), bottom: y }
+        Self {
+            height: y + 32,
+            bars,
+            labels,
+            today: x(now),
+            bottom: y,
+        }
     }
 }
 
@@ -163,15 +176,26 @@ pub async fn new_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse 
 
 async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
-    show(&visit, Typed::default().with("alg", ALL).with("how", "orderly"), Vec::new()).await
+    show(
+        &visit,
+        Typed::default().with("alg", ALL).with("how", "orderly"),
+        Vec::new(),
+    )
+    .await
 }
 
 async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResponse, Stop> {
     let all = visit.app.store.read(stored::all).await?;
-    let existing = Algorithm::SIGNING.into_iter().filter(|alg| all.iter().any(|key| key.algorithm == *alg));
+    let existing = Algorithm::SIGNING
+        .into_iter()
+        .filter(|alg| all.iter().any(|key| key.algorithm == *alg));
     let mut algorithms = vec![(ALL, "All algorithms that are in use", "")];
     algorithms.extend(existing.map(|algorithm| (algorithm.as_str(), algorithm.as_str(), "")));
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let page = NewPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Keys),
@@ -179,14 +203,20 @@ async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResp
         wrong,
         algorithms: form::choices(&algorithms),
         hows: form::choices(&[
-            ("orderly", "In order", "Everybody has time to fetch the new key. Nothing is interrupted."),
+            (
+                "orderly",
+                "In order",
+                "Everybody has time to fetch the new key. Nothing is interrupted.",
+            ),
             (
                 "at-once",
                 "At once: somebody else knows the old key",
                 "Tokens that the old key signed count no more. Clients must get new ones, and servers that keep our keys must fetch them now.",
             ),
         ]),
-        signs_from: visit.zone.when(visit.app.now() + visit.app.config.keys.publish_seconds),
+        signs_from: visit
+            .zone
+            .when(visit.app.now() + visit.app.config.keys.publish_seconds),
     };
     Ok(pages::respond(&page, status, FormAction::SelfOnly))
 }
@@ -201,7 +231,11 @@ async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
     let visit = enter(app, request, DOOR).await?;
     let typed = Typed::of(&visit.posted(request, body).await?, &FIELDS);
     let mut wrong = Vec::new();
-    let only: Option<Algorithm> = if typed.get("alg") == ALL { None } else { form::word(&typed, "alg", &mut wrong) };
+    let only: Option<Algorithm> = if typed.get("alg") == ALL {
+        None
+    } else {
+        form::word(&typed, "alg", &mut wrong)
+    };
     if typed.get("alg").is_empty() {
         wrong.push(Wrong::field("alg", "choose which keys"));
     }

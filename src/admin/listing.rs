@@ -23,7 +23,10 @@ impl Looked {
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
         let query = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-        Self { path: request.path().to_owned(), query }
+        Self {
+            path: request.path().to_owned(),
+            query,
+        }
     }
 
     /// What a filter says, without surrounding blanks; empty when it says nothing.
@@ -69,7 +72,11 @@ impl Looked {
             query.append_pair(AFTER, after);
         }
         let query = query.finish();
-        if query.is_empty() { self.path.clone() } else { format!("{}?{query}", self.path) }
+        if query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{query}", self.path)
+        }
     }
 }
 
@@ -111,8 +118,10 @@ pub fn page_of<T>(
     key: impl Fn(&T) -> (String, String),
     after: Option<(String, String)>,
 ) -> Vec<T> {
-    let mut keyed: Vec<((String, String), T)> =
-        rows.map(|row| (key(&row), row)).filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).collect();
+    let mut keyed: Vec<((String, String), T)> = rows
+        .map(|row| (key(&row), row))
+        .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
+        .collect();
     if keyed.len() > PAGE + 1 {
         keyed.select_nth_unstable_by(PAGE, |(one, _), (other, _)| one.cmp(other));
         keyed.truncate(PAGE + 1);

@@ -25,7 +25,10 @@ impl Visit {
     pub fn show_once(&self, path: &str, word: &str, once: &Once) -> HttpResponse {
         let plain = serde_json::to_vec(once).unwrap_or_default();
         let context = self.once_context();
-        let sealed = self.app.master.seal(Purpose::ShownOnce, &context, &plain, self.app.entropy);
+        let sealed = self
+            .app
+            .master
+            .seal(Purpose::ShownOnce, &context, &plain, self.app.entropy);
         let mut answer = done(path, word);
         // A cookie that does not fit is one that is not shown: then another secret can be made.
         let _ = answer.add_cookie(&browser::set_cookie(&self.app, CookieKind::Once, &sealed));
@@ -36,8 +39,14 @@ impl Visit {
     #[must_use]
     pub fn once(&self, request: &HttpRequest, subject: &str) -> Option<Once> {
         let sealed = browser::cookie(&self.app, request, CookieKind::Once)?;
-        let plain = self.app.master.open(Purpose::ShownOnce, &self.once_context(), &sealed).ok()?;
-        serde_json::from_slice::<Once>(&plain).ok().filter(|once| once.subject == subject)
+        let plain = self
+            .app
+            .master
+            .open(Purpose::ShownOnce, &self.once_context(), &sealed)
+            .ok()?;
+        serde_json::from_slice::<Once>(&plain)
+            .ok()
+            .filter(|once| once.subject == subject)
     }
 
     /// Takes away what an answer has shown once.

@@ -81,11 +81,20 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let looked = Looked::of(request);
     let wanted = looked.get("q");
     let vocabulary = app.policy.vocabulary();
-    let (concepts, more) = if wanted.is_empty() { (Vec::new(), false) } else { vocabulary.search(wanted, MOST) };
+    let (concepts, more) = if wanted.is_empty() {
+        (Vec::new(), false)
+    } else {
+        vocabulary.search(wanted, MOST)
+    };
     let page = PolicyPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Policy),
-        file: app.config.policy.file.as_ref().map(|file| file.display().to_string()),
+        file: app
+            .config
+            .policy
+            .file
+            .as_ref()
+            .map(|file| file.display().to_string()),
         roles: roles(app),
         flows: flows(app),
         scopes: scopes(app),
@@ -125,7 +134,9 @@ fn roles(app: &App) -> Vec<Role<'_>> {
             codings: &role.codings,
             clearance: role.clearance.map(Confidentiality::word),
             purposes: purposes(app, &role.purposes),
-            sentences: app.policy.sentences(&app.policy.may_hold(std::slice::from_ref(&role.code))),
+            sentences: app
+                .policy
+                .sentences(&app.policy.may_hold(std::slice::from_ref(&role.code))),
             second_factor: role.second_factor,
             console: role.console,
         })
@@ -133,7 +144,13 @@ fn roles(app: &App) -> Vec<Role<'_>> {
 }
 
 fn flows(app: &App) -> Vec<Flow<'_>> {
-    let servers = |kinds: &[Kind]| kinds.iter().map(|kind| kind_in_words(*kind)).collect::<Vec<_>>().join(", ");
+    let servers = |kinds: &[Kind]| {
+        kinds
+            .iter()
+            .map(|kind| kind_in_words(*kind))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     app.policy
         .dataflows()
         .iter()

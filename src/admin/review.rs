@@ -64,7 +64,9 @@ struct SignOff {
 }
 
 fn role_label(app: &App, code: &str) -> String {
-    app.policy.role(code).map_or_else(|| code.to_owned(), |role| role.label.clone())
+    app.policy
+        .role(code)
+        .map_or_else(|| code.to_owned(), |role| role.label.clone())
 }
 
 fn row(visit: &Visit, holder: &Holder) -> Row {
@@ -91,7 +93,11 @@ fn sign_off_of(visit: &Visit, row: &AuditRow, names: &Names) -> SignOff {
     SignOff {
         at: visit.zone.when(row.at_ms.div_euclid(1000)),
         by: names.get(&by).map_or(by, |(name, _)| name.clone()),
-        role: if role.is_empty() { "All roles".to_owned() } else { role_label(&visit.app, &role) },
+        role: if role.is_empty() {
+            "All roles".to_owned()
+        } else {
+            role_label(&visit.app, &role)
+        },
         people: detail("people"),
         sha256: detail("sha256"),
         note: detail("note"),
@@ -125,17 +131,30 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let (holders, names, sign_offs) = read.await?;
     let (holders, more) = listing::cut(holders);
     let next = holders.last().filter(|_| more);
-    let next =
-        next.map(|last| looked.page_after(&FILTERS, &format!("{} {}", last.role, last.name_key), &last.person_id));
+    let next = next.map(|last| {
+        looked.page_after(
+            &FILTERS,
+            &format!("{} {}", last.role, last.name_key),
+            &last.person_id,
+        )
+    });
     let mut roles = vec![("", "All roles")];
-    roles.extend(app.policy.roles().iter().map(|role| (role.code.as_str(), role.label.as_str())));
+    roles.extend(
+        app.policy
+            .roles()
+            .iter()
+            .map(|role| (role.code.as_str(), role.label.as_str())),
+    );
     let page = ReviewPage {
         shell: visit.shell(),
         frame: visit.frame(Area::AccessReview),
         may_change: visit.changes(Area::AccessReview),
         roles: listing::filters(looked.get("role"), &roles),
         rows: holders.iter().map(|holder| row(&visit, holder)).collect(),
-        sign_offs: sign_offs.iter().map(|row| sign_off_of(&visit, row, &names)).collect(),
+        sign_offs: sign_offs
+            .iter()
+            .map(|row| sign_off_of(&visit, row, &names))
+            .collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -162,8 +181,17 @@ pub async fn ask_export(app: web::Data<App>, request: HttpRequest) -> HttpRespon
     let outcome = enter(&app, &request, Door::read(Area::AccessReview).fresh()).await;
     let outcome = outcome.map(|visit| {
         let role = Looked::of(&request).get("role").to_owned();
-        let label = if role.is_empty() { "all roles".to_owned() } else { role_label(&app, &role) };
-        let page = ExportPage { shell: visit.shell(), frame: visit.frame(Area::AccessReview), role, label };
+        let label = if role.is_empty() {
+            "all roles".to_owned()
+        } else {
+            role_label(&app, &role)
+        };
+        let page = ExportPage {
+            shell: visit.shell(),
+            frame: visit.frame(Area::AccessReview),
+            role,
+            label,
+        };
         pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
     });
     answer(&app, outcome)
@@ -175,14 +203,26 @@ pub async fn export(app: web::Data<App>, request: HttpRequest, body: web::Payloa
     answer(&app, export_file(&app, &request, body).await)
 }
 
-async fn export_file(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn export_file(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::AccessReview).fresh()).await?;
     let form = visit.posted(request, body).await?;
     let role = chosen_role(form.field("role")?);
     let reader = Arc::clone(app);
-    let list = Arc::new(app.store.read(move |conn| review::list(&reader, conn, role)).await?);
+    let list = Arc::new(
+        app.store
+            .read(move |conn| review::list(&reader, conn, role))
+            .await?,
+    );
     let taken = Arc::clone(&list);
-    match visit.registry().run(move |registry, tx| review::export(registry, tx, &taken)).await {
+    match visit
+        .registry()
+        .run(move |registry, tx| review::export(registry, tx, &taken))
+        .await
+    {
         Ok(()) => Ok(csv_file("access-review.csv", list.file.clone())),
         Err(Refused::Mistakes(mistakes)) => Err(refusal(&mistakes).into()),
         Err(Refused::Broken(broken)) => Err(broken.into()),
@@ -190,7 +230,13 @@ async fn export_file(app: &Arc<App>, request: &HttpRequest, body: web::Payload) 
 }
 
 fn refusal(mistakes: &[Mistake]) -> crate::error::PageError {
-    crate::error::PageError::new(mistakes.iter().map(|mistake| mistake.text.clone()).collect::<Vec<_>>().join(". "))
+    crate::error::PageError::new(
+        mistakes
+            .iter()
+            .map(|mistake| mistake.text.clone())
+            .collect::<Vec<_>>()
+            .join(". "),
+    )
 }
 
 /// A file of comma-separated values, to be kept by whoever asked for it and by nobody on the way.
@@ -235,10 +281,16 @@ async fn show_sign_off(
     (typed, wrong): (Typed, Vec<Wrong>),
 ) -> Result<HttpResponse, Stop> {
     let (me, now) = (visit.signed_in.person.id.clone(), visit.app.now());
-    let exported = visit.app.store.read(move |conn| review::last_export(conn, &me, now)).await?;
+    let exported = visit
+        .app
+        .store
+        .read(move |conn| review::last_export(conn, &me, now))
+        .await?;
     let item = |exported: Exported| ExportedItem {
         at: visit.zone.when(exported.at_ms.div_euclid(1000)),
-        role: exported.role.map_or_else(|| "All roles".to_owned(), |role| role_label(&visit.app, &role)),
+        role: exported
+            .role
+            .map_or_else(|| "All roles".to_owned(), |role| role_label(&visit.app, &role)),
         people: exported.people,
         sha256: exported.sha256,
     };
@@ -264,7 +316,10 @@ async fn sign(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
     let typed = Typed::of(&form, &FIELDS);
     let (fingerprint, note) = (typed.get("export").to_owned(), typed.get("note").to_owned());
     let job = visit.registry();
-    match job.run(move |registry, tx| review::sign_off(registry, tx, &fingerprint, &note)).await {
+    match job
+        .run(move |registry, tx| review::sign_off(registry, tx, &fingerprint, &note))
+        .await
+    {
         Ok(()) => Ok(done(PATH, "signed-off")),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = Wrong::of(&mistakes, &FIELDS);

@@ -61,22 +61,34 @@ pub(super) type Names = HashMap<String, (String, String)>;
 
 /// Reads what people are called.
 pub(super) fn names_of(conn: &mut crate::store::Conn, ids: &[String]) -> Stored<Names> {
-    Ok(people::names(conn, ids)?.into_iter().map(|(id, name, username)| (id, (name, username))).collect())
+    Ok(people::names(conn, ids)?
+        .into_iter()
+        .map(|(id, name, username)| (id, (name, username)))
+        .collect())
 }
 
 /// Which sessions are alive now.
 pub(super) fn alive(app: &App) -> Alive {
     let (login, now) = (&app.config.login, app.now());
-    Alive { begun: now - login.session_seconds, seen: now - login.session_idle_seconds }
+    Alive {
+        begun: now - login.session_seconds,
+        seen: now - login.session_idle_seconds,
+    }
 }
 
 /// A session, with the names of its person where they are shown.
 pub(super) fn item(visit: &Visit, session: &Session, names: Option<&Names>) -> SessionItem {
     let provider = session.identity_provider.as_ref().map(|id| {
         let known = visit.app.directory.identity_provider(id);
-        format!("with {}", known.map_or_else(|| id.clone(), |known| known.name.clone()))
+        format!(
+            "with {}",
+            known.map_or_else(|| id.clone(), |known| known.name.clone())
+        )
     });
-    let (name, username) = names.and_then(|names| names.get(&session.person_id)).cloned().unwrap_or_default();
+    let (name, username) = names
+        .and_then(|names| names.get(&session.person_id))
+        .cloned()
+        .unwrap_or_default();
     SessionItem {
         id: session.id.clone(),
         person_id: session.person_id.clone(),
@@ -108,7 +120,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let looked = Looked::of(request);
     let (alive, username, after) = (alive(app), looked.get("person").to_owned(), after(&looked));
     let read = app.store.read(move |conn| {
-        let person = if username.is_empty() { None } else { Some(people::find_by_username(conn, &username)?) };
+        let person = if username.is_empty() {
+            None
+        } else {
+            Some(people::find_by_username(conn, &username)?)
+        };
         if matches!(person, Some(None)) {
             return Ok(None);
         }
@@ -128,7 +144,10 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         frame: visit.frame(Area::Sessions),
         may_change: visit.changes(Area::Sessions),
         unknown,
-        rows: sessions.iter().map(|session| item(&visit, session, Some(&names))).collect(),
+        rows: sessions
+            .iter()
+            .map(|session| item(&visit, session, Some(&names)))
+            .collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -153,22 +172,46 @@ pub(super) async fn enter_to_end(
     owner: Option<&Person>,
 ) -> Result<Visit, Stop> {
     // Whoever may not change administrators may not sign them out either.
-    let area =
-        owner.map_or(area, |person| if area_of(person) == Area::Administrators { Area::Administrators } else { area });
-    enter(app, request, Door { area, right: Right::Change, fresh: false }).await
+    let area = owner.map_or(area, |person| {
+        if area_of(person) == Area::Administrators {
+            Area::Administrators
+        } else {
+            area
+        }
+    });
+    enter(
+        app,
+        request,
+        Door {
+            area,
+            right: Right::Change,
+            fresh: false,
+        },
+    )
+    .await
 }
 
-async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<(Visit, Session, Names), Stop> {
+async fn enter_about(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+) -> Result<(Visit, Session, Names), Stop> {
     let wanted = id.to_owned();
     let read = app.store.read(move |conn| {
         let session = stored::by_id(conn, &wanted)?;
-        let owner = session.as_ref().map(|session| people::find(conn, &session.person_id)).transpose()?;
+        let owner = session
+            .as_ref()
+            .map(|session| people::find(conn, &session.person_id))
+            .transpose()?;
         Ok((session, owner.flatten()))
     });
     let (session, owner) = read.await?;
     let visit = enter_to_end(app, request, Area::Sessions, owner.as_ref()).await?;
     let session = session.ok_or_else(PageError::not_found)?;
-    let names = owner.map(|owner| (owner.id, (owner.name, owner.username))).into_iter().collect();
+    let names = owner
+        .map(|owner| (owner.id, (owner.name, owner.username)))
+        .into_iter()
+        .collect();
     Ok((visit, session, names))
 }
 
@@ -176,31 +219,65 @@ async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<
 pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = enter_about(&app, &request, &id).await;
-    answer(&app, outcome.map(|(visit, session, names)| show(&visit, &session, &names, StatusCode::OK, Vec::new())))
+    answer(
+        &app,
+        outcome.map(|(visit, session, names)| show(&visit, &session, &names, StatusCode::OK, Vec::new())),
+    )
 }
 
-fn show(visit: &Visit, session: &Session, names: &Names, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
+fn show(
+    visit: &Visit,
+    session: &Session,
+    names: &Names,
+    status: StatusCode,
+    wrong: Vec<Wrong>,
+) -> HttpResponse {
     let session = item(visit, session, Some(names));
-    let page = EndPage { shell: visit.shell(), frame: visit.frame(Area::Sessions), session, wrong };
+    let page = EndPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Sessions),
+        session,
+        wrong,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
 /// `POST /admin/sessions/{id}/end`
-pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+pub async fn end(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, end_one(&app, &request, &id, body).await)
 }
 
-async fn end_one(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn end_one(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let (visit, session, names) = enter_about(app, request, id).await?;
     visit.posted(request, body).await?;
     let wanted = session.id.clone();
-    match visit.registry().run(move |job, tx| registry::end(job, tx, &wanted)).await {
+    match visit
+        .registry()
+        .run(move |job, tx| registry::end(job, tx, &wanted))
+        .await
+    {
         // One that has ended meanwhile has ended all the same.
         Ok(_) => Ok(done(PATH, "ended")),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = Wrong::of(&mistakes, &[]);
-            Ok(show(&visit, &session, &names, StatusCode::UNPROCESSABLE_ENTITY, wrong))
+            Ok(show(
+                &visit,
+                &session,
+                &names,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                wrong,
+            ))
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

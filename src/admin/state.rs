@@ -29,7 +29,9 @@ impl Deed {
     /// There is no such page.
     pub fn of(word: &str) -> Result<Self, PageError> {
         let all = [Self::Disable, Self::Enable, Self::Delete];
-        all.into_iter().find(|deed| deed.word() == word).ok_or_else(PageError::not_found)
+        all.into_iter()
+            .find(|deed| deed.word() == word)
+            .ok_or_else(PageError::not_found)
     }
 
     fn word(self) -> &'static str {
@@ -69,8 +71,18 @@ pub struct Subject<'a> {
 
 /// The page that asks; after a try, with what is in the way.
 #[must_use]
-pub fn ask(visit: &Visit, subject: Subject<'_>, deed: Deed, effects: Vec<String>, wrong: Vec<Wrong>) -> HttpResponse {
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+pub fn ask(
+    visit: &Visit,
+    subject: Subject<'_>,
+    deed: Deed,
+    effects: Vec<String>,
+    wrong: Vec<Wrong>,
+) -> HttpResponse {
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let page = AskPage {
         shell: visit.shell(),
         frame: visit.frame(subject.area),

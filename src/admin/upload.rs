@@ -53,12 +53,17 @@ pub async fn read(
 ) -> Result<Uploaded, PageError> {
     let parts = Multipart::new(request.headers(), body.into_inner());
     let read = tokio::time::timeout(PATIENCE, parts_of(parts, long, limit)).await;
-    let mut parts =
-        read.map_err(|_| PageError::malformed(format!("The form took longer than {} s.", PATIENCE.as_secs())))??;
+    let mut parts = read.map_err(|_| {
+        PageError::malformed(format!("The form took longer than {} s.", PATIENCE.as_secs()))
+    })??;
     let malformed = |error: OAuthError| PageError::malformed(error.description);
     let fields = Parameters::parse(parts.short.finish().as_bytes()).map_err(malformed)?;
     let form = PostedForm::accept(&visit.app, request, fields)?;
-    Ok(Uploaded { form, long: parts.long, too_long: parts.too_long })
+    Ok(Uploaded {
+        form,
+        long: parts.long,
+        too_long: parts.too_long,
+    })
 }
 
 fn unreadable(cause: actix_multipart::MultipartError) -> PageError {
@@ -72,7 +77,10 @@ async fn bytes_of(part: &mut Field, limit: usize) -> Result<Option<Vec<u8>>, Pag
         let chunk = chunk.map_err(unreadable)?;
         size += chunk.len();
         if size > limit + THROWN_AWAY {
-            return Err(PageError::malformed(format!("The form has more than {} bytes.", limit + THROWN_AWAY)));
+            return Err(PageError::malformed(format!(
+                "The form has more than {} bytes.",
+                limit + THROWN_AWAY
+            )));
         }
         if size <= limit {
             kept.extend_from_slice(&chunk);
@@ -89,7 +97,11 @@ struct Parts {
 
 async fn parts_of(mut parts: Multipart, long: &[&str], limit: usize) -> Result<Parts, PageError> {
     let short = form_urlencoded::Serializer::new(String::new());
-    let mut read = Parts { short, long: BTreeMap::new(), too_long: false };
+    let mut read = Parts {
+        short,
+        long: BTreeMap::new(),
+        too_long: false,
+    };
     let mut count = 0;
     while let Some(part) = parts.next().await {
         let mut part = part.map_err(unreadable)?;
@@ -104,7 +116,9 @@ async fn parts_of(mut parts: Multipart, long: &[&str], limit: usize) -> Result<P
             return Err(PageError::malformed("A field of the form is too long."));
         };
         if count > MOST_PARTS {
-            return Err(PageError::malformed(format!("The form has more than {MOST_PARTS} parts.")));
+            return Err(PageError::malformed(format!(
+                "The form has more than {MOST_PARTS} parts."
+            )));
         }
         if is_long {
             read.long.insert(name, bytes);

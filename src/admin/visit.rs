@@ -40,13 +40,21 @@ impl Door {
     /// A page to look at.
     #[must_use]
     pub const fn read(area: Area) -> Self {
-        Self { area, right: Right::Read, fresh: false }
+        Self {
+            area,
+            right: Right::Read,
+            fresh: false,
+        }
     }
 
     /// A page that changes something.
     #[must_use]
     pub const fn change(area: Area) -> Self {
-        Self { area, right: Right::Change, fresh: false }
+        Self {
+            area,
+            right: Right::Change,
+            fresh: false,
+        }
     }
 
     /// The same for somebody who has just signed in.
@@ -96,8 +104,16 @@ pub struct Frame<'a> {
 const NAV: &[(&str, &str, Area)] = &[
     ("/admin", "Home", Area::Home),
     ("/admin/clients", "Clients", Area::Clients),
-    ("/admin/resource-servers", "Resource servers", Area::ResourceServers),
-    ("/admin/identity-providers", "Agency sign-in", Area::IdentityProviders),
+    (
+        "/admin/resource-servers",
+        "Resource servers",
+        Area::ResourceServers,
+    ),
+    (
+        "/admin/identity-providers",
+        "Agency sign-in",
+        Area::IdentityProviders,
+    ),
     ("/admin/users", "People", Area::People),
     ("/admin/sessions", "Sessions", Area::Sessions),
     ("/admin/grants", "Grants", Area::Grants),
@@ -115,7 +131,10 @@ const DONE: &[(&str, &str)] = &[
     ("saved", "Your changes are saved."),
     ("unchanged", "Nothing was different, so nothing was changed."),
     ("secret-made", "There is a new secret."),
-    ("vendor-link-made", "The link is made. An older one does not work any more."),
+    (
+        "vendor-link-made",
+        "The link is made. An older one does not work any more.",
+    ),
     ("disabled", "Disabled. Everything it could do has ended."),
     ("enabled", "Enabled."),
     ("deleted", "Deleted."),
@@ -125,17 +144,32 @@ const DONE: &[(&str, &str)] = &[
     ("provider-disabled", "Disabled. Nobody signs in with it any more."),
     ("keys-made", "There are new signing keys."),
     ("check-begun", "The check has begun."),
-    ("check-runs", "A check was running already, so no other one was begun."),
+    (
+        "check-runs",
+        "A check was running already, so no other one was begun.",
+    ),
     ("token-made", "There is a new token."),
     ("token-revoked", "The token is revoked."),
     ("unlocked", "Unlocked. The next try counts from one again."),
     ("person-added", "The person is added."),
     ("link-made", "The link is made. Older links do not work any more."),
-    ("mailed", "The link is on its way by mail. Older links do not work any more."),
-    ("person-disabled", "Disabled. Nobody can sign in with this account, and everything it was used for has ended."),
+    (
+        "mailed",
+        "The link is on its way by mail. Older links do not work any more.",
+    ),
+    (
+        "person-disabled",
+        "Disabled. Nobody can sign in with this account, and everything it was used for has ended.",
+    ),
     ("person-enabled", "Enabled. The person can sign in again."),
-    ("factors-reset", "The second factors are gone. The next sign-in sets up a new one."),
-    ("revoked", "Signed out everywhere, and everything that was allowed is taken back."),
+    (
+        "factors-reset",
+        "The second factors are gone. The next sign-in sets up a new one.",
+    ),
+    (
+        "revoked",
+        "Signed out everywhere, and everything that was allowed is taken back.",
+    ),
     ("signed-off", "Your sign-off is recorded."),
 ];
 
@@ -145,7 +179,10 @@ const DONE: &[(&str, &str)] = &[
 /// To the sign-in, or a page that says whose this is.
 pub async fn enter(app: &Arc<App>, request: &HttpRequest, door: Door) -> Result<Visit, Stop> {
     // A form that was posted goes back to the page that has it: those have one address.
-    let page = request.uri().path_and_query().map_or("/admin", |path| path.as_str());
+    let page = request
+        .uri()
+        .path_and_query()
+        .map_or("/admin", |path| path.as_str());
     let posted = request.method() == Method::POST;
     let age = if posted { FRESH + FILLING_IN } else { FRESH };
     let signed_in = guard::signed_in(app, request, page, door.fresh.then_some(age)).await?;
@@ -175,7 +212,12 @@ async fn refused(
     door: Door,
 ) -> Result<PageError, PageError> {
     let person = &signed_in.person;
-    if app.strangers.note(address, &format!("console {:?} {}", door.area, person.id), app.now()) == Noted::First {
+    if app.strangers.note(
+        address,
+        &format!("console {:?} {}", door.area, person.id),
+        app.now(),
+    ) == Noted::First
+    {
         let event = app
             .event(Kind::ConsoleRefused, Actor::Person(person.id.clone()))
             .outcome(Outcome::MinorFailure)
@@ -188,13 +230,20 @@ async fn refused(
         });
         written.await?;
     }
-    let is_of_console = person.settings.roles.iter().any(|role| console::is_console_role(role));
+    let is_of_console = person
+        .settings
+        .roles
+        .iter()
+        .any(|role| console::is_console_role(role));
     let what = if is_of_console {
         "Your role does not include this part of the administration. Ask an administrator if you need it."
     } else {
         "This part is for administrators. Your account has no role in it."
     };
-    Ok(PageError { status: StatusCode::FORBIDDEN, ..PageError::new(what) })
+    Ok(PageError {
+        status: StatusCode::FORBIDDEN,
+        ..PageError::new(what)
+    })
 }
 
 impl Visit {
@@ -228,7 +277,9 @@ impl Visit {
     /// An event that this person causes.
     #[must_use]
     pub fn event(&self, kind: Kind) -> crate::audit::event::Event {
-        self.app.event(kind, Actor::Person(self.signed_in.person.id.clone())).from(self.address.to_string())
+        self.app
+            .event(kind, Actor::Person(self.signed_in.person.id.clone()))
+            .from(self.address.to_string())
     }
 
     /// The shell of the page.
@@ -241,9 +292,22 @@ impl Visit {
     #[must_use]
     pub fn frame(&self, area: Area) -> Frame<'_> {
         let seen = NAV.iter().filter(|(_, _, listed)| self.may(*listed, Right::Read));
-        let nav = seen.map(|&(path, label, listed)| NavItem { path, label, current: listed == area }).collect();
-        let done = self.done.as_deref().and_then(|word| DONE.iter().find(|(known, _)| *known == word));
-        Frame { csrf: &self.csrf, nav, done: done.map(|(_, text)| *text) }
+        let nav = seen
+            .map(|&(path, label, listed)| NavItem {
+                path,
+                label,
+                current: listed == area,
+            })
+            .collect();
+        let done = self
+            .done
+            .as_deref()
+            .and_then(|word| DONE.iter().find(|(known, _)| *known == word));
+        Frame {
+            csrf: &self.csrf,
+            nav,
+            done: done.map(|(_, text)| *text),
+        }
     }
 
     /// Reads a form that was posted to the page.

@@ -54,7 +54,10 @@ impl Check {
 
     /// Ends.
     pub fn end(&self, ended: Ended) {
-        *self.lock() = State { running_since: None, last: Some(ended) };
+        *self.lock() = State {
+            running_since: None,
+            last: Some(ended),
+        };
     }
 
     /// How it stands.

@@ -27,7 +27,8 @@ impl Introspections {
         counts
             .into_iter()
             .map(|(server, count)| {
-                Event::new(at_ms, Kind::IntrospectionsCounted, Actor::Client(server)).with("count", count.to_string())
+                Event::new(at_ms, Kind::IntrospectionsCounted, Actor::Client(server))
+                    .with("count", count.to_string())
             })
             .collect()
     }

@@ -52,8 +52,12 @@ fn bucket(address: IpAddr) -> IpAddr {
 
 fn network(address: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - v4_bits).unwrap_or(0)).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - v6_bits).unwrap_or(0)).into()),
+        IpAddr::V4(v4) => {
+            IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - v4_bits).unwrap_or(0)).into())
+        }
+        IpAddr::V6(v6) => {
+            IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - v6_bits).unwrap_or(0)).into())
+        }
     }
 }
 
@@ -63,8 +67,17 @@ impl Strangers {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let number = now.div_euclid(60);
         if minute.number != number {
-            let over = std::mem::replace(&mut *minute, Minute { number, ..Minute::default() });
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).append(&mut summarise(&over, now));
+            let over = std::mem::replace(
+                &mut *minute,
+                Minute {
+                    number,
+                    ..Minute::default()
+                },
+            );
+            self.ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(&mut summarise(&over, now));
         }
         minute
     }
@@ -116,7 +129,11 @@ impl Strangers {
     /// Attempts of an address in the name of `subject` in this minute.
     #[must_use]
     pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
-        self.minute(now).attempts.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)
+        self.minute(now)
+            .attempts
+            .get(&(bucket(address), subject.to_owned()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Counts a call of somebody who is known, by an id of ours, and answers how many that makes in this minute.
@@ -131,7 +148,11 @@ impl Strangers {
     /// Failures of an address with a subject in this minute.
     #[must_use]
     pub fn failures(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
-        self.minute(now).failures.get(&(bucket(address), subject.to_owned())).copied().unwrap_or(0)
+        self.minute(now)
+            .failures
+            .get(&(bucket(address), subject.to_owned()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Counts a failure.
@@ -173,10 +194,17 @@ fn summarise(minute: &Minute, now: i64) -> Vec<Event> {
     };
     let counted = minute.failures.iter().filter(|(_, count)| **count > 1);
     let mut events: Vec<Event> = counted
-        .map(|((address, subject), count)| event(*count).from(address.to_string()).with("subject", subject.clone()))
+        .map(|((address, subject), count)| {
+            event(*count)
+                .from(address.to_string())
+                .with("subject", subject.clone())
+        })
         .collect();
     if minute.others > 0 {
-        events.push(event(minute.others).with("subject", "everything beyond the first 10000 addresses and subjects"));
+        events.push(event(minute.others).with(
+            "subject",
+            "everything beyond the first 10000 addresses and subjects",
+        ));
     }
     events
 }

@@ -49,11 +49,19 @@ pub fn verify(store: &Store) -> Result<Vec<Chain>, Broken> {
 /// As [`verify`].
 pub fn verify_telling(store: &Store, mut tell: impl FnMut(usize)) -> Result<Vec<Chain>, Broken> {
     let heads = store.read_blocking(heads)?;
-    heads.into_iter().map(|head| verify_chain(store, head.id, &mut tell)).collect()
+    heads
+        .into_iter()
+        .map(|head| verify_chain(store, head.id, &mut tell))
+        .collect()
 }
 
 fn verify_chain(store: &Store, id: i32, tell: &mut impl FnMut(usize)) -> Result<Chain, Broken> {
-    let mut chain = Chain { id, sound: 0, head: GENESIS.to_owned(), finding: None };
+    let mut chain = Chain {
+        id,
+        sound: 0,
+        head: GENESIS.to_owned(),
+        finding: None,
+    };
     loop {
         let after = chain.sound;
         // The head first: what is written in between makes the rows longer, never shorter.
@@ -67,7 +75,10 @@ fn verify_chain(store: &Store, id: i32, tell: &mut impl FnMut(usize)) -> Result<
         }
         for row in &rows {
             if let Err(problem) = check_row(&chain, row) {
-                chain.finding = Some(Finding { seq: row.seq, problem });
+                chain.finding = Some(Finding {
+                    seq: row.seq,
+                    problem,
+                });
                 return Ok(chain);
             }
             chain.sound = row.seq;
@@ -86,11 +97,16 @@ fn check_head(chain: &Chain, head: Option<&Head>) -> Option<Finding> {
                 problem: format!("it is missing: the head says that there are {} rows", head.seq),
             });
         }
-        Some(head) if head.seq < chain.sound => format!("it stands behind the head, which is row {}", head.seq),
+        Some(head) if head.seq < chain.sound => {
+            format!("it stands behind the head, which is row {}", head.seq)
+        }
         Some(head) if head.head != chain.head => "the head has another hash than this last row".to_owned(),
         Some(_) => return None,
     };
-    Some(Finding { seq: chain.sound, problem })
+    Some(Finding {
+        seq: chain.sound,
+        problem,
+    })
 }
 
 fn check_row(chain: &Chain, row: &AuditRow) -> Result<(), String> {

@@ -42,8 +42,16 @@ pub(super) enum Command {
 pub(super) fn run(start: &Start, command: Command) -> Done {
     let registry = start.registry()?;
     match command {
-        Command::Create { scope, name, expires_days } => {
-            let form = ApiTokenForm { scope: Some(scope), name, expires_days: Some(expires_days) };
+        Command::Create {
+            scope,
+            name,
+            expires_days,
+        } => {
+            let form = ApiTokenForm {
+                scope: Some(scope),
+                name,
+                expires_days: Some(expires_days),
+            };
             let (_, text) = registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form))?;
             print(text.reveal())
         }
@@ -51,13 +59,20 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Revoke { id } => {
             let shown = id.clone();
             let changed = registry.blocking(move |registry, tx| api_tokens::revoke(registry, tx, &id))?;
-            print(if changed { format!("revoked {shown}") } else { format!("{shown} was revoked already") })
+            print(if changed {
+                format!("revoked {shown}")
+            } else {
+                format!("{shown} was revoked already")
+            })
         }
     }
 }
 
 fn list(registry: &Registry, json: bool) -> Done {
-    let all = registry.app().store.read_blocking(|conn| stored::page(conn, None, LISTED))?;
+    let all = registry
+        .app()
+        .store
+        .read_blocking(|conn| stored::page(conn, None, LISTED))?;
     if json {
         return print_json(&all.iter().map(view).collect());
     }
@@ -80,7 +95,10 @@ fn list(registry: &Registry, json: bool) -> Done {
         ]
     };
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-    print_table(&["ID", "SCOPE", "STATE", "ENDS", "LAST USED", "MADE BY", "NAME"], &rows)
+    print_table(
+        &["ID", "SCOPE", "STATE", "ENDS", "LAST USED", "MADE BY", "NAME"],
+        &rows,
+    )
 }
 
 fn view(token: &ApiToken) -> Value {

@@ -25,7 +25,10 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
         print(line)?;
     }
     for (owner, secret) in &outcome.secrets {
-        print(format_args!("secret of {owner} (shown once): {}", secret.reveal()))?;
+        print(format_args!(
+            "secret of {owner} (shown once): {}",
+            secret.reveal()
+        ))?;
     }
     for issued in &outcome.invitations {
         print_link(issued)?;

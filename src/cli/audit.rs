@@ -33,8 +33,14 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
     if *json {
         print_json(&chains.iter().map(view).collect())?;
     } else {
-        for chain in chains.iter().filter(|chain| chain.sound > 0 || chain.finding.is_some()) {
-            print(format_args!("chain {}: {} events, head {}", chain.id, chain.sound, chain.head))?;
+        for chain in chains
+            .iter()
+            .filter(|chain| chain.sound > 0 || chain.finding.is_some())
+        {
+            print(format_args!(
+                "chain {}: {} events, head {}",
+                chain.id, chain.sound, chain.head
+            ))?;
         }
     }
     let findings: Vec<String> = chains
@@ -47,13 +53,22 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
         return if *json {
             Ok(())
         } else {
-            print(format_args!("the record is sound: {total} events, in {}", app.config.database.url))
+            print(format_args!(
+                "the record is sound: {total} events, in {}",
+                app.config.database.url
+            ))
         };
     }
-    Err(Complaint(format!("the record is not sound:\n{}", findings.join("\n"))))
+    Err(Complaint(format!(
+        "the record is not sound:\n{}",
+        findings.join("\n")
+    )))
 }
 
 fn view(chain: &Chain) -> Value {
-    let finding = chain.finding.as_ref().map(|finding| json!({ "seq": finding.seq, "problem": finding.problem }));
+    let finding = chain
+        .finding
+        .as_ref()
+        .map(|finding| json!({ "seq": finding.seq, "problem": finding.problem }));
     json!({ "chain": chain.id, "events": chain.sound, "head": chain.head, "finding": finding })
 }

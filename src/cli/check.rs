@@ -56,16 +56,25 @@ pub(super) fn run(start: &Start) -> Done {
     let config = start.config()?;
     let now = SystemClock.now();
     let mut report = Report::default();
-    report.good(format!("configuration: issuer {}, listens on {}", config.server.issuer, config.server.listen));
+    report.good(format!(
+        "configuration: issuer {}, listens on {}",
+        config.server.issuer, config.server.listen
+    ));
     if now < EARLIEST {
-        report
-            .problem(format!("clock: it says {}; set it, and keep it right with NTP: tokens depend on it", time(now)));
+        report.problem(format!(
+            "clock: it says {}; set it, and keep it right with NTP: tokens depend on it",
+            time(now)
+        ));
     } else {
         report.good(format!("clock: {}", time(now)));
     }
     let policy = match read_policy(config.policy.file.as_deref()) {
         Ok(policy) => {
-            report.good(format!("policy: {} roles, {} dataflows", policy.roles().len(), policy.dataflows().len()));
+            report.good(format!(
+                "policy: {} roles, {} dataflows",
+                policy.roles().len(),
+                policy.dataflows().len()
+            ));
             Some(policy)
         }
         Err(cause) => {
@@ -94,7 +103,9 @@ pub(super) fn run(start: &Start) -> Done {
     match report.problems {
         0 => print("the server would run well"),
         1 => Err(Complaint("1 problem: the server would not run well".to_owned())),
-        count => Err(Complaint(format!("{count} problems: the server would not run well"))),
+        count => Err(Complaint(format!(
+            "{count} problems: the server would not run well"
+        ))),
     }
 }
 
@@ -116,17 +127,25 @@ fn check_data_dir(report: &mut Report, path: &Path) {
     let shown = path.display();
     match std::fs::metadata(path) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
-            report.note(format!("data directory: {shown} does not exist; serve will create it"));
+            report.note(format!(
+                "data directory: {shown} does not exist; serve will create it"
+            ));
         }
         Err(cause) => report.problem(format!("data directory: cannot look at {shown}: {cause}")),
         Ok(metadata) if !metadata.is_dir() => {
-            report.problem(format!("data directory: {shown} is not a directory; set [server] data_dir to one"));
+            report.problem(format!(
+                "data directory: {shown} is not a directory; set [server] data_dir to one"
+            ));
         }
         Ok(metadata) if open_to_others(&metadata) & 0o022 != 0 => {
-            report.problem(format!("data directory: others may write to {shown}; run chmod 700 {shown}"));
+            report.problem(format!(
+                "data directory: others may write to {shown}; run chmod 700 {shown}"
+            ));
         }
         Ok(metadata) if open_to_others(&metadata) != 0 => {
-            report.note(format!("data directory: others may look into {shown}; chmod 700 {shown} keeps them out"));
+            report.note(format!(
+                "data directory: others may look into {shown}; chmod 700 {shown} keeps them out"
+            ));
         }
         Ok(_) => report.good(format!("data directory: {shown}")),
     }
@@ -145,7 +164,9 @@ fn check_master_key(report: &mut Report, config: &Config) -> Option<MasterKey> {
                     return None;
                 }
                 Ok(metadata) if open_to_others(&metadata) != 0 => {
-                    report.problem(format!("master key: others may read {shown}; run chmod 600 {shown}"));
+                    report.problem(format!(
+                        "master key: others may read {shown}; run chmod 600 {shown}"
+                    ));
                 }
                 _ => {}
             }
@@ -164,17 +185,34 @@ fn check_master_key(report: &mut Report, config: &Config) -> Option<MasterKey> {
     }
 }
 
-fn check_database(report: &mut Report, config: &Config, master: Option<&MasterKey>, policy: Option<&Policy>, now: i64) {
+fn check_database(
+    report: &mut Report,
+    config: &Config,
+    master: Option<&MasterKey>,
+    policy: Option<&Policy>,
+    now: i64,
+) {
     let target = match &config.database.url {
         Database::Sqlite(path) if !path.exists() => {
-            return report.note(format!("database: {} does not exist; serve will create it", path.display()));
+            return report.note(format!(
+                "database: {} does not exist; serve will create it",
+                path.display()
+            ));
         }
         Database::Sqlite(path) => Target::Sqlite(path.clone()),
-        Database::Postgres(url) => {
-            Target::Postgres { url: url.clone(), root_certificate: config.database.root_certificate_file.clone() }
-        }
+        Database::Postgres(url) => Target::Postgres {
+            url: url.clone(),
+            root_certificate: config.database.root_certificate_file.clone(),
+        },
     };
-    let store = match Store::open(target, Threads { readers: 1, writers: 1 }, false) {
+    let store = match Store::open(
+        target,
+        Threads {
+            readers: 1,
+            writers: 1,
+        },
+        false,
+    ) {
         Ok(store) => store,
         Err(cause) => return report.problem(format!("database: {cause}")),
     };
@@ -215,7 +253,11 @@ fn check_content(
             now,
         );
     }
-    for client in store.read_blocking(clients::all)?.iter().filter(|client| client.enabled) {
+    for client in store
+        .read_blocking(clients::all)?
+        .iter()
+        .filter(|client| client.enabled)
+    {
         check_client(report, client, policy, now);
     }
     Ok(())
@@ -229,10 +271,14 @@ fn check_signing_keys(
     now: i64,
 ) {
     if let Err(cause) = Keyring::load(keys, master, now) {
-        return report
-            .problem(format!("signing keys: {cause}; restore the database and the master key from one backup"));
+        return report.problem(format!(
+            "signing keys: {cause}; restore the database and the master key from one backup"
+        ));
     }
-    let signing: Vec<&StoredKey> = keys.iter().filter(|key| State::of(key, now) == State::Signing).collect();
+    let signing: Vec<&StoredKey> = keys
+        .iter()
+        .filter(|key| State::of(key, now) == State::Signing)
+        .collect();
     if signing.is_empty() {
         return report.problem("signing keys: none signs; run `mdi-auth key rotate --alg ES256`");
     }
@@ -260,7 +306,13 @@ fn check_client(report: &mut Report, client: &Client, policy: Option<&Policy>, n
         ));
     }
     let by_secret = client.settings.auth_method.uses_secret();
-    check_credentials(report, &name, by_secret.then_some(&client.secrets), client.settings.jwks.as_deref(), now);
+    check_credentials(
+        report,
+        &name,
+        by_secret.then_some(&client.secrets),
+        client.settings.jwks.as_deref(),
+        now,
+    );
 }
 
 /// Secrets and registered keys that have ended, or end soon.
@@ -273,11 +325,15 @@ fn check_credentials(
 ) {
     if let Some(secrets) = secrets {
         // A secret without an end outlives all others.
-        match valid_secrets(secrets, now).map(|secret| secret.expires_at.unwrap_or(i64::MAX)).max() {
+        match valid_secrets(secrets, now)
+            .map(|secret| secret.expires_at.unwrap_or(i64::MAX))
+            .max()
+        {
             None => report.note(format!("{name}: it has no valid secret; rotate-secret makes one")),
-            Some(ends) if ends < now + SOON => {
-                report.note(format!("{name}: its last secret ends at {}; rotate-secret makes another", time(ends)))
-            }
+            Some(ends) if ends < now + SOON => report.note(format!(
+                "{name}: its last secret ends at {}; rotate-secret makes another",
+                time(ends)
+            )),
             Some(_) => {}
         }
     }
@@ -286,10 +342,25 @@ fn check_credentials(
         report.note(format!("{name}: its registered keys cannot be used: {problem}"));
     }
     let document: serde_json::Value = serde_json::from_str(jwks).unwrap_or_default();
-    for key in document.get("keys").and_then(serde_json::Value::as_array).into_iter().flatten() {
-        let kid = key.get("kid").and_then(serde_json::Value::as_str).unwrap_or("without kid");
-        if let Some(ends) = key.get("exp").and_then(serde_json::Value::as_i64).filter(|ends| *ends < now + SOON) {
-            report.note(format!("{name}: its key {kid} ends at {}; ask for the next one", time(ends)));
+    for key in document
+        .get("keys")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let kid = key
+            .get("kid")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("without kid");
+        if let Some(ends) = key
+            .get("exp")
+            .and_then(serde_json::Value::as_i64)
+            .filter(|ends| *ends < now + SOON)
+        {
+            report.note(format!(
+                "{name}: its key {kid} ends at {}; ask for the next one",
+                time(ends)
+            ));
         }
     }
 }
@@ -301,7 +372,11 @@ fn check_tls(report: &mut Report, config: &Config, now: i64) {
             let problems = certificate.problems(config.server.issuer.host(), now);
             for problem in &problems {
                 // Our own certificate is made anew by serve.
-                if own { report.note(format!("{problem}; serve will do so")) } else { report.problem(problem) }
+                if own {
+                    report.note(format!("{problem}; serve will do so"))
+                } else {
+                    report.problem(problem)
+                }
             }
             if problems.is_empty() {
                 report.good(format!(
@@ -312,7 +387,9 @@ fn check_tls(report: &mut Report, config: &Config, now: i64) {
             }
         }
         Err(TlsError::File { cause, .. }) if own && cause.kind() == ErrorKind::NotFound => {
-            report.note("TLS certificate: none is configured; serve will make one, signed by an authority of its own");
+            report.note(
+                "TLS certificate: none is configured; serve will make one, signed by an authority of its own",
+            );
         }
         Err(cause) => report.problem(format!("TLS certificate: {cause}")),
     }
@@ -320,7 +397,8 @@ fn check_tls(report: &mut Report, config: &Config, now: i64) {
 
 fn check_mail(report: &mut Report, config: &Config) {
     let Some(mail) = &config.mail else {
-        return report.note("mail: [mail] is not configured; nobody gets invitations or new passwords by mail");
+        return report
+            .note("mail: [mail] is not configured; nobody gets invitations or new passwords by mail");
     };
     let server = format!("{}:{}", mail.host, mail.port);
     let mailer = match Mailer::new(mail, &config.outbound, config.server.issuer.host()) {

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_file, read_secret,
-    time, word,
+    Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_file,
+    read_secret, time, word,
 };
 use crate::model::client::{AuthMethod, Client, Consent};
 use crate::model::security_label::Confidentiality;
@@ -160,12 +160,18 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Show { client_id, json } => show(&registry, client_id, json),
         Command::RotateSecret { client_id, overlap } => {
             let (id, seconds) = (client_id.clone(), overlap.overlap_seconds);
-            let rotated = registry.blocking(move |registry, tx| clients::rotate_secret(registry, tx, &id, seconds))?;
+            let rotated =
+                registry.blocking(move |registry, tx| clients::rotate_secret(registry, tx, &id, seconds))?;
             print_rotated(&client_id, &rotated, overlap.json)
         }
-        Command::VendorLink { client_id, days, json } => {
+        Command::VendorLink {
+            client_id,
+            days,
+            json,
+        } => {
             let id = client_id.clone();
-            let issued = registry.blocking(move |registry, tx| vendor_links::issue(registry, tx, &id, days))?;
+            let issued =
+                registry.blocking(move |registry, tx| vendor_links::issue(registry, tx, &id, days))?;
             if json {
                 let link = json!({ "url": issued.url.reveal(), "expires_at": issued.expires_at });
                 return print_json(&link);
@@ -177,7 +183,11 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::EndVendorLink { client_id } => {
             let id = client_id.clone();
             let ended = registry.blocking(move |registry, tx| vendor_links::end(registry, tx, &id))?;
-            let what = if ended { "ended the vendor's link of" } else { "there is no vendor's link of" };
+            let what = if ended {
+                "ended the vendor's link of"
+            } else {
+                "there is no vendor's link of"
+            };
             print(format_args!("{what} {client_id}"))
         }
         Command::Disable { client_id } => set_enabled(&registry, client_id, false),
@@ -192,12 +202,24 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
 
 fn register(registry: &Registry, arguments: Register) -> Done {
     let form = ClientForm {
-        client_id: Some(arguments.client_id.unwrap_or_else(|| registry.app().entropy.id("client"))),
+        client_id: Some(
+            arguments
+                .client_id
+                .unwrap_or_else(|| registry.app().entropy.id("client")),
+        ),
         name: Some(arguments.name),
         dataflow: Some(arguments.dataflow),
         auth_method: arguments.auth_method,
-        secret: if arguments.secret_stdin { Some(read_secret()?) } else { None },
-        jwks: arguments.jwks.map(|file| read_file(&file)).transpose()?.map(Value::String),
+        secret: if arguments.secret_stdin {
+            Some(read_secret()?)
+        } else {
+            None
+        },
+        jwks: arguments
+            .jwks
+            .map(|file| read_file(&file))
+            .transpose()?
+            .map(Value::String),
         jwks_uri: arguments.jwks_uri,
         organization: arguments.organization.into_organization(),
         resource_servers: given(arguments.resource_server),
@@ -221,13 +243,23 @@ fn register(registry: &Registry, arguments: Register) -> Done {
         shown.insert("client_secret".to_owned(), json!(secret.reveal()));
     }
     shown.insert("dataflow".to_owned(), json!(client.dataflow));
-    shown.insert("resource_servers".to_owned(), json!(client.settings.resource_servers));
-    shown.insert("token_endpoint_auth_method".to_owned(), json!(client.settings.auth_method));
+    shown.insert(
+        "resource_servers".to_owned(),
+        json!(client.settings.resource_servers),
+    );
+    shown.insert(
+        "token_endpoint_auth_method".to_owned(),
+        json!(client.settings.auth_method),
+    );
     if arguments.json {
         return print_json(&Value::Object(shown));
     }
     print_object(&shown)?;
-    if secret.is_some() { print("the secret is shown this once; the database keeps its hash only") } else { Ok(()) }
+    if secret.is_some() {
+        print("the secret is shown this once; the database keeps its hash only")
+    } else {
+        Ok(())
+    }
 }
 
 /// Prints a new secret, once.
@@ -242,7 +274,10 @@ pub(super) fn print_rotated(id: &str, rotated: &Rotated, json: bool) -> Done {
     print(format_args!("client_id      {id}"))?;
     print(format_args!("client_secret  {}", rotated.secret.reveal()))?;
     match rotated.old_ends_at {
-        Some(ends_at) => print(format_args!("the secret is shown this once; the old one ends at {}", time(ends_at))),
+        Some(ends_at) => print(format_args!(
+            "the secret is shown this once; the old one ends at {}",
+            time(ends_at)
+        )),
         None => print("the secret is shown this once"),
     }
 }
@@ -276,14 +311,31 @@ fn list(registry: &Registry, json: bool) -> Done {
             ]
         })
         .collect();
-    print_table(&["CLIENT_ID", "DATAFLOW", "AUTHENTICATION", "RESOURCE SERVERS", "STATE", "NAME"], &rows)
+    print_table(
+        &[
+            "CLIENT_ID",
+            "DATAFLOW",
+            "AUTHENTICATION",
+            "RESOURCE SERVERS",
+            "STATE",
+            "NAME",
+        ],
+        &rows,
+    )
 }
 
 fn show(registry: &Registry, id: String, json: bool) -> Done {
     let shown = id.clone();
-    let client = registry.app().store.read_blocking(move |conn| stored::find(conn, &id))?;
+    let client = registry
+        .app()
+        .store
+        .read_blocking(move |conn| stored::find(conn, &id))?;
     let client = client.ok_or_else(|| super::Complaint(format!("no client has the id {shown:?}")))?;
-    if json { print_json(&Value::Object(view(&client))) } else { print_object(&view(&client)) }
+    if json {
+        print_json(&Value::Object(view(&client)))
+    } else {
+        print_object(&view(&client))
+    }
 }
 
 fn set_enabled(registry: &Registry, id: String, enabled: bool) -> Done {
@@ -296,5 +348,9 @@ fn set_enabled(registry: &Registry, id: String, enabled: bool) -> Done {
 /// Says whether something was disabled or enabled.
 pub(super) fn print_enabled(id: &str, enabled: bool, changed: bool) -> Done {
     let state = if enabled { "enabled" } else { "disabled" };
-    if changed { print(format_args!("{state} {id}")) } else { print(format_args!("{id} was {state} already")) }
+    if changed {
+        print(format_args!("{state} {id}"))
+    } else {
+        print(format_args!("{id} was {state} already"))
+    }
 }

@@ -72,12 +72,22 @@ fn open(arguments: &Arguments, parties: &Parties) -> Result<(Arc<App>, Arc<Tls>)
     Ok((App::open(config, clock, true)?, Arc::new(tls)))
 }
 
-async fn serve(app: Arc<App>, tls: Arc<Tls>, parties: Parties, listeners: (TcpListener, TcpListener)) -> Done {
+async fn serve(
+    app: Arc<App>,
+    tls: Arc<Tls>,
+    parties: Parties,
+    listeners: (TcpListener, TcpListener),
+) -> Done {
     let complain = |cause: std::io::Error| Complaint(format!("cannot serve: {cause}"));
     let ca_file = tls.ca_file().unwrap_or_default();
     let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
     let introduction = introduction::text(&parties, &ca_file);
-    let site = Site { parties, outbound: app.jwks.outbound().clone(), clock: app.clock.clone(), entropy: app.entropy };
+    let site = Site {
+        parties,
+        outbound: app.jwks.outbound().clone(),
+        clock: app.clock.clone(),
+        entropy: app.entropy,
+    };
     let site = actix_web::web::Data::new(site);
     let stubs = site::serve(site.clone(), &tls, listeners.1).map_err(complain)?;
     let bound = server::bind_to(&app, &tls, listeners.0, true).map_err(complain)?;
@@ -96,7 +106,10 @@ async fn serve(app: Arc<App>, tls: Arc<Tls>, parties: Parties, listeners: (TcpLi
     let stubs_ended = stubs.await;
     begun?;
     for ended in [ended, stubs_ended] {
-        ended.map_err(std::io::Error::other).and_then(|ended| ended).map_err(complain)?;
+        ended
+            .map_err(std::io::Error::other)
+            .and_then(|ended| ended)
+            .map_err(complain)?;
     }
     Ok(())
 }

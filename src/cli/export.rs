@@ -23,7 +23,9 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     let text = export::export(&registry, !arguments.without_users)?;
     match &arguments.file {
         None => print(text.trim_end()),
-        Some(file) => write(file, &text).map_err(|cause| Complaint(format!("cannot make {}: {cause}", file.display()))),
+        Some(file) => {
+            write(file, &text).map_err(|cause| Complaint(format!("cannot make {}: {cause}", file.display())))
+        }
     }
 }
 

@@ -76,17 +76,28 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Disable { id } => set_enabled(&registry, &id, false),
         Command::Delete { id } => {
             let shown = id.clone();
-            let links = registry.blocking(move |registry, tx| identity_providers::delete(registry, tx, &id))?;
+            let links =
+                registry.blocking(move |registry, tx| identity_providers::delete(registry, tx, &id))?;
             print(format_args!("deleted {shown} and {links} links to accounts"))
         }
-        Command::Link { id, username, subject } => {
+        Command::Link {
+            id,
+            username,
+            subject,
+        } => {
             let shown = username.clone();
-            let link = registry
-                .blocking(move |registry, tx| identity_providers::link(registry, tx, &id, &subject, &username))?;
-            print(format_args!("{shown} may sign in with {} as {:?}", link.provider_id, link.subject))
+            let link = registry.blocking(move |registry, tx| {
+                identity_providers::link(registry, tx, &id, &subject, &username)
+            })?;
+            print(format_args!(
+                "{shown} may sign in with {} as {:?}",
+                link.provider_id, link.subject
+            ))
         }
         Command::Unlink { id, subject } => {
-            registry.blocking(move |registry, tx| identity_providers::unlink(registry, tx, &id, &subject, None))?;
+            registry.blocking(move |registry, tx| {
+                identity_providers::unlink(registry, tx, &id, &subject, None)
+            })?;
             print("unlinked; a session that is open goes on until it is ended")
         }
     }
@@ -121,7 +132,13 @@ fn list(registry: &Registry, json: bool) -> Done {
         .map(|provider| {
             let state = if provider.enabled { "enabled" } else { "disabled" };
             let accounts = provider.settings.accounts.as_str();
-            vec![provider.id, provider.settings.issuer, accounts.to_owned(), state.to_owned(), provider.name]
+            vec![
+                provider.id,
+                provider.settings.issuer,
+                accounts.to_owned(),
+                state.to_owned(),
+                provider.name,
+            ]
         })
         .collect();
     print_table(&["ID", "ISSUER", "ACCOUNTS", "STATE", "NAME"], &rows)
@@ -131,8 +148,15 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
     let (provider, links) = found(registry, id)?;
     let mut view = view(&provider);
     view.insert("links".to_owned(), json!(links));
-    view.insert("redirect_uri".to_owned(), json!(identity_providers::redirect_uri(registry.app(), &provider.id)));
-    if json { print_json(&Value::Object(view)) } else { print_object(&view) }
+    view.insert(
+        "redirect_uri".to_owned(),
+        json!(identity_providers::redirect_uri(registry.app(), &provider.id)),
+    );
+    if json {
+        print_json(&Value::Object(view))
+    } else {
+        print_object(&view)
+    }
 }
 
 fn test(registry: &Registry, id: String) -> Done {
@@ -142,21 +166,29 @@ fn test(registry: &Registry, id: String) -> Done {
         .enable_all()
         .build()
         .map_err(|cause| Complaint(format!("cannot start: {cause}")))?;
-    let findings =
-        runtime.block_on(app.upstream.examine(&provider, &identity_providers::redirect_uri(app, &provider.id)));
+    let findings = runtime.block_on(
+        app.upstream
+            .examine(&provider, &identity_providers::redirect_uri(app, &provider.id)),
+    );
     for finding in &findings {
-        print(format_args!("{}  {}", if finding.problem { "PROBLEM" } else { "ok     " }, finding.text))?;
+        print(format_args!(
+            "{}  {}",
+            if finding.problem { "PROBLEM" } else { "ok     " },
+            finding.text
+        ))?;
     }
     match findings.iter().filter(|finding| finding.problem).count() {
         0 => Ok(()),
         1 => Err(Complaint("1 problem: people cannot sign in with it".to_owned())),
-        count => Err(Complaint(format!("{count} problems: people cannot sign in with it"))),
+        count => Err(Complaint(format!(
+            "{count} problems: people cannot sign in with it"
+        ))),
     }
 }
 
 fn set_enabled(registry: &Registry, id: &str, enabled: bool) -> Done {
     let owned = id.to_owned();
-    let changed =
-        registry.blocking(move |registry, tx| identity_providers::set_enabled(registry, tx, &owned, enabled))?;
+    let changed = registry
+        .blocking(move |registry, tx| identity_providers::set_enabled(registry, tx, &owned, enabled))?;
     print_enabled(id, enabled, changed)
 }

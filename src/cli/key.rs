@@ -40,10 +40,17 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::List { json } => list(&keys::list(&registry)?, registry.app().now(), json),
         Command::Rotate { alg, now: at_once } => {
             for key in keys::rotate(&registry, alg, at_once)? {
-                print(format_args!("{} {} signs from {}", key.algorithm.as_str(), key.kid, time(key.signs_from)))?;
+                print(format_args!(
+                    "{} {} signs from {}",
+                    key.algorithm.as_str(),
+                    key.kid,
+                    time(key.signs_from)
+                ))?;
             }
             if at_once {
-                print("tokens of the old keys count no more; resource servers that keep the JWKS must fetch it now")
+                print(
+                    "tokens of the old keys count no more; resource servers that keep the JWKS must fetch it now",
+                )
             } else {
                 Ok(())
             }
@@ -85,7 +92,18 @@ fn list(keys: &[StoredKey], now: i64, json: bool) -> Done {
         ]
     };
     let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
-    print_table(&["KID", "ALG", "STATE", "MADE", "SIGNS FROM", "RETIRES", "LEAVES THE JWKS"], &rows)
+    print_table(
+        &[
+            "KID",
+            "ALG",
+            "STATE",
+            "MADE",
+            "SIGNS FROM",
+            "RETIRES",
+            "LEAVES THE JWKS",
+        ],
+        &rows,
+    )
 }
 
 fn view(key: &StoredKey, now: i64) -> Value {

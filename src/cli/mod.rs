@@ -1,6 +1,9 @@
 //! The command line: one file a command. What a command is asked for goes to stdout, secrets there only and once; what
 //! goes wrong goes to stderr with exit code 1, misuse with 2.
-#![expect(clippy::print_stderr, reason = "a command line tells its user on stderr what went wrong")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a command line tells its user on stderr what went wrong"
+)]
 
 mod api_token;
 mod apply;
@@ -138,8 +141,8 @@ impl Start {
     /// The configuration, or all its mistakes.
     fn config(&self) -> Result<Config, Complaint> {
         // A variable that is not Unicode is none of ours, or wrong; its value would be lost anyway.
-        let env =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(self.config.as_deref(), env).map_err(|mistakes| {
             let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
             Complaint(format!("the configuration has mistakes:\n{}", lines.join("\n")))
@@ -161,7 +164,10 @@ impl Start {
 /// Who is at the command line, as the system tells: with sudo, who called it.
 fn operator() -> String {
     let named = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    let user = named("SUDO_USER").or_else(|| named("USER")).or_else(|| named("LOGNAME")).or_else(|| named("USERNAME"));
+    let user = named("SUDO_USER")
+        .or_else(|| named("USER"))
+        .or_else(|| named("LOGNAME"))
+        .or_else(|| named("USERNAME"));
     #[cfg(unix)]
     let user = {
         let uid = rustix::process::getuid().as_raw();
@@ -180,7 +186,11 @@ fn log(default: &str, json: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second call changes nothing.
-    let _ = if json { log.json().try_init() } else { log.try_init() };
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
 }
 
 /// Prints a line, or several.
@@ -205,7 +215,11 @@ fn print_table(head: &[&str], rows: &[Vec<String>]) -> Done {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     for row in std::iter::once(&head).chain(rows) {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         print(cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -227,7 +241,8 @@ fn time(seconds: i64) -> String {
 }
 
 fn read_file(path: &Path) -> Result<String, Complaint> {
-    std::fs::read_to_string(path).map_err(|cause| Complaint(format!("cannot read {}: {cause}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|cause| Complaint(format!("cannot read {}: {cause}", path.display())))
 }
 
 /// A secret from stdin, without the line's end.
@@ -270,6 +285,10 @@ struct OrganizationArguments {
 impl OrganizationArguments {
     fn into_organization(self) -> Option<Organization> {
         let (name, id) = (self.organization_name?, self.organization_id);
-        Some(Organization { name, id, jurisdiction: None })
+        Some(Organization {
+            name,
+            id,
+            jurisdiction: None,
+        })
     }
 }

@@ -114,8 +114,9 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Show { id, json } => show(&registry, id, json),
         Command::RotateSecret { id, overlap } => {
             let (owner, seconds) = (id.clone(), overlap.overlap_seconds);
-            let rotated = registry
-                .blocking(move |registry, tx| resource_servers::rotate_secret(registry, tx, &owner, seconds))?;
+            let rotated = registry.blocking(move |registry, tx| {
+                resource_servers::rotate_secret(registry, tx, &owner, seconds)
+            })?;
             print_rotated(&id, &rotated, overlap.json)
         }
         Command::Disable { id } => set_enabled(&registry, &id, false),
@@ -133,7 +134,11 @@ fn register(registry: &Registry, arguments: Register) -> Done {
         id: Some(arguments.id),
         name: Some(arguments.name),
         audience: Some(arguments.audience),
-        secret: if arguments.secret_stdin { Some(read_secret()?) } else { None },
+        secret: if arguments.secret_stdin {
+            Some(read_secret()?)
+        } else {
+            None
+        },
         token_format: arguments.token_format,
         token_typ: arguments.token_typ,
         signing_alg: arguments.signing_alg,
@@ -141,12 +146,18 @@ fn register(registry: &Registry, arguments: Register) -> Done {
         introspect: arguments.introspect,
         kind: arguments.kind,
         scopes: given(arguments.scope).map(Into::into),
-        jwks: arguments.jwks.map(|file| read_file(&file)).transpose()?.map(Value::String),
+        jwks: arguments
+            .jwks
+            .map(|file| read_file(&file))
+            .transpose()?
+            .map(Value::String),
         jwks_uri: arguments.jwks_uri,
         ..ResourceServerForm::default()
     };
-    let wanted =
-        form.signing_alg.filter(|algorithm| Algorithm::SIGNING.contains(algorithm)).unwrap_or(Algorithm::ES256);
+    let wanted = form
+        .signing_alg
+        .filter(|algorithm| Algorithm::SIGNING.contains(algorithm))
+        .unwrap_or(Algorithm::ES256);
     let spare = keys::spare(registry, &[wanted])?;
     let (server, secret) =
         registry.blocking(move |registry, tx| resource_servers::register(registry, tx, &form, &spare))?;
@@ -161,7 +172,11 @@ fn register(registry: &Registry, arguments: Register) -> Done {
         return print_json(&Value::Object(shown));
     }
     print_object(&shown)?;
-    if secret.is_some() { print("the secret is shown this once; the database keeps its hash only") } else { Ok(()) }
+    if secret.is_some() {
+        print("the secret is shown this once; the database keeps its hash only")
+    } else {
+        Ok(())
+    }
 }
 
 fn view(server: &ResourceServer) -> Map<String, Value> {
@@ -182,8 +197,18 @@ fn list(registry: &Registry, json: bool) -> Done {
         .into_iter()
         .map(|server| {
             let state = if server.enabled { "enabled" } else { "disabled" };
-            let (kind, alg) = (server.settings.kind.to_string(), server.settings.signing_alg.as_str().to_owned());
-            vec![server.id, kind, server.audience, alg, state.to_owned(), server.name]
+            let (kind, alg) = (
+                server.settings.kind.to_string(),
+                server.settings.signing_alg.as_str().to_owned(),
+            );
+            vec![
+                server.id,
+                kind,
+                server.audience,
+                alg,
+                state.to_owned(),
+                server.name,
+            ]
         })
         .collect();
     print_table(&["ID", "KIND", "AUDIENCE", "SIGNED WITH", "STATE", "NAME"], &rows)
@@ -191,14 +216,21 @@ fn list(registry: &Registry, json: bool) -> Done {
 
 fn show(registry: &Registry, id: String, json: bool) -> Done {
     let shown = id.clone();
-    let server = registry.app().store.read_blocking(move |conn| stored::find(conn, &id))?;
+    let server = registry
+        .app()
+        .store
+        .read_blocking(move |conn| stored::find(conn, &id))?;
     let server = server.ok_or_else(|| Complaint(format!("no resource server has the id {shown:?}")))?;
-    if json { print_json(&Value::Object(view(&server))) } else { print_object(&view(&server)) }
+    if json {
+        print_json(&Value::Object(view(&server)))
+    } else {
+        print_object(&view(&server))
+    }
 }
 
 fn set_enabled(registry: &Registry, id: &str, enabled: bool) -> Done {
     let owner = id.to_owned();
-    let changed =
-        registry.blocking(move |registry, tx| resource_servers::set_enabled(registry, tx, &owner, enabled))?;
+    let changed = registry
+        .blocking(move |registry, tx| resource_servers::set_enabled(registry, tx, &owner, enabled))?;
     print_enabled(id, enabled, changed)
 }

@@ -73,7 +73,9 @@ fn print_addresses(app: &App, tls: &Tls) -> Done {
     print(format_args!("issuer    {}", app.issuer()))?;
     print(format_args!("listens   {}", app.config.server.listen))?;
     if let Some(proxy) = app.config.server.proxy_listen {
-        print(format_args!("proxy     {proxy} (plain HTTP, for a reverse proxy on this machine)"))?;
+        print(format_args!(
+            "proxy     {proxy} (plain HTTP, for a reverse proxy on this machine)"
+        ))?;
     }
     if let Some(ca) = tls.ca_file() {
         print(format_args!("CA file   {} (clients must trust it)", ca.display()))?;

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_secret,
-    time, word,
+    Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table,
+    read_secret, time, word,
 };
 use crate::link_mails;
 use crate::login::totp;
@@ -168,14 +168,23 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::List { json } => list(&registry, json),
         Command::Show { username, json } => show(&registry, username, json),
         Command::SetRoles { username, roles } => {
-            let person = registry.blocking(move |registry, tx| people::set_roles(registry, tx, &username, &roles))?;
-            print(format_args!("{} has the roles: {}", person.username, or_none(&person.settings.roles)))
+            let person =
+                registry.blocking(move |registry, tx| people::set_roles(registry, tx, &username, &roles))?;
+            print(format_args!(
+                "{} has the roles: {}",
+                person.username,
+                or_none(&person.settings.roles)
+            ))
         }
-        Command::SetPassword { username, password_stdin: _ } => {
+        Command::SetPassword {
+            username,
+            password_stdin: _,
+        } => {
             let password = read_secret()?;
             let hash = people::prepare_password_blocking(&registry, &username, password.clone())?;
-            let person = registry
-                .blocking(move |registry, tx| people::set_password(registry, tx, &username, &password, &hash))?;
+            let person = registry.blocking(move |registry, tx| {
+                people::set_password(registry, tx, &username, &password, &hash)
+            })?;
             print(format_args!("set the password of {}", person.username))
         }
         Command::Invite { username, mail } => {
@@ -188,13 +197,22 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             let issued = registry.blocking(move |registry, tx| links::reset_link(registry, tx, &username))?;
             hand_over(&registry, &issued, mailer)
         }
-        Command::Import { file, dry_run, json, columns: _ } => import_file(&registry, file, dry_run, json),
+        Command::Import {
+            file,
+            dry_run,
+            json,
+            columns: _,
+        } => import_file(&registry, file, dry_run, json),
         Command::Unlock { username } => {
             let shown = username.clone();
             let was = registry.blocking(move |registry, tx| people::unlock(registry, tx, &username))?;
             print(format_args!(
                 "{}",
-                if was { format!("unlocked {shown}") } else { format!("{shown} had no failed sign-ins") }
+                if was {
+                    format!("unlocked {shown}")
+                } else {
+                    format!("{shown} had no failed sign-ins")
+                }
             ))
         }
         Command::Disable { username } => set_enabled(&registry, username, false),
@@ -202,8 +220,9 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::ResetSecondFactor { username, totp } => {
             let secret = totp.then(|| people::new_totp_secret(&registry));
             let new = secret.clone();
-            let person = registry
-                .blocking(move |registry, tx| people::reset_second_factor(registry, tx, &username, new.as_ref()))?;
+            let person = registry.blocking(move |registry, tx| {
+                people::reset_second_factor(registry, tx, &username, new.as_ref())
+            })?;
             print(format_args!("reset the second factor of {}", person.username))?;
             secret.map_or(Ok(()), |secret| print_totp(&registry, &person.username, &secret))
         }
@@ -211,7 +230,11 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
 }
 
 fn add(registry: &Registry, arguments: Add) -> Done {
-    let password = if arguments.password_stdin { Some(read_secret()?) } else { None };
+    let password = if arguments.password_stdin {
+        Some(read_secret()?)
+    } else {
+        None
+    };
     let totp_secret = arguments.totp.then(|| people::new_totp_secret(registry));
     let form = PersonForm {
         username: Some(arguments.username),
@@ -231,14 +254,18 @@ fn add(registry: &Registry, arguments: Add) -> Done {
         ..PersonForm::default()
     };
     let has_password = password.is_some();
-    let hash = password.map(|password| people::hash(registry, password)).transpose()?;
+    let hash = password
+        .map(|password| people::hash(registry, password))
+        .transpose()?;
     let (person, invitation) = registry.blocking(move |registry, tx| {
         let person = match people::add(registry, tx, &form, hash.as_deref())? {
             Ok(person) => person,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         let invited = !has_password && person.enabled;
-        let invitation = invited.then(|| links::issue(registry, tx, &person, LinkKind::Invitation)).transpose()?;
+        let invitation = invited
+            .then(|| links::issue(registry, tx, &person, LinkKind::Invitation))
+            .transpose()?;
         Ok(Ok((person, invitation)))
     })?;
     let username = &person.username;
@@ -249,8 +276,15 @@ fn add(registry: &Registry, arguments: Add) -> Done {
     if let Some(issued) = &invitation {
         print_link(issued)?;
     }
-    if totp_secret.is_none() && registry.app().policy.requires_second_factor(&person.settings.roles) {
-        print(format_args!("{username} sets up a second factor at the first sign-in: the roles need one"))?;
+    if totp_secret.is_none()
+        && registry
+            .app()
+            .policy
+            .requires_second_factor(&person.settings.roles)
+    {
+        print(format_args!(
+            "{username} sets up a second factor at the first sign-in: the roles need one"
+        ))?;
     }
     Ok(())
 }
@@ -261,24 +295,39 @@ fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: 
         return print(String::from_utf8_lossy(&import::template()).trim_end());
     };
     let cannot = |what: String| Complaint(format!("{}: {what}", path.display()));
-    let size = std::fs::metadata(&path).map_err(|cause| cannot(cause.to_string()))?.len();
+    let size = std::fs::metadata(&path)
+        .map_err(|cause| cannot(cause.to_string()))?
+        .len();
     if size > u64::try_from(import::LARGEST).unwrap_or(u64::MAX) {
-        return Err(cannot(format!("it has {size} bytes, more than {}: split the file", import::LARGEST)));
+        return Err(cannot(format!(
+            "it has {size} bytes, more than {}: split the file",
+            import::LARGEST
+        )));
     }
     let file = import::File::read(&std::fs::read(&path).map_err(|cause| cannot(cause.to_string()))?);
     let progress = Arc::default();
     let imported = if dry_run {
         let findings = import::check(registry, &file, &progress)?;
-        if findings.is_empty() { Ok(Vec::new()) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(findings)
+        }
     } else {
         import::import(registry, &file, &progress)?
     };
-    let count = if dry_run { file.len() } else { imported.as_ref().map_or(0, Vec::len) };
+    let count = if dry_run {
+        file.len()
+    } else {
+        imported.as_ref().map_or(0, Vec::len)
+    };
     match (imported, json) {
         (Ok(issued), true) => {
             let invitation = |issued: &Issued| json!({ "username": issued.person.username, "id": issued.person.id, "invitation": issued.url.reveal(), "expires_at": issued.expires_at });
             let invitations: Vec<Value> = issued.iter().map(invitation).collect();
-            print_json(&json!({ "dry_run": dry_run, "people": count, "findings": [], "invitations": invitations }))
+            print_json(
+                &json!({ "dry_run": dry_run, "people": count, "findings": [], "invitations": invitations }),
+            )
         }
         (Ok(_), false) if dry_run => print(format_args!("the file is in order: {count} people can be added")),
         (Ok(issued), false) => {
@@ -288,10 +337,16 @@ fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: 
         (Err(findings), json) => {
             if json {
                 let findings: Vec<Value> = findings.iter().map(Finding::view).collect();
-                print_json(&json!({ "dry_run": dry_run, "people": 0, "findings": findings, "invitations": [] }))?;
+                print_json(
+                    &json!({ "dry_run": dry_run, "people": 0, "findings": findings, "invitations": [] }),
+                )?;
             }
             let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
-            Err(cannot(format!("nobody was added; findings: {}\n  {}", findings.len(), lines.join("\n  "))))
+            Err(cannot(format!(
+                "nobody was added; findings: {}\n  {}",
+                findings.len(),
+                lines.join("\n  ")
+            )))
         }
     }
 }
@@ -301,11 +356,18 @@ const INSTEAD: &str = "without --mail the command prints a link";
 /// What sends a link to a user. Asked before the link is made, which ends older ones.
 fn mailer<'a>(registry: &'a Registry, username: &str) -> Result<&'a Mailer, Complaint> {
     let typed = username.to_owned();
-    let person = registry.app().store.read_blocking(move |conn| stored::find_by_username(conn, &typed))?;
+    let person = registry
+        .app()
+        .store
+        .read_blocking(move |conn| stored::find_by_username(conn, &typed))?;
     if person.is_some_and(|person| person.settings.email.is_none()) {
         return Err(Complaint(format!("{username} has no e-mail address; {INSTEAD}")));
     }
-    registry.app().mailer.as_ref().ok_or_else(|| Complaint(format!("[mail] is not configured; {INSTEAD}")))
+    registry
+        .app()
+        .mailer
+        .as_ref()
+        .ok_or_else(|| Complaint(format!("[mail] is not configured; {INSTEAD}")))
 }
 
 /// Prints a link, or mails it.
@@ -321,12 +383,20 @@ fn hand_over(registry: &Registry, issued: &Issued, mailer: Option<&Mailer>) -> D
         Ok(())
     })?;
     sent.map_err(|cause| Complaint(format!("the link could not be sent: {cause}; {INSTEAD}")))?;
-    print(format_args!("sent a link to {}; it works once, until {}", mail.address, time(issued.expires_at)))
+    print(format_args!(
+        "sent a link to {}; it works once, until {}",
+        mail.address,
+        time(issued.expires_at)
+    ))
 }
 
 /// Prints a link, once.
 pub(super) fn print_link(issued: &Issued) -> Done {
-    let what = if issued.kind == LinkKind::Invitation { "invitation" } else { "new password" };
+    let what = if issued.kind == LinkKind::Invitation {
+        "invitation"
+    } else {
+        "new password"
+    };
     print(format_args!(
         "{what} of {} (shown once; works once, until {}): {}",
         issued.person.username,
@@ -337,7 +407,8 @@ pub(super) fn print_link(issued: &Issued) -> Done {
 
 /// Prints a TOTP secret, once, for an authenticator app.
 fn print_totp(registry: &Registry, username: &str, secret: &Secret) -> Done {
-    let broken = |cause: &dyn std::fmt::Display| Complaint(format!("the TOTP secret cannot be shown: {cause}"));
+    let broken =
+        |cause: &dyn std::fmt::Display| Complaint(format!("the TOTP secret cannot be shown: {cause}"));
     let key = totp_rs::Secret::try_from_base32(secret.reveal()).map_err(|cause| broken(&cause))?;
     let service = &registry.app().config.server.name;
     let uri = totp::key_uri(key.as_ref().to_vec(), service, username).map_err(|cause| broken(&cause))?;
@@ -346,7 +417,11 @@ fn print_totp(registry: &Registry, username: &str, secret: &Secret) -> Done {
 }
 
 fn or_none(list: &[String]) -> String {
-    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+    if list.is_empty() {
+        "none".to_owned()
+    } else {
+        list.join(", ")
+    }
 }
 
 fn view(person: &Person, has_passkey: bool) -> Map<String, Value> {
@@ -363,8 +438,13 @@ fn view(person: &Person, has_passkey: bool) -> Map<String, Value> {
 fn all(registry: &Registry) -> Result<Vec<Person>, Complaint> {
     let mut all: Vec<Person> = Vec::new();
     loop {
-        let after = all.last().map_or_else(String::new, |person| person.username.clone());
-        let page = registry.app().store.read_blocking(move |conn| stored::page(conn, &after, PAGE))?;
+        let after = all
+            .last()
+            .map_or_else(String::new, |person| person.username.clone());
+        let page = registry
+            .app()
+            .store
+            .read_blocking(move |conn| stored::page(conn, &after, PAGE))?;
         if page.is_empty() {
             return Ok(all);
         }
@@ -382,12 +462,26 @@ fn list(registry: &Registry, json: bool) -> Done {
     let rows: Vec<Vec<String>> = all
         .into_iter()
         .map(|person| {
-            let password = if person.password.is_some() { "password" } else { "no password" };
+            let password = if person.password.is_some() {
+                "password"
+            } else {
+                "no password"
+            };
             let totp = person.totp_secret.is_some().then_some("totp");
             let passkey = holders.contains(&person.id).then_some("passkey");
-            let factors = [Some(password), totp, passkey].into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let factors = [Some(password), totp, passkey]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", ");
             let state = if person.enabled { "enabled" } else { "disabled" };
-            vec![person.username, or_none(&person.settings.roles), factors, state.to_owned(), person.name]
+            vec![
+                person.username,
+                or_none(&person.settings.roles),
+                factors,
+                state.to_owned(),
+                person.name,
+            ]
         })
         .collect();
     print_table(&["USERNAME", "ROLES", "FACTORS", "STATE", "NAME"], &rows)
@@ -395,10 +489,16 @@ fn list(registry: &Registry, json: bool) -> Done {
 
 fn show(registry: &Registry, username: String, json: bool) -> Done {
     let shown = username.clone();
-    let person = registry.app().store.read_blocking(move |conn| stored::find_by_username(conn, &username))?;
+    let person = registry
+        .app()
+        .store
+        .read_blocking(move |conn| stored::find_by_username(conn, &username))?;
     let person = person.ok_or_else(|| Complaint(format!("nobody has the username {shown:?}")))?;
     let id = person.id.clone();
-    let passkeys = registry.app().store.read_blocking(move |conn| passkeys::of_person(conn, &id))?;
+    let passkeys = registry
+        .app()
+        .store
+        .read_blocking(move |conn| passkeys::of_person(conn, &id))?;
     let mut view = view(&person, !passkeys.is_empty());
     if json {
         let passkey = |passkey: &StoredPasskey| json!({ "name": passkey.name, "created_at": passkey.created_at, "last_used_at": passkey.last_used_at });
@@ -412,6 +512,11 @@ fn show(registry: &Registry, username: String, json: bool) -> Done {
 }
 
 fn set_enabled(registry: &Registry, username: String, enabled: bool) -> Done {
-    let person = registry.blocking(move |registry, tx| people::set_enabled(registry, tx, &username, enabled))?;
-    print(format_args!("{} is {}", person.username, if enabled { "enabled" } else { "disabled" }))
+    let person =
+        registry.blocking(move |registry, tx| people::set_enabled(registry, tx, &username, enabled))?;
+    print(format_args!(
+        "{} is {}",
+        person.username,
+        if enabled { "enabled" } else { "disabled" }
+    ))
 }

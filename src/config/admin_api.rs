@@ -11,6 +11,8 @@ pub struct AdminApiConfig {
 
 impl AdminApiConfig {
     pub(super) fn read(section: &mut Section) -> Self {
-        Self { requests_per_minute: section.count("requests_per_minute", 600, 1..=1_000_000) }
+        Self {
+            requests_per_minute: section.count("requests_per_minute", 600, 1..=1_000_000),
+        }
     }
 }

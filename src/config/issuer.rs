@@ -55,13 +55,20 @@ impl Issuer {
     /// The port that browsers connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443)
+        self.0
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or(443)
     }
 
     /// Whether only this machine can reach it: no HSTS then, and cookies are told apart by port.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host() == "localhost" || self.host().parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        self.host() == "localhost"
+            || self
+                .host()
+                .parse()
+                .is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
     /// The URL of a path, which begins with a slash.

@@ -61,7 +61,8 @@ impl MailConfig {
     pub(super) fn read(section: &mut Section) -> Option<Self> {
         let present = section.is_present();
         let host = section.parsed("host", |text| {
-            let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/' || c == '@');
+            let fits =
+                !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/' || c == '@');
             if fits {
                 Ok(text.to_owned())
             } else {
@@ -88,7 +89,11 @@ impl MailConfig {
                     section.clash(
                         key,
                         "nothing beside the other keys of [mail]",
-                        if key == "host" { "the name of the mail server, or no key at all" } else { MAILBOX },
+                        if key == "host" {
+                            "the name of the mail server, or no key at all"
+                        } else {
+                            MAILBOX
+                        },
                     );
                 }
             }
@@ -102,14 +107,26 @@ impl MailConfig {
             );
         }
         let port = u16::try_from(port).unwrap_or(tls.usual_port());
-        Some(Self { host, port, tls, credentials, from: from?, reply_to })
+        Some(Self {
+            host,
+            port,
+            tls,
+            credentials,
+            from: from?,
+            reply_to,
+        })
     }
 }
 
 /// Both or none. The password is never shown, not even in a mistake.
 fn read_credentials(section: &mut Section) -> Option<Credentials> {
-    let username = section
-        .parsed("username", |text| if text.is_empty() { Err("a username".to_owned()) } else { Ok(text.to_owned()) });
+    let username = section.parsed("username", |text| {
+        if text.is_empty() {
+            Err("a username".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
+    });
     let password = section.take("password").and_then(|setting| match setting.text() {
         Some(text) if !text.is_empty() => Some(Secret::new(text)),
         _ => {
@@ -122,16 +139,25 @@ fn read_credentials(section: &mut Section) -> Option<Credentials> {
         (None, None) => None,
         _ if section.has_mistake() => None,
         (Some(_), None) => {
-            section.clash("password", "nothing beside username", "the password, here or as MDI_AUTH_MAIL__PASSWORD");
+            section.clash(
+                "password",
+                "nothing beside username",
+                "the password, here or as MDI_AUTH_MAIL__PASSWORD",
+            );
             None
         }
         (None, Some(_)) => {
-            section.clash("username", "nothing beside password", "the username at the mail server");
+            section.clash(
+                "username",
+                "nothing beside password",
+                "the username at the mail server",
+            );
             None
         }
     }
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -15,7 +15,10 @@ const PROFILES: &str = include_str!("sign_in_profiles.toml");
 /// The defaults of `[login]` that a profile gives. Each is described at [`LoginConfig`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each has the name and the meaning of the setting in LoginConfig")]
+#[expect(
+    missing_docs,
+    reason = "each has the name and the meaning of the setting in LoginConfig"
+)]
 pub struct Profile {
     pub password_length: u32,
     pub password_length_with_second_factor: u32,
@@ -67,22 +70,49 @@ impl LoginConfig {
         let mut weaker = Vec::new();
         let mut compare = |key: &str, ours: i64, theirs: i64, weak: bool| {
             if weak {
-                weaker.push(format!("{key} = {ours} is weaker than the profile {}, which has {theirs}", self.policy));
+                weaker.push(format!(
+                    "{key} = {ours} is weaker than the profile {}, which has {theirs}",
+                    self.policy
+                ));
             }
         };
         let mut at_least = |key: &str, ours: i64, theirs: i64| compare(key, ours, theirs, ours < theirs);
-        at_least("password_length", self.password_length.into(), profile.password_length.into());
+        at_least(
+            "password_length",
+            self.password_length.into(),
+            profile.password_length.into(),
+        );
         at_least(
             "password_length_with_second_factor",
             self.password_length_with_second_factor.into(),
             profile.password_length_with_second_factor.into(),
         );
-        at_least("password_history", self.password_history.into(), profile.password_history.into());
-        at_least("lockout_window_seconds", self.lockout_window_seconds, profile.lockout_window_seconds);
+        at_least(
+            "password_history",
+            self.password_history.into(),
+            profile.password_history.into(),
+        );
+        at_least(
+            "lockout_window_seconds",
+            self.lockout_window_seconds,
+            profile.lockout_window_seconds,
+        );
         let mut at_most = |key: &str, ours: i64, theirs: i64| compare(key, ours, theirs, ours > theirs);
-        at_most("lockout_threshold", self.lockout_threshold.into(), profile.lockout_threshold.into());
-        at_most("failures_in_a_row", self.failures_in_a_row.into(), profile.failures_in_a_row.into());
-        at_most("session_idle_seconds", self.session_idle_seconds, profile.session_idle_seconds);
+        at_most(
+            "lockout_threshold",
+            self.lockout_threshold.into(),
+            profile.lockout_threshold.into(),
+        );
+        at_most(
+            "failures_in_a_row",
+            self.failures_in_a_row.into(),
+            profile.failures_in_a_row.into(),
+        );
+        at_most(
+            "session_idle_seconds",
+            self.session_idle_seconds,
+            profile.session_idle_seconds,
+        );
         at_most("session_seconds", self.session_seconds, profile.session_seconds);
         // 0 means never.
         let never_or_later = |ours: i64, theirs: i64| theirs != 0 && (ours == 0 || ours > theirs);
@@ -109,7 +139,10 @@ impl LoginConfig {
             ));
         }
         if self.known_browsers && !profile.known_browsers {
-            weaker.push(format!("known_browsers = true is weaker than the profile {}, which has false", self.policy));
+            weaker.push(format!(
+                "known_browsers = true is weaker than the profile {}, which has false",
+                self.policy
+            ));
         }
         weaker
     }

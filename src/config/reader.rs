@@ -78,7 +78,12 @@ impl Setting {
     fn texts(&self) -> Option<Vec<&str>> {
         match &self.input {
             Input::File(value) => value.as_array()?.iter().map(Value::as_str).collect(),
-            Input::Environment(text) => Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect()),
+            Input::Environment(text) => Some(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .collect(),
+            ),
         }
     }
 }
@@ -97,7 +102,11 @@ impl Reader {
         let at = path.display().to_string();
         let table: toml::Table = match std::fs::read_to_string(path) {
             Err(cause) => {
-                return self.mistake(at, cause.to_string(), "a TOML file in UTF-8 that this user may read");
+                return self.mistake(
+                    at,
+                    cause.to_string(),
+                    "a TOML file in UTF-8 that this user may read",
+                );
             }
             // Only the reason and the place: the line itself may hold a secret.
             Ok(text) => match text.parse() {
@@ -107,13 +116,23 @@ impl Reader {
         };
         for (section, value) in table {
             let Value::Table(keys) = value else {
-                self.mistake(section, "a key outside of a section".to_owned(), "keys under [server], [database], …");
+                self.mistake(
+                    section,
+                    "a key outside of a section".to_owned(),
+                    "keys under [server], [database], …",
+                );
                 continue;
             };
             let settings = self.sections.entry(section.clone()).or_default();
             for (key, value) in keys {
                 let at = format!("[{section}] {key}");
-                settings.insert(key, Setting { at, input: Input::File(value) });
+                settings.insert(
+                    key,
+                    Setting {
+                        at,
+                        input: Input::File(value),
+                    },
+                );
             }
         }
     }
@@ -122,9 +141,15 @@ impl Reader {
         for (name, text) in env {
             if name == MASTER_KEY_VARIABLE {
                 self.master_key = Some(Secret::new(text));
-            } else if let Some((section, key)) = name.strip_prefix(ENVIRONMENT).and_then(|rest| rest.split_once("__")) {
+            } else if let Some((section, key)) = name
+                .strip_prefix(ENVIRONMENT)
+                .and_then(|rest| rest.split_once("__"))
+            {
                 let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
-                let setting = Setting { at: name, input: Input::Environment(text) };
+                let setting = Setting {
+                    at: name,
+                    input: Input::Environment(text),
+                };
                 self.sections.entry(section).or_default().insert(key, setting);
             }
         }
@@ -144,7 +169,11 @@ impl Reader {
         let known = section.known.join(", ");
         self.mistakes.append(&mut section.mistakes);
         for setting in section.settings.into_values() {
-            self.mistake(setting.at, "an unknown key".to_owned(), &format!("one of: {known}"));
+            self.mistake(
+                setting.at,
+                "an unknown key".to_owned(),
+                &format!("one of: {known}"),
+            );
         }
         read
     }
@@ -154,7 +183,9 @@ impl Reader {
         let known = self.known_sections.join(", ");
         for (section, settings) in std::mem::take(&mut self.sections) {
             let wanted = format!("one of the sections: {known}");
-            let variables = settings.into_values().filter(|setting| matches!(setting.input, Input::Environment(_)));
+            let variables = settings
+                .into_values()
+                .filter(|setting| matches!(setting.input, Input::Environment(_)));
             let mut places: Vec<_> = variables.map(|setting| setting.at).collect();
             if places.is_empty() {
                 places.push(format!("[{section}]"));
@@ -168,12 +199,19 @@ impl Reader {
 
     /// Notes a mistake that concerns several sections.
     pub fn mistake(&mut self, at: String, found: String, wanted: &str) {
-        self.mistakes.push(Mistake { at, found, wanted: wanted.to_owned() });
+        self.mistakes.push(Mistake {
+            at,
+            found,
+            wanted: wanted.to_owned(),
+        });
     }
 }
 
 fn syntax_error(text: &str, cause: &toml::de::Error) -> String {
-    let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let before = cause
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or_default();
     format!("{} in line {}", cause.message(), before.matches('\n').count() + 1)
 }
 
@@ -220,28 +258,50 @@ impl Section {
 
     /// Notes a mistake at a place of its own.
     pub fn mistake(&mut self, at: String, found: impl Into<String>, wanted: impl Into<String>) {
-        self.mistakes.push(Mistake { at, found: found.into(), wanted: wanted.into() });
+        self.mistakes.push(Mistake {
+            at,
+            found: found.into(),
+            wanted: wanted.into(),
+        });
     }
 
     /// Takes a text that `parse` understands; its error says what is wanted.
-    pub fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let setting = self.take(key)?;
-        let parsed = setting.text().ok_or_else(|| "text in quotes".to_owned()).and_then(parse);
+        let parsed = setting
+            .text()
+            .ok_or_else(|| "text in quotes".to_owned())
+            .and_then(parse);
         parsed.map_err(|wanted| self.wrong(&setting, wanted)).ok()
     }
 
     /// Takes a path.
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.parsed(key, |text| if text.is_empty() { Err("a path".to_owned()) } else { Ok(PathBuf::from(text)) })
+        self.parsed(key, |text| {
+            if text.is_empty() {
+                Err("a path".to_owned())
+            } else {
+                Ok(PathBuf::from(text))
+            }
+        })
     }
 
     /// Takes a number within a range.
     pub fn integer(&mut self, key: &'static str, default: i64, range: RangeInclusive<i64>) -> i64 {
-        let Some(setting) = self.take(key) else { return default };
+        let Some(setting) = self.take(key) else {
+            return default;
+        };
         match setting.integer().filter(|number| range.contains(number)) {
             Some(number) => number,
             None => {
-                self.wrong(&setting, format!("an integer from {} to {}", range.start(), range.end()));
+                self.wrong(
+                    &setting,
+                    format!("an integer from {} to {}", range.start(), range.end()),
+                );
                 default
             }
         }
@@ -250,7 +310,9 @@ impl Section {
     /// Takes a count within a range.
     pub fn count(&mut self, key: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
         let range = i64::from(*range.start())..=i64::from(*range.end());
-        self.integer(key, default.into(), range).try_into().unwrap_or(default)
+        self.integer(key, default.into(), range)
+            .try_into()
+            .unwrap_or(default)
     }
 
     /// Takes true or false; false when it is absent.
@@ -260,7 +322,9 @@ impl Section {
 
     /// Takes true or false.
     pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        let Some(setting) = self.take(key) else { return default };
+        let Some(setting) = self.take(key) else {
+            return default;
+        };
         setting.boolean().unwrap_or_else(|| {
             self.wrong(&setting, "true or false");
             default
@@ -272,7 +336,10 @@ impl Section {
         let Some(setting) = self.take(key) else {
             return Vec::new();
         };
-        match setting.texts().and_then(|texts| texts.into_iter().map(parse).collect()) {
+        match setting
+            .texts()
+            .and_then(|texts| texts.into_iter().map(parse).collect())
+        {
             Some(list) => list,
             None => {
                 self.wrong(&setting, format!("a list of {wanted}"));

@@ -57,26 +57,43 @@ impl ServerConfig {
     pub(super) fn read(section: &mut Section, data_dir: &Path) -> Self {
         let address = from_str::<SocketAddr>;
         let issuer = section.parsed("issuer", Issuer::parse);
-        let listen = section.parsed("listen", address("an address and a port, such as \"127.0.0.1:8443\""));
+        let listen = section.parsed(
+            "listen",
+            address("an address and a port, such as \"127.0.0.1:8443\""),
+        );
         let certificate = section.path("tls_certificate");
         let key = section.path("tls_key");
         let tls = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (Some(_), None) => {
-                section.clash("tls_key", "nothing beside tls_certificate", "the PEM file of its private key");
+                section.clash(
+                    "tls_key",
+                    "nothing beside tls_certificate",
+                    "the PEM file of its private key",
+                );
                 None
             }
             (None, Some(_)) => {
-                section.clash("tls_certificate", "nothing beside tls_key", "the PEM file of its certificate chain");
+                section.clash(
+                    "tls_certificate",
+                    "nothing beside tls_key",
+                    "the PEM file of its certificate chain",
+                );
                 None
             }
             (None, None) => None,
         };
         let data_dir = section.path("data_dir").unwrap_or_else(|| data_dir.to_owned());
-        let loopback = "a loopback address and a port, such as \"127.0.0.1:8080\": plain HTTP never leaves the machine";
+        let loopback =
+            "a loopback address and a port, such as \"127.0.0.1:8080\": plain HTTP never leaves the machine";
         let proxy_listen = section.parsed("proxy_listen", |text| {
-            address(loopback)(text)
-                .and_then(|found| if found.ip().is_loopback() { Ok(found) } else { Err(loopback.to_owned()) })
+            address(loopback)(text).and_then(|found| {
+                if found.ip().is_loopback() {
+                    Ok(found)
+                } else {
+                    Err(loopback.to_owned())
+                }
+            })
         });
         let trusted_proxies = section.list("trusted_proxies", NETWORKS, network);
         if proxy_listen.is_some() && trusted_proxies.is_empty() {
@@ -129,7 +146,9 @@ impl ServerConfig {
 const NETWORKS: &str = "addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
 
 fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// `[database]`.
@@ -159,11 +178,20 @@ impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => {
-                write!(f, "sqlite:{}", std::path::absolute(path).unwrap_or_else(|_| path.clone()).display())
+                write!(
+                    f,
+                    "sqlite:{}",
+                    std::path::absolute(path)
+                        .unwrap_or_else(|_| path.clone())
+                        .display()
+                )
             }
             Self::Postgres(url) => {
                 let behind_scheme = url.reveal().split_once("://").map_or("", |(_, rest)| rest);
-                let place = behind_scheme.rsplit('@').next().and_then(|place| place.split('?').next());
+                let place = behind_scheme
+                    .rsplit('@')
+                    .next()
+                    .and_then(|place| place.split('?').next());
                 write!(f, "postgres://{}", place.unwrap_or_default())
             }
         }
@@ -184,7 +212,9 @@ impl Database {
         }
         let understood = text.starts_with("postgres://") || text.starts_with("postgresql://");
         match text.parse::<tokio_postgres::Config>() {
-            Ok(parsed) if understood && !parsed.get_hosts().is_empty() => Ok(Self::Postgres(Secret::new(text))),
+            Ok(parsed) if understood && !parsed.get_hosts().is_empty() => {
+                Ok(Self::Postgres(Secret::new(text)))
+            }
             _ => Err("\"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"".to_owned()),
         }
     }
@@ -193,9 +223,16 @@ impl Database {
 impl DatabaseConfig {
     pub(super) fn read(section: &mut Section, data_dir: &Path) -> Self {
         let url = section.take("url").and_then(|setting| {
-            let parsed = setting.text().ok_or_else(|| "text in quotes".to_owned()).and_then(Database::parse);
-            let shown = setting.text().map_or_else(|| "something else than text".to_owned(), without_password);
-            parsed.map_err(|wanted| section.mistake(setting.at, shown, wanted)).ok()
+            let parsed = setting
+                .text()
+                .ok_or_else(|| "text in quotes".to_owned())
+                .and_then(Database::parse);
+            let shown = setting
+                .text()
+                .map_or_else(|| "something else than text".to_owned(), without_password);
+            parsed
+                .map_err(|wanted| section.mistake(setting.at, shown, wanted))
+                .ok()
         });
         let url = url.unwrap_or_else(|| Database::Sqlite(data_dir.join("mdi-auth.db")));
         let (writers, most) = match url {
@@ -363,15 +400,25 @@ impl LoginConfig {
             password_history: section.count("password_history", profile.password_history, 0..=24),
             password_blocklist_file: section.path("password_blocklist_file"),
             lockout_threshold: section.count("lockout_threshold", profile.lockout_threshold, 1..=100),
-            lockout_window_seconds: section.integer("lockout_window_seconds", profile.lockout_window_seconds, 1..=DAY),
+            lockout_window_seconds: section.integer(
+                "lockout_window_seconds",
+                profile.lockout_window_seconds,
+                1..=DAY,
+            ),
             lockout: read_lockout(section, profile.lockout),
             failures_in_a_row: section.count("failures_in_a_row", profile.failures_in_a_row, 1..=100),
-            lockout_covers: section.parsed("lockout_covers", read_covers).unwrap_or(profile.lockout_covers),
+            lockout_covers: section
+                .parsed("lockout_covers", read_covers)
+                .unwrap_or(profile.lockout_covers),
             known_browsers: section.flag("known_browsers", profile.known_browsers),
             dormant_days: section.integer("dormant_days", profile.dormant_days, 0..=3660),
             address_attempts_per_minute: section.count("address_attempts_per_minute", 30, 1..=1_000_000),
             totp_attempts: section.count("totp_attempts", 5, 1..=100),
-            session_idle_seconds: section.integer("session_idle_seconds", profile.session_idle_seconds, 1..=DAY),
+            session_idle_seconds: section.integer(
+                "session_idle_seconds",
+                profile.session_idle_seconds,
+                1..=DAY,
+            ),
             session_seconds: section.integer("session_seconds", profile.session_seconds, 1..=DAY),
             invitation_seconds: section.integer("invitation_seconds", 7 * DAY, 60..=30 * DAY),
             reset_seconds: section.integer("reset_seconds", 1800, 60..=DAY),
@@ -379,7 +426,8 @@ impl LoginConfig {
             argon2_memory_kib: section.count("argon2_memory_kib", 19_456, 7_168..=4_194_304),
             argon2_iterations: section.count("argon2_iterations", 2, 1..=100),
             argon2_parallelism: section.count("argon2_parallelism", 1, 1..=16),
-            hashing_threads: Some(section.count("hashing_threads", 0, 0..=1024)).filter(|threads| *threads > 0),
+            hashing_threads: Some(section.count("hashing_threads", 0, 0..=1024))
+                .filter(|threads| *threads > 0),
             policy,
             profile,
         };
@@ -407,7 +455,10 @@ impl LoginConfig {
         if u64::from(read.argon2_memory_kib) * u64::from(read.argon2_iterations) < ARGON2_LEAST_WORK {
             section.clash(
                 "argon2_iterations",
-                format!("{} with argon2_memory_kib = {}", read.argon2_iterations, read.argon2_memory_kib),
+                format!(
+                    "{} with argon2_memory_kib = {}",
+                    read.argon2_iterations, read.argon2_memory_kib
+                ),
                 format!("memory × iterations of at least {ARGON2_LEAST_WORK}"),
             );
         }
@@ -421,7 +472,11 @@ fn read_profile(section: &mut Section) -> (String, Profile) {
         section.clash("policy", cause, "a program that was built right");
         BTreeMap::new()
     });
-    let known = profiles.keys().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    let known = profiles
+        .keys()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(" or ");
     let chosen = section.parsed("policy", |text| match profiles.contains_key(text) {
         true => Ok(text.to_owned()),
         false => Err(known),
@@ -439,7 +494,10 @@ fn read_lockout(section: &mut Section, default: Lockout) -> Lockout {
         (Some(seconds), _) if (1..=30 * DAY).contains(&seconds) => Lockout::Seconds(seconds),
         (_, Some("until_admin")) => Lockout::UntilAdmin,
         _ => {
-            section.wrong(&setting, format!("an integer from 1 to {}, or \"until_admin\"", 30 * DAY));
+            section.wrong(
+                &setting,
+                format!("an integer from 1 to {}, or \"until_admin\"", 30 * DAY),
+            );
             default
         }
     }
@@ -498,7 +556,11 @@ impl KeysConfig {
             section.clash(
                 "publish_seconds",
                 read.publish_seconds.to_string(),
-                format!("less than rotate_days ({} days are {} seconds)", read.rotate_days, read.rotate_days * DAY),
+                format!(
+                    "less than rotate_days ({} days are {} seconds)",
+                    read.rotate_days,
+                    read.rotate_days * DAY
+                ),
             );
         }
         read
@@ -522,8 +584,9 @@ impl PolicyConfig {
             None => Some("America/New_York"),
             Some(setting) => setting.text(),
         };
-        let time_zone =
-            name.ok_or("the name of a time zone, such as \"America/New_York\"".to_owned()).and_then(|name| {
+        let time_zone = name
+            .ok_or("the name of a time zone, such as \"America/New_York\"".to_owned())
+            .and_then(|name| {
                 TimeZone::get(name).map_err(|cause| {
                     format!("a time zone of this system's tzdata, such as \"America/New_York\" ({cause})")
                 })

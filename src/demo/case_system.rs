@@ -43,7 +43,10 @@ struct StartPage<'a> {
 
 /// `GET /cms/`
 pub async fn start_page(site: web::Data<Site>) -> HttpResponse {
-    let page = StartPage { shell: SHELL, people: &site.parties.people() };
+    let page = StartPage {
+        shell: SHELL,
+        people: &site.parties.people(),
+    };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }
 
@@ -73,7 +76,11 @@ impl Attempt {
     fn of(site: &Site, request: &HttpRequest) -> Option<Self> {
         let cookie = request.cookie(&Self::cookie_name(site))?;
         let mut parts = cookie.value().split('.').map(str::to_owned);
-        Some(Self { state: parts.next()?, nonce: parts.next()?, verifier: parts.next()? })
+        Some(Self {
+            state: parts.next()?,
+            nonce: parts.next()?,
+            verifier: parts.next()?,
+        })
     }
 
     fn url(&self, site: &Site, prompt: Option<&str>) -> Result<Url, String> {
@@ -99,8 +106,11 @@ type Query = web::Query<HashMap<String, String>>;
 
 /// `GET /cms/sign-in`: to the authorization server; with `again=yes`, even if somebody is signed in there.
 pub async fn sign_in(site: web::Data<Site>, query: Query) -> HttpResponse {
-    let attempt =
-        Attempt { state: site.entropy.secret(), nonce: site.entropy.secret(), verifier: site.entropy.secret() };
+    let attempt = Attempt {
+        state: site.entropy.secret(),
+        nonce: site.entropy.secret(),
+        verifier: site.entropy.secret(),
+    };
     match attempt.url(&site, query.get("again").map(|_| "login")) {
         Ok(url) => HttpResponse::SeeOther()
             .insert_header((LOCATION, url.to_string()))
@@ -131,7 +141,10 @@ pub async fn callback(site: web::Data<Site>, request: HttpRequest, query: Query)
     };
     match signed_in(&site, &attempt, &query).await {
         Ok(mut page) => {
-            let mut used = Cookie::build(Attempt::cookie_name(&site), "").path("/").secure(true).finish();
+            let mut used = Cookie::build(Attempt::cookie_name(&site), "")
+                .path("/")
+                .secure(true)
+                .finish();
             used.make_removal();
             if let Err(cause) = page.add_cookie(&used) {
                 tracing::warn!(%cause, "the cookie stays");
@@ -142,7 +155,11 @@ pub async fn callback(site: web::Data<Site>, request: HttpRequest, query: Query)
     }
 }
 
-async fn signed_in(site: &Site, attempt: &Attempt, query: &HashMap<String, String>) -> Result<HttpResponse, String> {
+async fn signed_in(
+    site: &Site,
+    attempt: &Attempt,
+    query: &HashMap<String, String>,
+) -> Result<HttpResponse, String> {
     let parameter = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     if parameter("state") != attempt.state {
         return Err("The answer is not to the sign-in that this browser began (state).".to_owned());
@@ -151,13 +168,22 @@ async fn signed_in(site: &Site, attempt: &Attempt, query: &HashMap<String, Strin
         return Err("The answer comes from another authorization server (iss, RFC 9207).".to_owned());
     }
     if let Some(error) = query.get("error") {
-        return Err(format!("The authorization server says {error}: {}", parameter("error_description")));
+        return Err(format!(
+            "The authorization server says {error}: {}",
+            parameter("error_description")
+        ));
     }
     let tokens = redeem(site, attempt, parameter("code")).await?;
     let claims = id_claims(site, attempt, &tokens)?;
     let token = Secret::new(text(&tokens, "/access_token"));
     let introspection = System::Edrs.introspect(site, &token).await?;
-    let edrs_says = match site.get(&format!("{}/Composition/$document", site.parties.edrs_base()), &token).await {
+    let edrs_says = match site
+        .get(
+            &format!("{}/Composition/$document", site.parties.edrs_base()),
+            &token,
+        )
+        .await
+    {
         Ok(answer) => format!("{answer:#}"),
         Err(cause) => cause,
     };
@@ -166,7 +192,10 @@ async fn signed_in(site: &Site, attempt: &Attempt, query: &HashMap<String, Strin
         shell: SHELL,
         name: text(&claims, "/name"),
         facts: facts(site, &introspection),
-        withheld: SCOPE.split(' ').filter(|scope| !granted.contains(scope)).collect(),
+        withheld: SCOPE
+            .split(' ')
+            .filter(|scope| !granted.contains(scope))
+            .collect(),
         granted,
         introspection: format!("{introspection:#}"),
         edrs_says,
@@ -183,7 +212,9 @@ async fn redeem(site: &Site, attempt: &Attempt, code: &str) -> Result<Value, Str
         ("code_verifier", attempt.verifier.as_str()),
     ];
     let client = (CASE_SYSTEM_PEOPLE, &site.parties.secrets.case_system_people);
-    site.post("/oauth2/token", client, &form).await.map_err(|cause| format!("The code could not be redeemed: {cause}"))
+    site.post("/oauth2/token", client, &form)
+        .await
+        .map_err(|cause| format!("The code could not be redeemed: {cause}"))
 }
 
 /// The claims of the ID token. It came from the token endpoint over TLS, so its signature need not be looked at
@@ -209,11 +240,22 @@ fn id_claims(site: &Site, attempt: &Attempt, tokens: &Value) -> Result<Value, St
 fn facts(site: &Site, introspection: &Value) -> Vec<(&'static str, String)> {
     let ours = role_system(&site.parties.issuer());
     let codes = |pointer: &str, system: Option<&str>| {
-        let codings = introspection.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let codings = introspection
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let wanted = codings.filter(|coding| system.is_none_or(|system| text(coding, "/system") == system));
-        wanted.map(|coding| text(coding, "/code")).collect::<Vec<_>>().join(", ")
+        wanted
+            .map(|coding| text(coding, "/code"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    let methods = introspection.get("amr").and_then(Value::as_array).into_iter().flatten();
+    let methods = introspection
+        .get("amr")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let methods: Vec<&str> = methods
         .filter_map(Value::as_str)
         .map(|method| match method {
@@ -225,8 +267,14 @@ fn facts(site: &Site, introspection: &Value) -> Vec<(&'static str, String)> {
     let facts = [
         ("Username", text(introspection, "/username").to_owned()),
         ("Roles", codes("/extensions/ihe_iua/subject_role", Some(&ours))),
-        ("Office", text(introspection, "/extensions/ihe_iua/subject_organization").to_owned()),
-        ("Purpose of use", codes("/extensions/ihe_iua/purpose_of_use", None)),
+        (
+            "Office",
+            text(introspection, "/extensions/ihe_iua/subject_organization").to_owned(),
+        ),
+        (
+            "Purpose of use",
+            codes("/extensions/ihe_iua/purpose_of_use", None),
+        ),
         ("Practitioner record", text(introspection, "/fhirUser").to_owned()),
         ("Signed in with", methods.join(" and ")),
     ];
@@ -267,7 +315,12 @@ pub async fn code_page(site: web::Data<Site>) -> HttpResponse {
     };
     let page = CodePage {
         shell: SHELL,
-        codes: site.parties.people().into_iter().filter_map(|person| Some((person, code(person)?))).collect(),
+        codes: site
+            .parties
+            .people()
+            .into_iter()
+            .filter_map(|person| Some((person, code(person)?)))
+            .collect(),
         seconds: STEP_SECONDS - now.rem_euclid(STEP_SECONDS),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)

@@ -4,7 +4,9 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CACHE_CONTROL, LOCATION, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CACHE_CONTROL, LOCATION, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
 
@@ -57,7 +59,8 @@ impl System {
     /// Why it does not answer.
     pub async fn introspect(self, site: &Site, token: &Secret) -> Result<Value, String> {
         let form = [("token", token.reveal()), ("token_type_hint", "access_token")];
-        site.post("/oauth2/introspect", self.login(&site.parties), &form).await
+        site.post("/oauth2/introspect", self.login(&site.parties), &form)
+            .await
     }
 }
 
@@ -66,8 +69,14 @@ pub fn configure(config: &mut web::ServiceConfig) {
     let not_found = || web::to(async || Refusal::not_found().error_response());
     config.service(
         web::scope("/edrs/fhir")
-            .route("/metadata", web::get().to(async |site: web::Data<Site>| metadata(System::Edrs, &site)))
-            .route(SMART, web::get().to(async |site: web::Data<Site>| smart(System::Edrs, &site)))
+            .route(
+                "/metadata",
+                web::get().to(async |site: web::Data<Site>| metadata(System::Edrs, &site)),
+            )
+            .route(
+                SMART,
+                web::get().to(async |site: web::Data<Site>| smart(System::Edrs, &site)),
+            )
             .route("/Composition", web::get().to(search))
             .route("/Composition/$document", web::get().to(get_document))
             .route("/Composition/$document", web::post().to(post_document))
@@ -75,8 +84,14 @@ pub fn configure(config: &mut web::ServiceConfig) {
     );
     config.service(
         web::scope("/cms/fhir")
-            .route("/metadata", web::get().to(async |site: web::Data<Site>| metadata(System::Cms, &site)))
-            .route(SMART, web::get().to(async |site: web::Data<Site>| smart(System::Cms, &site)))
+            .route(
+                "/metadata",
+                web::get().to(async |site: web::Data<Site>| metadata(System::Cms, &site)),
+            )
+            .route(
+                SMART,
+                web::get().to(async |site: web::Data<Site>| smart(System::Cms, &site)),
+            )
             .route("/$process-message", web::post().to(process_message))
             .default_service(not_found()),
     );
@@ -88,7 +103,10 @@ const SMART: &str = "/.well-known/smart-configuration";
 fn smart(system: System, site: &web::Data<Site>) -> HttpResponse {
     let (id, _) = system.login(&site.parties);
     HttpResponse::Found()
-        .insert_header((LOCATION, format!("{}/fhir/{id}/smart-configuration", site.parties.issuer())))
+        .insert_header((
+            LOCATION,
+            format!("{}/fhir/{id}/smart-configuration", site.parties.issuer()),
+        ))
         .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .finish()
 }
@@ -119,7 +137,10 @@ fn metadata(system: System, site: &web::Data<Site>) -> HttpResponse {
                 "operation": [{ "name": "document", "definition": DOCUMENT }],
             }]),
         ),
-        System::Cms => ("operation", json!([{ "name": "process-message", "definition": PROCESS_MESSAGE }])),
+        System::Cms => (
+            "operation",
+            json!([{ "name": "process-message", "definition": PROCESS_MESSAGE }]),
+        ),
     };
     if let Some(rest) = rest.as_object_mut() {
         rest.insert(can.0.to_owned(), can.1);
@@ -138,14 +159,26 @@ fn metadata(system: System, site: &web::Data<Site>) -> HttpResponse {
             "rest": [rest],
         }),
     );
-    answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, actix_web::http::header::HeaderValue::from_static("*"));
+    answer.headers_mut().insert(
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+        actix_web::http::header::HeaderValue::from_static("*"),
+    );
     answer
 }
 
 async fn search(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
-    admit(&site, System::Edrs, &request, &["system/Composition.s", "user/Composition.s"]).await?;
+    admit(
+        &site,
+        System::Edrs,
+        &request,
+        &["system/Composition.s", "user/Composition.s"],
+    )
+    .await?;
     let base = site.parties.edrs_base();
-    Ok(fhir(StatusCode::OK, &search_set(&base, "Composition/demo-case-1", composition())))
+    Ok(fhir(
+        StatusCode::OK,
+        &search_set(&base, "Composition/demo-case-1", composition()),
+    ))
 }
 
 /// What opens `$document`: the operation's own scope, or reading the cases that it collects.
@@ -181,7 +214,9 @@ async fn process_message(
     let is_message = message.get("type") == Some(&json!("message"))
         && header.and_then(|header| header.get("resourceType")) == Some(&json!("MessageHeader"));
     let Some(header) = header.filter(|_| is_message) else {
-        return Err(Refusal::invalid("the body must be a Bundle of type message whose first entry is a MessageHeader"));
+        return Err(Refusal::invalid(
+            "the body must be a Bundle of type message whose first entry is a MessageHeader",
+        ));
     };
     Ok(fhir(
         StatusCode::OK,
@@ -210,25 +245,39 @@ async fn admit(site: &Site, system: System, request: &HttpRequest, scopes: &[&st
         };
         return Err(Refusal::unauthorized(system, None, why));
     };
-    let answer = system.introspect(site, &Secret::new(token)).await.map_err(|cause| {
-        tracing::error!(%cause, "cannot introspect");
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "transient", "the authorization server does not answer")
-    })?;
+    let answer = system
+        .introspect(site, &Secret::new(token))
+        .await
+        .map_err(|cause| {
+            tracing::error!(%cause, "cannot introspect");
+            Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "transient",
+                "the authorization server does not answer",
+            )
+        })?;
     if answer.get("active") != Some(&Value::Bool(true)) {
         let why = "the access token is not active here: unknown, expired, revoked, or for another server";
         return Err(Refusal::unauthorized(system, Some("invalid_token"), why));
     }
     let granted = answer.get("scope").and_then(Value::as_str).unwrap_or_default();
     let granted: ScopeSet = granted.parse().unwrap_or_default();
-    let opens = |scope: &&str| scope.parse::<ScopeSet>().is_ok_and(|needed| granted.covers(&needed));
-    if scopes.iter().any(opens) { Ok(()) } else { Err(Refusal::forbidden(system, scopes)) }
+    let opens = |scope: &&str| {
+        scope
+            .parse::<ScopeSet>()
+            .is_ok_and(|needed| granted.covers(&needed))
+    };
+    if scopes.iter().any(opens) {
+        Ok(())
+    } else {
+        Err(Refusal::forbidden(system, scopes))
+    }
 }
 
 async fn read(body: web::Payload) -> Result<Value, Refusal> {
     match body.to_bytes_limited(LARGEST_BODY).await {
-        Ok(Ok(bytes)) => {
-            serde_json::from_slice(&bytes).map_err(|cause| Refusal::invalid(&format!("the body is not JSON: {cause}")))
-        }
+        Ok(Ok(bytes)) => serde_json::from_slice(&bytes)
+            .map_err(|cause| Refusal::invalid(&format!("the body is not JSON: {cause}"))),
         Ok(Err(_)) => Err(Refusal::invalid("the body could not be read")),
         Err(_) => {
             let why = format!("the body is larger than {LARGEST_BODY} bytes");
@@ -249,7 +298,12 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, diagnostics: &str) -> Self {
-        Self { status, code, diagnostics: diagnostics.to_owned(), challenge: None }
+        Self {
+            status,
+            code,
+            diagnostics: diagnostics.to_owned(),
+            challenge: None,
+        }
     }
 
     fn invalid(diagnostics: &str) -> Self {
@@ -265,17 +319,28 @@ impl Refusal {
     fn unauthorized(system: System, error: Option<&str>, diagnostics: &str) -> Self {
         let mut challenge = format!("Bearer realm=\"{}\"", system.name());
         if let Some(error) = error {
-            challenge.push_str(&format!(", error=\"{error}\", error_description=\"{diagnostics}\""));
+            challenge.push_str(&format!(
+                ", error=\"{error}\", error_description=\"{diagnostics}\""
+            ));
         }
-        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, "login", diagnostics) }
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::UNAUTHORIZED, "login", diagnostics)
+        }
     }
 
     /// RFC 6750 §3.1 `insufficient_scope`
     fn forbidden(system: System, scopes: &[&str]) -> Self {
         let diagnostics = format!("the access token has none of the scopes {}", scopes.join(" "));
         let wanted = scopes.first().copied().unwrap_or_default();
-        let challenge = format!("Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{wanted}\"", system.name());
-        Self { challenge: Some(challenge), ..Self::new(StatusCode::FORBIDDEN, "forbidden", &diagnostics) }
+        let challenge = format!(
+            "Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{wanted}\"",
+            system.name()
+        );
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::FORBIDDEN, "forbidden", &diagnostics)
+        }
     }
 }
 
@@ -359,7 +424,8 @@ fn document(site: &Site) -> HttpResponse {
         "meta": test_data(),
         "name": [{ "text": "Dana Lehz, MD (Demo)" }],
     });
-    let entry = |path: &str, resource: Value| json!({ "fullUrl": format!("{base}/{path}"), "resource": resource });
+    let entry =
+        |path: &str, resource: Value| json!({ "fullUrl": format!("{base}/{path}"), "resource": resource });
     let found = json!({
         "resourceType": "Bundle",
         "id": "demo-document-1",
@@ -373,7 +439,10 @@ fn document(site: &Site) -> HttpResponse {
             entry("Practitioner/demo-examiner", certifier),
         ],
     });
-    fhir(StatusCode::OK, &search_set(&base, "Bundle/demo-document-1", found))
+    fhir(
+        StatusCode::OK,
+        &search_set(&base, "Bundle/demo-document-1", found),
+    )
 }
 
 fn search_set(base: &str, path: &str, found: Value) -> Value {

@@ -12,9 +12,14 @@ use crate::secret::Secret;
 /// The whole text.
 #[must_use]
 pub fn text(parties: &Parties, ca_file: &Path) -> String {
-    let curl = format!("--noproxy localhost --cacert {}", quoted(&ca_file.display().to_string()));
+    let curl = format!(
+        "--noproxy localhost --cacert {}",
+        quoted(&ca_file.display().to_string())
+    );
     let issuer = parties.issuer();
-    let flows = flows(parties).map(|flow| flow.lines(&curl, &issuer).join("\n")).join("\n\n");
+    let flows = flows(parties)
+        .map(|flow| flow.lines(&curl, &issuer).join("\n"))
+        .join("\n\n");
     format!("{}\n{}\n\n{flows}\n", places(parties, ca_file), people(parties))
 }
 
@@ -45,7 +50,13 @@ MDI CMS stub   {cms}
 
 fn people(parties: &Parties) -> String {
     let rows = parties.people().map(|person| {
-        format!("{:<15}{:<21}{}, {}", person.username, person.password.reveal(), person.name, person.role)
+        format!(
+            "{:<15}{:<21}{}, {}",
+            person.username,
+            person.password.reveal(),
+            person.name,
+            person.role
+        )
     });
     format!("{:<15}{:<21}who\n{}", "username", "password", rows.join("\n"))
 }
@@ -118,9 +129,14 @@ fn toxicology_message() -> Value {
 
 impl Flow<'_> {
     fn lines(&self, curl: &str, issuer: &str) -> [String; 8] {
-        let Self { title, server_name, .. } = self;
+        let Self {
+            title, server_name, ..
+        } = self;
         let url = quoted(&format!("{}{}", self.audience, self.operation));
-        let body = format!("-H 'Content-Type: application/fhir+json' -d {}", quoted(&self.body.to_string()));
+        let body = format!(
+            "-H 'Content-Type: application/fhir+json' -d {}",
+            quoted(&self.body.to_string())
+        );
         [
             format!("# {title}, 1 of 4: a token by client credentials"),
             // The token is what stands between the quotes after its name: JSON is cut with nothing but the shell.
@@ -131,9 +147,14 @@ impl Flow<'_> {
                 scope = quoted(&format!("scope={}", self.scope)),
             ),
             format!("# {title}, 2 of 4: the {server_name} asks the authorization server about the token"),
-            format!("curl -sSf {curl} -u {} -d \"token=$T\" -w '\\n' {issuer}/oauth2/introspect", login(self.server)),
+            format!(
+                "curl -sSf {curl} -u {} -d \"token=$T\" -w '\\n' {issuer}/oauth2/introspect",
+                login(self.server)
+            ),
             format!("# {title}, 3 of 4: the {server_name} answers whoever brings the token"),
-            format!("curl -sSf {curl} -H \"Authorization: Bearer $T\" {body} -w '\\nHTTP %{{http_code}}\\n' {url}"),
+            format!(
+                "curl -sSf {curl} -H \"Authorization: Bearer $T\" {body} -w '\\nHTTP %{{http_code}}\\n' {url}"
+            ),
             format!("# {title}, 4 of 4: and refuses whoever brings none"),
             format!("curl -sS {curl} {body} -w '\\nHTTP %{{http_code}}\\n' {url}"),
         ]

@@ -223,4 +223,5 @@ organization = {OFFICE}
 }
 
 /// The agency of the case system and its people.
-const OFFICE: &str = r#"{ name = "Demo County Medical Examiner", id = "urn:oid:2.16.840.1.113883.3.9999.1" }"#;
+const OFFICE: &str =
+    r#"{ name = "Demo County Medical Examiner", id = "urn:oid:2.16.840.1.113883.3.9999.1" }"#;

@@ -89,7 +89,9 @@ impl Secrets {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&file).and_then(|mut open| open.write_all(text.as_bytes()));
+        let written = options
+            .open(&file)
+            .and_then(|mut open| open.write_all(text.as_bytes()));
         written.map_err(|cause| StartError(format!("cannot write {}: {cause}", file.display())))?;
         toml::from_str(&text).map_err(|cause| StartError(format!("{SECRETS_FILE}: {}", cause.message())))
     }
@@ -105,7 +107,10 @@ fn draw(entropy: Entropy) -> String {
     }
     for person in ["examiner", "clerk", "administrator"] {
         line(&format!("{person}_password"), password(entropy));
-        line(&format!("{person}_totp"), BASE32_NOPAD.encode(&entropy.bytes::<20>()));
+        line(
+            &format!("{person}_totp"),
+            BASE32_NOPAD.encode(&entropy.bytes::<20>()),
+        );
     }
     text
 }
@@ -113,7 +118,10 @@ fn draw(entropy: Entropy) -> String {
 /// 80 random bits in four groups that can be typed.
 fn password(entropy: Entropy) -> String {
     let text = BASE32_NOPAD.encode(&entropy.bytes::<10>()).to_lowercase();
-    let groups: Vec<String> =
-        text.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+    let groups: Vec<String> = text
+        .as_bytes()
+        .chunks(4)
+        .map(|group| String::from_utf8_lossy(group).into_owned())
+        .collect();
     groups.join("-")
 }

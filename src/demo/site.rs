@@ -43,9 +43,17 @@ impl Site {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub async fn post(&self, path: &str, client: (&str, &Secret), form: &[(&str, &str)]) -> Result<Value, String> {
+    pub async fn post(
+        &self,
+        path: &str,
+        client: (&str, &Secret),
+        form: &[(&str, &str)],
+    ) -> Result<Value, String> {
         let url = parse(&format!("{}{path}", self.parties.issuer()))?;
-        let fetched = self.outbound.post_form(&url, client, form, LARGEST, TIMEOUT).await;
+        let fetched = self
+            .outbound
+            .post_form(&url, client, form, LARGEST, TIMEOUT)
+            .await;
         document(fetched.map_err(|cause| cause.to_string())?)
     }
 
@@ -54,7 +62,10 @@ impl Site {
     /// # Errors
     /// Why there is no answer.
     pub async fn get(&self, url: &str, token: &Secret) -> Result<Value, String> {
-        let fetched = self.outbound.get_json_with(&parse(url)?, token, LARGEST, TIMEOUT).await;
+        let fetched = self
+            .outbound
+            .get_json_with(&parse(url)?, token, LARGEST, TIMEOUT)
+            .await;
         document(fetched.map_err(|cause| cause.to_string())?)
     }
 
@@ -63,7 +74,10 @@ impl Site {
     /// # Errors
     /// Which of them does not, and why.
     pub async fn wait(&self) -> Result<(), String> {
-        for url in [format!("{}/readyz", self.parties.issuer()), format!("{}/metadata", self.parties.edrs_base())] {
+        for url in [
+            format!("{}/readyz", self.parties.issuer()),
+            format!("{}/metadata", self.parties.edrs_base()),
+        ] {
             let answer = self.outbound.get_json(&parse(&url)?, LARGEST, TIMEOUT).await;
             answer.map_err(|cause| format!("{url} does not answer: {cause}"))?;
         }
@@ -84,7 +98,12 @@ fn document(fetched: Fetched) -> Result<Value, String> {
 /// # Errors
 /// When the listener or the settings of TLS are refused.
 pub fn serve(site: web::Data<Site>, tls: &Tls, listener: TcpListener) -> std::io::Result<Server> {
-    let factory = move || HttpApp::new().app_data(site.clone()).wrap(security_headers(true)).configure(urls);
+    let factory = move || {
+        HttpApp::new()
+            .app_data(site.clone())
+            .wrap(security_headers(true))
+            .configure(urls)
+    };
     let server = HttpServer::new(factory)
         .workers(2)
         .client_request_timeout(Duration::from_secs(10))
@@ -105,5 +124,7 @@ fn urls(config: &mut web::ServiceConfig) {
         .route("/code", web::get().to(case_system::code_page))
         .configure(fhir::configure)
         .configure(assets::configure)
-        .default_service(web::to(async || HttpResponse::NotFound().body("there is no such page; begin at /cms/\n")));
+        .default_service(web::to(async || {
+            HttpResponse::NotFound().body("there is no such page; begin at /cms/\n")
+        }));
 }

@@ -71,13 +71,26 @@ impl Roster {
     pub(super) fn of(clients: Arc<HashMap<String, Arc<LiveClient>>>) -> Self {
         let mut servers: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
         for live in clients.values() {
-            servers.entry(&live.client.dataflow).or_default().extend(&live.client.settings.resource_servers);
+            servers
+                .entry(&live.client.dataflow)
+                .or_default()
+                .extend(&live.client.settings.resource_servers);
         }
-        let places: HashMap<&str, usize> = servers.keys().enumerate().map(|(place, flow)| (*flow, place)).collect();
+        let places: HashMap<&str, usize> = servers
+            .keys()
+            .enumerate()
+            .map(|(place, flow)| (*flow, place))
+            .collect();
         let entry = |live: &Arc<LiveClient>| {
             let client = &live.client;
-            let agency = client.settings.organization.as_ref().map_or("", |agency| agency.name.as_str());
-            let text = [client.id.as_str(), client.name.as_str(), agency].join("\n").to_lowercase();
+            let agency = client
+                .settings
+                .organization
+                .as_ref()
+                .map_or("", |agency| agency.name.as_str());
+            let text = [client.id.as_str(), client.name.as_str(), agency]
+                .join("\n")
+                .to_lowercase();
             Entry {
                 live: Arc::clone(live),
                 flow: places.get(client.dataflow.as_str()).copied().unwrap_or_default(),
@@ -103,7 +116,14 @@ impl Roster {
             servers: servers.iter().map(|id| (*id).clone()).collect(),
         };
         let flows = servers.iter().map(flow).collect();
-        Self { by_id: sorted(Order::Id), newest: sorted(Order::Newest), by_name, flows, users, of: clients }
+        Self {
+            by_id: sorted(Order::Id),
+            newest: sorted(Order::Newest),
+            by_name,
+            flows,
+            users,
+            of: clients,
+        }
     }
 
     fn entries(&self, order: Order) -> &[Entry] {
@@ -146,9 +166,13 @@ impl Roster {
         text: &str,
     ) -> impl Iterator<Item = &Arc<LiveClient>> {
         let all = self.entries(order);
-        let begin = after.map_or(0, |after| all.partition_point(|entry| order.place(&entry.live.client) <= after));
+        let begin = after.map_or(0, |after| {
+            all.partition_point(|entry| order.place(&entry.live.client) <= after)
+        });
         let text = text.to_lowercase();
         let entries = all.get(begin..).unwrap_or_default().iter();
-        entries.filter(move |entry| entry.text.contains(&text)).map(|entry| &entry.live)
+        entries
+            .filter(move |entry| entry.text.contains(&text))
+            .map(|entry| &entry.live)
     }
 }

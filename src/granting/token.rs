@@ -44,7 +44,11 @@ impl<'a> Draft<'a> {
             scopes: &granted.scopes,
             target: party.server(granted.target.as_deref()).map(|live| &live.server),
             exp: now + party.access_seconds(app, false)?,
-            footing: Footing { grant: None, client_generation: client.generation, person_generation: 0 },
+            footing: Footing {
+                grant: None,
+                client_generation: client.generation,
+                person_generation: 0,
+            },
             more: system_claims(app, party, granted),
         })
     }
@@ -82,10 +86,14 @@ impl<'a> Draft<'a> {
     /// The claims, with a name that no other token has.
     #[must_use]
     pub fn into_claims(self, app: &App, now: i64) -> AccessToken {
-        let audience = self.target.map_or_else(|| app.issuer(), |server| &server.audience);
+        let audience = self
+            .target
+            .map_or_else(|| app.issuer(), |server| &server.audience);
         let scope = match self.target.map(|server| &server.settings) {
             Some(settings) => self.scopes.project(settings.scope_style, &settings.scope_map),
-            None => self.scopes.project(ScopeStyle::V2, &std::collections::BTreeMap::new()),
+            None => self
+                .scopes
+                .project(ScopeStyle::V2, &std::collections::BTreeMap::new()),
         };
         AccessToken {
             iss: app.issuer().to_owned(),

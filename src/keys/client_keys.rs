@@ -58,7 +58,10 @@ impl ClientKeys {
         })
     }
 
-    fn parse_with(jwks: &str, bad: impl Fn(JwksProblem) -> Result<(), JwksProblem>) -> Result<Self, JwksProblem> {
+    fn parse_with(
+        jwks: &str,
+        bad: impl Fn(JwksProblem) -> Result<(), JwksProblem>,
+    ) -> Result<Self, JwksProblem> {
         let problem = |text: String| JwksProblem(text);
         let document: Value =
             serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
@@ -126,7 +129,9 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     }
     let algorithms: &[Algorithm] = match (text("kty"), text("crv")) {
         (Some("RSA"), _) => {
-            let bits = text("n").and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok()).map_or(0, |n| bits(&n));
+            let bits = text("n")
+                .and_then(|n| BASE64URL_NOPAD.decode(n.as_bytes()).ok())
+                .map_or(0, |n| bits(&n));
             if bits < SMALLEST_RSA {
                 return Err(format!(
                     "is an RSA key of {bits} bits: at least {SMALLEST_RSA} are needed (RFC 7518 §3.3)"
@@ -147,7 +152,11 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
         _ => return Ok(None),
     };
     let algorithms = match text("alg") {
-        Some(named) => algorithms.iter().copied().filter(|algorithm| algorithm.as_str() == named).collect(),
+        Some(named) => algorithms
+            .iter()
+            .copied()
+            .filter(|algorithm| algorithm.as_str() == named)
+            .collect(),
         None => algorithms.to_vec(),
     };
     if algorithms.is_empty() {
@@ -162,12 +171,19 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
         serde_json::from_value(Value::Object(bare)).map_err(|cause| format!("cannot be read: {cause}"))?;
     let public = DecodingKey::from_jwk(&parsed).map_err(|cause| format!("cannot be read: {cause}"))?;
     let ends = jwk.get("exp").and_then(Value::as_i64);
-    Ok(Some(ClientKey { kid: text("kid").map(str::to_owned), algorithms, public, ends }))
+    Ok(Some(ClientKey {
+        kid: text("kid").map(str::to_owned),
+        algorithms,
+        public,
+        ends,
+    }))
 }
 
 fn bits(modulus: &[u8]) -> usize {
     let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
-    significant.first().map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
+    significant
+        .first()
+        .map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// Why an assertion is refused. The texts tell what was sent and what is public, nothing of the keys that we hold.
@@ -209,7 +225,9 @@ fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
     let whole = number.as_i64().or_else(|| {
         let seconds = number.as_f64()?.floor();
         // Far beyond every date, and within what both types hold exactly.
-        (seconds.abs() < 1e15).then(|| format!("{seconds:.0}").parse().ok()).flatten()
+        (seconds.abs() < 1e15)
+            .then(|| format!("{seconds:.0}").parse().ok())
+            .flatten()
     });
     whole.ok_or_else(|| serde::de::Error::custom("not a NumericDate"))
 }
@@ -235,7 +253,9 @@ fn refused(text: impl Into<String>) -> AssertionProblem {
 }
 
 fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
-    let bytes = BASE64URL_NOPAD.decode(assertion.split('.').nth(place)?.as_bytes()).ok()?;
+    let bytes = BASE64URL_NOPAD
+        .decode(assertion.split('.').nth(place)?.as_bytes())
+        .ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -255,17 +275,25 @@ pub fn segments(assertion: &str) -> (Option<Segment>, Option<Segment>) {
 /// When it is no JWT, its header asks for what is not accepted, or it lacks a claim.
 pub fn unverified_claims(assertion: &str) -> Result<AssertionClaims, AssertionProblem> {
     if assertion.len() > LONGEST_ASSERTION {
-        return Err(refused(format!("client_assertion is longer than {LONGEST_ASSERTION} bytes")));
+        return Err(refused(format!(
+            "client_assertion is longer than {LONGEST_ASSERTION} bytes"
+        )));
     }
     if assertion.split('.').count() != 3 {
-        return Err(refused("client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)"));
+        return Err(refused(
+            "client_assertion is not a signed JWT of three parts (RFC 7515 §3.1)",
+        ));
     }
     check_header(&header(assertion)?)?;
     let claims = segment(assertion, 1)
         .ok_or_else(|| refused("the claims of client_assertion are not base64url of a JSON object"))?;
-    let missing = ["iss", "sub", "aud", "exp", "jti"].into_iter().find(|name| !claims.contains_key(*name));
+    let missing = ["iss", "sub", "aud", "exp", "jti"]
+        .into_iter()
+        .find(|name| !claims.contains_key(*name));
     if let Some(missing) = missing {
-        return Err(refused(format!("client_assertion lacks the claim {missing} (RFC 7523 §3)")));
+        return Err(refused(format!(
+            "client_assertion lacks the claim {missing} (RFC 7523 §3)"
+        )));
     }
     serde_json::from_value(Value::Object(claims)).map_err(|_| {
         refused("iss, sub and jti of client_assertion must be text, exp, iat and nbf numbers (RFC 7519 §4.1)")
@@ -285,10 +313,18 @@ pub fn verify_assertion(
     let header = header(assertion)?;
     let algorithm = check_header(&header)?;
     if !allowed.contains(&algorithm) {
-        return Err(AssertionProblem::Key(format!("the client is not registered for alg {}", algorithm.as_str())));
+        return Err(AssertionProblem::Key(format!(
+            "the client is not registered for alg {}",
+            algorithm.as_str()
+        )));
     }
-    if header.get("jku").is_some_and(|jku| jku.as_str().is_none() || jku.as_str() != jwks_uri) {
-        return Err(AssertionProblem::Key("jku is not the registered jwks_uri".to_owned()));
+    if header
+        .get("jku")
+        .is_some_and(|jku| jku.as_str().is_none() || jku.as_str() != jwks_uri)
+    {
+        return Err(AssertionProblem::Key(
+            "jku is not the registered jwks_uri".to_owned(),
+        ));
     }
     let kid = match header.get("kid") {
         None => None,
@@ -304,30 +340,43 @@ pub fn verify_assertion(
         ([key], _) => *key,
         ([], Some(kid)) => return Err(AssertionProblem::UnknownKey(kid.to_owned())),
         ([], None) => {
-            return Err(AssertionProblem::Key(format!("no registered key fits alg {}", algorithm.as_str())));
+            return Err(AssertionProblem::Key(format!(
+                "no registered key fits alg {}",
+                algorithm.as_str()
+            )));
         }
         (_, Some(kid)) => {
-            return Err(AssertionProblem::Key(format!("several registered keys have the kid {kid}")));
+            return Err(AssertionProblem::Key(format!(
+                "several registered keys have the kid {kid}"
+            )));
         }
         (_, None) => {
-            return Err(AssertionProblem::Key("no kid was sent and several registered keys fit".to_owned()));
+            return Err(AssertionProblem::Key(
+                "no kid was sent and several registered keys fit".to_owned(),
+            ));
         }
     };
     match jsonwebtoken::decode::<AssertionClaims>(assertion, &key.public, &signature_only(algorithm)) {
         Ok(verified) => Ok(verified.claims),
-        Err(cause) => Err(AssertionProblem::Key(format!("the signature does not verify: {cause}"))),
+        Err(cause) => Err(AssertionProblem::Key(format!(
+            "the signature does not verify: {cause}"
+        ))),
     }
 }
 
 fn header(assertion: &str) -> Result<Map<String, Value>, AssertionProblem> {
-    segment(assertion, 0).ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))
+    segment(assertion, 0)
+        .ok_or_else(|| refused("the header of client_assertion is not base64url of a JSON object"))
 }
 
 /// What is wrong with a header whoever sent it; what depends on the client's registration is not told to strangers.
 fn check_header(header: &Map<String, Value>) -> Result<Algorithm, AssertionProblem> {
     let named = header.get("alg").and_then(Value::as_str).unwrap_or_default();
     let algorithm = Algorithm::parse(named).ok_or_else(|| {
-        let names: Vec<&str> = Algorithm::ACCEPTED.iter().map(|algorithm| algorithm.as_str()).collect();
+        let names: Vec<&str> = Algorithm::ACCEPTED
+            .iter()
+            .map(|algorithm| algorithm.as_str())
+            .collect();
         refused(format!(
             "alg '{}' of client_assertion is not accepted; use one of {}",
             printable(named),
@@ -346,7 +395,10 @@ fn check_header(header: &Map<String, Value>) -> Result<Algorithm, AssertionProbl
             "crit in the header of client_assertion names an extension that is not understood (RFC 7515 §4.1.11)",
         ));
     }
-    let typ = header.get("typ").map_or(Some("JWT"), Value::as_str).unwrap_or_default();
+    let typ = header
+        .get("typ")
+        .map_or(Some("JWT"), Value::as_str)
+        .unwrap_or_default();
     if !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("client-authentication+jwt") {
         return Err(refused("typ in the header of client_assertion must be JWT"));
     }

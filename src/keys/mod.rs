@@ -77,7 +77,9 @@ pub struct Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| &key.kid)).finish()
+        f.debug_list()
+            .entries(self.keys.iter().map(|key| &key.kid))
+            .finish()
     }
 }
 
@@ -89,9 +91,15 @@ impl Keyring {
     pub fn load(stored: &[StoredKey], master: &MasterKey, now: i64) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         let mut jwks = Vec::new();
-        for key in stored.iter().filter(|key| key.purge_at.is_none_or(|purge_at| now < purge_at)) {
-            let pkcs8 = master.open(Purpose::SigningKey, &key.kid, &key.private_key).map_err(KeyError::unusable)?;
-            let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_str(&key.public_jwk).map_err(KeyError::unusable)?;
+        for key in stored
+            .iter()
+            .filter(|key| key.purge_at.is_none_or(|purge_at| now < purge_at))
+        {
+            let pkcs8 = master
+                .open(Purpose::SigningKey, &key.kid, &key.private_key)
+                .map_err(KeyError::unusable)?;
+            let jwk: jsonwebtoken::jwk::Jwk =
+                serde_json::from_str(&key.public_jwk).map_err(KeyError::unusable)?;
             keys.push(LiveKey {
                 kid: key.kid.clone(),
                 algorithm: key.algorithm,
@@ -104,7 +112,10 @@ impl Keyring {
         }
         let jwks = json!({ "keys": jwks }).to_string();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, jwks.as_bytes());
-        let etag = format!("\"{}\"", HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default()));
+        let etag = format!(
+            "\"{}\"",
+            HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())
+        );
         Ok(Self { keys, jwks, etag })
     }
 
@@ -123,8 +134,12 @@ impl Keyring {
     /// The algorithms that can sign just now.
     #[must_use]
     pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
-        let mut algorithms: Vec<_> =
-            self.keys.iter().filter(|key| key.signs_at(now)).map(|key| key.algorithm).collect();
+        let mut algorithms: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|key| key.signs_at(now))
+            .map(|key| key.algorithm)
+            .collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         algorithms
@@ -134,7 +149,13 @@ impl Keyring {
     ///
     /// # Errors
     /// When no key of the algorithm signs at `now`.
-    pub fn sign(&self, algorithm: Algorithm, typ: &str, claims: &impl Serialize, now: i64) -> Result<String, KeyError> {
+    pub fn sign(
+        &self,
+        algorithm: Algorithm,
+        typ: &str,
+        claims: &impl Serialize,
+        now: i64,
+    ) -> Result<String, KeyError> {
         let key = self
             .keys
             .iter()
@@ -159,8 +180,14 @@ impl Keyring {
         let kid = header.kid?;
         let key = self.keys.iter().find(|key| key.kid == kid)?;
         let validation = signature_only(key.algorithm);
-        let claims = jsonwebtoken::decode::<T>(token, &key.public, &validation).ok()?.claims;
-        Some(Signed { claims, kid, retires_at: key.retires_at })
+        let claims = jsonwebtoken::decode::<T>(token, &key.public, &validation)
+            .ok()?
+            .claims;
+        Some(Signed {
+            claims,
+            kid,
+            retires_at: key.retires_at,
+        })
     }
 
     /// Whether a key is still published: what it signed counts no longer than that.
@@ -174,9 +201,16 @@ impl Keyring {
 ///
 /// # Errors
 /// When the cryptographic library cannot make one.
-pub fn generate(algorithm: Algorithm, master: &MasterKey, now: i64, signs_from: i64) -> Result<StoredKey, KeyError> {
+pub fn generate(
+    algorithm: Algorithm,
+    master: &MasterKey,
+    now: i64,
+    signs_from: i64,
+) -> Result<StoredKey, KeyError> {
     let (pkcs8, mut jwk) = signer::generate(algorithm)?;
-    let kid = jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).map_err(KeyError::unusable)?;
+    let kid = jwk
+        .thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
+        .map_err(KeyError::unusable)?;
     jwk.common.key_id = Some(kid.clone());
     jwk.common.public_key_use = Some(jsonwebtoken::jwk::PublicKeyUse::Signature);
     Ok(StoredKey {

@@ -48,14 +48,21 @@ impl KeyPair {
     /// When the bytes are not a key for the algorithm, or we do not sign with it.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, KeyError> {
         if let Some(curve) = curve(algorithm) {
-            return EcdsaKeyPair::from_pkcs8(curve, pkcs8).map(Self::Ecdsa).map_err(KeyError::unusable);
+            return EcdsaKeyPair::from_pkcs8(curve, pkcs8)
+                .map(Self::Ecdsa)
+                .map_err(KeyError::unusable);
         }
         let rsa = || RsaKeyPair::from_pkcs8(pkcs8).map_err(KeyError::unusable);
         match algorithm {
             Algorithm::RS256 => Ok(Self::Rsa(rsa()?, &RSA_PKCS1_SHA256)),
             Algorithm::PS256 => Ok(Self::Rsa(rsa()?, &RSA_PSS_SHA256)),
-            Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8).map(Self::Ed25519).map_err(KeyError::unusable),
-            other => Err(KeyError::Unusable(format!("we do not sign with {}", other.as_str()))),
+            Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8)
+                .map(Self::Ed25519)
+                .map_err(KeyError::unusable),
+            other => Err(KeyError::Unusable(format!(
+                "we do not sign with {}",
+                other.as_str()
+            ))),
         }
     }
 
@@ -66,10 +73,15 @@ impl KeyPair {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let random = SystemRandom::new();
         match self {
-            Self::Ecdsa(pair) => Ok(pair.sign(&random, message).map_err(KeyError::unusable)?.as_ref().to_vec()),
+            Self::Ecdsa(pair) => Ok(pair
+                .sign(&random, message)
+                .map_err(KeyError::unusable)?
+                .as_ref()
+                .to_vec()),
             Self::Rsa(pair, padding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*padding, &random, message, &mut signature).map_err(KeyError::unusable)?;
+                pair.sign(*padding, &random, message, &mut signature)
+                    .map_err(KeyError::unusable)?;
                 Ok(signature)
             }
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),

@@ -43,7 +43,9 @@ fn in_words(done: Notice) -> Option<&'static str> {
         Notice::ApplicationEnded => Some("The application can do nothing for you any more."),
         Notice::PasskeyRenamed => Some("The passkey has its new name."),
         Notice::PasskeyRemoved => Some("The passkey is removed. It cannot sign in any more."),
-        Notice::AuthenticatorRemoved => Some("The authenticator app is removed. Its codes cannot sign in any more."),
+        Notice::AuthenticatorRemoved => {
+            Some("The authenticator app is removed. Its codes cannot sign in any more.")
+        }
         _ => None,
     }
 }
@@ -103,12 +105,17 @@ impl Facts {
 
 /// `GET /account`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let signed_in = guard::signed_in(app, request, PATH, None).await?;
-    let done = browser::carried(app, request).ok().and_then(|(pending, _)| pending.notice).and_then(in_words);
+    let done = browser::carried(app, request)
+        .ok()
+        .and_then(|(pending, _)| pending.notice)
+        .and_then(in_words);
     let (id, now) = (signed_in.person.id.clone(), app.now());
     let facts = app.store.read(move |conn| Facts::load(conn, &id, now)).await?;
     Ok(show(app, &signed_in, &facts, done))
@@ -123,13 +130,30 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         done,
-        account: Account { name: &person.name, username: &person.username },
-        agency: person.settings.organization.as_ref().map(|organization| organization.name.as_str()),
-        roles: roles.map(|code| app.policy.role(code).map_or(code.as_str(), |role| role.label.as_str())).collect(),
-        license: person.settings.license_expires.as_deref().map(|last_day| License {
-            last_day: day_in_words(last_day),
-            ended: licence_ends(app, person).is_some_and(|ends| app.now() >= ends),
-        }),
+        account: Account {
+            name: &person.name,
+            username: &person.username,
+        },
+        agency: person
+            .settings
+            .organization
+            .as_ref()
+            .map(|organization| organization.name.as_str()),
+        roles: roles
+            .map(|code| {
+                app.policy
+                    .role(code)
+                    .map_or(code.as_str(), |role| role.label.as_str())
+            })
+            .collect(),
+        license: person
+            .settings
+            .license_expires
+            .as_deref()
+            .map(|last_day| License {
+                last_day: day_in_words(last_day),
+                ended: licence_ends(app, person).is_some_and(|ends| app.now() >= ends),
+            }),
         methods: methods(app, person, facts, &zone),
         sessions: sessions::listed(app, signed_in, &facts.sessions, &zone),
         applications: applications::listed(app, person, &facts.allowed, &zone),
@@ -140,13 +164,18 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
 
 /// What people call a provider; its id, when it is gone.
 fn provider_name(app: &App, id: &str) -> String {
-    app.directory.identity_provider(id).map_or_else(|| id.to_owned(), |provider| provider.name.clone())
+    app.directory
+        .identity_provider(id)
+        .map_or_else(|| id.to_owned(), |provider| provider.name.clone())
 }
 
 fn methods(app: &App, person: &Person, facts: &Facts, zone: &Zone) -> Methods {
     let (recovery_codes, made) = facts.recovery_codes;
     Methods {
-        password: person.password.as_ref().map(|_| zone.when(person.password_changed_at)),
+        password: person
+            .password
+            .as_ref()
+            .map(|_| zone.when(person.password_changed_at)),
         authenticator: person.totp_secret.is_some(),
         authenticator_used: totp::used_at(person.totp_step).map(|at| zone.when(at)),
         passkeys: facts

@@ -21,7 +21,10 @@ pub fn is_due(app: &App, pending: &Pending) -> bool {
 /// To the notice, and from there to the sign-in.
 #[must_use]
 pub fn first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
-    browser::see_other(&browser::page_url(PATH, &pending.seal(app, Some(browser_cookie))), &[])
+    browser::see_other(
+        &browser::page_url(PATH, &pending.seal(app, Some(browser_cookie))),
+        &[],
+    )
 }
 
 /// `GET /login/notice`
@@ -47,8 +50,16 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let acknowledged = async {
         let form = PostedForm::read(&app, &request, body).await?;
-        let pending = Pending { banner_read: true, ..form.pending(&app)? };
-        Ok(browser::see_other(&browser::page_url("/login", &pending.seal(&app, Some(&form.browser))), &[]))
+        let pending = Pending {
+            banner_read: true,
+            ..form.pending(&app)?
+        };
+        Ok(browser::see_other(
+            &browser::page_url("/login", &pending.seal(&app, Some(&form.browser))),
+            &[],
+        ))
     };
-    acknowledged.await.unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+    acknowledged
+        .await
+        .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
 }

@@ -33,7 +33,10 @@ const DEVICES: [(&str, &str); 8] = [
 #[must_use]
 pub fn in_words(user_agent: &str) -> String {
     let first = |rules: &[(&str, &'static str)]| {
-        rules.iter().find(|(part, _)| user_agent.contains(part)).map(|(_, name)| *name)
+        rules
+            .iter()
+            .find(|(part, _)| user_agent.contains(part))
+            .map(|(_, name)| *name)
     };
     // Programs that are no browsers name a system as well.
     let browser = first(&BROWSERS).filter(|_| user_agent.starts_with("Mozilla/5.0 ("));

@@ -63,7 +63,8 @@ pub fn covers_account(app: &App) -> bool {
 /// What the database says.
 pub fn is_locked_until_admin(app: &App, conn: &mut Conn, person: &Person) -> Stored<bool> {
     let until_admin = |row: Failures| row.locked_until >= UNTIL_ADMIN;
-    Ok(covers_account(app) && logins::find(conn, &login_subject(app, &person.username))?.is_some_and(until_admin))
+    Ok(covers_account(app)
+        && logins::find(conn, &login_subject(app, &person.username))?.is_some_and(until_admin))
 }
 
 /// How many failures lock a subject, and whether it belongs to somebody.
@@ -81,7 +82,12 @@ pub struct Limit {
 /// What the database says.
 pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -> Stored<bool> {
     let login = &app.config.login;
-    let empty = Failures { subject: subject.to_owned(), window_started_at: now, purge_at: now, ..Failures::default() };
+    let empty = Failures {
+        subject: subject.to_owned(),
+        window_started_at: now,
+        purge_at: now,
+        ..Failures::default()
+    };
     let mut row = logins::lock(tx.conn(), &empty)?;
     if now < row.locked_until {
         return Ok(false);
@@ -104,7 +110,11 @@ pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -
         };
     }
     // Failures in a row count however long ago they were.
-    row.purge_at = if limit.known { UNTIL_ADMIN } else { now + DAY_SECONDS };
+    row.purge_at = if limit.known {
+        UNTIL_ADMIN
+    } else {
+        now + DAY_SECONDS
+    };
     logins::put(tx.conn(), &row)?;
     Ok(locks)
 }
@@ -180,13 +190,23 @@ impl Attempt {
     #[must_use]
     pub fn new(app: &App, username: &str, person: Option<&Person>, known: Option<&str>) -> Self {
         let account = login_subject(app, username);
-        let own = person.zip(known).filter(|_| app.config.login.known_browsers).and_then(|(person, known)| {
-            let (browser, mut marks) = parts(known)?;
-            let expected = mark(app, browser, person);
-            let place = app.master.derive(Derivation::Username, &["browser", browser, &person.id]);
-            marks.any(|mark| mark == expected).then(|| format!("{account}.{place}"))
-        });
-        let limit = Limit { threshold: app.config.login.lockout_threshold, known: person.is_some() };
+        let own = person
+            .zip(known)
+            .filter(|_| app.config.login.known_browsers)
+            .and_then(|(person, known)| {
+                let (browser, mut marks) = parts(known)?;
+                let expected = mark(app, browser, person);
+                let place = app
+                    .master
+                    .derive(Derivation::Username, &["browser", browser, &person.id]);
+                marks
+                    .any(|mark| mark == expected)
+                    .then(|| format!("{account}.{place}"))
+            });
+        let limit = Limit {
+            threshold: app.config.login.lockout_threshold,
+            known: person.is_some(),
+        };
         Self { account, own, limit }
     }
 
@@ -240,13 +260,18 @@ impl Attempt {
 /// The name of a browser, and the marks of those whom it signed in.
 fn parts(known: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
     let (browser, marks) = known.split_once('.')?;
-    let ours = BASE64URL_NOPAD.decode(browser.as_bytes()).is_ok_and(|bytes| bytes.len() == 32);
+    let ours = BASE64URL_NOPAD
+        .decode(browser.as_bytes())
+        .is_ok_and(|bytes| bytes.len() == 32);
     ours.then(|| (browser, marks.split('.')))
 }
 
 /// What a browser keeps of somebody whom it signed in. It ends with a new password or other roles.
 fn mark(app: &App, browser: &str, person: &Person) -> String {
-    let whole = app.master.derive(Derivation::KnownBrowser, &[browser, &person.id, &person.generation.to_string()]);
+    let whole = app.master.derive(
+        Derivation::KnownBrowser,
+        &[browser, &person.id, &person.generation.to_string()],
+    );
     // 128 bits: one cookie has the marks of several people.
     whole.chars().take(22).collect()
 }
@@ -264,7 +289,12 @@ pub fn known_after(app: &App, person: &Person, known: Option<&str>) -> Option<St
         None => (fresh.as_str(), Vec::new()),
     };
     let mine = mark(app, browser, person);
-    let others = others.into_iter().filter(|other| other.len() == mine.len() && *other != mine);
-    let marks: Vec<&str> = std::iter::once(mine.as_str()).chain(others).take(KNOWN_PEOPLE).collect();
+    let others = others
+        .into_iter()
+        .filter(|other| other.len() == mine.len() && *other != mine);
+    let marks: Vec<&str> = std::iter::once(mine.as_str())
+        .chain(others)
+        .take(KNOWN_PEOPLE)
+        .collect();
     Some(format!("{browser}.{}", marks.join(".")))
 }

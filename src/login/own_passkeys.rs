@@ -53,7 +53,11 @@ fn party(app: &App) -> Result<&RelyingParty, PageError> {
 }
 
 fn refused(app: &App, heading: &str, text: &str) -> HttpResponse {
-    let page = PasskeyRefusedPage { shell: browser::shell(app), heading, text };
+    let page = PasskeyRefusedPage {
+        shell: browser::shell(app),
+        heading,
+        text,
+    };
     pages::respond(&page, StatusCode::CONFLICT, FormAction::SelfOnly)
 }
 
@@ -78,7 +82,9 @@ pub async fn add(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 /// `GET /login/set-up/passkey`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -108,8 +114,14 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, &browser_cookie),
         pending: &sealed,
-        passkey: PasskeyForm { options: &begun.options, state: &begun.state },
-        name: typed.as_ref().and_then(|typed| typed.one("name").ok().flatten()).unwrap_or_default(),
+        passkey: PasskeyForm {
+            options: &begun.options,
+            state: &begun.state,
+        },
+        name: typed
+            .as_ref()
+            .and_then(|typed| typed.one("name").ok().flatten())
+            .unwrap_or_default(),
         back: &back,
         errors,
     };
@@ -133,8 +145,13 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     };
     let typed = form.field("name")?;
     let back = |pending: Pending, notice| {
-        let page = browser::page_url(PASSKEY_PATH, &pending.saying(notice).seal(app, Some(&form.browser)));
-        let name = form_urlencoded::Serializer::new(String::new()).append_pair("name", typed).finish();
+        let page = browser::page_url(
+            PASSKEY_PATH,
+            &pending.saying(notice).seal(app, Some(&form.browser)),
+        );
+        let name = form_urlencoded::Serializer::new(String::new())
+            .append_pair("name", typed)
+            .finish();
         Ok(browser::see_other(&format!("{page}&{name}"), &[]))
     };
     let Some(name) = name_of(typed) else {
@@ -162,7 +179,13 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     match met.await? {
         Met::Accepted { cookie, hash } => {
             notices::second_factor_changed(app, &loaded.person, SecondFactor::PasskeyAdded);
-            Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
+            Ok(second_factor::go_on_set_up(
+                app,
+                pending,
+                &form.browser,
+                &loaded.session,
+                (&cookie, hash),
+            ))
         }
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
         Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
@@ -170,7 +193,13 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
 }
 
 /// Adds a passkey, unless the answer was used, the account is full, or the passkey is known.
-fn write(app: &App, tx: &mut Tx<'_>, person: &Person, name: &str, added: &Added) -> Stored<Option<&'static str>> {
+fn write(
+    app: &App,
+    tx: &mut Tx<'_>,
+    person: &Person,
+    name: &str,
+    added: &Added,
+) -> Stored<Option<&'static str>> {
     if !added.once.burn(tx.conn())? {
         return Ok(Some("passkey: this answer was used before"));
     }
@@ -196,14 +225,20 @@ fn write(app: &App, tx: &mut Tx<'_>, person: &Person, name: &str, added: &Added)
 /// `POST /account/passkeys/rename`: `id` and `name`.
 pub async fn rename(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    renamed(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    renamed(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn renamed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
     let form = PostedForm::read(app, request, body).await?;
     let SignedIn { person, .. } = guard::signed_in(app, request, ACCOUNT_PATH, Some(FRESH)).await?;
     let Some(name) = name_of(form.field("name")?) else {
-        return Ok(refused(app, "Enter another name", "The name of a passkey has 1 to 60 characters."));
+        return Ok(refused(
+            app,
+            "Enter another name",
+            "The name of a passkey has 1 to 60 characters.",
+        ));
     };
     let (job_app, id) = (Arc::clone(app), form.field("id")?.to_owned());
     let written = app.store.write(move |tx| {
@@ -233,7 +268,9 @@ enum Removed {
 /// `POST /account/passkeys/remove`: `id`.
 pub async fn remove(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    removed(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    removed(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {

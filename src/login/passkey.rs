@@ -30,7 +30,9 @@ pub const METHODS: [&str; 2] = ["pop", "mfa"];
 /// # Errors
 /// A defect.
 pub fn begin(app: &App, browser: &str) -> Result<Option<Begun>, Broken> {
-    let begin = |passkeys: &crate::webauthn::RelyingParty| passkeys.begin_using(app, Ceremony::SigningIn, &[], browser);
+    let begin = |passkeys: &crate::webauthn::RelyingParty| {
+        passkeys.begin_using(app, Ceremony::SigningIn, &[], browser)
+    };
     app.passkeys.as_ref().map(begin).transpose()
 }
 
@@ -42,9 +44,9 @@ pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> R
     let id = person.id.clone();
     let own = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
     match &app.passkeys {
-        Some(party) if !own.is_empty() => {
-            party.begin_using(app, Ceremony::SecondFactor(&person.id), &own, browser).map(Some)
-        }
+        Some(party) if !own.is_empty() => party
+            .begin_using(app, Ceremony::SecondFactor(&person.id), &own, browser)
+            .map(Some),
         _ => Ok(None),
     }
 }
@@ -73,7 +75,10 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
     if credential.is_empty() {
         return back(pending, Notice::PasskeyStale);
     }
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return back(pending, Notice::TooMany);
     }
     let shown = match show(app, &form, credential, None).await? {
@@ -103,7 +108,11 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
     pending.username = None;
     pending.notice = None;
     let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)];
-    cookies.extend(signed_in.known.map(|known| browser::set_cookie(app, CookieKind::Known, &known)));
+    cookies.extend(
+        signed_in
+            .known
+            .map(|known| browser::set_cookie(app, CookieKind::Known, &known)),
+    );
     Ok(browser::see_other(&pending.onward(app, &form.browser), &cookies))
 }
 
@@ -118,7 +127,12 @@ enum Shown {
 }
 
 /// Finds the passkey that an answer names and checks the answer; `of`: only those of this person are known.
-async fn show(app: &App, form: &PostedForm, credential: &str, of: Option<&Person>) -> Result<Shown, PageError> {
+async fn show(
+    app: &App,
+    form: &PostedForm,
+    credential: &str,
+    of: Option<&Person>,
+) -> Result<Shown, PageError> {
     let (Some(party), Ok(assertion)) = (&app.passkeys, Assertion::parse(credential)) else {
         return Ok(Shown::Unknown);
     };
@@ -127,7 +141,9 @@ async fn show(app: &App, form: &PostedForm, credential: &str, of: Option<&Person
         Some(passkey) => Ok(people::find(conn, &passkey.person_id)?.map(|person| (person, passkey))),
         None => Ok(None),
     });
-    let found = found.await?.filter(|(person, _)| of.is_none_or(|of| of.id == person.id));
+    let found = found
+        .await?
+        .filter(|(person, _)| of.is_none_or(|of| of.id == person.id));
     let Some((person, passkey)) = found else {
         return Ok(Shown::Unknown);
     };
@@ -174,7 +190,9 @@ fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> 
     }
     // Who has left the agency must not get in past the provider, which alone knows of it.
     if person.settings.provisioned_by.is_some() && person.password.is_none() {
-        return Ok(Some("the account is an identity provider's: a passkey counts on top of its sign-in alone"));
+        return Ok(Some(
+            "the account is an identity provider's: a passkey counts on top of its sign-in alone",
+        ));
     }
     // By passwords that others guess, which is no reason to doubt a passkey (NIST SP 800-63B-4 §3.2.2).
     let by_password = lockout::covers_account(app)
@@ -192,13 +210,23 @@ async fn record(
 ) -> Result<Option<SignedIn>, Broken> {
     let (session, cookie) = session::begin(app, &person, &at.origin, Authentication::by(&METHODS, true));
     let known = lockout::known_after(app, &person, at.known.as_deref());
-    let signed_in = SignedIn { session_hash: session.hash.clone(), cookie, known };
+    let signed_in = SignedIn {
+        session_hash: session.hash.clone(),
+        cookie,
+        known,
+    };
     // What only the write can refuse is recorded singly: it costs a passkey that holds.
     let first = outcome.is_ok() || app.strangers.note(at.address, &person.id, app.now()) == Noted::First;
-    let event = app.event(Kind::LoginSucceeded, Actor::Person(person.id.clone())).from(at.origin.address);
+    let event = app
+        .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
+        .from(at.origin.address);
     let event = event.with("passkey", &passkey.name);
     // As with a password: nobody gets here without (NIST SP 800-53 AC-8).
-    let event = if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event };
+    let event = if app.config.server.banner.is_some() {
+        event.with("notice", "acknowledged")
+    } else {
+        event
+    };
     let job_app = Arc::clone(app);
     let accepted = app.store.write(move |tx| {
         let barred = why_not(&job_app, tx.conn(), &person, at.known.as_deref())?;
@@ -217,14 +245,30 @@ async fn record(
             return Ok(recorded);
         };
         let copied = matches!(outcome, Err(Refusal::Copied));
-        let failure = Event { actor: Actor::Stranger, ..event.clone() }.with("reason", reason);
+        let failure = Event {
+            actor: Actor::Stranger,
+            ..event.clone()
+        }
+        .with("reason", reason);
         if first || copied {
-            let outcome = if copied { Outcome::SeriousFailure } else { Outcome::MinorFailure };
-            tx.audit(Event { kind: Kind::LoginFailed, outcome, ..failure.clone() });
+            let outcome = if copied {
+                Outcome::SeriousFailure
+            } else {
+                Outcome::MinorFailure
+            };
+            tx.audit(Event {
+                kind: Kind::LoginFailed,
+                outcome,
+                ..failure.clone()
+            });
         }
         // Nobody guesses a signature, and what names a passkey is no secret: only a copy counts.
         if copied && barred.is_none() && count(&job_app, tx, &person)? {
-            tx.audit(Event { kind: Kind::LoginLocked, outcome: Outcome::SeriousFailure, ..failure });
+            tx.audit(Event {
+                kind: Kind::LoginLocked,
+                outcome: Outcome::SeriousFailure,
+                ..failure
+            });
         }
         Ok(false)
     });
@@ -233,7 +277,10 @@ async fn record(
 
 /// Counts a passkey that may have been copied like a wrong code. Answers whether that locked the account.
 fn count(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
-    let limit = Limit { threshold: app.config.login.totp_attempts, known: true };
+    let limit = Limit {
+        threshold: app.config.login.totp_attempts,
+        known: true,
+    };
     lockout::fail(app, tx, &lockout::totp_subject(app, &person.id), limit, app.now())
 }
 
@@ -242,7 +289,9 @@ async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
     if app.strangers.note(address, "unknown passkey", app.now()) == Noted::Counted {
         return Ok(());
     }
-    let event = app.event(Kind::LoginFailed, Actor::Stranger).outcome(Outcome::MinorFailure);
+    let event = app
+        .event(Kind::LoginFailed, Actor::Stranger)
+        .outcome(Outcome::MinorFailure);
     let event = event.from(address.to_string()).with("reason", "unknown passkey");
     app.store
         .write(move |tx| {
@@ -253,7 +302,11 @@ async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
 }
 
 /// `POST /login/second-factor/passkey`
-pub async fn post_second_factor(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+pub async fn post_second_factor(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
     let app = app.into_inner();
     let outcome = match PostedForm::read(&app, &request, body).await {
         Ok(form) => on_top(&app, &request, form).await,
@@ -269,7 +322,10 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     };
     let back = |pending: Pending, notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(&browser::page_url("/login/second-factor", &sealed), &[]))
+        Ok(browser::see_other(
+            &browser::page_url("/login/second-factor", &sealed),
+            &[],
+        ))
     };
     let credential = form.field("credential")?;
     if credential.is_empty() {
@@ -282,16 +338,22 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let origin = Origin::of(app, request);
     let copied = failed_seriously(app, &loaded.person, &origin);
     let (job_app, methods) = (Arc::clone(app), missing(&loaded.session));
-    let met = second_factor::complete(app, &loaded, &origin, (Step::Shown, &methods), move |tx| match &shown {
-        Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
-        Shown::Known(_, passkey, Err(refusal)) => {
-            if *refusal == Refusal::Copied {
-                tx.audit(copied.clone().with("passkey", &passkey.name));
+    let met = second_factor::complete(
+        app,
+        &loaded,
+        &origin,
+        (Step::Shown, &methods),
+        move |tx| match &shown {
+            Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
+            Shown::Known(_, passkey, Err(refusal)) => {
+                if *refusal == Refusal::Copied {
+                    tx.audit(copied.clone().with("passkey", &passkey.name));
+                }
+                Ok(Some(refusal.why()))
             }
-            Ok(Some(refusal.why()))
-        }
-        _ => Ok(Some("passkey: it is not one of this account")),
-    });
+            _ => Ok(Some("passkey: it is not one of this account")),
+        },
+    );
     match met.await? {
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
         met => Ok(second_factor::go_on(app, pending, &form.browser, met)),
@@ -299,12 +361,19 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
 }
 
 fn failed_seriously(app: &App, person: &Person, origin: &Origin) -> Event {
-    let event = app.event(Kind::LoginFailed, Actor::Person(person.id.clone())).outcome(Outcome::SeriousFailure);
-    event.from(origin.address.clone()).with("reason", Refusal::Copied.why())
+    let event = app
+        .event(Kind::LoginFailed, Actor::Person(person.id.clone()))
+        .outcome(Outcome::SeriousFailure);
+    event
+        .from(origin.address.clone())
+        .with("reason", Refusal::Copied.why())
 }
 
 /// What a passkey adds to the methods of a session.
 #[must_use]
 pub fn missing(session: &Session) -> Vec<&'static str> {
-    METHODS.into_iter().filter(|method| !session.used(method)).collect()
+    METHODS
+        .into_iter()
+        .filter(|method| !session.used(method))
+        .collect()
 }

@@ -25,8 +25,14 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     let form = PostedForm::read(&app, &request, body).await;
     let address = peer::address(&app, &request);
     if app.strangers.attempts(address, SUBJECT, app.now()) >= PER_MINUTE {
-        let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, "too many questions from this address");
-        answer.headers_mut().insert(RETRY_AFTER, actix_web::http::header::HeaderValue::from_static("60"));
+        let mut answer = refusal(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many questions from this address",
+        );
+        answer.headers_mut().insert(
+            RETRY_AFTER,
+            actix_web::http::header::HeaderValue::from_static("60"),
+        );
         return answer;
     }
     app.strangers.attempt(address, SUBJECT, app.now());
@@ -38,17 +44,29 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Ok(asked) => asked,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.what),
     };
-    let known: Vec<String> = app.password_rules.words().map(str::to_owned).chain([words]).collect();
+    let known: Vec<String> = app
+        .password_rules
+        .words()
+        .map(str::to_owned)
+        .chain([words])
+        .collect();
     let judged = app.hasher.judge(password, move |password| {
-        strength(password.reveal(), &known.iter().map(String::as_str).collect::<Vec<_>>())
+        strength(
+            password.reveal(),
+            &known.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
     });
     match judged.await {
-        Ok(strength) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(strength),
+        Ok(strength) => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(strength),
         Err(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, "try again"),
     }
 }
 
 fn refusal(status: StatusCode, why: &str) -> HttpResponse {
     let body = json!({ "error": "invalid_request", "error_description": why });
-    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(body)
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(body)
 }

@@ -41,18 +41,34 @@ const SHOWN_SECONDS: i64 = 900;
 /// The codes that derive from a nonce, each in groups of four.
 fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
     let code = |number: usize| {
-        let derived = app.master.derive(Derivation::RecoveryCode, &["code", person_id, nonce, &number.to_string()]);
+        let derived = app.master.derive(
+            Derivation::RecoveryCode,
+            &["code", person_id, nonce, &number.to_string()],
+        );
         let bytes = BASE64URL_NOPAD.decode(derived.as_bytes()).unwrap_or_default();
-        let text: Vec<char> = BASE32_NOPAD.encode(&bytes).to_lowercase().chars().take(LENGTH).collect();
-        text.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
+        let text: Vec<char> = BASE32_NOPAD
+            .encode(&bytes)
+            .to_lowercase()
+            .chars()
+            .take(LENGTH)
+            .collect();
+        text.chunks(4)
+            .map(|group| group.iter().collect::<String>())
+            .collect::<Vec<_>>()
+            .join("-")
     };
     (0..CODES).map(code).collect()
 }
 
 /// What the database keeps of a code, however it was typed.
 fn hash(app: &App, person_id: &str, typed: &str) -> String {
-    let plain: String = typed.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
-    app.master.derive(Derivation::RecoveryCode, &["hash", person_id, &plain])
+    let plain: String = typed
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_lowercase();
+    app.master
+        .derive(Derivation::RecoveryCode, &["hash", person_id, &plain])
 }
 
 /// Makes new codes in place of those that a person has, to be shown in a session.
@@ -61,11 +77,15 @@ fn hash(app: &App, person_id: &str, typed: &str) -> String {
 /// What the database says.
 pub fn make(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
     let nonce = app.entropy.secret();
-    let hashes: Vec<String> = codes(app, &person.id, &nonce).iter().map(|code| hash(app, &person.id, code)).collect();
+    let hashes: Vec<String> = codes(app, &person.id, &nonce)
+        .iter()
+        .map(|code| hash(app, &person.id, code))
+        .collect();
     recovery_codes::replace(tx.conn(), &person.id, &hashes, app.now())?;
     sessions::keep_recovery_nonce(tx.conn(), session_id, Some(&nonce))?;
     tx.audit(
-        app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone())).with("action", "recovery_codes_made"),
+        app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()))
+            .with("action", "recovery_codes_made"),
     );
     Ok(())
 }
@@ -89,7 +109,9 @@ pub fn path_after_set_up(app: &App, pending: &Pending, browser_cookie: &str) -> 
 
 /// `GET /login/recovery`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -111,7 +133,11 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         back: &browser::page_url("/login/second-factor", &sealed),
         errors,
     };
-    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+    Ok(pages::respond(
+        &page,
+        StatusCode::OK,
+        ReturnTo::form_action(return_to.as_ref()),
+    ))
 }
 
 /// `POST /login/recovery`
@@ -132,9 +158,16 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let typed = form.field("recovery_code")?.trim();
     let on = |path: &str, pending: &Pending| browser::page_url(path, &pending.seal(app, Some(&form.browser)));
     if typed.is_empty() {
-        return Ok(browser::see_other(&on(PATH, &pending.saying(Notice::CodeMissing)), &[]));
+        return Ok(browser::see_other(
+            &on(PATH, &pending.saying(Notice::CodeMissing)),
+            &[],
+        ));
     }
-    let (id, hash, job_app) = (loaded.person.id.clone(), hash(app, &loaded.person.id, typed), Arc::clone(app));
+    let (id, hash, job_app) = (
+        loaded.person.id.clone(),
+        hash(app, &loaded.person.id, typed),
+        Arc::clone(app),
+    );
     let origin = Origin::of(app, request);
     let met = second_factor::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
         if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
@@ -152,7 +185,10 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
             let cookie = browser::set_cookie(app, browser::CookieKind::Session, &cookie);
             Ok(browser::see_other(&on(RECOVERED_PATH, &pending), &[cookie]))
         }
-        Met::Refused => Ok(browser::see_other(&on(PATH, &pending.saying(Notice::CodeNotAccepted)), &[])),
+        Met::Refused => Ok(browser::see_other(
+            &on(PATH, &pending.saying(Notice::CodeNotAccepted)),
+            &[],
+        )),
         Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
     }
 }
@@ -168,7 +204,10 @@ pub async fn recovered(app: web::Data<App>, request: HttpRequest) -> HttpRespons
             return Ok(browser::see_other(&onward, &[]));
         };
         let id = loaded.person.id;
-        let (left, _) = app.store.read(move |conn| recovery_codes::left(conn, &id)).await?;
+        let (left, _) = app
+            .store
+            .read(move |conn| recovery_codes::left(conn, &id))
+            .await?;
         let sealed = pending.seal(&app, Some(&browser_cookie));
         let page = RecoveredPage {
             shell: browser::shell(&app),
@@ -178,7 +217,9 @@ pub async fn recovered(app: web::Data<App>, request: HttpRequest) -> HttpRespons
         };
         Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
     };
-    shown.await.unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+    shown
+        .await
+        .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
 }
 
 /// The sign-in that a page of the account carries on with, if it came from one.
@@ -188,21 +229,35 @@ fn carried(app: &App, request: &HttpRequest) -> Option<Pending> {
 
 /// `GET /account/recovery-codes`: the codes while they are to be shown, otherwise how many are left.
 pub async fn codes_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    codes_page(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+    codes_page(&app, &request)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let SignedIn { session, person, browser: browser_cookie, .. } =
-        guard::signed_in(app, request, CODES_PATH, None).await?;
+    let SignedIn {
+        session,
+        person,
+        browser: browser_cookie,
+        ..
+    } = guard::signed_in(app, request, CODES_PATH, None).await?;
     let pending = carried(app, request);
     let (session_id, person_id) = (session.id.clone(), person.id.clone());
     let (nonce, (left, made_at)) = app
         .store
-        .read(move |conn| Ok((sessions::recovery_nonce(conn, &session_id)?, recovery_codes::left(conn, &person_id)?)))
+        .read(move |conn| {
+            Ok((
+                sessions::recovery_nonce(conn, &session_id)?,
+                recovery_codes::left(conn, &person_id)?,
+            ))
+        })
         .await?;
     // Who finds the browser open later does not find the codes on it.
     let young = made_at.is_some_and(|made_at| app.now() - made_at <= SHOWN_SECONDS);
-    let codes = nonce.filter(|_| young).map(|nonce| codes(app, &person.id, &nonce)).unwrap_or_default();
+    let codes = nonce
+        .filter(|_| young)
+        .map(|nonce| codes(app, &person.id, &nonce))
+        .unwrap_or_default();
     if codes.is_empty()
         && let Some(pending) = &pending
     {
@@ -211,7 +266,11 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
     if !session.has_second_factor() {
         return Ok(browser::see_other("/account", &[]));
     }
-    let return_to = pending.as_ref().map(|pending| return_to::of(app, pending)).transpose()?.flatten();
+    let return_to = pending
+        .as_ref()
+        .map(|pending| return_to::of(app, pending))
+        .transpose()?
+        .flatten();
     let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
     let csrf = browser::csrf_token(app, &browser_cookie);
     let page = RecoveryCodesPage {
@@ -221,13 +280,19 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
         codes: &codes,
         left,
     };
-    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+    Ok(pages::respond(
+        &page,
+        StatusCode::OK,
+        ReturnTo::form_action(return_to.as_ref()),
+    ))
 }
 
 /// `POST /account/recovery-codes`: makes new codes, or says that they are kept.
 pub async fn codes_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    codes_form(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    codes_form(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
@@ -237,7 +302,9 @@ async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
     let SignedIn { session, person, .. } = guard::signed_in(app, request, CODES_PATH, fresh).await?;
     if kept {
         let id = session.id.clone();
-        app.store.write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None)).await?;
+        app.store
+            .write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None))
+            .await?;
         let onward = match form.field("pending")? {
             "" => "/account".to_owned(),
             _ => form.pending(app)?.onward(app, &form.browser),
@@ -250,7 +317,8 @@ async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
             .store
             .write(move |tx| {
                 let current = people::lock(tx.conn(), &person.id)?;
-                let same = current.is_some_and(|current| current.enabled && current.generation == person.generation);
+                let same =
+                    current.is_some_and(|current| current.enabled && current.generation == person.generation);
                 let holds = same && sessions::lock(tx.conn(), &session.hash)?.is_some();
                 if holds {
                     make(&job_app, tx, &person, &session.id)?;

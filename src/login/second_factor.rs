@@ -38,15 +38,23 @@ pub async fn not_awaited(
     pending: &Pending,
     browser_cookie: &str,
 ) -> Result<HttpResponse, PageError> {
-    let due = guard::session_of(app, request).await?.is_some_and(|loaded| loaded.session.second_factor_due);
+    let due = guard::session_of(app, request)
+        .await?
+        .is_some_and(|loaded| loaded.session.second_factor_due);
     let sealed = pending.seal(app, Some(browser_cookie));
-    let to = if due { browser::page_url("/login", &sealed) } else { pending.onward(app, browser_cookie) };
+    let to = if due {
+        browser::page_url("/login", &sealed)
+    } else {
+        pending.onward(app, browser_cookie)
+    };
     Ok(browser::see_other(&to, &[]))
 }
 
 /// `GET /login/second-factor`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -70,13 +78,20 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         csrf: &browser::csrf_token(app, &browser_cookie),
         pending: &sealed,
         username: &loaded.person.username,
-        passkey: passkey.as_ref().map(|begun| PasskeyForm { options: &begun.options, state: &begun.state }),
+        passkey: passkey.as_ref().map(|begun| PasskeyForm {
+            options: &begun.options,
+            state: &begun.state,
+        }),
         has_app: loaded.person.totp_secret.is_some(),
         start_again: &browser::page_url("/login", &sealed),
         recover: &browser::page_url(recovery::PATH, &sealed),
         errors,
     };
-    Ok(pages::respond(&page, StatusCode::OK, ReturnTo::form_action(return_to.as_ref())))
+    Ok(pages::respond(
+        &page,
+        StatusCode::OK,
+        ReturnTo::form_action(return_to.as_ref()),
+    ))
 }
 
 /// `POST /login/second-factor`
@@ -97,7 +112,10 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let typed = totp::typed(form.field("totp")?);
     let back = |pending: Pending, notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(&browser::page_url("/login/second-factor", &sealed), &[]))
+        Ok(browser::see_other(
+            &browser::page_url("/login/second-factor", &sealed),
+            &[],
+        ))
     };
     if typed.is_empty() {
         return back(pending, Notice::CodeMissing);
@@ -145,7 +163,9 @@ pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) ->
             browser::see_other(&pending.onward(app, browser_cookie), &[cookie])
         }
         _ => {
-            let sealed = pending.saying(Notice::CodesExhausted).seal(app, Some(browser_cookie));
+            let sealed = pending
+                .saying(Notice::CodesExhausted)
+                .seal(app, Some(browser_cookie));
             browser::see_other(&browser::page_url("/login", &sealed), &[])
         }
     }
@@ -161,15 +181,38 @@ pub enum Step {
 }
 
 /// What a session stands for after another method on top of what it had.
-fn on_top(app: &App, loaded: &Loaded, origin: &Origin, (step, methods): (Step, &[&str])) -> (Session, String) {
+fn on_top(
+    app: &App,
+    loaded: &Loaded,
+    origin: &Origin,
+    (step, methods): (Step, &[&str]),
+) -> (Session, String) {
     let old = &loaded.session;
     let counts = step == Step::Shown || !old.has_second_factor();
-    let new = methods.iter().copied().filter(|method| counts && !old.used(method));
+    let new = methods
+        .iter()
+        .copied()
+        .filter(|method| counts && !old.used(method));
     let amr: Vec<&str> = old.amr.iter().map(String::as_str).chain(new).collect();
-    let how = Authentication { identity_provider: old.identity_provider.clone(), ..Authentication::by(&amr, true) };
+    let how = Authentication {
+        identity_provider: old.identity_provider.clone(),
+        ..Authentication::by(&amr, true)
+    };
     let (next, cookie) = session::begin(app, &loaded.person, origin, how);
-    let auth_time = if step == Step::Shown { next.auth_time } else { old.auth_time };
-    (Session { id: old.id.clone(), created_at: old.created_at, auth_time, ..next }, cookie)
+    let auth_time = if step == Step::Shown {
+        next.auth_time
+    } else {
+        old.auth_time
+    };
+    (
+        Session {
+            id: old.id.clone(),
+            created_at: old.created_at,
+            auth_time,
+            ..next
+        },
+        cookie,
+    )
 }
 
 /// Whether something may still be set up: nothing has changed since the page was sent. Nothing is written otherwise.
@@ -199,11 +242,16 @@ pub async fn complete(
 ) -> Result<Met, Broken> {
     let (next, cookie) = on_top(app, loaded, origin, (step, methods));
     let subject = lockout::totp_subject(app, &loaded.person.id);
-    let event = |kind| app.event(kind, Actor::Person(loaded.person.id.clone())).from(origin.address.clone());
+    let event = |kind| {
+        app.event(kind, Actor::Person(loaded.person.id.clone()))
+            .from(origin.address.clone())
+    };
     let accepted = event(Kind::LoginSucceeded).with("amr", next.amr.join(" "));
     let failed = event(Kind::LoginFailed).outcome(Outcome::MinorFailure);
     let ended = event(Kind::SessionEnded).with("reason", "too many wrong codes");
-    let locked = event(Kind::LoginLocked).outcome(Outcome::SeriousFailure).with("reason", "too many wrong codes");
+    let locked = event(Kind::LoginLocked)
+        .outcome(Outcome::SeriousFailure)
+        .with("reason", "too many wrong codes");
     let (job_app, loaded) = (Arc::clone(app), loaded.clone());
     let written = app.store.write(move |tx| {
         let (now, old) = (job_app.now(), &loaded.session);
@@ -213,7 +261,11 @@ pub async fn complete(
             return Ok(Met::Locked);
         }
         if step == Step::SetUp && !may_set_up(tx, &loaded)? {
-            tx.audit(failed.clone().with("reason", "the account or the session was changed meanwhile"));
+            tx.audit(
+                failed
+                    .clone()
+                    .with("reason", "the account or the session was changed meanwhile"),
+            );
             return Ok(Met::Refused);
         }
         let refused = match use_up(tx)? {
@@ -227,13 +279,19 @@ pub async fn complete(
                 if step == Step::SetUp && !loaded.has_second_factor() {
                     session::end_all(&job_app, tx, &loaded.person.id, Some(&old.id))?;
                 }
-                return Ok(Met::Accepted { cookie: cookie.clone(), hash: next.hash.clone() });
+                return Ok(Met::Accepted {
+                    cookie: cookie.clone(),
+                    hash: next.hash.clone(),
+                });
             }
             None => "the sign-in was completed by another request",
             Some(reason) => reason,
         };
         tx.audit(failed.clone().with("reason", refused));
-        let limit = lockout::Limit { threshold: job_app.config.login.totp_attempts, known: true };
+        let limit = lockout::Limit {
+            threshold: job_app.config.login.totp_attempts,
+            known: true,
+        };
         if lockout::fail(&job_app, tx, &subject, limit, now)? {
             session::end_with(&job_app, tx, old, &ended)?;
             tx.audit(locked.clone());
@@ -259,5 +317,8 @@ pub fn go_on_set_up(
     }
     pending.notice = None;
     let cookie = browser::set_cookie(app, CookieKind::Session, cookie);
-    browser::see_other(&recovery::path_after_set_up(app, &pending, browser_cookie), &[cookie])
+    browser::see_other(
+        &recovery::path_after_set_up(app, &pending, browser_cookie),
+        &[cookie],
+    )
 }

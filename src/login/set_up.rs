@@ -44,7 +44,11 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
     let loaded = guard::session_of(app, request).await?;
     Ok(loaded.filter(|loaded| {
         let proved = loaded.session.has_second_factor() || !loaded.has_second_factor();
-        let fresh = if loaded.has_second_factor() { FRESH } else { FRESH_ENOUGH_FOR_THE_FIRST };
+        let fresh = if loaded.has_second_factor() {
+            FRESH
+        } else {
+            FRESH_ENOUGH_FOR_THE_FIRST
+        };
         !loaded.session.second_factor_due && proved && app.now() - loaded.session.auth_time <= fresh
     }))
 }
@@ -52,12 +56,17 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
 /// Where whoever may not set anything up goes: to sign in again.
 #[must_use]
 pub fn sign_in_first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
-    browser::see_other(&browser::page_url("/login", &pending.seal(app, Some(browser_cookie))), &[])
+    browser::see_other(
+        &browser::page_url("/login", &pending.seal(app, Some(browser_cookie))),
+        &[],
+    )
 }
 
 /// `GET /login/set-up`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    choice(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    choice(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -66,9 +75,16 @@ async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageEr
         return Ok(sign_in_first(app, &pending, &browser_cookie));
     };
     if app.passkeys.is_none() {
-        return Ok(browser::see_other(&browser::page_url(APP_PATH, &pending.seal(app, Some(&browser_cookie))), &[]));
+        return Ok(browser::see_other(
+            &browser::page_url(APP_PATH, &pending.seal(app, Some(&browser_cookie))),
+            &[],
+        ));
     }
-    let errors: &[FormError] = if pending.notice.take().is_some() { &[FormError::CHOICE_MISSING] } else { &[] };
+    let errors: &[FormError] = if pending.notice.take().is_some() {
+        &[FormError::CHOICE_MISSING]
+    } else {
+        &[]
+    };
     let sealed = pending.seal(app, Some(&browser_cookie));
     let page = SetUpPage {
         shell: browser::shell(app),
@@ -93,28 +109,40 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                 PATH
             }
         };
-        Ok(browser::see_other(&browser::page_url(path, &pending.seal(&app, Some(&form.browser))), &[]))
+        Ok(browser::see_other(
+            &browser::page_url(path, &pending.seal(&app, Some(&form.browser))),
+            &[],
+        ))
     };
-    chosen.await.unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+    chosen
+        .await
+        .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
 }
 
 /// `GET /login/set-up/app`
 pub async fn app_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    app_page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    app_page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// The secret that is being set up in a session, made when the page is first shown, so that showing it again changes
 /// nothing.
 async fn secret_of(app: &App, loaded: &Loaded) -> Result<Zeroizing<Vec<u8>>, Broken> {
     let id = loaded.session.id.clone();
-    let kept = app.store.read(move |conn| sessions::totp_set_up(conn, &id)).await?;
+    let kept = app
+        .store
+        .read(move |conn| sessions::totp_set_up(conn, &id))
+        .await?;
     let open = |wrapped: &str| app.master.open(Purpose::TotpSecret, &loaded.person.id, wrapped);
     if let Some(Ok(secret)) = kept.as_deref().map(open) {
         return Ok(secret);
     }
     let wrapped = totp::new_wrapped(app, &loaded.person);
     let (id, new) = (loaded.session.id.clone(), wrapped.clone());
-    app.store.write(move |tx| sessions::keep_totp_set_up(tx.conn(), &id, Some(&new))).await?;
+    app.store
+        .write(move |tx| sessions::keep_totp_set_up(tx.conn(), &id, Some(&new)))
+        .await?;
     open(&wrapped).map_err(Broken::defect)
 }
 
@@ -130,7 +158,11 @@ async fn app_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Page
     };
     let secret = secret_of(app, &loaded).await?;
     let shell = browser::shell(app);
-    let uri = Zeroizing::new(totp::key_uri(secret.to_vec(), shell.service_name, &loaded.person.username)?);
+    let uri = Zeroizing::new(totp::key_uri(
+        secret.to_vec(),
+        shell.service_name,
+        &loaded.person.username,
+    )?);
     let text = Zeroizing::new(BASE32_NOPAD.encode(&secret));
     let sealed = pending.seal(app, Some(&browser_cookie));
     let page = SetUpAppPage {
@@ -148,7 +180,11 @@ async fn app_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Page
 /// In groups of four, which are easier to type.
 fn in_groups(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
-    characters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+    characters
+        .chunks(4)
+        .map(|group| group.iter().collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `POST /login/set-up/app`
@@ -176,9 +212,15 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     }
     let secret = secret_of(app, &loaded).await?;
     let step = totp::step_of(&secret, &typed, app.now())?;
-    let wrapped = app.master.seal(Purpose::TotpSecret, &loaded.person.id, &secret, app.entropy);
+    let wrapped = app
+        .master
+        .seal(Purpose::TotpSecret, &loaded.person.id, &secret, app.entropy);
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
-    let action = if person.totp_secret.is_some() { "authenticator_app_replaced" } else { "authenticator_app_added" };
+    let action = if person.totp_secret.is_some() {
+        "authenticator_app_replaced"
+    } else {
+        "authenticator_app_added"
+    };
     let origin = Origin::of(app, request);
     let met = second_factor::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
         let Some(step) = step else {
@@ -195,10 +237,19 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
-            let what =
-                if loaded.person.totp_secret.is_some() { SecondFactor::AppReplaced } else { SecondFactor::AppAdded };
+            let what = if loaded.person.totp_secret.is_some() {
+                SecondFactor::AppReplaced
+            } else {
+                SecondFactor::AppAdded
+            };
             notices::second_factor_changed(app, &loaded.person, what);
-            Ok(second_factor::go_on_set_up(app, pending, &form.browser, &loaded.session, (&cookie, hash)))
+            Ok(second_factor::go_on_set_up(
+                app,
+                pending,
+                &form.browser,
+                &loaded.session,
+                (&cookie, hash),
+            ))
         }
         Met::Refused => back(pending, Notice::CodeNotAccepted),
         Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
@@ -207,7 +258,9 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
 
 /// `GET /account/authenticator`: what there is, and what can be done with it.
 pub async fn authenticator_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    authenticator(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
+    authenticator(&app, &request)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
@@ -230,15 +283,23 @@ async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse,
 
 /// `POST /account/authenticator`: removes the authenticator app, unless it is the last second factor of somebody whose
 /// role needs one.
-pub async fn authenticator_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+pub async fn authenticator_post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
     let app = app.into_inner();
-    remove(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    remove(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
-    let required = app.policy.requires_second_factor(&signed_in.person.settings.roles);
+    let required = app
+        .policy
+        .requires_second_factor(&signed_in.person.settings.roles);
     let (job_app, person) = (Arc::clone(app), signed_in.person.clone());
     let removed = app
         .store

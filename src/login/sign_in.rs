@@ -57,8 +57,11 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::ProviderNotAccepted) => &[FormError::PROVIDER_NOT_ACCEPTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
-    let hint =
-        pending.parameters().and_then(|sent| sent.one("login_hint").ok().flatten()).unwrap_or_default().to_owned();
+    let hint = pending
+        .parameters()
+        .and_then(|sent| sent.one("login_hint").ok().flatten())
+        .unwrap_or_default()
+        .to_owned();
     let username = pending.username.take().unwrap_or(hint);
     let sealed = pending.seal(app, Some(browser_cookie));
     let passkey = passkey::begin(app, browser_cookie)?;
@@ -68,7 +71,11 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         .map(|provider| {
             // Nobody waits for it here: whoever chooses it a moment later finds it ready.
             app.upstream.warm(provider, app.now());
-            Provider { id: &provider.id, name: &provider.name, silent: app.upstream.is_silent(provider, app.now()) }
+            Provider {
+                id: &provider.id,
+                name: &provider.name,
+                silent: app.upstream.is_silent(provider, app.now()),
+            }
         })
         .collect();
     let page = LoginPage {
@@ -78,7 +85,10 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         application: return_to.as_ref().map(ReturnTo::application),
         username: &username,
         notice: None,
-        passkey: passkey.as_ref().map(|begun| PasskeyForm { options: &begun.options, state: &begun.state }),
+        passkey: passkey.as_ref().map(|begun| PasskeyForm {
+            options: &begun.options,
+            state: &begun.state,
+        }),
         errors,
         providers: &providers,
     };
@@ -119,7 +129,10 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     if password.reveal().is_empty() {
         return back(pending, Notice::PasswordMissing);
     }
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return back(pending, Notice::TooMany);
     }
     if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
@@ -144,7 +157,11 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
                 pending.onward(app, &form.browser)
             };
             let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)];
-            cookies.extend(signed_in.known.map(|known| browser::set_cookie(app, CookieKind::Known, &known)));
+            cookies.extend(
+                signed_in
+                    .known
+                    .map(|known| browser::set_cookie(app, CookieKind::Known, &known)),
+            );
             Ok(browser::see_other(&location, &cookies))
         }
     }
@@ -184,10 +201,14 @@ async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Resu
     // Hashed in any case: the time must not tell whether the account exists, is locked, disabled or dormant.
     let stored = person.as_ref().and_then(|person| person.password.clone());
     let verified = app.hasher.verify(password, stored).await?;
-    let accepted = person.as_ref().filter(|person| lockout::may_sign_in(app, person, now) && !locked);
+    let accepted = person
+        .as_ref()
+        .filter(|person| lockout::may_sign_in(app, person, now) && !locked);
     match (accepted, verified) {
         (Some(person), Verified::Right(rehashed)) => succeed(app, person, rehashed, attempt, at).await,
-        _ => fail(app, person.as_ref(), locked, attempt, at.address).await.map(|()| None),
+        _ => fail(app, person.as_ref(), locked, attempt, at.address)
+            .await
+            .map(|()| None),
     }
 }
 
@@ -201,16 +222,31 @@ async fn succeed(
     let (session, cookie) = session::begin(app, person, &at.origin, Authentication::by(&["pwd"], false));
     let known = lockout::known_after(app, person, at.known.as_deref());
     let session_hash = session.hash.clone();
-    let event =
-        app.event(Kind::LoginSucceeded, Actor::Person(person.id.clone())).from(at.origin.address).with("amr", "pwd");
+    let event = app
+        .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
+        .from(at.origin.address)
+        .with("amr", "pwd");
     // Nobody gets here without (NIST SP 800-53 AC-8).
-    let event = if app.config.server.banner.is_some() { event.with("notice", "acknowledged") } else { event };
+    let event = if app.config.server.banner.is_some() {
+        event.with("notice", "acknowledged")
+    } else {
+        event
+    };
     let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
     let written = app.store.write(move |tx| {
         let now = job_app.now();
         let refused = |tx: &mut Tx<'_>, reason: &str| {
-            let failed = Event { kind: Kind::LoginFailed, actor: Actor::Stranger, ..event.clone() };
-            tx.audit(failed.outcome(Outcome::MinorFailure).person(&id).with("reason", reason));
+            let failed = Event {
+                kind: Kind::LoginFailed,
+                actor: Actor::Stranger,
+                ..event.clone()
+            };
+            tx.audit(
+                failed
+                    .outcome(Outcome::MinorFailure)
+                    .person(&id)
+                    .with("reason", reason),
+            );
             Ok(None)
         };
         // Changed or locked while the password was hashed: then it does not count.
@@ -222,7 +258,10 @@ async fn succeed(
             return refused(tx, "account locked");
         }
         let second_factor_due = session::has_second_factor(tx.conn(), &current)?;
-        let session = Session { second_factor_due, ..session.clone() };
+        let session = Session {
+            second_factor_due,
+            ..session.clone()
+        };
         attempt.forget(tx, now)?;
         if let Some(phc) = &rehashed {
             people::rehashed(tx.conn(), &id, generation, phc)?;
@@ -230,10 +269,19 @@ async fn succeed(
         if !session::record_anew(&job_app, tx, &session, at.replaced.as_deref())? {
             return refused(tx, "the browser's session was used up meanwhile");
         }
-        tx.audit(event.clone().with("second_factor", if second_factor_due { "due" } else { "none" }));
+        tx.audit(
+            event
+                .clone()
+                .with("second_factor", if second_factor_due { "due" } else { "none" }),
+        );
         Ok(Some(second_factor_due))
     });
-    let signed_in = |second_factor_due| SignedIn { session_hash, cookie, second_factor_due, known };
+    let signed_in = |second_factor_due| SignedIn {
+        session_hash,
+        cookie,
+        second_factor_due,
+        known,
+    };
     Ok(written.await?.map(signed_in))
 }
 
@@ -254,9 +302,16 @@ async fn fail(
     };
     // A username that nobody has is recorded as its keyed hash: people type passwords there. It is told apart by that as
     // accounts are, so that both cause the same writes.
-    let noted = app.strangers.note(address, person.map_or(attempt.account(), |person| &person.id), app.now());
+    let noted = app.strangers.note(
+        address,
+        person.map_or(attempt.account(), |person| &person.id),
+        app.now(),
+    );
     let described = |event: Event| {
-        let event = event.outcome(Outcome::MinorFailure).from(address.to_string()).with("reason", reason);
+        let event = event
+            .outcome(Outcome::MinorFailure)
+            .from(address.to_string())
+            .with("reason", reason);
         match person {
             Some(person) => event.person(&person.id),
             None => event.with("username_hash", attempt.account().to_owned()),

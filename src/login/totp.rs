@@ -22,7 +22,9 @@ pub(crate) fn totp(secret: Vec<u8>) -> Result<totp_rs::Totp, Broken> {
 /// When the secret cannot be used.
 pub fn step_of(secret: &[u8], typed: &str, now: i64) -> Result<Option<i64>, Broken> {
     let now = u64::try_from(now).unwrap_or_default();
-    Ok(totp(secret.to_vec())?.check(typed, now).and_then(|step| i64::try_from(step).ok()))
+    Ok(totp(secret.to_vec())?
+        .check(typed, now)
+        .and_then(|step| i64::try_from(step).ok()))
 }
 
 /// [`step_of`] with the secret of a person; none when she has none.
@@ -33,7 +35,10 @@ pub fn step_of_person(app: &App, person: &Person, typed: &str) -> Result<Option<
     let Some(wrapped) = &person.totp_secret else {
         return Ok(None);
     };
-    let secret = app.master.open(Purpose::TotpSecret, &person.id, wrapped).map_err(Broken::defect)?;
+    let secret = app
+        .master
+        .open(Purpose::TotpSecret, &person.id, wrapped)
+        .map_err(Broken::defect)?;
     step_of(&secret, typed, app.now())
 }
 
@@ -53,7 +58,8 @@ pub fn typed(text: &str) -> String {
 #[must_use]
 pub fn new_wrapped(app: &App, person: &Person) -> String {
     let secret = zeroize::Zeroizing::new(app.entropy.bytes::<SECRET>());
-    app.master.seal(Purpose::TotpSecret, &person.id, secret.as_slice(), app.entropy)
+    app.master
+        .seal(Purpose::TotpSecret, &person.id, secret.as_slice(), app.entropy)
 }
 
 /// What an app reads from the picture (the Key URI format), for a secret.
@@ -68,5 +74,8 @@ pub fn key_uri(secret: Vec<u8>, service: &str, username: &str) -> Result<String,
         .with_issuer(Some(plain(service)))
         .with_account_name(plain(username))
         .build();
-    built.map_err(|cause| Broken::defect(format!("new TOTP secret: {cause}")))?.to_url().map_err(Broken::defect)
+    built
+        .map_err(|cause| Broken::defect(format!("new TOTP secret: {cause}")))?
+        .to_url()
+        .map_err(Broken::defect)
 }

@@ -41,9 +41,11 @@ impl ApiScope {
     /// What is wanted.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "registration" {
-            return Err("clients cannot register themselves here yet, so there are no tokens for it; use admin, \
+            return Err(
+                "clients cannot register themselves here yet, so there are no tokens for it; use admin, \
                         clients, users or audit"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Self::ALL
             .into_iter()

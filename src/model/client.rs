@@ -68,9 +68,13 @@ impl GrantType {
     /// The grant of that name, if it is one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::AuthorizationCode, Self::ClientCredentials, Self::RefreshToken]
-            .into_iter()
-            .find(|grant| grant.as_str() == text)
+        [
+            Self::AuthorizationCode,
+            Self::ClientCredentials,
+            Self::RefreshToken,
+        ]
+        .into_iter()
+        .find(|grant| grant.as_str() == text)
     }
 }
 

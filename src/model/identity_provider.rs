@@ -159,13 +159,22 @@ impl Identity {
     /// Whether the provider vouches for `email` (OpenID Connect Core §5.1).
     #[must_use]
     pub fn email_verified(&self) -> bool {
-        self.claims.get("email_verified").and_then(Value::as_bool).unwrap_or(false)
+        self.claims
+            .get("email_verified")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 
     /// The full name, if the provider says one.
     #[must_use]
     pub fn full_name(&self) -> Option<String> {
-        let parts = || Some(format!("{} {}", self.text("given_name")?, self.text("family_name")?));
+        let parts = || {
+            Some(format!(
+                "{} {}",
+                self.text("given_name")?,
+                self.text("family_name")?
+            ))
+        };
         self.text("name").map(str::to_owned).or_else(parts)
     }
 }
@@ -180,8 +189,14 @@ impl IdentityProviderSettings {
     /// Whether the person has shown two factors there, as far as this installation trusts the provider.
     #[must_use]
     pub fn trusts_second_factor(&self, identity: &Identity) -> bool {
-        identity.acr.as_ref().is_some_and(|acr| self.trusted_acr.contains(acr))
-            || identity.amr.iter().any(|method| self.trusted_amr.contains(method))
+        identity
+            .acr
+            .as_ref()
+            .is_some_and(|acr| self.trusted_acr.contains(acr))
+            || identity
+                .amr
+                .iter()
+                .any(|method| self.trusted_amr.contains(method))
     }
 
     /// The roles that the claims stand for, each once.
@@ -208,7 +223,11 @@ impl IdentityProviderSettings {
             wanted.extend(self.username_claim.as_deref());
         }
         // `a.b`: the whole claim is there, or is not.
-        wanted.extend(self.roles.iter().map(|mapping| mapping.claim.split('.').next().unwrap_or(&mapping.claim)));
+        wanted.extend(
+            self.roles
+                .iter()
+                .map(|mapping| mapping.claim.split('.').next().unwrap_or(&mapping.claim)),
+        );
         wanted
     }
 }

@@ -17,7 +17,15 @@ pub const MAX_BYTES: usize = 4096;
 /// The most scopes that one `scope` parameter may hold.
 pub const MAX_SCOPES: usize = 100;
 
-const IDENTITY: [&str; 7] = ["openid", "profile", "email", "address", "phone", "fhirUser", "offline_access"];
+const IDENTITY: [&str; 7] = [
+    "openid",
+    "profile",
+    "email",
+    "address",
+    "phone",
+    "fhirUser",
+    "offline_access",
+];
 
 /// Why a text is not a scope. Messages keep to the characters of `error_description` (RFC 6749 §5.2).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -111,7 +119,10 @@ impl Permissions {
 
     /// The letters, in order.
     pub fn letters(self) -> impl Iterator<Item = char> {
-        LETTERS.into_iter().filter(move |(_, bit)| self.0 & bit != 0).map(|(letter, _)| letter)
+        LETTERS
+            .into_iter()
+            .filter(move |(_, bit)| self.0 & bit != 0)
+            .map(|(letter, _)| letter)
     }
 
     /// True if every letter of `other` is here too.
@@ -192,21 +203,35 @@ impl SmartScope {
             Some((what, query)) => (what, Some(query)),
             None => (rest, None),
         };
-        let (resource, letters) = what
-            .split_once('.')
-            .ok_or_else(|| format!("a dot and its permissions are missing, as in {}/Patient.rs", level.as_str()))?;
+        let (resource, letters) = what.split_once('.').ok_or_else(|| {
+            format!(
+                "a dot and its permissions are missing, as in {}/Patient.rs",
+                level.as_str()
+            )
+        })?;
         let resource = parse_resource(resource)?;
         let (permissions, v1) = parse_permissions(letters)?;
         if let Some(query) = constraint {
             if v1 {
-                return Err("v1 scopes take no constraint; write the v2 letters before the question mark".into());
+                return Err(
+                    "v1 scopes take no constraint; write the v2 letters before the question mark".into(),
+                );
             }
-            let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(k, v)| !k.is_empty() && !v.is_empty());
+            let is_pair = |pair: &str| {
+                pair.split_once('=')
+                    .is_some_and(|(k, v)| !k.is_empty() && !v.is_empty())
+            };
             if !query.split('&').all(is_pair) {
                 return Err("after the question mark stand search parameters, name=value joined by &".into());
             }
         }
-        Ok(Self { level, resource, permissions, constraint: constraint.map(Into::into), v1 })
+        Ok(Self {
+            level,
+            resource,
+            permissions,
+            constraint: constraint.map(Into::into),
+            v1,
+        })
     }
 
     /// What both allow: `*` yields to a type, no constraint yields to a constraint, and of two different constraints
@@ -240,7 +265,10 @@ impl SmartScope {
 
     /// The same right in the v2 spelling.
     fn v2(&self) -> Self {
-        Self { v1: false, ..self.clone() }
+        Self {
+            v1: false,
+            ..self.clone()
+        }
     }
 
     /// The v1 spelling that says the most without saying more than this scope does.
@@ -263,7 +291,9 @@ fn parse_resource(text: &str) -> Result<Resource, String> {
     if text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(|c| c.is_ascii_alphanumeric()) {
         return Ok(Resource::Type(text.into()));
     }
-    Err(format!("{text} is not a FHIR resource type; write a type such as Patient, or *"))
+    Err(format!(
+        "{text} is not a FHIR resource type; write a type such as Patient, or *"
+    ))
 }
 
 fn parse_permissions(text: &str) -> Result<(Permissions, bool), String> {
@@ -278,7 +308,9 @@ fn parse_permissions(text: &str) -> Result<(Permissions, bool), String> {
     }
     let sorted: String = "cruds".chars().filter(|letter| text.contains(*letter)).collect();
     if !sorted.is_empty() && text.chars().all(|letter| sorted.contains(letter)) {
-        return Err(format!("the letters stand in the order cruds, each once: .{sorted} instead of .{text}"));
+        return Err(format!(
+            "the letters stand in the order cruds, each once: .{sorted} instead of .{text}"
+        ));
     }
     Err("after the dot stand letters out of cruds in this order, or the v1 words read, write or *".into())
 }
@@ -290,7 +322,9 @@ impl fmt::Display for SmartScope {
             Some(word) => f.write_str(word)?,
             None => write!(f, "{}", self.permissions)?,
         }
-        self.constraint.as_ref().map_or(Ok(()), |query| write!(f, "?{query}"))
+        self.constraint
+            .as_ref()
+            .map_or(Ok(()), |query| write!(f, "?{query}"))
     }
 }
 
@@ -314,7 +348,12 @@ impl Scope {
     pub fn within(&self, ceiling: &ScopeSet) -> Vec<Self> {
         let smart = match self {
             Self::Named(_) => {
-                return ceiling.0.iter().filter(|allowed| *allowed == self).cloned().collect();
+                return ceiling
+                    .0
+                    .iter()
+                    .filter(|allowed| *allowed == self)
+                    .cloned()
+                    .collect();
             }
             Self::Smart(smart) => smart,
         };
@@ -335,7 +374,9 @@ fn join_pieces(met: impl Iterator<Item = SmartScope>) -> Vec<SmartScope> {
     let mut joined: Vec<SmartScope> = Vec::new();
     for piece in met {
         let same = |other: &&mut SmartScope| {
-            other.resource == piece.resource && other.constraint == piece.constraint && other.level == piece.level
+            other.resource == piece.resource
+                && other.constraint == piece.constraint
+                && other.level == piece.level
         };
         match joined.iter_mut().find(same) {
             Some(other) => other.permissions = other.permissions.join(piece.permissions),
@@ -358,12 +399,18 @@ impl FromStr for Scope {
             return Err(ScopeError::Character(' '));
         }
         for level in [Level::Patient, Level::User, Level::System] {
-            let Some(rest) = text.strip_prefix(level.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+            let Some(rest) = text
+                .strip_prefix(level.as_str())
+                .and_then(|rest| rest.strip_prefix('/'))
+            else {
                 continue;
             };
             return SmartScope::parse(level, rest)
                 .map(Self::Smart)
-                .map_err(|remedy| ScopeError::Smart { scope: text.into(), remedy });
+                .map_err(|remedy| ScopeError::Smart {
+                    scope: text.into(),
+                    remedy,
+                });
         }
         Ok(Self::Named(text.into()))
     }
@@ -454,7 +501,11 @@ impl ScopeSet {
 
     /// These scopes without the one so spelled.
     pub fn without(&self, spelling: &str) -> Self {
-        self.0.iter().filter(|scope| scope.to_string() != spelling).cloned().collect()
+        self.0
+            .iter()
+            .filter(|scope| scope.to_string() != spelling)
+            .cloned()
+            .collect()
     }
 
     /// The `scope` that a resource server reads. `map` comes first: granted spelling (or its v2 spelling) to the
@@ -466,10 +517,13 @@ impl ScopeSet {
             Scope::Named(name) => Some(map.get(name).unwrap_or(name).clone()),
             Scope::Smart(smart) => {
                 let v2 = smart.v2().to_string();
-                map.get(&smart.to_string()).or_else(|| map.get(&v2)).cloned().or_else(|| match style {
-                    ScopeStyle::V2 => Some(v2),
-                    ScopeStyle::V1 => smart.v1(),
-                })
+                map.get(&smart.to_string())
+                    .or_else(|| map.get(&v2))
+                    .cloned()
+                    .or_else(|| match style {
+                        ScopeStyle::V2 => Some(v2),
+                        ScopeStyle::V1 => smart.v1(),
+                    })
             }
         };
         let mut spelled: Vec<String> = Vec::with_capacity(self.0.len());

@@ -31,8 +31,14 @@ pub enum Confidentiality {
 
 impl Confidentiality {
     /// Every level, ascending.
-    pub const ALL: [Self; 6] =
-        [Self::Unrestricted, Self::Low, Self::Moderate, Self::Normal, Self::Restricted, Self::VeryRestricted];
+    pub const ALL: [Self; 6] = [
+        Self::Unrestricted,
+        Self::Low,
+        Self::Moderate,
+        Self::Normal,
+        Self::Restricted,
+        Self::VeryRestricted,
+    ];
 
     /// The v3-Confidentiality code, which is also the stored form.
     pub fn code(self) -> &'static str {
@@ -110,7 +116,10 @@ impl FromStr for Confidentiality {
         Self::ALL
             .into_iter()
             .find(|level| level.code() == text || level.word().eq_ignore_ascii_case(text))
-            .ok_or_else(|| LabelError { found: text.into(), wanted: "U, L, M, N, R, V (v3-Confidentiality)" })
+            .ok_or_else(|| LabelError {
+                found: text.into(),
+                wanted: "U, L, M, N, R, V (v3-Confidentiality)",
+            })
     }
 }
 
@@ -122,7 +131,10 @@ impl FromStr for Integrity {
         Self::ALL
             .into_iter()
             .find(|level| level.code() == text || level.word().eq_ignore_ascii_case(text))
-            .ok_or_else(|| LabelError { found: text.into(), wanted: "High, Medium, Low" })
+            .ok_or_else(|| LabelError {
+                found: text.into(),
+                wanted: "High, Medium, Low",
+            })
     }
 }
 

@@ -62,7 +62,9 @@ impl Algorithm {
     /// The algorithm of that name, if we accept it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ACCEPTED.into_iter().find(|algorithm| algorithm.as_str() == text)
+        Self::ACCEPTED
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text)
     }
 }
 

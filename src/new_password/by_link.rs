@@ -35,14 +35,22 @@ const NEW: &str = "Choose a new password";
 /// `GET /invitation/{secret}` and `GET /new-password/{secret}`
 pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
     let (browser, fresh) = browser::browser_cookie(&app, &request);
-    let carried = Carried { link: Some(secret.into_inner()), ..Carried::new(&app) };
-    browser::see_other(&page_url(PATH, &[("state", &carried.seal(&app, &browser))]), &fresh)
+    let carried = Carried {
+        link: Some(secret.into_inner()),
+        ..Carried::new(&app)
+    };
+    browser::see_other(
+        &page_url(PATH, &[("state", &carried.seal(&app, &browser))]),
+        &fresh,
+    )
 }
 
 /// `GET /new-password`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// `POST /new-password`
@@ -62,15 +70,25 @@ struct Holder {
     has_passkey: bool,
 }
 
-async fn holder(app: &Arc<App>, hash: &str, address: IpAddr) -> Result<Result<Holder, HttpResponse>, PageError> {
+async fn holder(
+    app: &Arc<App>,
+    hash: &str,
+    address: IpAddr,
+) -> Result<Result<Holder, HttpResponse>, PageError> {
     let (registry, hash) = (Registry::new(Arc::clone(app), Actor::Stranger), hash.to_owned());
-    let found = app.store.read(move |conn| match links::find(&registry, conn, &hash)? {
-        Ok((link, person)) => {
-            let has_passkey = passkeys::any(conn, &person.id)?;
-            Ok(Ok(Holder { kind: link.kind, person, has_passkey }))
-        }
-        Err(dead) => Ok(Err(dead)),
-    });
+    let found = app
+        .store
+        .read(move |conn| match links::find(&registry, conn, &hash)? {
+            Ok((link, person)) => {
+                let has_passkey = passkeys::any(conn, &person.id)?;
+                Ok(Ok(Holder {
+                    kind: link.kind,
+                    person,
+                    has_passkey,
+                }))
+            }
+            Err(dead) => Ok(Err(dead)),
+        });
     match found.await? {
         Ok(holder) => Ok(Ok(holder)),
         Err(dead) => Ok(Err(refuse(app, &dead, address).await?)),
@@ -81,7 +99,9 @@ async fn holder(app: &Arc<App>, hash: &str, address: IpAddr) -> Result<Result<Ho
 async fn refuse(app: &App, dead: &Dead, address: IpAddr) -> Result<HttpResponse, Broken> {
     let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
     if app.strangers.note(address, &subject, app.now()) == Noted::First {
-        let event = app.event(Kind::LinkUsed, Actor::Stranger).outcome(Outcome::MinorFailure);
+        let event = app
+            .event(Kind::LinkUsed, Actor::Stranger)
+            .outcome(Outcome::MinorFailure);
         let event = event.from(address.to_string()).with("reason", dead.reason);
         let event = match &dead.person_id {
             Some(id) => event.person(id),
@@ -103,12 +123,18 @@ async fn refuse(app: &App, dead: &Dead, address: IpAddr) -> Result<HttpResponse,
         ],
         link: None,
     };
-    Ok(pages::respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly))
+    Ok(pages::respond(
+        &page,
+        StatusCode::BAD_REQUEST,
+        FormAction::SelfOnly,
+    ))
 }
 
 fn secret_of(carried: &Carried) -> Result<SecretHash, PageError> {
-    let secret =
-        carried.link.as_deref().ok_or_else(|| PageError::new("Open the link that you were sent. Parameter: state."))?;
+    let secret = carried
+        .link
+        .as_deref()
+        .ok_or_else(|| PageError::new("Open the link that you were sent. Parameter: state."))?;
     Ok(SecretHash::of(secret))
 }
 
@@ -121,22 +147,28 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let browser = browser::cookie(app, request, CookieKind::Browser).ok_or_else(missing)?;
     let carried = Carried::of_query(app, request, &browser)?.ok_or_else(missing)?;
     let hash = secret_of(&carried)?;
-    Ok(match holder(app, hash.as_str(), peer::address(app, request)).await? {
-        Err(refused) => refused,
-        Ok(holder) => ask(
-            app,
-            &Ask {
-                heading: if holder.kind == LinkKind::Invitation { INVITED } else { NEW },
-                action: PATH,
-                person: &holder.person,
-                has_passkey: holder.has_passkey,
-                browser: &browser,
-                carried: &carried,
-                pending: None,
-                form_action: FormAction::SelfOnly,
-            },
-        ),
-    })
+    Ok(
+        match holder(app, hash.as_str(), peer::address(app, request)).await? {
+            Err(refused) => refused,
+            Ok(holder) => ask(
+                app,
+                &Ask {
+                    heading: if holder.kind == LinkKind::Invitation {
+                        INVITED
+                    } else {
+                        NEW
+                    },
+                    action: PATH,
+                    person: &holder.person,
+                    has_passkey: holder.has_passkey,
+                    browser: &browser,
+                    carried: &carried,
+                    pending: None,
+                    form_action: FormAction::SelfOnly,
+                },
+            ),
+        },
+    )
 }
 
 async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
@@ -148,8 +180,14 @@ async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         Err(refused) => return Ok(refused),
     };
     let back = |problem: Problem| {
-        let carried = Carried { problem: Some(problem), ..carried.clone() };
-        browser::see_other(&page_url(PATH, &[("state", &carried.seal(app, &form.browser))]), &[])
+        let carried = Carried {
+            problem: Some(problem),
+            ..carried.clone()
+        };
+        browser::see_other(
+            &page_url(PATH, &[("state", &carried.seal(app, &form.browser))]),
+            &[],
+        )
     };
     let password = match typed(&form)? {
         Ok(password) => password,
@@ -168,7 +206,11 @@ async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
                 notices::password_changed(app, &person, has_passkey);
             }
             // What is due next, the page there knows: the second factor, or setting one up.
-            let administers = person.settings.roles.iter().any(|role| console::is_console_role(role));
+            let administers = person
+                .settings
+                .roles
+                .iter()
+                .any(|role| console::is_console_role(role));
             let page = if administers { "/admin" } else { "/account" };
             Ok(browser::see_other(page, &cookies(app, request, &person, &cookie)))
         }
@@ -185,9 +227,15 @@ async fn redeem(
 ) -> Result<Result<(Person, String), Dead>, PageError> {
     let id = holder.person.id;
     let registry = Registry::new(Arc::clone(app), Actor::Person(id.clone()));
-    let signed_in = app.event(Kind::LoginSucceeded, Actor::Person(id)).from(&origin.address).with("by", "link");
-    let signed_in =
-        if app.config.server.banner.is_some() { signed_in.with("notice", "acknowledged") } else { signed_in };
+    let signed_in = app
+        .event(Kind::LoginSucceeded, Actor::Person(id))
+        .from(&origin.address)
+        .with("by", "link");
+    let signed_in = if app.config.server.banner.is_some() {
+        signed_in.with("notice", "acknowledged")
+    } else {
+        signed_in
+    };
     let done = registry.run(move |registry, tx| {
         let app = registry.app();
         let person = match links::redeem(registry, tx, link.as_str(), &password, &hashed)? {
@@ -200,7 +248,10 @@ async fn redeem(
         // Whoever was signed in with this browser is signed in no longer.
         // Where another request has used its session up, the password is set and nobody is signed in.
         if session::record_anew(app, tx, &session, replaced.as_deref())? {
-            let event = signed_in.clone().with("amr", "pwd").with("second_factor", if due { "due" } else { "none" });
+            let event = signed_in
+                .clone()
+                .with("amr", "pwd")
+                .with("second_factor", if due { "due" } else { "none" });
             tx.audit(event);
         }
         Ok(Ok(Ok((person, cookie))))

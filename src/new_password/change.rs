@@ -39,7 +39,9 @@ const FRESH: i64 = 900;
 /// `GET /account/password`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     match guard::signed_in(&app, &request, PATH, Some(FRESH)).await {
-        Ok(signed_in) => page(&app, &request, &signed_in).unwrap_or_else(|error| browser::error_page(&app, &error)),
+        Ok(signed_in) => {
+            page(&app, &request, &signed_in).unwrap_or_else(|error| browser::error_page(&app, &error))
+        }
         Err(stop) => stop.answer(&app),
     }
 }
@@ -79,14 +81,21 @@ fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpRe
 fn tell(app: &App, signed_in: &SignedIn, heading: &str, paragraphs: &[&str]) -> HttpResponse {
     let csrf = browser::csrf_token(app, &signed_in.browser);
     let shell = browser::shell_of(app, &signed_in.person, &csrf);
-    let page = NoticePage { shell, heading, paragraphs, link: Some(("/account", "Back to my access")) };
+    let page = NoticePage {
+        shell,
+        heading,
+        paragraphs,
+        link: Some(("/account", "Back to my access")),
+    };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }
 
 /// `POST /account/password`
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    change(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    change(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
@@ -97,8 +106,14 @@ async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
     }
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let back = |problem: Problem| {
-        let carried = Carried { problem: Some(problem), ..carried.clone() };
-        browser::see_other(&page_url(PATH, &[("state", &carried.seal(app, &form.browser))]), &[])
+        let carried = Carried {
+            problem: Some(problem),
+            ..carried.clone()
+        };
+        browser::see_other(
+            &page_url(PATH, &[("state", &carried.seal(app, &form.browser))]),
+            &[],
+        )
     };
     if let Err(problem) = check_current(app, request, &form, &signed_in.person).await? {
         return Ok(back(problem));
@@ -107,11 +122,20 @@ async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Re
         Ok(password) => password,
         Err(problem) => return Ok(back(problem)),
     };
-    let at = At { request, session: &signed_in.session, person: &signed_in.person, has_passkey: signed_in.has_passkey };
+    let at = At {
+        request,
+        session: &signed_in.session,
+        person: &signed_in.person,
+        has_passkey: signed_in.has_passkey,
+    };
     Ok(match set(app, at, password).await? {
         Err(problem) => back(problem),
         Ok(renewed) => {
-            let done = Carried { done: true, ..Carried::new(app) }.seal(app, &form.browser);
+            let done = Carried {
+                done: true,
+                ..Carried::new(app)
+            }
+            .seal(app, &form.browser);
             browser::see_other(&page_url(PATH, &[("state", &done)]), &renewed.cookies)
         }
     })
@@ -126,11 +150,17 @@ async fn check_current(
     person: &Person,
 ) -> Result<Result<(), Problem>, PageError> {
     let current = Secret::new(form.field("current")?);
-    let (address, known) = (peer::address(app, request), browser::cookie(app, request, CookieKind::Known));
+    let (address, known) = (
+        peer::address(app, request),
+        browser::cookie(app, request, CookieKind::Known),
+    );
     if current.reveal().is_empty() {
         return Ok(Err(Problem::CurrentMissing));
     }
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return Ok(Err(Problem::TooMany));
     }
     if current.reveal().len() > LONGEST {
@@ -147,8 +177,16 @@ async fn check_current(
     }
     let first = app.strangers.note(address, &person.id, now) == Noted::First;
     let actor = Actor::Person(person.id.clone());
-    let event = |kind, outcome| app.event(kind, actor.clone()).outcome(outcome).from(address.to_string());
-    let reason = if locked { "account locked" } else { "wrong current password" };
+    let event = |kind, outcome| {
+        app.event(kind, actor.clone())
+            .outcome(outcome)
+            .from(address.to_string())
+    };
+    let reason = if locked {
+        "account locked"
+    } else {
+        "wrong current password"
+    };
     let failed = first.then(|| event(Kind::LoginFailed, Outcome::MinorFailure).with("reason", reason));
     let locks = event(Kind::LoginLocked, Outcome::SeriousFailure).with("reason", reason);
     let job_app = Arc::clone(app);
@@ -189,14 +227,16 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
     };
     let cookie = app.entropy.secret();
     let hash = SecretHash::of(&cookie).as_str().to_owned();
-    let registry = Registry::new(Arc::clone(app), Actor::Person(at.person.id.clone())).keeping(&at.session.id);
+    let registry =
+        Registry::new(Arc::clone(app), Actor::Person(at.person.id.clone())).keeping(&at.session.id);
     let (old, before, new_hash) = (at.session.clone(), at.person.clone(), hash.clone());
     let done = registry.run(move |registry, tx| {
         let app = registry.app();
         // Another request may have used the cookie up, or changed the account; none may do so from here on.
         let current = crate::store::people::lock(tx.conn(), &before.id)?;
         let holds = sessions::lock(tx.conn(), &old.hash)?.is_some();
-        let unchanged = current.is_some_and(|person| person.enabled && person.generation == before.generation);
+        let unchanged =
+            current.is_some_and(|person| person.enabled && person.generation == before.generation);
         if !holds || !unchanged {
             return Ok(Ok(None));
         }
@@ -204,14 +244,21 @@ async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Rene
             Ok(person) => person,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
-        let renewed = Session { hash: new_hash.clone(), person_generation: person.generation, ..old.clone() };
+        let renewed = Session {
+            hash: new_hash.clone(),
+            person_generation: person.generation,
+            ..old.clone()
+        };
         session::record(app, tx, &renewed, Some(&old))?;
         Ok(Ok(Some(person)))
     });
     match done.await {
         Ok(Some(person)) => {
             notices::password_changed(app, &person, at.has_passkey);
-            Ok(Ok(Renewed { hash, cookies: cookies(app, at.request, &person, &cookie) }))
+            Ok(Ok(Renewed {
+                hash,
+                cookies: cookies(app, at.request, &person, &cookie),
+            }))
         }
         Ok(None) => Err(PageError::new("You were signed out meanwhile. Sign in again.")),
         Err(Refused::Broken(broken)) => Err(broken.into()),
@@ -227,7 +274,9 @@ async fn expired(app: &App, request: &HttpRequest) -> Result<Option<session::Loa
 
 /// `GET /login/new-password`
 pub async fn get_expired(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    expired_page(&app, &request).await.unwrap_or_else(|error| browser::error_page(&app, &error))
+    expired_page(&app, &request)
+        .await
+        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
@@ -262,16 +311,27 @@ pub async fn post_expired(app: web::Data<App>, request: HttpRequest, body: web::
     outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
-async fn replace_expired(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+async fn replace_expired(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    form: PostedForm,
+) -> Result<HttpResponse, PageError> {
     let mut pending: Pending = form.pending(app)?;
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let Some(loaded) = expired(app, request).await? else {
         return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
     };
     let back = |problem: Problem, pending: &Pending| {
-        let carried = Carried { problem: Some(problem), ..carried.clone() }.seal(app, &form.browser);
+        let carried = Carried {
+            problem: Some(problem),
+            ..carried.clone()
+        }
+        .seal(app, &form.browser);
         let pending = pending.seal(app, Some(&form.browser));
-        browser::see_other(&page_url(EXPIRED_PATH, &[("pending", &pending), ("state", &carried)]), &[])
+        browser::see_other(
+            &page_url(EXPIRED_PATH, &[("pending", &pending), ("state", &carried)]),
+            &[],
+        )
     };
     if let Err(problem) = check_current(app, request, &form, &loaded.person).await? {
         return Ok(back(problem, &pending));
@@ -280,7 +340,12 @@ async fn replace_expired(app: &Arc<App>, request: &HttpRequest, form: PostedForm
         Ok(password) => password,
         Err(problem) => return Ok(back(problem, &pending)),
     };
-    let at = At { request, session: &loaded.session, person: &loaded.person, has_passkey: loaded.has_passkey };
+    let at = At {
+        request,
+        session: &loaded.session,
+        person: &loaded.person,
+        has_passkey: loaded.has_passkey,
+    };
     Ok(match set(app, at, password).await? {
         Err(problem) => back(problem, &pending),
         Ok(renewed) => {

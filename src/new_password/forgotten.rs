@@ -63,7 +63,12 @@ fn page(app: &App, mut pending: Pending, browser: &str) -> HttpResponse {
             )
         };
         let link = Some((back.as_str(), "Back to sign in"));
-        let page = NoticePage { shell: browser::shell(app), heading, paragraphs, link };
+        let page = NoticePage {
+            shell: browser::shell(app),
+            heading,
+            paragraphs,
+            link,
+        };
         return pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
     }
     let errors: &[FormError] = match notice {
@@ -94,17 +99,28 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 }
 
 fn ask_for_link(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Result<HttpResponse, PageError> {
-    let username: String = form.field("username")?.trim().chars().take(LONGEST_USERNAME).collect();
+    let username: String = form
+        .field("username")?
+        .trim()
+        .chars()
+        .take(LONGEST_USERNAME)
+        .collect();
     let mut pending = form.pending(app)?;
     pending.username = Some(username.clone());
     let back = |pending: Pending, notice: Notice| {
-        browser::see_other(&browser::page_url(PATH, &pending.saying(notice).seal(app, Some(&form.browser))), &[])
+        browser::see_other(
+            &browser::page_url(PATH, &pending.saying(notice).seal(app, Some(&form.browser))),
+            &[],
+        )
     };
     if username.is_empty() {
         return Ok(back(pending, Notice::UsernameMissing));
     }
     let address = peer::address(app, request);
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return Ok(back(pending, Notice::TooMany));
     }
     if app.mailer.is_some() {
@@ -116,7 +132,9 @@ fn ask_for_link(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Res
 /// Makes a link and posts it, if the account may have one. Nobody waits for it.
 async fn send_link(app: Arc<App>, username: String, address: IpAddr) {
     let registry = Registry::new(Arc::clone(&app), Actor::Stranger);
-    let made = registry.run(move |registry, tx| make(registry, tx, &username, address)).await;
+    let made = registry
+        .run(move |registry, tx| make(registry, tx, &username, address))
+        .await;
     match made {
         Ok(Some(issued)) => {
             if let (Some(mailer), Some(mail)) = (&app.mailer, link_mails::link(&app, &issued)) {
@@ -139,10 +157,18 @@ fn make(registry: &Registry, tx: &mut Tx<'_>, username: &str, address: IpAddr) -
             None => return Ok(Ok(Some(links::issue(registry, tx, person, LinkKind::Forgotten)?))),
         },
     };
-    let subject = format!("link for {}", person.as_ref().map_or("nobody", |person| &person.id));
+    let subject = format!(
+        "link for {}",
+        person.as_ref().map_or("nobody", |person| &person.id)
+    );
     if app.strangers.note(address, &subject, now) == Noted::First {
-        let event = app.event(Kind::LinkIssued, Actor::Stranger).outcome(Outcome::MinorFailure);
-        let event = event.from(address.to_string()).with("action", LinkKind::Forgotten.as_str()).with("reason", reason);
+        let event = app
+            .event(Kind::LinkIssued, Actor::Stranger)
+            .outcome(Outcome::MinorFailure);
+        let event = event
+            .from(address.to_string())
+            .with("action", LinkKind::Forgotten.as_str())
+            .with("reason", reason);
         // A username that nobody has is recorded as its keyed hash: people type passwords there.
         tx.audit(match &person {
             Some(person) => event.person(&person.id),
@@ -171,14 +197,20 @@ fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Opti
     if links::is_young(registry, tx, person)? {
         return Ok(Some("a link was mailed a short while ago"));
     }
-    let subject = app.master.derive(Derivation::Username, &["forgotten", &person.id]);
+    let subject = app
+        .master
+        .derive(Derivation::Username, &["forgotten", &person.id]);
     Ok((!count(tx, &subject, now)?).then_some("too many links within an hour"))
 }
 
 /// Counts a link of an account. False when it has had its number within the window.
 fn count(tx: &mut Tx<'_>, subject: &str, now: i64) -> Stored<bool> {
-    let empty =
-        Failures { subject: subject.to_owned(), window_started_at: now, purge_at: now + WINDOW, ..Failures::default() };
+    let empty = Failures {
+        subject: subject.to_owned(),
+        window_started_at: now,
+        purge_at: now + WINDOW,
+        ..Failures::default()
+    };
     let mut row = logins::lock(tx.conn(), &empty)?;
     if now - row.window_started_at >= WINDOW {
         row = empty;

@@ -52,12 +52,22 @@ impl Problem {
         let (field, text) = match self {
             Self::CurrentMissing => ("current", "Enter your current password"),
             Self::CurrentWrong => ("current", "That is not your current password"),
-            Self::TooMany => ("password", "There were too many attempts. Wait a minute, then try again"),
+            Self::TooMany => (
+                "password",
+                "There were too many attempts. Wait a minute, then try again",
+            ),
             Self::Missing => ("password", "Enter a new password"),
-            Self::NotTheSame => ("again", "The two passwords are not the same. Enter the new password again"),
+            Self::NotTheSame => (
+                "again",
+                "The two passwords are not the same. Enter the new password again",
+            ),
             Self::Refused(text) => ("password", text.as_str()),
         };
-        Wrong { field, text, whole_form }
+        Wrong {
+            field,
+            text,
+            whole_form,
+        }
     }
 }
 
@@ -76,32 +86,52 @@ struct Carried {
 
 impl Carried {
     fn new(app: &App) -> Self {
-        Self { at: app.now(), ..Self::default() }
+        Self {
+            at: app.now(),
+            ..Self::default()
+        }
     }
 
     fn seal(&self, app: &App, browser: &str) -> String {
         let plain = serde_json::to_vec(self).unwrap_or_default();
-        app.master.seal(Purpose::PendingAuthorization, &context(browser), &plain, app.entropy)
+        app.master.seal(
+            Purpose::PendingAuthorization,
+            &context(browser),
+            &plain,
+            app.entropy,
+        )
     }
 
     fn open(app: &App, sealed: &str, browser: &str) -> Result<Self, PageError> {
-        let plain = app.master.open(Purpose::PendingAuthorization, &context(browser), sealed).map_err(|cause| {
-            PageError::new("This page belongs to another browser, or cookies are switched off. Parameter: state.")
+        let plain = app
+            .master
+            .open(Purpose::PendingAuthorization, &context(browser), sealed)
+            .map_err(|cause| {
+                PageError::new(
+                    "This page belongs to another browser, or cookies are switched off. Parameter: state.",
+                )
                 .because(cause)
-        })?;
+            })?;
         let carried: Self = serde_json::from_slice(&plain)
             .map_err(|cause| PageError::new("Parameter state cannot be read.").because(cause))?;
         if app.now() - carried.at > OPEN_SECONDS {
-            return Err(PageError::new("This page was open for too long. Parameter: state."));
+            return Err(PageError::new(
+                "This page was open for too long. Parameter: state.",
+            ));
         }
         Ok(carried)
     }
 
     /// What the query of a page carries, if anything.
     fn of_query(app: &App, request: &HttpRequest, browser: &str) -> Result<Option<Self>, PageError> {
-        let query =
-            Parameters::parse(request.query_string().as_bytes()).map_err(|error| PageError::new(error.description))?;
-        query.one("state").ok().flatten().map(|sealed| Self::open(app, sealed, browser)).transpose()
+        let query = Parameters::parse(request.query_string().as_bytes())
+            .map_err(|error| PageError::new(error.description))?;
+        query
+            .one("state")
+            .ok()
+            .flatten()
+            .map(|sealed| Self::open(app, sealed, browser))
+            .transpose()
     }
 }
 
@@ -112,7 +142,12 @@ fn context(browser: &str) -> String {
 
 /// The path of a page with what it carries.
 fn page_url(path: &str, carried: &[(&str, &str)]) -> String {
-    format!("{path}?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(carried).finish())
+    format!(
+        "{path}?{}",
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(carried)
+            .finish()
+    )
 }
 
 /// What the pages that ask for a new password have of their own.
@@ -132,12 +167,25 @@ struct Ask<'a> {
 fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
     let errors: Vec<Wrong<'_>> = ask.carried.problem.iter().map(Problem::wrong).collect();
     let csrf = browser::csrf_token(app, ask.browser);
-    let state = Carried { problem: None, ..ask.carried.clone() }.seal(app, ask.browser);
+    let state = Carried {
+        problem: None,
+        ..ask.carried.clone()
+    }
+    .seal(app, ask.browser);
     let (signed_in, expired) = (ask.action == change::PATH, ask.action == change::EXPIRED_PATH);
     let page = NewPasswordPage {
-        shell: if signed_in { browser::shell_of(app, ask.person, &csrf) } else { browser::shell(app) },
+        shell: if signed_in {
+            browser::shell_of(app, ask.person, &csrf)
+        } else {
+            browser::shell(app)
+        },
         // Who comes by a link does not pass the page where others acknowledge it.
-        banner: app.config.server.banner.as_deref().filter(|_| ask.carried.link.is_some()),
+        banner: app
+            .config
+            .server
+            .banner
+            .as_deref()
+            .filter(|_| ask.carried.link.is_some()),
         heading: ask.heading,
         action: ask.action,
         csrf: &csrf,
@@ -147,7 +195,9 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
         welcome: ask.heading == by_link::INVITED,
         ask_current: signed_in || expired,
         expired,
-        shortest: app.password_rules.shortest(Whose::of(ask.person, ask.has_passkey).second_factor),
+        shortest: app
+            .password_rules
+            .shortest(Whose::of(ask.person, ask.has_passkey).second_factor),
         errors: &errors,
     };
     // Its script asks how easy the password is to guess.
@@ -156,7 +206,10 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
 
 /// The new password of a form, which asks for it twice.
 fn typed(form: &PostedForm) -> Result<Result<Secret, Problem>, PageError> {
-    let (password, again) = (Secret::new(form.field("password")?), Secret::new(form.field("again")?));
+    let (password, again) = (
+        Secret::new(form.field("password")?),
+        Secret::new(form.field("again")?),
+    );
     Ok(if password.reveal().is_empty() {
         Err(Problem::Missing)
     } else if password.reveal() != again.reveal() {
@@ -177,18 +230,28 @@ async fn judge(
 ) -> Result<Result<String, Problem>, Broken> {
     let refused = |refusal: &Refusal| Ok(Err(Problem::Refused(refusal.for_person())));
     let (rules, whose, chosen) = (Arc::clone(app), person.clone(), password.clone());
-    let checked = web::block(move || rules.password_rules.check(&chosen, Whose::of(&whose, has_passkey)));
+    let checked = web::block(move || {
+        rules
+            .password_rules
+            .check(&chosen, Whose::of(&whose, has_passkey))
+    });
     if let Err(refusal) = checked.await.map_err(Broken::defect)? {
         return refused(&refusal);
     }
-    if !app.strangers.reserve(address, app.config.login.address_attempts_per_minute, app.now()) {
+    if !app
+        .strangers
+        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
+    {
         return Ok(Err(Problem::TooMany));
     }
     let kept = app.password_rules.history();
     let mut earlier = Vec::new();
     if let Some(before) = kept.checked_sub(1) {
         let id = person.id.clone();
-        earlier = app.store.read(move |conn| password_history::of(conn, &id, before)).await?;
+        earlier = app
+            .store
+            .read(move |conn| password_history::of(conn, &id, before))
+            .await?;
         earlier.extend(person.password.clone());
     }
     match app.hasher.hash_unused(password.clone(), earlier).await? {
@@ -202,7 +265,11 @@ async fn judge(
 
 /// The cookies of a session that goes on with a new password: the browser is known by the new one, too.
 fn cookies(app: &App, request: &HttpRequest, person: &Person, session: &str) -> Vec<Cookie<'static>> {
-    let known = lockout::known_after(app, person, browser::cookie(app, request, CookieKind::Known).as_deref());
+    let known = lockout::known_after(
+        app,
+        person,
+        browser::cookie(app, request, CookieKind::Known).as_deref(),
+    );
     let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, session)];
     cookies.extend(known.map(|known| browser::set_cookie(app, CookieKind::Known, &known)));
     cookies

@@ -35,7 +35,9 @@ impl Minted {
     /// What the database says.
     pub fn record(&self, tx: &mut Tx<'_>) -> Stored<()> {
         match &self.opaque {
-            Some((hash, claims)) => tokens::add_opaque(tx.conn(), hash, claims, self.exp + ROW_OUTLIVES_TOKEN),
+            Some((hash, claims)) => {
+                tokens::add_opaque(tx.conn(), hash, claims, self.exp + ROW_OUTLIVES_TOKEN)
+            }
             None => Ok(()),
         }
     }
@@ -52,12 +54,27 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
         let token = app.entropy.secret();
         let row = serde_json::to_string(&claims).map_err(Broken::defect)?;
         let hash = SecretHash::of(&token).as_str().to_owned();
-        return Ok(Minted { token, jti: claims.jti, exp: claims.exp, opaque: Some((hash, row)) });
+        return Ok(Minted {
+            token,
+            jti: claims.jti,
+            exp: claims.exp,
+            opaque: Some((hash, row)),
+        });
     }
-    let (algorithm, typ) =
-        settings.map_or((Algorithm::ES256, "at+jwt"), |settings| (settings.signing_alg, &settings.token_typ));
-    let token = app.directory.keyring().sign(algorithm, typ, &claims, now).map_err(Broken::defect)?;
-    Ok(Minted { token, jti: claims.jti, exp: claims.exp, opaque: None })
+    let (algorithm, typ) = settings.map_or((Algorithm::ES256, "at+jwt"), |settings| {
+        (settings.signing_alg, &settings.token_typ)
+    });
+    let token = app
+        .directory
+        .keyring()
+        .sign(algorithm, typ, &claims, now)
+        .map_err(Broken::defect)?;
+    Ok(Minted {
+        token,
+        jti: claims.jti,
+        exp: claims.exp,
+        opaque: None,
+    })
 }
 
 /// The token, if it is ours, whether active or not.
@@ -72,17 +89,29 @@ pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> 
         return Ok(published.then_some(known));
     }
     let (claims, kid) = if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
-        match keyring.verify::<AccessToken>(token).filter(|signed| is_plausible(app, signed)) {
+        match keyring
+            .verify::<AccessToken>(token)
+            .filter(|signed| is_plausible(app, signed))
+        {
             Some(signed) => (signed.claims, Some(signed.kid)),
             None => return Ok(None),
         }
     } else {
         let hash = SecretHash::of(token);
-        let row = app.store.read(move |conn| tokens::find_opaque(conn, hash.as_str())).await?;
+        let row = app
+            .store
+            .read(move |conn| tokens::find_opaque(conn, hash.as_str()))
+            .await?;
         let Some(row) = row else { return Ok(None) };
-        (serde_json::from_str(&row).map_err(|cause| Failure::stored("opaque token", cause))?, None)
+        (
+            serde_json::from_str(&row).map_err(|cause| Failure::stored("opaque token", cause))?,
+            None,
+        )
     };
-    app.verified.remember(token, claims, kid).map(Some).map_err(Broken::defect)
+    app.verified
+        .remember(token, claims, kid)
+        .map(Some)
+        .map_err(Broken::defect)
 }
 
 /// Whether we could have issued a token that one of our keys signed: somebody may have stolen a key that has retired.
@@ -91,7 +120,9 @@ fn is_plausible(app: &App, signed: &Signed<AccessToken>) -> bool {
     let lived = claims.exp.saturating_sub(claims.iat);
     claims.iss == app.issuer()
         && (0..=LONGEST_LIFE).contains(&lived)
-        && signed.retires_at.is_none_or(|retires_at| claims.iat <= retires_at)
+        && signed
+            .retires_at
+            .is_none_or(|retires_at| claims.iat <= retires_at)
 }
 
 /// Whether a token of ours is active: not expired, and everything it stands on holds.
@@ -103,6 +134,7 @@ pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
         && !directory.token_is_revoked(&claims.jti)
         && directory.client_holds(&claims.client_id, footing.client_generation)
         && footing.grant.as_ref().is_none_or(|grant| {
-            !directory.grant_is_revoked(grant) && directory.person_holds(&claims.sub, footing.person_generation)
+            !directory.grant_is_revoked(grant)
+                && directory.person_holds(&claims.sub, footing.person_generation)
         })
 }

@@ -81,7 +81,9 @@ fn redeem(facts: Option<&Facts>, request: &Redemption, generations: (i64, i64), 
         (Some(_), Some(_)) => {
             return refused("code_verifier does not fit the code_challenge of the authorization request");
         }
-        (Some(_), None) => return refused("code_verifier is missing: the authorization request had a code_challenge"),
+        (Some(_), None) => {
+            return refused("code_verifier is missing: the authorization request had a code_challenge");
+        }
         (None, Some(_)) => {
             return refused("code_verifier was sent, but the authorization request had no code_challenge");
         }
@@ -90,7 +92,8 @@ fn redeem(facts: Option<&Facts>, request: &Redemption, generations: (i64, i64), 
     if facts.signed_out {
         return refused("the person has signed out since the code was issued");
     }
-    if facts.grant.revoked_at.is_some() || generations != (facts.grant.client_generation, facts.grant.person_generation)
+    if facts.grant.revoked_at.is_some()
+        || generations != (facts.grant.client_generation, facts.grant.person_generation)
     {
         return refused("what the person allowed was revoked since the code was issued");
     }
@@ -106,12 +109,19 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     };
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
     let signed_out = sessions::was_ended(conn, &grant.facts.session)?;
-    Ok(Some(Facts { code, grant, person, signed_out }))
+    Ok(Some(Facts {
+        code,
+        grant,
+        person,
+        signed_out,
+    }))
 }
 
 fn decide(facts: Option<&Facts>, request: &Redemption, client: &LiveClient, now: i64) -> Verdict {
     // A person who is gone or disabled has no generation that could fit.
-    let person_generation = facts.and_then(|facts| facts.person.as_ref()).map_or(-1, |person| person.generation);
+    let person_generation = facts
+        .and_then(|facts| facts.person.as_ref())
+        .map_or(-1, |person| person.generation);
     redeem(facts, request, (client.client.generation, person_generation), now)
 }
 
@@ -149,14 +159,22 @@ fn prepare(
     parameters: &Parameters,
     now: i64,
 ) -> Result<(PersonTokens, Option<String>), Refused> {
-    let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a code without a person"))?;
+    let person = facts
+        .person
+        .as_ref()
+        .ok_or_else(|| Broken::defect("a code without a person"))?;
     let party = Party::of(app, client);
     let grant_facts = &facts.grant.facts;
     // The sign-in may have become too old to certify between consent and here.
     let stale = now >= certify_ends(app, grant_facts.auth_time);
-    let scope = if stale { grant_facts.scope.without(CERTIFY) } else { grant_facts.scope.clone() };
+    let scope = if stale {
+        grant_facts.scope.without(CERTIFY)
+    } else {
+        grant_facts.scope.clone()
+    };
     let granted = person_tokens::grant_again(app, &party, person, grant_facts, &scope, parameters)?;
-    let refreshable = granted.scopes.contains("offline_access") && client.client.may_use(GrantType::RefreshToken);
+    let refreshable =
+        granted.scopes.contains("offline_access") && client.client.may_use(GrantType::RefreshToken);
     let tokens = person_tokens::mint(app, &party, person, &facts.grant, granted, now)?;
     Ok((tokens, refreshable.then(|| app.entropy.secret())))
 }
@@ -185,9 +203,20 @@ async fn write(
             return Ok(Written::AssertionReplayed);
         }
         let facts = load(tx.conn(), &request.hash)?;
-        match (decide(facts.as_ref(), &request, &job_client, now), &facts, &job_prepared) {
+        match (
+            decide(facts.as_ref(), &request, &job_client, now),
+            &facts,
+            &job_prepared,
+        ) {
             (Verdict::Redeem, Some(facts), Some((tokens, refresh))) => {
-                record(&job_app, tx, &job_caller, facts, (tokens, refresh.as_deref()), now)?;
+                record(
+                    &job_app,
+                    tx,
+                    &job_caller,
+                    facts,
+                    (tokens, refresh.as_deref()),
+                    now,
+                )?;
                 Ok(Written::Issued)
             }
             (Verdict::Replayed, Some(facts), _) => {
@@ -197,7 +226,9 @@ async fn write(
             }
             (Verdict::Refused(reason), _, _) => Ok(Written::Refused(reason)),
             // The facts changed for the better between the read and the write, which only time going backwards does.
-            _ => Ok(Written::Refused("the code cannot be redeemed just now".to_owned())),
+            _ => Ok(Written::Refused(
+                "the code cannot be redeemed just now".to_owned(),
+            )),
         }
     });
     match (written.await?, prepared) {
@@ -236,10 +267,16 @@ fn record(
         };
         super::refresh_token::keep(app, tx, &first)?;
     }
-    let event = issued(app, caller, GrantType::AuthorizationCode, &scope, &tokens.access.jti)
-        .person(&grant.person_id)
-        .purposes(&tokens.granted.purposes)
-        .with("grant", grant.id.clone());
+    let event = issued(
+        app,
+        caller,
+        GrantType::AuthorizationCode,
+        &scope,
+        &tokens.access.jti,
+    )
+    .person(&grant.person_id)
+    .purposes(&tokens.granted.purposes)
+    .with("grant", grant.id.clone());
     tx.audit(event);
     Ok(())
 }

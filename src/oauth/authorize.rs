@@ -69,10 +69,18 @@ impl AuthorizationRequest {
 
     /// What has to come first so that the session reaches a level that the client asks for, where it can.
     fn step_up(&self, session: &Session, has_second_factor: bool) -> Option<Due> {
-        let asked = if self.essential_acr.is_empty() { &self.preferred_acr } else { &self.essential_acr };
+        let asked = if self.essential_acr.is_empty() {
+            &self.preferred_acr
+        } else {
+            &self.essential_acr
+        };
         let reached = asked.is_empty() || asked.contains(&session.acr);
         let reachable = asked.iter().any(|acr| acr == ACR_AAL2);
-        (!reached && reachable).then_some(if has_second_factor { Due::SecondFactor } else { Due::Enrolment })
+        (!reached && reachable).then_some(if has_second_factor {
+            Due::SecondFactor
+        } else {
+            Due::Enrolment
+        })
     }
 }
 
@@ -118,16 +126,23 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// `POST /oauth2/authorize` (OpenID Connect Core §3.1.2.1). A form of another site arrives without our Lax cookies, so
 /// the request is sealed and sent to our own GET.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let parsed = Parameters::from_body(&request, body).await.map_err(|error| PageError::malformed(error.description));
+    let parsed = Parameters::from_body(&request, body)
+        .await
+        .map_err(|error| PageError::malformed(error.description));
     match parsed.and_then(|parameters| new_pending(&app, parameters)) {
-        Ok(pending) => browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, None)), &[]),
+        Ok(pending) => browser::see_other(
+            &browser::page_url("/oauth2/authorize", &pending.seal(&app, None)),
+            &[],
+        ),
         Err(error) => browser::error_page(&app, &error),
     }
 }
 
 fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> {
     if parameters.size() > LARGEST_REQUEST {
-        return Err(PageError::malformed(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
+        return Err(PageError::malformed(format!(
+            "The request is longer than {LARGEST_REQUEST} bytes."
+        )));
     }
     Ok(Pending::new(Destination::Application(parameters), app.now()))
 }
@@ -139,7 +154,10 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
         Some(sealed) => {
             // Sealed to this browser by one of our pages, or to nobody by our own POST.
             let browser = browser::cookie(app, request, CookieKind::Browser);
-            match browser.as_deref().map(|browser| Pending::open(app, sealed, Some(browser))) {
+            match browser
+                .as_deref()
+                .map(|browser| Pending::open(app, sealed, Some(browser)))
+            {
                 Some(Ok(pending)) => Ok(pending),
                 _ => Pending::open(app, sealed, None),
             }
@@ -194,10 +212,17 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
 ///
 /// # Errors
 /// What goes back to the client.
-pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<AuthorizationRequest, OAuthError> {
+pub fn parse(
+    app: &App,
+    live: &LiveClient,
+    parameters: &Parameters,
+) -> Result<AuthorizationRequest, OAuthError> {
     let invalid = |text: &str| OAuthError::invalid_request(text);
     if let Some(name) = parameters.repeated() {
-        return Err(invalid(&format!("parameter {} must not be repeated", shown(name))));
+        return Err(invalid(&format!(
+            "parameter {} must not be repeated",
+            shown(name)
+        )));
     }
     // OpenID Connect Core §6
     if parameters.one("request")?.is_some() {
@@ -225,11 +250,17 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
     match parameters.one("response_mode")? {
         None | Some("query" | "form_post") => {}
         Some(other) => {
-            return Err(invalid(&format!("response_mode must be query or form_post; found {}", shown(other))));
+            return Err(invalid(&format!(
+                "response_mode must be query or form_post; found {}",
+                shown(other)
+            )));
         }
     }
     if !live.client.may_use(GrantType::AuthorizationCode) {
-        return Err(OAuthError::new(Code::UnauthorizedClient, "the client is not registered for authorization_code"));
+        return Err(OAuthError::new(
+            Code::UnauthorizedClient,
+            "the client is not registered for authorization_code",
+        ));
     }
     let code_challenge = parse_pkce(live, parameters)?;
     let scope = super::client_credentials::requested_scope(parameters)?;
@@ -240,7 +271,12 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
             text.parse::<i64>()
                 .ok()
                 .filter(|seconds| *seconds >= 0)
-                .ok_or_else(|| invalid(&format!("max_age must be a number of seconds; found {}", shown(text))))
+                .ok_or_else(|| {
+                    invalid(&format!(
+                        "max_age must be a number of seconds; found {}",
+                        shown(text)
+                    ))
+                })
         })
         .transpose()?;
     let acr_values = parameters.one("acr_values")?.unwrap_or_default();
@@ -271,7 +307,9 @@ pub fn parse(app: &App, live: &LiveClient, parameters: &Parameters) -> Result<Au
     if let Some(hint) = parameters.one("id_token_hint")? {
         let hint = read_hint(app, hint)
             .filter(|hint| hint.client_id == live.client.id)
-            .ok_or_else(|| invalid("id_token_hint is not an ID token that this server issued to this client"))?;
+            .ok_or_else(|| {
+                invalid("id_token_hint is not an ID token that this server issued to this client")
+            })?;
         request.expected_subject = Some(hint.sub);
     }
     Ok(request)
@@ -283,7 +321,9 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
     let method = parameters.one("code_challenge_method")?;
     let Some(challenge) = parameters.one("code_challenge")? else {
         if live.client.settings.require_pkce || live.client.is_public() {
-            return Err(invalid("code_challenge is missing: this client must use PKCE with S256 (RFC 7636)"));
+            return Err(invalid(
+                "code_challenge is missing: this client must use PKCE with S256 (RFC 7636)",
+            ));
         }
         return match method {
             Some(_) => Err(invalid("code_challenge_method without code_challenge")),
@@ -291,21 +331,34 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
         };
     };
     if method != Some("S256") {
-        return Err(invalid("code_challenge_method must be S256; plain is not accepted"));
+        return Err(invalid(
+            "code_challenge_method must be S256; plain is not accepted",
+        ));
     }
-    let well_formed =
-        challenge.len() == 43 && challenge.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let well_formed = challenge.len() == 43
+        && challenge
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !well_formed {
-        return Err(invalid("code_challenge must be base64url of SHA-256: 43 characters"));
+        return Err(invalid(
+            "code_challenge must be base64url of SHA-256: 43 characters",
+        ));
     }
     Ok(Some(challenge.to_owned()))
 }
 
 /// OpenID Connect Core §3.1.2.1
 fn parse_prompt(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
-    let prompt: Vec<String> =
-        parameters.one("prompt")?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
-    if let Some(unknown) = prompt.iter().find(|value| !["none", "login", "consent"].contains(&value.as_str())) {
+    let prompt: Vec<String> = parameters
+        .one("prompt")?
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    if let Some(unknown) = prompt
+        .iter()
+        .find(|value| !["none", "login", "consent"].contains(&value.as_str()))
+    {
         return Err(OAuthError::invalid_request(format!(
             "prompt must be none, login or consent; found {}",
             shown(unknown)
@@ -347,7 +400,9 @@ fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> 
     })?;
     let wish = |name: &str| {
         let value = claims.id_token.get(name).cloned().flatten();
-        value.and_then(|value| serde_json::from_value::<ClaimWish>(value).ok()).unwrap_or_default()
+        value
+            .and_then(|value| serde_json::from_value::<ClaimWish>(value).ok())
+            .unwrap_or_default()
     };
     request.expected_subject = wish("sub").value;
     let acr = wish("acr");
@@ -404,17 +459,29 @@ pub fn decide(
 ) -> Result<Decision, OAuthError> {
     let silent = request.prompts("none");
     let log_in = |why: &str| {
-        if silent { Err(OAuthError::new(Code::LoginRequired, why)) } else { Ok(Decision::LogIn) }
+        if silent {
+            Err(OAuthError::new(Code::LoginRequired, why))
+        } else {
+            Ok(Decision::LogIn)
+        }
     };
     let party = Party::of(app, &return_to.client);
-    let wanted = Wanted { scope: request.scope.as_ref(), targets: &request.targets, purposes: &request.purposes };
+    let wanted = Wanted {
+        scope: request.scope.as_ref(),
+        targets: &request.targets,
+        purposes: &request.purposes,
+    };
     let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
         // What can never be granted is told before anybody types a password.
         check_targets(app, &party, wanted)?;
         return log_in("nobody is signed in");
     };
     let comes_first = |due: Due| {
-        if silent { Err(OAuthError::new(Code::LoginRequired, due.why())) } else { Ok(Decision::Due(due)) }
+        if silent {
+            Err(OAuthError::new(Code::LoginRequired, due.why()))
+        } else {
+            Ok(Decision::Due(due))
+        }
     };
     if let Some(due) = facts.due {
         return comes_first(due);
@@ -425,12 +492,23 @@ pub fn decide(
     if !just_now && request.prompts("login") {
         return Ok(Decision::LogIn);
     }
-    if !just_now && request.max_age.is_some_and(|max_age| max_age == 0 || age > max_age) {
+    if !just_now
+        && request
+            .max_age
+            .is_some_and(|max_age| max_age == 0 || age > max_age)
+    {
         return log_in("the sign-in is older than max_age");
     }
-    if request.expected_subject.as_ref().is_some_and(|subject| *subject != person.id) {
+    if request
+        .expected_subject
+        .as_ref()
+        .is_some_and(|subject| *subject != person.id)
+    {
         if just_now {
-            return Err(OAuthError::new(Code::LoginRequired, "somebody else signed in than the client asked for"));
+            return Err(OAuthError::new(
+                Code::LoginRequired,
+                "somebody else signed in than the client asked for",
+            ));
         }
         return log_in("somebody else is signed in");
     }
@@ -459,7 +537,10 @@ pub fn decide(
     });
     if certifies || request.prompts("consent") || (asked && !remembered) {
         return if silent {
-            Err(OAuthError::new(Code::ConsentRequired, "the person has to be asked"))
+            Err(OAuthError::new(
+                Code::ConsentRequired,
+                "the person has to be asked",
+            ))
         } else {
             Ok(Decision::AskConsent(granted))
         };
@@ -485,7 +566,15 @@ async fn record_refusal(
     error: &OAuthError,
 ) {
     let Some(person) = &facts.person else { return };
-    record(app, peer::address(app, request), return_to, person, Kind::AuthorizationRefused, error).await;
+    record(
+        app,
+        peer::address(app, request),
+        return_to,
+        person,
+        Kind::AuthorizationRefused,
+        error,
+    )
+    .await;
 }
 
 /// Records that a person's request ended with an error.

@@ -60,16 +60,25 @@ async fn claim(app: &Arc<App>, free: usize) -> Result<Vec<LogoutNotice>, Broken>
         return Ok(Vec::new());
     }
     let now = app.now();
-    let due = app.store.read(move |conn| logout_notices::due(conn, now, limit)).await?;
+    let due = app
+        .store
+        .read(move |conn| logout_notices::due(conn, now, limit))
+        .await?;
     if due.is_empty() {
         return Ok(due);
     }
     let written = app.store.write(move |tx| {
         let mut claimed = Vec::new();
         for notice in &due {
-            let wait = usize::try_from(notice.attempts).ok().and_then(|made| NEXT_TRY.get(made)).or(NEXT_TRY.last());
+            let wait = usize::try_from(notice.attempts)
+                .ok()
+                .and_then(|made| NEXT_TRY.get(made))
+                .or(NEXT_TRY.last());
             if logout_notices::claim(tx.conn(), notice, now + wait.copied().unwrap_or_default())? {
-                claimed.push(LogoutNotice { attempts: notice.attempts + 1, ..notice.clone() });
+                claimed.push(LogoutNotice {
+                    attempts: notice.attempts + 1,
+                    ..notice.clone()
+                });
             }
         }
         Ok(claimed)
@@ -98,7 +107,9 @@ async fn tell(app: &Arc<App>, notice: &LogoutNotice) {
     let failure = match told {
         Told::Yes => None,
         Told::NotYet(cause) if notice.attempts < tries => {
-            let LogoutNotice { client_id, attempts, .. } = notice;
+            let LogoutNotice {
+                client_id, attempts, ..
+            } = notice;
             tracing::warn!(client = %client_id, attempt = attempts, %cause, "a client was not told of a logout, and will be tried again");
             return;
         }
@@ -111,7 +122,11 @@ async fn tell(app: &Arc<App>, notice: &LogoutNotice) {
 }
 
 async fn send(app: &App, notice: &LogoutNotice) -> Told {
-    let Some(live) = app.directory.client(&notice.client_id).filter(|live| live.client.enabled) else {
+    let Some(live) = app
+        .directory
+        .client(&notice.client_id)
+        .filter(|live| live.client.enabled)
+    else {
         return Told::Nobody("the client is deleted or disabled");
     };
     let Some(uri) = &live.client.settings.backchannel_logout_uri else {
@@ -125,7 +140,12 @@ async fn send(app: &App, notice: &LogoutNotice) -> Told {
         Ok(token) => token,
         Err(cause) => return Told::NotYet(cause.to_string()),
     };
-    match app.jwks.outbound().tell(&url, &[("logout_token", &token)], TIMEOUT).await {
+    match app
+        .jwks
+        .outbound()
+        .tell(&url, &[("logout_token", &token)], TIMEOUT)
+        .await
+    {
         Ok(()) => Told::Yes,
         Err(cause) => Told::NotYet(cause.to_string()),
     }
@@ -144,7 +164,10 @@ fn logout_token(app: &App, notice: &LogoutNotice) -> Result<String, Broken> {
         "events": { EVENT: {} },
         "sid": notice.session_id,
     });
-    app.directory.keyring().sign(Algorithm::RS256, TYPE, &claims, now).map_err(Broken::defect)
+    app.directory
+        .keyring()
+        .sign(Algorithm::RS256, TYPE, &claims, now)
+        .map_err(Broken::defect)
 }
 
 /// Takes the notice off the list, with its event.

@@ -72,7 +72,9 @@ impl Caller {
         match self {
             Self::Client(live) => live.client.settings.auth_method == method,
             Self::ResourceServer(live) => match method {
-                AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => !live.server.secrets.is_empty(),
+                AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
+                    !live.server.secrets.is_empty()
+                }
                 AuthMethod::PrivateKeyJwt => live.keys.is_some() || live.server.settings.jwks_uri.is_some(),
                 AuthMethod::None => false,
             },
@@ -95,7 +97,9 @@ impl Caller {
 
     fn algorithms(&self) -> &[Algorithm] {
         match self {
-            Self::Client(live) if !live.client.settings.signing_algs.is_empty() => &live.client.settings.signing_algs,
+            Self::Client(live) if !live.client.settings.signing_algs.is_empty() => {
+                &live.client.settings.signing_algs
+            }
             _ => &Algorithm::ACCEPTED,
         }
     }
@@ -135,7 +139,11 @@ impl Authenticated {
                 Caller::Client(_) => ChangeKind::Client,
                 Caller::ResourceServer(_) => ChangeKind::ResourceServer,
             };
-            tx.changed(Change { kind, subject: self.caller.id().to_owned(), purge_at: at + 3600 });
+            tx.changed(Change {
+                kind,
+                subject: self.caller.id().to_owned(),
+                purge_at: at + 3600,
+            });
         }
         match &self.burn {
             Some(burn) => tokens::burn_jti(tx.conn(), &burn.hash, burn.purge_at),
@@ -146,7 +154,11 @@ impl Authenticated {
     /// The same caller, after a write that has settled.
     #[must_use]
     pub fn settled(&self) -> Self {
-        Self { burn: None, used_secret: None, ..self.clone() }
+        Self {
+            burn: None,
+            used_secret: None,
+            ..self.clone()
+        }
     }
 
     /// Whether [`Authenticated::settle`] has nothing to write.
@@ -173,10 +185,21 @@ pub fn replayed_assertion() -> OAuthError {
 
 /// What was sent to authenticate with.
 enum Presented {
-    Basic { id: String, secrets: Vec<Secret> },
-    Post { id: String, secret: Secret },
-    Assertion { assertion: String, client_id: Option<String> },
-    Public { id: String },
+    Basic {
+        id: String,
+        secrets: Vec<Secret>,
+    },
+    Post {
+        id: String,
+        secret: Secret,
+    },
+    Assertion {
+        assertion: String,
+        client_id: Option<String>,
+    },
+    Public {
+        id: String,
+    },
 }
 
 /// Authenticates the caller of an endpoint.
@@ -191,17 +214,27 @@ pub async fn authenticate(
     let address = peer::address(app, request);
     let presented = presented(request, parameters)?;
     let id = match &presented {
-        Presented::Basic { id, .. } | Presented::Post { id, .. } | Presented::Public { id } => Some(id.clone()),
+        Presented::Basic { id, .. } | Presented::Post { id, .. } | Presented::Public { id } => {
+            Some(id.clone())
+        }
         Presented::Assertion { assertion, .. } => unverified_claims(assertion).ok().map(|claims| claims.iss),
     };
     // Nothing is compared any more for a client that failed too often from this address.
-    let failed = app.strangers.attempts(address, &throttle_subject(id.as_deref()), app.now());
+    let failed = app
+        .strangers
+        .attempts(address, &throttle_subject(id.as_deref()), app.now());
     if failed >= app.config.login.address_attempts_per_minute {
         return Err(throttled());
     }
     let verified = verify(app, presented).await;
     match verified {
-        Ok((caller, method, burn, used_secret)) => Ok(Authenticated { caller, method, address, burn, used_secret }),
+        Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
+            caller,
+            method,
+            address,
+            burn,
+            used_secret,
+        }),
         Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),
     }
 }
@@ -229,7 +262,9 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
             .challenged(Challenge::Basic)
         })?;
         if client_id.is_some_and(|named| named != id) {
-            return Err(OAuthError::invalid_request("client_id differs from the one in the Authorization header"));
+            return Err(OAuthError::invalid_request(
+                "client_id differs from the one in the Authorization header",
+            ));
         }
         return Ok(Presented::Basic { id, secrets });
     }
@@ -289,7 +324,10 @@ struct Refusal {
 impl Refusal {
     fn told(text: impl Into<String>) -> Self {
         let told = text.into();
-        Self { logged: told.clone(), told }
+        Self {
+            logged: told.clone(),
+            told,
+        }
     }
 
     fn secret(cause: impl Into<String>) -> Self {
@@ -347,15 +385,19 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
         last_used_at: None,
     }];
     let stored = caller.as_ref().map_or(decoy.as_slice(), Caller::secrets);
-    let matching =
-        valid_secrets(stored, now).filter(|secret| hashes.iter().any(|hash| secret.hash.matches(hash))).last().cloned();
+    let matching = valid_secrets(stored, now)
+        .filter(|secret| hashes.iter().any(|hash| secret.hash.matches(hash)))
+        .last()
+        .cloned();
     match (caller, matching) {
-        (Some(caller), Some(secret)) if !caller.enabled() => {
-            Err(Refusal::secret(format!("client {id} is disabled (its secret {} is right)", secret.id)))
-        }
-        (Some(caller), Some(_)) if !caller.allows(method) => {
-            Err(Refusal::secret(format!("client {id} is not registered for {}", method.as_str())))
-        }
+        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refusal::secret(format!(
+            "client {id} is disabled (its secret {} is right)",
+            secret.id
+        ))),
+        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refusal::secret(format!(
+            "client {id} is not registered for {}",
+            method.as_str()
+        ))),
         (Some(caller), Some(secret)) => {
             let noted = secret.last_used_at.is_some_and(|at| now - at < 60);
             let used = (!noted).then(|| (secret.id.clone(), now));
@@ -366,7 +408,11 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
     }
 }
 
-async fn verify_client_assertion(app: &App, assertion: &str, client_id: Option<&str>) -> Result<Verified, Refusal> {
+async fn verify_client_assertion(
+    app: &App,
+    assertion: &str,
+    client_id: Option<&str>,
+) -> Result<Verified, Refusal> {
     let problem = |problem: AssertionProblem| match problem {
         AssertionProblem::Refused(text) => Refusal::told(text),
         AssertionProblem::UnknownKey(kid) => Refusal::key(format!("no key has the kid {}", shown(&kid))),
@@ -379,11 +425,19 @@ async fn verify_client_assertion(app: &App, assertion: &str, client_id: Option<&
         return Err(Refusal::key(format!("unknown client {}", shown(&claims.iss))));
     };
     if !caller.enabled() || !caller.allows(AuthMethod::PrivateKeyJwt) {
-        return Err(Refusal::key(format!("client {} is disabled or not registered for private_key_jwt", caller.id())));
+        return Err(Refusal::key(format!(
+            "client {} is disabled or not registered for private_key_jwt",
+            caller.id()
+        )));
     }
-    let verified = verify_with_keys(app, &caller, assertion, now).await.map_err(problem)?;
+    let verified = verify_with_keys(app, &caller, assertion, now)
+        .await
+        .map_err(problem)?;
     let jti = jti_hash(caller.id(), &verified.jti);
-    let burn = Burn { hash: jti.as_str().to_owned(), purge_at: verified.exp + LONGEST_ASSERTION_SECONDS };
+    let burn = Burn {
+        hash: jti.as_str().to_owned(),
+        purge_at: verified.exp + LONGEST_ASSERTION_SECONDS,
+    };
     Ok((caller, AuthMethod::PrivateKeyJwt, Some(burn), None))
 }
 
@@ -399,7 +453,8 @@ async fn verify_with_keys(
         return verify_assertion(keys, algorithms, uri, assertion);
     }
     let uri = uri.ok_or_else(|| AssertionProblem::Key("no keys are registered".to_owned()))?;
-    let unreachable = |cause: String| AssertionProblem::Key(format!("the keys at {uri} cannot be had: {cause}"));
+    let unreachable =
+        |cause: String| AssertionProblem::Key(format!("the keys at {uri} cannot be had: {cause}"));
     let keys = app.jwks.keys(uri, None, now).await.map_err(unreachable)?;
     match verify_assertion(&keys, algorithms, Some(uri), assertion) {
         Err(AssertionProblem::UnknownKey(kid)) => {
@@ -411,7 +466,12 @@ async fn verify_with_keys(
 }
 
 /// What is wrong with an assertion in itself (RFC 7523 §3, SMART App Launch client-confidential-asymmetric).
-fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, now: i64) -> Result<(), String> {
+fn check_claims(
+    app: &App,
+    claims: &AssertionClaims,
+    client_id: Option<&str>,
+    now: i64,
+) -> Result<(), String> {
     if claims.iss != claims.sub {
         return Err("iss and sub of client_assertion must both be the client_id".to_owned());
     }
@@ -427,7 +487,10 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
         ));
     }
     if claims.exp <= now {
-        return Err(format!("client_assertion has expired: exp is {}, server time is {now}", claims.exp));
+        return Err(format!(
+            "client_assertion has expired: exp is {}, server time is {now}",
+            claims.exp
+        ));
     }
     for (name, at) in [("iat", claims.iat), ("nbf", claims.nbf)] {
         if at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW_SECONDS)) {
@@ -443,7 +506,9 @@ fn check_claims(app: &App, claims: &AssertionClaims, client_id: Option<&str>, no
         ));
     }
     if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
-        return Err(format!("jti of client_assertion must have 1 to {LONGEST_JTI} bytes"));
+        return Err(format!(
+            "jti of client_assertion must have 1 to {LONGEST_JTI} bytes"
+        ));
     }
     Ok(())
 }
@@ -455,14 +520,21 @@ fn throttle_subject(id: Option<&str>) -> String {
 }
 
 fn throttled() -> OAuthError {
-    OAuthError::new(Code::Throttled, "too many failed requests like this one from this address: wait a minute")
+    OAuthError::new(
+        Code::Throttled,
+        "too many failed requests like this one from this address: wait a minute",
+    )
 }
 
 /// Counts a failure of somebody who may be anybody. Answers what is to be recorded.
 #[must_use]
 pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Vec<Event> {
     let noted = app.strangers.note(address, subject, app.now());
-    if noted == Noted::First { vec![event] } else { Vec::new() }
+    if noted == Noted::First {
+        vec![event]
+    } else {
+        Vec::new()
+    }
 }
 
 /// Counts and records a failure; beyond the limit nothing is recorded singly any more.

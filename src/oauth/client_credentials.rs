@@ -26,7 +26,10 @@ pub fn requested_scope(parameters: &Parameters) -> Result<Option<ScopeSet>, OAut
     parameters
         .one("scope")?
         .filter(|text| !text.trim().is_empty())
-        .map(|text| text.parse::<ScopeSet>().map_err(|cause| OAuthError::new(Code::InvalidScope, cause.to_string())))
+        .map(|text| {
+            text.parse::<ScopeSet>()
+                .map_err(|cause| OAuthError::new(Code::InvalidScope, cause.to_string()))
+        })
         .transpose()
 }
 
@@ -47,15 +50,32 @@ pub async fn grant(
         )
         .into());
     }
-    let (scope, targets, purposes) = (requested_scope(parameters)?, parameters.targets()?, parameters.purposes()?);
+    let (scope, targets, purposes) = (
+        requested_scope(parameters)?,
+        parameters.targets()?,
+        parameters.purposes()?,
+    );
     let party = Party::of(app, client);
-    let granted = party.grant_system(app, Wanted { scope: scope.as_ref(), targets: &targets, purposes: &purposes })?;
+    let granted = party.grant_system(
+        app,
+        Wanted {
+            scope: scope.as_ref(),
+            targets: &targets,
+            purposes: &purposes,
+        },
+    )?;
     let now = app.now();
     let draft = Draft::of_system(app, &party, &granted, now)?;
     let lifetime = draft.exp - now;
     let minted = access_token::mint(app, draft, now)?;
-    let mut event = issued(app, caller, GrantType::ClientCredentials, &granted.scopes.to_string(), &minted.jti)
-        .purposes(&granted.purposes);
+    let mut event = issued(
+        app,
+        caller,
+        GrantType::ClientCredentials,
+        &granted.scopes.to_string(),
+        &minted.jti,
+    )
+    .purposes(&granted.purposes);
     if let Some(target) = &granted.target {
         event = event.with("resource_server", target.clone());
     }
@@ -75,11 +95,17 @@ pub async fn grant_introspection(
 ) -> Result<TokenResponse, Refused> {
     let only: ScopeSet = [Scope::Named(INTROSPECT.to_owned())].into_iter().collect();
     if requested_scope(parameters)?.is_some_and(|scope| scope != only) {
-        return Err(
-            OAuthError::new(Code::InvalidScope, format!("a resource server may ask for {INTROSPECT} alone")).into()
-        );
+        return Err(OAuthError::new(
+            Code::InvalidScope,
+            format!("a resource server may ask for {INTROSPECT} alone"),
+        )
+        .into());
     }
-    if parameters.targets()?.iter().any(|target| target.trim_end_matches('/') != app.issuer()) {
+    if parameters
+        .targets()?
+        .iter()
+        .any(|target| target.trim_end_matches('/') != app.issuer())
+    {
         return Err(OAuthError::new(
             Code::InvalidTarget,
             format!("a token for {INTROSPECT} is for '{}' alone", app.issuer()),
@@ -94,7 +120,11 @@ pub async fn grant_introspection(
         scopes: &only,
         target: None,
         exp: now + lifetime,
-        footing: Footing { grant: None, client_generation: server.server.generation, person_generation: 0 },
+        footing: Footing {
+            grant: None,
+            client_generation: server.server.generation,
+            person_generation: 0,
+        },
         more: Map::new(),
     };
     let minted = access_token::mint(app, draft, now)?;
@@ -115,7 +145,11 @@ async fn write(app: &Arc<App>, caller: &Authenticated, minted: &Minted, event: E
         tx.audit(event.clone());
         Ok(true)
     });
-    if fresh.await? { Ok(()) } else { Err(Refused::Done(replayed_assertion())) }
+    if fresh.await? {
+        Ok(())
+    } else {
+        Err(Refused::Done(replayed_assertion()))
+    }
 }
 
 fn response(minted: Minted, lifetime: i64, scope: String) -> TokenResponse {

@@ -35,29 +35,42 @@ struct Carried {
 }
 
 async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Carried, PageError> {
-    let parameters = pending
-        .parameters()
-        .ok_or_else(|| PageError::new("This sign-in was not for an application.").details("Parameter: pending."))?;
+    let parameters = pending.parameters().ok_or_else(|| {
+        PageError::new("This sign-in was not for an application.").details("Parameter: pending.")
+    })?;
     let return_to = return_to::find(app, parameters)?;
-    let parsed = parse(app, &return_to.client, parameters).map_err(|error| PageError::malformed(error.description))?;
+    let parsed =
+        parse(app, &return_to.client, parameters).map_err(|error| PageError::malformed(error.description))?;
     let facts = load_facts(app, request, &return_to.client.client.id).await?;
-    Ok(Carried { return_to, request: parsed, facts })
+    Ok(Carried {
+        return_to,
+        request: parsed,
+        facts,
+    })
 }
 
 /// `GET /consent`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let carried = match browser::carried(&app, &request) {
-        Ok((pending, browser_cookie)) => {
-            load(&app, &request, &pending).await.map(|carried| (carried, pending, browser_cookie))
-        }
+        Ok((pending, browser_cookie)) => load(&app, &request, &pending)
+            .await
+            .map(|carried| (carried, pending, browser_cookie)),
         Err(error) => Err(error),
     };
     match carried {
         Err(error) => browser::error_page(&app, &error),
         Ok((carried, pending, browser_cookie)) => {
-            match decide(&app, &carried.return_to, &carried.request, &carried.facts, &pending) {
-                Ok(Decision::AskConsent(granted)) => page(&app, &carried, &granted, &pending, &browser_cookie),
+            match decide(
+                &app,
+                &carried.return_to,
+                &carried.request,
+                &carried.facts,
+                &pending,
+            ) {
+                Ok(Decision::AskConsent(granted)) => {
+                    page(&app, &carried, &granted, &pending, &browser_cookie)
+                }
                 // Signed out meanwhile, or allowed in another tab: the authorization endpoint knows what comes next.
                 _ => browser::see_other(
                     &browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&browser_cookie))),
@@ -83,14 +96,28 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         },
         Err(error) => return browser::error_page(&app, &error),
     };
-    let again =
-        || browser::see_other(&browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&form.browser))), &[]);
+    let again = || {
+        browser::see_other(
+            &browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&form.browser))),
+            &[],
+        )
+    };
     // Somebody else may have signed in in another tab: who is asked is who answers.
-    let session = carried.facts.session.as_ref().map(|session| session.hash.as_str());
+    let session = carried
+        .facts
+        .session
+        .as_ref()
+        .map(|session| session.hash.as_str());
     if pending.shown_to.as_deref() != session {
         return again();
     }
-    let granted = match decide(&app, &carried.return_to, &carried.request, &carried.facts, &pending) {
+    let granted = match decide(
+        &app,
+        &carried.return_to,
+        &carried.request,
+        &carried.facts,
+        &pending,
+    ) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
@@ -98,11 +125,21 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     match form.fields.one("decision").ok().flatten() {
         Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
             Ok(chosen) => {
-                let Carried { return_to, request, facts } = &carried;
+                let Carried {
+                    return_to,
+                    request,
+                    facts,
+                } = &carried;
                 issue(
                     &app,
                     address,
-                    Issue { return_to, request, facts, granted: chosen, offered: Some(granted.scopes.clone()) },
+                    Issue {
+                        return_to,
+                        request,
+                        facts,
+                        granted: chosen,
+                        offered: Some(granted.scopes.clone()),
+                    },
                 )
                 .await
             }
@@ -111,7 +148,15 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Some("deny") => {
             let error = OAuthError::new(Code::AccessDenied, "the person did not allow it");
             if let Some(person) = &carried.facts.person {
-                record(&app, address, &carried.return_to, person, Kind::ConsentDenied, &error).await;
+                record(
+                    &app,
+                    address,
+                    &carried.return_to,
+                    person,
+                    Kind::ConsentDenied,
+                    &error,
+                )
+                .await;
             }
             redirect_error(&app, &carried.return_to, &error)
         }
@@ -125,7 +170,12 @@ fn is_required(scope: &str) -> bool {
 }
 
 /// What is left after the person has unticked some of it.
-fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) -> Result<Granted, OAuthError> {
+fn choose(
+    app: &App,
+    carried: &Carried,
+    granted: &Granted,
+    fields: &Parameters,
+) -> Result<Granted, OAuthError> {
     let ticked: Vec<&str> = fields.all("scope").collect();
     let kept: ScopeSet = granted
         .scopes
@@ -134,7 +184,10 @@ fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) 
         .cloned()
         .collect();
     if kept.is_empty() {
-        return Err(OAuthError::new(Code::AccessDenied, "the person allowed nothing of what was asked"));
+        return Err(OAuthError::new(
+            Code::AccessDenied,
+            "the person allowed nothing of what was asked",
+        ));
     }
     let (Some(person), Some(session)) = (&carried.facts.person, &carried.facts.session) else {
         return Err(OAuthError::new(Code::LoginRequired, "nobody is signed in"));
@@ -142,18 +195,30 @@ fn choose(app: &App, carried: &Carried, granted: &Granted, fields: &Parameters) 
     // The audience and the purposes follow from what is left. Without a scope of its own no server may be named.
     let opens = kept.iter().any(|scope| app.policy.opens_resource_server(scope));
     let targets: &[String] = if opens { &carried.request.targets } else { &[] };
-    let wanted = Wanted { scope: Some(&kept), targets, purposes: &carried.request.purposes };
+    let wanted = Wanted {
+        scope: Some(&kept),
+        targets,
+        purposes: &carried.request.purposes,
+    };
     Party::of(app, &carried.return_to.client).grant_person(app, person, session.has_second_factor(), wanted)
 }
 
-fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, browser_cookie: &str) -> HttpResponse {
+fn page(
+    app: &App,
+    carried: &Carried,
+    granted: &Granted,
+    pending: &Pending,
+    browser_cookie: &str,
+) -> HttpResponse {
     let Some(person) = &carried.facts.person else {
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
     let party = Party::of(app, &carried.return_to.client);
     let sentences = app.policy.sentences(&granted.scopes);
-    let certify_hint =
-        format!("Asked each time, and good for {} minutes after you signed in.", app.config.tokens.certify_minutes);
+    let certify_hint = format!(
+        "Asked each time, and good for {} minutes after you signed in.",
+        app.config.tokens.certify_minutes
+    );
     let scopes: Vec<ConsentScope<'_>> = sentences
         .iter()
         .map(|item| ConsentScope {
@@ -164,27 +229,43 @@ fn page(app: &App, carried: &Carried, granted: &Granted, pending: &Pending, brow
         })
         .collect();
     let withheld = withheld(app, granted);
-    let withheld: Vec<Withheld<'_>> = withheld.iter().map(|(sentence, reason)| Withheld { sentence, reason }).collect();
+    let withheld: Vec<Withheld<'_>> = withheld
+        .iter()
+        .map(|(sentence, reason)| Withheld { sentence, reason })
+        .collect();
     let facts = told(app, person, granted);
     let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
     let seconds = party.access_seconds(app, true).unwrap_or(0);
     let shown_to = carried.facts.session.as_ref().map(|session| session.hash.clone());
-    let sealed = Pending { shown_to, ..pending.clone() }.seal(app, Some(browser_cookie));
+    let sealed = Pending {
+        shown_to,
+        ..pending.clone()
+    }
+    .seal(app, Some(browser_cookie));
     let csrf = browser::csrf_token(app, browser_cookie);
     let page = ConsentPage {
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         pending: &sealed,
         application: carried.return_to.application(),
-        resource_server: party.server(granted.target.as_deref()).map(|live| live.server.name.as_str()),
-        account: Account { name: &person.name, username: &person.username },
+        resource_server: party
+            .server(granted.target.as_deref())
+            .map(|live| live.server.name.as_str()),
+        account: Account {
+            name: &person.name,
+            username: &person.username,
+        },
         scopes: &scopes,
         withheld: &withheld,
         facts: &facts,
         minutes: (seconds + 59) / 60,
         offline_access: granted.scopes.contains("offline_access"),
     };
-    pages::respond(&page, StatusCode::OK, FormAction::ThenRedirect(&carried.return_to.redirect_uri))
+    pages::respond(
+        &page,
+        StatusCode::OK,
+        FormAction::ThenRedirect(&carried.return_to.redirect_uri),
+    )
 }
 
 /// Why something is not given, for the one who signs in; the engineer reads [`Reason`]'s own words.
@@ -193,7 +274,9 @@ fn in_plain_words(reason: Reason) -> &'static str {
         Reason::NotOfRole => "Your role does not include this.",
         Reason::SecondFactorMissing => "Your role includes this only when you sign in with a security code.",
         Reason::NotOfClient => "This application is not registered for this.",
-        Reason::NoResourceServer | Reason::WrongKind | Reason::NotOffered => "The records system does not offer this.",
+        Reason::NoResourceServer | Reason::WrongKind | Reason::NotOffered => {
+            "The records system does not offer this."
+        }
         Reason::PeopleOnly | Reason::SystemsOnly | Reason::NeverGranted => "This cannot be given here.",
     }
 }
@@ -305,10 +388,13 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
         expires_at,
         redeemed_at: None,
     };
-    let remember = issue.offered.map(|offered| remember(issue.facts, &offered, &grant));
+    let remember = issue
+        .offered
+        .map(|offered| remember(issue.facts, &offered, &grant));
     let job_app = Arc::clone(app);
-    let written =
-        app.store.write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
+    let written = app
+        .store
+        .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
     match written.await {
         Ok(()) => redirect(app, issue.return_to, &[("code", &code)]),
         Err(broken) => browser::error_page(app, &broken.into()),
@@ -337,7 +423,10 @@ fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConse
         .filter(|scope| scope.within(offered).is_empty())
         .cloned()
         .collect();
-    RememberedConsent { scope: kept.join(&now.scope), ..now }
+    RememberedConsent {
+        scope: kept.join(&now.scope),
+        ..now
+    }
 }
 
 fn record_issue(
@@ -359,7 +448,13 @@ fn record_issue(
             .with("scope", grant.facts.scope.to_string())
     };
     if let Some(remember) = remember {
-        grants::remember_consent(tx.conn(), &grant.person_id, &grant.client_id, remember, grant.created_at)?;
+        grants::remember_consent(
+            tx.conn(),
+            &grant.person_id,
+            &grant.client_id,
+            remember,
+            grant.created_at,
+        )?;
         tx.audit(event(Kind::ConsentGiven));
     }
     tx.audit(event(Kind::CodeIssued).with("acr", grant.facts.acr.clone()));

@@ -41,7 +41,10 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<String, Broken> {
     if let Some(nonce) = &draft.facts.nonce {
         claims.insert("nonce".to_owned(), json!(nonce));
     }
-    app.directory.keyring().sign(Algorithm::RS256, "JWT", &claims, now).map_err(Broken::defect)
+    app.directory
+        .keyring()
+        .sign(Algorithm::RS256, "JWT", &claims, now)
+        .map_err(Broken::defect)
 }
 
 /// The left half of SHA-256 (OpenID Connect Core §3.1.3.6, for RS256).
@@ -70,5 +73,9 @@ pub fn read_hint(app: &App, hint: &str) -> Option<Hint> {
     if text("iss") != Some(app.issuer()) || claims.contains_key("events") {
         return None;
     }
-    Some(Hint { client_id: text("aud")?.to_owned(), sub: text("sub")?.to_owned(), sid: text("sid").map(str::to_owned) })
+    Some(Hint {
+        client_id: text("aud")?.to_owned(),
+        sub: text("sub")?.to_owned(),
+        sid: text("sid").map(str::to_owned),
+    })
 }

@@ -23,10 +23,17 @@ const INACTIVE: &str = r#"{"active":false}"#;
 ///
 /// # Errors
 /// 401 for a caller that does not authenticate (RFC 7662 §2.3), 400 without a token, 503 when revocations cannot be known.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
+        return Err(OAuthError::invalid_request(format!(
+            "parameter {} must not be repeated",
+            shown(name)
+        )));
     }
     let caller = caller(&app, &request, &parameters).await?;
     let token = parameters.required("token")?;
@@ -62,14 +69,20 @@ async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Re
         let known = bearer::accept(app, &token, INTROSPECT).await?;
         let server = app.directory.resource_server(&known.claims.client_id);
         return server.map(Caller::ResourceServer).ok_or_else(|| {
-            OAuthError::new(Code::InvalidToken, "the access token is not one of a resource server")
-                .challenged(Challenge::Bearer)
+            OAuthError::new(
+                Code::InvalidToken,
+                "the access token is not one of a resource server",
+            )
+            .challenged(Challenge::Bearer)
         });
     }
     let authenticated = authenticate(app, request, parameters).await?;
     if authenticated.method == AuthMethod::None {
-        return Err(OAuthError::new(Code::InvalidClient, "introspection needs authentication (RFC 7662 §2.1)")
-            .challenged(Challenge::Basic));
+        return Err(OAuthError::new(
+            Code::InvalidClient,
+            "introspection needs authentication (RFC 7662 §2.1)",
+        )
+        .challenged(Challenge::Basic));
     }
     if !authenticated.is_settled() {
         let (settling, again) = (authenticated.clone(), replayed(app, &authenticated));

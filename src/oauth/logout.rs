@@ -61,11 +61,17 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// A form of another site arrives without our Lax cookies, so the request is sealed and sent to our own GET.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    let fields = Parameters::from_body(&request, body).await.map_err(|error| PageError::malformed(error.description));
+    let fields = Parameters::from_body(&request, body)
+        .await
+        .map_err(|error| PageError::malformed(error.description));
     let outcome = match fields {
         Ok(fields) if !matches!(fields.one("csrf"), Ok(None)) => confirmed(&app, &request, fields).await,
-        Ok(fields) => limited(fields)
-            .map(|fields| browser::see_other(&browser::page_url("/oauth2/logout", &seal(&app, &fields, None)), &[])),
+        Ok(fields) => limited(fields).map(|fields| {
+            browser::see_other(
+                &browser::page_url("/oauth2/logout", &seal(&app, &fields, None)),
+                &[],
+            )
+        }),
         Err(error) => Err(error),
     };
     outcome.unwrap_or_else(|error| browser::error_page(&app, &error.with_sign_out()))
@@ -82,7 +88,9 @@ pub async fn sign_out(app: web::Data<App>, request: HttpRequest, body: web::Payl
 
 fn limited(parameters: Parameters) -> Result<Parameters, PageError> {
     if parameters.size() > LARGEST_REQUEST {
-        return Err(PageError::malformed(format!("The request is longer than {LARGEST_REQUEST} bytes.")));
+        return Err(PageError::malformed(format!(
+            "The request is longer than {LARGEST_REQUEST} bytes."
+        )));
     }
     Ok(parameters)
 }
@@ -101,13 +109,23 @@ fn received(app: &App, request: &HttpRequest) -> Result<Parameters, PageError> {
 /// our own GET. It may be as old as it likes, as an ID token may: it is checked anew whenever it comes.
 fn seal(app: &App, parameters: &Parameters, browser: Option<&str>) -> String {
     let plain = serde_json::to_vec(parameters).unwrap_or_default();
-    app.master.seal(Purpose::PendingAuthorization, &bound_to(browser), &plain, app.entropy)
+    app.master.seal(
+        Purpose::PendingAuthorization,
+        &bound_to(browser),
+        &plain,
+        app.entropy,
+    )
 }
 
 fn open(app: &App, sealed: &str, browser: Option<&str>) -> Result<Parameters, PageError> {
-    let opened = app.master.open(Purpose::PendingAuthorization, &bound_to(browser), sealed);
-    let plain =
-        opened.map_err(|cause| PageError::new(browser::OTHER_BROWSER).details("Parameter: pending.").because(cause))?;
+    let opened = app
+        .master
+        .open(Purpose::PendingAuthorization, &bound_to(browser), sealed);
+    let plain = opened.map_err(|cause| {
+        PageError::new(browser::OTHER_BROWSER)
+            .details("Parameter: pending.")
+            .because(cause)
+    })?;
     serde_json::from_slice(&plain)
         .map_err(|cause| PageError::malformed("Parameter pending cannot be read.").because(cause))
 }
@@ -120,9 +138,16 @@ fn bound_to(browser: Option<&str>) -> String {
 /// Checks everything that a request says by itself (RP-Initiated Logout §2 and §3).
 fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError> {
     if let Some(name) = parameters.repeated() {
-        return Err(PageError::malformed(format!("Parameter {} must not be repeated.", shown(name))));
+        return Err(PageError::malformed(format!(
+            "Parameter {} must not be repeated.",
+            shown(name)
+        )));
     }
-    let one = |name: &str| parameters.one(name).map_err(|error| PageError::malformed(error.description));
+    let one = |name: &str| {
+        parameters
+            .one(name)
+            .map_err(|error| PageError::malformed(error.description))
+    };
     let hint = one("id_token_hint")?
         .map(|hint| {
             read_hint(app, hint).ok_or_else(|| {
@@ -137,13 +162,21 @@ fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError>
         return Err(PageError::malformed(
             "Parameter client_id is not the application that the ID token in id_token_hint was issued to.",
         )
-        .because(format!("client_id {}, id_token_hint for {}", shown(named), hint.client_id)));
+        .because(format!(
+            "client_id {}, id_token_hint for {}",
+            shown(named),
+            hint.client_id
+        )));
     }
     let asks = named.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
-    let client = asks.and_then(|id| app.directory.client(id)).filter(|live| live.client.enabled);
+    let client = asks
+        .and_then(|id| app.directory.client(id))
+        .filter(|live| live.client.enabled);
     if let (Some(named), None) = (named, &client) {
-        return Err(PageError::malformed("Parameter client_id names no application that is registered here.")
-            .because(format!("client_id {}", shown(named))));
+        return Err(PageError::malformed(
+            "Parameter client_id names no application that is registered here.",
+        )
+        .because(format!("client_id {}", shown(named))));
     }
     let back = one("post_logout_redirect_uri")?
         .map(|uri| registered(client.as_deref(), uri).map(|()| with_state(uri, one("state").ok().flatten())))
@@ -162,13 +195,21 @@ fn registered(client: Option<&LiveClient>, uri: &str) -> Result<(), PageError> {
     if known.iter().any(|known| known == uri) {
         return Ok(());
     }
-    Err(PageError::malformed("Parameter post_logout_redirect_uri is not registered for this application.")
-        .because(format!("client {}: received {}, registered {known:?}", live.client.id, shown(uri))))
+    Err(
+        PageError::malformed("Parameter post_logout_redirect_uri is not registered for this application.")
+            .because(format!(
+                "client {}: received {}, registered {known:?}",
+                live.client.id,
+                shown(uri)
+            )),
+    )
 }
 
 fn with_state(uri: &str, state: Option<&str>) -> String {
     let Some(state) = state else { return uri.to_owned() };
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("state", state)
+        .finish();
     format!("{uri}{}{query}", if uri.contains('?') { '&' } else { '?' })
 }
 
@@ -190,7 +231,10 @@ async fn at_hand(app: &App, request: &HttpRequest) -> Result<Option<(Session, Op
 
 /// Whether the ID token of a request is of this very session, so that nobody has to be asked.
 fn names(logout: &LogoutRequest, session: &Session) -> bool {
-    logout.hint.as_ref().is_some_and(|hint| hint.sid.as_ref() == Some(&session.id) && hint.sub == session.person_id)
+    logout
+        .hint
+        .as_ref()
+        .is_some_and(|hint| hint.sid.as_ref() == Some(&session.id) && hint.sub == session.person_id)
 }
 
 fn ask(
@@ -205,9 +249,15 @@ fn ask(
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, &browser),
         pending: &seal(app, parameters, Some(&browser)),
-        account: Account { name: &person.name, username: &person.username },
+        account: Account {
+            name: &person.name,
+            username: &person.username,
+        },
     };
-    let form_action = logout.back.as_deref().map_or(FormAction::SelfOnly, FormAction::ThenRedirect);
+    let form_action = logout
+        .back
+        .as_deref()
+        .map_or(FormAction::SelfOnly, FormAction::ThenRedirect);
     let mut answer = pages::respond(&page, StatusCode::OK, form_action);
     for cookie in &fresh {
         if let Err(cause) = answer.add_cookie(cookie) {
@@ -218,13 +268,23 @@ fn ask(
 }
 
 /// The person has said yes. Whatever has become of the request since the page was shown: she is signed out.
-async fn confirmed(app: &Arc<App>, request: &HttpRequest, fields: Parameters) -> Result<HttpResponse, PageError> {
+async fn confirmed(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    fields: Parameters,
+) -> Result<HttpResponse, PageError> {
     let form = PostedForm::accept(app, request, fields)?;
-    let carried = form.field("pending").and_then(|sealed| open(app, sealed, Some(&form.browser)));
+    let carried = form
+        .field("pending")
+        .and_then(|sealed| open(app, sealed, Some(&form.browser)));
     let logout = carried.and_then(|parameters| check(app, &parameters)).ok();
     let client = logout.as_ref().and_then(|logout| logout.client.as_deref());
     let told = end(app, request, client).await;
-    Ok(finish_post(app, logout.and_then(|logout| logout.back).as_deref(), told))
+    Ok(finish_post(
+        app,
+        logout.and_then(|logout| logout.back).as_deref(),
+        told,
+    ))
 }
 
 /// Ends the session of the browser. Answers false when the database did not take it: then the browser alone forgets.
@@ -255,7 +315,10 @@ async fn end(app: &Arc<App>, request: &HttpRequest, client: Option<&LiveClient>)
 /// The end of a POST: on to the application, or to our own page by a GET, which nobody can send twice by reloading.
 fn finish_post(app: &App, back: Option<&str>, told: bool) -> HttpResponse {
     if told && back.is_none() {
-        return browser::see_other("/oauth2/logout", &[browser::clear_cookie(app, CookieKind::Session)]);
+        return browser::see_other(
+            "/oauth2/logout",
+            &[browser::clear_cookie(app, CookieKind::Session)],
+        );
     }
     finish(app, back, told)
 }
@@ -267,7 +330,10 @@ fn finish(app: &App, back: Option<&str>, told: bool) -> HttpResponse {
     if let Some(back) = back.filter(|_| told) {
         return browser::see_other(back, &[cookie]);
     }
-    let page = SignedOutPage { shell: browser::shell(app), here_only: !told };
+    let page = SignedOutPage {
+        shell: browser::shell(app),
+        here_only: !told,
+    };
     let mut answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
     if let Err(cause) = answer.add_cookie(&cookie) {
         return browser::error_page(app, &Broken::defect(cause).into());

@@ -28,7 +28,11 @@ impl Documents {
         let mut document = endpoints(app);
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
         let of_policy = app.policy.scopes_supported();
-        let scopes: Vec<String> = of_policy.iter().map(ToString::to_string).chain([INTROSPECT.to_owned()]).collect();
+        let scopes: Vec<String> = of_policy
+            .iter()
+            .map(ToString::to_string)
+            .chain([INTROSPECT.to_owned()])
+            .collect();
         put("scopes_supported", json!(scopes));
         // RP-Initiated Logout §2.1, Back-Channel Logout §2
         put("end_session_endpoint", json!(app.url("/oauth2/logout")));
@@ -39,14 +43,30 @@ impl Documents {
         // IHE ITI-102: the caller's own bearer token is accepted too.
         put(
             "introspection_endpoint_auth_methods_supported",
-            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"]),
+            json!([
+                "client_secret_basic",
+                "client_secret_post",
+                "private_key_jwt",
+                "Bearer"
+            ]),
         );
-        put("introspection_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
+        put(
+            "introspection_endpoint_auth_signing_alg_values_supported",
+            json!(algorithms()),
+        );
         put(
             "revocation_endpoint_auth_methods_supported",
-            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]),
+            json!([
+                "client_secret_basic",
+                "client_secret_post",
+                "private_key_jwt",
+                "none"
+            ]),
         );
-        put("revocation_endpoint_auth_signing_alg_values_supported", json!(algorithms()));
+        put(
+            "revocation_endpoint_auth_signing_alg_values_supported",
+            json!(algorithms()),
+        );
         put("authorization_response_iss_parameter_supported", json!(true));
         put("acr_values_supported", json!([ACR_AAL1, ACR_AAL2]));
         put("prompt_values_supported", json!(["none", "login", "consent"]));
@@ -73,7 +93,9 @@ impl Documents {
         put("request_parameter_supported", json!(false));
         put("request_uri_parameter_supported", json!(false));
         put("ui_locales_supported", json!(["en-US"]));
-        Self { metadata: Value::Object(document).to_string() }
+        Self {
+            metadata: Value::Object(document).to_string(),
+        }
     }
 }
 
@@ -92,11 +114,17 @@ pub async fn get(documents: web::Data<Documents>) -> HttpResponse {
 
 /// `GET /fhir/{resource_server_id}/smart-configuration`: JSON whatever `Accept` says.
 pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
-    let Some(live) = app.directory.resource_server(&id).filter(|live| live.server.enabled) else {
-        return HttpResponse::NotFound().insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*")).json(json!({
-            "error": "not_found",
-            "error_description": "no resource server has this id",
-        }));
+    let Some(live) = app
+        .directory
+        .resource_server(&id)
+        .filter(|live| live.server.enabled)
+    else {
+        return HttpResponse::NotFound()
+            .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .json(json!({
+                "error": "not_found",
+                "error_description": "no resource server has this id",
+            }));
     };
     document(documents::smart(&app, &live.server).to_string())
 }

@@ -49,14 +49,30 @@ pub fn mint(
     let access = access_token::mint(app, draft, now)?;
     let id_token = if granted.scopes.contains("openid") {
         let mut more = claims;
-        more.extend(standard_claims(app, person, &granted.scopes, Place::IdToken, &facts.claims.id_token));
-        let draft =
-            id_token::Draft { sub: &person.id, client_id: &grant.client_id, facts, access_token: &access.token, more };
+        more.extend(standard_claims(
+            app,
+            person,
+            &granted.scopes,
+            Place::IdToken,
+            &facts.claims.id_token,
+        ));
+        let draft = id_token::Draft {
+            sub: &person.id,
+            client_id: &grant.client_id,
+            facts,
+            access_token: &access.token,
+            more,
+        };
         Some(id_token::mint(app, draft, now)?)
     } else {
         None
     };
-    Ok(PersonTokens { expires_in: exp - now, access, id_token, granted })
+    Ok(PersonTokens {
+        expires_in: exp - now,
+        access,
+        id_token,
+        granted,
+    })
 }
 
 /// Applies the policy anew to a grant, for a token request: what it names must be of the grant, never beyond it.
@@ -72,22 +88,42 @@ pub fn grant_again(
     scope: &ScopeSet,
     parameters: &Parameters,
 ) -> Result<Granted, OAuthError> {
-    let audience = party.server(facts.target.as_deref()).map(|live| live.server.audience.clone());
+    let audience = party
+        .server(facts.target.as_deref())
+        .map(|live| live.server.audience.clone());
     let named = parameters.targets()?;
-    let targets: Vec<String> = if named.is_empty() { audience.into_iter().collect() } else { named };
+    let targets: Vec<String> = if named.is_empty() {
+        audience.into_iter().collect()
+    } else {
+        named
+    };
     let asked = parameters.purposes()?;
     if let Some(other) = asked.iter().find(|code| !facts.purposes.contains(code)) {
         let told = facts.purposes.join(" ");
-        let text = format!("purpose_of_use {} was not among those of the authorization request: {told}", shown(other));
+        let text = format!(
+            "purpose_of_use {} was not among those of the authorization request: {told}",
+            shown(other)
+        );
         return Err(OAuthError::invalid_request(text));
     }
     let ends = |why: String| OAuthError::invalid_grant(format!("{why}; the person must sign in again"));
     if scope.is_empty() {
-        return Err(ends("nothing of what was granted can be issued any more".to_owned()));
+        return Err(ends(
+            "nothing of what was granted can be issued any more".to_owned(),
+        ));
     }
     let second_factor = facts.acr == ACR_AAL2;
     let grant = |purposes: &[String]| {
-        party.grant_person(app, person, second_factor, Wanted { scope: Some(scope), targets: &targets, purposes })
+        party.grant_person(
+            app,
+            person,
+            second_factor,
+            Wanted {
+                scope: Some(scope),
+                targets: &targets,
+                purposes,
+            },
+        )
     };
     let granted = if asked.is_empty() {
         // What the person was told, as far as client and roles still allow it.
@@ -96,9 +132,16 @@ pub fn grant_again(
             _ => error,
         });
         let allowed = allowed?.purposes;
-        let kept: Vec<String> = facts.purposes.iter().filter(|code| allowed.contains(code)).cloned().collect();
+        let kept: Vec<String> = facts
+            .purposes
+            .iter()
+            .filter(|code| allowed.contains(code))
+            .cloned()
+            .collect();
         if kept.is_empty() && !facts.purposes.is_empty() {
-            return Err(ends("no purpose of use that was granted is allowed any more".to_owned()));
+            return Err(ends(
+                "no purpose of use that was granted is allowed any more".to_owned(),
+            ));
         }
         grant(&kept)
     } else {

@@ -50,7 +50,10 @@ enum Verdict {
 
 /// The token that follows another one in its family.
 fn successor(app: &App, row: &RefreshToken) -> String {
-    app.master.derive(Derivation::RefreshToken, &[&row.grant_id, &(row.generation + 1).to_string(), &row.nonce])
+    app.master.derive(
+        Derivation::RefreshToken,
+        &[&row.grant_id, &(row.generation + 1).to_string(), &row.nonce],
+    )
 }
 
 /// Decides; nothing is written here.
@@ -65,7 +68,9 @@ fn decide(facts: Option<&Facts>, client: &LiveClient, grace_seconds: i64, now: i
         return refused("the refresh token was revoked: the person must sign in again");
     }
     if (client.client.generation, person_generation) != (grant.client_generation, grant.person_generation) {
-        return refused("the client or the person's account has changed since: the person must sign in again");
+        return refused(
+            "the client or the person's account has changed since: the person must sign in again",
+        );
     }
     if now >= facts.row.expires_at {
         return refused("the refresh token has expired: the person must sign in again");
@@ -91,7 +96,12 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     };
     let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
-    Ok(Some(Facts { row, successor, grant, person }))
+    Ok(Some(Facts {
+        row,
+        successor,
+        grant,
+        person,
+    }))
 }
 
 /// Refreshes.
@@ -104,7 +114,9 @@ pub async fn grant(
     client: &Arc<LiveClient>,
     parameters: &Parameters,
 ) -> Result<TokenResponse, Refused> {
-    let hash = SecretHash::of(parameters.required("refresh_token")?).as_str().to_owned();
+    let hash = SecretHash::of(parameters.required("refresh_token")?)
+        .as_str()
+        .to_owned();
     let now = app.now();
     let grace = app.config.tokens.refresh_grace_seconds;
     let mut caller = caller.clone();
@@ -114,9 +126,14 @@ pub async fn grant(
         let facts = app.store.read(move |conn| load(conn, &key)).await?;
         let verdict = decide(facts.as_ref(), client, grace, now);
         let prepared = match (&facts, &verdict) {
-            (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => {
-                Some(prepare(app, client, facts, verdict == Verdict::Repeat, parameters, now)?)
-            }
+            (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => Some(prepare(
+                app,
+                client,
+                facts,
+                verdict == Verdict::Repeat,
+                parameters,
+                now,
+            )?),
             _ => None,
         };
         match write(app, &caller, client, hash.clone(), prepared, now).await? {
@@ -139,23 +156,31 @@ fn prepare(
     parameters: &Parameters,
     now: i64,
 ) -> Result<PersonTokens, Refused> {
-    let person = facts.person.as_ref().ok_or_else(|| Broken::defect("a grant without a person"))?;
+    let person = facts
+        .person
+        .as_ref()
+        .ok_or_else(|| Broken::defect("a grant without a person"))?;
     let grant_facts = &facts.grant.facts;
     let asked = requested_scope(parameters)?;
-    if asked.as_ref().is_some_and(|asked| !grant_facts.scope.covers(asked)) {
+    if asked
+        .as_ref()
+        .is_some_and(|asked| !grant_facts.scope.covers(asked))
+    {
         let told = "scope may narrow what was granted, never widen it (RFC 6749 §6)";
         return Err(OAuthError::new(Code::InvalidScope, told).into());
     }
     let requested = asked.as_ref().unwrap_or(&grant_facts.scope).without(CERTIFY);
     if requested.is_empty() {
-        let told = format!("nothing of this scope can be refreshed: {CERTIFY} needs a fresh sign-in each time");
+        let told =
+            format!("nothing of this scope can be refreshed: {CERTIFY} needs a fresh sign-in each time");
         return Err(OAuthError::new(Code::InvalidScope, told).into());
     }
     let requested = match (repeat, &facts.successor) {
         // A repeated refresh gets what the first one got.
-        (true, Some(successor)) => {
-            successor.answered_scope.parse::<ScopeSet>().map_err(|cause| Broken::defect(cause.to_string()))?
-        }
+        (true, Some(successor)) => successor
+            .answered_scope
+            .parse::<ScopeSet>()
+            .map_err(|cause| Broken::defect(cause.to_string()))?,
         _ => requested,
     };
     let party = Party::of(app, client);
@@ -194,18 +219,34 @@ async fn write(
             return Ok(Written::AssertionReplayed);
         }
         let facts = load(tx.conn(), &hash)?;
-        match (decide(facts.as_ref(), &job_client, grace, now), &facts, &job_prepared) {
-            (Verdict::Repeat, Some(facts), Some(tokens)) if answered_otherwise(facts, tokens) => Ok(Written::Overtaken),
+        match (
+            decide(facts.as_ref(), &job_client, grace, now),
+            &facts,
+            &job_prepared,
+        ) {
+            (Verdict::Repeat, Some(facts), Some(tokens)) if answered_otherwise(facts, tokens) => {
+                Ok(Written::Overtaken)
+            }
             (verdict @ (Verdict::Rotate | Verdict::Keep | Verdict::Repeat), Some(facts), Some(tokens)) => {
                 let token = apply(&job_app, tx, &verdict, facts, tokens, now)?;
                 tokens.access.record(tx)?;
-                audit_issued(&job_app, tx, &job_caller, facts, tokens, verdict == Verdict::Repeat);
+                audit_issued(
+                    &job_app,
+                    tx,
+                    &job_caller,
+                    facts,
+                    tokens,
+                    verdict == Verdict::Repeat,
+                );
                 Ok(Written::Issued(token))
             }
             (Verdict::Replayed(used_at), Some(facts), _) => {
                 revoke_grant(tx, &facts.grant.id, now)?;
                 let event = job_app
-                    .event(Kind::RefreshReplayed, Actor::Client(job_caller.caller.id().to_owned()))
+                    .event(
+                        Kind::RefreshReplayed,
+                        Actor::Client(job_caller.caller.id().to_owned()),
+                    )
                     .outcome(Outcome::SeriousFailure)
                     .person(&facts.grant.person_id)
                     .from(job_caller.address.to_string())
@@ -214,7 +255,9 @@ async fn write(
                 Ok(Written::Replayed(used_at))
             }
             (Verdict::Refused(reason), _, _) => Ok(Written::Refused(reason)),
-            _ => Ok(Written::Refused("the refresh token cannot be used just now".to_owned())),
+            _ => Ok(Written::Refused(
+                "the refresh token cannot be used just now".to_owned(),
+            )),
         }
     });
     match (written.await?, prepared) {
@@ -240,7 +283,10 @@ async fn write(
 
 /// Whether the first refresh got another scope than the one that was prepared.
 fn answered_otherwise(facts: &Facts, prepared: &PersonTokens) -> bool {
-    facts.successor.as_ref().is_some_and(|successor| successor.answered_scope != prepared.granted.scopes.to_string())
+    facts
+        .successor
+        .as_ref()
+        .is_some_and(|successor| successor.answered_scope != prepared.granted.scopes.to_string())
 }
 
 /// Writes what the verdict says; answers the refresh token that goes to the client.
@@ -290,7 +336,10 @@ fn audit_issued(
     tx.audit(event);
     if repeat {
         let event = app
-            .event(Kind::RefreshRepeated, Actor::Client(caller.caller.id().to_owned()))
+            .event(
+                Kind::RefreshRepeated,
+                Actor::Client(caller.caller.id().to_owned()),
+            )
             .person(&facts.grant.person_id)
             .from(caller.address.to_string())
             .with("grant", facts.grant.id.clone());
@@ -305,5 +354,9 @@ fn audit_issued(
 pub fn keep(app: &App, tx: &mut Tx<'_>, token: &RefreshToken) -> Stored<()> {
     let purge_at = token.expires_at + ROW_OUTLIVES_TOKEN;
     tokens::add_refresh(tx.conn(), token, purge_at)?;
-    grants::keep_until(tx.conn(), &token.grant_id, purge_at + app.config.tokens.access_seconds)
+    grants::keep_until(
+        tx.conn(),
+        &token.grant_id,
+        purge_at + app.config.tokens.access_seconds,
+    )
 }

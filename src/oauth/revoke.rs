@@ -39,7 +39,11 @@ impl Found {
             }
             Self::Access { jti, exp } => {
                 let purge_at = exp + TOLD_LONGER;
-                tx.changed(Change { kind: ChangeKind::TokenRevoked, subject: jti.clone(), purge_at });
+                tx.changed(Change {
+                    kind: ChangeKind::TokenRevoked,
+                    subject: jti.clone(),
+                    purge_at,
+                });
                 tx.audit(event.clone().with("jti", jti.clone()));
             }
             Self::Nothing | Self::AnotherClients | Self::Missing(_) => {}
@@ -52,10 +56,17 @@ impl Found {
 ///
 /// # Errors
 /// RFC 7009 §2.2.1. A token that is unknown is none (§2.2).
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
+        return Err(OAuthError::invalid_request(format!(
+            "parameter {} must not be repeated",
+            shown(name)
+        )));
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let app = app.into_inner();
@@ -63,8 +74,9 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Ok(token) => find(&app, caller.caller.id(), token).await?,
         Err(missing) => Found::Missing(missing),
     };
-    let event =
-        app.event(Kind::TokenRevoked, Actor::Client(caller.caller.id().to_owned())).from(caller.address.to_string());
+    let event = app
+        .event(Kind::TokenRevoked, Actor::Client(caller.caller.id().to_owned()))
+        .from(caller.address.to_string());
     let theft = match &found {
         Found::AnotherClients => note_theft(&app, &caller, event.clone()),
         _ => Vec::new(),
@@ -72,8 +84,12 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     let answer = match &found {
         Found::Missing(missing) => Err(missing.clone()),
         // RFC 7009 §2.1
-        Found::AnotherClients => Err(OAuthError::invalid_grant("the token was not issued to this client")),
-        _ => Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish()),
+        Found::AnotherClients => Err(OAuthError::invalid_grant(
+            "the token was not issued to this client",
+        )),
+        _ => Ok(HttpResponse::Ok()
+            .insert_header(("Cache-Control", "no-store"))
+            .finish()),
     };
     if !found.is_own() && theft.is_empty() && caller.is_settled() {
         return answer;
@@ -88,12 +104,18 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         found.revoke(tx, &event, now)?;
         Ok(true)
     });
-    if written.await? { answer } else { Err(replayed_assertion()) }
+    if written.await? {
+        answer
+    } else {
+        Err(replayed_assertion())
+    }
 }
 
 /// Somebody else's token: it was stolen, or the callers are mixed up. Who may be anybody is counted.
 fn note_theft(app: &App, caller: &Authenticated, event: Event) -> Vec<Event> {
-    let event = event.outcome(Outcome::SeriousFailure).with("reason", "the token was issued to another client");
+    let event = event
+        .outcome(Outcome::SeriousFailure)
+        .with("reason", "the token was issued to another client");
     match caller.method {
         AuthMethod::None => note_stranger(app, caller.address, caller.caller.id(), event),
         _ => vec![event],
@@ -110,14 +132,19 @@ async fn find(app: &App, caller: &str, token: &str) -> Result<Found, OAuthError>
         grants::find(conn, &row.grant_id)
     });
     if let Some(grant) = refresh.await? {
-        return Ok(if grant.client_id == caller { Found::Refresh { grant: grant.id } } else { Found::AnotherClients });
+        return Ok(if grant.client_id == caller {
+            Found::Refresh { grant: grant.id }
+        } else {
+            Found::AnotherClients
+        });
     }
     Ok(match access_token::find(app, token).await? {
         // What is not active any more needs no revocation.
         Some(known) if !access_token::is_active(app, &known.claims, app.now()) => Found::Nothing,
-        Some(known) if known.claims.client_id == caller => {
-            Found::Access { jti: known.claims.jti.clone(), exp: known.claims.exp }
-        }
+        Some(known) if known.claims.client_id == caller => Found::Access {
+            jti: known.claims.jti.clone(),
+            exp: known.claims.exp,
+        },
         Some(_) => Found::AnotherClients,
         None => Found::Nothing,
     })

@@ -36,7 +36,10 @@ pub struct TokenResponse {
 
 impl TokenResponse {
     fn answer(&self) -> HttpResponse {
-        HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).insert_header(("Pragma", "no-cache")).json(self)
+        HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(("Pragma", "no-cache"))
+            .json(self)
     }
 }
 
@@ -44,10 +47,17 @@ impl TokenResponse {
 ///
 /// # Errors
 /// RFC 6749 §5.2.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, OAuthError> {
     let parameters = Parameters::from_body(&request, body).await?;
     if let Some(name) = parameters.repeated() {
-        return Err(OAuthError::invalid_request(format!("parameter {} must not be repeated", shown(name))));
+        return Err(OAuthError::invalid_request(format!(
+            "parameter {} must not be repeated",
+            shown(name)
+        )));
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let app = app.into_inner();
@@ -81,7 +91,11 @@ impl From<crate::error::Broken> for Refused {
     }
 }
 
-async fn grant(app: &Arc<App>, caller: &Authenticated, parameters: &Parameters) -> Result<TokenResponse, Refused> {
+async fn grant(
+    app: &Arc<App>,
+    caller: &Authenticated,
+    parameters: &Parameters,
+) -> Result<TokenResponse, Refused> {
     let named = parameters.required("grant_type")?;
     let grant = GrantType::parse(named).ok_or_else(|| {
         OAuthError::new(
@@ -96,16 +110,22 @@ async fn grant(app: &Arc<App>, caller: &Authenticated, parameters: &Parameters) 
         (GrantType::ClientCredentials, Caller::ResourceServer(server)) => {
             client_credentials::grant_introspection(app, caller, server, parameters).await
         }
-        (_, Caller::ResourceServer(_)) => {
-            Err(OAuthError::new(Code::UnauthorizedClient, "a resource server may use client_credentials alone").into())
-        }
+        (_, Caller::ResourceServer(_)) => Err(OAuthError::new(
+            Code::UnauthorizedClient,
+            "a resource server may use client_credentials alone",
+        )
+        .into()),
         (_, Caller::Client(client)) => {
             if !client.client.may_use(grant) {
                 return Err(not_registered_for(client, grant).into());
             }
             match grant {
-                GrantType::ClientCredentials => client_credentials::grant(app, caller, client, parameters).await,
-                GrantType::AuthorizationCode => authorization_code::grant(app, caller, client, parameters).await,
+                GrantType::ClientCredentials => {
+                    client_credentials::grant(app, caller, client, parameters).await
+                }
+                GrantType::AuthorizationCode => {
+                    authorization_code::grant(app, caller, client, parameters).await
+                }
                 GrantType::RefreshToken => refresh_token::grant(app, caller, client, parameters).await,
             }
         }
@@ -113,7 +133,13 @@ async fn grant(app: &Arc<App>, caller: &Authenticated, parameters: &Parameters) 
 }
 
 fn not_registered_for(client: &LiveClient, grant: GrantType) -> OAuthError {
-    let own: Vec<&str> = client.client.settings.grants.iter().map(|grant| grant.as_str()).collect();
+    let own: Vec<&str> = client
+        .client
+        .settings
+        .grants
+        .iter()
+        .map(|grant| grant.as_str())
+        .collect();
     OAuthError::new(
         Code::UnauthorizedClient,
         format!(

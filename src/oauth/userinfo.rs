@@ -26,14 +26,18 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> Result<HttpRespon
 ///
 /// # Errors
 /// RFC 6750 §3.1.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, OAuthError> {
+pub async fn post(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, OAuthError> {
     let header = bearer::in_header(&request);
     // A body is only needed when it brings the token.
     let parameters = Parameters::from_body(&request, body).await.unwrap_or_default();
     match (header, parameters.one("access_token")?) {
-        (Some(_), Some(_)) => {
-            Err(OAuthError::invalid_request("the access token stands in the header and in the form: send it once"))
-        }
+        (Some(_), Some(_)) => Err(OAuthError::invalid_request(
+            "the access token stands in the header and in the form: send it once",
+        )),
         (Some(token), None) => answer(&app, &token).await,
         (None, Some(token)) => answer(&app, token).await,
         (None, None) => Err(no_token()),
@@ -41,18 +45,28 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 }
 
 fn no_token() -> OAuthError {
-    OAuthError::new(Code::InvalidToken, "send the access token in the header 'Authorization: Bearer ...'")
-        .challenged(Challenge::BearerMissing)
+    OAuthError::new(
+        Code::InvalidToken,
+        "send the access token in the header 'Authorization: Bearer ...'",
+    )
+    .challenged(Challenge::BearerMissing)
 }
 
 async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let known = bearer::accept(app, token, "openid").await?;
     let claims = &known.claims;
-    let (sub, grant) = (claims.sub.clone(), claims.footing.grant.clone().unwrap_or_default());
-    let loaded = app.store.read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
+    let (sub, grant) = (
+        claims.sub.clone(),
+        claims.footing.grant.clone().unwrap_or_default(),
+    );
+    let loaded = app
+        .store
+        .read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
     let (Some(person), Some(grant)) = loaded.await? else {
-        return Err(OAuthError::new(Code::InvalidToken, "the access token does not belong to a person")
-            .challenged(Challenge::Bearer));
+        return Err(
+            OAuthError::new(Code::InvalidToken, "the access token does not belong to a person")
+                .challenged(Challenge::Bearer),
+        );
     };
     let scopes: ScopeSet = claims
         .scope
@@ -60,9 +74,17 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
         .map_err(|cause| crate::error::Broken::defect(format!("scope of an own token: {cause}")))?;
     let mut released = Map::new();
     released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
-    released.extend(standard_claims(app, &person, &scopes, Place::UserInfo, &grant.facts.claims.userinfo));
+    released.extend(standard_claims(
+        app,
+        &person,
+        &scopes,
+        Place::UserInfo,
+        &grant.facts.claims.userinfo,
+    ));
     if let Some(fhir_user) = known.claim("fhirUser") {
         released.insert("fhirUser".to_owned(), fhir_user);
     }
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(released))
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(released))
 }

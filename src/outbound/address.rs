@@ -32,7 +32,11 @@ impl Allowed {
     /// When it is neither public nor allowed.
     pub fn judge(&self, address: IpAddr) -> Result<(), AddressRefused> {
         let embedded = embedded(address);
-        if self.networks.iter().any(|network| network.contains(&address) || network.contains(&embedded)) {
+        if self
+            .networks
+            .iter()
+            .any(|network| network.contains(&address) || network.contains(&embedded))
+        {
             return Ok(());
         }
         if self.loopback && embedded.is_loopback() {
@@ -46,7 +50,11 @@ impl Allowed {
         } else {
             format!("[outbound] allow_networks = [\"{}\"]", IpNet::from(embedded))
         };
-        Err(AddressRefused { address, what, setting })
+        Err(AddressRefused {
+            address,
+            what,
+            setting,
+        })
     }
 }
 
@@ -65,12 +73,17 @@ fn embedded(address: IpAddr) -> IpAddr {
 /// What an address is used for, if it is not plain public unicast.
 fn special_use(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(v4) => V4.iter().find(|(network, _)| network.contains(&v4)).map(|(_, what)| *what),
+        IpAddr::V4(v4) => V4
+            .iter()
+            .find(|(network, _)| network.contains(&v4))
+            .map(|(_, what)| *what),
         IpAddr::V6(v6) => V6
             .iter()
             .find(|(network, _)| network.contains(&v6))
             .map(|(_, what)| *what)
-            .or_else(|| (!GLOBAL_UNICAST.contains(&v6)).then_some("outside of global unicast (RFC 4291 §2.4)")),
+            .or_else(|| {
+                (!GLOBAL_UNICAST.contains(&v6)).then_some("outside of global unicast (RFC 4291 §2.4)")
+            }),
     }
 }
 
@@ -88,7 +101,10 @@ const V4: [(Ipv4Net, &str); 16] = [
     (v4(10, 0, 0, 0, 8), "private (RFC 1918)"),
     (v4(100, 64, 0, 0, 10), "shared by carriers (RFC 6598)"),
     (v4(127, 0, 0, 0, 8), "loopback (RFC 1122 §3.2.1.3)"),
-    (v4(169, 254, 0, 0, 16), "link-local, where clouds keep their metadata (RFC 3927)"),
+    (
+        v4(169, 254, 0, 0, 16),
+        "link-local, where clouds keep their metadata (RFC 3927)",
+    ),
     (v4(172, 16, 0, 0, 12), "private (RFC 1918)"),
     (v4(192, 0, 0, 0, 24), "for protocol assignments (RFC 6890)"),
     (v4(192, 0, 2, 0, 24), "for documentation (RFC 5737)"),
@@ -106,12 +122,21 @@ const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 3);
 
 /// The IANA IPv6 Special-Purpose Address Registry; what is not in 2000::/3 is refused in any case and stands here for its name.
 const V6: [(Ipv6Net, &str); 13] = [
-    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "loopback (RFC 4291 §2.5.3)"),
-    (Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128), "unspecified (RFC 4291 §2.5.2)"),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),
+        "loopback (RFC 4291 §2.5.3)",
+    ),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128),
+        "unspecified (RFC 4291 §2.5.2)",
+    ),
     (v6(0, 0, 96), "IPv4-compatible (RFC 4291 §2.5.5.1)"),
     (v6(0x64, 0xff9b, 32), "for local NAT64 (RFC 8215)"),
     (v6(0x100, 0, 64), "discard-only (RFC 6666)"),
-    (v6(0x2001, 0, 23), "for protocol assignments, such as Teredo (RFC 2928, RFC 4380)"),
+    (
+        v6(0x2001, 0, 23),
+        "for protocol assignments, such as Teredo (RFC 2928, RFC 4380)",
+    ),
     (v6(0x2001, 0xdb8, 32), "for documentation (RFC 3849)"),
     (v6(0x2002, 0, 16), "6to4 (RFC 7526)"),
     (v6(0x3fff, 0, 20), "for documentation (RFC 9637)"),

@@ -165,7 +165,10 @@ pub struct EndApplicationPage<'a> {
 
 impl<'a> EndApplicationPage<'a> {
     fn application(&self) -> Application<'a> {
-        Application { name: &self.allowed.name, organization: self.allowed.organization.as_deref() }
+        Application {
+            name: &self.allowed.name,
+            organization: self.allowed.organization.as_deref(),
+        }
     }
 }
 

@@ -17,7 +17,9 @@ pub struct Wrong<'a> {
 
 /// For the template: marks a field whose value is to be corrected.
 fn is_wrong(errors: &[Wrong<'_>], field: &str) -> bool {
-    errors.iter().any(|error| error.field == field && !error.whole_form)
+    errors
+        .iter()
+        .any(|error| error.field == field && !error.whole_form)
 }
 
 /// Asks for a new password, twice; posts `csrf`, `state`, `pending`, `current`, `password`, `again`.

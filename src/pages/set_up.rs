@@ -26,8 +26,13 @@ impl QrCode {
         let modules = Modules::encode_text(text, QrCodeEcc::Medium)?;
         let places = (0..modules.size()).flat_map(|y| (0..modules.size()).map(move |x| (x, y)));
         let dark = places.filter(|(x, y)| modules.get_module(*x, *y));
-        let path = dark.map(|(x, y)| format!("M{},{}h1v1h-1z", x + QUIET_ZONE, y + QUIET_ZONE)).collect();
-        Ok(Self { size: modules.size() + 2 * QUIET_ZONE, path })
+        let path = dark
+            .map(|(x, y)| format!("M{},{}h1v1h-1z", x + QUIET_ZONE, y + QUIET_ZONE))
+            .collect();
+        Ok(Self {
+            size: modules.size() + 2 * QUIET_ZONE,
+            path,
+        })
     }
 }
 

@@ -31,13 +31,25 @@ type Version = (Option<SystemTime>, u64);
 impl Blocklist {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let keys = RandomState::new();
-        let read = Read::from(path, &keys)
-            .map_err(|cause| format!("cannot read {} ([login] password_blocklist_file): {cause}", path.display()))?;
-        Ok(Self { path: path.to_owned(), keys, read: Mutex::new(read) })
+        let read = Read::from(path, &keys).map_err(|cause| {
+            format!(
+                "cannot read {} ([login] password_blocklist_file): {cause}",
+                path.display()
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+            read: Mutex::new(read),
+        })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).hashes.len()
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hashes
+            .len()
     }
 
     pub(super) fn contains(&self, password: &str) -> bool {

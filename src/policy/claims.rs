@@ -81,23 +81,38 @@ impl Policy {
         let fhir_user = identity.fhir_user.filter(|_| scopes.contains("fhirUser"));
         put(&mut claims, "fhirUser", fhir_user.map(Value::from));
         put(&mut claims, "security", some_object(security(identity)));
-        put(&mut claims, "jurisdiction", identity.jurisdiction.map(Value::from));
+        put(
+            &mut claims,
+            "jurisdiction",
+            identity.jurisdiction.map(Value::from),
+        );
         let mut extensions = Map::new();
         put(&mut extensions, "ihe_iua", some_object(self.ihe_iua(identity)));
-        put(&mut extensions, "mdi_security", labels(identity).map(|labels| json!({ "labels": labels })));
+        put(
+            &mut extensions,
+            "mdi_security",
+            labels(identity).map(|labels| json!({ "labels": labels })),
+        );
         put(&mut claims, "extensions", some_object(extensions));
         claims
     }
 
     /// The stored OpenID Connect standard claims that these scopes release here (OpenID Connect Core §5.4). Claims
     /// that the policy does not list are released to nobody.
-    pub fn standard_claims(&self, scopes: &ScopeSet, stored: &Map<String, Value>, place: Place) -> Map<String, Value> {
+    pub fn standard_claims(
+        &self,
+        scopes: &ScopeSet,
+        stored: &Map<String, Value>,
+        place: Place,
+    ) -> Map<String, Value> {
         let released = self.claims.iter().filter(|(scope, _)| scopes.contains(scope));
         let names = released.flat_map(|(_, release)| match place {
             Place::IdToken => &release.id_token,
             Place::UserInfo => &release.userinfo,
         });
-        names.filter_map(|name| stored.get(name).map(|value| (name.clone(), value.clone()))).collect()
+        names
+            .filter_map(|name| stored.get(name).map(|value| (name.clone(), value.clone())))
+            .collect()
     }
 
     /// The scope that releases a standard claim (OpenID Connect Core §5.4).
@@ -110,17 +125,35 @@ impl Policy {
 
     /// Every standard claim that some scope releases, for the metadata's `claims_supported`.
     pub fn standard_claim_names(&self) -> impl Iterator<Item = &str> {
-        self.claims.values().flat_map(|release| &release.userinfo).map(String::as_str)
+        self.claims
+            .values()
+            .flat_map(|release| &release.userinfo)
+            .map(String::as_str)
     }
 
     fn ihe_iua(&self, identity: &Identity<'_>) -> Map<String, Value> {
         let mut iua = Map::new();
         put(&mut iua, "subject_name", identity.name.map(Value::from));
-        put(&mut iua, "subject_organization", identity.organization_name.map(Value::from));
-        put(&mut iua, "subject_organization_id", identity.organization_id.map(Value::from));
-        put(&mut iua, "national_provider_identifier", identity.npi.map(Value::from));
+        put(
+            &mut iua,
+            "subject_organization",
+            identity.organization_name.map(Value::from),
+        );
+        put(
+            &mut iua,
+            "subject_organization_id",
+            identity.organization_id.map(Value::from),
+        );
+        put(
+            &mut iua,
+            "national_provider_identifier",
+            identity.npi.map(Value::from),
+        );
         put(&mut iua, "subject_role", some_array(self.subject_role(identity)));
-        let purposes = identity.purposes.iter().map(|code| json!({"system": PURPOSE_SYSTEM, "code": code}));
+        let purposes = identity
+            .purposes
+            .iter()
+            .map(|code| json!({"system": PURPOSE_SYSTEM, "code": code}));
         put(&mut iua, "purpose_of_use", some_array(purposes.collect()));
         iua
     }
@@ -130,13 +163,19 @@ impl Policy {
         let system = role_system(identity.issuer);
         let with_own = |code: &str, codings: &[Coding]| {
             let own = json!({"system": system, "code": code});
-            std::iter::once(own).chain(codings.iter().map(Coding::claim)).collect::<Vec<_>>()
+            std::iter::once(own)
+                .chain(codings.iter().map(Coding::claim))
+                .collect::<Vec<_>>()
         };
         let all = match identity.subject {
             Subject::System => with_own(&self.system_role.code, &self.system_role.codings),
             Subject::Person { roles } => {
-                let held = roles.iter().filter_map(|code| self.role(code)).filter(|role| !role.scopes.is_empty());
-                held.flat_map(|role| with_own(&role.code, &role.codings)).collect()
+                let held = roles
+                    .iter()
+                    .filter_map(|code| self.role(code))
+                    .filter(|role| !role.scopes.is_empty());
+                held.flat_map(|role| with_own(&role.code, &role.codings))
+                    .collect()
             }
         };
         let mut unique = Vec::with_capacity(all.len());
@@ -151,16 +190,30 @@ impl Policy {
 
 fn security(identity: &Identity<'_>) -> Map<String, Value> {
     let mut security = Map::new();
-    put(&mut security, "confidentiality", identity.clearance.map(|level| level.word().into()));
-    put(&mut security, "integrity", identity.integrity.map(|level| level.word().into()));
+    put(
+        &mut security,
+        "confidentiality",
+        identity.clearance.map(|level| level.word().into()),
+    );
+    put(
+        &mut security,
+        "integrity",
+        identity.integrity.map(|level| level.word().into()),
+    );
     security
 }
 
 fn labels(identity: &Identity<'_>) -> Option<Value> {
-    let confidentiality = identity.clearance.map(|level| (CONFIDENTIALITY_SYSTEM, level.code()));
+    let confidentiality = identity
+        .clearance
+        .map(|level| (CONFIDENTIALITY_SYSTEM, level.code()));
     let integrity = identity.integrity.map(|level| (INTEGRITY_SYSTEM, level.code()));
     let labels = confidentiality.into_iter().chain(integrity);
-    some_array(labels.map(|(system, code)| json!({"system": system, "code": code})).collect())
+    some_array(
+        labels
+            .map(|(system, code)| json!({"system": system, "code": code}))
+            .collect(),
+    )
 }
 
 fn put(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {

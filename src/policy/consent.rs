@@ -48,11 +48,17 @@ impl Policy {
     pub fn sentences(&self, scopes: &ScopeSet) -> Vec<ScopeSentence> {
         let sentence = |scope: &Scope| match scope {
             Scope::Smart(smart) => self.words.sentence(smart),
-            Scope::Named(name) => {
-                self.named_scope(name).map_or_else(|| format!("Use {name}"), |named| named.sentence.clone())
-            }
+            Scope::Named(name) => self
+                .named_scope(name)
+                .map_or_else(|| format!("Use {name}"), |named| named.sentence.clone()),
         };
-        scopes.iter().map(|scope| ScopeSentence { scope: scope.to_string(), sentence: sentence(scope) }).collect()
+        scopes
+            .iter()
+            .map(|scope| ScopeSentence {
+                scope: scope.to_string(),
+                sentence: sentence(scope),
+            })
+            .collect()
     }
 }
 
@@ -64,13 +70,22 @@ impl Words {
             ('c', Some(create)) => create,
             _ => self.verbs.get(&letter).map_or("use", String::as_str),
         };
-        let verbs = join(&scope.permissions().letters().map(verb).collect::<Vec<_>>(), "and");
+        let verbs = join(
+            &scope.permissions().letters().map(verb).collect::<Vec<_>>(),
+            "and",
+        );
         let what = match (scope.resource(), words) {
-            (Resource::Any, words) => words.map_or("all records", |words| words.label.as_str()).to_owned(),
+            (Resource::Any, words) => words
+                .map_or("all records", |words| words.label.as_str())
+                .to_owned(),
             (Resource::Type(name), Some(words)) => format!("{} ({name})", words.label),
             (Resource::Type(name), None) => format!("{name} records"),
         };
-        let of_one = if scope.level() == Level::Patient { " of the decedent in question" } else { "" };
+        let of_one = if scope.level() == Level::Patient {
+            " of the decedent in question"
+        } else {
+            ""
+        };
         let limit = scope.constraint().map_or_else(String::new, limit);
         capitalise(&format!("{verbs} {what}{of_one}{limit}"))
     }
@@ -91,9 +106,9 @@ fn limit(query: &str) -> String {
 /// The code of a `system|code` token; the word, if the system is that of confidentiality.
 fn value_in_words(value: &str) -> String {
     match value.rsplit_once('|') {
-        Some((CONFIDENTIALITY_SYSTEM, code)) => {
-            code.parse::<Confidentiality>().map_or_else(|_| code.into(), |level| level.to_string())
-        }
+        Some((CONFIDENTIALITY_SYSTEM, code)) => code
+            .parse::<Confidentiality>()
+            .map_or_else(|_| code.into(), |level| level.to_string()),
         Some((_, code)) => code.into(),
         None => value.into(),
     }
@@ -108,5 +123,7 @@ fn join(words: &[&str], last: &str) -> String {
 
 fn capitalise(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

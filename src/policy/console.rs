@@ -110,6 +110,9 @@ pub fn right(roles: &[String], area: Area) -> Right {
     let Some((_, rights)) = TABLE.iter().find(|(listed, _)| *listed == area) else {
         return Right::None;
     };
-    let held = ROLES.iter().zip(rights).filter(|(role, _)| roles.iter().any(|held| held == *role));
+    let held = ROLES
+        .iter()
+        .zip(rights)
+        .filter(|(role, _)| roles.iter().any(|held| held == *role));
     held.map(|(_, right)| *right).max().unwrap_or(Right::None)
 }

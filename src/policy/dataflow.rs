@@ -52,7 +52,11 @@ impl Dataflow {
     pub fn purposes(&self, client: Option<&[String]>) -> Vec<String> {
         match client {
             Some(own) if self.as_written => own.to_vec(),
-            Some(own) => own.iter().filter(|code| self.purposes.contains(code)).cloned().collect(),
+            Some(own) => own
+                .iter()
+                .filter(|code| self.purposes.contains(code))
+                .cloned()
+                .collect(),
             None => self.purposes.clone(),
         }
     }

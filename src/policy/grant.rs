@@ -182,7 +182,10 @@ impl Policy {
         let ceiling = ask.dataflow.ceiling(ask.client_scopes);
         let requested = ask.requested;
         let roles = self.effective_roles(&ask.asker);
-        let held: ScopeSet = roles.iter().flat_map(|role| role.scopes.iter().cloned()).collect();
+        let held: ScopeSet = roles
+            .iter()
+            .flat_map(|role| role.scopes.iter().cloned())
+            .collect();
 
         let mut sieve = Sieve::new(requested.unwrap_or(&ceiling));
         sieve.pass(|scope| self.open_to(&ask.asker, scope));
@@ -194,8 +197,13 @@ impl Policy {
         let opens = sieve.any(|scope| self.opens_resource_server(scope));
         let refuse = |left_open: &str| sieve.refusal(&ask.asker, left_open);
         // Names that nobody knows, such as launch/patient, ask for nothing at a resource server.
-        let known = |scope: &Scope| scope.level().is_some() || !scope.within(&ceiling).is_empty() || self.knows(scope);
-        let wanted_target = sieve.asked.iter().any(|row| self.opens_resource_server(&row.scope) && known(&row.scope));
+        let known = |scope: &Scope| {
+            scope.level().is_some() || !scope.within(&ceiling).is_empty() || self.knows(scope)
+        };
+        let wanted_target = sieve
+            .asked
+            .iter()
+            .any(|row| self.opens_resource_server(&row.scope) && known(&row.scope));
         if matches!(ask.asker, Asker::System) && requested.is_some() && !sieve.narrowed.is_empty() {
             return Err(refuse("not granted"));
         }
@@ -211,7 +219,11 @@ impl Policy {
             purposes: self.purposes(ask, &roles, opens)?,
             clearance: clearance(ask, &roles),
             roles: roles.iter().map(|role| role.code.clone()).collect(),
-            narrowed: if requested.is_some() { sieve.narrowed } else { Vec::new() },
+            narrowed: if requested.is_some() {
+                sieve.narrowed
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -223,9 +235,13 @@ impl Policy {
     fn effective_roles(&self, asker: &Asker<'_>) -> Vec<&Role> {
         match asker {
             Asker::System => Vec::new(),
-            Asker::Person { roles, second_factor, .. } => {
+            Asker::Person {
+                roles, second_factor, ..
+            } => {
                 let known = roles.iter().filter_map(|code| self.role(code));
-                known.filter(|role| *second_factor || !role.second_factor).collect()
+                known
+                    .filter(|role| *second_factor || !role.second_factor)
+                    .collect()
             }
         }
     }
@@ -252,13 +268,21 @@ impl Policy {
             _ => return (vec![scope.clone()], Reason::NotOfRole),
         };
         let left = scope.within(held);
-        let reason =
-            if scope.within(&self.may_hold(roles)) == left { Reason::NotOfRole } else { Reason::SecondFactorMissing };
+        let reason = if scope.within(&self.may_hold(roles)) == left {
+            Reason::NotOfRole
+        } else {
+            Reason::SecondFactorMissing
+        };
         (left, reason)
     }
 
     /// What the resource server leaves.
-    fn of_target(&self, target: Option<&Target<'_>>, dataflow: &Dataflow, scope: &Scope) -> (Vec<Scope>, Reason) {
+    fn of_target(
+        &self,
+        target: Option<&Target<'_>>,
+        dataflow: &Dataflow,
+        scope: &Scope,
+    ) -> (Vec<Scope>, Reason) {
         if !self.opens_resource_server(scope) {
             return (vec![scope.clone()], Reason::NotOffered);
         }
@@ -283,7 +307,11 @@ impl Policy {
             allowed.retain(|code| roles.iter().any(|role| role.purposes.contains(code)));
             allowed.retain(|code| own.is_none_or(|own| own.contains(code)));
         }
-        if let Some(unknown) = ask.purposes.iter().find(|code| !self.vocabulary.is_purpose_of_use(code)) {
+        if let Some(unknown) = ask
+            .purposes
+            .iter()
+            .find(|code| !self.vocabulary.is_purpose_of_use(code))
+        {
             let unknown = printable(unknown);
             return Err(Refused::PurposeRefused(format!(
                 "purpose_of_use {unknown} is not a PurposeOfUse code of v3-ActReason, such as HDECD"
@@ -291,7 +319,9 @@ impl Policy {
         }
         if let Some(excess) = ask.purposes.iter().find(|code| !allowed.contains(code)) {
             let allowed = list(&allowed);
-            return Err(Refused::PurposeRefused(format!("purpose_of_use {excess} is not allowed here; {allowed} is")));
+            return Err(Refused::PurposeRefused(format!(
+                "purpose_of_use {excess} is not allowed here; {allowed} is"
+            )));
         }
         if allowed.is_empty() && opens && ask.dataflow.purpose_required {
             let dataflow = &ask.dataflow.id;
@@ -305,7 +335,11 @@ impl Policy {
                 )),
             });
         }
-        let wanted = if ask.purposes.is_empty() { &allowed } else { ask.purposes };
+        let wanted = if ask.purposes.is_empty() {
+            &allowed
+        } else {
+            ask.purposes
+        };
         let mut granted: Vec<String> = Vec::new();
         for code in wanted {
             if !granted.contains(code) {
@@ -323,14 +357,26 @@ fn clearance(ask: &Ask<'_>, roles: &[&Role]) -> Option<Confidentiality> {
         return ask.client_clearance;
     };
     let highest = roles.iter().filter_map(|role| role.clearance).max()?;
-    [own, ask.client_clearance].into_iter().flatten().chain([highest]).min()
+    [own, ask.client_clearance]
+        .into_iter()
+        .flatten()
+        .chain([highest])
+        .min()
 }
 
 impl<'a> Ask<'a> {
     /// The one resource server of this request: the one that is named, or the client's only one. `needed`: a scope of a
     /// resource server was asked that the client has.
     fn target(&self, needed: bool) -> Result<Option<&'a Target<'a>>, Refused> {
-        let offer = || list(&self.targets.iter().map(|target| target.audience.to_owned()).collect::<Vec<_>>());
+        let offer = || {
+            list(
+                &self
+                    .targets
+                    .iter()
+                    .map(|target| target.audience.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
         let mut found: Option<&Target<'_>> = None;
         for value in self.named {
             let same = |target: &&Target<'_>| without_slash(target.audience) == without_slash(value);
@@ -372,8 +418,14 @@ struct Row {
 
 impl Sieve {
     fn new(asked: &ScopeSet) -> Self {
-        let row = |scope: &Scope| Row { scope: scope.clone(), left: vec![scope.clone()] };
-        Self { asked: asked.iter().map(row).collect(), narrowed: Vec::new() }
+        let row = |scope: &Scope| Row {
+            scope: scope.clone(),
+            left: vec![scope.clone()],
+        };
+        Self {
+            asked: asked.iter().map(row).collect(),
+            narrowed: Vec::new(),
+        }
     }
 
     /// Puts each scope, or what is left of it, through `stage`, which gives the pieces it leaves and its reason.
@@ -392,7 +444,11 @@ impl Sieve {
             row.left = row.scope.within(&left.into_iter().collect());
             if let Some(reason) = why {
                 let left: ScopeSet = row.left.iter().cloned().collect();
-                self.narrowed.push(Narrowed { scope: row.scope.to_string(), left: left.to_string(), reason });
+                self.narrowed.push(Narrowed {
+                    scope: row.scope.to_string(),
+                    left: left.to_string(),
+                    reason,
+                });
             }
         }
     }
@@ -421,13 +477,21 @@ fn without_slash(url: &str) -> &str {
 }
 
 fn list(values: &[String]) -> String {
-    if values.is_empty() { "none".into() } else { values.join(", ") }
+    if values.is_empty() {
+        "none".into()
+    } else {
+        values.join(", ")
+    }
 }
 
 /// A value from a request, in the characters of `error_description` (RFC 6749 §5.2) and short enough for it.
 fn printable(value: &str) -> String {
     let shown = |c: char| {
-        if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') { c } else { '?' }
+        if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') {
+            c
+        } else {
+            '?'
+        }
     };
     value.chars().take(200).map(shown).collect()
 }

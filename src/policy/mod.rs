@@ -135,9 +135,13 @@ impl Policy {
     /// Every scope that can be granted, for the metadata's `scopes_supported` (RFC 8414 §2): those of the dataflows,
     /// and the names that only `custom` clients reach.
     pub fn scopes_supported(&self) -> ScopeSet {
-        let used = self.dataflows.iter().flat_map(|dataflow| dataflow.scopes.iter().cloned());
+        let used = self
+            .dataflows
+            .iter()
+            .flat_map(|dataflow| dataflow.scopes.iter().cloned());
         let named = self.scopes.iter().filter(|scope| scope.askers != Askers::None);
-        used.chain(named.map(|scope| Scope::Named(scope.name.clone()))).collect()
+        used.chain(named.map(|scope| Scope::Named(scope.name.clone())))
+            .collect()
     }
 
     /// The most that people with these roles may be granted, without the scopes that only tell who they are. Unknown
@@ -149,7 +153,10 @@ impl Policy {
 
     /// True if one of these roles counts only after a second factor.
     pub fn requires_second_factor(&self, roles: &[String]) -> bool {
-        roles.iter().filter_map(|code| self.role(code)).any(|role| role.second_factor)
+        roles
+            .iter()
+            .filter_map(|code| self.role(code))
+            .any(|role| role.second_factor)
     }
 
     /// True if the scope is a right on a resource server, so that its base belongs into `aud`: neither a scope that

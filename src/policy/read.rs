@@ -18,8 +18,12 @@ use super::{
     vocabulary::Vocabulary,
 };
 
-const GRANTS: [&str; 4] =
-    ["authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"];
+const GRANTS: [&str; 4] = [
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "urn:ietf:params:oauth:grant-type:device_code",
+];
 
 /// SMART App Launch 2.2 and IHE IUA: an access token lives an hour at most.
 const LONGEST_ACCESS_SECONDS: u32 = 3600;
@@ -112,35 +116,66 @@ enum RawAudience {
 
 pub(super) fn policy(text: &str) -> Result<Policy, Vec<String>> {
     let raw: RawPolicy = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
-    let mut reader =
-        Reader { vocabulary: Vocabulary::built_in()?, omitted: raw.omit_code_systems, mistakes: Vec::new() };
+    let mut reader = Reader {
+        vocabulary: Vocabulary::built_in()?,
+        omitted: raw.omit_code_systems,
+        mistakes: Vec::new(),
+    };
     let scopes = reader.named_scopes(raw.scope);
     let mut roles = reader.roles(raw.role, &scopes, false);
     roles.extend(reader.roles(raw.console_role, &scopes, true));
     let system_role = reader.system_role(raw.system_role);
-    let dataflows: Vec<Dataflow> =
-        raw.dataflow.into_iter().map(|dataflow| reader.dataflow(dataflow, &scopes)).collect();
+    let dataflows: Vec<Dataflow> = raw
+        .dataflow
+        .into_iter()
+        .map(|dataflow| reader.dataflow(dataflow, &scopes))
+        .collect();
     let words = reader.words(raw.verbs, raw.resource);
     reader.claims(&raw.claims);
-    let codes = roles.iter().map(|role| role.code.as_str()).chain([system_role.code.as_str()]);
+    let codes = roles
+        .iter()
+        .map(|role| role.code.as_str())
+        .chain([system_role.code.as_str()]);
     reader.unique("role", codes);
     reader.unique("dataflow", dataflows.iter().map(|dataflow| dataflow.id.as_str()));
     for scope in &scopes {
-        for code in scope.roles.iter().filter(|code| !roles.iter().any(|role| role.code == **code)) {
-            reader.mistake(format!("scope {}", scope.name), format!("the role {code} does not exist"));
+        for code in scope
+            .roles
+            .iter()
+            .filter(|code| !roles.iter().any(|role| role.code == **code))
+        {
+            reader.mistake(
+                format!("scope {}", scope.name),
+                format!("the role {code} does not exist"),
+            );
         }
     }
     if !reader.mistakes.is_empty() {
         return Err(reader.mistakes);
     }
-    let catalogues = Kind::ALL.into_iter().map(|kind| (kind, catalogue(&dataflows, kind))).collect();
+    let catalogues = Kind::ALL
+        .into_iter()
+        .map(|kind| (kind, catalogue(&dataflows, kind)))
+        .collect();
     let vocabulary = reader.vocabulary;
-    Ok(Policy { roles, system_role, dataflows, scopes, words, claims: raw.claims, catalogues, vocabulary })
+    Ok(Policy {
+        roles,
+        system_role,
+        dataflows,
+        scopes,
+        words,
+        claims: raw.claims,
+        catalogues,
+        vocabulary,
+    })
 }
 
 /// What the dataflows that go to this kind of resource server use there.
 fn catalogue(dataflows: &[Dataflow], kind: Kind) -> ScopeSet {
-    let used = dataflows.iter().filter(|dataflow| dataflow.serves(kind)).flat_map(|dataflow| dataflow.scopes.iter());
+    let used = dataflows
+        .iter()
+        .filter(|dataflow| dataflow.serves(kind))
+        .flat_map(|dataflow| dataflow.scopes.iter());
     used.filter(|scope| !scope.is_identity()).cloned().collect()
 }
 
@@ -166,7 +201,9 @@ impl Reader {
     }
 
     fn parsed<T: FromStr<Err: Display>>(&mut self, place: &str, text: &str) -> Option<T> {
-        text.parse().map_err(|error: T::Err| self.mistake(place, error)).ok()
+        text.parse()
+            .map_err(|error: T::Err| self.mistake(place, error))
+            .ok()
     }
 
     fn scopes(&mut self, place: &str, texts: &[String]) -> ScopeSet {
@@ -177,7 +214,10 @@ impl Reader {
     fn purposes(&mut self, place: &str, codes: Vec<String>) -> Vec<String> {
         for code in &codes {
             if !self.vocabulary.is_purpose_of_use(code) {
-                self.mistake(place, format!("the purpose {code} is not a PurposeOfUse code of v3-ActReason"));
+                self.mistake(
+                    place,
+                    format!("the purpose {code} is not a PurposeOfUse code of v3-ActReason"),
+                );
             }
         }
         codes
@@ -185,14 +225,24 @@ impl Reader {
 
     fn codings(&mut self, place: &str, raw: Vec<RawCoding>) -> Vec<Coding> {
         let mut codings = Vec::new();
-        for RawCoding { system, code, display } in raw {
+        for RawCoding {
+            system,
+            code,
+            display,
+        } in raw
+        {
             let known = self.vocabulary.display(&system, &code).map(str::to_owned);
             match display.or(known) {
                 _ if self.omitted.contains(&system) => {}
-                Some(display) => codings.push(Coding { system, code, display }),
-                None => {
-                    self.mistake(place, format!("{system} has no known code {code}; correct it or add its display"))
-                }
+                Some(display) => codings.push(Coding {
+                    system,
+                    code,
+                    display,
+                }),
+                None => self.mistake(
+                    place,
+                    format!("{system} has no known code {code}; correct it or add its display"),
+                ),
             }
         }
         codings
@@ -204,7 +254,10 @@ impl Reader {
         for scope in raw {
             let place = format!("scope {}", scope.name);
             if let Some(Scope::Smart(_)) = self.parsed(&place, &scope.name) {
-                self.mistake(&place, "SMART scopes belong into the roles; here stand only names and URIs");
+                self.mistake(
+                    &place,
+                    "SMART scopes belong into the roles; here stand only names and URIs",
+                );
             }
             scopes.push(NamedScope {
                 name: scope.name,
@@ -218,7 +271,9 @@ impl Reader {
     }
 
     fn roles(&mut self, raw: Vec<RawRole>, named: &[NamedScope], console: bool) -> Vec<Role> {
-        raw.into_iter().map(|role| self.role(role, named, console)).collect()
+        raw.into_iter()
+            .map(|role| self.role(role, named, console))
+            .collect()
     }
 
     fn role(&mut self, raw: RawRole, named: &[NamedScope], console: bool) -> Role {
@@ -227,9 +282,14 @@ impl Reader {
         for scope in smart.iter() {
             match scope {
                 Scope::Smart(smart) if smart.level() != Level::System => {}
-                Scope::Smart(_) => self.mistake(&place, format!("{scope} is for systems; roles hold user/ scopes")),
+                Scope::Smart(_) => {
+                    self.mistake(&place, format!("{scope} is for systems; roles hold user/ scopes"))
+                }
                 Scope::Named(name) => {
-                    self.mistake(&place, format!("give {name} a [[scope]] entry and name this role in its roles"));
+                    self.mistake(
+                        &place,
+                        format!("give {name} a [[scope]] entry and name this role in its roles"),
+                    );
                 }
             }
         }
@@ -249,7 +309,11 @@ impl Reader {
 
     fn system_role(&mut self, raw: RawSystemRole) -> SystemRole {
         let codings = self.codings("system_role", raw.codings);
-        SystemRole { code: raw.code, label: raw.label, codings }
+        SystemRole {
+            code: raw.code,
+            label: raw.label,
+            codings,
+        }
     }
 
     fn dataflow(&mut self, raw: RawDataflow, named: &[NamedScope]) -> Dataflow {
@@ -266,17 +330,36 @@ impl Reader {
             access_seconds: raw.access_seconds,
             as_written: raw.as_written,
         };
-        for grant in dataflow.grants.iter().filter(|grant| !GRANTS.contains(&grant.as_str())) {
-            self.mistake(&place, format!("the grant {grant} does not exist; there are {}", GRANTS.join(", ")));
+        for grant in dataflow
+            .grants
+            .iter()
+            .filter(|grant| !GRANTS.contains(&grant.as_str()))
+        {
+            self.mistake(
+                &place,
+                format!(
+                    "the grant {grant} does not exist; there are {}",
+                    GRANTS.join(", ")
+                ),
+            );
         }
         if dataflow.is_for_systems() && dataflow.grants.len() > 1 {
-            self.mistake(&place, "client_credentials stands alone: a dataflow is for systems or for people");
+            self.mistake(
+                &place,
+                "client_credentials stands alone: a dataflow is for systems or for people",
+            );
         }
         if !(1..=LONGEST_ACCESS_SECONDS).contains(&dataflow.access_seconds) {
-            self.mistake(&place, format!("access_seconds is not between 1 and {LONGEST_ACCESS_SECONDS}"));
+            self.mistake(
+                &place,
+                format!("access_seconds is not between 1 and {LONGEST_ACCESS_SECONDS}"),
+            );
         }
         if dataflow.resource_servers.is_empty() {
-            self.mistake(&place, "resource_servers is empty; name a kind of resource server");
+            self.mistake(
+                &place,
+                "resource_servers is empty; name a kind of resource server",
+            );
         }
         match dataflow.as_written {
             true => self.brings_nothing(&place, &dataflow),
@@ -287,7 +370,10 @@ impl Reader {
 
     fn brings_nothing(&mut self, place: &str, dataflow: &Dataflow) {
         if !(dataflow.grants.is_empty() && dataflow.scopes.is_empty() && dataflow.purposes.is_empty()) {
-            self.mistake(place, "as_written takes grants, scopes and purposes from the client, so it has none itself");
+            self.mistake(
+                place,
+                "as_written takes grants, scopes and purposes from the client, so it has none itself",
+            );
         }
     }
 
@@ -299,7 +385,10 @@ impl Reader {
             self.mistake(place, "scopes is empty; name the ceiling");
         }
         if dataflow.purpose_required && dataflow.purposes.is_empty() {
-            self.mistake(place, "a purpose is required but purposes is empty, so nothing could ever be granted");
+            self.mistake(
+                place,
+                "a purpose is required but purposes is empty, so nothing could ever be granted",
+            );
         }
         for scope in dataflow.scopes.iter() {
             let askers = match scope {
@@ -318,7 +407,10 @@ impl Reader {
                 false => (Askers::People, "people who sign in"),
             };
             if askers != wanted && askers != Askers::Both {
-                self.mistake(place, format!("{scope} can never be granted here: the dataflow is for {whom}"));
+                self.mistake(
+                    place,
+                    format!("{scope} can never be granted here: the dataflow is for {whom}"),
+                );
             }
         }
     }
@@ -328,13 +420,31 @@ impl Reader {
         for letter in "cruds".chars().filter(|letter| !verbs.contains_key(letter)) {
             self.mistake("verbs", format!("the letter {letter} has no verb"));
         }
-        Words { verbs, resources: resources.into_iter().map(|words| (words.name.clone(), words)).collect() }
+        Words {
+            verbs,
+            resources: resources
+                .into_iter()
+                .map(|words| (words.name.clone(), words))
+                .collect(),
+        }
     }
 
     fn claims(&mut self, claims: &BTreeMap<String, Release>) {
-        for scope in claims.keys().filter(|name| !Scope::Named((*name).clone()).is_identity()) {
-            self.mistake(format!("claims.{scope}"), "claims are released by profile, email, address or phone");
+        for scope in claims
+            .keys()
+            .filter(|name| !Scope::Named((*name).clone()).is_identity())
+        {
+            self.mistake(
+                format!("claims.{scope}"),
+                "claims are released by profile, email, address or phone",
+            );
         }
-        self.unique("claim", claims.values().flat_map(|release| &release.userinfo).map(String::as_str));
+        self.unique(
+            "claim",
+            claims
+                .values()
+                .flat_map(|release| &release.userinfo)
+                .map(String::as_str),
+        );
     }
 }

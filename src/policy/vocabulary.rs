@@ -9,13 +9,22 @@ use serde::Deserialize;
 pub const PURPOSE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 
 const FILES: [(&str, &str); 8] = [
-    ("confidentiality.json", include_str!("vocabulary/confidentiality.json")),
+    (
+        "confidentiality.json",
+        include_str!("vocabulary/confidentiality.json"),
+    ),
     ("dicom-audit.json", include_str!("vocabulary/dicom-audit.json")),
     ("integrity.json", include_str!("vocabulary/integrity.json")),
     ("obligation.json", include_str!("vocabulary/obligation.json")),
-    ("purpose-of-use.json", include_str!("vocabulary/purpose-of-use.json")),
+    (
+        "purpose-of-use.json",
+        include_str!("vocabulary/purpose-of-use.json"),
+    ),
     ("refrain.json", include_str!("vocabulary/refrain.json")),
-    ("security-roles.json", include_str!("vocabulary/security-roles.json")),
+    (
+        "security-roles.json",
+        include_str!("vocabulary/security-roles.json"),
+    ),
     ("sensitivity.json", include_str!("vocabulary/sensitivity.json")),
 ];
 
@@ -46,7 +55,10 @@ impl Vocabulary {
     /// # Errors
     /// One message for each file that cannot be read.
     pub fn built_in() -> Result<Self, Vec<String>> {
-        let mut vocabulary = Self { systems: HashMap::new(), purposes: Vec::new() };
+        let mut vocabulary = Self {
+            systems: HashMap::new(),
+            purposes: Vec::new(),
+        };
         let mut mistakes = Vec::new();
         for (name, text) in FILES {
             match serde_json::from_str::<Vec<Concept>>(text) {
@@ -54,14 +66,21 @@ impl Vocabulary {
                 Err(error) => mistakes.push(format!("vocabulary {name}: {error}")),
             }
         }
-        if mistakes.is_empty() { Ok(vocabulary) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(vocabulary)
+        } else {
+            Err(mistakes)
+        }
     }
 
     fn add(&mut self, concept: Concept) {
         if concept.system == PURPOSE_SYSTEM {
             self.purposes.push(concept.clone());
         }
-        self.systems.entry(concept.system.clone()).or_default().insert(concept.code.clone(), concept);
+        self.systems
+            .entry(concept.system.clone())
+            .or_default()
+            .insert(concept.code.clone(), concept);
     }
 
     /// The concept, if it is embedded.
@@ -76,7 +95,9 @@ impl Vocabulary {
         let wanted = wanted.to_lowercase();
         let holds = |text: &str| text.to_lowercase().contains(&wanted);
         let all = self.systems.values().flat_map(HashMap::values);
-        let mut found: Vec<&Concept> = all.filter(|found| holds(&found.code) || holds(&found.display)).collect();
+        let mut found: Vec<&Concept> = all
+            .filter(|found| holds(&found.code) || holds(&found.display))
+            .collect();
         found.sort_by(|one, other| (&one.system, &one.code).cmp(&(&other.system, &other.code)));
         let more = found.len() > limit;
         found.truncate(limit);

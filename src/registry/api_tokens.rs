@@ -41,7 +41,10 @@ pub fn view(token: &ApiToken) -> Map<String, Value> {
         ("created_at", json!(token.created_at)),
         ("expires_at", json!(token.expires_at)),
     ];
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Makes a token. Answers it with its text, to be shown once.
@@ -50,7 +53,9 @@ pub fn view(token: &ApiToken) -> Map<String, Value> {
 /// What the database says; mistakes are part of the answer.
 pub fn create(registry: &Registry, tx: &mut Tx<'_>, form: &ApiTokenForm) -> Decided<(ApiToken, Secret)> {
     let mut mistakes = Mistakes::default();
-    let wanted = form.scope.ok_or_else(|| "it is missing: admin, clients, users or audit".to_owned());
+    let wanted = form
+        .scope
+        .ok_or_else(|| "it is missing: admin, clients, users or audit".to_owned());
     let scope = mistakes.take("scope", wanted);
     let name = display_name(form.name.as_deref(), scope.map(ApiScope::as_str));
     let name = mistakes.take("name", name).unwrap_or_default();
@@ -75,7 +80,9 @@ pub fn create(registry: &Registry, tx: &mut Tx<'_>, form: &ApiTokenForm) -> Deci
     };
     let text = Secret::new(format!("{PREFIX}{}", app.entropy.secret()));
     stored::add(tx.conn(), &token, &text.hash())?;
-    let event = registry.event(Kind::ApiTokenChanged, "made").with("token", &token.id);
+    let event = registry
+        .event(Kind::ApiTokenChanged, "made")
+        .with("token", &token.id);
     tx.audit(event.with("after", Value::Object(view(&token)).to_string()));
     Ok(Ok((token, text)))
 }

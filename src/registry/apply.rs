@@ -23,8 +23,8 @@ use crate::model::signing::Algorithm;
 use crate::policy::console::ADMINISTRATOR;
 use crate::secret::Secret;
 use crate::store::{
-    Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers, people as stored_people,
-    resource_servers as stored_servers,
+    Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers,
+    people as stored_people, resource_servers as stored_servers,
 };
 
 /// Why nothing was applied.
@@ -96,7 +96,9 @@ pub struct Prepared {
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the hashes.
-        f.debug_struct("Prepared").field("outcome", &self.outcome).finish_non_exhaustive()
+        f.debug_struct("Prepared")
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,31 +123,58 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
 pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepared, ApplyError> {
     let file = File::read(text);
     let (planner, copy) = (registry.clone(), file.clone());
-    let plan = registry.app.store.read_blocking(move |conn| plan(&planner, conn, &copy)).map_err(Refused::from)?;
+    let plan = registry
+        .app
+        .store
+        .read_blocking(move |conn| plan(&planner, conn, &copy))
+        .map_err(Refused::from)?;
     if !plan.mistakes.is_empty() {
         return Err(ApplyError::Mistakes(plan.mistakes));
     }
-    let changes =
-        !(plan.servers.is_empty() && plan.clients.is_empty() && plan.providers.is_empty() && plan.people.is_empty());
+    let changes = !(plan.servers.is_empty()
+        && plan.clients.is_empty()
+        && plan.providers.is_empty()
+        && plan.people.is_empty());
     let (mut spare, mut hashes) = (keys::Spare::default(), Hashes::new());
     if changes && !dry_run {
-        let wanted: Vec<Algorithm> = plan.servers.iter().filter_map(resource_servers::Draft::signing_alg).collect();
+        let wanted: Vec<Algorithm> = plan
+            .servers
+            .iter()
+            .filter_map(resource_servers::Draft::signing_alg)
+            .collect();
         spare = keys::spare(registry, &wanted)?;
         for draft in &plan.people {
             if let Some(password) = &draft.password {
-                hashes.insert(username_key(&draft.person.username), people::hash(registry, password.clone())?);
+                hashes.insert(
+                    username_key(&draft.person.username),
+                    people::hash(registry, password.clone())?,
+                );
             }
         }
     }
-    let outcome = Outcome { lines: plan.lines, notes: plan.notes, changes, ..Outcome::default() };
-    Ok(Prepared { file, spare, hashes, outcome })
+    let outcome = Outcome {
+        lines: plan.lines,
+        notes: plan.notes,
+        changes,
+        ..Outcome::default()
+    };
+    Ok(Prepared {
+        file,
+        spare,
+        hashes,
+        outcome,
+    })
 }
 
 /// Does what was prepared, in a transaction of the caller's: all of it, or nothing and all mistakes.
 ///
 /// # Errors
 /// What the database says.
-pub fn perform(registry: &Registry, tx: &mut Tx<'_>, prepared: &Prepared) -> Stored<Result<Outcome, Vec<String>>> {
+pub fn perform(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    prepared: &Prepared,
+) -> Stored<Result<Outcome, Vec<String>>> {
     // Planned again, for somebody may have changed something meanwhile; locked, so that it stays as it is planned.
     for entry in &prepared.file.users {
         stored_people::lock_by_username(tx.conn(), &entry.id)?;
@@ -157,7 +186,13 @@ pub fn perform(registry: &Registry, tx: &mut Tx<'_>, prepared: &Prepared) -> Sto
     Ok(Ok(write(registry, tx, plan, &prepared.spare, &prepared.hashes)?))
 }
 
-fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, hashes: &Hashes) -> Stored<Outcome> {
+fn write(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    plan: Plan,
+    spare: &keys::Spare,
+    hashes: &Hashes,
+) -> Stored<Outcome> {
     let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
     for draft in &plan.servers {
         let made = resource_servers::write(registry, tx, draft, spare)?;
@@ -177,11 +212,20 @@ fn write(registry: &Registry, tx: &mut Tx<'_>, plan: Plan, spare: &keys::Spare, 
             invitations.push(links::issue(registry, tx, &draft.person, LinkKind::Invitation)?);
         }
     }
-    Ok(Outcome { lines: plan.lines, notes: plan.notes, changes: true, secrets, invitations })
+    Ok(Outcome {
+        lines: plan.lines,
+        notes: plan.notes,
+        changes: true,
+        secrets,
+        invitations,
+    })
 }
 
 fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
-    let mut plan = Plan { mistakes: file.mistakes.clone(), ..Plan::default() };
+    let mut plan = Plan {
+        mistakes: file.mistakes.clone(),
+        ..Plan::default()
+    };
     let mut servers = stored_servers::all(conn)?;
     let mut doubtful = Vec::new();
     for entry in &file.servers {
@@ -190,7 +234,10 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
             doubtful.push(entry.id.clone());
         }
     }
-    let around = Around { servers: &servers, doubtful: &doubtful };
+    let around = Around {
+        servers: &servers,
+        doubtful: &doubtful,
+    };
     for entry in &file.clients {
         let before = stored_clients::find(conn, &entry.id)?;
         plan.client(registry, entry, before.as_ref(), around);
@@ -206,14 +253,18 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     // Each of them was judged by what is there now: together they could leave nobody.
     let administrators = stored_people::enabled_with_role(conn, ADMINISTRATOR)?;
     if registry.bounds.is_some() && plan.leaves_nobody_of(&administrators) {
-        plan.mistakes.push("user: this file would leave nobody who administers this server".to_owned());
+        plan.mistakes
+            .push("user: this file would leave nobody who administers this server".to_owned());
     }
     Ok(plan)
 }
 
 /// The id, and what tells a new one from others.
 fn server_label(server: &ResourceServer) -> (String, String) {
-    (server.id.clone(), format!("{} at {}", server.settings.kind, server.audience))
+    (
+        server.id.clone(),
+        format!("{} at {}", server.settings.kind, server.audience),
+    )
 }
 
 fn client_label(registry: &Registry, client: &Client) -> (String, String) {
@@ -223,14 +274,22 @@ fn client_label(registry: &Registry, client: &Client) -> (String, String) {
         .dataflow(&client.dataflow)
         .map_or(client.dataflow.as_str(), |dataflow| dataflow.client.as_str());
     let to = client.settings.resource_servers.join(", ");
-    (client.id.clone(), if to.is_empty() { from.to_owned() } else { format!("{from} → {to}") })
+    (
+        client.id.clone(),
+        if to.is_empty() {
+            from.to_owned()
+        } else {
+            format!("{from} → {to}")
+        },
+    )
 }
 
 impl Plan {
     /// Whether none of these, and nobody of the file, administers the server afterwards.
     fn leaves_nobody_of(&self, administrators: &[String]) -> bool {
-        let administers =
-            |person: &Person| person.enabled && person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
+        let administers = |person: &Person| {
+            person.enabled && person.settings.roles.iter().any(|role| role == ADMINISTRATOR)
+        };
         let is_changed = |id: &String| self.people.iter().any(|draft| draft.person.id == *id);
         !administrators.is_empty()
             && administrators.iter().all(is_changed)
@@ -247,7 +306,14 @@ impl Plan {
     ) -> bool {
         let before = servers.iter().find(|server| server.id == entry.id).cloned();
         let drafted = entry.form.as_ref().map(|form| {
-            resource_servers::draft(registry, form, Manner::Merge, before.as_ref(), servers, client_exists)
+            resource_servers::draft(
+                registry,
+                form,
+                Manner::Merge,
+                before.as_ref(),
+                servers,
+                client_exists,
+            )
         });
         let Some(draft) = self.take(&entry.at, drafted) else {
             return false;
@@ -261,8 +327,17 @@ impl Plan {
         true
     }
 
-    fn client(&mut self, registry: &Registry, entry: &Entry<ClientForm>, before: Option<&Client>, around: Around<'_>) {
-        let drafted = entry.form.as_ref().map(|form| clients::draft(registry, form, Manner::Merge, before, around));
+    fn client(
+        &mut self,
+        registry: &Registry,
+        entry: &Entry<ClientForm>,
+        before: Option<&Client>,
+        around: Around<'_>,
+    ) {
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| clients::draft(registry, form, Manner::Merge, before, around));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
@@ -278,14 +353,18 @@ impl Plan {
         entry: &Entry<IdentityProviderForm>,
         before: Option<&IdentityProvider>,
     ) {
-        let drafted = entry.form.as_ref().map(|form| identity_providers::draft(registry, form, Manner::Merge, before));
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| identity_providers::draft(registry, form, Manner::Merge, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
         if draft.lacks_secret() {
             let id = &draft.provider.id;
-            self.notes
-                .push(format!("identity_provider {id} has no secret yet: nobody signs in with it until you enter it"));
+            self.notes.push(format!(
+                "identity_provider {id} has no secret yet: nobody signs in with it until you enter it"
+            ));
         }
         let label = (draft.provider.id.clone(), draft.provider.settings.issuer.clone());
         if self.note(draft.is_new(), &draft.differences(), "identity_provider", &label) {
@@ -300,7 +379,10 @@ impl Plan {
         entry: &Entry<PersonForm>,
         before: Option<&Person>,
     ) -> Stored<()> {
-        let drafted = entry.form.as_ref().map(|form| people::draft(registry, form, Manner::Merge, before));
+        let drafted = entry
+            .form
+            .as_ref()
+            .map(|form| people::draft(registry, form, Manner::Merge, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return Ok(());
         };
@@ -327,14 +409,21 @@ impl Plan {
         match drafted? {
             Ok(draft) => Some(draft),
             Err(mistakes) => {
-                self.mistakes.extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
+                self.mistakes
+                    .extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
                 None
             }
         }
     }
 
     /// Notes what becomes of an object. True if there is something to write.
-    fn note(&mut self, is_new: bool, differences: &[String], what: &str, (id, about): &(String, String)) -> bool {
+    fn note(
+        &mut self,
+        is_new: bool,
+        differences: &[String],
+        what: &str,
+        (id, about): &(String, String),
+    ) -> bool {
         self.lines.push(match (is_new, differences) {
             (true, _) if about.is_empty() => format!("+ {what} {id}"),
             (true, _) => format!("+ {what} {id} ({about})"),
@@ -370,7 +459,10 @@ impl File {
 
 /// Only the reason and the place: the line itself may hold a secret.
 fn syntax_error(text: &str, cause: &toml::de::Error) -> String {
-    let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let before = cause
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, cause.message())
 }
 
@@ -384,7 +476,9 @@ fn entries<F: DeserializeOwned>(
         None => return Vec::new(),
         Some(Value::Array(listed)) => listed,
         Some(_) => {
-            mistakes.push(format!("{name}: write it in double brackets, [[{name}]], once for each"));
+            mistakes.push(format!(
+                "{name}: write it in double brackets, [[{name}]], once for each"
+            ));
             return Vec::new();
         }
     };
@@ -395,9 +489,21 @@ fn entries<F: DeserializeOwned>(
             mistakes.push(format!("{name} {}: it must be a table", place + 1));
             continue;
         };
-        let id = table.get(id_key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let at = if id.is_empty() { format!("{name} {}", place + 1) } else { format!("{name} {} ({id})", place + 1) };
-        let key = if id_key == "username" { username_key(&id) } else { id.clone() };
+        let id = table
+            .get(id_key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let at = if id.is_empty() {
+            format!("{name} {}", place + 1)
+        } else {
+            format!("{name} {} ({id})", place + 1)
+        };
+        let key = if id_key == "username" {
+            username_key(&id)
+        } else {
+            id.clone()
+        };
         if !id.is_empty() && !seen.insert(key) {
             mistakes.push(format!("{at}: {id_key}: it stands in the file twice"));
         }
@@ -413,7 +519,11 @@ fn read_form<F: DeserializeOwned>(table: Table, at: &str, mistakes: &mut Vec<Str
     let mut whole = Table::new();
     for (key, value) in table {
         // A day may stand without quotes; the forms know texts.
-        let value = if let Value::Datetime(day) = value { Value::String(day.to_string()) } else { value };
+        let value = if let Value::Datetime(day) = value {
+            Value::String(day.to_string())
+        } else {
+            value
+        };
         let mut single = Table::new();
         single.insert(key.clone(), value.clone());
         if let Err(cause) = F::deserialize(Value::Table(single)) {
@@ -424,13 +534,18 @@ fn read_form<F: DeserializeOwned>(table: Table, at: &str, mistakes: &mut Vec<Str
     if mistakes.len() > told {
         return None;
     }
-    F::deserialize(Value::Table(whole)).map_err(|cause| mistakes.push(format!("{at}: {cause}"))).ok()
+    F::deserialize(Value::Table(whole))
+        .map_err(|cause| mistakes.push(format!("{at}: {cause}")))
+        .ok()
 }
 
 /// What serde says of a wrong type may quote the value.
 fn without_secret(key: &str, value: &Value, cause: &impl Display) -> String {
     if ["secret", "password", "totp_secret"].contains(&key) && !value.is_str() {
-        return format!("it must be text in quotes, not a value of type {}", value.type_str());
+        return format!(
+            "it must be text in quotes, not a value of type {}",
+            value.type_str()
+        );
     }
     cause.to_string().lines().next().unwrap_or_default().to_owned()
 }

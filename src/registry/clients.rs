@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use super::credentials::{PublicKeys, SecretStep};
 use super::secrets::{self, Rotated};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
-    organization, unchanged, uris, version_of,
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    object, organization, unchanged, uris, version_of,
 };
 use crate::audit::event::Kind as EventKind;
 use crate::model::Organization;
@@ -155,9 +155,16 @@ pub fn draft(
     let (auth_method, keys) = check.authentication();
     let settings = dataflow.map(|dataflow| check.settings(dataflow, auth_method, keys));
     let existing = before.map(|client| client.secrets.as_slice()).unwrap_or_default();
-    let secret =
-        SecretStep::decide(form.secret.as_ref(), auth_method.uses_secret(), existing, now, &mut check.mistakes);
-    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|client| client.enabled));
+    let secret = SecretStep::decide(
+        form.secret.as_ref(),
+        auth_method.uses_secret(),
+        existing,
+        now,
+        &mut check.mistakes,
+    );
+    let enabled = form
+        .enabled
+        .unwrap_or_else(|| before.is_none_or(|client| client.enabled));
     let mistakes = check.mistakes;
     // Without a dataflow there are mistakes, and no draft.
     let (Some(dataflow), Some(settings)) = (dataflow, settings) else {
@@ -174,13 +181,19 @@ pub fn draft(
         updated_at: now,
         secrets: existing.to_vec(),
     };
-    mistakes.into_result(Draft { client, before: before.cloned(), secret })
+    mistakes.into_result(Draft {
+        client,
+        before: before.cloned(),
+        secret,
+    })
 }
 
 /// Disabling raises the generation. It begins with the second of registration, so that a client that is registered
 /// anew under an old id does not revive the tokens of the old one.
 fn next_generation(before: Option<&Client>, enabled: bool, now: i64) -> i64 {
-    before.map_or(now, |client| client.generation + i64::from(client.enabled && !enabled))
+    before.map_or(now, |client| {
+        client.generation + i64::from(client.enabled && !enabled)
+    })
 }
 
 /// A form on its way through the rules.
@@ -197,23 +210,36 @@ impl<'a> Check<'a> {
     fn id(&mut self) -> String {
         let id = self.form.client_id.clone().unwrap_or_default();
         if id == NEW {
-            self.mistakes.add("client_id", format!("{id:?} is a path of the console; choose another"));
+            self.mistakes.add(
+                "client_id",
+                format!("{id:?} is a path of the console; choose another"),
+            );
         }
         if self.mistakes.take("client_id", identifier(&id)).is_some()
             && self.around.servers.iter().any(|server| server.id == id)
         {
-            self.mistakes
-                .add("client_id", format!("{id:?} is the id of a resource server; the two share one namespace"));
+            self.mistakes.add(
+                "client_id",
+                format!("{id:?} is the id of a resource server; the two share one namespace"),
+            );
         }
         id
     }
 
     fn dataflow(&mut self) -> Option<&'a Dataflow> {
         let policy = &self.registry.app.policy;
-        let named = self.form.dataflow.as_deref().or(self.before.map(|client| client.dataflow.as_str()));
+        let named = self
+            .form
+            .dataflow
+            .as_deref()
+            .or(self.before.map(|client| client.dataflow.as_str()));
         let found = named.and_then(|id| policy.dataflow(id));
         if found.is_none() {
-            let known: Vec<&str> = policy.dataflows().iter().map(|dataflow| dataflow.id.as_str()).collect();
+            let known: Vec<&str> = policy
+                .dataflows()
+                .iter()
+                .map(|dataflow| dataflow.id.as_str())
+                .collect();
             let known = known.join(", ");
             self.mistakes.add(
                 "dataflow",
@@ -234,21 +260,37 @@ impl<'a> Check<'a> {
             .or(gives_keys.then_some(AuthMethod::PrivateKeyJwt))
             .or(self.old.map(|old| old.auth_method))
             .unwrap_or(AuthMethod::ClientSecretBasic);
-        let given = PublicKeys::read(self.registry, form.jwks.as_ref(), form.jwks_uri.as_deref(), &mut self.mistakes);
+        let given = PublicKeys::read(
+            self.registry,
+            form.jwks.as_ref(),
+            form.jwks_uri.as_deref(),
+            &mut self.mistakes,
+        );
         if method != AuthMethod::PrivateKeyJwt {
             if given.is_some() {
                 let key = if form.jwks.is_some() { "jwks" } else { "jwks_uri" };
                 self.mistakes.add(
                     key,
-                    format!("auth_method {} uses no keys; set private_key_jwt, or leave the keys out", method.as_str()),
+                    format!(
+                        "auth_method {} uses no keys; set private_key_jwt, or leave the keys out",
+                        method.as_str()
+                    ),
                 );
             }
             return (method, PublicKeys::default());
         }
-        let inherited = || self.old.map(|old| PublicKeys { jwks: old.jwks.clone(), jwks_uri: old.jwks_uri.clone() });
+        let inherited = || {
+            self.old.map(|old| PublicKeys {
+                jwks: old.jwks.clone(),
+                jwks_uri: old.jwks_uri.clone(),
+            })
+        };
         let keys = given.or_else(inherited).unwrap_or_default();
         if keys.is_empty() && !gives_keys {
-            self.mistakes.add("jwks_uri", "private_key_jwt needs the client's public keys: give jwks_uri or jwks");
+            self.mistakes.add(
+                "jwks_uri",
+                "private_key_jwt needs the client's public keys: give jwks_uri or jwks",
+            );
         }
         (method, keys)
     }
@@ -256,16 +298,21 @@ impl<'a> Check<'a> {
     fn settings(&mut self, dataflow: &Dataflow, auth_method: AuthMethod, keys: PublicKeys) -> ClientSettings {
         let (form, public) = (self.form, auth_method == AuthMethod::None);
         // Another dataflow brings its own defaults: what the old one allowed says nothing about it.
-        let kept = self.old.filter(|_| self.before.is_some_and(|client| client.dataflow == dataflow.id));
+        let kept = self
+            .old
+            .filter(|_| self.before.is_some_and(|client| client.dataflow == dataflow.id));
         let grants = self.grants(dataflow, kept);
         let redirect_uris = self.redirect_uris("redirect_uris", public);
         self.check_public(public, &grants);
         if grants.contains(&GrantType::AuthorizationCode) && redirect_uris.is_empty() {
-            self.mistakes.add("redirect_uris", "authorization_code needs at least one");
+            self.mistakes
+                .add("redirect_uris", "authorization_code needs at least one");
         }
         if form.require_par == Some(true) {
-            self.mistakes
-                .add("require_par", "pushed authorization requests (RFC 9126) are not available yet; leave it out");
+            self.mistakes.add(
+                "require_par",
+                "pushed authorization requests (RFC 9126) are not available yet; leave it out",
+            );
         }
         let backchannel_logout_uri = self.backchannel_logout_uri();
         ClientSettings {
@@ -281,17 +328,30 @@ impl<'a> Check<'a> {
             resource_servers: self.resource_servers(dataflow, kept),
             redirect_uris,
             post_logout_redirect_uris: self.redirect_uris("post_logout_redirect_uris", public),
-            backchannel_logout_session_required: self.logout_session_required(backchannel_logout_uri.is_some()),
+            backchannel_logout_session_required: self
+                .logout_session_required(backchannel_logout_uri.is_some()),
             backchannel_logout_uri,
             scopes: self.scopes(dataflow, kept),
             purposes: self.purposes(dataflow, kept),
             grants,
-            require_pkce: public || form.require_pkce.or(self.old.map(|old| old.require_pkce)).unwrap_or(true),
-            consent: form.consent.or(self.old.map(|old| old.consent)).unwrap_or_default(),
+            require_pkce: public
+                || form
+                    .require_pkce
+                    .or(self.old.map(|old| old.require_pkce))
+                    .unwrap_or(true),
+            consent: form
+                .consent
+                .or(self.old.map(|old| old.consent))
+                .unwrap_or_default(),
             refresh_rotation: public
-                || form.refresh_rotation.or(self.old.map(|old| old.refresh_rotation)).unwrap_or(true),
+                || form
+                    .refresh_rotation
+                    .or(self.old.map(|old| old.refresh_rotation))
+                    .unwrap_or(true),
             cors_origins: self.cors_origins(),
-            confidentiality: form.confidentiality.or(self.old.and_then(|old| old.confidentiality)),
+            confidentiality: form
+                .confidentiality
+                .or(self.old.and_then(|old| old.confidentiality)),
         }
     }
 
@@ -300,8 +360,16 @@ impl<'a> Check<'a> {
             let old = || self.old.map(|old| old.signing_algs.clone());
             return self.form.signing_algs.clone().or_else(old).unwrap_or_default();
         }
-        if self.form.signing_algs.as_ref().is_some_and(|given| !given.is_empty()) {
-            self.mistakes.add("signing_algs", format!("auth_method {} signs nothing", auth_method.as_str()));
+        if self
+            .form
+            .signing_algs
+            .as_ref()
+            .is_some_and(|given| !given.is_empty())
+        {
+            self.mistakes.add(
+                "signing_algs",
+                format!("auth_method {} signs nothing", auth_method.as_str()),
+            );
         }
         Vec::new()
     }
@@ -317,14 +385,22 @@ impl<'a> Check<'a> {
                 "none proves nothing, so client_credentials is not for public clients (RFC 6749 section 4.4)",
             );
         } else if !grants.contains(&GrantType::AuthorizationCode) {
-            self.mistakes.add("auth_method", "none is only for clients that use authorization_code");
+            self.mistakes.add(
+                "auth_method",
+                "none is only for clients that use authorization_code",
+            );
         }
         if self.form.require_pkce == Some(false) {
-            self.mistakes.add("require_pkce", "public clients always need PKCE (RFC 9700 section 2.1.1)");
+            self.mistakes.add(
+                "require_pkce",
+                "public clients always need PKCE (RFC 9700 section 2.1.1)",
+            );
         }
         if self.form.refresh_rotation == Some(false) {
-            self.mistakes
-                .add("refresh_rotation", "the refresh tokens of public clients always rotate (RFC 9700 section 2.2.2)");
+            self.mistakes.add(
+                "refresh_rotation",
+                "the refresh tokens of public clients always rotate (RFC 9700 section 2.2.2)",
+            );
         }
     }
 
@@ -342,7 +418,11 @@ impl<'a> Check<'a> {
                     ),
                 );
             }
-            return dataflow.grants.iter().filter_map(|grant| GrantType::parse(grant)).collect();
+            return dataflow
+                .grants
+                .iter()
+                .filter_map(|grant| GrantType::parse(grant))
+                .collect();
         };
         let mut grants = Vec::new();
         for word in words.words() {
@@ -368,7 +448,10 @@ impl<'a> Check<'a> {
             self.mistakes.add("grants", "the list is empty");
         }
         if grants.contains(&GrantType::RefreshToken) && !grants.contains(&GrantType::AuthorizationCode) {
-            self.mistakes.add("grants", "refresh_token comes from authorization_code, which is not listed");
+            self.mistakes.add(
+                "grants",
+                "refresh_token comes from authorization_code, which is not listed",
+            );
         }
         grants
     }
@@ -377,24 +460,41 @@ impl<'a> Check<'a> {
         let Some(words) = &self.form.scopes else {
             let kept = kept.and_then(|kept| kept.scopes.clone());
             if dataflow.as_written && kept.is_none() {
-                self.mistakes.add("scopes", format!("the dataflow {} brings none: list them", dataflow.id));
+                self.mistakes.add(
+                    "scopes",
+                    format!("the dataflow {} brings none: list them", dataflow.id),
+                );
             }
             return kept;
         };
-        let parsed = words.words().join(" ").parse::<ScopeSet>().map_err(|cause| cause.to_string());
+        let parsed = words
+            .words()
+            .join(" ")
+            .parse::<ScopeSet>()
+            .map_err(|cause| cause.to_string());
         let scopes = self.mistakes.take("scopes", parsed)?;
         if scopes.is_empty() {
-            self.mistakes.add("scopes", "the list is empty; leave the key out for all that the dataflow allows");
+            self.mistakes.add(
+                "scopes",
+                "the list is empty; leave the key out for all that the dataflow allows",
+            );
         }
         let policy = &self.registry.app.policy;
         for scope in scopes.iter() {
             let name = scope.to_string();
-            if policy.named_scope(&name).is_some_and(|named| named.askers == Askers::None) {
-                self.mistakes.add("scopes", format!("{name} is never granted to a client"));
+            if policy
+                .named_scope(&name)
+                .is_some_and(|named| named.askers == Askers::None)
+            {
+                self.mistakes
+                    .add("scopes", format!("{name} is never granted to a client"));
             } else if !dataflow.as_written && !scope.within(&dataflow.scopes).contains(scope) {
                 self.mistakes.add(
                     "scopes",
-                    format!("{name} is beyond the dataflow {}, which has {}", dataflow.id, dataflow.scopes),
+                    format!(
+                        "{name} is beyond the dataflow {}, which has {}",
+                        dataflow.id, dataflow.scopes
+                    ),
                 );
             }
         }
@@ -402,20 +502,34 @@ impl<'a> Check<'a> {
     }
 
     fn purposes(&mut self, dataflow: &Dataflow, kept: Option<&ClientSettings>) -> Option<Vec<String>> {
-        let Some(purposes) = self.registry.purposes(self.form.purposes.as_ref(), &mut self.mistakes) else {
+        let Some(purposes) = self
+            .registry
+            .purposes(self.form.purposes.as_ref(), &mut self.mistakes)
+        else {
             return kept.and_then(|kept| kept.purposes.clone());
         };
         if purposes.is_empty() && dataflow.purpose_required {
             self.mistakes.add(
                 "purposes",
-                format!("the dataflow {} needs at least one of {}", dataflow.id, dataflow.purposes.join(" ")),
+                format!(
+                    "the dataflow {} needs at least one of {}",
+                    dataflow.id,
+                    dataflow.purposes.join(" ")
+                ),
             );
         }
-        for code in purposes.iter().filter(|code| !dataflow.as_written && !dataflow.purposes.contains(code)) {
+        for code in purposes
+            .iter()
+            .filter(|code| !dataflow.as_written && !dataflow.purposes.contains(code))
+        {
             if self.registry.app.policy.vocabulary().is_purpose_of_use(code) {
                 self.mistakes.add(
                     "purposes",
-                    format!("{code} is beyond the dataflow {}, which has {}", dataflow.id, dataflow.purposes.join(" ")),
+                    format!(
+                        "{code} is beyond the dataflow {}, which has {}",
+                        dataflow.id,
+                        dataflow.purposes.join(" ")
+                    ),
                 );
             }
         }
@@ -424,16 +538,29 @@ impl<'a> Check<'a> {
 
     fn resource_servers(&mut self, dataflow: &Dataflow, kept: Option<&ClientSettings>) -> Vec<String> {
         // As in the grant: nothing is known of a server of kind other, so an administrator may join it with anything.
-        let fits =
-            |server: &ResourceServer| server.settings.kind == Kind::Other || dataflow.serves(server.settings.kind);
-        let Some(given) = self.form.resource_servers.as_ref().or(kept.map(|kept| &kept.resource_servers)) else {
+        let fits = |server: &ResourceServer| {
+            server.settings.kind == Kind::Other || dataflow.serves(server.settings.kind)
+        };
+        let Some(given) = self
+            .form
+            .resource_servers
+            .as_ref()
+            .or(kept.map(|kept| &kept.resource_servers))
+        else {
             return self.only_resource_server(dataflow);
         };
         for id in given.iter().filter(|id| !self.around.doubtful.contains(id)) {
             match self.around.servers.iter().find(|server| server.id == *id) {
-                None => self.mistakes.add("resource_servers", format!("no resource server has the id {id:?}")),
+                None => self.mistakes.add(
+                    "resource_servers",
+                    format!("no resource server has the id {id:?}"),
+                ),
                 Some(server) if !fits(server) => {
-                    let kinds: Vec<&str> = dataflow.resource_servers.iter().map(|kind| kind.as_str()).collect();
+                    let kinds: Vec<&str> = dataflow
+                        .resource_servers
+                        .iter()
+                        .map(|kind| kind.as_str())
+                        .collect();
                     let text = format!(
                         "{id} is of the kind {}; the dataflow {} goes to {}",
                         server.settings.kind,
@@ -470,16 +597,21 @@ impl<'a> Check<'a> {
             [only] => return vec![(*only).to_owned()],
             [] if !self.around.doubtful.is_empty() => {}
             [] => {
-                let kinds: Vec<&str> = dataflow.resource_servers.iter().map(|kind| kind.as_str()).collect();
+                let kinds: Vec<&str> = dataflow
+                    .resource_servers
+                    .iter()
+                    .map(|kind| kind.as_str())
+                    .collect();
                 let text = format!(
                     "none is named, and none of the kind {} is registered: register it first",
                     kinds.join(" or ")
                 );
                 self.mistakes.add("resource_servers", text);
             }
-            several => {
-                self.mistakes.add("resource_servers", format!("name those that it may use: {}", several.join(", ")))
-            }
+            several => self.mistakes.add(
+                "resource_servers",
+                format!("name those that it may use: {}", several.join(", ")),
+            ),
         }
         Vec::new()
     }
@@ -487,7 +619,10 @@ impl<'a> Check<'a> {
     fn redirect_uris(&mut self, key: &'static str, public: bool) -> Vec<String> {
         let (given, old) = match key {
             "redirect_uris" => (&self.form.redirect_uris, self.old.map(|old| &old.redirect_uris)),
-            _ => (&self.form.post_logout_redirect_uris, self.old.map(|old| &old.post_logout_redirect_uris)),
+            _ => (
+                &self.form.post_logout_redirect_uris,
+                self.old.map(|old| &old.post_logout_redirect_uris),
+            ),
         };
         let uris = given.as_ref().or(old).cloned().unwrap_or_default();
         for uri in &uris {
@@ -501,21 +636,32 @@ impl<'a> Check<'a> {
         let Some(given) = &self.form.backchannel_logout_uri else {
             return self.old.and_then(|old| old.backchannel_logout_uri.clone());
         };
-        (!given.is_empty()).then(|| self.mistakes.take(KEY, uris::told_by_us(self.registry, given))).flatten()
+        (!given.is_empty())
+            .then(|| self.mistakes.take(KEY, uris::told_by_us(self.registry, given)))
+            .flatten()
     }
 
     fn logout_session_required(&mut self, has_uri: bool) -> bool {
         let given = self.form.backchannel_logout_session_required;
         if given == Some(true) && !has_uri {
-            self.mistakes
-                .add("backchannel_logout_session_required", "it says something only beside backchannel_logout_uri");
+            self.mistakes.add(
+                "backchannel_logout_session_required",
+                "it says something only beside backchannel_logout_uri",
+            );
         }
-        has_uri && given.or(self.old.map(|old| old.backchannel_logout_session_required)).unwrap_or(false)
+        has_uri
+            && given
+                .or(self.old.map(|old| old.backchannel_logout_session_required))
+                .unwrap_or(false)
     }
 
     fn cors_origins(&mut self) -> Vec<String> {
-        let origins =
-            self.form.cors_origins.clone().or_else(|| self.old.map(|old| old.cors_origins.clone())).unwrap_or_default();
+        let origins = self
+            .form
+            .cors_origins
+            .clone()
+            .or_else(|| self.old.map(|old| old.cors_origins.clone()))
+            .unwrap_or_default();
         for origin in &origins {
             self.mistakes.take("cors_origins", uris::origin(origin));
         }
@@ -528,7 +674,11 @@ impl<'a> Check<'a> {
 /// # Errors
 /// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<Option<Secret>> {
-    let Draft { client, before, secret } = draft;
+    let Draft {
+        client,
+        before,
+        secret,
+    } = draft;
     clients::put(tx.conn(), client)?;
     let made = secrets::take(registry, tx, &client.id, &client.secrets, secret)?;
     let action = match before {
@@ -537,7 +687,9 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<Opti
         Some(before) if !before.enabled && client.enabled => "enabled",
         Some(_) => "changed",
     };
-    let mut event = registry.event(EventKind::ClientChanged, action).client(&client.id);
+    let mut event = registry
+        .event(EventKind::ClientChanged, action)
+        .client(&client.id);
     if let Some(before) = before {
         event = event.with("before", Value::Object(view(before)).to_string());
     }
@@ -560,13 +712,29 @@ pub(super) fn found(tx: &mut Tx<'_>, id: &str) -> Decided<Client> {
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
-pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &ClientForm) -> Decided<(Client, Option<Secret>)> {
+pub fn register(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &ClientForm,
+) -> Decided<(Client, Option<Secret>)> {
     let id = form.client_id.clone().unwrap_or_default();
     if clients::find(tx.conn(), &id)?.is_some() {
-        return Ok(mistake("client_id", format!("{id:?} is registered already; `mdi-auth apply` changes it")));
+        return Ok(mistake(
+            "client_id",
+            format!("{id:?} is registered already; `mdi-auth apply` changes it"),
+        ));
     }
     let servers = resource_servers::all(tx.conn())?;
-    let draft = good!(draft(registry, form, Manner::Merge, None, Around { servers: &servers, doubtful: &[] }));
+    let draft = good!(draft(
+        registry,
+        form,
+        Manner::Merge,
+        None,
+        Around {
+            servers: &servers,
+            doubtful: &[]
+        }
+    ));
     let made = write(registry, tx, &draft)?;
     Ok(Ok((draft.client, made)))
 }
@@ -592,7 +760,10 @@ pub fn change(
     let before = good!(found(tx, form.client_id.as_deref().unwrap_or_default())?);
     good!(unchanged(expected, &version(&before)));
     let servers = resource_servers::all(tx.conn())?;
-    let around = Around { servers: &servers, doubtful: &[] };
+    let around = Around {
+        servers: &servers,
+        doubtful: &[],
+    };
     let draft = good!(draft(registry, form, manner, Some(&before), around));
     if draft.differences().is_empty() {
         return Ok(Ok((before, None)));
@@ -611,9 +782,21 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
         return Ok(Ok(false));
     }
     let now = registry.app.now();
-    let client =
-        Client { enabled, generation: next_generation(Some(&before), enabled, now), updated_at: now, ..before.clone() };
-    write(registry, tx, &Draft { client, before: Some(before), secret: SecretStep::Keep })?;
+    let client = Client {
+        enabled,
+        generation: next_generation(Some(&before), enabled, now),
+        updated_at: now,
+        ..before.clone()
+    };
+    write(
+        registry,
+        tx,
+        &Draft {
+            client,
+            before: Some(before),
+            secret: SecretStep::Keep,
+        },
+    )?;
     Ok(Ok(true))
 }
 
@@ -621,11 +804,19 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 ///
 /// # Errors
 /// As [`register`].
-pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_seconds: i64) -> Decided<Rotated> {
+pub fn rotate_secret(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    id: &str,
+    overlap_seconds: i64,
+) -> Decided<Rotated> {
     let client = good!(found(tx, id)?);
     let method = client.settings.auth_method;
     if !method.uses_secret() {
-        return Ok(mistake("client_id", format!("{id} authenticates by {} and has no secret", method.as_str())));
+        return Ok(mistake(
+            "client_id",
+            format!("{id} authenticates by {} and has no secret", method.as_str()),
+        ));
     }
     let rotated = secrets::rotate(registry, tx, id, &client.secrets, overlap_seconds)?;
     Ok(rotated.map(|(rotated, event)| {

@@ -30,8 +30,14 @@ impl PublicKeys {
                 mistakes.add("jwks_uri", "it stands beside jwks; give one of the two");
                 Some(Self::default())
             }
-            (Some(jwks), None) => Some(Self { jwks: mistakes.take("jwks", inline(jwks)), jwks_uri: None }),
-            (None, Some(uri)) => Some(Self { jwks: None, jwks_uri: mistakes.take("jwks_uri", fetched(registry, uri)) }),
+            (Some(jwks), None) => Some(Self {
+                jwks: mistakes.take("jwks", inline(jwks)),
+                jwks_uri: None,
+            }),
+            (None, Some(uri)) => Some(Self {
+                jwks: None,
+                jwks_uri: mistakes.take("jwks_uri", fetched(registry, uri)),
+            }),
         }
     }
 
@@ -45,14 +51,21 @@ fn inline(jwks: &Value) -> Result<String, String> {
     let text = jwks.as_str().map_or_else(|| jwks.to_string(), str::to_owned);
     let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
     match keys.duplicate_kid() {
-        Some(kid) => Err(format!("several keys have the kid {kid:?}, so none of them can be chosen")),
+        Some(kid) => Err(format!(
+            "several keys have the kid {kid:?}, so none of them can be chosen"
+        )),
         None => Ok(text),
     }
 }
 
 fn fetched(registry: &Registry, uri: &str) -> Result<String, String> {
     let url = Url::parse(uri).map_err(|cause| format!("{uri:?} is not a URL: {cause}"))?;
-    registry.app.jwks.outbound().check_url(&url).map_err(|cause| cause.to_string())?;
+    registry
+        .app
+        .jwks
+        .outbound()
+        .check_url(&url)
+        .map_err(|cause| cause.to_string())?;
     Ok(uri.to_owned())
 }
 
@@ -88,7 +101,10 @@ impl SecretStep {
             };
         };
         if !used {
-            mistakes.add("secret", "it is of no use beside keys or auth_method none; leave it out");
+            mistakes.add(
+                "secret",
+                "it is of no use beside keys or auth_method none; leave it out",
+            );
             return Self::Keep;
         }
         if let Err(text) = strong(given) {

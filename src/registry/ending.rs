@@ -12,10 +12,15 @@ use crate::store::{Tx, grants, people as stored, sessions};
 /// What the database says; mistakes are part of the answer.
 pub fn session(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let Some(session) = sessions::by_id(tx.conn(), id)? else {
-        return Ok(mistake("id", format!("no session that is open has the id {id:?}")));
+        return Ok(mistake(
+            "id",
+            format!("no session that is open has the id {id:?}"),
+        ));
     };
     good!(may_touch(registry, tx, &session.person_id)?);
-    let event = registry.event(Kind::SessionEnded, "ended").with("reason", "an administrator ended it");
+    let event = registry
+        .event(Kind::SessionEnded, "ended")
+        .with("reason", "an administrator ended it");
     session::end_with(registry.app(), tx, &session, &event)?;
     Ok(Ok(()))
 }
@@ -29,7 +34,11 @@ pub fn sessions_of(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Deci
     let ended = session::end_all(registry.app(), tx, &person.id, None)?;
     if ended > 0 {
         let event = registry.event(Kind::SessionEnded, "ended").person(&person.id);
-        tx.audit(event.with("reason", "an administrator ended all").with("sessions_ended", ended.to_string()));
+        tx.audit(
+            event
+                .with("reason", "an administrator ended all")
+                .with("sessions_ended", ended.to_string()),
+        );
     }
     Ok(Ok(ended))
 }
@@ -45,7 +54,10 @@ pub fn grant(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     good!(may_touch(registry, tx, &grant.person_id)?);
     revocation::revoke_grant(tx, id, registry.app().now())?;
     grants::forget_consent(tx.conn(), &grant.person_id, &grant.client_id)?;
-    let event = registry.event(Kind::ConsentRevoked, "revoked").person(&grant.person_id).client(&grant.client_id);
+    let event = registry
+        .event(Kind::ConsentRevoked, "revoked")
+        .person(&grant.person_id)
+        .client(&grant.client_id);
     tx.audit(event.with("grants", id));
     Ok(Ok(()))
 }

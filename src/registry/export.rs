@@ -12,8 +12,8 @@ use crate::model::identity_provider::IdentityProvider;
 use crate::model::person::{Person, username_key};
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::store::{
-    self, Conn, Stored, clients as stored_clients, identity_providers as stored_providers, people as stored_people,
-    resource_servers as stored_servers,
+    self, Conn, Stored, clients as stored_clients, identity_providers as stored_providers,
+    people as stored_people, resource_servers as stored_servers,
 };
 
 /// How many people are read at once.
@@ -79,9 +79,12 @@ pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused>
     all.servers.sort_by(|one, other| one.id.cmp(&other.id));
     all.clients.sort_by(|one, other| one.id.cmp(&other.id));
     all.providers.sort_by(|one, other| one.id.cmp(&other.id));
-    all.people.sort_by_cached_key(|person| username_key(&person.username));
+    all.people
+        .sort_by_cached_key(|person| username_key(&person.username));
     let text = write(&all)?;
-    let event = registry.event(Kind::Exported, "configuration").with("people", all.people.len().to_string());
+    let event = registry
+        .event(Kind::Exported, "configuration")
+        .with("people", all.people.len().to_string());
     registry.app.store.write_blocking(move |tx| {
         tx.audit(event.clone());
         Ok(())
@@ -118,7 +121,10 @@ fn write(all: &Registered) -> Result<String, Broken> {
         user: all.people.iter().map(person).collect(),
     };
     let tables = toml::to_string(&file).map_err(Broken::defect)?;
-    let with_secret = all.providers.iter().filter(|provider| provider.settings.auth_method.uses_secret());
+    let with_secret = all
+        .providers
+        .iter()
+        .filter(|provider| provider.settings.auth_method.uses_secret());
     let with_secret: Vec<&str> = with_secret.map(|provider| provider.id.as_str()).collect();
     let reminder = if with_secret.is_empty() {
         String::new()
@@ -137,7 +143,10 @@ fn entry(id_key: &'static str, id: &str, name: &str, mut view: Map<String, Value
         view.remove(key);
     }
     view.retain(|_, value| value.as_object().is_none_or(|table| !table.is_empty()));
-    Entry { names: [(id_key, Value::from(id)), ("name", Value::from(name))], rest: view }
+    Entry {
+        names: [(id_key, Value::from(id)), ("name", Value::from(name))],
+        rest: view,
+    }
 }
 
 fn server(server: &ResourceServer) -> Entry {

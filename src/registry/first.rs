@@ -26,8 +26,14 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>) -> Decided<Option<Secret>> {
     let now = registry.app.now();
     let secret = Secret::new(registry.app.entropy.secret());
     first_links::replace(tx.conn(), secret.hash().as_str(), now, now + SECONDS)?;
-    tx.audit(registry.event(Kind::LinkIssued, "first_administrator").with("expires_at", (now + SECONDS).to_string()));
-    Ok(Ok(Some(Secret::new(registry.app.url(&format!("{PATH}{}", secret.reveal()))))))
+    tx.audit(
+        registry
+            .event(Kind::LinkIssued, "first_administrator")
+            .with("expires_at", (now + SECONDS).to_string()),
+    );
+    Ok(Ok(Some(Secret::new(
+        registry.app.url(&format!("{PATH}{}", secret.reveal())),
+    ))))
 }
 
 /// Whether a link holds: it was not used, has not ended, and nobody administers this server.
@@ -35,7 +41,8 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>) -> Decided<Option<Secret>> {
 /// # Errors
 /// What the database says.
 pub fn holds(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<bool> {
-    Ok(first_links::holds(conn, hash, registry.app.now())? && !stored::somebody_else_has(conn, ADMINISTRATOR, "")?)
+    Ok(first_links::holds(conn, hash, registry.app.now())?
+        && !stored::somebody_else_has(conn, ADMINISTRATOR, "")?)
 }
 
 /// Uses a link: adds the administrator, and answers the invitation with which she chooses her password. None when the
@@ -48,14 +55,31 @@ pub fn claim(registry: &Registry, tx: &mut Tx<'_>, hash: &str, form: &PersonForm
         return Ok(Ok(None));
     }
     if registry.app.policy.role(ADMINISTRATOR).is_none() {
-        return Ok(mistake("username", "the policy has no role administrator; see [policy] file"));
+        return Ok(mistake(
+            "username",
+            "the policy has no role administrator; see [policy] file",
+        ));
     }
-    let form = PersonForm { roles: Some(vec![ADMINISTRATOR.to_owned()]), ..form.clone() };
+    let form = PersonForm {
+        roles: Some(vec![ADMINISTRATOR.to_owned()]),
+        ..form.clone()
+    };
     let person = good!(people::add(registry, tx, &form, None)?);
     // Locked by the registry's lock: of several who come at once, one is first.
     if !first_links::use_up(tx.conn(), hash, registry.app.now())? {
-        return Err(crate::store::Failure::Defect("a link that held was used within the same transaction".to_owned()));
+        return Err(crate::store::Failure::Defect(
+            "a link that held was used within the same transaction".to_owned(),
+        ));
     }
-    tx.audit(registry.event(Kind::LinkUsed, "first_administrator").person(&person.id));
-    Ok(Ok(Some(links::issue(registry, tx, &person, LinkKind::Invitation)?)))
+    tx.audit(
+        registry
+            .event(Kind::LinkUsed, "first_administrator")
+            .person(&person.id),
+    );
+    Ok(Ok(Some(links::issue(
+        registry,
+        tx,
+        &person,
+        LinkKind::Invitation,
+    )?)))
 }

@@ -34,8 +34,12 @@ impl From<Vec<String>> for Words {
 impl PartialSchema for Words {
     fn schema() -> RefOr<Schema> {
         let text = || Object::with_type(Type::String);
-        let either = OneOf::builder().item(Schema::Array(Array::new(text()))).item(text());
-        either.description(Some("A list, or one text with spaces in between.")).into()
+        let either = OneOf::builder()
+            .item(Schema::Array(Array::new(text())))
+            .item(text());
+        either
+            .description(Some("A list, or one text with spaces in between."))
+            .into()
     }
 }
 
@@ -43,8 +47,14 @@ impl ToSchema for Words {}
 
 /// The schema of what may be written as JSON text or as a table: a JWKS.
 pub(super) fn text_or_table() -> Schema {
-    let either = OneOf::builder().item(Object::with_type(Type::String)).item(Object::with_type(Type::Object));
-    either.description(Some("A JSON Web Key Set (RFC 7517 section 5), as an object or as JSON text.")).into()
+    let either = OneOf::builder()
+        .item(Object::with_type(Type::String))
+        .item(Object::with_type(Type::Object));
+    either
+        .description(Some(
+            "A JSON Web Key Set (RFC 7517 section 5), as an object or as JSON text.",
+        ))
+        .into()
 }
 
 impl<'de> Deserialize<'de> for Words {

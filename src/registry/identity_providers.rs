@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::people::{self, PersonForm};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
-    organization, unchanged, version_of,
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    object, organization, unchanged, version_of,
 };
 use crate::app::App;
 use crate::audit::event::{Event, Kind};
@@ -152,7 +152,10 @@ pub fn draft(
     if mistakes.take("id", identifier(&id)).is_some() && id == NEW {
         mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
     }
-    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|old| old.name.as_str())));
+    let name = mistakes.take(
+        "name",
+        display_name(form.name.as_deref(), before.map(|old| old.name.as_str())),
+    );
     let old = manner.kept(before.map(|provider| &provider.settings));
     let settings = settings(registry, form, old, &mut mistakes);
     let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
@@ -161,11 +164,17 @@ pub fn draft(
         name: name.unwrap_or_default(),
         settings,
         secret: before.and_then(|old| old.secret.clone()),
-        enabled: form.enabled.unwrap_or_else(|| before.is_none_or(|old| old.enabled)),
+        enabled: form
+            .enabled
+            .unwrap_or_else(|| before.is_none_or(|old| old.enabled)),
         created_at: before.map_or(now, |old| old.created_at),
         updated_at: now,
     };
-    mistakes.into_result(Draft { provider, before: before.cloned(), secret })
+    mistakes.into_result(Draft {
+        provider,
+        before: before.cloned(),
+        secret,
+    })
 }
 
 fn settings(
@@ -174,29 +183,64 @@ fn settings(
     old: Option<&IdentityProviderSettings>,
     mistakes: &mut Mistakes,
 ) -> IdentityProviderSettings {
-    let issuer = form.issuer.clone().or_else(|| old.map(|old| old.issuer.clone())).unwrap_or_default();
+    let issuer = form
+        .issuer
+        .clone()
+        .or_else(|| old.map(|old| old.issuer.clone()))
+        .unwrap_or_default();
     mistakes.take("issuer", check_issuer(registry, &issuer));
-    let client_id = form.client_id.clone().or_else(|| old.map(|old| old.client_id.clone())).unwrap_or_default();
+    let client_id = form
+        .client_id
+        .clone()
+        .or_else(|| old.map(|old| old.client_id.clone()))
+        .unwrap_or_default();
     mistakes.take("client_id", check_plain(&client_id));
-    let auth_method = form.auth_method.or(old.map(|old| old.auth_method)).unwrap_or(AuthMethod::ClientSecretBasic);
+    let auth_method = form
+        .auth_method
+        .or(old.map(|old| old.auth_method))
+        .unwrap_or(AuthMethod::ClientSecretBasic);
     if auth_method == AuthMethod::PrivateKeyJwt {
-        mistakes.add("auth_method", "private_key_jwt is not supported here; use a secret, or none with PKCE alone");
+        mistakes.add(
+            "auth_method",
+            "private_key_jwt is not supported here; use a secret, or none with PKCE alone",
+        );
     }
-    let username_claim = form.username_claim.clone().or_else(|| old.and_then(|old| old.username_claim.clone()));
+    let username_claim = form
+        .username_claim
+        .clone()
+        .or_else(|| old.and_then(|old| old.username_claim.clone()));
     if let Some(claim) = &username_claim {
         mistakes.take("username_claim", check_plain(claim));
     }
-    let roles = form.roles.clone().or_else(|| old.map(|old| old.roles.clone())).unwrap_or_default();
+    let roles = form
+        .roles
+        .clone()
+        .or_else(|| old.map(|old| old.roles.clone()))
+        .unwrap_or_default();
     check_roles(registry, &roles, mistakes);
-    let manage_roles = form.manage_roles.or(old.map(|old| old.manage_roles)).unwrap_or_default();
+    let manage_roles = form
+        .manage_roles
+        .or(old.map(|old| old.manage_roles))
+        .unwrap_or_default();
     if manage_roles && roles.is_empty() {
-        mistakes.add("manage_roles", "it is of no use without roles; say which claims stand for which roles");
+        mistakes.add(
+            "manage_roles",
+            "it is of no use without roles; say which claims stand for which roles",
+        );
     }
     let words = |given: &Option<Words>, old: Option<&Vec<String>>| {
-        given.as_ref().map(Words::words).or_else(|| old.cloned()).unwrap_or_default()
+        given
+            .as_ref()
+            .map(Words::words)
+            .or_else(|| old.cloned())
+            .unwrap_or_default()
     };
     let accounts = form.accounts.or(old.map(|old| old.accounts)).unwrap_or_default();
-    let agency = organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes);
+    let agency = organization(
+        form.organization.as_ref(),
+        old.and_then(|old| old.organization.as_ref()),
+        mistakes,
+    );
     if accounts == Accounts::Invited && agency.is_none() {
         mistakes.add(
             "organization",
@@ -204,8 +248,14 @@ fn settings(
         );
     }
     let trusted_amr = words(&form.trusted_amr, old.map(|old| &old.trusted_amr));
-    if let Some(method) = trusted_amr.iter().find(|method| NO_SECOND_FACTOR.contains(&method.as_str())) {
-        mistakes.add("trusted_amr", format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"));
+    if let Some(method) = trusted_amr
+        .iter()
+        .find(|method| NO_SECOND_FACTOR.contains(&method.as_str()))
+    {
+        mistakes.add(
+            "trusted_amr",
+            format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"),
+        );
     }
     IdentityProviderSettings {
         issuer,
@@ -228,7 +278,9 @@ fn check_issuer(registry: &Registry, issuer: &str) -> Result<(), String> {
     }
     let url = Url::parse(issuer).map_err(|cause| format!("{issuer:?} is not a URL: {cause}"))?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{issuer:?} must have neither query nor fragment (OpenID Connect Discovery section 3)"));
+        return Err(format!(
+            "{issuer:?} must have neither query nor fragment (OpenID Connect Discovery section 3)"
+        ));
     }
     if issuer.ends_with("/.well-known/openid-configuration") {
         return Err(format!(
@@ -239,10 +291,20 @@ fn check_issuer(registry: &Registry, issuer: &str) -> Result<(), String> {
         return Err(format!("{issuer:?} is this server itself"));
     }
     let tenants = ["/common/", "/organizations/", "/consumers/"];
-    if url.host_str() == Some("login.microsoftonline.com") && tenants.iter().any(|path| url.path().starts_with(path)) {
-        return Err(format!("{issuer:?} stands for every tenant; write the issuer of your own, with its id"));
+    if url.host_str() == Some("login.microsoftonline.com")
+        && tenants.iter().any(|path| url.path().starts_with(path))
+    {
+        return Err(format!(
+            "{issuer:?} stands for every tenant; write the issuer of your own, with its id"
+        ));
     }
-    registry.app.jwks.outbound().check_url(&url).map(|_| ()).map_err(|cause| cause.to_string())
+    registry
+        .app
+        .jwks
+        .outbound()
+        .check_url(&url)
+        .map(|_| ())
+        .map_err(|cause| cause.to_string())
 }
 
 /// Words that stand in requests: a client id, the name of a claim.
@@ -250,15 +312,23 @@ fn check_plain(text: &str) -> Result<(), String> {
     if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())
     } else {
-        Err(format!("{text:?} must have 1 to 255 printable ASCII characters without blanks"))
+        Err(format!(
+            "{text:?} must have 1 to 255 printable ASCII characters without blanks"
+        ))
     }
 }
 
 /// `openid` stands first, whoever leaves it out.
-fn scopes(form: &IdentityProviderForm, old: Option<&IdentityProviderSettings>, mistakes: &mut Mistakes) -> Vec<String> {
+fn scopes(
+    form: &IdentityProviderForm,
+    old: Option<&IdentityProviderSettings>,
+    mistakes: &mut Mistakes,
+) -> Vec<String> {
     let default = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
     let given = form.scopes.as_ref().map(Words::words);
-    let mut scopes = given.or_else(|| old.map(|old| old.scopes.clone())).unwrap_or_else(default);
+    let mut scopes = given
+        .or_else(|| old.map(|old| old.scopes.clone()))
+        .unwrap_or_else(default);
     for scope in &scopes {
         mistakes.take("scopes", check_plain(scope));
     }
@@ -269,17 +339,28 @@ fn scopes(form: &IdentityProviderForm, old: Option<&IdentityProviderSettings>, m
 
 fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistakes) {
     let policy = &registry.app.policy;
-    for RoleMapping { claim, value, role, console } in roles {
+    for RoleMapping {
+        claim,
+        value,
+        role,
+        console,
+    } in roles
+    {
         if check_plain(claim).is_err() || value.trim().is_empty() || value.contains(char::is_control) {
             mistakes.add(
                 "roles",
-                format!("claim {claim:?} with value {value:?}: neither may be empty or hold control characters"),
+                format!(
+                    "claim {claim:?} with value {value:?}: neither may be empty or hold control characters"
+                ),
             );
         }
         match policy.role(role) {
             None => {
                 let known: Vec<&str> = policy.roles().iter().map(|role| role.code.as_str()).collect();
-                mistakes.add("roles", format!("the policy has no role {role}; it has {}", known.join(", ")));
+                mistakes.add(
+                    "roles",
+                    format!("the policy has no role {role}; it has {}", known.join(", ")),
+                );
             }
             Some(found) if found.console && !console => mistakes.add(
                 "roles",
@@ -320,8 +401,10 @@ fn secret_step(
         }
         (None, true) => {
             if old.is_none() && form.secret_later != Some(true) {
-                mistakes
-                    .add("secret", "it is missing: the provider gave you one; a public client has auth_method none");
+                mistakes.add(
+                    "secret",
+                    "it is missing: the provider gave you one; a public client has auth_method none",
+                );
             }
             SecretStep::Keep
         }
@@ -331,8 +414,13 @@ fn secret_step(
 }
 
 fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<Secret>> {
-    let Some(wrapped) = &provider.secret else { return Ok(None) };
-    let opened = registry.app.master.open(Purpose::UpstreamSecret, &provider.id, wrapped);
+    let Some(wrapped) = &provider.secret else {
+        return Ok(None);
+    };
+    let opened = registry
+        .app
+        .master
+        .open(Purpose::UpstreamSecret, &provider.id, wrapped);
     let plain: Zeroizing<Vec<u8>> = opened.map_err(|cause| Failure::stored(&provider.id, cause))?;
     let text = std::str::from_utf8(&plain).map_err(|cause| Failure::stored(&provider.id, cause))?;
     Ok(Some(Secret::new(text)))
@@ -343,7 +431,11 @@ fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<
 /// # Errors
 /// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> {
-    let Draft { provider, before, secret } = draft;
+    let Draft {
+        provider,
+        before,
+        secret,
+    } = draft;
     let app = &registry.app;
     let mut provider = provider.clone();
     match secret {
@@ -351,7 +443,11 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> 
         SecretStep::End => provider.secret = None,
         SecretStep::Set(secret) => {
             let plain = secret.reveal().as_bytes();
-            provider.secret = Some(app.master.seal(Purpose::UpstreamSecret, &provider.id, plain, app.entropy));
+            provider.secret =
+                Some(
+                    app.master
+                        .seal(Purpose::UpstreamSecret, &provider.id, plain, app.entropy),
+                );
         }
     }
     stored::put(tx.conn(), &provider)?;
@@ -361,7 +457,9 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> 
         Some(before) if !before.enabled && provider.enabled => "enabled",
         Some(_) => "changed",
     };
-    let mut event = registry.event(Kind::IdentityProviderChanged, action).with("provider", &provider.id);
+    let mut event = registry
+        .event(Kind::IdentityProviderChanged, action)
+        .with("provider", &provider.id);
     if let Some(before) = before {
         event = event.with("before", Value::Object(view(before)).to_string());
     }
@@ -384,10 +482,17 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Decided<IdentityProvider> {
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
-pub fn register(registry: &Registry, tx: &mut Tx<'_>, form: &IdentityProviderForm) -> Decided<IdentityProvider> {
+pub fn register(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &IdentityProviderForm,
+) -> Decided<IdentityProvider> {
     let id = form.id.clone().unwrap_or_default();
     if stored::find(tx.conn(), &id)?.is_some() {
-        return Ok(mistake("id", format!("{id:?} is registered already; choose another, or change that one")));
+        return Ok(mistake(
+            "id",
+            format!("{id:?} is registered already; choose another, or change that one"),
+        ));
     }
     let draft = good!(draft(registry, form, Manner::Merge, None));
     write(registry, tx, &draft)?;
@@ -431,8 +536,20 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
     if before.enabled == enabled {
         return Ok(Ok(false));
     }
-    let provider = IdentityProvider { enabled, updated_at: registry.app.now(), ..before.clone() };
-    write(registry, tx, &Draft { provider, before: Some(before), secret: SecretStep::Keep })?;
+    let provider = IdentityProvider {
+        enabled,
+        updated_at: registry.app.now(),
+        ..before.clone()
+    };
+    write(
+        registry,
+        tx,
+        &Draft {
+            provider,
+            before: Some(before),
+            secret: SecretStep::Keep,
+        },
+    )?;
     Ok(Ok(true))
 }
 
@@ -444,7 +561,9 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> {
     let provider = good!(found(tx, id)?);
     let links = stored::delete(tx.conn(), id)?;
-    let event = registry.event(Kind::IdentityProviderChanged, "deleted").with("provider", id);
+    let event = registry
+        .event(Kind::IdentityProviderChanged, "deleted")
+        .with("provider", id);
     let event = event.with("links", links.to_string());
     tx.audit(event.with("before", Value::Object(view(&provider)).to_string()));
     registry.tell(tx, ChangeKind::IdentityProvider, id);
@@ -454,7 +573,10 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> 
 /// How the record names an identity: a keyed hash, for some providers use addresses.
 #[must_use]
 pub fn subject_hash(registry: &Registry, provider_id: &str, subject: &str) -> String {
-    registry.app.master.derive(Derivation::Username, &["identity", provider_id, subject])
+    registry
+        .app
+        .master
+        .derive(Derivation::Username, &["identity", provider_id, subject])
 }
 
 fn linked(registry: &Registry, action: &'static str, link: &LinkedIdentity) -> Event {
@@ -462,24 +584,42 @@ fn linked(registry: &Registry, action: &'static str, link: &LinkedIdentity) -> E
         .event(Kind::IdentityLinked, action)
         .person(&link.person_id)
         .with("provider", &link.provider_id)
-        .with("subject_hash", subject_hash(registry, &link.provider_id, &link.subject))
+        .with(
+            "subject_hash",
+            subject_hash(registry, &link.provider_id, &link.subject),
+        )
 }
 
 /// Joins an account with an identity, as an administrator vouches.
 ///
 /// # Errors
 /// As [`set_enabled`].
-pub fn link(registry: &Registry, tx: &mut Tx<'_>, id: &str, subject: &str, username: &str) -> Decided<LinkedIdentity> {
+pub fn link(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    id: &str,
+    subject: &str,
+    username: &str,
+) -> Decided<LinkedIdentity> {
     let provider = good!(found(tx, id)?);
     if subject.is_empty() || subject.len() > 255 {
-        return Ok(mistake("subject", "it must have 1 to 255 bytes: the claim sub, as the provider says it"));
+        return Ok(mistake(
+            "subject",
+            "it must have 1 to 255 bytes: the claim sub, as the provider says it",
+        ));
     }
     let Some(person) = stored_people::find_by_username(tx.conn(), username)? else {
-        return Ok(mistake("username", format!("nobody has the username {username:?}")));
+        return Ok(mistake(
+            "username",
+            format!("nobody has the username {username:?}"),
+        ));
     };
     match join(registry, tx, &provider.id, subject, &person.id)? {
         Some(link) => Ok(Ok(link)),
-        None => Ok(mistake("subject", "it is linked with an account already; unlink it first")),
+        None => Ok(mistake(
+            "subject",
+            "it is linked with an account already; unlink it first",
+        )),
     }
 }
 
@@ -508,7 +648,13 @@ fn join(
 ///
 /// # Errors
 /// As [`set_enabled`].
-pub fn unlink(registry: &Registry, tx: &mut Tx<'_>, id: &str, subject: &str, person_id: Option<&str>) -> Decided<()> {
+pub fn unlink(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    id: &str,
+    subject: &str,
+    person_id: Option<&str>,
+) -> Decided<()> {
     let link = stored::link(tx.conn(), id, subject)?;
     let Some(link) = link.filter(|link| person_id.is_none_or(|person_id| link.person_id == person_id)) else {
         return Ok(mistake("subject", "no account is linked with it"));
@@ -528,7 +674,10 @@ pub struct Refusal {
 }
 
 fn refuse<T>(reason: impl Into<String>, person: Option<&Person>) -> Stored<Result<T, Refusal>> {
-    Ok(Err(Refusal { reason: reason.into(), person_id: person.map(|person| person.id.clone()) }))
+    Ok(Err(Refusal {
+        reason: reason.into(),
+        person_id: person.map(|person| person.id.clone()),
+    }))
 }
 
 /// Whose account an identity leads to: linked, to be linked now, or made now. Roles follow the provider's mapping.
@@ -591,30 +740,61 @@ fn invited(
         for username in stored::usernames_with_email(tx.conn(), email)? {
             let person = stored_people::find_by_username(tx.conn(), &username)?;
             candidates.extend(person.filter(|person| {
-                let known = person.settings.email.as_deref().filter(|_| person.settings.email_verified);
+                let known = person
+                    .settings
+                    .email
+                    .as_deref()
+                    .filter(|_| person.settings.email_verified);
                 known.is_some_and(|known| known.eq_ignore_ascii_case(email))
             }));
         }
     }
-    if let Some(username) = provider.settings.username_claim.as_deref().and_then(|claim| identity.text(claim)) {
+    if let Some(username) = provider
+        .settings
+        .username_claim
+        .as_deref()
+        .and_then(|claim| identity.text(claim))
+    {
         let named = stored_people::find_by_username(tx.conn(), username)?;
         let named = named.filter(|named| named.username.eq_ignore_ascii_case(username));
         candidates.extend(named.filter(|named| !candidates.iter().any(|person| person.id == named.id)));
     }
     let Ok([person]) = <[Person; 1]>::try_from(candidates) else {
-        return refuse("not exactly one account fits the identity's verified e-mail address and username", None);
+        return refuse(
+            "not exactly one account fits the identity's verified e-mail address and username",
+            None,
+        );
     };
-    let organizations = (provider.settings.organization.as_ref(), person.settings.organization.as_ref());
+    let organizations = (
+        provider.settings.organization.as_ref(),
+        person.settings.organization.as_ref(),
+    );
     if !lockout::may_sign_in(&registry.app, &person, registry.app.now()) {
-        refuse(if person.enabled { "account dormant" } else { "account disabled" }, Some(&person))
+        refuse(
+            if person.enabled {
+                "account dormant"
+            } else {
+                "account disabled"
+            },
+            Some(&person),
+        )
     } else if !same_agency(organizations) {
-        refuse("the account belongs to another agency than the provider", Some(&person))
+        refuse(
+            "the account belongs to another agency than the provider",
+            Some(&person),
+        )
     } else if console_roles(registry, &person).next().is_some() {
         // Whoever runs the provider could take the server over.
-        refuse("the account has a role of the console: an administrator has to link it", Some(&person))
+        refuse(
+            "the account has a role of the console: an administrator has to link it",
+            Some(&person),
+        )
     } else if was_used(tx, &person)? {
         // Whoever runs the provider could take over what is somebody's already.
-        refuse("the account was used or linked before: an administrator has to link it", Some(&person))
+        refuse(
+            "the account was used or linked before: an administrator has to link it",
+            Some(&person),
+        )
     } else {
         Ok(Ok(person))
     }
@@ -631,10 +811,12 @@ fn was_used(tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
 
 /// A provider without an agency speaks of nobody.
 fn same_agency((provider, person): (Option<&Organization>, Option<&Organization>)) -> bool {
-    provider.zip(person).is_some_and(|(provider, person)| match (&provider.id, &person.id) {
-        (Some(a), Some(b)) => a == b,
-        _ => provider.name == person.name,
-    })
+    provider
+        .zip(person)
+        .is_some_and(|(provider, person)| match (&provider.id, &person.id) {
+            (Some(a), Some(b)) => a == b,
+            _ => provider.name == person.name,
+        })
 }
 
 fn console_roles<'a>(registry: &'a Registry, person: &'a Person) -> impl Iterator<Item = &'a String> {
@@ -645,8 +827,20 @@ fn console_roles<'a>(registry: &'a Registry, person: &'a Person) -> impl Iterato
 /// The mapped roles that the policy has now. One of the console counts only where the mapping says that it is one.
 fn roles_of(registry: &Registry, provider: &IdentityProvider, identity: &Identity) -> Vec<String> {
     let mut roles = provider.settings.mapped_roles(identity);
-    let says = |code: &str| provider.settings.roles.iter().any(|mapping| mapping.role == code && mapping.console);
-    roles.retain(|code| registry.app.policy.role(code).is_some_and(|role| !role.console || says(code)));
+    let says = |code: &str| {
+        provider
+            .settings
+            .roles
+            .iter()
+            .any(|mapping| mapping.role == code && mapping.console)
+    };
+    roles.retain(|code| {
+        registry
+            .app
+            .policy
+            .role(code)
+            .is_some_and(|role| !role.console || says(code))
+    });
     roles
 }
 
@@ -658,10 +852,16 @@ fn create(
 ) -> Stored<Result<Person, Refusal>> {
     let claim = provider.settings.username_claim();
     let Some(username) = identity.text(claim) else {
-        return refuse(format!("claim {claim}, which holds the username, is missing"), None);
+        return refuse(
+            format!("claim {claim}, which holds the username, is missing"),
+            None,
+        );
     };
     if let Some(person) = stored_people::find_by_username(tx.conn(), username)? {
-        return refuse("the username belongs to an account that is not linked", Some(&person));
+        return refuse(
+            "the username belongs to an account that is not linked",
+            Some(&person),
+        );
     }
     let roles = roles_of(registry, provider, identity);
     if roles.is_empty() && !provider.settings.roles.is_empty() {
@@ -704,7 +904,11 @@ fn follow_roles(
     }
     let mut roles = roles_of(registry, provider, identity);
     let mapped = |code: &String| settings.roles.iter().any(|mapping| mapping.role == *code);
-    roles.extend(console_roles(registry, &person).filter(|code| !mapped(code)).cloned());
+    roles.extend(
+        console_roles(registry, &person)
+            .filter(|code| !mapped(code))
+            .cloned(),
+    );
     match people::set_roles(registry, tx, &person.username, &roles)? {
         Ok(person) => Ok(person),
         Err(mistakes) => Err(Failure::Defect(format!("roles by mapping: {mistakes:?}"))),

@@ -40,26 +40,81 @@ pub struct Column {
 }
 
 const fn column(name: &'static str, required: bool, what: &'static str, example: &'static str) -> Column {
-    Column { name, required, what, example }
+    Column {
+        name,
+        required,
+        what,
+        example,
+    }
 }
 
 /// The columns that a file may have, in any order.
 pub const COLUMNS: [Column; 15] = [
     column("username", true, "What the person types to sign in", "jroe"),
     column("name", true, "Full name", "Jane Roe, MD"),
-    column("email", false, "E-mail address; invitations can be sent there", "jroe@fulton.example"),
-    column("email_verified", false, "yes, if the address is known to be the person’s", "yes"),
+    column(
+        "email",
+        false,
+        "E-mail address; invitations can be sent there",
+        "jroe@fulton.example",
+    ),
+    column(
+        "email_verified",
+        false,
+        "yes, if the address is known to be the person’s",
+        "yes",
+    ),
     column("agency", false, "Name of the agency", "Fulton County ME"),
-    column("agency_id", false, "Identifier of the agency, a URI", "urn:oid:2.16.840.1.113883.3.9999.1"),
-    column("jurisdiction", false, "Jurisdiction of the agency, where it is another one than this service’s", ""),
-    column("roles", false, "Codes of roles, with blanks or semicolons between them", "medical-examiner"),
-    column("npi", false, "National Provider Identifier, ten digits", "1234567893"),
-    column("fhir_user", false, "FHIR resource of the person", "Practitioner/77"),
+    column(
+        "agency_id",
+        false,
+        "Identifier of the agency, a URI",
+        "urn:oid:2.16.840.1.113883.3.9999.1",
+    ),
+    column(
+        "jurisdiction",
+        false,
+        "Jurisdiction of the agency, where it is another one than this service’s",
+        "",
+    ),
+    column(
+        "roles",
+        false,
+        "Codes of roles, with blanks or semicolons between them",
+        "medical-examiner",
+    ),
+    column(
+        "npi",
+        false,
+        "National Provider Identifier, ten digits",
+        "1234567893",
+    ),
+    column(
+        "fhir_user",
+        false,
+        "FHIR resource of the person",
+        "Practitioner/77",
+    ),
     column("clearance", false, "U, L, M, N, R or V", ""),
     column("integrity", false, "High, Medium or Low", ""),
-    column("purposes", false, "Purposes of use, with blanks or semicolons between them", ""),
-    column("license_expires", false, "Last day of the license, as YYYY-MM-DD", "2027-12-31"),
-    column("time_zone", false, "Time zone, such as America/New_York", "America/New_York"),
+    column(
+        "purposes",
+        false,
+        "Purposes of use, with blanks or semicolons between them",
+        "",
+    ),
+    column(
+        "license_expires",
+        false,
+        "Last day of the license, as YYYY-MM-DD",
+        "2027-12-31",
+    ),
+    column(
+        "time_zone",
+        false,
+        "Time zone, such as America/New_York",
+        "America/New_York",
+    ),
 ];
 
 /// What is wrong in a file.
@@ -78,7 +133,12 @@ pub struct Finding {
 impl Finding {
     fn of_file(row: Option<u64>, column: &str, found: &str, wanted: impl Into<String>) -> Self {
         let found = found.chars().take(SHOWN).collect();
-        Self { row, column: column.to_owned(), found, wanted: wanted.into() }
+        Self {
+            row,
+            column: column.to_owned(),
+            found,
+            wanted: wanted.into(),
+        }
     }
 
     /// As JSON, for programs.
@@ -142,7 +202,10 @@ impl Progress {
 /// A file to begin with: the names of the columns and one example.
 #[must_use]
 pub fn template() -> Vec<u8> {
-    spreadsheet::write([COLUMNS.map(|column| column.name).to_vec(), COLUMNS.map(|column| column.example).to_vec()])
+    spreadsheet::write([
+        COLUMNS.map(|column| column.name).to_vec(),
+        COLUMNS.map(|column| column.example).to_vec(),
+    ])
 }
 
 /// The links of people who were invited, as a file.
@@ -151,7 +214,12 @@ pub fn links_file(issued: &[Issued]) -> Vec<u8> {
     let ends = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let ends: Vec<String> = issued.iter().map(|issued| ends(issued.expires_at)).collect();
     let rows = issued.iter().zip(&ends).map(|(issued, ends)| {
-        vec![issued.person.username.as_str(), issued.person.name.as_str(), issued.url.reveal(), ends.as_str()]
+        vec![
+            issued.person.username.as_str(),
+            issued.person.name.as_str(),
+            issued.url.reveal(),
+            ends.as_str(),
+        ]
     });
     spreadsheet::write(std::iter::once(vec!["username", "name", "link", "works_until"]).chain(rows))
 }
@@ -167,7 +235,10 @@ impl Cells<'_> {
     fn text(&mut self, column: &'static str) -> Option<String> {
         let cell = self.cells.get(column).filter(|cell| !cell.is_empty()).cloned()?;
         if spreadsheet::is_formula(&cell) {
-            self.wrong(column, "it must not begin with = + - @, which a spreadsheet takes for a formula");
+            self.wrong(
+                column,
+                "it must not begin with = + - @, which a spreadsheet takes for a formula",
+            );
             return None;
         }
         Some(cell)
@@ -178,12 +249,19 @@ impl Cells<'_> {
         T::Err: std::fmt::Display,
     {
         let cell = self.text(column)?;
-        cell.parse().map_err(|cause: T::Err| self.wrong(column, cause.to_string())).ok()
+        cell.parse()
+            .map_err(|cause: T::Err| self.wrong(column, cause.to_string()))
+            .ok()
     }
 
     fn words(&mut self, column: &'static str) -> Option<Vec<String>> {
         let cell = self.text(column)?;
-        Some(cell.split([' ', ';']).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+        Some(
+            cell.split([' ', ';'])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     fn yes(&mut self, column: &'static str) -> Option<bool> {
@@ -199,7 +277,8 @@ impl Cells<'_> {
 
     fn wrong(&mut self, column: &'static str, wanted: impl Into<String>) {
         let found = self.cells.get(column).map(String::as_str).unwrap_or_default();
-        self.findings.push(Finding::of_file(Some(self.line), column, found, wanted));
+        self.findings
+            .push(Finding::of_file(Some(self.line), column, found, wanted));
     }
 }
 
@@ -212,14 +291,17 @@ impl File {
         let (header, rows) = match spreadsheet::read(bytes, MOST_ROWS) {
             Ok(read) => read,
             Err(cause) => {
-                file.findings.push(Finding::of_file(cause.line, "", "", cause.text));
+                file.findings
+                    .push(Finding::of_file(cause.line, "", "", cause.text));
                 return file;
             }
         };
         let columns = file.columns(&header);
         if rows.is_empty() && file.findings.is_empty() {
-            file.findings
-                .push(whole("", "the file has no people: put one in each line behind the names of the columns"));
+            file.findings.push(whole(
+                "",
+                "the file has no people: put one in each line behind the names of the columns",
+            ));
         }
         if rows.len() > MOST_ROWS {
             let found = format!("more than {MOST_ROWS} people");
@@ -244,17 +326,33 @@ impl File {
             let lower = name.to_lowercase();
             match COLUMNS.iter().find(|column| column.name == lower) {
                 Some(column) if columns.contains(&column.name) => {
-                    self.findings.push(Finding::of_file(Some(1), name, "", "this column stands there twice"));
+                    self.findings.push(Finding::of_file(
+                        Some(1),
+                        name,
+                        "",
+                        "this column stands there twice",
+                    ));
                 }
                 Some(column) => columns.push(column.name),
                 None => {
-                    let wanted = format!("this is not a column that is known; known are {}", known.join(", "));
+                    let wanted = format!(
+                        "this is not a column that is known; known are {}",
+                        known.join(", ")
+                    );
                     self.findings.push(Finding::of_file(Some(1), "", name, wanted));
                 }
             }
         }
-        for column in COLUMNS.iter().filter(|column| column.required && !columns.contains(&column.name)) {
-            self.findings.push(Finding::of_file(Some(1), column.name, "", "this column is missing in the first line"));
+        for column in COLUMNS
+            .iter()
+            .filter(|column| column.required && !columns.contains(&column.name))
+        {
+            self.findings.push(Finding::of_file(
+                Some(1),
+                column.name,
+                "",
+                "this column is missing in the first line",
+            ));
         }
         columns
     }
@@ -280,7 +378,11 @@ impl File {
             name: cells.text("name"),
             email: cells.text("email"),
             email_verified: cells.yes("email_verified"),
-            organization: agency.map(|name| Organization { name, id: agency_id, jurisdiction }),
+            organization: agency.map(|name| Organization {
+                name,
+                id: agency_id,
+                jurisdiction,
+            }),
             roles: cells.words("roles"),
             npi: cells.text("npi"),
             fhir_user: cells.text("fhir_user"),
@@ -292,7 +394,11 @@ impl File {
             ..PersonForm::default()
         };
         let cells = cells.cells;
-        self.entries.push(Entry { line: row.line, form, cells });
+        self.entries.push(Entry {
+            line: row.line,
+            form,
+            cells,
+        });
     }
 
     fn find_twice(&mut self) {
@@ -304,7 +410,8 @@ impl File {
             }
             if let Some(line) = first.get(&username_key(username)) {
                 let wanted = format!("line {line} has the same username; each person has one of her own");
-                self.findings.push(Finding::of_file(Some(entry.line), "username", username, wanted));
+                self.findings
+                    .push(Finding::of_file(Some(entry.line), "username", username, wanted));
             } else {
                 first.insert(username_key(username), entry.line);
             }
@@ -326,7 +433,10 @@ impl File {
     /// How many of its people have an address that an invitation can be sent to.
     #[must_use]
     pub fn with_address(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.form.email.is_some()).count()
+        self.entries
+            .iter()
+            .filter(|entry| entry.form.email.is_some())
+            .count()
     }
 }
 
@@ -352,18 +462,24 @@ fn plan(
     let mut findings = file.findings.clone();
     let mut drafts = Vec::with_capacity(file.entries.len());
     // A cell that could not be read is told once.
-    let told: HashSet<(Option<u64>, String)> =
-        findings.iter().map(|finding| (finding.row, finding.column.clone())).collect();
+    let told: HashSet<(Option<u64>, String)> = findings
+        .iter()
+        .map(|finding| (finding.row, finding.column.clone()))
+        .collect();
     for entries in file.entries.chunks(LOOKED_UP) {
-        let keys: Vec<String> =
-            entries.iter().map(|entry| username_key(entry.form.username.as_deref().unwrap_or_default())).collect();
+        let keys: Vec<String> = entries
+            .iter()
+            .map(|entry| username_key(entry.form.username.as_deref().unwrap_or_default()))
+            .collect();
         let taken: HashSet<String> = listing::taken(conn, &keys)?.into_iter().collect();
         for (entry, key) in entries.iter().zip(&keys) {
             let mut mistakes = Vec::new();
             if taken.contains(key) {
-                let text =
-                    "somebody has this username already: leave the line out, or change the person in the console";
-                mistakes.push(Mistake { key: "username", text: text.to_owned() });
+                let text = "somebody has this username already: leave the line out, or change the person in the console";
+                mistakes.push(Mistake {
+                    key: "username",
+                    text: text.to_owned(),
+                });
             }
             match people::draft(registry, &entry.form, Manner::Merge, None) {
                 Ok(draft) => match people::permitted(registry, conn, None, &draft.person)? {
@@ -376,21 +492,34 @@ fn plan(
                 let column = column_of(mistake);
                 if !told.contains(&(Some(entry.line), column.to_owned())) {
                     let found = entry.cells.get(column).map(String::as_str).unwrap_or_default();
-                    findings.push(Finding::of_file(Some(entry.line), column, found, mistake.text.clone()));
+                    findings.push(Finding::of_file(
+                        Some(entry.line),
+                        column,
+                        found,
+                        mistake.text.clone(),
+                    ));
                 }
             }
             progress.step();
         }
     }
     findings.sort_by_key(|finding| finding.row);
-    Ok(if findings.is_empty() { Ok(drafts) } else { Err(findings) })
+    Ok(if findings.is_empty() {
+        Ok(drafts)
+    } else {
+        Err(findings)
+    })
 }
 
 /// Says what is wrong with a file; nothing, if it can be imported. Must not run where async tasks run.
 ///
 /// # Errors
 /// What the store says.
-pub fn check(registry: &Registry, file: &File, progress: &std::sync::Arc<Progress>) -> Result<Vec<Finding>, Refused> {
+pub fn check(
+    registry: &Registry,
+    file: &File,
+    progress: &std::sync::Arc<Progress>,
+) -> Result<Vec<Finding>, Refused> {
     let (registry, file, shared) = (registry.clone(), file.clone(), std::sync::Arc::clone(progress));
     progress.begin();
     let store = std::sync::Arc::clone(&registry.app.store);
@@ -418,7 +547,12 @@ pub fn import(
     })
 }
 
-fn write(registry: &Registry, tx: &mut Tx<'_>, drafts: &[people::Draft], progress: &Progress) -> Stored<Vec<Issued>> {
+fn write(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    drafts: &[people::Draft],
+    progress: &Progress,
+) -> Stored<Vec<Issued>> {
     let mut issued = Vec::with_capacity(drafts.len());
     for draft in drafts {
         people::write(registry, tx, draft, None)?;

@@ -9,7 +9,8 @@ use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::store::changes::ChangeKind;
 use crate::store::{
-    Failure, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people, recovery_codes,
+    Failure, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
+    recovery_codes,
 };
 
 use super::{Decided, Refused, Registry, mistake};
@@ -79,21 +80,32 @@ fn make(registry: &Registry, algorithm: Algorithm, signs_from: i64) -> Result<St
 }
 
 fn lacks(keys: &[StoredKey], algorithm: Algorithm) -> bool {
-    !keys.iter().any(|key| key.algorithm == algorithm && key.retires_at.is_none())
+    !keys
+        .iter()
+        .any(|key| key.algorithm == algorithm && key.retires_at.is_none())
 }
 
 /// Takes a key from the spare ones if none signs with this algorithm.
-pub(super) fn ensure(registry: &Registry, tx: &mut Tx<'_>, algorithm: Algorithm, spare: &Spare) -> Stored<()> {
+pub(super) fn ensure(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    algorithm: Algorithm,
+    spare: &Spare,
+) -> Stored<()> {
     if !lacks(&stored::all(tx.conn())?, algorithm) {
         return Ok(());
     }
-    let key = spare.0.iter().find(|key| key.algorithm == algorithm).ok_or_else(|| {
-        Failure::Defect(format!(
-            "no key signs with {}; run `mdi-auth key rotate --alg {}`",
-            algorithm.as_str(),
-            algorithm.as_str()
-        ))
-    })?;
+    let key = spare
+        .0
+        .iter()
+        .find(|key| key.algorithm == algorithm)
+        .ok_or_else(|| {
+            Failure::Defect(format!(
+                "no key signs with {}; run `mdi-auth key rotate --alg {}`",
+                algorithm.as_str(),
+                algorithm.as_str()
+            ))
+        })?;
     add(registry, tx, key, "made")
 }
 
@@ -124,7 +136,11 @@ pub fn list(registry: &Registry) -> Result<Vec<StoredKey>, Refused> {
 ///
 /// # Errors
 /// What the store or the cryptographic library says.
-pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Result<Vec<StoredKey>, Refused> {
+pub fn rotate(
+    registry: &Registry,
+    only: Option<Algorithm>,
+    at_once: bool,
+) -> Result<Vec<StoredKey>, Refused> {
     let new = successors(registry, only, at_once)?;
     registry.blocking(move |registry, tx| {
         replace_by(registry, tx, &new, at_once)?;
@@ -137,22 +153,36 @@ pub fn rotate(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Re
 ///
 /// # Errors
 /// As [`rotate`].
-pub fn successors(registry: &Registry, only: Option<Algorithm>, at_once: bool) -> Result<Vec<StoredKey>, Refused> {
+pub fn successors(
+    registry: &Registry,
+    only: Option<Algorithm>,
+    at_once: bool,
+) -> Result<Vec<StoredKey>, Refused> {
     let existing = list(registry)?;
     let now = registry.app.now();
     let algorithms: Vec<Algorithm> = match only {
         Some(algorithm) if !Algorithm::SIGNING.contains(&algorithm) => {
             let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
-            return mistake("alg", format!("{} does not sign here; use one of {known}", algorithm.as_str()))
-                .map_err(Refused::Mistakes);
+            return mistake(
+                "alg",
+                format!("{} does not sign here; use one of {known}", algorithm.as_str()),
+            )
+            .map_err(Refused::Mistakes);
         }
         Some(algorithm) => vec![algorithm],
-        None => Algorithm::SIGNING.into_iter().filter(|algorithm| !lacks(&existing, *algorithm)).collect(),
+        None => Algorithm::SIGNING
+            .into_iter()
+            .filter(|algorithm| !lacks(&existing, *algorithm))
+            .collect(),
     };
     let mut new = Vec::new();
     for algorithm in algorithms {
         let waits = !at_once && !lacks(&existing, algorithm);
-        let signs_from = if waits { now + registry.app.config.keys.publish_seconds } else { now };
+        let signs_from = if waits {
+            now + registry.app.config.keys.publish_seconds
+        } else {
+            now
+        };
         new.push(make(registry, algorithm, signs_from)?);
     }
     Ok(new)
@@ -163,7 +193,11 @@ pub fn successors(registry: &Registry, only: Option<Algorithm>, at_once: bool) -
 /// # Errors
 /// What the database says.
 pub fn replace_by(registry: &Registry, tx: &mut Tx<'_>, new: &[StoredKey], at_once: bool) -> Stored<()> {
-    let published = if at_once { 0 } else { PUBLISHED_AFTER_RETIREMENT_SECONDS };
+    let published = if at_once {
+        0
+    } else {
+        PUBLISHED_AFTER_RETIREMENT_SECONDS
+    };
     for key in new {
         replace(registry, tx, key, published)?;
     }
@@ -178,7 +212,9 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey, published_seco
         let stays = old.retires_at.is_some_and(|already| already <= retires_at)
             && old.purge_at.is_some_and(|already| already <= purge_at);
         if old.algorithm == new.algorithm && !stays {
-            let retires_at = old.retires_at.map_or(retires_at, |already| already.min(retires_at));
+            let retires_at = old
+                .retires_at
+                .map_or(retires_at, |already| already.min(retires_at));
             stored::retire(tx.conn(), &old.kid, retires_at, purge_at)?;
             tx.audit(
                 registry
@@ -196,13 +232,18 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey, published_seco
 #[must_use]
 pub fn next_rotation(registry: &Registry, existing: &[StoredKey], algorithm: Algorithm) -> Option<i64> {
     let settings = &registry.app.config.keys;
-    let newest = existing.iter().filter(|key| key.algorithm == algorithm).map(|key| key.signs_from).max()?;
+    let newest = existing
+        .iter()
+        .filter(|key| key.algorithm == algorithm)
+        .map(|key| key.signs_from)
+        .max()?;
     Some(newest + settings.rotate_days * DAY_SECONDS - settings.publish_seconds)
 }
 
 /// Algorithms whose newest key is old enough that its successor should be published.
 fn due(registry: &Registry, existing: &[StoredKey], now: i64) -> Vec<Algorithm> {
-    let is_due = |algorithm: &Algorithm| next_rotation(registry, existing, *algorithm).is_some_and(|next| next <= now);
+    let is_due =
+        |algorithm: &Algorithm| next_rotation(registry, existing, *algorithm).is_some_and(|next| next <= now);
     Algorithm::SIGNING.into_iter().filter(is_due).collect()
 }
 
@@ -227,7 +268,10 @@ pub async fn keep_up(registry: &Registry) -> Result<(), Refused> {
             })
             .await?;
     }
-    if existing.iter().any(|key| key.purge_at.is_some_and(|purge_at| purge_at <= now)) {
+    if existing
+        .iter()
+        .any(|key| key.purge_at.is_some_and(|purge_at| purge_at <= now))
+    {
         registry
             .run(move |registry, tx| {
                 if stored::delete_gone(tx.conn(), now)? > 0 {
@@ -271,8 +315,11 @@ pub fn rewrap(registry: &Registry, file: &Path) -> Result<Rewrapped, Refused> {
         Err(cause) => return mistake("new_key_file", cause.to_string()).map_err(Refused::Mistakes),
     };
     if new.fingerprint() == app.master.fingerprint() {
-        return mistake("new_key_file", format!("{} holds the key that is in use", file.display()))
-            .map_err(Refused::Mistakes);
+        return mistake(
+            "new_key_file",
+            format!("{} holds the key that is in use", file.display()),
+        )
+        .map_err(Refused::Mistakes);
     }
     registry.blocking(move |registry, tx| rewrap_in(registry, tx, &new))
 }
@@ -280,7 +327,10 @@ pub fn rewrap(registry: &Registry, file: &Path) -> Result<Rewrapped, Refused> {
 fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<Rewrapped> {
     let app = registry.app();
     let again = |purpose: Purpose, context: &str, wrapped: &str| {
-        let plain = app.master.open(purpose, context, wrapped).map_err(|cause| Failure::stored(context, cause))?;
+        let plain = app
+            .master
+            .open(purpose, context, wrapped)
+            .map_err(|cause| Failure::stored(context, cause))?;
         Ok::<_, Failure>(new.seal(purpose, context, &plain, app.entropy))
     };
     let keys = stored::all(tx.conn())?;

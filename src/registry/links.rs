@@ -65,7 +65,12 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
             .with("expires_at", link.expires_at.to_string()),
     );
     let url = Secret::new(app.url(&format!("{}{}", kind.path(), secret.reveal())));
-    Ok(Issued { url, kind, expires_at: link.expires_at, person: person.clone() })
+    Ok(Issued {
+        url,
+        kind,
+        expires_at: link.expires_at,
+        person: person.clone(),
+    })
 }
 
 /// Whether a person was mailed a link on request that still holds and has not reached half its time. Another one would
@@ -77,7 +82,8 @@ pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored
     let (kind, now) = (LinkKind::Forgotten, registry.app.now());
     let youngest = links::youngest(tx.conn(), &person.id, kind, now)?;
     let half = seconds(kind, &registry.app.config.login) / 2;
-    Ok(youngest.is_some_and(|link| link.person_generation == person.generation && now - link.created_at < half))
+    Ok(youngest
+        .is_some_and(|link| link.person_generation == person.generation && now - link.created_at < half))
 }
 
 /// Adds a person, and makes an invitation for her.
@@ -143,9 +149,17 @@ pub fn find(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<Result<(
     let app = &registry.app;
     let now = app.now();
     let Some(link) = links::find(conn, hash)? else {
-        return Ok(Err(Dead { reason: "unknown link", person_id: None }));
+        return Ok(Err(Dead {
+            reason: "unknown link",
+            person_id: None,
+        }));
     };
-    let dead = |reason| Ok(Err(Dead { reason, person_id: Some(link.person_id.clone()) }));
+    let dead = |reason| {
+        Ok(Err(Dead {
+            reason,
+            person_id: Some(link.person_id.clone()),
+        }))
+    };
     if link.used_at.is_some() {
         return dead("link was used before");
     }
@@ -184,15 +198,26 @@ pub fn redeem(
     };
     // The database decides between several who come with the same link.
     if !links::use_up(tx.conn(), &link.hash, now)? {
-        return Ok(Err(Dead { reason: "link was used before", person_id: Some(person.id) }));
+        return Ok(Err(Dead {
+            reason: "link was used before",
+            person_id: Some(person.id),
+        }));
     }
     let person = match people::set_password(registry, tx, &person.username, password, hash)? {
         Ok(person) => person,
         // Something was written: only a failure takes it back.
-        Err(mistakes) => return Err(Failure::Defect(format!("a password that was checked is refused: {mistakes:?}"))),
+        Err(mistakes) => {
+            return Err(Failure::Defect(format!(
+                "a password that was checked is refused: {mistakes:?}"
+            )));
+        }
     };
     links::end(tx.conn(), &person.id, &LinkKind::ALL, now)?;
     logins::forget_all(tx.conn(), &login_subject(&registry.app, &person.username))?;
-    tx.audit(registry.event(Kind::LinkUsed, link.kind.as_str()).person(&person.id));
+    tx.audit(
+        registry
+            .event(Kind::LinkUsed, link.kind.as_str())
+            .person(&person.id),
+    );
     Ok(Ok(person))
 }

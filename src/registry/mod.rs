@@ -130,7 +130,11 @@ pub enum Warrant {
 impl Warrant {
     fn holds(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
         match self {
-            Self::Session { id, person_id, generation } => Ok(session_rows::is_alive(conn, id)?
+            Self::Session {
+                id,
+                person_id,
+                generation,
+            } => Ok(session_rows::is_alive(conn, id)?
                 && people_rows::generation(conn, person_id)? == Some((*generation, true))),
             Self::Token(id) => Ok(api_token_rows::find(conn, id)?
                 .is_some_and(|token| token.revoked_at.is_none() && now < token.expires_at)),
@@ -157,7 +161,15 @@ impl Registry {
     /// The registry as `actor` uses it.
     #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
-        Self { app, actor, demo: false, kept_session: None, bounds: None, warrant: None, address: None }
+        Self {
+            app,
+            actor,
+            demo: false,
+            kept_session: None,
+            bounds: None,
+            warrant: None,
+            address: None,
+        }
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
@@ -210,7 +222,10 @@ impl Registry {
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.app.store.write_blocking(self.job(work))?.map_err(Refused::Mistakes)
+        self.app
+            .store
+            .write_blocking(self.job(work))?
+            .map_err(Refused::Mistakes)
     }
 
     /// Runs `work` in one transaction, from an async task.
@@ -221,7 +236,11 @@ impl Registry {
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.app.store.write(self.job(work)).await?.map_err(Refused::Mistakes)
+        self.app
+            .store
+            .write(self.job(work))
+            .await?
+            .map_err(Refused::Mistakes)
     }
 
     fn job<T>(
@@ -231,14 +250,18 @@ impl Registry {
         let registry = self.clone();
         move |tx| {
             installation::lock(tx.conn())?;
-            if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint()) {
+            if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint())
+            {
                 let what = "the master key was replaced: this process has the old one, start it again with the new one";
                 return Err(Failure::Defect(what.to_owned()));
             }
             if let Some(warrant) = &registry.warrant
                 && !warrant.holds(tx.conn(), registry.app.now())?
             {
-                return Ok(mistake("session", "your sign-in, or your token, has ended meanwhile: nothing was changed"));
+                return Ok(mistake(
+                    "session",
+                    "your sign-in, or your token, has ended meanwhile: nothing was changed",
+                ));
             }
             work(&registry, tx)
         }
@@ -254,7 +277,11 @@ impl Registry {
 
     fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {
         let purge_at = self.app.now() + CHANGE_KEPT_SECONDS;
-        tx.changed(Change { kind, subject: subject.to_owned(), purge_at });
+        tx.changed(Change {
+            kind,
+            subject: subject.to_owned(),
+            purge_at,
+        });
     }
 
     /// The purposes of use among `words`.
@@ -262,10 +289,15 @@ impl Registry {
         let words = words?.words();
         for code in &words {
             if !self.app.policy.vocabulary().is_purpose_of_use(code) {
-                mistakes
-                    .add("purposes", format!("\"{code}\" is not a PurposeOfUse code of v3-ActReason, such as HDECD"));
+                mistakes.add(
+                    "purposes",
+                    format!("\"{code}\" is not a PurposeOfUse code of v3-ActReason, such as HDECD"),
+                );
             } else if code == TEST_PURPOSE && !self.demo {
-                mistakes.add("purposes", "HTEST is for test systems; this installation is not a demo".to_owned());
+                mistakes.add(
+                    "purposes",
+                    "HTEST is for test systems; this installation is not a demo".to_owned(),
+                );
             }
         }
         Some(words)
@@ -273,7 +305,10 @@ impl Registry {
 }
 
 fn mistake<T>(key: &'static str, text: impl Into<String>) -> Result<T, Vec<Mistake>> {
-    Err(vec![Mistake { key, text: text.into() }])
+    Err(vec![Mistake {
+        key,
+        text: text.into(),
+    }])
 }
 
 /// Names a state of what is registered: two that differ have different names (RFC 9110 §8.8.3).
@@ -286,9 +321,10 @@ fn version_of(view: &Map<String, Value>, more: &str) -> String {
 /// Refuses a change that was made looking at another state: nobody's change is lost unseen.
 fn unchanged(expected: Option<&str>, now: &str) -> Result<(), Vec<Mistake>> {
     match expected {
-        Some(expected) if expected != now => {
-            mistake(VERSION, "somebody else has changed it since it was shown: look at it again")
-        }
+        Some(expected) if expected != now => mistake(
+            VERSION,
+            "somebody else has changed it since it was shown: look at it again",
+        ),
         _ => Ok(()),
     }
 }
@@ -299,7 +335,10 @@ struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
     fn add(&mut self, key: &'static str, text: impl Into<String>) {
-        self.0.push(Mistake { key, text: text.into() });
+        self.0.push(Mistake {
+            key,
+            text: text.into(),
+        });
     }
 
     /// Takes the good half of a result.
@@ -319,13 +358,19 @@ fn identifier(text: &str) -> Result<(), String> {
         return Err("it is empty: 1 to 64 of the characters A-Z a-z 0-9 . _ - are wanted".to_owned());
     }
     if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
-        return Err(format!("{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"));
+        return Err(format!(
+            "{text:?} must have 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+        ));
     }
     if matches!(text, "." | "..") {
-        return Err(format!("{text:?} is no name in a URL; use a letter or a digit as well"));
+        return Err(format!(
+            "{text:?} is no name in a URL; use a letter or a digit as well"
+        ));
     }
     if text.starts_with("usr_") {
-        return Err(format!("{text:?} begins with usr_, which is kept for people, so that no system is taken for one"));
+        return Err(format!(
+            "{text:?} begins with usr_, which is kept for people, so that no system is taken for one"
+        ));
     }
     Ok(())
 }
@@ -334,7 +379,9 @@ fn identifier(text: &str) -> Result<(), String> {
 #[must_use]
 pub fn id_from(name: &str) -> String {
     let plain = name.to_ascii_lowercase();
-    let words = plain.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words = plain
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
     let mut id = words.collect::<Vec<_>>().join("-");
     id.truncate(LONGEST_MADE_ID);
     id.trim_end_matches('-').to_owned()
@@ -358,13 +405,17 @@ fn organization(
     mistakes: &mut Mistakes,
 ) -> Option<Organization> {
     let Some(given) = given else { return old.cloned() };
-    let name = mistakes
-        .take("organization", display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")))?;
+    let name = mistakes.take(
+        "organization",
+        display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
+    )?;
     if let Some(id) = &given.id
         && (url::Url::parse(id).is_err() || id.contains(char::is_whitespace))
     {
-        mistakes
-            .add("organization", format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"));
+        mistakes.add(
+            "organization",
+            format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"),
+        );
     }
     if let Some(jurisdiction) = &given.jurisdiction {
         mistakes.take(
@@ -372,7 +423,10 @@ fn organization(
             display_name(Some(jurisdiction), None).map_err(|text| format!("its jurisdiction {text}")),
         );
     }
-    Some(Organization { name, ..given.clone() })
+    Some(Organization {
+        name,
+        ..given.clone()
+    })
 }
 
 /// The JSON object of a serialised setting.
@@ -397,11 +451,18 @@ pub struct Difference {
 /// What differs between two objects, in the order of the keys.
 #[must_use]
 pub fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Difference> {
-    let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+    let mut keys: Vec<&String> = before
+        .keys()
+        .chain(after.keys().filter(|key| !before.contains_key(*key)))
+        .collect();
     keys.sort();
     keys.into_iter()
         .filter(|key| before.get(*key) != after.get(*key))
-        .map(|key| Difference { key: key.clone(), before: short(before.get(key)), after: short(after.get(key)) })
+        .map(|key| Difference {
+            key: key.clone(),
+            before: short(before.get(key)),
+            after: short(after.get(key)),
+        })
         .collect()
 }
 
@@ -414,10 +475,16 @@ fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<St
 fn short(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "none".to_owned(),
-        Some(Value::String(text)) if text.chars().count() > 200 => format!("({} characters)", text.chars().count()),
+        Some(Value::String(text)) if text.chars().count() > 200 => {
+            format!("({} characters)", text.chars().count())
+        }
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(values)) if values.is_empty() => "none".to_owned(),
-        Some(Value::Array(values)) => values.iter().map(|value| short(Some(value))).collect::<Vec<_>>().join(" "),
+        Some(Value::Array(values)) => values
+            .iter()
+            .map(|value| short(Some(value)))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(other) => other.to_string(),
     }
 }

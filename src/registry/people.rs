@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::api_tokens;
 use super::{
-    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, identifier, mistake,
-    object, organization, unchanged, version_of,
+    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, identifier,
+    mistake, object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::login::lockout;
@@ -94,7 +94,9 @@ pub struct Draft {
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the secrets.
-        f.debug_struct("Draft").field("username", &self.person.username).finish_non_exhaustive()
+        f.debug_struct("Draft")
+            .field("username", &self.person.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,7 +118,10 @@ impl Draft {
     /// What changes, one line a setting; nothing if all is as it was.
     #[must_use]
     pub fn differences(&self) -> Vec<String> {
-        difference(&self.before.as_ref().map(view).unwrap_or_default(), &view(&self.person))
+        difference(
+            &self.before.as_ref().map(view).unwrap_or_default(),
+            &view(&self.person),
+        )
     }
 }
 
@@ -143,24 +148,47 @@ pub fn draft(
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
     let old = manner.kept(before.map(|person| &person.settings));
-    let username = before.map_or_else(|| form.username.clone().unwrap_or_default(), |person| person.username.clone());
+    let username = before.map_or_else(
+        || form.username.clone().unwrap_or_default(),
+        |person| person.username.clone(),
+    );
     mistakes.take("username", check_username(&username));
-    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|person| person.name.as_str())));
-    let roles = form.roles.clone().or_else(|| old.map(|old| old.roles.clone())).unwrap_or_default();
-    let roles = mistakes.take("roles", check_roles(registry, &roles)).unwrap_or_default();
+    let name = mistakes.take(
+        "name",
+        display_name(form.name.as_deref(), before.map(|person| person.name.as_str())),
+    );
+    let roles = form
+        .roles
+        .clone()
+        .or_else(|| old.map(|old| old.roles.clone()))
+        .unwrap_or_default();
+    let roles = mistakes
+        .take("roles", check_roles(registry, &roles))
+        .unwrap_or_default();
     let totp = form.totp_secret.as_ref().filter(|_| before.is_none());
     let totp = totp.and_then(|secret| mistakes.take("totp_secret", read_totp_secret(secret)));
     let password = form.password.clone().filter(|_| before.is_none());
     if let Some(password) = &password {
         let name = form.name.as_deref().unwrap_or_default();
-        let whose = Whose { username: &username, name, second_factor: form.totp_secret.is_some() };
+        let whose = Whose {
+            username: &username,
+            name,
+            second_factor: form.totp_secret.is_some(),
+        };
         mistakes.take("password", check_password(registry, password, whose));
     }
     let mut settings = settings(registry, form, old, roles, &mut mistakes);
     let made_for = before.and_then(|person| person.settings.provisioned_by.as_ref());
-    settings.provisioned_by =
-        kept_or_checked("provisioned_by", form.provisioned_by.as_ref(), made_for, identifier, &mut mistakes);
-    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|person| person.enabled));
+    settings.provisioned_by = kept_or_checked(
+        "provisioned_by",
+        form.provisioned_by.as_ref(),
+        made_for,
+        identifier,
+        &mut mistakes,
+    );
+    let enabled = form
+        .enabled
+        .unwrap_or_else(|| before.is_none_or(|person| person.enabled));
     let person = Person {
         id: before.map_or_else(|| registry.app.entropy.id("usr"), |person| person.id.clone()),
         username,
@@ -175,9 +203,16 @@ pub fn draft(
         updated_at: now,
         password_changed_at: before.map_or(now, |person| person.password_changed_at),
         last_login_at: before.and_then(|person| person.last_login_at),
-        idle_since: before.filter(|person| person.enabled || !enabled).map_or(now, |person| person.idle_since),
+        idle_since: before
+            .filter(|person| person.enabled || !enabled)
+            .map_or(now, |person| person.idle_since),
     };
-    mistakes.into_result(Draft { person, password, before: before.cloned(), totp })
+    mistakes.into_result(Draft {
+        person,
+        password,
+        before: before.cloned(),
+        totp,
+    })
 }
 
 /// Disabling and a change of roles raise the generation, which ends sessions and grants.
@@ -195,13 +230,27 @@ fn settings(
     roles: Vec<String>,
     mistakes: &mut Mistakes,
 ) -> PersonSettings {
-    let mut claims = form.claims.clone().or_else(|| old.map(|old| old.claims.clone())).unwrap_or_default();
+    let mut claims = form
+        .claims
+        .clone()
+        .or_else(|| old.map(|old| old.claims.clone()))
+        .unwrap_or_default();
     check_claims(&claims, mistakes);
     let (email, email_verified) = email(form, old, &mut claims, mistakes);
     PersonSettings {
         roles,
-        organization: organization(form.organization.as_ref(), old.and_then(|old| old.organization.as_ref()), mistakes),
-        npi: kept_or_checked("npi", form.npi.as_ref(), old.and_then(|old| old.npi.as_ref()), check_npi, mistakes),
+        organization: organization(
+            form.organization.as_ref(),
+            old.and_then(|old| old.organization.as_ref()),
+            mistakes,
+        ),
+        npi: kept_or_checked(
+            "npi",
+            form.npi.as_ref(),
+            old.and_then(|old| old.npi.as_ref()),
+            check_npi,
+            mistakes,
+        ),
         fhir_user: kept_or_checked(
             "fhir_user",
             form.fhir_user.as_ref(),
@@ -235,9 +284,17 @@ fn email(
     claims: &mut Map<String, Value>,
     mistakes: &mut Mistakes,
 ) -> (Option<String>, bool) {
-    let claimed = claims.remove("email").and_then(|email| email.as_str().map(str::to_owned));
-    let claimed_verified = claims.remove("email_verified").and_then(|verified| verified.as_bool());
-    let email = form.email.clone().or(claimed).or_else(|| old.and_then(|old| old.email.clone()));
+    let claimed = claims
+        .remove("email")
+        .and_then(|email| email.as_str().map(str::to_owned));
+    let claimed_verified = claims
+        .remove("email_verified")
+        .and_then(|verified| verified.as_bool());
+    let email = form
+        .email
+        .clone()
+        .or(claimed)
+        .or_else(|| old.and_then(|old| old.email.clone()));
     if let Some(email) = &email {
         mistakes.take("email", check_email(email));
     }
@@ -265,7 +322,9 @@ fn check_username(username: &str) -> Result<(), String> {
         || username.contains(char::is_control)
         || username.trim() != username
     {
-        return Err(format!("{username:?} must have 1 to 128 printable characters, without blanks at its ends"));
+        return Err(format!(
+            "{username:?} must have 1 to 128 printable characters, without blanks at its ends"
+        ));
     }
     Ok(())
 }
@@ -273,18 +332,33 @@ fn check_username(username: &str) -> Result<(), String> {
 /// Each role once, in the order of the policy, so that order makes no difference.
 fn check_roles(registry: &Registry, roles: &[String]) -> Result<Vec<String>, String> {
     let policy = &registry.app.policy;
-    let unknown: Vec<&str> = roles.iter().filter(|code| policy.role(code).is_none()).map(String::as_str).collect();
+    let unknown: Vec<&str> = roles
+        .iter()
+        .filter(|code| policy.role(code).is_none())
+        .map(String::as_str)
+        .collect();
     if !unknown.is_empty() {
         let known: Vec<&str> = policy.roles().iter().map(|role| role.code.as_str()).collect();
-        return Err(format!("the policy has no role {}; it has {}", unknown.join(", "), known.join(", ")));
+        return Err(format!(
+            "the policy has no role {}; it has {}",
+            unknown.join(", "),
+            known.join(", ")
+        ));
     }
-    Ok(policy.roles().iter().filter(|role| roles.contains(&role.code)).map(|role| role.code.clone()).collect())
+    Ok(policy
+        .roles()
+        .iter()
+        .filter(|role| roles.contains(&role.code))
+        .map(|role| role.code.clone())
+        .collect())
 }
 
 /// A National Provider Identifier: ten digits that pass the Luhn check behind the prefix 80840 (45 CFR 162.406).
 fn check_npi(npi: &str) -> Result<(), String> {
     let digits: Option<Vec<u32>> = npi.chars().map(|digit| digit.to_digit(10)).collect();
-    let digits = digits.filter(|digits| digits.len() == 10).ok_or_else(|| format!("{npi:?} must have ten digits"))?;
+    let digits = digits
+        .filter(|digits| digits.len() == 10)
+        .ok_or_else(|| format!("{npi:?} must have ten digits"))?;
     let with_prefix = [8, 0, 8, 4, 0].iter().chain(&digits).rev().enumerate();
     let sum: u32 = with_prefix
         .map(|(place, digit)| match (place % 2, digit * 2) {
@@ -296,13 +370,21 @@ fn check_npi(npi: &str) -> Result<(), String> {
     if sum.is_multiple_of(10) {
         Ok(())
     } else {
-        Err(format!("{npi:?} is not an NPI: its check digit does not fit; look for a typing error"))
+        Err(format!(
+            "{npi:?} is not an NPI: its check digit does not fit; look for a typing error"
+        ))
     }
 }
 
 /// SMART App Launch `fhirUser`: a reference to the resource that represents the person.
 fn check_fhir_user(reference: &str) -> Result<(), String> {
-    const TYPES: [&str; 5] = ["Practitioner", "PractitionerRole", "Person", "RelatedPerson", "Patient"];
+    const TYPES: [&str; 5] = [
+        "Practitioner",
+        "PractitionerRole",
+        "Person",
+        "RelatedPerson",
+        "Patient",
+    ];
     let wanted = || {
         format!(
             "{reference:?} must end in {} and an id, such as Practitioner/77 or https://edrs.example/fhir/Practitioner/77",
@@ -310,15 +392,25 @@ fn check_fhir_user(reference: &str) -> Result<(), String> {
         )
     };
     let mut parts = reference.rsplitn(3, '/');
-    let (id, kind, base) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
+    let (id, kind, base) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next(),
+    );
     let id_fits = (1..=64).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     let base_fits = base.is_none_or(|base| {
         Url::parse(base).is_ok_and(|url| {
             matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none()
         })
     });
-    if id_fits && base_fits && TYPES.contains(&kind) { Ok(()) } else { Err(wanted()) }
+    if id_fits && base_fits && TYPES.contains(&kind) {
+        Ok(())
+    } else {
+        Err(wanted())
+    }
 }
 
 fn check_email(email: &str) -> Result<(), String> {
@@ -331,7 +423,11 @@ fn check_email(email: &str) -> Result<(), String> {
                 && !domain.starts_with('.')
                 && !domain.ends_with('.')
         });
-    if plausible { Ok(()) } else { Err(format!("{email:?} must be an e-mail address")) }
+    if plausible {
+        Ok(())
+    } else {
+        Err(format!("{email:?} must be an e-mail address"))
+    }
 }
 
 fn check_day(day: &str) -> Result<(), String> {
@@ -348,9 +444,8 @@ fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
             "sub" => Err("it is the person's id, which this server gives"),
             "name" => Err("the key name stands outside of claims"),
             "given_name" | "family_name" | "middle_name" | "nickname" | "preferred_username" | "profile"
-            | "picture" | "website" | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number" | "email" => {
-                Ok((value.is_string(), "a text"))
-            }
+            | "picture" | "website" | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number"
+            | "email" => Ok((value.is_string(), "a text")),
             "email_verified" | "phone_number_verified" => Ok((value.is_boolean(), "true or false")),
             "updated_at" => Ok((value.is_i64(), "a number of seconds since 1970")),
             "address" => Ok((
@@ -369,9 +464,19 @@ fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
 
 /// OpenID Connect Core §5.1.1.
 fn is_address(value: &Value) -> bool {
-    const MEMBERS: [&str; 6] = ["formatted", "street_address", "locality", "region", "postal_code", "country"];
+    const MEMBERS: [&str; 6] = [
+        "formatted",
+        "street_address",
+        "locality",
+        "region",
+        "postal_code",
+        "country",
+    ];
     value.as_object().is_some_and(|address| {
-        !address.is_empty() && address.iter().all(|(name, value)| MEMBERS.contains(&name.as_str()) && value.is_string())
+        !address.is_empty()
+            && address
+                .iter()
+                .all(|(name, value)| MEMBERS.contains(&name.as_str()) && value.is_string())
     })
 }
 
@@ -380,12 +485,20 @@ fn is_address(value: &Value) -> bool {
 /// # Errors
 /// What is wrong and what is wanted; never the password.
 pub fn check_password(registry: &Registry, password: &Secret, whose: Whose<'_>) -> Result<(), String> {
-    registry.app.password_rules.check(password, whose).map_err(|refusal| refusal.to_string())
+    registry
+        .app
+        .password_rules
+        .check(password, whose)
+        .map_err(|refusal| refusal.to_string())
 }
 
 /// Reads a TOTP secret as authenticator apps show it: base32 in either case, blanks and padding ignored.
 fn read_totp_secret(secret: &Secret) -> Result<Zeroizing<Vec<u8>>, String> {
-    let text: String = secret.reveal().chars().filter(|c| !matches!(c, ' ' | '-' | '=')).collect();
+    let text: String = secret
+        .reveal()
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '='))
+        .collect();
     let text = Zeroizing::new(text.to_ascii_uppercase());
     let bytes = BASE32_NOPAD
         .decode(text.as_bytes())
@@ -416,7 +529,10 @@ pub fn hash(registry: &Registry, password: Secret) -> Result<String, Refused> {
 }
 
 fn wrap(registry: &Registry, id: &str, totp: &[u8]) -> String {
-    registry.app.master.seal(Purpose::TotpSecret, id, totp, registry.app.entropy)
+    registry
+        .app
+        .master
+        .seal(Purpose::TotpSecret, id, totp, registry.app.entropy)
 }
 
 /// Writes a draft; `password` is the hash of the draft's.
@@ -436,11 +552,23 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
         Some(before) if !before.enabled && person.enabled => (Kind::PersonChanged, "enabled"),
         Some(_) => (Kind::PersonChanged, "changed"),
     };
-    put(registry, tx, draft.before.as_ref(), &person, registry.event(kind, action))
+    put(
+        registry,
+        tx,
+        draft.before.as_ref(),
+        &person,
+        registry.event(kind, action),
+    )
 }
 
 /// Writes the person, the event, and the change if others must know of it.
-fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &Person, event: Event) -> Stored<()> {
+fn put(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    before: Option<&Person>,
+    person: &Person,
+    event: Event,
+) -> Stored<()> {
     people::put(tx.conn(), person)?;
     let has_passkey = passkeys::any(tx.conn(), &person.id)?;
     let mut event = event.person(&person.id);
@@ -449,13 +577,21 @@ fn put(registry: &Registry, tx: &mut Tx<'_>, before: Option<&Person>, person: &P
         let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
     }
-    let administers =
-        |person: &Person| person.enabled && person.settings.roles.iter().any(|role| console::is_console_role(role));
+    let administers = |person: &Person| {
+        person.enabled
+            && person
+                .settings
+                .roles
+                .iter()
+                .any(|role| console::is_console_role(role))
+    };
     if before.is_some_and(administers) && !administers(person) {
         api_tokens::revoke_made_by(registry, tx, &format!("person {}", person.id))?;
     }
     // Whoever reads the old address must not set the password.
-    if before.is_some_and(|before| before.settings.email.is_some() && before.settings.email != person.settings.email) {
+    if before.is_some_and(|before| {
+        before.settings.email.is_some() && before.settings.email != person.settings.email
+    }) {
         links::end(tx.conn(), &person.id, &LinkKind::ALL, registry.app.now())?;
     }
     if let Some(before) = before {
@@ -482,7 +618,10 @@ fn recorded(person: &Person, has_passkey: bool) -> Map<String, Value> {
 /// Locked, for [`put`] writes all of it: what the person's own request writes meanwhile must not be lost.
 pub(super) fn found(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
     let Some(person) = people::lock_by_username(tx.conn(), username)? else {
-        return Ok(mistake("username", format!("nobody has the username {username:?}")));
+        return Ok(mistake(
+            "username",
+            format!("nobody has the username {username:?}"),
+        ));
     };
     // Whatever is done to somebody: it must be somebody whom the actor may change.
     good!(permitted(registry, tx.conn(), Some(&person), &person)?);
@@ -493,7 +632,12 @@ pub(super) fn found(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Dec
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
-pub fn add(registry: &Registry, tx: &mut Tx<'_>, form: &PersonForm, password: Option<&str>) -> Decided<Person> {
+pub fn add(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    form: &PersonForm,
+    password: Option<&str>,
+) -> Decided<Person> {
     let username = form.username.clone().unwrap_or_default();
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
@@ -539,13 +683,32 @@ pub fn change(
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
-pub fn permitted(registry: &Registry, conn: &mut Conn, before: Option<&Person>, after: &Person) -> Decided<()> {
+pub fn permitted(
+    registry: &Registry,
+    conn: &mut Conn,
+    before: Option<&Person>,
+    after: &Person,
+) -> Decided<()> {
     let Some(roles) = &registry.bounds else {
         return Ok(Ok(()));
     };
-    let of_console = |person: &Person| person.settings.roles.iter().any(|role| console::is_console_role(role));
+    let of_console = |person: &Person| {
+        person
+            .settings
+            .roles
+            .iter()
+            .any(|role| console::is_console_role(role))
+    };
     let concerns_console = of_console(after) || before.is_some_and(of_console);
-    if console::right(roles, if concerns_console { Area::Administrators } else { Area::People }) < Right::Change {
+    if console::right(
+        roles,
+        if concerns_console {
+            Area::Administrators
+        } else {
+            Area::People
+        },
+    ) < Right::Change
+    {
         return Ok(mistake(
             "roles",
             "only an administrator may change people who have a role of the console, or give such a role",
@@ -648,13 +811,18 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<P
     if person.last_login_at.is_some() {
         return Ok(mistake(
             "username",
-            format!("{username:?} has signed in before, and the record names this account: disable it instead"),
+            format!(
+                "{username:?} has signed in before, and the record names this account: disable it instead"
+            ),
         ));
     }
     let has_passkey = passkeys::any(tx.conn(), &person.id)?;
     people::delete(tx.conn(), &person.id)?;
     let event = registry.event(Kind::PersonChanged, "deleted").person(&person.id);
-    tx.audit(event.with("before", Value::Object(recorded(&person, has_passkey)).to_string()));
+    tx.audit(event.with(
+        "before",
+        Value::Object(recorded(&person, has_passkey)).to_string(),
+    ));
     // Whatever other processes know of her stands for nobody now.
     registry.tell(tx, ChangeKind::Person, &person.id);
     Ok(Ok(person))
@@ -677,9 +845,15 @@ fn before_password(conn: &mut Conn, username: &str, history: u32) -> Stored<Befo
 }
 
 /// Checks the password that somebody is to get, and answers the hashes that it must differ from.
-fn check_new(registry: &Registry, username: &str, password: &Secret, before: Before) -> Result<Vec<String>, Refused> {
+fn check_new(
+    registry: &Registry,
+    username: &str,
+    password: &Secret,
+    before: Before,
+) -> Result<Vec<String>, Refused> {
     let Some((person, has_passkey, earlier)) = before else {
-        return mistake("username", format!("nobody has the username {username:?}")).map_err(Refused::Mistakes);
+        return mistake("username", format!("nobody has the username {username:?}"))
+            .map_err(Refused::Mistakes);
     };
     check_password(registry, password, Whose::of(&person, has_passkey))
         .or_else(|text| mistake("password", text))
@@ -689,7 +863,12 @@ fn check_new(registry: &Registry, username: &str, password: &Secret, before: Bef
 
 fn unused(registry: &Registry, hash: Option<String>) -> Result<String, Refused> {
     let used = || Refusal::Used(registry.app.password_rules.history()).to_string();
-    hash.ok_or_else(|| Refused::Mistakes(vec![Mistake { key: "password", text: used() }]))
+    hash.ok_or_else(|| {
+        Refused::Mistakes(vec![Mistake {
+            key: "password",
+            text: used(),
+        }])
+    })
 }
 
 /// Checks a new password, compares it with those that the person had, and hashes it: what takes long, and belongs
@@ -697,22 +876,43 @@ fn unused(registry: &Registry, hash: Option<String>) -> Result<String, Refused> 
 ///
 /// # Errors
 /// What is wrong with the password, or when too many are being hashed.
-pub async fn prepare_password(registry: &Registry, username: &str, password: Secret) -> Result<String, Refused> {
+pub async fn prepare_password(
+    registry: &Registry,
+    username: &str,
+    password: Secret,
+) -> Result<String, Refused> {
     let (typed, history) = (username.to_owned(), registry.app.password_rules.history());
-    let before = registry.app.store.read(move |conn| before_password(conn, &typed, history)).await?;
+    let before = registry
+        .app
+        .store
+        .read(move |conn| before_password(conn, &typed, history))
+        .await?;
     let earlier = check_new(registry, username, &password, before)?;
-    unused(registry, registry.app.hasher.hash_unused(password, earlier).await?)
+    unused(
+        registry,
+        registry.app.hasher.hash_unused(password, earlier).await?,
+    )
 }
 
 /// [`prepare_password`] for threads that run no async tasks.
 ///
 /// # Errors
 /// As [`prepare_password`].
-pub fn prepare_password_blocking(registry: &Registry, username: &str, password: Secret) -> Result<String, Refused> {
+pub fn prepare_password_blocking(
+    registry: &Registry,
+    username: &str,
+    password: Secret,
+) -> Result<String, Refused> {
     let (typed, history) = (username.to_owned(), registry.app.password_rules.history());
-    let before = registry.app.store.read_blocking(move |conn| before_password(conn, &typed, history))?;
+    let before = registry
+        .app
+        .store
+        .read_blocking(move |conn| before_password(conn, &typed, history))?;
     let earlier = check_new(registry, username, &password, before)?;
-    unused(registry, registry.app.hasher.hash_unused_blocking(password, earlier)?)
+    unused(
+        registry,
+        registry.app.hasher.hash_unused_blocking(password, earlier)?,
+    )
 }
 
 /// Sets a password; `hash` is what [`prepare_password`] made of it. Ends sessions and grants.
@@ -745,7 +945,12 @@ pub fn set_password(
         Some(password) => {
             // Sorts as they were replaced, within one second too.
             let id = format!("{}.{:010}", before.id, before.generation);
-            let replaced = Replaced { id: &id, person_id: &before.id, password: &password, replaced_at: now };
+            let replaced = Replaced {
+                id: &id,
+                person_id: &before.id,
+                password: &password,
+                replaced_at: now,
+            };
             password_history::add(tx.conn(), replaced, keep)?;
         }
         None => password_history::prune(tx.conn(), &before.id, keep)?,
@@ -772,13 +977,20 @@ pub fn reset_second_factor(
     let id = good!(found(registry, tx, username)?).id;
     let event = registry
         .event(Kind::PersonChanged, "second_factor_reset")
-        .with("passkeys_removed", passkeys::remove_all(tx.conn(), &id)?.to_string())
-        .with("recovery_codes_removed", recovery_codes::remove_all(tx.conn(), &id)?.to_string());
+        .with(
+            "passkeys_removed",
+            passkeys::remove_all(tx.conn(), &id)?.to_string(),
+        )
+        .with(
+            "recovery_codes_removed",
+            recovery_codes::remove_all(tx.conn(), &id)?.to_string(),
+        );
     alter(registry, tx, username, event, |person| {
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
         // A role has the next sign-in set up another second factor; without one, the password stands alone.
-        if person.totp_secret.is_none() && !registry.app.policy.requires_second_factor(&person.settings.roles) {
+        if person.totp_secret.is_none() && !registry.app.policy.requires_second_factor(&person.settings.roles)
+        {
             person.password_changed_at = MUST_CHANGE;
         }
         Ok(())
@@ -809,7 +1021,11 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
     };
     let mut disabled = 0;
     loop {
-        let ids = registry.app.store.read(move |conn| people::idle_since(conn, before, DORMANT_BATCH)).await?;
+        let ids = registry
+            .app
+            .store
+            .read(move |conn| people::idle_since(conn, before, DORMANT_BATCH))
+            .await?;
         let Some(_) = ids.first() else {
             return Ok(disabled);
         };
@@ -834,8 +1050,9 @@ fn disable_if_dormant(registry: &Registry, tx: &mut Tx<'_>, id: &str, before: i6
     person.enabled = false;
     person.generation += 1;
     person.updated_at = registry.app.now();
-    let event =
-        registry.event(Kind::PersonChanged, "disabled_dormant").with("idle_since", known.idle_since.to_string());
+    let event = registry
+        .event(Kind::PersonChanged, "disabled_dormant")
+        .with("idle_since", known.idle_since.to_string());
     put(registry, tx, Some(&known), &person, event)?;
     Ok(true)
 }

@@ -11,8 +11,8 @@ use super::keys::{self, Spare};
 use super::secrets::{self, Rotated};
 use super::uris::{self, without_slash};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake, object,
-    unchanged, version_of,
+    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    object, unchanged, version_of,
 };
 use crate::audit::event::Kind as EventKind;
 use crate::model::kind::Kind;
@@ -123,10 +123,18 @@ pub fn draft(
     let now = registry.app.now();
     let id = form.id.clone().unwrap_or_default();
     check_id(&id, client_exists, &mut mistakes);
-    let name = mistakes.take("name", display_name(form.name.as_deref(), before.map(|server| server.name.as_str())));
-    let audience = form.audience.clone().or_else(|| before.map(|server| server.audience.clone()));
-    let audience =
-        mistakes.take("audience", audience.ok_or_else(|| "it is missing: the FHIR base of the server".to_owned()));
+    let name = mistakes.take(
+        "name",
+        display_name(form.name.as_deref(), before.map(|server| server.name.as_str())),
+    );
+    let audience = form
+        .audience
+        .clone()
+        .or_else(|| before.map(|server| server.audience.clone()));
+    let audience = mistakes.take(
+        "audience",
+        audience.ok_or_else(|| "it is missing: the FHIR base of the server".to_owned()),
+    );
     if let Some(audience) = &audience {
         let checked = uris::audience(audience).and_then(|()| unique(registry, &id, audience, others));
         mistakes.take("audience", checked);
@@ -136,7 +144,9 @@ pub fn draft(
     let (keys, by_secret) = public_keys(registry, form, old, &mut mistakes);
     let secret = SecretStep::decide(form.secret.as_ref(), by_secret, existing, now, &mut mistakes);
     let settings = settings(form, old, keys, &mut mistakes);
-    let enabled = form.enabled.unwrap_or_else(|| before.is_none_or(|server| server.enabled));
+    let enabled = form
+        .enabled
+        .unwrap_or_else(|| before.is_none_or(|server| server.enabled));
     let server = ResourceServer {
         id,
         name: name.unwrap_or_default(),
@@ -148,7 +158,11 @@ pub fn draft(
         updated_at: now,
         secrets: existing.to_vec(),
     };
-    mistakes.into_result(Draft { server, before: before.cloned(), secret })
+    mistakes.into_result(Draft {
+        server,
+        before: before.cloned(),
+        secret,
+    })
 }
 
 /// Its keys, and whether it proves itself by secret instead: what the form gives takes the place of the other.
@@ -163,7 +177,10 @@ fn public_keys(
     }
     let keys = old
         .filter(|_| form.secret.is_none())
-        .map_or_else(PublicKeys::default, |old| PublicKeys { jwks: old.jwks.clone(), jwks_uri: old.jwks_uri.clone() });
+        .map_or_else(PublicKeys::default, |old| PublicKeys {
+            jwks: old.jwks.clone(),
+            jwks_uri: old.jwks_uri.clone(),
+        });
     let by_secret = keys.is_empty();
     (keys, by_secret)
 }
@@ -176,7 +193,10 @@ fn check_id(id: &str, client_exists: bool, mistakes: &mut Mistakes) {
         mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
     }
     if client_exists {
-        mistakes.add("id", format!("{id:?} is the id of a client; the two share one namespace"));
+        mistakes.add(
+            "id",
+            format!("{id:?} is the id of a client; the two share one namespace"),
+        );
     }
 }
 
@@ -185,7 +205,10 @@ fn unique(registry: &Registry, id: &str, audience: &str, others: &[ResourceServe
     if same(registry.app.issuer()) {
         return Err(format!("{audience:?} is this authorization server itself"));
     }
-    match others.iter().find(|other| other.id != id && same(&other.audience)) {
+    match others
+        .iter()
+        .find(|other| other.id != id && same(&other.audience))
+    {
         Some(other) => Err(format!("{audience:?} is already the audience of {}", other.id)),
         None => Ok(()),
     }
@@ -194,7 +217,9 @@ fn unique(registry: &Registry, id: &str, audience: &str, others: &[ResourceServe
 /// Disabling raises the generation. It begins with the second of registration, so that whoever is registered anew
 /// under an old id does not revive the tokens of the old one.
 fn next_generation(before: Option<&ResourceServer>, enabled: bool, now: i64) -> i64 {
-    before.map_or(now, |server| server.generation + i64::from(server.enabled && !enabled))
+    before.map_or(now, |server| {
+        server.generation + i64::from(server.enabled && !enabled)
+    })
 }
 
 fn settings(
@@ -203,33 +228,51 @@ fn settings(
     keys: PublicKeys,
     mistakes: &mut Mistakes,
 ) -> ResourceServerSettings {
-    let token_format = form.token_format.or(before.map(|old| old.token_format)).unwrap_or_default();
+    let token_format = form
+        .token_format
+        .or(before.map(|old| old.token_format))
+        .unwrap_or_default();
     let token_typ = form
         .token_typ
         .clone()
         .or_else(|| before.map(|old| old.token_typ.clone()))
         .unwrap_or_else(|| "at+jwt".to_owned());
     if form.token_typ.is_some() && token_format == TokenFormat::Opaque {
-        mistakes.add("token_typ", "opaque tokens have no typ; leave it out, or set token_format = \"jwt\"");
+        mistakes.add(
+            "token_typ",
+            "opaque tokens have no typ; leave it out, or set token_format = \"jwt\"",
+        );
     } else if !["at+jwt", "JWT"].contains(&token_typ.as_str()) {
         mistakes.add(
             "token_typ",
             format!("{token_typ:?} must be \"at+jwt\" (RFC 9068), or \"JWT\" for servers that refuse at+jwt"),
         );
     }
-    let signing_alg = form.signing_alg.or(before.map(|old| old.signing_alg)).unwrap_or(Algorithm::ES256);
+    let signing_alg = form
+        .signing_alg
+        .or(before.map(|old| old.signing_alg))
+        .unwrap_or(Algorithm::ES256);
     if !Algorithm::SIGNING.contains(&signing_alg) {
         let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");
-        mistakes.add("signing_alg", format!("{} does not sign here; use one of {known}", signing_alg.as_str()));
+        mistakes.add(
+            "signing_alg",
+            format!("{} does not sign here; use one of {known}", signing_alg.as_str()),
+        );
     }
     ResourceServerSettings {
         kind: form.kind.or(before.map(|old| old.kind)).unwrap_or(Kind::Other),
         token_format,
         token_typ,
         signing_alg,
-        scope_style: form.scope_style.or(before.map(|old| old.scope_style)).unwrap_or_default(),
+        scope_style: form
+            .scope_style
+            .or(before.map(|old| old.scope_style))
+            .unwrap_or_default(),
         scope_map: scope_map(form, before, mistakes),
-        introspect: form.introspect.or(before.map(|old| old.introspect)).unwrap_or_default(),
+        introspect: form
+            .introspect
+            .or(before.map(|old| old.introspect))
+            .unwrap_or_default(),
         scopes: scopes(form, before, mistakes),
         jwks: keys.jwks,
         jwks_uri: keys.jwks_uri,
@@ -257,7 +300,10 @@ fn scope_map(
         return before.map(|old| old.scope_map.clone()).unwrap_or_default();
     };
     // RFC 6749 §3.3: the characters of a scope.
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+    };
     for (scope, spelling) in map {
         if scope.is_empty() || !plain(scope) || !plain(spelling) {
             mistakes.add(
@@ -274,7 +320,11 @@ fn scope_map(
 /// # Errors
 /// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, spare: &Spare) -> Stored<Option<Secret>> {
-    let Draft { server, before, secret } = draft;
+    let Draft {
+        server,
+        before,
+        secret,
+    } = draft;
     if let Some(algorithm) = draft.signing_alg() {
         keys::ensure(registry, tx, algorithm, spare)?;
     }
@@ -286,7 +336,9 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, spare: &Spare)
         Some(before) if !before.enabled && server.enabled => "enabled",
         Some(_) => "changed",
     };
-    let mut event = registry.event(EventKind::ResourceServerChanged, action).client(&server.id);
+    let mut event = registry
+        .event(EventKind::ResourceServerChanged, action)
+        .client(&server.id);
     if let Some(before) = before {
         event = event.with("before", Value::Object(view(before)).to_string());
     }
@@ -318,7 +370,10 @@ pub fn register(
     let id = form.id.clone().unwrap_or_default();
     let all = resource_servers::all(tx.conn())?;
     if all.iter().any(|server| server.id == id) {
-        return Ok(mistake("id", format!("{id:?} is registered already; choose another, or change that one")));
+        return Ok(mistake(
+            "id",
+            format!("{id:?} is registered already; choose another, or change that one"),
+        ));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
     let draft = good!(draft(registry, form, Manner::Merge, None, &all, client_exists));
@@ -372,7 +427,11 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
         updated_at: now,
         ..before.clone()
     };
-    let draft = Draft { server, before: Some(before), secret: SecretStep::Keep };
+    let draft = Draft {
+        server,
+        before: Some(before),
+        secret: SecretStep::Keep,
+    };
     write(registry, tx, &draft, &Spare::default())?;
     Ok(Ok(true))
 }
@@ -381,10 +440,18 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 ///
 /// # Errors
 /// As [`register`].
-pub fn rotate_secret(registry: &Registry, tx: &mut Tx<'_>, id: &str, overlap_seconds: i64) -> Decided<Rotated> {
+pub fn rotate_secret(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    id: &str,
+    overlap_seconds: i64,
+) -> Decided<Rotated> {
     let server = good!(found(tx, id)?);
     if server.settings.jwks.is_some() || server.settings.jwks_uri.is_some() {
-        return Ok(mistake("id", format!("{id} proves itself with keys and has no secret")));
+        return Ok(mistake(
+            "id",
+            format!("{id} proves itself with keys and has no secret"),
+        ));
     }
     let rotated = secrets::rotate(registry, tx, id, &server.secrets, overlap_seconds)?;
     Ok(rotated.map(|(rotated, event)| {
@@ -409,11 +476,16 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     if !users.is_empty() {
         return Ok(mistake(
             "id",
-            format!("{id} is used by {}: change or delete these clients first, or disable it", users.join(", ")),
+            format!(
+                "{id} is used by {}: change or delete these clients first, or disable it",
+                users.join(", ")
+            ),
         ));
     }
     resource_servers::delete(tx.conn(), id)?;
-    let event = registry.event(EventKind::ResourceServerChanged, "deleted").client(id);
+    let event = registry
+        .event(EventKind::ResourceServerChanged, "deleted")
+        .client(id);
     tx.audit(event.with("before", Value::Object(view(&server)).to_string()));
     registry.tell(tx, ChangeKind::ResourceServer, id);
     Ok(Ok(()))

@@ -57,7 +57,10 @@ fn each_holder(conn: &mut Conn, role: Option<&str>, mut take: impl FnMut(&Holder
         for holder in &holders {
             take(holder);
             holdings.people.insert(holder.person_id.clone());
-            holdings.lines.push_str(&format!("{} {} {}\n", holder.role, holder.person_id, holder.enabled));
+            holdings.lines.push_str(&format!(
+                "{} {} {}\n",
+                holder.role, holder.person_id, holder.enabled
+            ));
         }
         match holders.last() {
             Some(last) => after = Some((last.role.clone(), last.name_key.clone(), last.person_id.clone())),
@@ -82,7 +85,10 @@ pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let time = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let mut rows: Vec<[String; 8]> = Vec::new();
     let holdings = each_holder(conn, role.as_deref(), |holder| {
-        let label = app.policy.role(&holder.role).map_or(holder.role.as_str(), |role| role.label.as_str());
+        let label = app
+            .policy
+            .role(&holder.role)
+            .map_or(holder.role.as_str(), |role| role.label.as_str());
         rows.push([
             holder.role.clone(),
             label.to_owned(),
@@ -94,9 +100,22 @@ pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
             time(holder.given_at),
         ]);
     })?;
-    let head = vec!["role", "role_name", "username", "name", "agency", "state", "last_sign_in", "holds_role_since"];
+    let head = vec![
+        "role",
+        "role_name",
+        "username",
+        "name",
+        "agency",
+        "state",
+        "last_sign_in",
+        "holds_role_since",
+    ];
     let rows = rows.iter().map(|row| row.iter().map(String::as_str).collect());
-    Ok(List { file: spreadsheet::write(std::iter::once(head).chain(rows)), role, holdings })
+    Ok(List {
+        file: spreadsheet::write(std::iter::once(head).chain(rows)),
+        role,
+        holdings,
+    })
 }
 
 /// Records that a list is taken out, with its fingerprint.
@@ -121,7 +140,13 @@ pub fn export(registry: &Registry, tx: &mut Tx<'_>, list: &List) -> Decided<()> 
 /// What the database says.
 pub fn last_export(conn: &mut Conn, person_id: &str, now: i64) -> Stored<Option<Exported>> {
     let since = (now - LIST_HOLDS) * 1000;
-    let rows = audit::last_of(conn, &Concerned::Person(person_id.to_owned()), &[Kind::Exported], since, EXPORTS)?;
+    let rows = audit::last_of(
+        conn,
+        &Concerned::Person(person_id.to_owned()),
+        &[Kind::Exported],
+        since,
+        EXPORTS,
+    )?;
     Ok(rows.iter().find_map(read_export))
 }
 
@@ -150,12 +175,18 @@ pub fn sign_off(registry: &Registry, tx: &mut Tx<'_>, fingerprint: &str, note: &
     };
     let exported = last_export(tx.conn(), &me, registry.app.now())?;
     let Some(exported) = exported.filter(|exported| exported.sha256 == fingerprint) else {
-        return Ok(mistake("export", "this is not the list that you have downloaded last: download it again"));
+        return Ok(mistake(
+            "export",
+            "this is not the list that you have downloaded last: download it again",
+        ));
     };
     if note.chars().count() > LONGEST_NOTE {
         return Ok(mistake(
             "note",
-            format!("it has {} characters; at most {LONGEST_NOTE} are kept", note.chars().count()),
+            format!(
+                "it has {} characters; at most {LONGEST_NOTE} are kept",
+                note.chars().count()
+            ),
         ));
     }
     let holdings = each_holder(tx.conn(), exported.role.as_deref(), |_| {})?;

@@ -114,7 +114,11 @@ pub(super) fn rotate(
     }
     let ends_at = now + overlap_seconds;
     for secret in &valid {
-        secrets::expire(tx.conn(), &secret.id, secret.expires_at.map_or(ends_at, |ends| ends.min(ends_at)))?;
+        secrets::expire(
+            tx.conn(),
+            &secret.id,
+            secret.expires_at.map_or(ends_at, |ends| ends.min(ends_at)),
+        )?;
     }
     let secret = Secret::new(registry.app.entropy.secret());
     add(registry, tx, owner, &secret)?;
@@ -123,5 +127,11 @@ pub(super) fn rotate(
         .event(Kind::SecretChanged, "secret_added")
         .with("before", view(existing).to_string())
         .with("after", view(&after).to_string());
-    Ok(Ok((Rotated { secret, old_ends_at: (!valid.is_empty()).then_some(ends_at) }, event)))
+    Ok(Ok((
+        Rotated {
+            secret,
+            old_ends_at: (!valid.is_empty()).then_some(ends_at),
+        },
+        event,
+    )))
 }

@@ -24,7 +24,9 @@ pub fn end(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<Option<Ses
         return Ok(Ok(None));
     };
     good!(permitted(registry, tx.conn(), &session.person_id)?);
-    let event = registry.event(Kind::SessionEnded, "ended").with("reason", "ended by an administrator");
+    let event = registry
+        .event(Kind::SessionEnded, "ended")
+        .with("reason", "ended by an administrator");
     let alive = session::end_with(&registry.app, tx, &session, &event)?;
     Ok(Ok(alive.then_some(session)))
 }
@@ -47,7 +49,9 @@ fn revoke(registry: &Registry, tx: &mut Tx<'_>, grant: &Grant) -> Stored<bool> {
     let alive = revocation::revoke_grant(tx, &grant.id, registry.app.now())?;
     let forgotten = grants::forget_consent(tx.conn(), &grant.person_id, &grant.client_id)?;
     if alive || forgotten {
-        let event = registry.event(Kind::TokenRevoked, "grant_revoked").with("grant", grant.id.clone());
+        let event = registry
+            .event(Kind::TokenRevoked, "grant_revoked")
+            .with("grant", grant.id.clone());
         tx.audit(event.person(&grant.person_id).client(&grant.client_id));
     }
     Ok(alive)

@@ -10,7 +10,10 @@ const LONGEST: usize = 2000;
 fn parse(text: &str) -> Result<Url, String> {
     let refuse = |what: &str| Err(format!("{text:?} {what}"));
     if text.len() > LONGEST {
-        return Err(format!("a URI of {} bytes is too long; at most {LONGEST} are kept", text.len()));
+        return Err(format!(
+            "a URI of {} bytes is too long; at most {LONGEST} are kept",
+            text.len()
+        ));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('\\') {
         return refuse("holds a blank, a backslash or a character beyond ASCII; write it percent-encoded");
@@ -35,12 +38,16 @@ pub(super) fn redirect(text: &str, public: bool) -> Result<(), String> {
     let refuse = |what: &str| Err(format!("{text:?} {what}"));
     let url = parse(text)?;
     if text.contains('*') {
-        return refuse("holds a *: redirect URIs are compared exactly (RFC 9700 section 4.1.3), so register each one");
+        return refuse(
+            "holds a *: redirect URIs are compared exactly (RFC 9700 section 4.1.3), so register each one",
+        );
     }
     match url.scheme() {
         "https" if text.starts_with("https://") => Ok(()),
         "http" => match url.host() {
-            Some(Host::Ipv4(_)) if text.starts_with("http://127.0.0.1") && url.host_str() == Some("127.0.0.1") => {
+            Some(Host::Ipv4(_))
+                if text.starts_with("http://127.0.0.1") && url.host_str() == Some("127.0.0.1") =>
+            {
                 Ok(())
             }
             Some(Host::Ipv6(_)) if text.starts_with("http://[::1]") => Ok(()),
@@ -51,9 +58,9 @@ pub(super) fn redirect(text: &str, public: bool) -> Result<(), String> {
         },
         // RFC 8252 §7.1: a domain name of the app's maker, backwards. javascript:, data: and their like have no dot.
         scheme if scheme.contains('.') && public => Ok(()),
-        scheme if scheme.contains('.') => {
-            refuse("has a scheme of its own: only public clients (auth_method none) may (RFC 8252 section 7.1)")
-        }
+        scheme if scheme.contains('.') => refuse(
+            "has a scheme of its own: only public clients (auth_method none) may (RFC 8252 section 7.1)",
+        ),
         _ => refuse(
             "must begin with https://; native apps may use a scheme with a dot, such as com.example.app:/callback",
         ),
@@ -75,7 +82,9 @@ pub(super) fn audience(text: &str) -> Result<(), String> {
     if text.starts_with("https://") || (text.starts_with("http://") && loopback) {
         return Ok(());
     }
-    Err(format!("{text:?} must be an absolute https URL, the FHIR base of the server (http only on this machine)"))
+    Err(format!(
+        "{text:?} must be an absolute https URL, the FHIR base of the server (http only on this machine)"
+    ))
 }
 
 /// Checks the origin of browser code (RFC 6454 §6.1).
@@ -83,10 +92,15 @@ pub(super) fn audience(text: &str) -> Result<(), String> {
 /// # Errors
 /// What is wrong and what is wanted.
 pub(super) fn origin(text: &str) -> Result<(), String> {
-    let wanted =
-        || format!("{text:?} must be an https origin exactly as browsers send it, such as https://app.example");
+    let wanted = || {
+        format!("{text:?} must be an https origin exactly as browsers send it, such as https://app.example")
+    };
     let url = Url::parse(text).map_err(|_| wanted())?;
-    if url.scheme() == "https" && url.origin().ascii_serialization() == text { Ok(()) } else { Err(wanted()) }
+    if url.scheme() == "https" && url.origin().ascii_serialization() == text {
+        Ok(())
+    } else {
+        Err(wanted())
+    }
 }
 
 /// Checks where we send something ourselves (OpenID Connect Back-Channel Logout §2.2), and answers it.
@@ -95,7 +109,12 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
 /// What is wrong and what is wanted.
 pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<String, String> {
     let url = parse(text)?;
-    registry.app.jwks.outbound().check_url(&url).map_err(|cause| cause.to_string())?;
+    registry
+        .app
+        .jwks
+        .outbound()
+        .check_url(&url)
+        .map_err(|cause| cause.to_string())?;
     Ok(text.to_owned())
 }
 

@@ -32,10 +32,16 @@ pub struct Issued {
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -> Decided<Issued> {
     let client = good!(clients::found(tx, client_id)?);
     if !(1..=LONGEST_DAYS).contains(&days) {
-        return Ok(mistake("days", format!("{days} must be from 1 to {LONGEST_DAYS}")));
+        return Ok(mistake(
+            "days",
+            format!("{days} must be from 1 to {LONGEST_DAYS}"),
+        ));
     }
     if !client.enabled {
-        return Ok(mistake("client_id", format!("{client_id} is disabled, and so would be its link: enable it first")));
+        return Ok(mistake(
+            "client_id",
+            format!("{client_id} is disabled, and so would be its link: enable it first"),
+        ));
     }
     let secret = Secret::new(registry.app.entropy.secret());
     let now = registry.app.now();
@@ -49,7 +55,10 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -
     let event = registry.event(Kind::VendorLinkChanged, "made").client(client_id);
     tx.audit(event.with("expires_at", link.expires_at.to_string()));
     let url = Secret::new(registry.app.url(&format!("{PATH}{}", secret.reveal())));
-    Ok(Ok(Issued { url, expires_at: link.expires_at }))
+    Ok(Ok(Issued {
+        url,
+        expires_at: link.expires_at,
+    }))
 }
 
 /// Ends the link of a client. Answers whether there was one that held.
@@ -82,9 +91,17 @@ pub struct Dead {
 /// What the database says; why it does not hold is part of the answer.
 pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, Dead>> {
     let Some(link) = vendor_links::find(conn, hash)? else {
-        return Ok(Err(Dead { reason: "unknown link, or one that was ended or replaced", client_id: None }));
+        return Ok(Err(Dead {
+            reason: "unknown link, or one that was ended or replaced",
+            client_id: None,
+        }));
     };
-    let dead = |reason| Ok(Err(Dead { reason, client_id: Some(link.client_id.clone()) }));
+    let dead = |reason| {
+        Ok(Err(Dead {
+            reason,
+            client_id: Some(link.client_id.clone()),
+        }))
+    };
     if link.expires_at <= now {
         return dead("link has expired");
     }

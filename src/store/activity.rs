@@ -23,10 +23,16 @@ pub struct Batch {
 /// How far a chain is counted: the chain, and the number of its last event.
 pub type Position = (i32, i64);
 
-type Noted = (diesel::dsl::Eq<client_activity::noted_chain, i32>, diesel::dsl::Eq<client_activity::noted_seq, i64>);
+type Noted = (
+    diesel::dsl::Eq<client_activity::noted_chain, i32>,
+    diesel::dsl::Eq<client_activity::noted_seq, i64>,
+);
 
 fn noted((chain, seq): Position) -> Noted {
-    (client_activity::noted_chain.eq(chain), client_activity::noted_seq.eq(seq))
+    (
+        client_activity::noted_chain.eq(chain),
+        client_activity::noted_seq.eq(seq),
+    )
 }
 
 /// How often something happened in an hour.
@@ -76,16 +82,23 @@ impl Last {
     /// Whether it did something from this time on: what was before may be somebody else's, who had the id.
     #[must_use]
     pub fn is_since(&self, time: i64) -> bool {
-        [self.last_token_at, self.last_failure_at, self.last_introspection_at]
-            .into_iter()
-            .flatten()
-            .any(|at| at >= time)
+        [
+            self.last_token_at,
+            self.last_failure_at,
+            self.last_introspection_at,
+        ]
+        .into_iter()
+        .flatten()
+        .any(|at| at >= time)
     }
 
     /// Whether it did nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.last_token_at.or(self.last_failure_at).or(self.last_introspection_at).is_none()
+        self.last_token_at
+            .or(self.last_failure_at)
+            .or(self.last_introspection_at)
+            .is_none()
     }
 }
 
@@ -100,7 +113,11 @@ pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
         if head.seq > after {
             let rows = rows_after(conn, head.id, after, limit)?;
             if !rows.is_empty() {
-                return Ok(Some(Batch { chain: head.id, after, rows }));
+                return Ok(Some(Batch {
+                    chain: head.id,
+                    after,
+                    rows,
+                }));
             }
         }
     }
@@ -145,7 +162,9 @@ pub fn add(conn: &mut Conn, count: &Count) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn note(conn: &mut Conn, at: Position, last: &Last) -> Stored<()> {
-    use client_activity::{client_id, last_failure, last_failure_at, last_introspection_at, last_token_at, table};
+    use client_activity::{
+        client_id, last_failure, last_failure_at, last_introspection_at, last_token_at, table,
+    };
     let known = table.filter(client_id.eq(&last.client_id));
     let noted = noted(at);
     each!(conn, c => {

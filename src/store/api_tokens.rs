@@ -23,7 +23,8 @@ struct Row {
 impl Row {
     fn into_model(self) -> Stored<ApiToken> {
         Ok(ApiToken {
-            scope: ApiScope::of_role(&self.role).ok_or_else(|| Failure::stored("role of an API token", &self.role))?,
+            scope: ApiScope::of_role(&self.role)
+                .ok_or_else(|| Failure::stored("role of an API token", &self.role))?,
             id: self.id,
             name: self.name,
             created_by: self.created_by,

@@ -53,7 +53,8 @@ pub(super) fn append(conn: &mut Conn, events: &[Event]) -> Stored<()> {
     let mut head = take_chain(conn)?;
     for event in events {
         let seq = head.seq + 1;
-        let body = canonical(&event.bind(head.id, seq, &head.head)).map_err(|cause| Failure::stored("event", cause))?;
+        let body = canonical(&event.bind(head.id, seq, &head.head))
+            .map_err(|cause| Failure::stored("event", cause))?;
         let leaf = leaf(&body);
         let row = AuditRow {
             chain: head.id,
@@ -91,9 +92,11 @@ fn take_chain(conn: &mut Conn) -> Stored<Head> {
                 .optional()?;
             match free {
                 Some(head) => Ok(head),
-                None => {
-                    Ok(audit_chain::table.select(Head::as_select()).limit(1).for_update().get_result(c.as_mut())?)
-                }
+                None => Ok(audit_chain::table
+                    .select(Head::as_select())
+                    .limit(1)
+                    .for_update()
+                    .get_result(c.as_mut())?),
             }
         }
     }
@@ -103,7 +106,11 @@ fn take_chain(conn: &mut Conn) -> Stored<Head> {
 pub(super) fn create_chains(conn: &mut Conn) -> Stored<()> {
     let count = if conn.is_sqlite() { 1 } else { 16 };
     for id in 0..count {
-        let head = Head { id, seq: 0, head: crate::audit::chain::GENESIS.to_owned() };
+        let head = Head {
+            id,
+            seq: 0,
+            head: crate::audit::chain::GENESIS.to_owned(),
+        };
         each!(conn, c => diesel::insert_into(audit_chain::table).values(&head).execute(c))?;
     }
     Ok(())

@@ -107,7 +107,14 @@ pub fn after(conn: &mut Conn, seq: i64) -> Stored<Vec<(i64, Change)>> {
                 .into_iter()
                 .find(|known| known.as_str() == kind)
                 .ok_or_else(|| Failure::stored("change", &kind))?;
-            Ok((seq, Change { kind, subject, purge_at }))
+            Ok((
+                seq,
+                Change {
+                    kind,
+                    subject,
+                    purge_at,
+                },
+            ))
         })
         .collect()
 }

@@ -23,7 +23,8 @@ struct Row {
 impl Row {
     fn into_model(self, secrets: Vec<StoredSecret>) -> Stored<Client> {
         Ok(Client {
-            settings: serde_json::from_str(&self.settings).map_err(|cause| Failure::stored("client", cause))?,
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|cause| Failure::stored("client", cause))?,
             id: self.id,
             name: self.name,
             dataflow: self.dataflow,
@@ -56,7 +57,8 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<Client>> {
 /// # Errors
 /// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Client>> {
-    let row: Option<Row> = each!(conn, c => client::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> =
+        each!(conn, c => client::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(|row| row.into_model(secrets::of(conn, id)?)).transpose()
 }
 

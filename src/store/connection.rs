@@ -164,7 +164,13 @@ impl Connector {
     fn open(&self, access: Access) -> Result<Conn, OpenError> {
         match (&self.target, &self.runtime) {
             (Target::Sqlite(path), _) => open_sqlite(path, access),
-            (Target::Postgres { url, root_certificate }, Some(runtime)) => {
+            (
+                Target::Postgres {
+                    url,
+                    root_certificate,
+                },
+                Some(runtime),
+            ) => {
                 let _entered = runtime.enter();
                 open_postgres(url, root_certificate.as_deref(), runtime.handle())
             }
@@ -182,14 +188,17 @@ impl Connector {
         let mut conn = self.connect(Access::Write)?;
         if let Conn::Pg(pg) = &mut conn {
             // Whoever starts meanwhile waits, however long it takes. The lock ends with the connection.
-            pg.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(6038421)")
-                .map_err(|cause| OpenError::Unreachable(cause.to_string()))?;
+            pg.batch_execute(
+                "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(6038421)",
+            )
+            .map_err(|cause| OpenError::Unreachable(cause.to_string()))?;
         }
         match &mut conn {
             Conn::Sqlite(c) => migrate(c, upgrade),
             Conn::Pg(c) => migrate(c.as_mut(), upgrade),
         }?;
-        super::people::index_all(&mut conn).map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))
+        super::people::index_all(&mut conn)
+            .map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))
     }
 
     /// Two processes that start on the same empty SQLite file take turns.
@@ -217,12 +226,19 @@ impl Drop for Connector {
     }
 }
 
-fn migrate<DB: diesel::backend::Backend>(conn: &mut impl MigrationHarness<DB>, upgrade: bool) -> Result<(), OpenError> {
-    let failed =
-        |cause: Box<dyn std::error::Error + Send + Sync>| OpenError::Schema(format!("cannot migrate: {cause}"));
+fn migrate<DB: diesel::backend::Backend>(
+    conn: &mut impl MigrationHarness<DB>,
+    upgrade: bool,
+) -> Result<(), OpenError> {
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+        OpenError::Schema(format!("cannot migrate: {cause}"))
+    };
     let applied = conn.applied_migrations().map_err(failed)?;
     let known = diesel::migration::MigrationSource::<DB>::migrations(&MIGRATIONS).map_err(failed)?;
-    let newest = known.iter().map(|migration| migration.name().version().as_owned()).max();
+    let newest = known
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .max();
     if let Some(newest) = &newest
         && let Some(theirs) = applied.iter().find(|version| *version > newest)
     {
@@ -253,7 +269,8 @@ fn open_sqlite(path: &Path, access: Access) -> Result<Conn, OpenError> {
     if access == Access::Read {
         // The cache (in KiB) holds where 100,000 people are; SQLite's own is a fourth of it and takes nothing before it is
         // used either.
-        conn.batch_execute("PRAGMA query_only = ON; PRAGMA cache_size = -8000").map_err(|cause| failed(&cause))?;
+        conn.batch_execute("PRAGMA query_only = ON; PRAGMA cache_size = -8000")
+            .map_err(|cause| failed(&cause))?;
     }
     Ok(Conn::Sqlite(conn))
 }
@@ -272,17 +289,26 @@ fn make_private_file(path: &Path) -> std::io::Result<()> {
 
 fn open_postgres(url: &Secret, root: Option<&Path>, runtime: &Handle) -> Result<Conn, OpenError> {
     let unreachable = |cause: &dyn fmt::Display| OpenError::Unreachable(cause.to_string());
-    let mut config: tokio_postgres::Config =
-        url.reveal().parse().map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
-    config.application_name("mdi-auth").connect_timeout(Duration::from_secs(5));
+    let mut config: tokio_postgres::Config = url
+        .reveal()
+        .parse()
+        .map_err(|cause: tokio_postgres::Error| OpenError::Settings(cause.to_string()))?;
+    config
+        .application_name("mdi-auth")
+        .connect_timeout(Duration::from_secs(5));
     // A password must not cross a network in the clear because a server, or somebody in between, offers no TLS.
     if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
         config.ssl_mode(SslMode::Require);
     }
     let connect = async {
         let tls = MakeRustlsConnect::new(client_tls(root)?);
-        let (client, connection) = config.connect(tls).await.map_err(|cause| unreachable(&error_chain(&cause)))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(|cause| unreachable(&cause))
+        let (client, connection) = config
+            .connect(tls)
+            .await
+            .map_err(|cause| unreachable(&error_chain(&cause)))?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|cause| unreachable(&cause))
     };
     let conn = runtime.block_on(connect)?;
     let mut conn = PgConn::from(conn);
@@ -295,7 +321,9 @@ fn open_postgres(url: &Secret, root: Option<&Path>, runtime: &Handle) -> Result<
 
 fn is_local(host: &Host) -> bool {
     match host {
-        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
         #[cfg(unix)]
         Host::Unix(_) => true,
     }

@@ -44,7 +44,8 @@ impl Row {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
-    let row: Option<Row> = each!(conn, c => grants::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> =
+        each!(conn, c => grants::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 
@@ -189,10 +190,12 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
+    Ok(
+        each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
         .set(grants::revoked_at.eq(at))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// Keeps a grant's row at least until `purge_at`.
@@ -292,8 +295,16 @@ impl ConsentRow {
             person_generation: self.person_generation,
             client_generation: self.client_generation,
             target: self.resource_server,
-            purposes: self.purposes.split(' ').filter(|code| !code.is_empty()).map(str::to_owned).collect(),
-            scope: self.scope.parse::<ScopeSet>().map_err(|cause| Failure::stored("consent", cause))?,
+            purposes: self
+                .purposes
+                .split(' ')
+                .filter(|code| !code.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            scope: self
+                .scope
+                .parse::<ScopeSet>()
+                .map_err(|cause| Failure::stored("consent", cause))?,
         })
     }
 }

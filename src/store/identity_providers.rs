@@ -66,8 +66,7 @@ diesel::define_sql_function! {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
-    let rows: Vec<Row> =
-        each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
+    let rows: Vec<Row> = each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
     rows.into_iter().map(Row::into_model).collect()
 }
 
@@ -76,8 +75,7 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
 /// # Errors
 /// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<IdentityProvider>> {
-    let row: Option<Row> =
-        each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> = each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 
@@ -204,7 +202,10 @@ pub fn link_used(conn: &mut Conn, provider_id: &str, subject: &str, at: i64) -> 
 /// # Errors
 /// What the database says.
 pub fn delete_link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::delete(linked_identity::table.find((provider_id, subject))).execute(c))? == 1)
+    Ok(
+        each!(conn, c => diesel::delete(linked_identity::table.find((provider_id, subject))).execute(c))?
+            == 1,
+    )
 }
 
 /// Usernames of those in whose entry an address occurs, letter case ignored: candidates, to be looked at closely.

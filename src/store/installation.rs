@@ -10,7 +10,9 @@ use super::{Conn, Stored, each};
 /// # Errors
 /// What the database says.
 pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
-    Ok(each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).get_result(c).optional())?)
+    Ok(
+        each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).get_result(c).optional())?,
+    )
 }
 
 /// When the installation was made, in seconds since the epoch.
@@ -18,8 +20,7 @@ pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
 /// # Errors
 /// What the database says.
 pub fn installed_at(conn: &mut Conn) -> Stored<i64> {
-    let found: Option<i64> =
-        each!(conn, c => installation::table.find(1).select(installation::created_at).get_result(c).optional())?;
+    let found: Option<i64> = each!(conn, c => installation::table.find(1).select(installation::created_at).get_result(c).optional())?;
     Ok(found.unwrap_or(0))
 }
 
@@ -61,7 +62,11 @@ pub fn touch(conn: &mut Conn) -> Stored<()> {
 /// What the database says.
 pub fn lock(conn: &mut Conn) -> Stored<()> {
     if let Conn::Pg(c) = conn {
-        installation::table.find(1).select(installation::id).for_update().get_result::<i32>(c.as_mut())?;
+        installation::table
+            .find(1)
+            .select(installation::id)
+            .for_update()
+            .get_result::<i32>(c.as_mut())?;
     }
     Ok(())
 }

@@ -57,7 +57,8 @@ pub fn add(conn: &mut Conn, model: &Link, purge_at: i64) -> Stored<()> {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Link>> {
-    let row: Option<Row> = each!(conn, c => link::table.find(hash).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> =
+        each!(conn, c => link::table.find(hash).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 

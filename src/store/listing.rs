@@ -23,7 +23,12 @@ pub struct Sessions {
 ///
 /// # Errors
 /// What the database says.
-pub fn sessions(conn: &mut Conn, wanted: &Sessions, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<Session>> {
+pub fn sessions(
+    conn: &mut Conn,
+    wanted: &Sessions,
+    after: Option<(i64, &str)>,
+    limit: usize,
+) -> Stored<Vec<Session>> {
     let rows: Vec<stored_sessions::Row> = each!(conn, c => {
         let mut query = session::table
             .filter(session::ended_at.is_null())
@@ -58,7 +63,12 @@ pub struct Grants {
 ///
 /// # Errors
 /// What the database says, or a row that cannot be read.
-pub fn grants(conn: &mut Conn, wanted: &Grants, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<Grant>> {
+pub fn grants(
+    conn: &mut Conn,
+    wanted: &Grants,
+    after: Option<(i64, &str)>,
+    limit: usize,
+) -> Stored<Vec<Grant>> {
     let rows: Vec<stored_grants::Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null().and(grants::purge_at.gt(wanted.kept_after)))

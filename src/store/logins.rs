@@ -29,7 +29,9 @@ pub struct Failures {
 /// # Errors
 /// What the database says.
 pub fn find(conn: &mut Conn, subject: &str) -> Stored<Option<Failures>> {
-    Ok(each!(conn, c => login_failure::table.find(subject).select(Failures::as_select()).get_result(c).optional())?)
+    Ok(
+        each!(conn, c => login_failure::table.find(subject).select(Failures::as_select()).get_result(c).optional())?,
+    )
 }
 
 /// What is remembered about a subject, or else `empty`, locked against other writers. The row is made first: what does
@@ -41,10 +43,15 @@ pub fn lock(conn: &mut Conn, empty: &Failures) -> Stored<Failures> {
     each!(conn, c => diesel::insert_into(login_failure::table).values(empty).on_conflict_do_nothing().execute(c))?;
     let subject = &empty.subject;
     match conn {
-        Conn::Sqlite(c) => Ok(login_failure::table.find(subject).select(Failures::as_select()).get_result(c)?),
-        Conn::Pg(c) => {
-            Ok(login_failure::table.find(subject).select(Failures::as_select()).for_update().get_result(c.as_mut())?)
-        }
+        Conn::Sqlite(c) => Ok(login_failure::table
+            .find(subject)
+            .select(Failures::as_select())
+            .get_result(c)?),
+        Conn::Pg(c) => Ok(login_failure::table
+            .find(subject)
+            .select(Failures::as_select())
+            .for_update()
+            .get_result(c.as_mut())?),
     }
 }
 

@@ -79,7 +79,9 @@ impl From<Failure> for Broken {
                 | DatabaseErrorKind::ForeignKeyViolation
                 | DatabaseErrorKind::NotNullViolation
                 | DatabaseErrorKind::CheckViolation => Self::Defect(failure.to_string()),
-                DatabaseErrorKind::Unknown if !is_passing(information.message()) => Self::Defect(failure.to_string()),
+                DatabaseErrorKind::Unknown if !is_passing(information.message()) => {
+                    Self::Defect(failure.to_string())
+                }
                 _ => Self::Unavailable(information.message().to_owned()),
             },
             Failure::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
@@ -122,7 +124,11 @@ fn at_most(rows: usize) -> i64 {
 /// # Errors
 /// What the queries say; the connection is of no use then.
 pub fn snapshot<T>(conn: &mut Conn, queries: impl FnOnce(&mut Conn) -> Stored<T>) -> Stored<T> {
-    conn.execute_raw(if conn.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })?;
+    conn.execute_raw(if conn.is_sqlite() {
+        "BEGIN"
+    } else {
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    })?;
     let read = queries(conn)?;
     conn.execute_raw("COMMIT")?;
     Ok(read)
@@ -167,7 +173,11 @@ pub struct Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.connector.is_sqlite() { "Store(SQLite)" } else { "Store(PostgreSQL)" })
+        f.write_str(if self.connector.is_sqlite() {
+            "Store(SQLite)"
+        } else {
+            "Store(PostgreSQL)"
+        })
     }
 }
 
@@ -200,16 +210,34 @@ impl Store {
         let read_queue = Arc::new(Mutex::new(read_queue));
         let idle = Arc::new(Mutex::new(Vec::new()));
         let mut handles = Vec::new();
-        for _ in 0..if connector.is_sqlite() { 1 } else { threads.writers.max(1) } {
-            let writer = writer::Writer::new(Arc::clone(&connector), Arc::clone(&write_queue), Arc::clone(&on_change));
+        for _ in 0..if connector.is_sqlite() {
+            1
+        } else {
+            threads.writers.max(1)
+        } {
+            let writer = writer::Writer::new(
+                Arc::clone(&connector),
+                Arc::clone(&write_queue),
+                Arc::clone(&on_change),
+            );
             handles.push(spawn("db-write", move || writer.run())?);
         }
         for _ in 0..threads.readers.max(1) {
-            let (connector, queue, idle) = (Arc::clone(&connector), Arc::clone(&read_queue), Arc::clone(&idle));
+            let (connector, queue, idle) =
+                (Arc::clone(&connector), Arc::clone(&read_queue), Arc::clone(&idle));
             let queries = Arc::clone(&queries);
-            handles.push(spawn("db-read", move || read_loop(&connector, &queue, &idle, &queries))?);
+            handles.push(spawn("db-read", move || {
+                read_loop(&connector, &queue, &idle, &queries)
+            })?);
         }
-        Ok(Arc::new(Self { connector, writes, reads, on_change, queries, threads: Mutex::new(handles) }))
+        Ok(Arc::new(Self {
+            connector,
+            writes,
+            reads,
+            on_change,
+            queries,
+            threads: Mutex::new(handles),
+        }))
     }
 
     /// How many queries the readers have made since the start.
@@ -238,7 +266,9 @@ impl Store {
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue(job)?.await.map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+        self.enqueue(job)?
+            .await
+            .map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
     }
 
     /// [`Store::write`] for threads that run no async tasks: the command line.
@@ -249,7 +279,9 @@ impl Store {
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue(job)?.blocking_recv().map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
+        self.enqueue(job)?
+            .blocking_recv()
+            .map_err(|_| Broken::Unavailable("the writer has stopped".to_owned()))?
     }
 
     fn enqueue<T: Send + 'static>(
@@ -257,7 +289,9 @@ impl Store {
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, Broken>>, Broken> {
         let (sender, receiver) = oneshot::channel();
-        self.writes.try_send(writer::work(job, sender)).map_err(full_or_stopped)?;
+        self.writes
+            .try_send(writer::work(job, sender))
+            .map_err(full_or_stopped)?;
         Ok(receiver)
     }
 
@@ -269,7 +303,9 @@ impl Store {
         &self,
         query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
     ) -> Result<T, Broken> {
-        self.enqueue_read(query)?.await.map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
+        self.enqueue_read(query)?
+            .await
+            .map_err(|_| Broken::Unavailable("the reader has stopped".to_owned()))?
     }
 
     /// [`Store::read`] for threads that run no async tasks.
@@ -353,7 +389,10 @@ fn read_loop(
     while let Some(job) = next(queue) {
         // A network may have dropped without a word what was silent for long.
         let is_fresh = |since: &Instant| connector.is_sqlite() || since.elapsed() < LONGEST_IDLE;
-        let last_used = idle().pop().filter(|(_, since)| is_fresh(since)).map(|(conn, _)| conn);
+        let last_used = idle()
+            .pop()
+            .filter(|(_, since)| is_fresh(since))
+            .map(|(conn, _)| conn);
         let mut conn = match last_used.map_or_else(|| connector.connect_counted(queries), Ok) {
             Ok(conn) => conn,
             Err(cause) => {

@@ -64,7 +64,10 @@ pub fn any(conn: &mut Conn, person_id: &str) -> Stored<bool> {
 /// # Errors
 /// What the database says.
 pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::insert_into(passkey::table).values(model).on_conflict_do_nothing().execute(c))? == 1)
+    Ok(
+        each!(conn, c => diesel::insert_into(passkey::table).values(model).on_conflict_do_nothing().execute(c))?
+            == 1,
+    )
 }
 
 /// Notes a use, with the credential as it is after it. Answers false when it was removed, or used elsewhere since it was
@@ -73,7 +76,9 @@ pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
 /// # Errors
 /// What the database says.
 pub fn used(conn: &mut Conn, read: &StoredPasskey, credential: &str, at: i64) -> Stored<bool> {
-    let unchanged = passkey::id.eq(&read.id).and(passkey::credential.eq(&read.credential));
+    let unchanged = passkey::id
+        .eq(&read.id)
+        .and(passkey::credential.eq(&read.credential));
     Ok(each!(conn, c => diesel::update(passkey::table.filter(unchanged))
         .set((passkey::credential.eq(credential), passkey::last_used_at.eq(at)))
         .execute(c))?
@@ -86,7 +91,10 @@ pub fn used(conn: &mut Conn, read: &StoredPasskey, credential: &str, at: i64) ->
 /// What the database says.
 pub fn rename(conn: &mut Conn, person_id: &str, id: &str, name: &str) -> Stored<bool> {
     let own = passkey::id.eq(id).and(passkey::person_id.eq(person_id));
-    Ok(each!(conn, c => diesel::update(passkey::table.filter(own)).set(passkey::name.eq(name)).execute(c))? == 1)
+    Ok(
+        each!(conn, c => diesel::update(passkey::table.filter(own)).set(passkey::name.eq(name)).execute(c))?
+            == 1,
+    )
 }
 
 /// Who has one.
@@ -103,9 +111,11 @@ pub fn holders(conn: &mut Conn) -> Stored<BTreeSet<String>> {
 /// # Errors
 /// What the database says.
 pub fn remove(conn: &mut Conn, person_id: &str, id: &str) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::delete(passkey::table.filter(passkey::id.eq(id).and(passkey::person_id.eq(person_id))))
+    Ok(
+        each!(conn, c => diesel::delete(passkey::table.filter(passkey::id.eq(id).and(passkey::person_id.eq(person_id))))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// Removes all credentials of a person. Answers how many there were.

@@ -10,7 +10,8 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::{
-    link, linked_identity, passkey, password_history, person, person_role, person_term, recovery_code, session,
+    link, linked_identity, passkey, password_history, person, person_role, person_term, recovery_code,
+    session,
 };
 use super::{Conn, Failure, Stored, each};
 use crate::model::person::{MUST_CHANGE, Person, username_key};
@@ -51,7 +52,9 @@ pub fn name_key(name: &str) -> String {
 #[must_use]
 pub fn terms(text: &str) -> BTreeSet<String> {
     let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
     words.map(term).collect()
 }
 
@@ -74,7 +77,11 @@ const NEVER: i64 = 0;
 /// Everything that a person is found by: the words of name, username, address and agency, the whole username, roles and
 /// states.
 fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
-    let agency = model.settings.organization.as_ref().map_or("", |organization| organization.name.as_str());
+    let agency = model
+        .settings
+        .organization
+        .as_ref()
+        .map_or("", |organization| organization.name.as_str());
     let email = model.settings.email.as_deref().unwrap_or_default();
     let mut all = terms(&format!("{} {} {email} {agency}", model.name, model.username));
     all.insert(term(&username_key(&model.username)));
@@ -91,7 +98,8 @@ fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
 impl Row {
     pub(super) fn into_model(self) -> Stored<Person> {
         Ok(Person {
-            settings: serde_json::from_str(&self.settings).map_err(|cause| Failure::stored("person", cause))?,
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|cause| Failure::stored("person", cause))?,
             id: self.id,
             username: self.username,
             name: self.name,
@@ -114,7 +122,8 @@ impl Row {
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
-    let row: Option<Row> = each!(conn, c => person::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> =
+        each!(conn, c => person::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 
@@ -339,11 +348,19 @@ pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bo
 ///
 /// # Errors
 /// What the database says.
-pub fn put_totp(conn: &mut Conn, id: &str, generation: i64, wrapped: Option<&str>, step: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::generation.eq(generation))))
+pub fn put_totp(
+    conn: &mut Conn,
+    id: &str,
+    generation: i64,
+    wrapped: Option<&str>,
+    step: i64,
+) -> Stored<bool> {
+    Ok(
+        each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::generation.eq(generation))))
         .set((person::totp_secret.eq(wrapped), person::totp_step.eq(step)))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// Wants a new password at the next sign-in.
@@ -361,7 +378,12 @@ pub fn want_new_password(conn: &mut Conn, id: &str) -> Stored<()> {
 /// What the database says.
 pub fn lock(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
     if let Conn::Pg(c) = conn {
-        person::table.find(id).select(person::id).for_update().get_result::<String>(c.as_mut()).optional()?;
+        person::table
+            .find(id)
+            .select(person::id)
+            .for_update()
+            .get_result::<String>(c.as_mut())
+            .optional()?;
     }
     find(conn, id)
 }
@@ -382,10 +404,12 @@ pub fn lock_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person
 /// # Errors
 /// What the database says.
 pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
+    Ok(
+        each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
         .set(person::totp_step.eq(step))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// Notes a sign-in that is complete.

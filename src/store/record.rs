@@ -27,14 +27,22 @@ pub struct Place {
 
 impl Place {
     /// Behind all events.
-    pub const END: Self = Self { at_ms: i64::MAX, chain: i32::MAX, seq: i64::MAX };
+    pub const END: Self = Self {
+        at_ms: i64::MAX,
+        chain: i32::MAX,
+        seq: i64::MAX,
+    };
 }
 
 impl AuditRow {
     /// Its place in the record.
     #[must_use]
     pub fn place(&self) -> Place {
-        Place { at_ms: self.at_ms, chain: self.chain, seq: self.seq }
+        Place {
+            at_ms: self.at_ms,
+            chain: self.chain,
+            seq: self.seq,
+        }
     }
 }
 
@@ -212,6 +220,9 @@ pub fn one(conn: &mut Conn, chain: i32, seq: i64) -> Stored<Option<AuditRow>> {
 /// # Errors
 /// What the database says.
 pub fn last_of(conn: &mut Conn, kind: Kind) -> Stored<Option<AuditRow>> {
-    let search = Search { kinds: vec![kind], ..Search::default() };
+    let search = Search {
+        kinds: vec![kind],
+        ..Search::default()
+    };
     Ok(find(conn, &search, 1)?.rows.pop())
 }

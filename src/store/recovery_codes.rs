@@ -46,7 +46,10 @@ pub fn left(conn: &mut Conn, person_id: &str) -> Stored<(i64, Option<i64>)> {
         .filter(recovery_code::person_id.eq(person_id).and(recovery_code::used_at.is_null()))
         .select(recovery_code::created_at)
         .load(c))?;
-    Ok((i64::try_from(unused.len()).unwrap_or(i64::MAX), unused.into_iter().max()))
+    Ok((
+        i64::try_from(unused.len()).unwrap_or(i64::MAX),
+        unused.into_iter().max(),
+    ))
 }
 
 /// Removes the codes of a person. Answers how many there were.

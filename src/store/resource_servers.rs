@@ -73,7 +73,8 @@ pub fn put(conn: &mut Conn, model: &ResourceServer) -> Stored<()> {
         id: model.id.clone(),
         name: model.name.clone(),
         audience: model.audience.clone(),
-        settings: serde_json::to_string(&model.settings).map_err(|cause| Failure::stored("resource server", cause))?,
+        settings: serde_json::to_string(&model.settings)
+            .map_err(|cause| Failure::stored("resource server", cause))?,
         enabled: model.enabled,
         generation: model.generation,
         created_at: model.created_at,

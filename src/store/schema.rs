@@ -1,5 +1,8 @@
 //! The tables of `migrations/`, as diesel sees them. Column meanings stand in the SQL.
-#![expect(missing_docs, reason = "diesel's table! makes items that cannot carry documentation")]
+#![expect(
+    missing_docs,
+    reason = "diesel's table! makes items that cannot carry documentation"
+)]
 
 diesel::table! {
     installation (id) {

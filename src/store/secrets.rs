@@ -34,11 +34,13 @@ impl Row {
 
 /// All secrets by the id of their owner, oldest first.
 pub(super) fn by_owner(conn: &mut Conn) -> Stored<HashMap<String, Vec<StoredSecret>>> {
-    let rows: Vec<Row> =
-        each!(conn, c => client_secret::table.order(client_secret::created_at).select(Row::as_select()).load(c))?;
+    let rows: Vec<Row> = each!(conn, c => client_secret::table.order(client_secret::created_at).select(Row::as_select()).load(c))?;
     let mut owners: HashMap<String, Vec<StoredSecret>> = HashMap::new();
     for row in rows {
-        owners.entry(row.owner_id.clone()).or_default().push(row.into_model());
+        owners
+            .entry(row.owner_id.clone())
+            .or_default()
+            .push(row.into_model());
     }
     Ok(owners)
 }

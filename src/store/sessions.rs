@@ -59,7 +59,12 @@ impl Row {
             auth_time: self.auth_time,
             last_seen_at: self.last_seen_at,
             acr: self.acr,
-            amr: self.amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect(),
+            amr: self
+                .amr
+                .split(' ')
+                .filter(|method| !method.is_empty())
+                .map(str::to_owned)
+                .collect(),
             second_factor_due: self.second_factor_due,
             identity_provider: self.identity_provider,
             address: self.address,
@@ -87,7 +92,10 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
 /// What the database says.
 pub fn lock(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
     if let Conn::Pg(c) = conn {
-        let query = session::table.filter(session::hash.eq(hash)).select(session::id).for_update();
+        let query = session::table
+            .filter(session::hash.eq(hash))
+            .select(session::id)
+            .for_update();
         query.get_result::<String>(c.as_mut()).optional()?;
     }
     find(conn, hash)
@@ -198,14 +206,16 @@ pub fn owner(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
 /// # Errors
 /// What the database says.
 pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
-    Ok(each!(conn, c => diesel::update(session::table.filter(session::id.eq(id).and(session::ended_at.is_null())))
+    Ok(
+        each!(conn, c => diesel::update(session::table.filter(session::id.eq(id).and(session::ended_at.is_null())))
         .set((
             session::ended_at.eq(at),
             session::totp_set_up.eq(None::<String>),
             session::recovery_nonce.eq(None::<String>),
         ))
         .execute(c))?
-        == 1)
+            == 1,
+    )
 }
 
 /// The wrapped TOTP secret that is being set up in a session.

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 
 use super::schema::{
-    activity, assertion_jti, authorization_code, change, first_link, grants, idempotency, link, login_failure,
-    logout_notice, opaque_token, refresh_token, session, vendor_link,
+    activity, assertion_jti, authorization_code, change, first_link, grants, idempotency, link,
+    login_failure, logout_notice, opaque_token, refresh_token, session, vendor_link,
 };
 use super::{Conn, Stored, each};
 

@@ -101,8 +101,7 @@ pub fn use_refresh(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
 /// # Errors
 /// What the database says.
 pub fn find_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
-    let row: Option<RefreshRow> =
-        each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).get_result(c).optional())?;
+    let row: Option<RefreshRow> = each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).get_result(c).optional())?;
     Ok(row.map(RefreshRow::into_model))
 }
 
@@ -135,7 +134,9 @@ pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> S
 /// # Errors
 /// What the database says.
 pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
-    Ok(each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).get_result(c).optional())?)
+    Ok(
+        each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).get_result(c).optional())?,
+    )
 }
 
 /// Whether an assertion was used, by SHA-256 over client and `jti`.

@@ -52,8 +52,7 @@ pub fn replace(conn: &mut Conn, model: &VendorLink) -> Stored<()> {
 /// # Errors
 /// What the database says.
 pub fn of_client(conn: &mut Conn, client_id: &str) -> Stored<Option<VendorLink>> {
-    let row: Option<Row> =
-        each!(conn, c => vendor_link::table.find(client_id).select(Row::as_select()).get_result(c).optional())?;
+    let row: Option<Row> = each!(conn, c => vendor_link::table.find(client_id).select(Row::as_select()).get_result(c).optional())?;
     Ok(row.map(Row::into_model))
 }
 

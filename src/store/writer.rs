@@ -72,7 +72,11 @@ pub(super) fn work<T: Send + 'static>(
     job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
     answer: oneshot::Sender<Result<T, Broken>>,
 ) -> Box<dyn Job> {
-    Box::new(Work { job, value: None, answer })
+    Box::new(Work {
+        job,
+        value: None,
+        answer,
+    })
 }
 
 impl<F: FnMut(&mut Tx<'_>) -> Stored<T> + Send, T: Send> Job for Work<F, T> {
@@ -84,7 +88,8 @@ impl<F: FnMut(&mut Tx<'_>) -> Stored<T> + Send, T: Send> Job for Work<F, T> {
     fn answer(self: Box<Self>, outcome: Result<(), Broken>) {
         let Self { value, answer, .. } = *self;
         // A caller that went away needs no answer; what it asked for is committed all the same.
-        let _ = answer.send(outcome.and_then(|()| value.ok_or_else(|| Broken::defect("a job ended without a value"))));
+        let _ = answer
+            .send(outcome.and_then(|()| value.ok_or_else(|| Broken::defect("a job ended without a value"))));
     }
 }
 
@@ -127,7 +132,12 @@ impl Writer {
         queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
         on_change: Arc<OnceLock<OnChange>>,
     ) -> Self {
-        Self { connector, queue, on_change, connection: None }
+        Self {
+            connector,
+            queue,
+            on_change,
+            connection: None,
+        }
     }
 
     /// Works until the store is dropped.
@@ -148,7 +158,10 @@ impl Writer {
     }
 
     fn drain_into(&self, batch: &mut Vec<Box<dyn Job>>) {
-        let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         while batch.len() < BATCH {
             match queue.try_recv() {
                 Ok(job) => batch.push(job),
@@ -172,7 +185,9 @@ impl Writer {
                 Ended::Panicked(place) => {
                     self.connection = None;
                     tracing::error!("a write job panicked");
-                    batch.remove(place).answer(Err(Broken::defect("a write job panicked")));
+                    batch
+                        .remove(place)
+                        .answer(Err(Broken::defect("a write job panicked")));
                     tries = 0;
                 }
                 Ended::Entangled => apart = Apart::Savepoints,
@@ -228,10 +243,21 @@ fn fail(batch: Vec<Box<dyn Job>>, broken: &Broken) {
 /// Begin, jobs, audit events, changes, commit. Says whether others must learn of it.
 fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>], apart: Apart) -> (Ended, bool) {
     // IMMEDIATE takes SQLite's write lock at once: no upgrade can fail half-way.
-    let begin = if conn.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let begin = if conn.is_sqlite() {
+        "BEGIN IMMEDIATE"
+    } else {
+        "BEGIN"
+    };
     if let Err(cause) = conn.execute_raw(begin) {
         let failure = Failure::Database(cause);
-        return (if conn.is_sqlite() { lost(conn, failure) } else { Ended::Reconnect(failure) }, false);
+        return (
+            if conn.is_sqlite() {
+                lost(conn, failure)
+            } else {
+                Ended::Reconnect(failure)
+            },
+            false,
+        );
     }
     let mut events = Vec::new();
     let mut changes = Vec::new();
@@ -248,8 +274,13 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>], apart: Apart) -> (Ended
         Ok(()) => (Ended::Committed(outcomes), changed),
         // SQLite says busy or full before anything is durable; PostgreSQL reports a failed serialization the same way.
         // Anything else after COMMIT was sent may have been written: a second run could take itself for a replay.
-        Err(cause) if conn.is_sqlite() || is_serialization(&cause) => (lost(conn, Failure::Database(cause)), false),
-        Err(cause) => (Ended::Failed(Broken::Unavailable(format!("no answer to COMMIT: {cause}"))), false),
+        Err(cause) if conn.is_sqlite() || is_serialization(&cause) => {
+            (lost(conn, Failure::Database(cause)), false)
+        }
+        Err(cause) => (
+            Ended::Failed(Broken::Unavailable(format!("no answer to COMMIT: {cause}"))),
+            false,
+        ),
     }
 }
 
@@ -268,14 +299,22 @@ fn run_jobs(
         if savepoints && let Err(cause) = conn.execute_raw("SAVEPOINT job") {
             return Err(lost(conn, Failure::Database(cause)));
         }
-        let mut tx = Tx { conn: &mut *conn, events: &mut *events, changes: &mut *changes };
+        let mut tx = Tx {
+            conn: &mut *conn,
+            events: &mut *events,
+            changes: &mut *changes,
+        };
         let Ok(ran) = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))) else {
             return Err(Ended::Panicked(place));
         };
         let ended = match ran {
             Ok(()) => {
                 outcomes.push(Ok(()));
-                if savepoints { conn.execute_raw("RELEASE job") } else { Ok(()) }
+                if savepoints {
+                    conn.execute_raw("RELEASE job")
+                } else {
+                    Ok(())
+                }
             }
             Err(failure) if alone => return Err(lost(conn, failure)),
             Err(_) if !savepoints => {

@@ -30,7 +30,9 @@ impl CertificateInfo {
         // time, and about a name that nobody may have (RFC 6761 §6.4).
         let refusal = |now| verify(&parsed, &RootCertStore::empty(), now, provider);
         let not_before = match refusal(i64::MIN) {
-            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => not_before,
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
+                not_before
+            }
             // Valid since the epoch or longer.
             _ => UnixTime::since_unix_epoch(Duration::ZERO),
         };
@@ -40,7 +42,9 @@ impl CertificateInfo {
         };
         let nobody = ServerName::try_from("name.invalid").map_err(|_| Error::UnsupportedNameType)?;
         let names = match verify_server_name(&parsed, &nobody) {
-            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => presented,
+            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                presented, ..
+            })) => presented,
             other => return Err(unreadable(other)),
         };
         Ok(Self {
@@ -65,17 +69,27 @@ impl CertificateInfo {
             jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |day| day.to_string())
         };
         if now < self.not_before {
-            problems.push(format!("the TLS certificate is valid only from {}", day(self.not_before)));
+            problems.push(format!(
+                "the TLS certificate is valid only from {}",
+                day(self.not_before)
+            ));
         }
         if now > self.not_after {
-            problems.push(format!("the TLS certificate ended at {}: put a new one in its place", day(self.not_after)));
+            problems.push(format!(
+                "the TLS certificate ended at {}: put a new one in its place",
+                day(self.not_after)
+            ));
         } else if now > self.not_after - RENEW_BEFORE_SECONDS {
-            problems.push(format!("the TLS certificate ends at {}: put a new one in its place", day(self.not_after)));
+            problems.push(format!(
+                "the TLS certificate ends at {}: put a new one in its place",
+                day(self.not_after)
+            ));
         }
         if !self.covers(host) {
             let names = self.names.join(", ");
-            problems
-                .push(format!("the TLS certificate is for {names}, not for \"{host}\", the host of [server] issuer"));
+            problems.push(format!(
+                "the TLS certificate is for {names}, not for \"{host}\", the host of [server] issuer"
+            ));
         }
         problems
     }
@@ -87,7 +101,9 @@ pub(super) fn covers(certificate: &ParsedCertificate<'_>, host: &str) -> bool {
 
 /// rustls prints `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
 fn plain(name: &str) -> String {
-    let inside = name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')'));
+    let inside = name
+        .split_once('(')
+        .map_or(name, |(_, rest)| rest.trim_end_matches(')'));
     inside.trim_matches('"').to_owned()
 }
 
@@ -108,5 +124,7 @@ fn seconds(time: UnixTime) -> i64 {
 }
 
 fn unreadable(result: Result<(), Error>) -> Error {
-    result.err().unwrap_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+    result
+        .err()
+        .unwrap_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }

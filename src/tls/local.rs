@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -33,7 +33,10 @@ const BACKDATED_SECONDS: i64 = 3_600;
 
 /// Where our own certificate and key are.
 pub(super) fn files(dir: &Path) -> TlsFiles {
-    TlsFiles { certificate: dir.join("server.pem"), key: dir.join("server-key.pem") }
+    TlsFiles {
+        certificate: dir.join("server.pem"),
+        key: dir.join("server-key.pem"),
+    }
 }
 
 /// Makes or renews what is missing, ends within 30 days, is damaged, or does not cover the names.
@@ -56,7 +59,10 @@ pub(super) fn renew(dir: &Path, host: &str, provider: &CryptoProvider, now: i64)
     if usable(dir, host, provider, now)? {
         Ok(())
     } else {
-        Err(making(host, "clients would not accept what was made: is the host name valid?"))
+        Err(making(
+            host,
+            "clients would not accept what was made: is the host name valid?",
+        ))
     }
 }
 
@@ -75,7 +81,9 @@ fn usable(dir: &Path, host: &str, provider: &CryptoProvider, now: i64) -> Result
     let (served, authority) = (unless_damaged(load(&files(dir), provider))?, authority(dir)?);
     let mut authorities = RootCertStore::empty();
     let trusted = authority.is_some_and(|authority| authorities.add(authority).is_ok());
-    let parsed = served.as_ref().and_then(|served| ParsedCertificate::try_from(served.end_entity_cert().ok()?).ok());
+    let parsed = served
+        .as_ref()
+        .and_then(|served| ParsedCertificate::try_from(served.end_entity_cert().ok()?).ok());
     Ok(parsed.is_some_and(|parsed| {
         let vouched = |time| verify(&parsed, &authorities, time, provider).is_ok();
         trusted
@@ -120,21 +128,33 @@ fn make_authority(dir: &Path, host: &str, now: i64) -> Result<(), TlsError> {
             SanType::DnsName(name) => Some(GeneralSubtree::DnsName(name.to_string())),
             SanType::IpAddress(address) => {
                 let whole = if address.is_ipv4() { 32 } else { 128 };
-                Some(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, whole)))
+                Some(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(
+                    address, whole,
+                )))
             }
             _ => None,
         })
         .collect();
-    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees,
+        excluded_subtrees: Vec::new(),
+    });
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(broken)?;
     // The moment of its making tells two authorities apart. (A common name has at most 64 characters, a host name more.)
     let made = jiff::Timestamp::from_second(now).map_or_else(|_| now.to_string(), |made| made.to_string());
-    params.distinguished_name.push(DnType::CommonName, format!("MDI Auth local authority, {made}"));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("MDI Auth local authority, {made}"));
     set_validity(&mut params, now, CA_DAYS);
     let certificate = params.self_signed(&key).map_err(broken)?;
-    write_file(dir, CA_KEY_FILE, Zeroizing::new(key.serialize_pem()).as_bytes(), 0o600)?;
+    write_file(
+        dir,
+        CA_KEY_FILE,
+        Zeroizing::new(key.serialize_pem()).as_bytes(),
+        0o600,
+    )?;
     write_file(dir, CA_FILE, certificate.pem().as_bytes(), 0o644)
 }
 
@@ -152,7 +172,12 @@ fn issue(dir: &Path, host: &str, now: i64) -> Result<(), TlsError> {
     set_validity(&mut params, now, SERVER_DAYS);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(broken)?;
     let certificate = params.signed_by(&key, &issuer).map_err(broken)?;
-    write_file(dir, "server-key.pem", Zeroizing::new(key.serialize_pem()).as_bytes(), 0o600)?;
+    write_file(
+        dir,
+        "server-key.pem",
+        Zeroizing::new(key.serialize_pem()).as_bytes(),
+        0o600,
+    )?;
     write_file(dir, "server.pem", certificate.pem().as_bytes(), 0o644)
 }
 
@@ -164,7 +189,10 @@ fn set_validity(params: &mut CertificateParams, now: i64, days: i64) {
 }
 
 fn making(host: &str, cause: impl ToString) -> TlsError {
-    TlsError::Making { host: host.to_owned(), cause: cause.to_string() }
+    TlsError::Making {
+        host: host.to_owned(),
+        cause: cause.to_string(),
+    }
 }
 
 /// Makes a directory for this user alone.
@@ -173,7 +201,11 @@ fn make_directory(dir: &Path) -> Result<(), TlsError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|cause| TlsError::File { verb: "make", path: dir.display().to_string(), cause })
+    builder.create(dir).map_err(|cause| TlsError::File {
+        verb: "make",
+        path: dir.display().to_string(),
+        cause,
+    })
 }
 
 /// Writes a file whole or not at all: a reader sees the old one or the new one.
@@ -192,5 +224,9 @@ fn write_file(dir: &Path, name: &str, content: &[u8], mode: u32) -> Result<(), T
     };
     // What a process of the same number left behind when it was killed.
     let _ = fs::remove_file(&temporary);
-    write().map_err(|cause| TlsError::File { verb: "write", path: path.display().to_string(), cause })
+    write().map_err(|cause| TlsError::File {
+        verb: "write",
+        path: path.display().to_string(),
+        cause,
+    })
 }

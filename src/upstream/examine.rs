@@ -21,19 +21,28 @@ impl Finding {
     /// Something that is as it should be.
     #[must_use]
     pub fn good(text: impl Into<String>) -> Self {
-        Self { problem: false, text: text.into() }
+        Self {
+            problem: false,
+            text: text.into(),
+        }
     }
 
     /// Something that must be mended.
     #[must_use]
     pub fn problem(text: impl Into<String>) -> Self {
-        Self { problem: true, text: text.into() }
+        Self {
+            problem: true,
+            text: text.into(),
+        }
     }
 }
 
 /// A name as it stands on the wire.
 fn wire(name: &impl Serialize) -> String {
-    serde_json::to_value(name).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(name)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn list(names: impl IntoIterator<Item = String>) -> String {
@@ -43,7 +52,10 @@ fn list(names: impl IntoIterator<Item = String>) -> String {
 pub(super) fn metadata(metadata: &Metadata, provider: &IdentityProvider, redirect_uri: &str) -> Vec<Finding> {
     let mut found = vec![
         Finding::good(format!("discovery: issuer {}", metadata.issuer().as_str())),
-        Finding::good(format!("authorization endpoint: {}", metadata.authorization_endpoint().as_str())),
+        Finding::good(format!(
+            "authorization endpoint: {}",
+            metadata.authorization_endpoint().as_str()
+        )),
     ];
     found.push(match metadata.token_endpoint() {
         Some(url) => Finding::good(format!("token endpoint: {}", url.as_str())),
@@ -56,14 +68,19 @@ pub(super) fn metadata(metadata: &Metadata, provider: &IdentityProvider, redirec
     found.push(keys(metadata));
     found.push(algorithms(metadata));
     found.push(authentication(metadata, provider));
-    found.push(match &metadata.additional_metadata().code_challenge_methods_supported {
-        Some(methods) if methods.iter().any(|method| method == "S256") => Finding::good("PKCE: S256"),
-        _ => Finding::good("PKCE: the provider does not say that it knows S256; it is sent all the same"),
-    });
+    found.push(
+        match &metadata.additional_metadata().code_challenge_methods_supported {
+            Some(methods) if methods.iter().any(|method| method == "S256") => Finding::good("PKCE: S256"),
+            _ => Finding::good("PKCE: the provider does not say that it knows S256; it is sent all the same"),
+        },
+    );
     let settings = &provider.settings;
     if let Some(known) = metadata.scopes_supported() {
-        let unknown: Vec<&String> =
-            settings.scopes.iter().filter(|scope| !known.iter().any(|known| known.as_str() == *scope)).collect();
+        let unknown: Vec<&String> = settings
+            .scopes
+            .iter()
+            .filter(|scope| !known.iter().any(|known| known.as_str() == *scope))
+            .collect();
         if !unknown.is_empty() {
             found.push(Finding::good(format!(
                 "scopes: the provider does not list {}; it may ignore or refuse them",
@@ -80,17 +97,23 @@ pub(super) fn metadata(metadata: &Metadata, provider: &IdentityProvider, redirec
             )));
         }
     }
-    found.push(Finding::good(format!("redirect URI, to be registered there: {redirect_uri}")));
+    found.push(Finding::good(format!(
+        "redirect URI, to be registered there: {redirect_uri}"
+    )));
     found
 }
 
 fn keys(metadata: &Metadata) -> Finding {
     let keys = metadata.jwks().keys();
-    let signing = keys
-        .iter()
-        .filter(|key| wire(key.key_type()) != "oct" && key.key_use().is_none_or(|usage| wire(usage) == "sig"));
+    let signing = keys.iter().filter(|key| {
+        wire(key.key_type()) != "oct" && key.key_use().is_none_or(|usage| wire(usage) == "sig")
+    });
     match signing.count() {
-        0 => Finding::problem(format!("keys: none of {} at {} can be used", keys.len(), metadata.jwks_uri().as_str())),
+        0 => Finding::problem(format!(
+            "keys: none of {} at {} can be used",
+            keys.len(),
+            metadata.jwks_uri().as_str()
+        )),
         count => Finding::good(format!("keys: {count} at {}", metadata.jwks_uri().as_str())),
     }
 }
@@ -100,7 +123,9 @@ fn algorithms(metadata: &Metadata) -> Finding {
     let common = list(ALGORITHMS.iter().filter(|ours| theirs.contains(ours)).map(wire));
     if common.is_empty() {
         let (theirs, ours) = (list(theirs.iter().map(wire)), list(ALGORITHMS.iter().map(wire)));
-        return Finding::problem(format!("ID token signatures: it knows {theirs}; we accept {ours}"));
+        return Finding::problem(format!(
+            "ID token signatures: it knows {theirs}; we accept {ours}"
+        ));
     }
     Finding::good(format!("ID token signatures: {common}"))
 }
@@ -108,7 +133,9 @@ fn algorithms(metadata: &Metadata) -> Finding {
 fn authentication(metadata: &Metadata, provider: &IdentityProvider) -> Finding {
     let ours = provider.settings.auth_method;
     let default = vec![CoreClientAuthMethod::ClientSecretBasic];
-    let theirs = metadata.token_endpoint_auth_methods_supported().unwrap_or(&default);
+    let theirs = metadata
+        .token_endpoint_auth_methods_supported()
+        .unwrap_or(&default);
     // Public clients are not always listed.
     if ours == AuthMethod::None || theirs.iter().any(|method| wire(method) == ours.as_str()) {
         return Finding::good(format!("client authentication: {}", ours.as_str()));

@@ -4,18 +4,19 @@
 use std::time::Duration;
 
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
-    CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreSubjectIdentifierType, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType,
+    CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey,
+    CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
+    CoreSubjectIdentifierType, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthenticationContextClass,
     AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken, DiscoveryError,
-    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields,
-    IdTokenVerifier, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata,
-    RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse, UserInfoClaims, UserInfoError,
+    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
+    IdTokenFields, IdTokenVerifier, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
+    PkceCodeVerifier, ProviderMetadata, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
+    StandardErrorResponse, StandardTokenResponse, TokenResponse, UserInfoClaims, UserInfoError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,7 +28,10 @@ use crate::model::identity_provider::{Identity, IdentityProvider};
 use crate::outbound::{FetchError, Limits, Outbound};
 
 /// What an answer of a provider may cost.
-const LIMITS: Limits = Limits { max_bytes: 256 * 1024, timeout: Duration::from_secs(5) };
+const LIMITS: Limits = Limits {
+    max_bytes: 256 * 1024,
+    timeout: Duration::from_secs(5),
+};
 /// How far a provider's clock may be from ours, in seconds.
 pub(super) const LEEWAY_SECONDS: i64 = 60;
 /// How long ago an ID token may have been issued that was fetched just now, in seconds.
@@ -118,9 +122,13 @@ type RelyingParty = Client<
 /// Sends what the crate put together through the guard.
 async fn send(outbound: Outbound, request: HttpRequest) -> Result<HttpResponse, FetchError> {
     let (parts, body) = request.into_parts();
-    let url = Url::parse(&parts.uri.to_string())
-        .map_err(|_| FetchError::Url { url: parts.uri.to_string(), reason: "it is not a URL" })?;
-    let reply = outbound.send(parts.method, &url, parts.headers, body, LIMITS).await?;
+    let url = Url::parse(&parts.uri.to_string()).map_err(|_| FetchError::Url {
+        url: parts.uri.to_string(),
+        reason: "it is not a URL",
+    })?;
+    let reply = outbound
+        .send(parts.method, &url, parts.headers, body, LIMITS)
+        .await?;
     let mut response = HttpResponse::new(reply.body);
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
@@ -129,14 +137,19 @@ async fn send(outbound: Outbound, request: HttpRequest) -> Result<HttpResponse, 
 
 /// Fetches discovery and keys.
 pub(super) async fn discover(outbound: &Outbound, issuer: &str) -> Result<Metadata, String> {
-    let url = IssuerUrl::new(issuer.to_owned()).map_err(|cause| format!("issuer {issuer:?} is not a URL: {cause}"))?;
+    let url = IssuerUrl::new(issuer.to_owned())
+        .map_err(|cause| format!("issuer {issuer:?} is not a URL: {cause}"))?;
     let http = |request| send(outbound.clone(), request);
-    let metadata = Metadata::discover_async(url, &http).await.map_err(|error| match error {
-        DiscoveryError::Request(cause) => cause.to_string(),
-        DiscoveryError::Parse(cause) => format!("the answer is not what OpenID Connect wants at {}", cause.path()),
-        DiscoveryError::Response(status, _, what) => format!("status {status}: {what}"),
-        other => other.to_string(),
-    })?;
+    let metadata = Metadata::discover_async(url, &http)
+        .await
+        .map_err(|error| match error {
+            DiscoveryError::Request(cause) => cause.to_string(),
+            DiscoveryError::Parse(cause) => {
+                format!("the answer is not what OpenID Connect wants at {}", cause.path())
+            }
+            DiscoveryError::Response(status, _, what) => format!("status {status}: {what}"),
+            other => other.to_string(),
+        })?;
     // The browser goes there: any other scheme would be a way to run something in it.
     if metadata.authorization_endpoint().url().scheme() != "https" {
         return Err("authorization_endpoint must begin with https://".to_owned());
@@ -144,7 +157,11 @@ pub(super) async fn discover(outbound: &Outbound, issuer: &str) -> Result<Metada
     Ok(metadata)
 }
 
-fn relying_party(metadata: &Metadata, provider: &IdentityProvider, secret: Option<ClientSecret>) -> RelyingParty {
+fn relying_party(
+    metadata: &Metadata,
+    provider: &IdentityProvider,
+    secret: Option<ClientSecret>,
+) -> RelyingParty {
     let client_id = ClientId::new(provider.settings.client_id.clone());
     let auth_type = match provider.settings.auth_method {
         AuthMethod::ClientSecretPost => AuthType::RequestBody,
@@ -154,7 +171,8 @@ fn relying_party(metadata: &Metadata, provider: &IdentityProvider, secret: Optio
 }
 
 fn redirect_url(text: &str) -> Result<RedirectUrl, UpstreamError> {
-    RedirectUrl::new(text.to_owned()).map_err(|cause| UpstreamError::Refused(format!("redirect URI {text:?}: {cause}")))
+    RedirectUrl::new(text.to_owned())
+        .map_err(|cause| UpstreamError::Refused(format!("redirect URI {text:?}: {cause}")))
 }
 
 /// OpenID Connect Core §3.1.2.1 with PKCE (RFC 7636).
@@ -163,11 +181,19 @@ pub(super) fn authorization_url(
     provider: &IdentityProvider,
     journey: Journey<'_>,
 ) -> Result<String, UpstreamError> {
-    let client = relying_party(metadata, provider, None).set_redirect_uri(redirect_url(journey.redirect_uri)?);
+    let client =
+        relying_party(metadata, provider, None).set_redirect_uri(redirect_url(journey.redirect_uri)?);
     let verifier = PkceCodeVerifier::new(journey.verifier.to_owned());
-    let (state, nonce) = (CsrfToken::new(journey.state.to_owned()), Nonce::new(journey.nonce.to_owned()));
+    let (state, nonce) = (
+        CsrfToken::new(journey.state.to_owned()),
+        Nonce::new(journey.nonce.to_owned()),
+    );
     let mut request = client
-        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || state, move || nonce)
+        .authorize_url(
+            CoreAuthenticationFlow::AuthorizationCode,
+            move || state,
+            move || nonce,
+        )
         .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
     // The crate asks for openid by itself.
     for scope in provider.settings.scopes.iter().filter(|scope| *scope != "openid") {
@@ -176,7 +202,9 @@ pub(super) fn authorization_url(
     for acr in &provider.settings.trusted_acr {
         request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
     }
-    request = request.set_max_age(Duration::from_secs(u64::try_from(journey.max_age).unwrap_or_default()));
+    request = request.set_max_age(Duration::from_secs(
+        u64::try_from(journey.max_age).unwrap_or_default(),
+    ));
     // Some providers know this and not max_age.
     if journey.again {
         request = request.add_prompt(CoreAuthPrompt::Login);
@@ -185,15 +213,21 @@ pub(super) fn authorization_url(
 }
 
 /// RFC 9207 §2.4
-pub(super) fn check_issuer(metadata: &Metadata, issuer: &str, iss: Option<&str>) -> Result<(), UpstreamError> {
-    let promised = metadata.additional_metadata().authorization_response_iss_parameter_supported;
+pub(super) fn check_issuer(
+    metadata: &Metadata,
+    issuer: &str,
+    iss: Option<&str>,
+) -> Result<(), UpstreamError> {
+    let promised = metadata
+        .additional_metadata()
+        .authorization_response_iss_parameter_supported;
     match iss {
-        Some(iss) if iss != issuer => {
-            Err(UpstreamError::Refused("parameter iss is not the issuer that the person was sent to".to_owned()))
-        }
-        None if promised => {
-            Err(UpstreamError::Refused("parameter iss is missing, and the provider sends it".to_owned()))
-        }
+        Some(iss) if iss != issuer => Err(UpstreamError::Refused(
+            "parameter iss is not the issuer that the person was sent to".to_owned(),
+        )),
+        None if promised => Err(UpstreamError::Refused(
+            "parameter iss is missing, and the provider sends it".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -205,8 +239,11 @@ pub(super) async fn exchange(
     provider: &IdentityProvider,
     returned: Returned<'_>,
 ) -> Result<Tokens, UpstreamError> {
-    let secret = returned.secret.map(|secret| ClientSecret::new(secret.reveal().to_owned()));
-    let client = relying_party(metadata, provider, secret).set_redirect_uri(redirect_url(returned.redirect_uri)?);
+    let secret = returned
+        .secret
+        .map(|secret| ClientSecret::new(secret.reveal().to_owned()));
+    let client =
+        relying_party(metadata, provider, secret).set_redirect_uri(redirect_url(returned.redirect_uri)?);
     let request = client
         .exchange_code(AuthorizationCode::new(returned.code.to_owned()))
         .map_err(|cause| UpstreamError::Silent(format!("discovery names no token endpoint: {cause}")))?
@@ -214,7 +251,9 @@ pub(super) async fn exchange(
     let http = |request| send(outbound.clone(), request);
     request.request_async(&http).await.map_err(|error| match error {
         RequestTokenError::Request(cause) => UpstreamError::Silent(format!("token endpoint: {cause}")),
-        RequestTokenError::ServerResponse(answer) => UpstreamError::Refused(format!("token endpoint: {answer}")),
+        RequestTokenError::ServerResponse(answer) => {
+            UpstreamError::Refused(format!("token endpoint: {answer}"))
+        }
         // Its text may quote tokens.
         RequestTokenError::Parse(cause, _) => UpstreamError::Refused(format!(
             "token endpoint: the answer, or the ID token in it, is not what OpenID Connect wants at {}{}",
@@ -256,36 +295,51 @@ pub(super) fn verify(
     nonce: &str,
     now: i64,
 ) -> Result<Identity, Unverified> {
-    let id_token = tokens.id_token().ok_or_else(|| unverified("the token endpoint sent none"))?;
+    let id_token = tokens
+        .id_token()
+        .ok_or_else(|| unverified("the token endpoint sent none"))?;
     let client_id = ClientId::new(provider.settings.client_id.clone());
-    let moment = jiff::Timestamp::from_second(now - LEEWAY_SECONDS).map_err(|cause| unverified(cause.to_string()))?;
-    let moment = moment.to_string().parse().map_err(|_| unverified("our clock cannot be expressed"))?;
+    let moment =
+        jiff::Timestamp::from_second(now - LEEWAY_SECONDS).map_err(|cause| unverified(cause.to_string()))?;
+    let moment = moment
+        .to_string()
+        .parse()
+        .map_err(|_| unverified("our clock cannot be expressed"))?;
     // Public even if we have a secret: then no signature with a shared secret is accepted.
-    let verifier =
-        IdTokenVerifier::new_public_client(client_id.clone(), metadata.issuer().clone(), metadata.jwks().clone())
-            .set_allowed_algs(ALGORITHMS)
-            .set_time_fn(move || moment)
-            .set_issue_time_verifier_fn(move |issued| {
-                let age = now - issued.timestamp();
-                if (-LEEWAY_SECONDS..=OLDEST_SECONDS).contains(&age) {
-                    Ok(())
-                } else {
-                    Err(format!("iat is {age} s ago"))
-                }
-            });
-    let claims = id_token.claims(&verifier, &Nonce::new(nonce.to_owned())).map_err(|error| match error {
-        ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => {
-            Unverified::UnknownKey
+    let verifier = IdTokenVerifier::new_public_client(
+        client_id.clone(),
+        metadata.issuer().clone(),
+        metadata.jwks().clone(),
+    )
+    .set_allowed_algs(ALGORITHMS)
+    .set_time_fn(move || moment)
+    .set_issue_time_verifier_fn(move |issued| {
+        let age = now - issued.timestamp();
+        if (-LEEWAY_SECONDS..=OLDEST_SECONDS).contains(&age) {
+            Ok(())
+        } else {
+            Err(format!("iat is {age} s ago"))
         }
-        ClaimsVerificationError::SignatureVerification(cause) => unverified(cause.to_string()),
-        other => unverified(other.to_string()),
-    })?;
+    });
+    let claims = id_token
+        .claims(&verifier, &Nonce::new(nonce.to_owned()))
+        .map_err(|error| match error {
+            ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => {
+                Unverified::UnknownKey
+            }
+            ClaimsVerificationError::SignatureVerification(cause) => unverified(cause.to_string()),
+            other => unverified(other.to_string()),
+        })?;
     if claims.authorized_party().is_some_and(|party| *party != client_id) {
         return Err(unverified("azp is another client"));
     }
     if let Some(expected) = claims.access_token_hash() {
-        let algorithm = id_token.signing_alg().map_err(|cause| unverified(cause.to_string()))?;
-        let key = id_token.signing_key(&verifier).map_err(|cause| unverified(cause.to_string()))?;
+        let algorithm = id_token
+            .signing_alg()
+            .map_err(|cause| unverified(cause.to_string()))?;
+        let key = id_token
+            .signing_key(&verifier)
+            .map_err(|cause| unverified(cause.to_string()))?;
         let found = AccessTokenHash::from_token(tokens.access_token(), algorithm, key)
             .map_err(|cause| unverified(cause.to_string()))?;
         if found != *expected {
@@ -299,7 +353,12 @@ pub(super) fn verify(
     Ok(Identity {
         subject,
         acr: claims.auth_context_ref().map(|acr| acr.to_string()),
-        amr: claims.auth_method_refs().into_iter().flatten().map(|method| method.to_string()).collect(),
+        amr: claims
+            .auth_method_refs()
+            .into_iter()
+            .flatten()
+            .map(|method| method.to_string())
+            .collect(),
         auth_time: claims.auth_time().map(|at| at.timestamp()),
         claims: object(claims),
     })
@@ -320,7 +379,11 @@ pub(super) async fn complete(
     tokens: &Tokens,
     mut identity: Identity,
 ) -> Result<Identity, UpstreamError> {
-    let lacks = provider.settings.wanted_claims().iter().any(|name| !identity.claims.contains_key(*name));
+    let lacks = provider
+        .settings
+        .wanted_claims()
+        .iter()
+        .any(|name| !identity.claims.contains_key(*name));
     if !lacks || metadata.userinfo_endpoint().is_none() {
         return Ok(identity);
     }
@@ -333,11 +396,15 @@ pub(super) async fn complete(
     let claims: UserInfoClaims<OtherClaims, CoreGenderClaim> =
         request.request_async(&http).await.map_err(|error| match error {
             UserInfoError::Request(cause) => UpstreamError::Silent(format!("userinfo endpoint: {cause}")),
-            UserInfoError::ClaimsVerification(cause) => UpstreamError::Refused(format!("userinfo endpoint: {cause}")),
+            UserInfoError::ClaimsVerification(cause) => {
+                UpstreamError::Refused(format!("userinfo endpoint: {cause}"))
+            }
             UserInfoError::Response(status, ..) => {
                 UpstreamError::Refused(format!("userinfo endpoint: status {status}"))
             }
-            _ => UpstreamError::Refused("userinfo endpoint: the answer is not what OpenID Connect wants".to_owned()),
+            _ => UpstreamError::Refused(
+                "userinfo endpoint: the answer is not what OpenID Connect wants".to_owned(),
+            ),
         })?;
     // Whether an address was verified is said beside the address, or not at all.
     let has_email = identity.claims.contains_key("email");

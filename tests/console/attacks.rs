@@ -20,8 +20,16 @@ async fn at_work(harness: &Harness, username: &'static str) -> Registry {
         Ok((person, mdi_auth::store::sessions::of_person(conn, &of)?))
     };
     let (person, sessions) = harness.app.store.read(read).await.unwrap();
-    let warrant = Warrant::Session { id: sessions[0].id.clone(), person_id: id.clone(), generation: person.generation };
-    Registry::new(Arc::clone(&harness.app), Actor::Person(id)).bounded(&person.settings.roles, warrant, "127.0.0.1")
+    let warrant = Warrant::Session {
+        id: sessions[0].id.clone(),
+        person_id: id.clone(),
+        generation: person.generation,
+    };
+    Registry::new(Arc::clone(&harness.app), Actor::Person(id)).bounded(
+        &person.settings.roles,
+        warrant,
+        "127.0.0.1",
+    )
 }
 
 fn add_somebody(registry: Registry) -> Result<(), Refused> {
@@ -31,7 +39,11 @@ fn add_somebody(registry: Registry) -> Result<(), Refused> {
         roles: Some(vec!["administrator".to_owned()]),
         ..people::PersonForm::default()
     };
-    blocking(move || registry.blocking(move |registry, tx| people::add(registry, tx, &form, None)).map(drop))
+    blocking(move || {
+        registry
+            .blocking(move |registry, tx| people::add(registry, tx, &form, None))
+            .map(drop)
+    })
 }
 
 on_both! {

@@ -58,12 +58,17 @@ fn person(harness: &Harness, username: &'static str) -> String {
 /// The addresses of the events that a list shows.
 fn listed(page: &Page) -> Vec<String> {
     let rows = page.answer().text.split("<th scope=\"row\"><a href=\"").skip(1);
-    rows.map(|row| row.split('"').next().unwrap().to_owned()).collect()
+    rows.map(|row| row.split('"').next().unwrap().to_owned())
+        .collect()
 }
 
 /// Where a link with this text leads.
 fn link(page: &Page, text: &str) -> String {
-    let (before, _) = page.answer().text.split_once(&format!(">{text}</a>")).unwrap_or_else(|| panic!("no {text}"));
+    let (before, _) = page
+        .answer()
+        .text
+        .split_once(&format!(">{text}</a>"))
+        .unwrap_or_else(|| panic!("no {text}"));
     let tag = before.rsplit("<a ").next().unwrap();
     crate::harness::agent::attribute(&format!("<a {tag}"), "href").unwrap()
 }
@@ -273,7 +278,9 @@ fn csv(text: &str) -> Vec<Vec<String>> {
     while let Some(letter) = letters.next() {
         let row = rows.last_mut().unwrap();
         match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => row.last_mut().unwrap().push(letters.next().unwrap()),
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                row.last_mut().unwrap().push(letters.next().unwrap())
+            }
             '"' => quoted = !quoted,
             ',' if !quoted => row.push(String::new()),
             '\n' if !quoted => rows.push(vec![String::new()]),
@@ -436,7 +443,13 @@ fn every_name_of_the_record_is_one_that_can_be_searched_for() {
     let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/audit/event.rs")).unwrap();
     let names: Vec<&str> = source
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","))
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("Self::")?
+                .split_once(" => \"")?
+                .1
+                .strip_suffix("\",")
+        })
         .filter(|name| name.parse::<u8>().is_err() && !["client", "person", "operator"].contains(name))
         .collect();
     assert_eq!(names.len(), Kind::ALL.len(), "{names:?}");

@@ -29,7 +29,10 @@ async fn register(agent: &mut Agent<'_>, harness: &Harness, name: &str) -> (Page
 }
 
 async fn token(harness: &Harness, client: &str, secret: &str) -> u16 {
-    harness.token(Some((client, secret)), &[("grant_type", "client_credentials")]).await.status
+    harness
+        .token(Some((client, secret)), &[("grant_type", "client_credentials")])
+        .await
+        .status
 }
 
 on_both! {

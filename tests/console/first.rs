@@ -9,7 +9,12 @@ use crate::on_both;
 /// The link that `serve` prints.
 fn link(harness: &Harness) -> Option<String> {
     let registry = harness.registry();
-    blocking(move || registry.blocking(first::issue).unwrap().map(|link| link.reveal().to_owned()))
+    blocking(move || {
+        registry
+            .blocking(first::issue)
+            .unwrap()
+            .map(|link| link.reveal().to_owned())
+    })
 }
 
 on_both! {
@@ -57,7 +62,11 @@ on_both! {
 fn serve_prints_the_link_while_nobody_administers_the_server() {
     use std::io::{BufRead, BufReader};
     let dir = crate::support::TempDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_mdi-auth"))
         .arg("serve")
         .env("MDI_AUTH_SERVER__ISSUER", format!("https://localhost:{port}"))
@@ -67,11 +76,19 @@ fn serve_prints_the_link_while_nobody_administers_the_server() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(server.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let printed: Vec<String> = lines.take_while(|line| line != "ready").collect();
     server.kill().unwrap();
     server.wait().unwrap();
-    let link = printed.iter().find(|line| line.starts_with(&format!("https://localhost:{port}/first/")));
-    assert_eq!(link.map(|link| link.rsplit('/').next().unwrap().len()), Some(43), "{printed:?}");
+    let link = printed
+        .iter()
+        .find(|line| line.starts_with(&format!("https://localhost:{port}/first/")));
+    assert_eq!(
+        link.map(|link| link.rsplit('/').next().unwrap().len()),
+        Some(43),
+        "{printed:?}"
+    );
     assert!(printed.iter().any(|line| line.ends_with("/admin")), "{printed:?}");
 }

@@ -24,7 +24,10 @@ async fn settled(agent: &mut Agent<'_>, harness: &Harness, mut page: Page) -> Pa
         if !page.answer().text.contains("id=\"progress\"") {
             return page;
         }
-        assert!(page.answer().text.contains("id=\"refresh\""), "it works without script");
+        assert!(
+            page.answer().text.contains("id=\"refresh\""),
+            "it works without script"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         page = agent.get(&harness.url(page.at())).await;
     }
@@ -195,9 +198,17 @@ async fn invitations_go_by_mail_where_there_is_an_address() {
     let mut agent = at_console(&harness, "users").await;
     let file = b"username,name,email\nanna,Anna,anna@fulton.example\nberta,Berta,\n";
     let page = bring(&mut agent, &harness, file).await;
-    assert!(page.answer().text.contains("1 of 2 have an address"), "{}", page.answer().text);
+    assert!(
+        page.answer().text.contains("1 of 2 have an address"),
+        "{}",
+        page.answer().text
+    );
     let page = go_on(&mut agent, &harness, &page, &[]).await;
-    assert!(page.answer().text.contains("Invitations on their way by mail: 1"), "{}", page.answer().text);
+    assert!(
+        page.answer().text.contains("Invitations on their way by mail: 1"),
+        "{}",
+        page.answer().text
+    );
     let mail = server.message(1).await;
     assert_eq!(mail["recipients"][0], "anna@fulton.example");
     assert!(mail["text"].as_str().unwrap().contains("/invitation/"));
@@ -205,9 +216,21 @@ async fn invitations_go_by_mail_where_there_is_an_address() {
     assert_eq!(links.answer().text.matches("/invitation/").count(), 1);
     // One person is invited by mail as well.
     let page = agent.get(&harness.url("/admin/users/new")).await;
-    let page =
-        send(&mut agent, &page, &[("name", "Clara"), ("username", "clara"), ("email", "clara@fulton.example")]).await;
-    assert!(page.answer().text.contains("on its way by mail"), "{}", page.answer().text);
+    let page = send(
+        &mut agent,
+        &page,
+        &[
+            ("name", "Clara"),
+            ("username", "clara"),
+            ("email", "clara@fulton.example"),
+        ],
+    )
+    .await;
+    assert!(
+        page.answer().text.contains("on its way by mail"),
+        "{}",
+        page.answer().text
+    );
     assert!(!page.answer().text.contains("/invitation/"));
     assert_eq!(server.message(2).await["recipients"][0], "clara@fulton.example");
 }

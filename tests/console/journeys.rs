@@ -22,10 +22,22 @@ async fn enrol(window: &WebDriver, harness: &Harness) -> Vec<u8> {
     fill(window, "again", PASSWORD).await;
     click(window, "new-password-submit").await;
     wait_for(window, "/login/set-up").await;
-    window.find(By::Id("choice-app")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Id("choice-app"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     click(window, "set-up-submit").await;
     wait_for(window, "/login/set-up/app").await;
-    window.find(By::Css("summary")).await.unwrap().click().await.unwrap();
+    window
+        .find(By::Css("summary"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     let shown = text_of(window, "totp-secret").await;
     let secret = BASE32_NOPAD.decode(shown.replace(' ', "").as_bytes()).unwrap();
     fill(window, "totp", &code_of(&secret, harness.now())).await;
@@ -40,7 +52,12 @@ fn paste(script: &str, secret: &str, ca_file: &std::path::Path) -> Value {
     let dir = crate::support::TempDir::new();
     std::fs::copy(ca_file, dir.path().join("ca.pem")).unwrap();
     let mut shell = std::process::Command::new("sh");
-    let pasted = shell.args(["-c", script]).current_dir(dir.path()).env("MDI_CLIENT_SECRET", secret).output().unwrap();
+    let pasted = shell
+        .args(["-c", script])
+        .current_dir(dir.path())
+        .env("MDI_CLIENT_SECRET", secret)
+        .output()
+        .unwrap();
     serde_json::from_slice(&pasted.stdout).unwrap_or_else(|_| panic!("{script}\n{pasted:?}"))
 }
 
@@ -48,8 +65,14 @@ fn paste(script: &str, secret: &str, ca_file: &std::path::Path) -> Value {
 /// whoever looks.
 async fn complaints(browser: &Browser, window: &WebDriver) -> Vec<String> {
     let log = browser.log(window).await;
-    let messages = log.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap().to_owned());
-    messages.filter(|message| !message.ends_with("status of 422 (Unprocessable Entity)")).collect()
+    let messages = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["message"].as_str().unwrap().to_owned());
+    messages
+        .filter(|message| !message.ends_with("status of 422 (Unprocessable Entity)"))
+        .collect()
 }
 
 /// From the hand-off sheet: makes the link for the vendor's own people, and looks at what they see without an account.
@@ -68,7 +91,11 @@ async fn look_as_vendor(window: &WebDriver) {
     fill(window, "pasted", "https://lims.example/cb?error=invalid_client").await;
     click(window, "check-submit").await;
     look(window, "vendor-check", true).await;
-    assert!(text_of(window, "findings").await.contains("could not prove who it is"));
+    assert!(
+        text_of(window, "findings")
+            .await
+            .contains("could not prove who it is")
+    );
 }
 
 on_both! {
@@ -218,12 +245,27 @@ async fn a_client_is_registered_with_the_keyboard_alone() {
 }
 
 /// The scopes that somebody's next token for a client would have, as the preview shows them.
-async fn previewed(window: &WebDriver, harness: &Harness, client: &str, server: &str, username: &str) -> String {
+async fn previewed(
+    window: &WebDriver,
+    harness: &Harness,
+    client: &str,
+    server: &str,
+    username: &str,
+) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("client", client), ("username", username)])
         .finish();
-    window.goto(harness.url(&format!("/admin/resource-servers/{server}/documents?{query}"))).await.unwrap();
-    window.find(By::Css("#token-claims, #no-token")).await.unwrap().text().await.unwrap()
+    window
+        .goto(harness.url(&format!("/admin/resource-servers/{server}/documents?{query}")))
+        .await
+        .unwrap();
+    window
+        .find(By::Css("#token-claims, #no-token"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }
 
 on_both! {

@@ -76,14 +76,17 @@ pub async fn at_console<'a>(harness: &'a Harness, username: &str) -> Agent<'a> {
 /// given takes the place of all values of its fields.
 pub async fn send(agent: &mut Agent<'_>, page: &Page, action: &str, given: &[(&str, &str)]) -> Page {
     let text = &page.answer().text;
-    let start = text.find(&format!(" action=\"{action}\"")).unwrap_or_else(|| panic!("no form to {action}: {text}"));
+    let start = text
+        .find(&format!(" action=\"{action}\""))
+        .unwrap_or_else(|| panic!("no form to {action}: {text}"));
     let form = &text[start..start + text[start..].find("</form>").unwrap()];
     let mut fields: Vec<(String, String)> = Vec::new();
     for rest in form.split("<input").skip(1) {
         let tag = &rest[..rest.find('>').unwrap()];
         let kind = attribute(tag, "type").unwrap_or_default();
-        let ticked =
-            !["checkbox", "radio"].contains(&kind.as_str()) || tag.ends_with(" checked") || tag.contains(" checked ");
+        let ticked = !["checkbox", "radio"].contains(&kind.as_str())
+            || tag.ends_with(" checked")
+            || tag.contains(" checked ");
         if let (Some(name), true) = (attribute(tag, "name"), ticked) {
             fields.push((name, attribute(tag, "value").unwrap_or_default()));
         }
@@ -94,14 +97,20 @@ pub async fn send(agent: &mut Agent<'_>, page: &Page, action: &str, given: &[(&s
         fields.push((name, unescape(value)));
     }
     fields.retain(|(name, _)| given.iter().all(|(given, _)| given != name));
-    fields.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    fields.extend(
+        given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     agent.post(&unescape(action), &fields).await
 }
 
 /// What stands in the element of an id, as text: without tags.
 pub fn text_of(page: &Page, id: &str) -> String {
     let text = &page.answer().text;
-    let start = text.find(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {text}"));
+    let start = text
+        .find(&format!(" id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no {id} in {text}"));
     let inner = &text[start + text[start..].find('>').unwrap() + 1..];
     unescape(inner[..inner.find("</").unwrap()].trim())
 }

@@ -19,7 +19,9 @@ pub fn id_of(harness: &Harness, username: &'static str) -> String {
 pub fn person(harness: &Harness, username: &str) -> Option<mdi_auth::model::person::Person> {
     let (store, username) = (Arc::clone(&harness.app.store), username.to_owned());
     blocking(move || {
-        store.read_blocking(move |conn| mdi_auth::store::people::find_by_username(conn, &username)).unwrap()
+        store
+            .read_blocking(move |conn| mdi_auth::store::people::find_by_username(conn, &username))
+            .unwrap()
     })
 }
 
@@ -32,25 +34,48 @@ pub fn part<'a>(page: &'a Page, from: &str, to: &str) -> &'a str {
 
 /// The names in the list of people, in order.
 fn listed(page: &Page) -> Vec<String> {
-    let rows = page.answer().text.split("<th scope=\"row\"><a href=\"/admin/users/usr_").skip(1);
-    rows.map(|row| row[row.find("<bdi>").unwrap() + 5..row.find("</bdi>").unwrap()].to_owned()).collect()
+    let rows = page
+        .answer()
+        .text
+        .split("<th scope=\"row\"><a href=\"/admin/users/usr_")
+        .skip(1);
+    rows.map(|row| row[row.find("<bdi>").unwrap() + 5..row.find("</bdi>").unwrap()].to_owned())
+        .collect()
 }
 
 /// The form as it is on the page: text fields, boxes that are ticked and choices that are made.
 pub fn form_of(page: &Page) -> Vec<(String, String)> {
     let text = part(page, "<form class=\"narrow\"", "</form>");
     let mut fields = Vec::new();
-    for tag in text.split("<input").skip(1).map(|rest| &rest[..rest.find('>').unwrap()]) {
+    for tag in text
+        .split("<input")
+        .skip(1)
+        .map(|rest| &rest[..rest.find('>').unwrap()])
+    {
         let kind = attribute(tag, "type").unwrap();
-        let ticked =
-            !matches!(kind.as_str(), "checkbox" | "radio") || tag.ends_with(" checked") || tag.contains(" checked ");
+        let ticked = !matches!(kind.as_str(), "checkbox" | "radio")
+            || tag.ends_with(" checked")
+            || tag.contains(" checked ");
         if ticked {
-            fields.push((attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap_or_default()));
+            fields.push((
+                attribute(tag, "name").unwrap(),
+                attribute(tag, "value").unwrap_or_default(),
+            ));
         }
     }
-    for select in text.split("<select").skip(1).map(|rest| &rest[..rest.find("</select>").unwrap()]) {
-        let chosen = select.split("<option").skip(1).find(|option| option.contains(" selected"));
-        fields.push((attribute(select, "name").unwrap(), attribute(chosen.unwrap(), "value").unwrap()));
+    for select in text
+        .split("<select")
+        .skip(1)
+        .map(|rest| &rest[..rest.find("</select>").unwrap()])
+    {
+        let chosen = select
+            .split("<option")
+            .skip(1)
+            .find(|option| option.contains(" selected"));
+        fields.push((
+            attribute(select, "name").unwrap(),
+            attribute(chosen.unwrap(), "value").unwrap(),
+        ));
     }
     fields
 }
@@ -60,7 +85,11 @@ pub async fn send(agent: &mut Agent<'_>, page: &Page, changes: &[(&str, &str)]) 
     let action = attribute(part(page, "<form class=\"narrow\"", ">"), "action").unwrap();
     let mut fields = form_of(page);
     fields.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
-    fields.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    fields.extend(
+        changes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     agent.post(&action, &fields).await
 }
 
@@ -178,8 +207,16 @@ on_both! {
 /// Many people with made-up names: `Person 000`, ….
 fn crowd(harness: &Harness, count: usize) {
     let one = |place: usize| {
-        let role = if place.is_multiple_of(10) { "registrar" } else { "data-clerk" };
-        let agency = if place.is_multiple_of(2) { "Even County" } else { "Odd County" };
+        let role = if place.is_multiple_of(10) {
+            "registrar"
+        } else {
+            "data-clerk"
+        };
+        let agency = if place.is_multiple_of(2) {
+            "Even County"
+        } else {
+            "Odd County"
+        };
         format!(
             "[[user]]\nusername = \"u{place:03}\"\nname = \"Person {place:03}\"\nroles = [\"{role}\"]\nenabled = {}\norganization = {{ name = \"{agency}\" }}\n",
             !place.is_multiple_of(7)
@@ -194,7 +231,12 @@ async fn walk(agent: &mut Agent<'_>, harness: &Harness, path: &str) -> Vec<Strin
     for _ in 0..30 {
         let page = agent.get(&harness.url(&path)).await;
         all.extend(listed(&page));
-        let Some(next) = page.answer().text.split("<a ").find(|link| link.contains("id=\"next-page\"")) else {
+        let Some(next) = page
+            .answer()
+            .text
+            .split("<a ")
+            .find(|link| link.contains("id=\"next-page\""))
+        else {
             return all;
         };
         path = attribute(&format!(" {next}"), "href").unwrap();
@@ -376,7 +418,9 @@ on_both! {
 /// What a page of an action answers to somebody who sends its form, seen or not.
 async fn act(agent: &mut Agent<'_>, harness: &Harness, id: &str, action: &str) -> Page {
     let page = agent.get(&harness.url("/admin/users")).await;
-    let csrf = hidden_fields(&page.answer().text).into_iter().find(|(name, _)| name == "csrf");
+    let csrf = hidden_fields(&page.answer().text)
+        .into_iter()
+        .find(|(name, _)| name == "csrf");
     let csrf = csrf.unwrap_or_else(|| {
         let button = part(&page, "id=\"sign-out\"", ">");
         ("csrf".to_owned(), attribute(button, "value").unwrap())
@@ -384,8 +428,16 @@ async fn act(agent: &mut Agent<'_>, harness: &Harness, id: &str, action: &str) -
     agent.post(&format!("/admin/users/{id}/{action}"), &[csrf]).await
 }
 
-const ACTIONS: [&str; 8] =
-    ["invite", "reset-link", "unlock", "reset-second-factor", "revoke", "disable", "enable", "delete"];
+const ACTIONS: [&str; 8] = [
+    "invite",
+    "reset-link",
+    "unlock",
+    "reset-second-factor",
+    "revoke",
+    "disable",
+    "enable",
+    "delete",
+];
 
 on_both! {
     async fn a_user_manager_stays_away_from_those_who_administer(db) {
@@ -585,7 +637,10 @@ async fn what_opens_something_wants_a_fresh_sign_in() {
         (format!("/admin/users/{clerk}/enable"), "/login"),
         ("/admin/clients/lims-secret/enable".to_owned(), "/login"),
         ("/admin/resource-servers/cms-fulton/enable".to_owned(), "/login"),
-        ("/admin/identity-providers/dekalb-county/enable".to_owned(), "/login"),
+        (
+            "/admin/identity-providers/dekalb-county/enable".to_owned(),
+            "/login",
+        ),
     ];
     for (path, leads) in &rows {
         assert_eq!(agent.get(&harness.url(path)).await.at(), *leads, "{path}");
@@ -603,9 +658,14 @@ async fn forms_from_elsewhere_change_nothing() {
     harness.apply(STAFF);
     let id = id_of(&harness, "clerk");
     let (mut agent, _) = open(&harness, "admin", "/admin").await;
-    for path in [format!("/admin/users/{id}/disable"), format!("/admin/users/{id}/edit"), "/admin/users/new".to_owned()]
-    {
-        let page = agent.post(&path, &[("csrf".to_owned(), "forged".to_owned())]).await;
+    for path in [
+        format!("/admin/users/{id}/disable"),
+        format!("/admin/users/{id}/edit"),
+        "/admin/users/new".to_owned(),
+    ] {
+        let page = agent
+            .post(&path, &[("csrf".to_owned(), "forged".to_owned())])
+            .await;
         assert_eq!(page.answer().status, 400, "{path}");
     }
     assert!(person(&harness, "clerk").unwrap().enabled);

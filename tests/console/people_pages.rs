@@ -52,19 +52,39 @@ async fn they_can_be_read_and_used() {
     look(&window, "person-roles-found", true).await;
     fill(&window, "name", "Nina New").await;
     fill(&window, "username", "nina").await;
-    window.find(By::Id("npi")).await.unwrap().send_keys(Key::Enter + "").await.unwrap();
+    window
+        .find(By::Id("npi"))
+        .await
+        .unwrap()
+        .send_keys(Key::Enter + "")
+        .await
+        .unwrap();
     wait_for(&window, "done=person-added").await;
     look(&window, "person-link", true).await;
     // A file that is wrong, then one that is right.
     let folder = crate::support::TempDir::new();
     let path = folder.path().join("people.csv");
     for (file, ends, name) in [
-        ("username,name,npi\nanna,Anna,1\nberta,\n", "findings", "import-findings"),
-        ("username,name\nanna,Anna\nberta,Berta\n", "import", "import-ready"),
+        (
+            "username,name,npi\nanna,Anna,1\nberta,\n",
+            "findings",
+            "import-findings",
+        ),
+        (
+            "username,name\nanna,Anna\nberta,Berta\n",
+            "import",
+            "import-ready",
+        ),
     ] {
         std::fs::write(&path, file).unwrap();
         window.goto(harness.url("/admin/users/import")).await.unwrap();
-        window.find(By::Id("file")).await.unwrap().send_keys(path.to_str().unwrap()).await.unwrap();
+        window
+            .find(By::Id("file"))
+            .await
+            .unwrap()
+            .send_keys(path.to_str().unwrap())
+            .await
+            .unwrap();
         click(&window, "check").await;
         appears(&window, ends).await;
         look(&window, name, true).await;
@@ -74,7 +94,11 @@ async fn they_can_be_read_and_used() {
     look(&window, "import-done", true).await;
     let log = browser.log(&window).await;
     // The one status that a form with mistakes has.
-    let told = log.as_array().unwrap().iter().filter(|entry| !entry["message"].as_str().unwrap().contains("422"));
+    let told = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| !entry["message"].as_str().unwrap().contains("422"));
     assert_eq!(told.count(), 0, "{log}");
     window.quit().await.unwrap();
 }

@@ -31,8 +31,11 @@ const GOOD: [(&str, &str); 7] = [
 ];
 
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut form: Vec<(&str, &str)> =
-        GOOD.iter().copied().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name)).collect();
+    let mut form: Vec<(&str, &str)> = GOOD
+        .iter()
+        .copied()
+        .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name))
+        .collect();
     form.extend(changes.iter().copied());
     form
 }

@@ -26,8 +26,11 @@ const GOOD: [(&str, &str); 9] = [
 
 /// The good form with other values.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut form: Vec<(&str, &str)> =
-        GOOD.iter().copied().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name)).collect();
+    let mut form: Vec<(&str, &str)> = GOOD
+        .iter()
+        .copied()
+        .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name))
+        .collect();
     form.extend(changes.iter().copied());
     form
 }
@@ -35,7 +38,10 @@ fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 /// The secret that a page shows once.
 fn secret(page: &Page) -> String {
     let text = &page.answer().text;
-    let start = text.find("id=\"once-value\">").unwrap_or_else(|| panic!("no secret: {text}")) + 16;
+    let start = text
+        .find("id=\"once-value\">")
+        .unwrap_or_else(|| panic!("no secret: {text}"))
+        + 16;
     text[start..start + text[start..].find('<').unwrap()].to_owned()
 }
 
@@ -303,10 +309,18 @@ on_both! {
 /// The JSON that a page shows in an element.
 fn json_in(page: &Page, id: &str) -> Value {
     let text = &page.answer().text;
-    let start = text.find(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id}: {text}"));
+    let start = text
+        .find(&format!("id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no {id}: {text}"));
     let start = start + text[start..].find('>').unwrap() + 1;
     let shown = &text[start..start + text[start..].find("</pre>").unwrap()];
-    serde_json::from_str(&shown.replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&")).unwrap()
+    serde_json::from_str(
+        &shown
+            .replace("&#34;", "\"")
+            .replace("&#39;", "'")
+            .replace("&#38;", "&"),
+    )
+    .unwrap()
 }
 
 /// Claims without those that are new for each token.

@@ -15,9 +15,16 @@ use crate::on_both;
 fn fill(harness: &Harness) {
     let mut file = String::new();
     for n in 0..150 {
-        write!(file, "[[client]]\nclient_id = \"many-{n}\"\nname = \"Client {n}\"\ndataflow = \"lims-to-cms\"\n")
-            .unwrap();
-        write!(file, "[[user]]\nusername = \"many-{n}\"\nname = \"Person {n}\"\nroles = [\"data-clerk\"]\n").unwrap();
+        write!(
+            file,
+            "[[client]]\nclient_id = \"many-{n}\"\nname = \"Client {n}\"\ndataflow = \"lims-to-cms\"\n"
+        )
+        .unwrap();
+        write!(
+            file,
+            "[[user]]\nusername = \"many-{n}\"\nname = \"Person {n}\"\nroles = [\"data-clerk\"]\n"
+        )
+        .unwrap();
     }
     harness.apply(&file);
     let (store, now) = (std::sync::Arc::clone(&harness.app.store), harness.now() * 1000);

@@ -13,7 +13,9 @@ use crate::person_flow::{code_of, redeem, refresh};
 fn ends(text: &str, list: &str) -> Vec<String> {
     let links = text.split("<a ").map(|link| format!(" {link}"));
     let paths = links.filter_map(|link| attribute(link.split('>').next().unwrap(), "href"));
-    paths.filter(|path| path.starts_with(&format!("/admin/{list}/")) && path.ends_with("/end")).collect()
+    paths
+        .filter(|path| path.starts_with(&format!("/admin/{list}/")) && path.ends_with("/end"))
+        .collect()
 }
 
 on_both! {

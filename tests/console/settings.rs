@@ -227,13 +227,26 @@ on_both! {
 
 /// Posts the form of a page with its hidden fields as a browser sends files.
 async fn upload(agent: &Agent<'_>, harness: &Harness, page: &Page, parts: &[(&str, &[u8])]) -> Page {
-    let form = page.answer().text.split("<form").find(|form| form.contains("multipart/form-data")).unwrap();
+    let form = page
+        .answer()
+        .text
+        .split("<form")
+        .find(|form| form.contains("multipart/form-data"))
+        .unwrap();
     let hidden = hidden_fields(form);
-    let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let hidden = hidden
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let mut body = Vec::new();
     for (name, value) in hidden.chain(parts.iter().copied()) {
-        let file = if name == "file" { "; filename=\"x.toml\"" } else { "" };
-        body.extend(format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+        let file = if name == "file" {
+            "; filename=\"x.toml\""
+        } else {
+            ""
+        };
+        body.extend(
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes(),
+        );
         body.extend(value);
         body.extend(b"\r\n");
     }
@@ -246,7 +259,10 @@ async fn upload(agent: &Agent<'_>, harness: &Harness, page: &Page, parts: &[(&st
         .header(CONTENT_TYPE, "multipart/form-data; boundary=b")
         .body(body);
     let answer = Answer::read(request.send().await.unwrap()).await;
-    Page::Ours { url: "/admin/settings/apply".to_owned(), answer }
+    Page::Ours {
+        url: "/admin/settings/apply".to_owned(),
+        answer,
+    }
 }
 
 const LAB: &str = r#"

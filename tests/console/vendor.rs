@@ -23,7 +23,10 @@ fn started(db: crate::harness::Db) -> Harness {
 async fn make(agent: &mut Agent<'_>, harness: &Harness, days: &str) -> String {
     let form = agent.get(&harness.url(MAKE)).await;
     let page = send(agent, &form, MAKE, &[("days", days)]).await;
-    assert_eq!((page.at(), page.answer().status), ("/admin/clients/lims-secret/hand-off", 200));
+    assert_eq!(
+        (page.at(), page.answer().status),
+        ("/admin/clients/lims-secret/hand-off", 200)
+    );
     text_of(&page, "once-value")
 }
 

@@ -51,7 +51,11 @@ pub struct Agency {
 }
 
 async fn answer(says: web::Data<Mutex<Says>>, request: HttpRequest, body: String) -> HttpResponse {
-    let authorization = request.headers().get("authorization").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let authorization = request
+        .headers()
+        .get("authorization")
+        .map_or("", |value| value.to_str().unwrap())
+        .to_owned();
     let script = {
         let mut says = says.lock().unwrap();
         says.asked.push((request.path().to_owned(), body, authorization));
@@ -65,7 +69,9 @@ async fn answer(says: web::Data<Mutex<Says>>, request: HttpRequest, body: String
     };
     match script {
         Script::Json(value) => HttpResponse::Ok().json(value),
-        Script::Status(status) => HttpResponse::build(status.try_into().unwrap()).json(json!({ "error": "broken" })),
+        Script::Status(status) => {
+            HttpResponse::build(status.try_into().unwrap()).json(json!({ "error": "broken" }))
+        }
         Script::Redirect(to) => HttpResponse::Found().insert_header(("Location", to)).finish(),
         Script::Slow => {
             tokio::time::sleep(Duration::from_secs(20)).await;
@@ -79,7 +85,11 @@ async fn answer(says: web::Data<Mutex<Says>>, request: HttpRequest, body: String
 impl Agency {
     pub fn start() -> Self {
         let dir = TempDir::new();
-        let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
+        let tls = Tls::open(
+            &Config::default_with(dir.path()).server,
+            jiff::Timestamp::now().as_second(),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let key = ClientKey::new(Algorithm::ES256, "agency-1");
@@ -94,8 +104,11 @@ impl Agency {
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server =
-                    HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)));
+                let server = HttpServer::new(move || {
+                    App::new()
+                        .app_data(served.clone())
+                        .default_service(web::to(answer))
+                });
                 let server = server.workers(1).shutdown_timeout(0).disable_signals();
                 let server = server.listen_rustls_0_23(listener, rustls).unwrap().run();
                 send.send(server.handle()).unwrap();
@@ -104,7 +117,15 @@ impl Agency {
         });
         let handle = receive.recv().unwrap();
         let says = says.into_inner();
-        Self { issuer, ca: tls.ca_file().unwrap(), key, says, handle, thread: Some(thread), _dir: dir }
+        Self {
+            issuer,
+            ca: tls.ca_file().unwrap(),
+            key,
+            says,
+            handle,
+            thread: Some(thread),
+            _dir: dir,
+        }
     }
 
     pub fn says(&self) -> MutexGuard<'_, Says> {
@@ -127,7 +148,11 @@ impl Agency {
 
     /// How often a path was asked for.
     pub fn times_asked(&self, path: &str) -> usize {
-        self.says().asked.iter().filter(|(asked, ..)| asked == path).count()
+        self.says()
+            .asked
+            .iter()
+            .filter(|(asked, ..)| asked == path)
+            .count()
     }
 }
 
@@ -140,7 +165,9 @@ impl Drop for Agency {
 
 /// Members of `changes` in place of those of `document`; null takes one out.
 pub fn merge(document: &mut Value, changes: Value) {
-    let Value::Object(changes) = changes else { panic!("{changes}") };
+    let Value::Object(changes) = changes else {
+        panic!("{changes}")
+    };
     let document = document.as_object_mut().unwrap();
     for (name, value) in changes {
         if value.is_null() {

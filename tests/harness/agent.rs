@@ -43,7 +43,10 @@ impl Page {
 
     /// A parameter of the redirect to the client.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        self.elsewhere().query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+        self.elsewhere()
+            .query_pairs()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     /// The path of the form that the page asks to be sent, or the path of the page.
@@ -57,7 +60,12 @@ impl Page {
 
 impl<'a> Agent<'a> {
     pub fn new(harness: &'a Harness) -> Self {
-        Self { harness, cookies: BTreeMap::new(), name: "", hops: Vec::new() }
+        Self {
+            harness,
+            cookies: BTreeMap::new(),
+            name: "",
+            hops: Vec::new(),
+        }
     }
 
     pub async fn get(&mut self, url: &str) -> Page {
@@ -66,7 +74,9 @@ impl<'a> Agent<'a> {
 
     /// Sends the first form of a page: its hidden fields, and what the person filled in.
     pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        let form = forms(page).into_iter().find(|form| !form.contains("action=\"/account/sign-out\""));
+        let form = forms(page)
+            .into_iter()
+            .find(|form| !form.contains("action=\"/account/sign-out\""));
         let action = attribute(&form.expect("a form"), "action").unwrap();
         self.submit_to(page, &action, fields).await
     }
@@ -83,13 +93,22 @@ impl<'a> Agent<'a> {
         let form = form.unwrap_or_else(|| panic!("no form with {part}"));
         let action = attribute(&form, "action").unwrap();
         let mut sent: Vec<(String, String)> = hidden_fields(&form);
-        sent.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        sent.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         self.post(&action, &sent).await
     }
 
     /// Posts a form, whatever the page had.
     pub async fn post(&mut self, path: &str, form: &[(String, String)]) -> Page {
-        let request = self.harness.http.post(self.harness.url(path)).header(ORIGIN, &self.harness.issuer).form(form);
+        let request = self
+            .harness
+            .http
+            .post(self.harness.url(path))
+            .header(ORIGIN, &self.harness.issuer)
+            .form(form);
         self.follow(request).await
     }
 
@@ -97,11 +116,15 @@ impl<'a> Agent<'a> {
     pub async fn upload(&mut self, page: &Page, action: &str, file: &[u8]) -> Page {
         const MARK: &str = "----mark-of-a-form";
         let to = format!(" action=\"{action}\"");
-        let form = forms(page).into_iter().find(|form| form.contains(&to)).expect("a form");
+        let form = forms(page)
+            .into_iter()
+            .find(|form| form.contains(&to))
+            .expect("a form");
         let mut body = Vec::new();
         for (name, value) in hidden_fields(&form) {
             body.extend(
-                format!("--{MARK}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+                format!("--{MARK}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                    .bytes(),
             );
         }
         body.extend(
@@ -128,28 +151,52 @@ impl<'a> Agent<'a> {
         // What the person fills in takes the place of what is hidden.
         let mut form: Vec<(String, String)> = hidden_fields(&form);
         form.retain(|(name, _)| fields.iter().all(|(filled, _)| filled != name || name == "scope"));
-        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.harness.http.post(self.harness.url(action)).header(ORIGIN, &self.harness.issuer).form(&form)
+        form.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        self.harness
+            .http
+            .post(self.harness.url(action))
+            .header(ORIGIN, &self.harness.issuer)
+            .form(&form)
     }
 
     /// The cookies as they are sent.
     pub fn cookie_header(&self) -> String {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         cookies.join("; ")
     }
 
     async fn follow(&mut self, mut request: reqwest::RequestBuilder) -> Page {
         for _ in 0..12 {
-            let named = request.header(COOKIE, self.cookie_header()).header(USER_AGENT, self.name);
+            let named = request
+                .header(COOKIE, self.cookie_header())
+                .header(USER_AGENT, self.name);
             let response = named.send().await.unwrap();
             let url = response.url().to_string();
             for cookie in response.headers().get_all(SET_COOKIE) {
-                let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+                let (name, value) = cookie
+                    .to_str()
+                    .unwrap()
+                    .split(';')
+                    .next()
+                    .unwrap()
+                    .split_once('=')
+                    .unwrap();
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
             if response.status() != 303 {
                 let path = url.strip_prefix(&self.harness.issuer).unwrap().to_owned();
-                return Page::Ours { url: path, answer: Answer::read(response).await };
+                return Page::Ours {
+                    url: path,
+                    answer: Answer::read(response).await,
+                };
             }
             let location = response.headers()[LOCATION].to_str().unwrap().to_owned();
             self.hops.push(location.clone());
@@ -164,10 +211,14 @@ impl<'a> Agent<'a> {
 
     /// Signs in with password and, where the page asks for it, the code of now. Ends at consent or at the client.
     pub async fn sign_in(&mut self, page: Page, username: &str, password: &str) -> Page {
-        let page = self.submit(&page, &[("username", username), ("password", password)]).await;
+        let page = self
+            .submit(&page, &[("username", username), ("password", password)])
+            .await;
         if page.at() == "/login/second-factor" {
             let code = totp(self.harness.now());
-            return self.submit_to(&page, "/login/second-factor", &[("totp", &code)]).await;
+            return self
+                .submit_to(&page, "/login/second-factor", &[("totp", &code)])
+                .await;
         }
         page
     }
@@ -184,14 +235,19 @@ impl<'a> Agent<'a> {
 
 /// The one-time code of a moment for the personas' secret.
 pub fn totp(at: i64) -> String {
-    let totp = totp_rs::Builder::new().with_secret(b"12345678901234567890".to_vec()).build().unwrap();
+    let totp = totp_rs::Builder::new()
+        .with_secret(b"12345678901234567890".to_vec())
+        .build()
+        .unwrap();
     totp.generate(u64::try_from(at).unwrap()).to_string()
 }
 
 /// The forms of a page, from tag to tag.
 fn forms(page: &Page) -> Vec<String> {
     let parts = page.answer().text.split("<form").skip(1);
-    parts.map(|rest| format!("<form{}", &rest[..rest.find("</form>").unwrap()])).collect()
+    parts
+        .map(|rest| format!("<form{}", &rest[..rest.find("</form>").unwrap()]))
+        .collect()
 }
 
 /// The options of the passkey ceremony of a page: `create` or `get`.
@@ -209,11 +265,17 @@ pub fn attribute(tag: &str, name: &str) -> Option<String> {
 }
 
 pub fn unescape(text: &str) -> String {
-    text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&")
+    text.replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#38;", "&")
 }
 
 fn inputs(text: &str) -> impl Iterator<Item = &str> {
-    text.split("<input").skip(1).map(|rest| &rest[..rest.find('>').unwrap()])
+    text.split("<input")
+        .skip(1)
+        .map(|rest| &rest[..rest.find('>').unwrap()])
 }
 
 /// The hidden fields of a page, or of a part of it.
@@ -226,5 +288,8 @@ pub fn hidden_fields(text: &str) -> Vec<(String, String)> {
 
 /// The values of the checkboxes that can be ticked.
 pub fn checkboxes(text: &str) -> Vec<String> {
-    inputs(text).filter(|tag| tag.contains("type=\"checkbox\"")).filter_map(|tag| attribute(tag, "value")).collect()
+    inputs(text)
+        .filter(|tag| tag.contains("type=\"checkbox\""))
+        .filter_map(|tag| attribute(tag, "value"))
+        .collect()
 }

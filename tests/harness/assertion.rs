@@ -29,7 +29,13 @@ impl ClientKey {
                 } else {
                     &ECDSA_P384_SHA384_FIXED_SIGNING
                 };
-                EncodingKey::from_ec_der(EcdsaKeyPair::generate(curve).unwrap().to_pkcs8v1().unwrap().as_ref())
+                EncodingKey::from_ec_der(
+                    EcdsaKeyPair::generate(curve)
+                        .unwrap()
+                        .to_pkcs8v1()
+                        .unwrap()
+                        .as_ref(),
+                )
             }
             Algorithm::EdDSA => {
                 EncodingKey::from_ed_der(Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref())
@@ -41,7 +47,11 @@ impl ClientKey {
                 EncodingKey::from_rsa_der(key.to_pkcs1_der().unwrap().as_bytes())
             }
         };
-        Self { algorithm, kid: kid.to_owned(), encoding }
+        Self {
+            algorithm,
+            kid: kid.to_owned(),
+            encoding,
+        }
     }
 
     /// The public key as a JWK.
@@ -62,7 +72,8 @@ impl ClientKey {
     pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         let encode = |value: &Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let message = format!("{}.{}", encode(header), encode(claims));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, self.algorithm).unwrap();
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, self.algorithm).unwrap();
         format!("{message}.{signature}")
     }
 }

@@ -52,7 +52,10 @@ impl Authenticator {
     }
 
     fn client_data(&self, kind: &str, options: &Value) -> Vec<u8> {
-        let challenge = self.challenge.as_deref().unwrap_or_else(|| options["challenge"].as_str().unwrap());
+        let challenge = self
+            .challenge
+            .as_deref()
+            .unwrap_or_else(|| options["challenge"].as_str().unwrap());
         json!({ "type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": false })
             .to_string()
             .into_bytes()
@@ -87,7 +90,8 @@ impl Authenticator {
         object.extend(&data);
         let client_data = self.client_data("webauthn.create", &options);
         let response = json!({ "clientDataJSON": text(&client_data), "attestationObject": text(&object), "transports": ["internal"] });
-        json!({ "id": text(&self.id), "rawId": text(&self.id), "type": "public-key", "response": response }).to_string()
+        json!({ "id": text(&self.id), "rawId": text(&self.id), "type": "public-key", "response": response })
+            .to_string()
     }
 
     /// `navigator.credentials.get` with what a page asks for.
@@ -103,7 +107,8 @@ impl Authenticator {
             "signature": text(signature.as_ref()),
             "userHandle": self.user_handle.as_deref().map(text),
         });
-        json!({ "id": text(&self.id), "rawId": text(&self.id), "type": "public-key", "response": response }).to_string()
+        json!({ "id": text(&self.id), "rawId": text(&self.id), "type": "public-key", "response": response })
+            .to_string()
     }
 }
 

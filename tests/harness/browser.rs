@@ -25,7 +25,11 @@ impl Browser {
     pub fn start(ca_file: &Path) -> Self {
         let home = TempDir::new();
         trust(home.path(), ca_file);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .env("HOME", home.path())
@@ -35,10 +39,17 @@ impl Browser {
             .expect("chromedriver is needed: tests/run installs it");
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "chromedriver does not start");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "chromedriver does not start"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { driver, url: format!("http://127.0.0.1:{port}"), home }
+        Self {
+            driver,
+            url: format!("http://127.0.0.1:{port}"),
+            home,
+        }
     }
 
     /// A window of a width, with scripts or without.
@@ -67,9 +78,13 @@ impl Browser {
             .unwrap();
         if !scripts {
             let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
-            capabilities.add_experimental_option("prefs", preferences).unwrap();
+            capabilities
+                .add_experimental_option("prefs", preferences)
+                .unwrap();
         }
-        capabilities.set("goog:loggingPrefs", json!({ "browser": "ALL" })).unwrap();
+        capabilities
+            .set("goog:loggingPrefs", json!({ "browser": "ALL" }))
+            .unwrap();
         WebDriver::new(&self.url, capabilities).await.unwrap()
     }
 
@@ -87,7 +102,11 @@ impl Browser {
             "hasUserVerification": true,
             "isUserVerified": true,
         });
-        self.command(window, "webauthn/authenticator", wanted).await.as_str().unwrap().to_owned()
+        self.command(window, "webauthn/authenticator", wanted)
+            .await
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// A command of the driver that the library does not have.
@@ -106,12 +125,27 @@ fn trust(home: &Path, ca_file: &Path) {
     std::fs::create_dir_all(&folder).unwrap();
     let database = format!("sql:{}", folder.display());
     let certutil = |arguments: &[&str]| {
-        let output = Command::new("certutil").args(["-d", &database]).args(arguments).output();
+        let output = Command::new("certutil")
+            .args(["-d", &database])
+            .args(arguments)
+            .output();
         let output = output.expect("certutil is needed: tests/run installs it");
-        assert!(output.status.success(), "certutil {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "certutil {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     certutil(&["-N", "--empty-password"]);
-    certutil(&["-A", "-n", "MDI Auth test", "-t", "C,,", "-i", ca_file.to_str().unwrap()]);
+    certutil(&[
+        "-A",
+        "-n",
+        "MDI Auth test",
+        "-t",
+        "C,,",
+        "-i",
+        ca_file.to_str().unwrap(),
+    ]);
 }
 
 impl Drop for Browser {
@@ -142,7 +176,11 @@ pub async fn press(window: &WebDriver, keys: impl Into<TypingData>) {
 /// objects to; with `SCREENSHOTS` in the environment, pictures below `target/tmp/screenshots`. Without scripts only those.
 pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
     let cdp = |method: &'static str, parameters: Value| async move {
-        window.cdp().send_raw(method, parameters).await.unwrap_or_else(|cause| panic!("{method}: {cause}"))
+        window
+            .cdp()
+            .send_raw(method, parameters)
+            .await
+            .unwrap_or_else(|cause| panic!("{method}: {cause}"))
     };
     let resize = |width: u64| {
         cdp(
@@ -150,7 +188,9 @@ pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": true }),
         )
     };
-    let before = cdp("Page.getLayoutMetrics", json!({})).await["cssLayoutViewport"]["clientWidth"].as_u64().unwrap();
+    let before = cdp("Page.getLayoutMetrics", json!({})).await["cssLayoutViewport"]["clientWidth"]
+        .as_u64()
+        .unwrap();
     // Only for those who look: now and then Chromium never answers when it is asked for a picture.
     let pictures = std::env::var_os("SCREENSHOTS").is_some();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
@@ -162,12 +202,20 @@ pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
             cdp("Emulation.setEmulatedMedia", feature).await;
             if pictures {
                 let picture = cdp("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
-                let picture = data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap();
+                let picture = data_encoding::BASE64
+                    .decode(picture["data"].as_str().unwrap().as_bytes())
+                    .unwrap();
                 std::fs::write(folder.join(format!("{name}-{width}-{theme}.png")), picture).unwrap();
             }
             if scripts {
-                let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
-                let wider: bool = window.execute(wider, Vec::new()).await.unwrap().convert().unwrap();
+                let wider =
+                    "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+                let wider: bool = window
+                    .execute(wider, Vec::new())
+                    .await
+                    .unwrap()
+                    .convert()
+                    .unwrap();
                 assert!(!wider, "{name} is wider than a window of {width}");
                 assert_eq!(objections(window).await, [""; 0], "{name} at {width}, {theme}");
             }
@@ -179,8 +227,16 @@ pub async fn look(window: &WebDriver, name: &str, scripts: bool) {
 
 /// What axe finds on the page, by WCAG 2.1 AA and its own good practice.
 async fn objections(window: &WebDriver) -> Vec<String> {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("axe-core-4.14.1/axe.min.js");
-    let known: bool = window.execute("return 'axe' in window", Vec::new()).await.unwrap().convert().unwrap();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .unwrap()
+        .join("axe-core-4.14.1/axe.min.js");
+    let known: bool = window
+        .execute("return 'axe' in window", Vec::new())
+        .await
+        .unwrap()
+        .convert()
+        .unwrap();
     if !known {
         let axe = std::fs::read_to_string(&file)
             .unwrap_or_else(|cause| panic!("{}: {cause}; tests/run fetches it", file.display()));
@@ -195,7 +251,12 @@ async fn objections(window: &WebDriver) -> Vec<String> {
             (cause) => done([`axe failed: ${cause}`]),
         );
     "#;
-    window.execute_async(run, Vec::new()).await.unwrap().convert().unwrap()
+    window
+        .execute_async(run, Vec::new())
+        .await
+        .unwrap()
+        .convert()
+        .unwrap()
 }
 
 /// Waits until the address contains `what`.

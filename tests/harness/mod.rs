@@ -173,7 +173,17 @@ impl Harness {
             });
         });
         let handle = receive.recv().unwrap();
-        Self { issuer, clock, app, http: client(&ca_file), ca_file, port, handle, thread: Some(thread), _dir: dir }
+        Self {
+            issuer,
+            clock,
+            app,
+            http: client(&ca_file),
+            ca_file,
+            port,
+            handle,
+            thread: Some(thread),
+            _dir: dir,
+        }
     }
 
     /// Applies a file as the command line would.
@@ -189,7 +199,10 @@ impl Harness {
     }
 
     /// Runs what an administrator does.
-    fn change<T: Send + 'static>(&self, work: impl FnMut(&Registry, &mut Tx<'_>) -> Decided<T> + Send + 'static) -> T {
+    fn change<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Registry, &mut Tx<'_>) -> Decided<T> + Send + 'static,
+    ) -> T {
         let registry = self.registry();
         blocking(move || registry.blocking(work).unwrap())
     }
@@ -207,7 +220,8 @@ impl Harness {
     }
 
     pub fn rotate_secret(&self, id: &'static str, overlap_seconds: i64) -> String {
-        let rotated = self.change(move |registry, tx| clients::rotate_secret(registry, tx, id, overlap_seconds));
+        let rotated =
+            self.change(move |registry, tx| clients::rotate_secret(registry, tx, id, overlap_seconds));
         rotated.secret.reveal().to_owned()
     }
 
@@ -247,7 +261,9 @@ impl Harness {
 
     /// Asks about a token as a resource server.
     pub async fn introspect(&self, server: (&str, &str), token: &str) -> Value {
-        let answer = self.post("/oauth2/introspect", Some(server), &[("token", token)]).await;
+        let answer = self
+            .post("/oauth2/introspect", Some(server), &[("token", token)])
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json
     }
@@ -258,12 +274,19 @@ impl Harness {
         let read = move |conn: &mut Conn| {
             let mut found = Vec::new();
             for head in audit::heads(conn)? {
-                found.extend(audit::rows_after(conn, head.id, 0, 100_000)?.into_iter().filter(|row| row.kind == kind));
+                found.extend(
+                    audit::rows_after(conn, head.id, 0, 100_000)?
+                        .into_iter()
+                        .filter(|row| row.kind == kind),
+                );
             }
             Ok(found)
         };
         let rows = blocking(move || store.read_blocking(read).unwrap());
-        let mut bodies: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
+        let mut bodies: Vec<Value> = rows
+            .iter()
+            .map(|row| serde_json::from_str(&row.body).unwrap())
+            .collect();
         bodies.sort_by_key(|body| body["at_ms"].as_i64());
         bodies
     }
@@ -296,7 +319,12 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, headers, text, json }
+        Self {
+            status,
+            headers,
+            text,
+            json,
+        }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -305,7 +333,9 @@ impl Answer {
 
     /// A member of the JSON that must be text.
     pub fn str(&self, name: &str) -> &str {
-        self.json[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}"))
+        self.json[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
     /// The `error` of the JSON, or nothing.

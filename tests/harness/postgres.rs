@@ -20,7 +20,9 @@ fn programs() -> PathBuf {
         .filter(|bin| bin.join("initdb").exists())
         .collect();
     versions.sort();
-    versions.pop().expect("PostgreSQL is needed: `apt-get install postgresql`")
+    versions
+        .pop()
+        .expect("PostgreSQL is needed: `apt-get install postgresql`")
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the user that Debian made for it.
@@ -35,12 +37,19 @@ fn as_postgres(program: &Path) -> Command {
 }
 
 fn is_root() -> bool {
-    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
+    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout)
+        .unwrap()
+        .trim()
+        == "0"
 }
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn cluster() -> &'static Cluster {
@@ -90,14 +99,20 @@ fn cluster() -> &'static Cluster {
 }
 
 fn url(cluster: &Cluster, database: &str) -> String {
-    format!("postgres://postgres:{}@127.0.0.1:{}/{database}?sslmode=disable", cluster.password, cluster.port)
+    format!(
+        "postgres://postgres:{}@127.0.0.1:{}/{database}?sslmode=disable",
+        cluster.password, cluster.port
+    )
 }
 
 /// Runs SQL as the owner of the cluster.
 fn as_admin(sql: Vec<String>) {
     let admin = url(cluster(), "postgres");
     super::blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async move {
             let begun = Instant::now();
             let (client, connection) = loop {
@@ -140,5 +155,8 @@ pub fn forbid_connections(url: &str) {
 
 /// Lets connections in again.
 pub fn allow_connections(url: &str) {
-    as_admin(vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name_of(url))]);
+    as_admin(vec![format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS true",
+        name_of(url)
+    )]);
 }

@@ -32,7 +32,10 @@ fn python() -> &'static Path {
     PYTHON.get_or_init(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aiosmtpd");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/smtp-install");
-        assert!(Command::new(script).arg(&dir).status().unwrap().success(), "tests/harness/smtp-install");
+        assert!(
+            Command::new(script).arg(&dir).status().unwrap().success(),
+            "tests/harness/smtp-install"
+        );
         dir.join("bin/python")
     })
 }
@@ -41,7 +44,11 @@ impl MailServer {
     /// `mode` is starttls or tls.
     pub fn start(mode: &'static str) -> Self {
         let dir = TempDir::new();
-        let tls = Tls::open(&Config::default_with(dir.path()).server, jiff::Timestamp::now().as_second()).unwrap();
+        let tls = Tls::open(
+            &Config::default_with(dir.path()).server,
+            jiff::Timestamp::now().as_second(),
+        )
+        .unwrap();
         let ca = tls.ca_file().unwrap();
         let pem = |name: &str| ca.parent().unwrap().join(name);
         let mut process = Command::new(python())
@@ -63,7 +70,14 @@ impl MailServer {
                 kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
             }
         });
-        Self { port, ca, mode, messages, process, _dir: dir }
+        Self {
+            port,
+            ca,
+            mode,
+            messages,
+            process,
+            _dir: dir,
+        }
     }
 
     /// The settings that reach it.
@@ -71,8 +85,15 @@ impl MailServer {
         MailConfig {
             host: "localhost".to_owned(),
             port: self.port,
-            tls: if self.mode == "tls" { MailTls::Tls } else { MailTls::StartTls },
-            credentials: Some(Credentials { username: USER.to_owned(), password: Secret::new(PASSWORD) }),
+            tls: if self.mode == "tls" {
+                MailTls::Tls
+            } else {
+                MailTls::StartTls
+            },
+            credentials: Some(Credentials {
+                username: USER.to_owned(),
+                password: Secret::new(PASSWORD),
+            }),
             from: "MDI Auth <no-reply@as.example>".parse().unwrap(),
             reply_to: Some("help@as.example".parse().unwrap()),
         }
@@ -98,7 +119,10 @@ impl MailServer {
             if messages.len() == count {
                 return messages[count - 1].clone();
             }
-            assert!(begin.elapsed() < Duration::from_secs(20), "message {count} did not come: {messages:#?}");
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "message {count} did not come: {messages:#?}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

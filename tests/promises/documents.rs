@@ -35,7 +35,10 @@ async fn what_applications_read_about_the_server() {
     ] {
         let answer = rich.harness.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
-        text.push_str(&format!("GET {path}\n{}\n\n", serde_json::to_string_pretty(&answer.json).unwrap()));
+        text.push_str(&format!(
+            "GET {path}\n{}\n\n",
+            serde_json::to_string_pretty(&answer.json).unwrap()
+        ));
     }
     insta::assert_snapshot!(normal(&rich.harness, &text));
 }

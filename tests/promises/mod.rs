@@ -32,10 +32,18 @@ fn secret_of(link: &str) -> String {
 /// The id of the first address in a text that begins and ends so.
 fn id_in(text: &str, start: &str, end: &str) -> String {
     let addresses = text.match_indices(start).map(|(at, _)| &text[at + start.len()..]);
-    let ids = addresses.map(|rest| (rest, rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))));
+    let ids = addresses.map(|rest| {
+        (
+            rest,
+            rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)),
+        )
+    });
     let mut ids = ids.filter_map(|(rest, until)| until.map(|until| rest.split_at(until)));
     let found = ids.find(|(_, behind)| behind.starts_with(end));
-    found.unwrap_or_else(|| panic!("no {start}…{end} in {text}")).0.to_owned()
+    found
+        .unwrap_or_else(|| panic!("no {start}…{end} in {text}"))
+        .0
+        .to_owned()
 }
 
 impl Rich {
@@ -51,9 +59,15 @@ impl Rich {
         harness.clock.advance(60);
         let registry = harness.registry();
         let (invitation, vendor) = blocking(move || {
-            let invited = registry.blocking(|registry, tx| links::reset_link(registry, tx, "clerk")).unwrap();
-            let vendor = registry.blocking(|registry, tx| vendor_links::issue(registry, tx, "lims-secret", 30));
-            (secret_of(invited.url.reveal()), secret_of(vendor.unwrap().url.reveal()))
+            let invited = registry
+                .blocking(|registry, tx| links::reset_link(registry, tx, "clerk"))
+                .unwrap();
+            let vendor =
+                registry.blocking(|registry, tx| vendor_links::issue(registry, tx, "lims-secret", 30));
+            (
+                secret_of(invited.url.reveal()),
+                secret_of(vendor.unwrap().url.reveal()),
+            )
         });
         crate::admin_api::token(&harness, "audit");
         let person = id_of(&harness, "jlehz");
@@ -86,7 +100,11 @@ impl Rich {
             _ if url.starts_with("/admin/api-tokens/") => &self.api_token,
             _ => "nothing",
         };
-        let secret = if url.starts_with("/vendor/") { &self.vendor } else { &self.invitation };
+        let secret = if url.starts_with("/vendor/") {
+            &self.vendor
+        } else {
+            &self.invitation
+        };
         url.replace("{id}", id)
             .replace("{deed}", "disable")
             .replace("{action}", "disable")
@@ -130,7 +148,10 @@ fn is_random(word: &str) -> bool {
     let digits = word.chars().filter(char::is_ascii_digit).count();
     let capitals = word.chars().filter(char::is_ascii_uppercase).count();
     let hexadecimal = word.chars().all(|c| c.is_ascii_hexdigit());
-    let drawn = word.split(['_', '-']).any(|part| part.len() >= 20 && part.contains(|c: char| c.is_ascii_digit()));
+    let drawn = word
+        .split(['_', '-'])
+        .any(|part| part.len() >= 20 && part.contains(|c: char| c.is_ascii_digit()));
     let id = word.len() == 30 && word.as_bytes()[3] == b'_';
-    id || drawn || word.len() >= 16 && ((digits > 0 && capitals > 0) || capitals > 3 || (hexadecimal && digits > 0))
+    id || drawn
+        || word.len() >= 16 && ((digits > 0 && capitals > 0) || capitals > 3 || (hexadecimal && digits > 0))
 }

@@ -33,7 +33,10 @@ struct Seen {
 impl Seen {
     fn keep(&mut self, harness: &Harness, name: &str, text: &str) {
         let (main, shell) = parted(&normal(harness, text));
-        assert!(self.pages.insert(name.to_owned(), main).is_none(), "two pages are called {name}");
+        assert!(
+            self.pages.insert(name.to_owned(), main).is_none(),
+            "two pages are called {name}"
+        );
         self.shells.entry(shell).or_default().push(name.to_owned());
     }
 
@@ -47,14 +50,22 @@ impl Seen {
         for (name, text) in self.pages {
             insta::assert_snapshot!(format!("{kind}_{name}"), text);
         }
-        let shells = self.shells.into_iter().map(|(shell, names)| format!("{}\n\n{shell}", names.join(" ")));
-        insta::assert_snapshot!(format!("{kind}_shells"), shells.collect::<Vec<_>>().join("\n\n\n"));
+        let shells = self
+            .shells
+            .into_iter()
+            .map(|(shell, names)| format!("{}\n\n{shell}", names.join(" ")));
+        insta::assert_snapshot!(
+            format!("{kind}_shells"),
+            shells.collect::<Vec<_>>().join("\n\n\n")
+        );
     }
 }
 
 /// A name for a file.
 fn name_of(url: &str) -> String {
-    url.trim_start_matches('/').replace(['/', '.'], "-").replace(['{', '}'], "")
+    url.trim_start_matches('/')
+        .replace(['/', '.'], "-")
+        .replace(['{', '}'], "")
 }
 
 #[tokio::test]
@@ -94,19 +105,35 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
     let harness = &rich.harness;
     for (name, path) in [
         ("client-new-dataflow", "/admin/clients/new?dataflow=lims-to-cms"),
-        ("resource-server-new-kind", "/admin/resource-servers/new?kind=edrs"),
+        (
+            "resource-server-new-kind",
+            "/admin/resource-servers/new?kind=edrs",
+        ),
         ("clients-none", "/admin/clients?q=nothing-like-it"),
         ("users-none", "/admin/users?q=nothing-like-it"),
         ("audit-none", "/admin/audit?q=nothing-like-it"),
         ("client-delete", "/admin/clients/lims-secret/delete"),
         ("resource-server-delete", "/admin/resource-servers/edrs-ga/delete"),
-        ("identity-provider-delete", "/admin/identity-providers/fulton/delete"),
+        (
+            "identity-provider-delete",
+            "/admin/identity-providers/fulton/delete",
+        ),
     ] {
         let page = admin.get(&harness.url(path)).await;
         seen.page(harness, name, 200, &page);
     }
-    for action in ["reset-factors", "revoke", "link", "invite", "enable", "unlock", "delete"] {
-        let page = admin.get(&harness.url(&format!("/admin/users/{}/{action}", rich.person))).await;
+    for action in [
+        "reset-factors",
+        "revoke",
+        "link",
+        "invite",
+        "enable",
+        "unlock",
+        "delete",
+    ] {
+        let page = admin
+            .get(&harness.url(&format!("/admin/users/{}/{action}", rich.person)))
+            .await;
         if page.answer().status == 200 {
             seen.page(harness, &format!("user-{action}"), 200, &page);
         }
@@ -114,9 +141,21 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
     // Forms with mistakes.
     for (name, path, field) in [
         ("user-mistakes", "/admin/users/new", ("username", "")),
-        ("client-mistakes", "/admin/clients/new?dataflow=lims-user-to-cms", ("name", "")),
-        ("resource-server-mistakes", "/admin/resource-servers/new?kind=cms", ("audience", "")),
-        ("identity-provider-mistakes", "/admin/identity-providers/new", ("issuer", "")),
+        (
+            "client-mistakes",
+            "/admin/clients/new?dataflow=lims-user-to-cms",
+            ("name", ""),
+        ),
+        (
+            "resource-server-mistakes",
+            "/admin/resource-servers/new?kind=cms",
+            ("audience", ""),
+        ),
+        (
+            "identity-provider-mistakes",
+            "/admin/identity-providers/new",
+            ("issuer", ""),
+        ),
     ] {
         let page = admin.get(&harness.url(path)).await;
         let page = send(admin, &page, path, &[field]).await;
@@ -130,7 +169,13 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
     seen.page(harness, "client-edit-conflict", 422, &page);
     let check = "/admin/clients/lims-secret/check";
     let page = admin.get(&harness.url(check)).await;
-    let page = send(admin, &page, check, &[("pasted", "https://lims.example/cb?error=invalid_client")]).await;
+    let page = send(
+        admin,
+        &page,
+        check,
+        &[("pasted", "https://lims.example/cb?error=invalid_client")],
+    )
+    .await;
     seen.page(harness, "client-check-report", 200, &page);
     let secret = "/admin/clients/lims-secret/secret";
     let page = admin.get(&harness.url(secret)).await;
@@ -143,10 +188,14 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
     seen.page(harness, "settings-apply-plan", 200, &page);
     let action = "/admin/users/import";
     let form = admin.get(&harness.url(action)).await;
-    let page = admin.upload(&form, action, b"username,name,npi\nanna,Anna,1\nberta,\n").await;
+    let page = admin
+        .upload(&form, action, b"username,name,npi\nanna,Anna,1\nberta,\n")
+        .await;
     let page = settled(admin, harness, page).await;
     seen.page(harness, "import-findings", 200, &page);
-    let page = admin.upload(&form, action, b"username,name\nanna,Anna\nberta,Berta\n").await;
+    let page = admin
+        .upload(&form, action, b"username,name\nanna,Anna\nberta,Berta\n")
+        .await;
     let page = settled(admin, harness, page).await;
     seen.page(harness, "import-ready", 200, &page);
     let page = admin.submit_to(&page, page.at(), &[]).await;
@@ -156,7 +205,9 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
 
 /// A page that loads itself again while something goes on, when it is over.
 async fn settled(admin: &mut Agent<'_>, harness: &Harness, page: Page) -> Page {
-    let Page::Ours { url, .. } = &page else { panic!("{page:?}") };
+    let Page::Ours { url, .. } = &page else {
+        panic!("{page:?}")
+    };
     let url = harness.url(url);
     let mut page = page;
     for _ in 0..1000 {
@@ -173,7 +224,9 @@ async fn settled(admin: &mut Agent<'_>, harness: &Harness, page: Page) -> Page {
 async fn vendor_and_first(rich: &Rich, seen: &mut Seen) {
     let harness = &rich.harness;
     let mut vendor = Agent::new(harness);
-    let sheet = vendor.get(&harness.url(&format!("/vendor/{}", rich.vendor))).await;
+    let sheet = vendor
+        .get(&harness.url(&format!("/vendor/{}", rich.vendor)))
+        .await;
     seen.page(harness, "vendor", 200, &sheet);
     let check = vendor.get(&harness.url("/vendor/check")).await;
     seen.page(harness, "vendor-check", 200, &check);
@@ -181,7 +234,14 @@ async fn vendor_and_first(rich: &Rich, seen: &mut Seen) {
     seen.page(harness, "vendor-hand-off-txt", 200, &text);
     let empty = Harness::empty(crate::harness::Db::Sqlite, |_| {});
     let registry = empty.registry();
-    let link = blocking(move || registry.blocking(first::issue).unwrap().unwrap().reveal().to_owned());
+    let link = blocking(move || {
+        registry
+            .blocking(first::issue)
+            .unwrap()
+            .unwrap()
+            .reveal()
+            .to_owned()
+    });
     let page = Agent::new(&empty).get(&link).await;
     seen.page(&empty, "first", 200, &page);
 }

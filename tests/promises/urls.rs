@@ -17,18 +17,30 @@ use crate::harness::{Answer, Harness, PASSWORD};
 /// Those who ask: nobody, a person without and with a role of her own, and those of the console.
 const WHO: [&str; 7] = ["", "norole", "jlehz", "clients", "users", "auditor", "admin"];
 /// Pages that end sessions; they come last.
-const ENDING: [&str; 3] = ["/account/sign-out", "/account/sessions/end-others", "/account/sessions/end-all"];
+const ENDING: [&str; 3] = [
+    "/account/sign-out",
+    "/account/sessions/end-others",
+    "/account/sessions/end-all",
+];
 /// What every answer says.
 const COMMON: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
-    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 /// What differs from answer to answer, and matters.
-const TOLD: [&str; 5] =
-    ["content-security-policy", "cache-control", "content-type", "content-disposition", "access-control-allow-origin"];
+const TOLD: [&str; 5] = [
+    "content-security-policy",
+    "cache-control",
+    "content-type",
+    "content-disposition",
+    "access-control-allow-origin",
+];
 
 /// Address and methods as they are registered: the sources say them in one way only.
 pub fn registered() -> Vec<(String, Vec<Method>)> {
@@ -40,11 +52,18 @@ pub fn registered() -> Vec<(String, Vec<Method>)> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            for call in text.split("only(").skip(1).filter(|call| call.trim_start().starts_with('"')) {
+            for call in text
+                .split("only(")
+                .skip(1)
+                .filter(|call| call.trim_start().starts_with('"'))
+            {
                 let mut quoted = call.split('"').skip(1);
                 let (url, methods) = (quoted.next().unwrap(), quoted.nth(1).unwrap());
                 let methods = methods.split(", ").filter(|method| *method != "HEAD");
-                found.push((url.to_owned(), methods.map(|method| method.parse().unwrap()).collect()));
+                found.push((
+                    url.to_owned(),
+                    methods.map(|method| method.parse().unwrap()).collect(),
+                ));
             }
         }
     }
@@ -69,11 +88,22 @@ impl Visitor {
     async fn new(harness: &Harness, username: &str) -> Self {
         let mut agent = Agent::new(harness);
         let page = agent.get(&harness.url("/account")).await;
-        let page = if username.is_empty() { page } else { agent.sign_in(page, username, PASSWORD).await };
+        let page = if username.is_empty() {
+            page
+        } else {
+            agent.sign_in(page, username, PASSWORD).await
+        };
         // A hidden field of the form to sign in, the value of the button to sign out.
-        let tag = page.answer().text.split('<').find(|tag| tag.contains(" name=\"csrf\""));
+        let tag = page
+            .answer()
+            .text
+            .split('<')
+            .find(|tag| tag.contains(" name=\"csrf\""));
         let csrf = tag.and_then(|tag| attribute(tag, "value"));
-        Self { cookies: agent.cookie_header(), csrf: csrf.unwrap_or_else(|| panic!("{username}: {page:?}")) }
+        Self {
+            cookies: agent.cookie_header(),
+            csrf: csrf.unwrap_or_else(|| panic!("{username}: {page:?}")),
+        }
     }
 
     async fn everybody(harness: &Harness) -> Vec<Self> {
@@ -86,7 +116,10 @@ impl Visitor {
     }
 
     async fn ask(&self, harness: &Harness, method: &Method, path: &str, csrf: bool) -> Answer {
-        let mut request = harness.http.request(method.clone(), harness.url(path)).header(COOKIE, &self.cookies);
+        let mut request = harness
+            .http
+            .request(method.clone(), harness.url(path))
+            .header(COOKIE, &self.cookies);
         if *method != Method::GET {
             request = request.header(ORIGIN, &harness.issuer);
             let form: &[(&str, &str)] = if csrf { &[("csrf", &self.csrf)] } else { &[] };
@@ -110,10 +143,15 @@ fn told(headers: &HeaderMap) -> String {
     for (name, expected) in COMMON {
         assert_eq!(value(name).as_deref(), Some(expected), "{name}");
     }
-    let told = TOLD.iter().filter_map(|name| value(name).map(|value| format!("{name}: {value}")));
+    let told = TOLD
+        .iter()
+        .filter_map(|name| value(name).map(|value| format!("{name}: {value}")));
     let set = headers.get_all("set-cookie").iter().map(|cookie| {
         let text = cookie.to_str().unwrap();
-        let (name, rest) = (text.split('=').next().unwrap(), text.split(';').skip(1).collect::<Vec<_>>().join(";"));
+        let (name, rest) = (
+            text.split('=').next().unwrap(),
+            text.split(';').skip(1).collect::<Vec<_>>().join(";"),
+        );
         format!("set-cookie: {name}=…;{rest}")
     });
     told.chain(set).collect::<Vec<_>>().join(" | ")
@@ -150,13 +188,26 @@ async fn who_may_what_where() {
             };
             let number = headers.len() + 1;
             let number = *headers.entry(told(&last.unwrap().headers)).or_insert(number);
-            lines.push(format!("{method} {url}\n    {} | without CSRF {bare} | headers {number}", statuses.join(" ")));
+            lines.push(format!(
+                "{method} {url}\n    {} | without CSRF {bare} | headers {number}",
+                statuses.join(" ")
+            ));
         }
         // Whatever is not listed is refused, with what is.
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ] {
             if !methods.contains(&method) && url != "/static/{file}" {
                 let answer = visitors[0].ask(harness, &method, &rich.fill(&url), false).await;
-                let allow: Vec<&str> = answer.header("allow").split(", ").filter(|name| *name != "HEAD").collect();
+                let allow: Vec<&str> = answer
+                    .header("allow")
+                    .split(", ")
+                    .filter(|name| *name != "HEAD")
+                    .collect();
                 let known: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 assert_eq!((answer.status, allow), (405, known), "{method} {url}");
                 told(&answer.headers);
@@ -165,8 +216,13 @@ async fn who_may_what_where() {
     }
     let mut legend: Vec<(usize, String)> = headers.into_iter().map(|(line, number)| (number, line)).collect();
     legend.sort();
-    let legend: Vec<String> = legend.into_iter().map(|(number, line)| format!("{number}: {line}")).collect();
-    let who = WHO.map(|who| if who.is_empty() { "stranger" } else { who }).join(" ");
+    let legend: Vec<String> = legend
+        .into_iter()
+        .map(|(number, line)| format!("{number}: {line}"))
+        .collect();
+    let who = WHO
+        .map(|who| if who.is_empty() { "stranger" } else { who })
+        .join(" ");
     let text = format!(
         "{who} | a form without the token | headers of the last\n\n{}\n\n{}",
         lines.join("\n"),
@@ -180,15 +236,26 @@ async fn which_token_may_what_at_the_admin_api() {
     let rich = Rich::start().await;
     let harness = &rich.harness;
     let admin = at_console(harness, "admin").await.cookie_header();
-    let tokens: Vec<String> =
-        ApiScope::ALL.iter().map(|scope| format!("Bearer {}", admin_api::token(harness, scope.as_str()))).collect();
+    let tokens: Vec<String> = ApiScope::ALL
+        .iter()
+        .map(|scope| format!("Bearer {}", admin_api::token(harness, scope.as_str())))
+        .collect();
     let mut lines = Vec::new();
     for operation in api::groups().into_iter().flat_map(|group| group.operations) {
         let method: Method = operation.method.as_str().parse().unwrap();
-        let path =
-            format!("{}{}", api::BASE, operation.path.replace("{id}", "nothing").replace("{chain}/{seq}", "0/1"));
+        let path = format!(
+            "{}{}",
+            api::BASE,
+            operation
+                .path
+                .replace("{id}", "nothing")
+                .replace("{chain}/{seq}", "0/1")
+        );
         let ask = |name: reqwest::header::HeaderName, value: &str| {
-            let mut request = harness.http.request(method.clone(), harness.url(&path)).header(name, value);
+            let mut request = harness
+                .http
+                .request(method.clone(), harness.url(&path))
+                .header(name, value);
             if method != Method::GET {
                 request = request.header(CONTENT_TYPE, "application/json").body("{}");
             }
@@ -196,11 +263,16 @@ async fn which_token_may_what_at_the_admin_api() {
         };
         let mut statuses = vec![status(&Answer::read(ask(COOKIE, &admin).await.unwrap()).await)];
         for token in &tokens {
-            statuses.push(status(&Answer::read(ask(AUTHORIZATION, token).await.unwrap()).await));
+            statuses.push(status(
+                &Answer::read(ask(AUTHORIZATION, token).await.unwrap()).await,
+            ));
         }
         lines.push(format!("{method} {} {}", operation.path, statuses.join(" ")));
     }
     lines.sort();
     let scopes = ApiScope::ALL.map(ApiScope::as_str).join(" ");
-    insta::assert_snapshot!(format!("administrator's-session {scopes}\n\n{}", lines.join("\n")));
+    insta::assert_snapshot!(format!(
+        "administrator's-session {scopes}\n\n{}",
+        lines.join("\n")
+    ));
 }

@@ -65,12 +65,20 @@ impl Installation {
 
     /// The record, oldest first.
     pub fn record(&self) -> Vec<AuditRow> {
-        self.app.store.read_blocking(|conn| rows_after(conn, 0, 0, 10_000)).unwrap()
+        self.app
+            .store
+            .read_blocking(|conn| rows_after(conn, 0, 0, 10_000))
+            .unwrap()
     }
 
     /// Kind and action of the events after the first `known`, with their details.
     pub fn events_after(&self, known: usize) -> Vec<(String, Value)> {
-        let detail = |row: AuditRow| (row.kind, serde_json::from_str::<Value>(&row.body).unwrap()["detail"].clone());
+        let detail = |row: AuditRow| {
+            (
+                row.kind,
+                serde_json::from_str::<Value>(&row.body).unwrap()["detail"].clone(),
+            )
+        };
         self.record().into_iter().skip(known).map(detail).collect()
     }
 }

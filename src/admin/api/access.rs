@@ -65,14 +65,19 @@ impl Caller {
 pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Caller, Problem> {
     let address = peer::address(app, request);
     if !request.headers().contains_key(AUTHORIZATION) {
-        return Err(Problem::unauthorized("a bearer token is needed in the Authorization header", None));
+        return Err(Problem::unauthorized(
+            "a bearer token is needed in the Authorization header",
+            None,
+        ));
     }
     let now = app.now();
     let text = bearer::in_header(request).filter(|text| text.starts_with(PREFIX));
     let found = match text {
         Some(text) => {
             let hash = SecretHash::of(&text);
-            app.store.read(move |conn| api_tokens::by_hash(conn, &hash)).await?
+            app.store
+                .read(move |conn| api_tokens::by_hash(conn, &hash))
+                .await?
         }
         None => None,
     };
@@ -82,19 +87,33 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
     };
     if token.last_used_at.is_none_or(|at| now - at >= 60) {
         let id = token.id.clone();
-        app.store.write(move |tx| api_tokens::used(tx.conn(), &id, now)).await?;
+        app.store
+            .write(move |tx| api_tokens::used(tx.conn(), &id, now))
+            .await?;
     }
     let limit = app.config.admin_api.requests_per_minute;
     let used = app.strangers.call(&token.id, now);
-    let rate = Rate { limit, used, reset: 60 - now.rem_euclid(60) };
+    let rate = Rate {
+        limit,
+        used,
+        reset: 60 - now.rem_euclid(60),
+    };
     Ok(Caller { token, address, rate })
 }
 
 /// Counts a failure, and records the first of a minute.
-async fn fail(app: &App, request: &HttpRequest, address: IpAddr, token: Option<&ApiToken>) -> Result<Problem, Broken> {
+async fn fail(
+    app: &App,
+    request: &HttpRequest,
+    address: IpAddr,
+    token: Option<&ApiToken>,
+) -> Result<Problem, Broken> {
     let now = app.now();
     if app.strangers.attempts(address, SUBJECT, now) >= app.config.login.address_attempts_per_minute {
-        return Ok(Problem::too_many("too many failed requests from this address: wait", 60 - now.rem_euclid(60)));
+        return Ok(Problem::too_many(
+            "too many failed requests from this address: wait",
+            60 - now.rem_euclid(60),
+        ));
     }
     app.strangers.attempt(address, SUBJECT, now);
     if app.strangers.note(address, SUBJECT, now) == Noted::First {
@@ -109,31 +128,52 @@ async fn fail(app: &App, request: &HttpRequest, address: IpAddr, token: Option<&
         }
         record(app, event).await?;
     }
-    Ok(Problem::unauthorized("the token is unknown, expired or revoked", Some("invalid_token")))
+    Ok(Problem::unauthorized(
+        "the token is unknown, expired or revoked",
+        Some("invalid_token"),
+    ))
 }
 
 /// Lets a caller do something, or says that its scope does not include it, and records that it reached for it.
 ///
 /// # Errors
 /// 429 for a token that has used up its minute, 403.
-pub async fn admit(app: &App, request: &HttpRequest, caller: &Caller, area: Area, right: Right) -> Result<(), Problem> {
+pub async fn admit(
+    app: &App,
+    request: &HttpRequest,
+    caller: &Caller,
+    area: Area,
+    right: Right,
+) -> Result<(), Problem> {
     let id = &caller.token.id;
     if caller.rate.used > caller.rate.limit {
-        return Err(Problem::too_many("the token has used up its requests of this minute", caller.rate.reset));
+        return Err(Problem::too_many(
+            "the token has used up its requests of this minute",
+            caller.rate.reset,
+        ));
     }
     if caller.may(area, right) {
         return Ok(());
     }
-    if app.strangers.note(caller.address, &format!("admin API {area:?} {id}"), app.now()) == Noted::First {
+    if app
+        .strangers
+        .note(caller.address, &format!("admin API {area:?} {id}"), app.now())
+        == Noted::First
+    {
         let event = refusal(app, Actor::ApiToken(id.clone()), caller.address, request);
         record(app, event.with("roles", caller.token.scope.role())).await?;
     }
     let scope = caller.token.scope.as_str();
-    Err(Problem::forbidden(&format!("a token with the scope {scope} may not do this")))
+    Err(Problem::forbidden(&format!(
+        "a token with the scope {scope} may not do this"
+    )))
 }
 
 fn refusal(app: &App, actor: Actor, address: IpAddr, request: &HttpRequest) -> Event {
-    let event = app.event(Kind::ConsoleRefused, actor).outcome(Outcome::MinorFailure).from(address.to_string());
+    let event = app
+        .event(Kind::ConsoleRefused, actor)
+        .outcome(Outcome::MinorFailure)
+        .from(address.to_string());
     event.with("path", request.match_pattern().unwrap_or_default())
 }
 

@@ -88,13 +88,21 @@ pub(super) fn group() -> Group {
             )
             .answers::<View>(200),
     ];
-    Group::new("API tokens", "What programs administer with.", Area::ApiTokens, operations)
+    Group::new(
+        "API tokens",
+        "What programs administer with.",
+        Area::ApiTokens,
+        operations,
+    )
 }
 
 /// What every token may ask.
 pub(super) fn me() -> Group {
-    let operations =
-        vec![Operation::get("/me", "whoAmI", who).says("Say what this token is and may do", "").answers::<Me>(200)];
+    let operations = vec![
+        Operation::get("/me", "whoAmI", who)
+            .says("Say what this token is and may do", "")
+            .answers::<Me>(200),
+    ];
     Group::new("This token", "What the caller is.", Area::Home, operations)
 }
 
@@ -118,8 +126,9 @@ async fn list(call: Call) -> Answered {
         None => None,
     };
     let limit = call.query.limit();
-    let rows =
-        call.read(move |conn| stored::page(conn, after.as_ref().map(|(at, id)| (*at, id.as_str())), limit + 1)).await?;
+    let rows = call
+        .read(move |conn| stored::page(conn, after.as_ref().map(|(at, id)| (*at, id.as_str())), limit + 1))
+        .await?;
     let key = |token: &ApiToken| vec![token.created_at.to_string(), token.id.clone()];
     Ok(Reply::ok(&page(rows, limit, key, |token| view(&token, None))))
 }
@@ -128,7 +137,9 @@ async fn create(call: Call) -> Answered {
     let form: ApiTokenForm = call.form(&[])?;
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         let (token, text) = settled!(api_tokens::create(registry, tx, &form)?);
-        Ok(Ok(Reply::ok(&view(&token, Some(&text))).created().at(&format!("/api-tokens/{}", token.id))))
+        Ok(Ok(Reply::ok(&view(&token, Some(&text)))
+            .created()
+            .at(&format!("/api-tokens/{}", token.id))))
     };
     call.change(job).await
 }
@@ -136,7 +147,9 @@ async fn create(call: Call) -> Answered {
 async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let token = call.read(move |conn| stored::find(conn, &id)).await?;
-    token.map(|token| Reply::ok(&view(&token, None))).ok_or_else(|| Problem::not_found("API token", &call.id))
+    token
+        .map(|token| Reply::ok(&view(&token, None)))
+        .ok_or_else(|| Problem::not_found("API token", &call.id))
 }
 
 async fn revoke(call: Call) -> Answered {
@@ -154,11 +167,18 @@ async fn revoke(call: Call) -> Answered {
 
 async fn who(call: Call) -> Answered {
     let roles = call.caller.roles();
-    let held = TABLE.iter().map(|(area, _)| (area.as_str(), right(&roles, *area)));
+    let held = TABLE
+        .iter()
+        .map(|(area, _)| (area.as_str(), right(&roles, *area)));
     let may = held.filter(|(_, right)| *right > Right::None);
     let me = Me {
         token: view(&call.caller.token, None),
-        may: may.map(|(area, right)| May { area, change: right == Right::Change }).collect(),
+        may: may
+            .map(|(area, right)| May {
+                area,
+                change: right == Right::Change,
+            })
+            .collect(),
         requests_per_minute: call.caller.rate.limit,
     };
     Ok(Reply::ok(&me))

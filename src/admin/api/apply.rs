@@ -40,8 +40,11 @@ struct MadeSecret {
     secret: String,
 }
 
-const DRY_RUN: [Parameter; 1] =
-    [parameter("dry_run", Wanted::Flag, "Whether only to say what would change. Nothing is kept then.")];
+const DRY_RUN: [Parameter; 1] = [parameter(
+    "dry_run",
+    Wanted::Flag,
+    "Whether only to say what would change. Nothing is kept then.",
+)];
 
 const EXAMPLE: &str = "[[client]]
 client_id = \"lims-uf-tox\"
@@ -54,7 +57,10 @@ resource_servers = [\"cms-fulton\"]
 pub(super) fn group() -> Group {
     let operations = vec![
         Operation::post("/apply", "apply", apply)
-            .says("Apply a file", "It merges and never deletes: what the file does not say stays. All or nothing.")
+            .says(
+                "Apply a file",
+                "It merges and never deletes: what the file does not say stays. All or nothing.",
+            )
             .queries(&DRY_RUN)
             .takes_file(EXAMPLE)
             .answers::<View>(200),
@@ -78,7 +84,11 @@ fn reply(outcome: &Outcome) -> Reply {
 }
 
 fn refused(lines: Vec<String>) -> Problem {
-    let fault = |line| Fault { pointer: None, parameter: None, detail: line };
+    let fault = |line| Fault {
+        pointer: None,
+        parameter: None,
+        detail: line,
+    };
     Problem::invalid(lines.into_iter().map(fault).collect())
 }
 
@@ -93,12 +103,16 @@ impl From<ApplyError> for Problem {
 
 async fn apply(call: Call) -> Answered {
     let (file, dry_run) = (call.file()?, call.query.flag("dry_run").unwrap_or(false));
-    let prepared = call.prepare(move |registry| apply::prepare(registry, &file, dry_run)).await?;
+    let prepared = call
+        .prepare(move |registry| apply::prepare(registry, &file, dry_run))
+        .await?;
     if dry_run {
         return Ok(reply(&prepared.outcome));
     }
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
-        Ok(apply::perform(registry, tx, &prepared)?.map(|outcome| reply(&outcome)).map_err(refused))
+        Ok(apply::perform(registry, tx, &prepared)?
+            .map(|outcome| reply(&outcome))
+            .map_err(refused))
     };
     call.change(job).await
 }

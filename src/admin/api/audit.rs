@@ -56,10 +56,22 @@ struct HeadView {
 const EVENTS: [Parameter; 8] = [
     LIMIT,
     CURSOR,
-    parameter("user", Wanted::Text, "Only those that concern this person, by id."),
+    parameter(
+        "user",
+        Wanted::Text,
+        "Only those that concern this person, by id.",
+    ),
     parameter("client", Wanted::Text, "Only those that concern this client."),
-    parameter("kind", Wanted::Kind, "Only those of this kind, such as `client.changed`."),
-    parameter("outcome", Wanted::Word(&["0", "4", "8"]), "Only those that ended so."),
+    parameter(
+        "kind",
+        Wanted::Kind,
+        "Only those of this kind, such as `client.changed`.",
+    ),
+    parameter(
+        "outcome",
+        Wanted::Word(&["0", "4", "8"]),
+        "Only those that ended so.",
+    ),
     parameter("from", Wanted::Time, "Only those from this time on."),
     parameter("to", Wanted::Time, "Only those before this time."),
 ];
@@ -72,7 +84,10 @@ pub(super) fn group() -> Group {
             .queries(&EVENTS)
             .answers_page::<View>(),
         Operation::get("/audit/heads", "listChainHeads", chain_heads)
-            .says("Say where the chains end", "Kept elsewhere, they show later that nothing was changed.")
+            .says(
+                "Say where the chains end",
+                "Kept elsewhere, they show later that nothing was changed.",
+            )
             .answers_page::<HeadView>(),
     ];
     Group::new("Audit", "The record of what happened.", Area::Audit, operations)
@@ -81,7 +96,11 @@ pub(super) fn group() -> Group {
 async fn events(call: Call) -> Answered {
     let (query, limit) = (&call.query, call.query.limit());
     let before = match query.after::<3>()? {
-        Some([at, chain, seq]) => Place { at_ms: number(&at)?, chain: number(&chain)?, seq: number(&seq)? },
+        Some([at, chain, seq]) => Place {
+            at_ms: number(&at)?,
+            chain: number(&chain)?,
+            seq: number(&seq)?,
+        },
         None => Place::END,
     };
     let search = Search {
@@ -98,22 +117,31 @@ async fn events(call: Call) -> Answered {
     // Where few of many fit, a page may have none of them and still go on: no call looks at all of the record.
     let next = match found.rest {
         Rest::Nothing => None,
-        Rest::More(place) | Rest::NotLookedAt(place) => {
-            Some(cursor(&[place.at_ms.to_string(), place.chain.to_string(), place.seq.to_string()]))
-        }
+        Rest::More(place) | Rest::NotLookedAt(place) => Some(cursor(&[
+            place.at_ms.to_string(),
+            place.chain.to_string(),
+            place.seq.to_string(),
+        ])),
     };
-    Ok(Reply::ok(&Page { items: found.rows.into_iter().map(view).collect(), next_cursor: next }))
+    Ok(Reply::ok(&Page {
+        items: found.rows.into_iter().map(view).collect(),
+        next_cursor: next,
+    }))
 }
 
 /// The outcome of a code of FHIR AuditEvent.outcome.
 fn outcome(code: &str) -> Option<Outcome> {
-    [Outcome::Success, Outcome::MinorFailure, Outcome::SeriousFailure].into_iter().find(|known| known.as_str() == code)
+    [Outcome::Success, Outcome::MinorFailure, Outcome::SeriousFailure]
+        .into_iter()
+        .find(|known| known.as_str() == code)
 }
 
 /// Records that a program reads this part of the record, once a minute.
 async fn note_look(call: &Call) -> Result<(), Problem> {
     let (app, token) = (&call.app, &call.caller.token.id);
-    let filters = EVENTS.iter().filter(|query| !matches!(query.wanted, Wanted::Limit | Wanted::Cursor));
+    let filters = EVENTS
+        .iter()
+        .filter(|query| !matches!(query.wanted, Wanted::Limit | Wanted::Cursor));
     let said = filters.filter_map(|query| Some(format!(" {}={}", query.name, call.query.text(query.name)?)));
     let at = format!("/admin/api/v1/audit/events{}", said.collect::<String>());
     if !app.readers.is_first(token, &at, app.now()) {
@@ -143,7 +171,11 @@ fn view(row: AuditRow) -> View {
 }
 
 async fn chain_heads(call: Call) -> Answered {
-    let view = |head: Head| HeadView { chain: head.id, seq: head.seq, head: head.head };
+    let view = |head: Head| HeadView {
+        chain: head.id,
+        seq: head.seq,
+        head: head.head,
+    };
     let heads = call.read(heads).await?;
     Ok(Reply::ok(&Page::whole(heads.into_iter().map(view).collect())))
 }

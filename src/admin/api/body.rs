@@ -54,27 +54,51 @@ pub async fn bytes(request: &HttpRequest, body: web::Payload, reads: Reads) -> R
     if reads == Reads::Nothing {
         return Ok(web::Bytes::new());
     }
-    let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let named = header.map(|header| header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let header = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let named = header.map(|header| {
+        header
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    });
     let fits = match named.as_deref() {
         Some(named) => reads.media_types().contains(&named),
         None => reads == Reads::MaybeJson,
     };
     if !fits {
         let wanted = reads.media_types().join(" or ");
-        return Err(Problem::new(Type::MediaType, format!("Content-Type must be {wanted}")));
+        return Err(Problem::new(
+            Type::MediaType,
+            format!("Content-Type must be {wanted}"),
+        ));
     }
-    let limit = if reads == Reads::File { LARGEST_FILE } else { LARGEST_JSON };
+    let limit = if reads == Reads::File {
+        LARGEST_FILE
+    } else {
+        LARGEST_JSON
+    };
     let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(limit)).await else {
-        return Err(Problem::new(Type::Malformed, format!("the body took longer than {} s", PATIENCE.as_secs())));
+        return Err(Problem::new(
+            Type::Malformed,
+            format!("the body took longer than {} s", PATIENCE.as_secs()),
+        ));
     };
     match read {
-        Ok(Ok(bytes)) if named.is_none() && !bytes.is_empty() => {
-            Err(Problem::new(Type::MediaType, "Content-Type is missing; it must be application/json"))
-        }
+        Ok(Ok(bytes)) if named.is_none() && !bytes.is_empty() => Err(Problem::new(
+            Type::MediaType,
+            "Content-Type is missing; it must be application/json",
+        )),
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(Problem::new(Type::Malformed, "the body could not be read")),
-        Err(_) => Err(Problem::new(Type::TooLarge, format!("the body is larger than {limit} bytes"))),
+        Err(_) => Err(Problem::new(
+            Type::TooLarge,
+            format!("the body is larger than {limit} bytes"),
+        )),
     }
 }
 
@@ -95,7 +119,11 @@ pub fn form<F: DeserializeOwned>(bytes: &[u8], read_only: &[&str]) -> Result<F, 
         return Err(Problem::invalid(errors));
     }
     F::deserialize(Value::Object(members)).map_err(|cause| {
-        Problem::invalid(vec![Fault { pointer: Some("#".to_owned()), parameter: None, detail: cause.to_string() }])
+        Problem::invalid(vec![Fault {
+            pointer: Some("#".to_owned()),
+            parameter: None,
+            detail: cause.to_string(),
+        }])
     })
 }
 
@@ -105,12 +133,20 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => {
             let wanted = "the body must be a JSON object".to_owned();
-            Err(Problem::invalid(vec![Fault { pointer: Some("#".to_owned()), parameter: None, detail: wanted }]))
+            Err(Problem::invalid(vec![Fault {
+                pointer: Some("#".to_owned()),
+                parameter: None,
+                detail: wanted,
+            }]))
         }
         // Only the place: what stands there may be a secret.
         Err(cause) => Err(Problem::new(
             Type::Malformed,
-            format!("the body is not JSON: reading stopped at line {}, column {}", cause.line(), cause.column()),
+            format!(
+                "the body is not JSON: reading stopped at line {}, column {}",
+                cause.line(),
+                cause.column()
+            ),
         )),
     }
 }
@@ -118,7 +154,9 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
 /// What is wrong with a member by itself.
 fn wrong<F: DeserializeOwned>(name: &str, value: &Value) -> Option<String> {
     if value.is_null() {
-        return Some("null is no value here; leave it out, or send the whole object with PUT without it".to_owned());
+        return Some(
+            "null is no value here; leave it out, or send the whole object with PUT without it".to_owned(),
+        );
     }
     if has_nul(value) || name.contains('\0') {
         return Some("it holds the character U+0000, which no text here may have".to_owned());
@@ -126,14 +164,20 @@ fn wrong<F: DeserializeOwned>(name: &str, value: &Value) -> Option<String> {
     let single = Value::Object(Map::from_iter([(name.to_owned(), value.clone())]));
     let cause = F::deserialize(single).err()?.to_string();
     // What serde says of a wrong type may quote the value.
-    Some(if SECRET.contains(&name) { "it must be a text".to_owned() } else { cause })
+    Some(if SECRET.contains(&name) {
+        "it must be a text".to_owned()
+    } else {
+        cause
+    })
 }
 
 fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
         _ => false,
     }
 }
@@ -143,6 +187,9 @@ fn has_nul(value: &Value) -> bool {
 /// # Errors
 /// What is not UTF-8.
 pub fn text(bytes: &[u8]) -> Result<String, Problem> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-    text.map(str::to_owned).ok_or_else(|| Problem::new(Type::Malformed, "the file is not UTF-8, or holds U+0000"))
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    text.map(str::to_owned)
+        .ok_or_else(|| Problem::new(Type::Malformed, "the file is not UTF-8, or holds U+0000"))
 }

@@ -105,7 +105,10 @@ pub(super) struct RotatedView {
 impl RotatedView {
     /// What is shown of it.
     pub(super) fn of(rotated: &Rotated) -> Self {
-        Self { secret: rotated.secret.reveal().to_owned(), old_secret_ends_at: rotated.old_ends_at.map(time) }
+        Self {
+            secret: rotated.secret.reveal().to_owned(),
+            old_secret_ends_at: rotated.old_ends_at.map(time),
+        }
     }
 }
 
@@ -141,12 +144,19 @@ struct NewVendorLinkView {
     expires_at: String,
 }
 
-const ENABLED: Parameter =
-    parameter("enabled", Wanted::Flag, "Only those that are served, or only those that are not.");
+const ENABLED: Parameter = parameter(
+    "enabled",
+    Wanted::Flag,
+    "Only those that are served, or only those that are not.",
+);
 const LIST: [Parameter; 5] = [
     LIMIT,
     CURSOR,
-    parameter("q", Wanted::Text, "Part of the name, the id or the agency's name."),
+    parameter(
+        "q",
+        Wanted::Text,
+        "Part of the name, the id or the agency's name.",
+    ),
     parameter("dataflow", Wanted::Text, "Only those of this dataflow."),
     ENABLED,
 ];
@@ -216,7 +226,12 @@ pub(super) fn group() -> Group {
             .answers::<View>(200)
             .versioned(),
     ];
-    Group::new("Clients", "The systems that get tokens.", Area::Clients, operations)
+    Group::new(
+        "Clients",
+        "The systems that get tokens.",
+        Area::Clients,
+        operations,
+    )
 }
 
 fn view(client: &Client, secret: Option<&Secret>) -> View {
@@ -244,14 +259,26 @@ async fn list(call: Call) -> Answered {
     let query = &call.query;
     let after = query.after::<1>()?.map(|[id]| (String::new(), id));
     let is_wanted = |client: &Client| {
-        query.flag("enabled").is_none_or(|enabled| client.enabled == enabled)
-            && query.text("dataflow").is_none_or(|dataflow| client.dataflow == dataflow)
+        query
+            .flag("enabled")
+            .is_none_or(|enabled| client.enabled == enabled)
+            && query
+                .text("dataflow")
+                .is_none_or(|dataflow| client.dataflow == dataflow)
     };
     let roster = call.app.directory.roster();
     let found = roster.search(Order::Id, after, query.text("q").unwrap_or_default());
     let one_more = query.limit() + 1;
-    let all: Vec<_> = found.filter(|live| is_wanted(&live.client)).take(one_more).collect();
-    Ok(Reply::ok(&page(all, query.limit(), |live| vec![live.client.id.clone()], |live| view(&live.client, None))))
+    let all: Vec<_> = found
+        .filter(|live| is_wanted(&live.client))
+        .take(one_more)
+        .collect();
+    Ok(Reply::ok(&page(
+        all,
+        query.limit(),
+        |live| vec![live.client.id.clone()],
+        |live| view(&live.client, None),
+    )))
 }
 
 async fn register(call: Call) -> Answered {
@@ -259,10 +286,15 @@ async fn register(call: Call) -> Answered {
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         let id = form.client_id.clone().unwrap_or_default();
         if stored::find(tx.conn(), &id)?.is_some() {
-            return Ok(Err(Problem::new(Type::Exists, format!("a client with the id {id:?} is registered already"))));
+            return Ok(Err(Problem::new(
+                Type::Exists,
+                format!("a client with the id {id:?} is registered already"),
+            )));
         }
         let (client, secret) = settled!(clients::register(registry, tx, &form)?);
-        Ok(Ok(reply(&client, secret.as_ref()).created().at(&format!("/clients/{}", client.id))))
+        Ok(Ok(reply(&client, secret.as_ref())
+            .created()
+            .at(&format!("/clients/{}", client.id))))
     };
     call.change(job).await
 }
@@ -270,7 +302,9 @@ async fn register(call: Call) -> Answered {
 async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let client = call.read(move |conn| stored::find(conn, &id)).await?;
-    client.map(|client| reply(&client, None)).ok_or_else(|| Problem::not_found("client", &call.id))
+    client
+        .map(|client| reply(&client, None))
+        .ok_or_else(|| Problem::not_found("client", &call.id))
 }
 
 async fn replace(call: Call) -> Answered {
@@ -329,8 +363,13 @@ fn no_link(client_id: &str) -> Problem {
 async fn vendor_link(call: Call) -> Answered {
     let (id, now) = (call.id.clone(), call.app.now());
     let link = call.read(move |conn| stored_links::of_client(conn, &id)).await?;
-    let link = link.filter(|link| link.expires_at > now).ok_or_else(|| no_link(&call.id))?;
-    Ok(Reply::ok(&VendorLinkView { created_at: time(link.created_at), expires_at: time(link.expires_at) }))
+    let link = link
+        .filter(|link| link.expires_at > now)
+        .ok_or_else(|| no_link(&call.id))?;
+    Ok(Reply::ok(&VendorLinkView {
+        created_at: time(link.created_at),
+        expires_at: time(link.expires_at),
+    }))
 }
 
 async fn make_vendor_link(call: Call) -> Answered {
@@ -339,7 +378,10 @@ async fn make_vendor_link(call: Call) -> Answered {
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         settled!(found(tx, &id)?);
         let issued = settled!(vendor_links::issue(registry, tx, &id, days)?);
-        let view = NewVendorLinkView { url: issued.url.reveal().to_owned(), expires_at: time(issued.expires_at) };
+        let view = NewVendorLinkView {
+            url: issued.url.reveal().to_owned(),
+            expires_at: time(issued.expires_at),
+        };
         Ok(Ok(Reply::ok(&view).created()))
     };
     call.change(job).await
@@ -350,7 +392,11 @@ async fn end_vendor_link(call: Call) -> Answered {
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         settled!(found(tx, &id)?);
         let ended = settled!(vendor_links::end(registry, tx, &id)?);
-        Ok(if ended { Ok(Reply::done()) } else { Err(no_link(&id)) })
+        Ok(if ended {
+            Ok(Reply::done())
+        } else {
+            Err(no_link(&id))
+        })
     };
     call.change(job).await
 }

@@ -95,7 +95,10 @@ pub async fn get(app: web::Data<App>) -> HttpResponse {
 /// The parts of a text, and whether each stands between backticks: for the template.
 #[must_use]
 pub fn prose(text: &str) -> Vec<(bool, &str)> {
-    text.split('`').enumerate().map(|(place, part)| (place % 2 == 1, part)).collect()
+    text.split('`')
+        .enumerate()
+        .map(|(place, part)| (place % 2 == 1, part))
+        .collect()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -103,18 +106,28 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn members<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let found = value.get(name).and_then(Value::as_object);
-    found.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+    found
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str(), value))
 }
 
 fn groups(document: &Value) -> Vec<Group<'_>> {
     let group = |tag| {
         let name = text(tag, "/name");
-        Group { name, says: text(tag, "/description"), operations: operations(document, name) }
+        Group {
+            name,
+            says: text(tag, "/description"),
+            operations: operations(document, name),
+        }
     };
     list(document, "tags").iter().map(group).collect()
 }
@@ -123,7 +136,9 @@ fn operations<'a>(document: &'a Value, group: &str) -> Vec<Operation<'a>> {
     let mut found = Vec::new();
     for (path, item) in members(document, "paths") {
         for method in ["get", "post", "put", "patch", "delete"] {
-            let Some(operation) = item.get(method) else { continue };
+            let Some(operation) = item.get(method) else {
+                continue;
+            };
             if list(operation, "tags").iter().any(|tag| tag == group) {
                 found.push(described(method, path, operation));
             }
@@ -144,7 +159,9 @@ fn described<'a>(method: &str, path: &'a str, operation: &'a Value) -> Operation
         scopes: scopes.unwrap_or_default(),
         parameters: list(operation, "parameters").iter().map(parameter).collect(),
         body: operation.get("requestBody").and_then(body),
-        answers: members(operation, "responses").map(|(status, answer)| answered(status, answer)).collect(),
+        answers: members(operation, "responses")
+            .map(|(status, answer)| answered(status, answer))
+            .collect(),
     }
 }
 
@@ -162,51 +179,101 @@ fn body(body: &Value) -> Option<Body<'_>> {
     let (_, content) = members(body, "content").next()?;
     let example = content.get("example").unwrap_or(&Value::Null);
     Some(Body {
-        media_types: members(body, "content").map(|(media_type, _)| media_type).collect(),
+        media_types: members(body, "content")
+            .map(|(media_type, _)| media_type)
+            .collect(),
         kind: content.get("schema").map(kind).unwrap_or_default(),
-        example: example.as_str().map_or_else(|| format!("{example:#}"), str::to_owned),
+        example: example
+            .as_str()
+            .map_or_else(|| format!("{example:#}"), str::to_owned),
     })
 }
 
 fn answered<'a>(status: &'a str, answer: &'a Value) -> Answer<'a> {
-    let schema = members(answer, "content").next().and_then(|(_, content)| content.get("schema"));
-    Answer { status, says: text(answer, "/description"), kind: schema.map(kind) }
+    let schema = members(answer, "content")
+        .next()
+        .and_then(|(_, content)| content.get("schema"));
+    Answer {
+        status,
+        says: text(answer, "/description"),
+        kind: schema.map(kind),
+    }
 }
 
 fn kind(schema: &Value) -> Kind {
-    if let Some(name) = text(schema, "/$ref").rsplit('/').next().filter(|name| !name.is_empty()) {
-        return Kind { words: name.to_owned(), link: Some(name.to_owned()) };
+    if let Some(name) = text(schema, "/$ref")
+        .rsplit('/')
+        .next()
+        .filter(|name| !name.is_empty())
+    {
+        return Kind {
+            words: name.to_owned(),
+            link: Some(name.to_owned()),
+        };
     }
     if let Some(items) = schema.get("items") {
         let Kind { words, link } = kind(items);
-        return Kind { words: format!("list of {words}"), link };
+        return Kind {
+            words: format!("list of {words}"),
+            link,
+        };
     }
     if let Some(items) = schema.pointer("/properties/items/items") {
         let Kind { words, link } = kind(items);
-        return Kind { words: format!("page of {words}"), link };
+        return Kind {
+            words: format!("page of {words}"),
+            link,
+        };
     }
     let choices = list(schema, "oneOf");
     if !choices.is_empty() {
-        let kinds: Vec<Kind> = choices.iter().map(kind).filter(|kind| kind.words != "null").collect();
+        let kinds: Vec<Kind> = choices
+            .iter()
+            .map(kind)
+            .filter(|kind| kind.words != "null")
+            .collect();
         let words: Vec<&str> = kinds.iter().map(|kind| kind.words.as_str()).collect();
-        return Kind { words: words.join(" or "), link: kinds.iter().find_map(|kind| kind.link.clone()) };
+        return Kind {
+            words: words.join(" or "),
+            link: kinds.iter().find_map(|kind| kind.link.clone()),
+        };
     }
     let named = list(schema, "enum").iter().filter_map(Value::as_str);
     let words: Vec<&str> = named.collect();
     if !words.is_empty() {
-        return Kind { words: words.join(", "), link: None };
+        return Kind {
+            words: words.join(", "),
+            link: None,
+        };
     }
     let types = schema.get("type");
-    let types = types.map_or(&[][..], |types| types.as_array().map_or(std::slice::from_ref(types), Vec::as_slice));
-    let types: Vec<&str> = types.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect();
+    let types = types.map_or(&[][..], |types| {
+        types
+            .as_array()
+            .map_or(std::slice::from_ref(types), Vec::as_slice)
+    });
+    let types: Vec<&str> = types
+        .iter()
+        .filter_map(Value::as_str)
+        .filter(|name| *name != "null")
+        .collect();
     let format = text(schema, "/format");
     let words = types.join(" or ");
-    Kind { words: if format.is_empty() { words } else { format!("{words} ({format})") }, link: None }
+    Kind {
+        words: if format.is_empty() {
+            words
+        } else {
+            format!("{words} ({format})")
+        },
+        link: None,
+    }
 }
 
 fn schemas(document: &Value) -> Vec<Named<'_>> {
     let components = document.get("components").unwrap_or(&Value::Null);
-    members(components, "schemas").map(|(name, schema)| schema_of(name, schema)).collect()
+    members(components, "schemas")
+        .map(|(name, schema)| schema_of(name, schema))
+        .collect()
 }
 
 fn schema_of<'a>(name: &'a str, schema: &'a Value) -> Named<'a> {
@@ -215,15 +282,36 @@ fn schema_of<'a>(name: &'a str, schema: &'a Value) -> Named<'a> {
     for part in std::iter::once(schema).chain(list(schema, "allOf")) {
         if part.get("$ref").is_some() {
             let says = "All its members.";
-            found.push(Parameter { name: "…", place: "", required: true, kind: kind(part), says });
+            found.push(Parameter {
+                name: "…",
+                place: "",
+                required: true,
+                kind: kind(part),
+                says,
+            });
         }
         for (name, member) in members(part, "properties") {
             let required = list(part, "required").iter().any(|required| required == name);
-            let choices = list(member, "oneOf").iter().map(|choice| text(choice, "/description"));
-            let says = std::iter::once(text(member, "/description")).chain(choices).find(|says| !says.is_empty());
+            let choices = list(member, "oneOf")
+                .iter()
+                .map(|choice| text(choice, "/description"));
+            let says = std::iter::once(text(member, "/description"))
+                .chain(choices)
+                .find(|says| !says.is_empty());
             let says = says.unwrap_or_default();
-            found.push(Parameter { name, place: "", required, kind: kind(member), says });
+            found.push(Parameter {
+                name,
+                place: "",
+                required,
+                kind: kind(member),
+                says,
+            });
         }
     }
-    Named { name, says: text(schema, "/description"), kind: kind(schema), members: found }
+    Named {
+        name,
+        says: text(schema, "/description"),
+        kind: kind(schema),
+        members: found,
+    }
 }

@@ -57,7 +57,10 @@ pub(super) fn group() -> Group {
             .queries(&LIST)
             .answers_page::<View>(),
         Operation::post("/identity-providers", "registerIdentityProvider", register)
-            .says("Register an identity provider", "What is left out takes its default.")
+            .says(
+                "Register an identity provider",
+                "What is left out takes its default.",
+            )
             .takes::<IdentityProviderForm>(Reads::Json, example.clone())
             .answers::<View>(201)
             .versioned()
@@ -67,7 +70,10 @@ pub(super) fn group() -> Group {
             .answers::<View>(200)
             .versioned(),
         Operation::put("/identity-providers/{id}", "replaceIdentityProvider", replace)
-            .says("Replace an identity provider", "What is left out takes its default; our secret there stays.")
+            .says(
+                "Replace an identity provider",
+                "What is left out takes its default; our secret there stays.",
+            )
             .takes::<IdentityProviderForm>(Reads::Json, example)
             .answers::<View>(200)
             .versioned(),
@@ -77,16 +83,27 @@ pub(super) fn group() -> Group {
             .answers::<View>(200)
             .versioned(),
         Operation::delete("/identity-providers/{id}", "deleteIdentityProvider", delete)
-            .says("Delete an identity provider", "The accounts stay, but nobody signs in to them with it any more.")
+            .says(
+                "Delete an identity provider",
+                "The accounts stay, but nobody signs in to them with it any more.",
+            )
             .versioned(),
-        Operation::post("/identity-providers/{id}/disable", "disableIdentityProvider", disable)
-            .says("Let nobody sign in with it", "Sessions that began there go on.")
-            .answers::<View>(200)
-            .versioned(),
-        Operation::post("/identity-providers/{id}/enable", "enableIdentityProvider", enable)
-            .says("Let people sign in with it again", "")
-            .answers::<View>(200)
-            .versioned(),
+        Operation::post(
+            "/identity-providers/{id}/disable",
+            "disableIdentityProvider",
+            disable,
+        )
+        .says("Let nobody sign in with it", "Sessions that began there go on.")
+        .answers::<View>(200)
+        .versioned(),
+        Operation::post(
+            "/identity-providers/{id}/enable",
+            "enableIdentityProvider",
+            enable,
+        )
+        .says("Let people sign in with it again", "")
+        .answers::<View>(200)
+        .versioned(),
     ];
     let says = "Providers of agencies that people may sign in with (OpenID Connect).";
     Group::new("Identity providers", says, Area::IdentityProviders, operations)
@@ -117,7 +134,12 @@ async fn list(call: Call) -> Answered {
     let mut all = call.app.directory.identity_providers();
     all.retain(|provider| after.as_ref().is_none_or(|after| provider.id > *after));
     all.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Reply::ok(&page(all, call.query.limit(), |provider| vec![provider.id.clone()], |provider| view(&provider))))
+    Ok(Reply::ok(&page(
+        all,
+        call.query.limit(),
+        |provider| vec![provider.id.clone()],
+        |provider| view(&provider),
+    )))
 }
 
 async fn register(call: Call) -> Answered {
@@ -129,7 +151,9 @@ async fn register(call: Call) -> Answered {
             return Ok(Err(Problem::new(Type::Exists, what)));
         }
         let provider = settled!(identity_providers::register(registry, tx, &form)?);
-        Ok(Ok(reply(&provider).created().at(&format!("/identity-providers/{}", provider.id))))
+        Ok(Ok(reply(&provider)
+            .created()
+            .at(&format!("/identity-providers/{}", provider.id))))
     };
     call.change(job).await
 }
@@ -137,7 +161,9 @@ async fn register(call: Call) -> Answered {
 async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let provider = call.read(move |conn| stored::find(conn, &id)).await?;
-    provider.map(|provider| reply(&provider)).ok_or_else(|| Problem::not_found("identity provider", &call.id))
+    provider
+        .map(|provider| reply(&provider))
+        .ok_or_else(|| Problem::not_found("identity provider", &call.id))
 }
 
 async fn replace(call: Call) -> Answered {

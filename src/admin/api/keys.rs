@@ -52,7 +52,8 @@ struct Form {
 
 /// The operations.
 pub(super) fn group() -> Group {
-    let operations = vec![
+    let operations =
+        vec![
         Operation::get("/keys", "listKeys", list)
             .says("List the signing keys", "The oldest first; never their private parts.")
             .answers_page::<View>(),
@@ -89,17 +90,24 @@ fn view(key: &StoredKey, now: i64) -> View {
 async fn list(call: Call) -> Answered {
     let now = call.app.now();
     let keys = call.read(stored::all).await?;
-    Ok(Reply::ok(&Page::whole(keys.iter().map(|key| view(key, now)).collect())))
+    Ok(Reply::ok(&Page::whole(
+        keys.iter().map(|key| view(key, now)).collect(),
+    )))
 }
 
 async fn rotate(call: Call) -> Answered {
     let Form { alg, at_once } = call.form(&[])?;
     let at_once = at_once.unwrap_or(false);
-    let new = call.prepare(move |registry| keys::successors(registry, alg, at_once)).await?;
+    let new = call
+        .prepare(move |registry| keys::successors(registry, alg, at_once))
+        .await?;
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         keys::replace_by(registry, tx, &new, at_once)?;
         let now = registry.app().now();
-        Ok(Ok(Reply::ok(&NewKeys { items: new.iter().map(|key| view(key, now)).collect() }).created()))
+        Ok(Ok(Reply::ok(&NewKeys {
+            items: new.iter().map(|key| view(key, now)).collect(),
+        })
+        .created()))
     };
     call.change(job).await
 }

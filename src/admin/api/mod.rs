@@ -54,8 +54,15 @@ pub struct Group {
 impl Group {
     /// Operations of one area.
     fn new(name: &'static str, says: &'static str, area: Area, operations: Vec<Operation>) -> Self {
-        let operations = operations.into_iter().map(|operation| operation.of(area)).collect();
-        Self { name, says, operations }
+        let operations = operations
+            .into_iter()
+            .map(|operation| operation.of(area))
+            .collect();
+        Self {
+            name,
+            says,
+            operations,
+        }
     }
 }
 
@@ -82,13 +89,19 @@ pub fn groups() -> Vec<Group> {
 pub fn urls(config: &mut web::ServiceConfig) {
     let mut resources: BTreeMap<&str, Vec<Rc<Operation>>> = BTreeMap::new();
     for operation in groups().into_iter().flat_map(|group| group.operations) {
-        resources.entry(operation.path).or_default().push(Rc::new(operation));
+        resources
+            .entry(operation.path)
+            .or_default()
+            .push(Rc::new(operation));
     }
     let mut scope = web::scope("/admin/api")
         .service(only_get(OPENAPI).route(web::get().to(openapi::get)))
         .service(only_get(DOCS).route(web::get().to(docs::get)));
     for (path, operations) in resources {
-        let methods: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+        let methods: Vec<&str> = operations
+            .iter()
+            .map(|operation| operation.method.as_str())
+            .collect();
         let mut resource = resource(&format!("/v1{path}"), methods.join(", "));
         for operation in operations {
             let method = operation.method.clone();
@@ -117,5 +130,9 @@ fn resource(path: &str, allow: String) -> actix_web::Resource {
 }
 
 async fn not_found(app: web::Data<App>) -> HttpResponse {
-    Problem::new(Type::NotFound, format!("there is no such address; {DOCS} lists them")).answer(&app)
+    Problem::new(
+        Type::NotFound,
+        format!("there is no such address; {DOCS} lists them"),
+    )
+    .answer(&app)
 }

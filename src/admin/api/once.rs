@@ -41,12 +41,16 @@ impl Once {
     /// A key that is none.
     pub fn new(app: &App, token: &str, key: &str, request: &[&[u8]]) -> Result<Self, Problem> {
         if !(1..=LONGEST_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let wanted = format!("it must have 1 to {LONGEST_KEY} printable characters of ASCII without blanks");
+            let wanted =
+                format!("it must have 1 to {LONGEST_KEY} printable characters of ASCII without blanks");
             return Err(Problem::invalid(vec![Fault::parameter(HEADER, wanted)]));
         }
         // Keyed: the body may hold a password, which nobody with the database must be able to guess quickly.
         let request = app.master.derive(Derivation::Request, &[&hash(request)]);
-        Ok(Self { key: hash(&[token.as_bytes(), key.as_bytes()]), request })
+        Ok(Self {
+            key: hash(&[token.as_bytes(), key.as_bytes()]),
+            request,
+        })
     }
 
     /// The answer that was given already, if there is one.
@@ -62,7 +66,9 @@ impl Once {
             let what = "this key came with another request before; make a new key for each request";
             return Ok(Some(Err(Problem::new(Type::KeyReused, what))));
         }
-        let opened = app.master.open(Purpose::IdempotentAnswer, &self.key, &kept.answer);
+        let opened = app
+            .master
+            .open(Purpose::IdempotentAnswer, &self.key, &kept.answer);
         let plain = opened.map_err(|cause| Failure::stored("answer", cause))?;
         let reply = serde_json::from_slice(&plain).map_err(|cause| Failure::stored("answer", cause))?;
         Ok(Some(Ok(reply)))
@@ -79,7 +85,9 @@ impl Once {
             key: self.key.clone(),
             request: self.request.clone(),
             status: reply.status.into(),
-            answer: app.master.seal(Purpose::IdempotentAnswer, &self.key, &plain, app.entropy),
+            answer: app
+                .master
+                .seal(Purpose::IdempotentAnswer, &self.key, &plain, app.entropy),
             purge_at: now + KEPT_SECONDS,
         };
         idempotency::keep(tx.conn(), &kept, now)

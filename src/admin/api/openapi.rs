@@ -16,8 +16,8 @@ use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, Schema
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, RefOr, Required, Response,
-    ResponseBuilder, Server,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, RefOr, Required,
+    Response, ResponseBuilder, Server,
 };
 
 use super::body::Reads;
@@ -56,14 +56,21 @@ static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
 
 /// `GET /admin/api/openapi.json`
 pub async fn get() -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).insert_header((CACHE_CONTROL, "no-store")).body(TEXT.as_str())
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(TEXT.as_str())
 }
 
 /// Forms take no null: what has no value is left out.
 fn without_null(schema: &mut Value) {
-    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else {
+        return;
+    };
     for property in properties.values_mut() {
-        let Value::Object(members) = property else { continue };
+        let Value::Object(members) = property else {
+            continue;
+        };
         if let Some(Value::Array(types)) = members.get_mut("type") {
             types.retain(|one| one != "null");
             if let [one] = types.as_slice() {
@@ -89,9 +96,18 @@ fn document() -> utoipa::openapi::OpenApi {
     let problem = Shape::of::<problem::Body<'_>>();
     named.extend(problem.named);
     for group in groups() {
-        tags.push(TagBuilder::new().name(group.name).description(Some(group.says)).build());
+        tags.push(
+            TagBuilder::new()
+                .name(group.name)
+                .description(Some(group.says))
+                .build(),
+        );
         for operation in group.operations {
-            let shapes = operation.body.iter().map(|(shape, _)| shape).chain(&operation.answer);
+            let shapes = operation
+                .body
+                .iter()
+                .map(|(shape, _)| shape)
+                .chain(&operation.answer);
             named.extend(shapes.flat_map(|shape| shape.named.clone()));
             let item = PathItem::new(method(&operation.method), described(&operation, group.name));
             paths = paths.path(operation.path, item);
@@ -100,8 +116,12 @@ fn document() -> utoipa::openapi::OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("mdi_api_…")
-        .description(Some("A token of this API: `mdi-auth api-token create`, or the console."));
-    let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).identifier(Some(env!("CARGO_PKG_LICENSE")));
+        .description(Some(
+            "A token of this API: `mdi-auth api-token create`, or the console.",
+        ));
+    let license = LicenseBuilder::new()
+        .name(env!("CARGO_PKG_LICENSE"))
+        .identifier(Some(env!("CARGO_PKG_LICENSE")));
     let info = InfoBuilder::new()
         .title("MDI Auth admin API")
         .version(env!("CARGO_PKG_VERSION"))
@@ -134,7 +154,11 @@ fn method(method: &Method) -> HttpMethod {
 /// The scopes whose tokens may do it.
 fn scopes(operation: &Operation) -> Vec<&'static str> {
     let may = |scope: &ApiScope| right(&[scope.role().to_owned()], operation.area) >= operation.right;
-    ApiScope::ALL.into_iter().filter(may).map(ApiScope::as_str).collect()
+    ApiScope::ALL
+        .into_iter()
+        .filter(may)
+        .map(ApiScope::as_str)
+        .collect()
 }
 
 fn described(operation: &Operation, group: &str) -> utoipa::openapi::path::Operation {
@@ -150,16 +174,20 @@ fn described(operation: &Operation, group: &str) -> utoipa::openapi::path::Opera
         described = described.parameter(parameter);
     }
     if let Some((shape, example)) = &operation.body {
-        let mut body = RequestBodyBuilder::new().required(Some(required(operation.reads != Reads::MaybeJson)));
+        let mut body =
+            RequestBodyBuilder::new().required(Some(required(operation.reads != Reads::MaybeJson)));
         for media_type in operation.reads.media_types() {
-            let content = ContentBuilder::new().schema(Some(shape.schema.clone())).example(Some(example.clone()));
+            let content = ContentBuilder::new()
+                .schema(Some(shape.schema.clone()))
+                .example(Some(example.clone()));
             body = body.content(*media_type, content.build());
         }
         described = described.request_body(Some(body.build()));
     }
     described = described.response(operation.status.to_string(), done(operation));
     if operation.versioned && operation.method == Method::GET {
-        let unchanged = ResponseBuilder::new().description("It is still the version that `If-None-Match` names.");
+        let unchanged =
+            ResponseBuilder::new().description("It is still the version that `If-None-Match` names.");
         described = described.response("304", unchanged.header("ETag", etag()).build());
     }
     let mut problems: BTreeMap<u16, Vec<Type>> = BTreeMap::new();
@@ -203,13 +231,15 @@ fn done(operation: &Operation) -> Response {
 fn refused(kinds: &[Type]) -> Response {
     let texts: Vec<&str> = kinds.iter().map(|kind| kind.about().title).collect();
     let content = ContentBuilder::new().schema(Some(Shape::of::<problem::Body<'_>>().schema));
-    let mut response =
-        ResponseBuilder::new().description(texts.join("; or: ")).content(problem::MEDIA_TYPE, content.build());
+    let mut response = ResponseBuilder::new()
+        .description(texts.join("; or: "))
+        .content(problem::MEDIA_TYPE, content.build());
     for kind in kinds {
         response = match kind {
-            Type::Unauthorized | Type::Forbidden => {
-                response.header("WWW-Authenticate", header("How to authenticate (RFC 6750 section 3)."))
-            }
+            Type::Unauthorized | Type::Forbidden => response.header(
+                "WWW-Authenticate",
+                header("How to authenticate (RFC 6750 section 3)."),
+            ),
             Type::Changed => response.header("ETag", etag()),
             Type::TooMany | Type::Unavailable => {
                 response.header("Retry-After", header("After how many seconds to come back."))
@@ -222,8 +252,14 @@ fn refused(kinds: &[Type]) -> Response {
 
 fn limits(response: ResponseBuilder) -> ResponseBuilder {
     response
-        .header("RateLimit-Policy", header("How many requests the token may make within how many seconds."))
-        .header("RateLimit", header("How many are left, and in how many seconds the count begins anew."))
+        .header(
+            "RateLimit-Policy",
+            header("How many requests the token may make within how many seconds."),
+        )
+        .header(
+            "RateLimit",
+            header("How many are left, and in how many seconds the count begins anew."),
+        )
 }
 
 fn etag() -> Header {
@@ -264,15 +300,33 @@ fn matches_version(operation: &Operation) -> bool {
 fn parameters(operation: &Operation) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     if operation.path.contains("{id}") {
-        let schema = text().min_length(Some(1)).max_length(Some(LONGEST_ID)).pattern(Some("^[A-Za-z0-9._-]+$"));
+        let schema = text()
+            .min_length(Some(1))
+            .max_length(Some(LONGEST_ID))
+            .pattern(Some("^[A-Za-z0-9._-]+$"));
         parameters.push(parameter("id", ParameterIn::Path, true, "Its id.", schema).build());
     }
     for known in operation.query {
-        parameters.push(parameter(known.name, ParameterIn::Query, false, known.says, schema(known.wanted)).build());
+        parameters.push(
+            parameter(
+                known.name,
+                ParameterIn::Query,
+                false,
+                known.says,
+                schema(known.wanted),
+            )
+            .build(),
+        );
     }
     if matches_version(operation) {
         let says = "The version that you have seen, or `*` for whatever is there.";
-        let found = parameter("If-Match", ParameterIn::Header, operation.needs_version(), says, text());
+        let found = parameter(
+            "If-Match",
+            ParameterIn::Header,
+            operation.needs_version(),
+            says,
+            text(),
+        );
         parameters.push(found.example(Some(json!("*"))).build());
     }
     if operation.versioned && operation.method == Method::GET {
@@ -281,13 +335,22 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
     }
     if operation.repeatable() {
         let says = "A key of your own for this request: sent again with the same key within 24 hours, it is done once.";
-        let schema = text().min_length(Some(1)).max_length(Some(LONGEST_KEY)).pattern(Some("^[!-~]+$"));
+        let schema = text()
+            .min_length(Some(1))
+            .max_length(Some(LONGEST_KEY))
+            .pattern(Some("^[!-~]+$"));
         parameters.push(parameter(HEADER, ParameterIn::Header, false, says, schema).build());
     }
     parameters
 }
 
-fn parameter(name: &str, place: ParameterIn, wanted: bool, says: &str, schema: ObjectBuilder) -> ParameterBuilder {
+fn parameter(
+    name: &str,
+    place: ParameterIn,
+    wanted: bool,
+    says: &str,
+    schema: ObjectBuilder,
+) -> ParameterBuilder {
     let schema: RefOr<Schema> = Schema::Object(schema.build()).into();
     ParameterBuilder::new()
         .name(name)

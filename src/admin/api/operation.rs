@@ -51,18 +51,26 @@ impl Shape {
         let mut named = Vec::new();
         T::schemas(&mut named);
         named.push((T::name().into_owned(), T::schema()));
-        Self { schema: Ref::from_schema_name(T::name()).into(), named }
+        Self {
+            schema: Ref::from_schema_name(T::name()).into(),
+            named,
+        }
     }
 
     /// That of a page of a list.
     fn page<T: ToSchema>() -> Self {
         let Self { schema, named } = Self::of::<T>();
-        let cursor = Object::builder()
-            .schema_type(JsonType::String)
-            .description(Some("What to send as cursor for the next page; the last page has none."));
-        let page =
-            Object::builder().property("items", Array::new(schema)).required("items").property("next_cursor", cursor);
-        Self { schema: Schema::Object(page.build()).into(), named }
+        let cursor = Object::builder().schema_type(JsonType::String).description(Some(
+            "What to send as cursor for the next page; the last page has none.",
+        ));
+        let page = Object::builder()
+            .property("items", Array::new(schema))
+            .required("items")
+            .property("next_cursor", cursor);
+        Self {
+            schema: Schema::Object(page.build()).into(),
+            named,
+        }
     }
 }
 
@@ -113,7 +121,11 @@ impl Operation {
         id: &'static str,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
-        let right = if method == Method::GET { Right::Read } else { Right::Change };
+        let right = if method == Method::GET {
+            Right::Read
+        } else {
+            Right::Change
+        };
         Self {
             method,
             path,
@@ -175,13 +187,20 @@ impl Operation {
         id: &'static str,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
-        Self { status: 204, ..Self::new(Method::DELETE, path, id, handler) }
+        Self {
+            status: 204,
+            ..Self::new(Method::DELETE, path, id, handler)
+        }
     }
 
     /// Says what it does.
     #[must_use]
     pub fn says(self, summary: &'static str, note: &'static str) -> Self {
-        Self { summary, note, ..self }
+        Self {
+            summary,
+            note,
+            ..self
+        }
     }
 
     /// Says where it belongs.
@@ -199,39 +218,65 @@ impl Operation {
     /// Says what it reads.
     #[must_use]
     pub fn takes<T: ToSchema>(self, reads: Reads, example: Value) -> Self {
-        Self { reads, body: Some((Shape::of::<T>(), example)), ..self }
+        Self {
+            reads,
+            body: Some((Shape::of::<T>(), example)),
+            ..self
+        }
     }
 
     /// Says that it reads an apply file.
     #[must_use]
     pub fn takes_file(self, example: &str) -> Self {
-        let schema = Object::builder().schema_type(JsonType::String).description(Some("An apply file (TOML)."));
-        let shape = Shape { schema: Schema::Object(schema.build()).into(), named: Vec::new() };
-        Self { reads: Reads::File, body: Some((shape, Value::String(example.to_owned()))), ..self }
+        let schema = Object::builder()
+            .schema_type(JsonType::String)
+            .description(Some("An apply file (TOML)."));
+        let shape = Shape {
+            schema: Schema::Object(schema.build()).into(),
+            named: Vec::new(),
+        };
+        Self {
+            reads: Reads::File,
+            body: Some((shape, Value::String(example.to_owned()))),
+            ..self
+        }
     }
 
     /// Says what it answers.
     #[must_use]
     pub fn answers<T: ToSchema>(self, status: u16) -> Self {
-        Self { status, answer: Some(Shape::of::<T>()), ..self }
+        Self {
+            status,
+            answer: Some(Shape::of::<T>()),
+            ..self
+        }
     }
 
     /// Says that it answers a page of a list.
     #[must_use]
     pub fn answers_page<T: ToSchema>(self) -> Self {
-        Self { answer: Some(Shape::page::<T>()), ..self }
+        Self {
+            answer: Some(Shape::page::<T>()),
+            ..self
+        }
     }
 
     /// Says that its answer has a version.
     #[must_use]
     pub fn versioned(self) -> Self {
-        Self { versioned: true, ..self }
+        Self {
+            versioned: true,
+            ..self
+        }
     }
 
     /// Says that what it makes may exist already.
     #[must_use]
     pub fn named_by_caller(self) -> Self {
-        Self { named_by_caller: true, ..self }
+        Self {
+            named_by_caller: true,
+            ..self
+        }
     }
 
     /// Whether it wants to know which version the caller has seen.
@@ -267,7 +312,11 @@ impl Call {
     /// The registry, as the caller uses it.
     #[must_use]
     pub fn registry(&self) -> Registry {
-        Registry::new(Arc::clone(&self.app), Actor::ApiToken(self.caller.token.id.clone())).bounded(
+        Registry::new(
+            Arc::clone(&self.app),
+            Actor::ApiToken(self.caller.token.id.clone()),
+        )
+        .bounded(
             &self.caller.roles(),
             Warrant::Token(self.caller.token.id.clone()),
             self.caller.address.to_string(),
@@ -370,11 +419,20 @@ pub(super) use settled;
 /// # Errors
 /// What it is now.
 pub fn unchanged(seen: &Seen, now: &Reply) -> Result<(), Problem> {
-    if seen.includes(now) { Ok(()) } else { Err(Problem::changed(now.clone())) }
+    if seen.includes(now) {
+        Ok(())
+    } else {
+        Err(Problem::changed(now.clone()))
+    }
 }
 
 /// Answers a request.
-pub async fn run(operation: &Operation, app: &Arc<App>, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+pub async fn run(
+    operation: &Operation,
+    app: &Arc<App>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
     let caller = match query::refuse_token(request) {
         Ok(()) => access::authenticate(app, request).await,
         Err(problem) => Err(problem),
@@ -416,10 +474,23 @@ async fn attempt(
         return Err(Problem::not_found("thing", id));
     }
     let key = header(request, &HeaderName::from_static("idempotency-key")).filter(|_| operation.repeatable());
-    let address = request.uri().path_and_query().map_or("", |address| address.as_str());
+    let address = request
+        .uri()
+        .path_and_query()
+        .map_or("", |address| address.as_str());
     let asked: [&[u8]; 3] = [operation.method.as_str().as_bytes(), address.as_bytes(), &bytes];
-    let once = key.map(|key| Once::new(app, &caller.token.id, &key, &asked)).transpose()?;
-    let call = Call { app: Arc::clone(app), id: id.to_owned(), caller, query, seen, bytes, once };
+    let once = key
+        .map(|key| Once::new(app, &caller.token.id, &key, &asked))
+        .transpose()?;
+    let call = Call {
+        app: Arc::clone(app),
+        id: id.to_owned(),
+        caller,
+        query,
+        seen,
+        bytes,
+        once,
+    };
     (operation.handler)(call).await
 }
 
@@ -430,7 +501,11 @@ fn is_id(text: &str) -> bool {
 }
 
 fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
-    let values: Vec<&[u8]> = request.headers().get_all(name).map(|value| value.as_bytes()).collect();
+    let values: Vec<&[u8]> = request
+        .headers()
+        .get_all(name)
+        .map(|value| value.as_bytes())
+        .collect();
     (!values.is_empty()).then(|| String::from_utf8_lossy(&values.join(&b", "[..])).into_owned())
 }
 

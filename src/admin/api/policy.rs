@@ -86,7 +86,10 @@ struct DataflowView {
     access_seconds: u32,
 }
 
-const VOCABULARY: [Parameter; 2] = [LIMIT, parameter("q", Wanted::Text, "Part of the code or of its meaning.")];
+const VOCABULARY: [Parameter; 2] = [
+    LIMIT,
+    parameter("q", Wanted::Text, "Part of the code or of its meaning."),
+];
 
 /// The operations.
 pub(super) fn group() -> Group {
@@ -101,11 +104,19 @@ pub(super) fn group() -> Group {
             .says("List the dataflows", "")
             .answers_page::<DataflowView>(),
         Operation::get("/vocabulary", "searchVocabulary", vocabulary)
-            .says("Search the code systems", "Purposes of use, security roles, confidentiality and the like.")
+            .says(
+                "Search the code systems",
+                "Purposes of use, security roles, confidentiality and the like.",
+            )
             .queries(&VOCABULARY)
             .answers_page::<CodingView>(),
     ];
-    Group::new("Policy", "Who may be granted what; the policy file decides it.", Area::Policy, operations)
+    Group::new(
+        "Policy",
+        "Who may be granted what; the policy file decides it.",
+        Area::Policy,
+        operations,
+    )
 }
 
 fn coding(coding: &Coding) -> CodingView {
@@ -127,7 +138,9 @@ async fn roles(call: Call) -> Answered {
         clearance: role.clearance.map(|clearance| clearance.code().to_owned()),
         console: role.console,
     };
-    Ok(Reply::ok(&Page::whole(call.app.policy.roles().iter().map(view).collect())))
+    Ok(Reply::ok(&Page::whole(
+        call.app.policy.roles().iter().map(view).collect(),
+    )))
 }
 
 async fn scopes(call: Call) -> Answered {
@@ -141,9 +154,15 @@ async fn scopes(call: Call) -> Answered {
             Askers::Both => "both",
             Askers::None => "none",
         });
-        ScopeView { sentence: named.map(|named| named.sentence.clone()), askers, name }
+        ScopeView {
+            sentence: named.map(|named| named.sentence.clone()),
+            askers,
+            name,
+        }
     };
-    Ok(Reply::ok(&Page::whole(policy.scopes_supported().iter().map(view).collect())))
+    Ok(Reply::ok(&Page::whole(
+        policy.scopes_supported().iter().map(view).collect(),
+    )))
 }
 
 async fn dataflows(call: Call) -> Answered {
@@ -158,12 +177,18 @@ async fn dataflows(call: Call) -> Answered {
         purpose_required: flow.purpose_required,
         access_seconds: flow.access_seconds,
     };
-    Ok(Reply::ok(&Page::whole(call.app.policy.dataflows().iter().map(view).collect())))
+    Ok(Reply::ok(&Page::whole(
+        call.app.policy.dataflows().iter().map(view).collect(),
+    )))
 }
 
 async fn vocabulary(call: Call) -> Answered {
     let limit = call.query.limit();
-    let (found, _) = call.app.policy.vocabulary().search(call.query.text("q").unwrap_or_default(), limit);
+    let (found, _) = call
+        .app
+        .policy
+        .vocabulary()
+        .search(call.query.text("q").unwrap_or_default(), limit);
     let view = |concept: &crate::policy::vocabulary::Concept| CodingView {
         system: concept.system.clone(),
         code: concept.code.clone(),

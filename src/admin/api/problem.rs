@@ -78,7 +78,14 @@ const fn about(
     title: &'static str,
     [explanation, remedy]: [&'static str; 2],
 ) -> About {
-    About { kind, anchor, status, title, explanation, remedy }
+    About {
+        kind,
+        anchor,
+        status,
+        title,
+        explanation,
+        remedy,
+    }
 }
 
 /// All types, by status.
@@ -136,7 +143,10 @@ impl Type {
     #[must_use]
     pub fn about(self) -> About {
         let [first, ..] = TYPES;
-        TYPES.into_iter().find(|about| about.kind == self).unwrap_or(first)
+        TYPES
+            .into_iter()
+            .find(|about| about.kind == self)
+            .unwrap_or(first)
     }
 }
 
@@ -160,13 +170,21 @@ impl Fault {
     pub fn member(name: &str, detail: impl Into<String>) -> Self {
         // RFC 6901 §3.
         let name = name.replace('~', "~0").replace('/', "~1");
-        Self { pointer: Some(format!("#/{name}")), parameter: None, detail: detail.into() }
+        Self {
+            pointer: Some(format!("#/{name}")),
+            parameter: None,
+            detail: detail.into(),
+        }
     }
 
     /// A parameter or header.
     #[must_use]
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: None, parameter: Some(name.to_owned()), detail: detail.into() }
+        Self {
+            pointer: None,
+            parameter: Some(name.to_owned()),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -231,7 +249,10 @@ impl Problem {
             [one] => one.detail.clone(),
             several => format!("{} things are wrong; errors lists them", several.len()),
         };
-        Self { errors, ..Self::new(Type::Invalid, detail) }
+        Self {
+            errors,
+            ..Self::new(Type::Invalid, detail)
+        }
     }
 
     /// No bearer token, or one that does not count (RFC 6750 §3).
@@ -267,20 +288,29 @@ impl Problem {
     }
 
     fn with(self, name: HeaderName, value: String) -> Self {
-        Self { header: Some(Box::new((name, value))), ..self }
+        Self {
+            header: Some(Box::new((name, value))),
+            ..self
+        }
     }
 
     /// The version that was seen is not the present one; `current` is.
     #[must_use]
     pub fn changed(current: Reply) -> Self {
         let what = "somebody else has changed it since you read it; current is what it is now";
-        Self { current: Some(Box::new(current)), ..Self::new(Type::Changed, what) }
+        Self {
+            current: Some(Box::new(current)),
+            ..Self::new(Type::Changed, what)
+        }
     }
 
     /// Too many; to be tried again after some seconds.
     #[must_use]
     pub fn too_many(detail: &str, retry_after: i64) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(Type::TooMany, detail) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Type::TooMany, detail)
+        }
     }
 
     /// The answer.
@@ -294,7 +324,9 @@ impl Problem {
         }
         let status = StatusCode::from_u16(about.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = HttpResponse::build(status);
-        answer.insert_header((CACHE_CONTROL, "no-store")).content_type(MEDIA_TYPE);
+        answer
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .content_type(MEDIA_TYPE);
         if let Some((name, value)) = self.header.as_deref() {
             answer.insert_header((name, value.as_str()));
         }
@@ -322,7 +354,12 @@ impl From<Vec<Mistake>> for Problem {
         if let Some(changed) = mistakes.iter().find(|mistake| mistake.key == VERSION) {
             return Self::new(Type::Changed, &changed.text);
         }
-        Self::invalid(mistakes.into_iter().map(|mistake| Fault::member(mistake.key, mistake.text)).collect())
+        Self::invalid(
+            mistakes
+                .into_iter()
+                .map(|mistake| Fault::member(mistake.key, mistake.text))
+                .collect(),
+        )
     }
 }
 
@@ -333,11 +370,17 @@ impl From<Broken> for Problem {
             Broken::Busy | Broken::Unavailable(_) => Self {
                 cause,
                 retry_after: Some(BUSY_SECONDS),
-                ..Self::new(Type::Unavailable, "the server cannot do this just now; try again in 2 seconds")
+                ..Self::new(
+                    Type::Unavailable,
+                    "the server cannot do this just now; try again in 2 seconds",
+                )
             },
             Broken::Defect(_) => Self {
                 cause,
-                ..Self::new(Type::Failed, "the server failed; its log has the cause under the number in instance")
+                ..Self::new(
+                    Type::Failed,
+                    "the server failed; its log has the cause under the number in instance",
+                )
             },
         }
     }

@@ -53,8 +53,11 @@ pub const fn parameter(name: &'static str, wanted: Wanted, says: &'static str) -
 /// How many rows a page has.
 pub const LIMIT: Parameter = parameter("limit", Wanted::Limit, "How many rows the page has.");
 /// Where a page begins.
-pub const CURSOR: Parameter =
-    parameter("cursor", Wanted::Cursor, "Where the page begins: `next_cursor` of the page before.");
+pub const CURSOR: Parameter = parameter(
+    "cursor",
+    Wanted::Cursor,
+    "Where the page begins: `next_cursor` of the page before.",
+);
 
 /// The parameters of a request, checked.
 #[derive(Debug, Clone, Default)]
@@ -79,13 +82,20 @@ impl Query {
             }
             query.0.push((parameter.name, value.into_owned()));
         }
-        if errors.is_empty() { Ok(query) } else { Err(Problem::invalid(errors)) }
+        if errors.is_empty() {
+            Ok(query)
+        } else {
+            Err(Problem::invalid(errors))
+        }
     }
 
     /// The text of a parameter.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// [`Query::text`] as one's own.
@@ -103,7 +113,9 @@ impl Query {
     /// How many rows the page has.
     #[must_use]
     pub fn limit(&self) -> usize {
-        self.text(LIMIT.name).and_then(|text| text.parse().ok()).unwrap_or(PAGE)
+        self.text(LIMIT.name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(PAGE)
     }
 
     /// A time, in milliseconds since the epoch.
@@ -117,9 +129,13 @@ impl Query {
     /// # Errors
     /// A cursor that this list did not make.
     pub fn after<const N: usize>(&self) -> Result<Option<[String; N]>, Problem> {
-        let Some(text) = self.text(CURSOR.name) else { return Ok(None) };
+        let Some(text) = self.text(CURSOR.name) else {
+            return Ok(None);
+        };
         let parts = read_cursor(text).and_then(|parts| parts.try_into().ok());
-        parts.map(Some).ok_or_else(|| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+        parts
+            .map(Some)
+            .ok_or_else(|| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
     }
 }
 
@@ -130,7 +146,8 @@ const NO_CURSOR: &str = "it is not a cursor of this list; leave it out to begin"
 /// # Errors
 /// When it does.
 pub fn refuse_token(request: &HttpRequest) -> Result<(), Problem> {
-    let named = form_urlencoded::parse(request.query_string().as_bytes()).any(|(name, _)| name == "access_token");
+    let named =
+        form_urlencoded::parse(request.query_string().as_bytes()).any(|(name, _)| name == "access_token");
     if named {
         let what = "the token stands in the address, where it may be written down; revoke it, and send another in the \
                     Authorization header";
@@ -153,7 +170,9 @@ fn wrong(wanted: Wanted, value: &str) -> Option<String> {
         Wanted::Flag => ["true", "false"].contains(&value),
         Wanted::Limit => {
             // As JSON writes it, so that each number has one spelling.
-            value.parse::<usize>().is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
+            value
+                .parse::<usize>()
+                .is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
         }
         Wanted::Cursor => read_cursor(value).is_some(),
         Wanted::Time => value.parse::<jiff::Timestamp>().is_ok(),
@@ -187,7 +206,8 @@ pub fn cursor(parts: &[String]) -> String {
 /// # Errors
 /// A cursor that this list did not make.
 pub fn number<T: std::str::FromStr>(part: &str) -> Result<T, Problem> {
-    part.parse().map_err(|_| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+    part.parse()
+        .map_err(|_| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
 }
 
 fn read_cursor(text: &str) -> Option<Vec<String>> {
@@ -207,5 +227,8 @@ pub fn page<R, T>(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| cursor(&key(last)));
-    super::reply::Page { items: rows.into_iter().map(view).collect(), next_cursor }
+    super::reply::Page {
+        items: rows.into_iter().map(view).collect(),
+        next_cursor,
+    }
 }

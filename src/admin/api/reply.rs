@@ -32,7 +32,10 @@ impl<T> Page<T> {
     /// A list that is always whole.
     #[must_use]
     pub fn whole(items: Vec<T>) -> Self {
-        Self { items, next_cursor: None }
+        Self {
+            items,
+            next_cursor: None,
+        }
     }
 }
 
@@ -44,13 +47,25 @@ impl Reply {
         if let Value::Object(members) = &mut body {
             members.retain(|_, value| !value.is_null());
         }
-        Self { status: 200, version: None, location: None, body: Some(body), replayed: false }
+        Self {
+            status: 200,
+            version: None,
+            location: None,
+            body: Some(body),
+            replayed: false,
+        }
     }
 
     /// 204
     #[must_use]
     pub fn done() -> Self {
-        Self { status: 204, version: None, location: None, body: None, replayed: false }
+        Self {
+            status: 204,
+            version: None,
+            location: None,
+            body: None,
+            replayed: false,
+        }
     }
 
     /// The same as 201.
@@ -62,19 +77,28 @@ impl Reply {
     /// The same, with where it is.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
-        Self { location: Some(format!("{}{path}", super::BASE)), ..self }
+        Self {
+            location: Some(format!("{}{path}", super::BASE)),
+            ..self
+        }
     }
 
     /// The same, with the version of the object.
     #[must_use]
     pub fn version(self, version: String) -> Self {
-        Self { version: Some(version), ..self }
+        Self {
+            version: Some(version),
+            ..self
+        }
     }
 
     /// The same, as it was given before.
     #[must_use]
     pub fn replayed(self) -> Self {
-        Self { replayed: true, ..self }
+        Self {
+            replayed: true,
+            ..self
+        }
     }
 
     /// The entity tag.
@@ -118,7 +142,10 @@ impl Reply {
 
 /// Whether `If-None-Match` names a tag: weak comparison (RFC 9110 §13.1.2).
 fn names(header: &str, tag: &str) -> bool {
-    header.trim() == "*" || header.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)
+    header.trim() == "*"
+        || header
+            .split(',')
+            .any(|known| known.trim().trim_start_matches("W/") == tag)
 }
 
 /// The versions that a caller has seen (`If-Match`, RFC 9110 §13.1.1).

@@ -45,10 +45,17 @@ struct View {
     secret: Option<String>,
 }
 
-const ENABLED: Parameter =
-    parameter("enabled", Wanted::Flag, "Only those that are served, or only those that are not.");
-const LIST: [Parameter; 4] =
-    [LIMIT, CURSOR, parameter("q", Wanted::Text, "Part of the name, the id or the audience."), ENABLED];
+const ENABLED: Parameter = parameter(
+    "enabled",
+    Wanted::Flag,
+    "Only those that are served, or only those that are not.",
+);
+const LIST: [Parameter; 4] = [
+    LIMIT,
+    CURSOR,
+    parameter("q", Wanted::Text, "Part of the name, the id or the audience."),
+    ENABLED,
+];
 /// The `typ` of tokens unless somebody says otherwise.
 const DEFAULT_TYP: &str = "at+jwt";
 /// Members of answers that forms do not have.
@@ -107,7 +114,12 @@ pub(super) fn group() -> Group {
             .answers::<View>(200)
             .versioned(),
     ];
-    Group::new("Resource servers", "The FHIR servers that accept our tokens.", Area::ResourceServers, operations)
+    Group::new(
+        "Resource servers",
+        "The FHIR servers that accept our tokens.",
+        Area::ResourceServers,
+        operations,
+    )
 }
 
 fn view(server: &ResourceServer, secret: Option<&Secret>) -> View {
@@ -138,23 +150,32 @@ async fn list(call: Call) -> Answered {
     let is_wanted = |server: &ResourceServer| {
         let named = [server.id.as_str(), server.name.as_str(), server.audience.as_str()];
         after.as_ref().is_none_or(|after| server.id > *after)
-            && query.flag("enabled").is_none_or(|enabled| server.enabled == enabled)
+            && query
+                .flag("enabled")
+                .is_none_or(|enabled| server.enabled == enabled)
             && named.iter().any(|text| text.to_lowercase().contains(&wanted))
     };
     let mut all = call.app.directory.resource_servers();
     all.retain(|live| is_wanted(&live.server));
     all.sort_by(|one, other| one.server.id.cmp(&other.server.id));
-    Ok(Reply::ok(&page(all, query.limit(), |live| vec![live.server.id.clone()], |live| view(&live.server, None))))
+    Ok(Reply::ok(&page(
+        all,
+        query.limit(),
+        |live| vec![live.server.id.clone()],
+        |live| view(&live.server, None),
+    )))
 }
 
 /// The signing key that a server's tokens will need, if there is none.
 async fn spare(call: &Call, form: &ResourceServerForm) -> Result<Spare, Problem> {
     let wanted = form.signing_alg.unwrap_or(Algorithm::ES256);
-    let signs = form.token_format.unwrap_or_default() == TokenFormat::Jwt && Algorithm::SIGNING.contains(&wanted);
+    let signs =
+        form.token_format.unwrap_or_default() == TokenFormat::Jwt && Algorithm::SIGNING.contains(&wanted);
     if !signs {
         return Ok(Spare::default());
     }
-    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[wanted])).await
+    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[wanted]))
+        .await
 }
 
 async fn register(call: Call) -> Answered {
@@ -169,7 +190,9 @@ async fn register(call: Call) -> Answered {
             )));
         }
         let (server, secret) = settled!(resource_servers::register(registry, tx, &form, &spare)?);
-        Ok(Ok(reply(&server, secret.as_ref()).created().at(&format!("/resource-servers/{}", server.id))))
+        Ok(Ok(reply(&server, secret.as_ref())
+            .created()
+            .at(&format!("/resource-servers/{}", server.id))))
     };
     call.change(job).await
 }
@@ -177,7 +200,9 @@ async fn register(call: Call) -> Answered {
 async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let server = call.read(move |conn| stored::find(conn, &id)).await?;
-    server.map(|server| reply(&server, None)).ok_or_else(|| Problem::not_found("resource server", &call.id))
+    server
+        .map(|server| reply(&server, None))
+        .ok_or_else(|| Problem::not_found("resource server", &call.id))
 }
 
 async fn replace(call: Call) -> Answered {
@@ -199,7 +224,9 @@ async fn alter(call: Call, manner: Manner) -> Answered {
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         let before = settled!(found(tx, &id)?);
         settled!(unchanged(&seen, &reply(&before, None)));
-        let (server, secret) = settled!(resource_servers::change(registry, tx, &form, manner, None, &spare)?);
+        let (server, secret) = settled!(resource_servers::change(
+            registry, tx, &form, manner, None, &spare
+        )?);
         Ok(Ok(reply(&server, secret.as_ref())))
     };
     call.change(job).await
@@ -227,7 +254,12 @@ async fn rotate(call: Call) -> Answered {
     let (id, form) = (call.id.clone(), call.form::<RotateForm>(&[])?);
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         settled!(found(tx, &id)?);
-        let rotated = settled!(resource_servers::rotate_secret(registry, tx, &id, form.overlap())?);
+        let rotated = settled!(resource_servers::rotate_secret(
+            registry,
+            tx,
+            &id,
+            form.overlap()
+        )?);
         Ok(Ok(Reply::ok(&RotatedView::of(&rotated)).created()))
     };
     call.change(job).await

@@ -69,7 +69,11 @@ struct GrantView {
     active: bool,
 }
 
-const SESSIONS: [Parameter; 3] = [LIMIT, CURSOR, parameter("user", Wanted::Text, "Only those of this person, by id.")];
+const SESSIONS: [Parameter; 3] = [
+    LIMIT,
+    CURSOR,
+    parameter("user", Wanted::Text, "Only those of this person, by id."),
+];
 const GRANTS: [Parameter; 4] = [
     LIMIT,
     CURSOR,
@@ -89,7 +93,12 @@ pub(super) fn sessions_group() -> Group {
             "What was allowed in it ends too, but for what was to stay connected. Its clients are told.",
         ),
     ];
-    Group::new("Sessions", "Where people are signed in.", Area::Sessions, operations)
+    Group::new(
+        "Sessions",
+        "Where people are signed in.",
+        Area::Sessions,
+        operations,
+    )
 }
 
 /// Grants.
@@ -99,22 +108,30 @@ pub(super) fn grants_group() -> Group {
             .says("List grants that were not revoked", "The newest first.")
             .queries(&GRANTS)
             .answers_page::<GrantView>(),
-        Operation::delete("/grants/{id}", "revokeGrant", revoke_grant)
-            .says("Revoke a grant", "All its tokens end at once, and the client must ask the person again."),
+        Operation::delete("/grants/{id}", "revokeGrant", revoke_grant).says(
+            "Revoke a grant",
+            "All its tokens end at once, and the client must ask the person again.",
+        ),
     ];
     Group::new("Grants", "What people allowed clients.", Area::Grants, operations)
 }
 
 /// Where a page behind a time and an id begins.
 fn after(call: &Call) -> Result<Option<(i64, String)>, Problem> {
-    let Some([at, id]) = call.query.after::<2>()? else { return Ok(None) };
+    let Some([at, id]) = call.query.after::<2>()? else {
+        return Ok(None);
+    };
     Ok(Some((number(&at)?, id)))
 }
 
 async fn list_sessions(call: Call) -> Answered {
     let (after, limit, now) = (after(&call)?, call.query.limit(), call.app.now());
     let (begun_after, used_after) = Limits::of(&call.app).since(now);
-    let wanted = listing::Sessions { person: call.query.owned("user"), begun_after, used_after };
+    let wanted = listing::Sessions {
+        person: call.query.owned("user"),
+        begun_after,
+        used_after,
+    };
     let rows = call
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
@@ -166,7 +183,9 @@ async fn list_grants(call: Call) -> Answered {
         })
         .await?;
     let key = |grant: &Grant| vec![grant.created_at.to_string(), grant.id.clone()];
-    Ok(Reply::ok(&page(rows, limit, key, |grant| grant_view(&call.app, grant))))
+    Ok(Reply::ok(&page(rows, limit, key, |grant| {
+        grant_view(&call.app, grant)
+    })))
 }
 
 fn grant_view(app: &App, grant: Grant) -> GrantView {

@@ -105,7 +105,11 @@ const LIST: [Parameter; 6] = [
     ),
     parameter("username", Wanted::Text, "Only the person with this username."),
     parameter("role", Wanted::Text, "Only those with this role."),
-    parameter("enabled", Wanted::Flag, "Only those who may sign in, or only those who may not."),
+    parameter(
+        "enabled",
+        Wanted::Flag,
+        "Only those who may sign in, or only those who may not.",
+    ),
 ];
 /// Members of answers that forms do not have.
 const READ_ONLY: [&str; 4] = ["id", "provisioned_by", "created_at", "updated_at"];
@@ -174,7 +178,8 @@ pub(super) fn group() -> Group {
             .says("Sign a person out everywhere", "")
             .answers::<SignedOutView>(200),
     ];
-    let says = "People who sign in. Only tokens with the scope `admin` change those who have a role of the console.";
+    let says =
+        "People who sign in. Only tokens with the scope `admin` change those who have a role of the console.";
     Group::new("Users", says, Area::People, operations)
 }
 
@@ -200,7 +205,13 @@ fn found(tx: &mut Tx<'_>, id: &str, administers: bool) -> Stored<Result<Person, 
     let Some(person) = stored::lock(tx.conn(), id)? else {
         return Ok(Err(Problem::not_found("person", id)));
     };
-    if !administers && person.settings.roles.iter().any(|role| console::is_console_role(role)) {
+    if !administers
+        && person
+            .settings
+            .roles
+            .iter()
+            .any(|role| console::is_console_role(role))
+    {
         let what = "only a token with the scope admin may change people who have a role of the console";
         return Ok(Err(Problem::forbidden(what)));
     }
@@ -215,13 +226,27 @@ async fn list(call: Call) -> Answered {
     let (query, limit) = (&call.query, call.query.limit());
     let after = query.after::<2>()?;
     if let Some(username) = query.owned("username") {
-        let found = call.read(move |conn| stored::find_by_username(conn, &username)).await?;
+        let found = call
+            .read(move |conn| stored::find_by_username(conn, &username))
+            .await?;
         let fits = |person: &Person| {
-            query.flag("enabled").is_none_or(|enabled| person.enabled == enabled)
-                && query.text("role").is_none_or(|role| person.settings.roles.iter().any(|held| held == role))
+            query
+                .flag("enabled")
+                .is_none_or(|enabled| person.enabled == enabled)
+                && query
+                    .text("role")
+                    .is_none_or(|role| person.settings.roles.iter().any(|held| held == role))
         };
-        let rows = found.into_iter().filter(|person| after.is_none() && fits(person)).collect();
-        return Ok(Reply::ok(&page(rows, limit, |_| Vec::new(), |person| view(&person, None))));
+        let rows = found
+            .into_iter()
+            .filter(|person| after.is_none() && fits(person))
+            .collect();
+        return Ok(Reply::ok(&page(
+            rows,
+            limit,
+            |_| Vec::new(),
+            |person| view(&person, None),
+        )));
     }
     let search = Search {
         words: query.owned("q").unwrap_or_default(),
@@ -234,7 +259,9 @@ async fn list(call: Call) -> Answered {
         order: Order::Name,
         after: after.map(|[name, id]| (name, id)),
     };
-    let rows = call.read(move |conn| listing::page(conn, &search, limit + 1)).await?;
+    let rows = call
+        .read(move |conn| listing::page(conn, &search, limit + 1))
+        .await?;
     let key = |person: &Person| vec![listing::sort_key(Order::Name, person), person.id.clone()];
     Ok(Reply::ok(&page(rows, limit, key, |person| view(&person, None))))
 }
@@ -248,11 +275,18 @@ async fn add(call: Call) -> Answered {
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let username = form.username.clone().unwrap_or_default();
         if stored::find_by_username(tx.conn(), &username)?.is_some() {
-            return Ok(Err(Problem::new(Type::Exists, format!("somebody has the username {username:?} already"))));
+            return Ok(Err(Problem::new(
+                Type::Exists,
+                format!("somebody has the username {username:?} already"),
+            )));
         }
         let person = settled!(people::add(registry, tx, &form, hash.as_deref())?);
         let invited = form.password.is_none() && person.enabled;
-        let invitation = if invited { Some(links::issue(registry, tx, &person, LinkKind::Invitation)?) } else { None };
+        let invitation = if invited {
+            Some(links::issue(registry, tx, &person, LinkKind::Invitation)?)
+        } else {
+            None
+        };
         let reply = Reply::ok(&view(&person, invitation.as_ref())).version(people::version(&person));
         Ok(Ok(reply.created().at(&format!("/users/{}", person.id))))
     };
@@ -262,7 +296,9 @@ async fn add(call: Call) -> Answered {
 async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let person = call.read(move |conn| stored::find(conn, &id)).await?;
-    person.map(|person| reply(&person)).ok_or_else(|| Problem::not_found("person", &call.id))
+    person
+        .map(|person| reply(&person))
+        .ok_or_else(|| Problem::not_found("person", &call.id))
 }
 
 async fn replace(call: Call) -> Answered {
@@ -279,7 +315,11 @@ async fn alter(call: Call, manner: Manner) -> Answered {
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let before = settled!(found(tx, &id, administers)?);
         settled!(unchanged(&seen, &reply(&before)));
-        if form.username.as_ref().is_some_and(|said| *said != before.username) {
+        if form
+            .username
+            .as_ref()
+            .is_some_and(|said| *said != before.username)
+        {
             let fault = super::problem::Fault::member("username", "a username does not change");
             return Ok(Err(Problem::invalid(vec![fault])));
         }
@@ -294,7 +334,9 @@ async fn sign_in(call: Call) -> Answered {
     let (id, app) = (call.id.clone(), std::sync::Arc::clone(&call.app));
     let found = call
         .read(move |conn| {
-            let Some(person) = stored::find(conn, &id)? else { return Ok(None) };
+            let Some(person) = stored::find(conn, &id)? else {
+                return Ok(None);
+            };
             let subject = lockout::login_subject(&app, &person.username);
             Ok(Some(SignInView {
                 has_password: person.password.is_some(),
@@ -305,7 +347,9 @@ async fn sign_in(call: Call) -> Answered {
             }))
         })
         .await?;
-    found.map(|view| Reply::ok(&view)).ok_or_else(|| Problem::not_found("person", &call.id))
+    found
+        .map(|view| Reply::ok(&view))
+        .ok_or_else(|| Problem::not_found("person", &call.id))
 }
 
 /// Does something to a person, and answers what is known of her then.
@@ -323,11 +367,17 @@ async fn act<T: 'static>(
 }
 
 async fn disable(call: Call) -> Answered {
-    act(call, |registry, tx, username| people::set_enabled(registry, tx, username, false)).await
+    act(call, |registry, tx, username| {
+        people::set_enabled(registry, tx, username, false)
+    })
+    .await
 }
 
 async fn enable(call: Call) -> Answered {
-    act(call, |registry, tx, username| people::set_enabled(registry, tx, username, true)).await
+    act(call, |registry, tx, username| {
+        people::set_enabled(registry, tx, username, true)
+    })
+    .await
 }
 
 async fn unlock(call: Call) -> Answered {
@@ -335,7 +385,10 @@ async fn unlock(call: Call) -> Answered {
 }
 
 async fn reset_second_factor(call: Call) -> Answered {
-    act(call, |registry, tx, username| people::reset_second_factor(registry, tx, username, None)).await
+    act(call, |registry, tx, username| {
+        people::reset_second_factor(registry, tx, username, None)
+    })
+    .await
 }
 
 /// Makes a link for a person.

@@ -62,8 +62,10 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::Audit)).await?;
     super::note_look(&visit, PATH.to_owned()).await?;
-    let (heads, recorded) =
-        app.store.read(|conn| Ok((heads(conn)?, record::last_of(conn, Kind::AuditChecked)?))).await?;
+    let (heads, recorded) = app
+        .store
+        .read(|conn| Ok((heads(conn)?, record::last_of(conn, Kind::AuditChecked)?)))
+        .await?;
     let State { running_since, last } = app.check.state();
     let heads: Vec<Head> = heads.into_iter().filter(|head| head.seq > 0).collect();
     let page = CheckPage {
@@ -71,10 +73,17 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         frame: visit.frame(Area::Audit),
         events: heads.iter().map(|head| head.seq).sum(),
         heads,
-        running: running_since.map(|since| Running { since: visit.zone.when(since), rows: app.check.rows() }),
+        running: running_since.map(|since| Running {
+            since: visit.zone.when(since),
+            rows: app.check.rows(),
+        }),
         last: last.map(|ended| in_words(&ended, &visit.zone)),
-        recorded: recorded
-            .map(|row| (visit.zone.when(row.at_ms.div_euclid(1000)), row.outcome == Outcome::Success.as_str())),
+        recorded: recorded.map(|row| {
+            (
+                visit.zone.when(row.at_ms.div_euclid(1000)),
+                row.outcome == Outcome::Success.as_str(),
+            )
+        }),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
@@ -90,8 +99,12 @@ fn in_words(ended: &Ended, zone: &Zone) -> Last {
 }
 
 fn findings(chains: &[Chain]) -> Vec<String> {
-    let found = chains.iter().filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
-    found.map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem)).collect()
+    let found = chains
+        .iter()
+        .filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
+    found
+        .map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem))
+        .collect()
 }
 
 async fn begin(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
@@ -101,9 +114,14 @@ async fn begin(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Res
         return Ok(done(PATH, "check-runs"));
     }
     let (event, job_app) = (visit.event(Kind::AuditChecked), Arc::clone(app));
-    let thread = std::thread::Builder::new().name("check".to_owned()).spawn(move || run(&job_app, event));
+    let thread = std::thread::Builder::new()
+        .name("check".to_owned())
+        .spawn(move || run(&job_app, event));
     if let Err(cause) = thread {
-        app.check.end(Ended { at: app.now(), outcome: Err(cause.to_string()) });
+        app.check.end(Ended {
+            at: app.now(),
+            outcome: Err(cause.to_string()),
+        });
         return Err(Broken::defect(cause).into());
     }
     Ok(done(PATH, "check-begun"))
@@ -118,10 +136,21 @@ fn run(app: &App, event: Event) {
     if let Ok(chains) = &outcome {
         let found = findings(chains);
         let events: i64 = chains.iter().map(|chain| chain.sound).sum();
-        let event = Event { at_ms: app.clock.now_millis(), ..event }
-            .with("events", events.to_string())
-            .outcome(if found.is_empty() { Outcome::Success } else { Outcome::SeriousFailure });
-        let event = if found.is_empty() { event } else { event.with("findings", found.join(" ")) };
+        let event = Event {
+            at_ms: app.clock.now_millis(),
+            ..event
+        }
+        .with("events", events.to_string())
+        .outcome(if found.is_empty() {
+            Outcome::Success
+        } else {
+            Outcome::SeriousFailure
+        });
+        let event = if found.is_empty() {
+            event
+        } else {
+            event.with("findings", found.join(" "))
+        };
         let written = app.store.write_blocking(move |tx| {
             tx.audit(event.clone());
             Ok(())
@@ -130,5 +159,8 @@ fn run(app: &App, event: Event) {
             tracing::error!(%broken, "the check of the record could not be recorded");
         }
     }
-    app.check.end(Ended { at: app.now(), outcome });
+    app.check.end(Ended {
+        at: app.now(),
+        outcome,
+    });
 }

@@ -33,7 +33,10 @@ pub fn between(before: &str, after: &str) -> Vec<Setting> {
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
-    names.into_iter().map(|name| setting(name, before.get(name), after.get(name))).collect()
+    names
+        .into_iter()
+        .map(|name| setting(name, before.get(name), after.get(name)))
+        .collect()
 }
 
 fn setting(name: &str, before: Option<&Vec<String>>, after: Option<&Vec<String>>) -> Setting {
@@ -44,9 +47,20 @@ fn setting(name: &str, before: Option<&Vec<String>>, after: Option<&Vec<String>>
     };
     let pieces = |own: Option<&Vec<String>>, other: Option<&Vec<String>>| {
         let differs = |text: &String| other.is_none_or(|other| !other.contains(text));
-        own.into_iter().flatten().map(|text| Piece { text: text.clone(), differs: differs(text) }).collect()
+        own.into_iter()
+            .flatten()
+            .map(|text| Piece {
+                text: text.clone(),
+                differs: differs(text),
+            })
+            .collect()
     };
-    Setting { name: name.replace('_', " "), became, before: pieces(before, after), after: pieces(after, before) }
+    Setting {
+        name: name.replace('_', " "),
+        became,
+        before: pieces(before, after),
+        after: pieces(after, before),
+    }
 }
 
 /// The values of a view by name. Objects in it are opened, lists are several values; nothing that says nothing.
@@ -63,7 +77,11 @@ fn open(name: &str, value: &Value, found: &mut BTreeMap<String, Vec<String>>) {
     match value {
         Value::Object(members) => {
             for (member, value) in members {
-                let name = if name.is_empty() { member.clone() } else { format!("{name}: {member}") };
+                let name = if name.is_empty() {
+                    member.clone()
+                } else {
+                    format!("{name}: {member}")
+                };
                 open(&name, value, found);
             }
         }
@@ -79,7 +97,11 @@ fn open(name: &str, value: &Value, found: &mut BTreeMap<String, Vec<String>>) {
 }
 
 fn named(name: &str) -> String {
-    if name.is_empty() { "value".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "value".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -36,7 +36,11 @@ struct EventPage<'a> {
 }
 
 /// `GET /admin/audit/{chain}/{seq}`
-pub async fn get(app: web::Data<App>, request: HttpRequest, place: web::Path<(String, String)>) -> HttpResponse {
+pub async fn get(
+    app: web::Data<App>,
+    request: HttpRequest,
+    place: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, page(&app, &request, &place.into_inner()).await)
 }
@@ -47,7 +51,9 @@ async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -
         return Err(PageError::not_found().into());
     };
     let found = app.store.read(move |conn| {
-        let Some(row) = record::one(conn, chain, seq)? else { return Ok(None) };
+        let Some(row) = record::one(conn, chain, seq)? else {
+            return Ok(None);
+        };
         let rows = vec![row];
         let names = Names::of(conn, &rows)?;
         Ok(Some((rows, names)))
@@ -80,6 +86,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -
 
 /// All details but those that are shown side by side.
 fn details(body: Body) -> Vec<(String, String)> {
-    let shown = body.detail.into_iter().filter(|(name, _)| name != "before" && name != "after");
-    shown.map(|(name, value)| (name.replace('_', " "), value)).collect()
+    let shown = body
+        .detail
+        .into_iter()
+        .filter(|(name, _)| name != "before" && name != "after");
+    shown
+        .map(|(name, value)| (name.replace('_', " "), value))
+        .collect()
 }

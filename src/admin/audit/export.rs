@@ -96,13 +96,26 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::read(Area::Audit).fresh()).await?;
     let looked = Looked::of(request);
-    let format = Format::of(looked.get("format")).ok_or_else(|| PageError::new("The format must be csv or ndjson."))?;
-    let search = looked_for::search(app, &visit.zone, &looked).await?.map_err(|wrong| {
-        PageError::new(wrong.iter().map(|wrong| format!("{}.", wrong.text)).collect::<Vec<_>>().join(" "))
-    })?;
+    let format = Format::of(looked.get("format"))
+        .ok_or_else(|| PageError::new("The format must be csv or ndjson."))?;
+    let search = looked_for::search(app, &visit.zone, &looked)
+        .await?
+        .map_err(|wrong| {
+            PageError::new(
+                wrong
+                    .iter()
+                    .map(|wrong| format!("{}.", wrong.text))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            )
+        })?;
     // What happens from now on is not part of it: else it would never end.
     let now_ms = app.clock.now_millis();
-    let search = Search { to_ms: search.to_ms.min(now_ms.saturating_add(1)), before: Place::END, ..search };
+    let search = Search {
+        to_ms: search.to_ms.min(now_ms.saturating_add(1)),
+        before: Place::END,
+        ..search
+    };
     let event = visit
         .event(Kind::Exported)
         .with("what", "the record")
@@ -115,11 +128,20 @@ async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     written.await?;
     let (sender, receiver) = channel(WAITING);
     actix_web::rt::spawn(send(Arc::clone(app), search, format, sender));
-    let day = visit.zone.when(app.now()).machine.chars().take(10).collect::<String>();
+    let day = visit
+        .zone
+        .when(app.now())
+        .machine
+        .chars()
+        .take(10)
+        .collect::<String>();
     Ok(HttpResponse::Ok()
         .content_type(format.content_type())
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"audit-{day}.{}\"", format.extension())))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"audit-{day}.{}\"", format.extension()),
+        ))
         .body(Pieces(receiver)))
 }
 
@@ -188,20 +210,30 @@ async fn read(app: &App, search: &Search, format: Format, begin: Vec<u8>) -> Res
 fn table(rows: impl Iterator<Item = [String; HEADINGS.len()]>) -> Result<Vec<u8>, Broken> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.write_record(row.iter().map(|cell| harmless(cell))).map_err(Broken::defect)?;
+        writer
+            .write_record(row.iter().map(|cell| harmless(cell)))
+            .map_err(Broken::defect)?;
     }
     writer.into_inner().map_err(|cause| Broken::defect(cause.error()))
 }
 
 /// A cell that no spreadsheet takes for a formula.
 fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
 }
 
 fn cells(row: &AuditRow, names: &Names) -> [String; HEADINGS.len()] {
     let body = Body::of(row);
     let at = jiff::Timestamp::from_millisecond(row.at_ms).unwrap_or_default();
-    let username = row.person_id.as_deref().and_then(|id| names.known(id)).map_or("", |(_, username)| username);
+    let username = row
+        .person_id
+        .as_deref()
+        .and_then(|id| names.known(id))
+        .map_or("", |(_, username)| username);
     [
         at.to_string(),
         row.kind.clone(),

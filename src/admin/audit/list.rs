@@ -19,8 +19,12 @@ use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::store::record::{Rest, Search, find};
 
-const OUTCOMES: [(&str, &str); 4] =
-    [("", "Any"), ("worked", "Worked"), ("refused", "Refused"), ("serious", "Serious: points to an attack or a theft")];
+const OUTCOMES: [(&str, &str); 4] = [
+    ("", "Any"),
+    ("worked", "Worked"),
+    ("refused", "Refused"),
+    ("serious", "Serious: points to an attack or a theft"),
+];
 
 #[derive(Template)]
 #[template(path = "../admin/audit.html")]
@@ -55,8 +59,15 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             found(&visit, &looked, search).await
         }
         Err(wrong) => {
-            let page = AuditPage { wrong, ..empty(&visit, &looked) };
-            Ok(pages::respond(&page, StatusCode::UNPROCESSABLE_ENTITY, FormAction::SelfOnly))
+            let page = AuditPage {
+                wrong,
+                ..empty(&visit, &looked)
+            };
+            Ok(pages::respond(
+                &page,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                FormAction::SelfOnly,
+            ))
         }
     }
 }
@@ -97,7 +108,9 @@ fn empty<'a>(visit: &'a Visit, looked: &Looked) -> AuditPage<'a> {
     if !event.is_empty() && words::GROUPS.iter().all(|(group, _)| *group != event) {
         events.push((event, event));
     }
-    let filters = FILTERS.iter().fold(Typed::default(), |typed, name| typed.with(name, looked.get(name)));
+    let filters = FILTERS
+        .iter()
+        .fold(Typed::default(), |typed, name| typed.with(name, looked.get(name)));
     let address = looked.first(&FILTERS);
     let query = address.split_once('?').map_or("", |(_, query)| query);
     AuditPage {
@@ -108,7 +121,10 @@ fn empty<'a>(visit: &'a Visit, looked: &Looked) -> AuditPage<'a> {
         events: listing::filters(event, &events),
         outcomes: listing::filters(looked.get("outcome"), &OUTCOMES),
         rows: Vec::new(),
-        export: format!("/admin/audit/export?{query}{}", if query.is_empty() { "" } else { "&" }),
+        export: format!(
+            "/admin/audit/export?{query}{}",
+            if query.is_empty() { "" } else { "&" }
+        ),
         filtered: !query.is_empty(),
         first: None,
         next: None,

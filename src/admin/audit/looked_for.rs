@@ -27,15 +27,23 @@ pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Se
         typed => {
             let id = person_id(app, typed).await?;
             if id.is_none() {
-                wrong.push(Wrong::field("person", "nobody has this username or ID: check its spelling"));
+                wrong.push(Wrong::field(
+                    "person",
+                    "nobody has this username or ID: check its spelling",
+                ));
             }
             id
         }
     };
-    let client = Some(looked.get("client")).filter(|id| !id.is_empty()).map(str::to_owned);
+    let client = Some(looked.get("client"))
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned);
     let kinds = words::kinds_of(looked.get("event"));
     if kinds.is_empty() && !looked.get("event").is_empty() {
-        wrong.push(Wrong::field("event", "there is no such event: choose one of the list"));
+        wrong.push(Wrong::field(
+            "event",
+            "there is no such event: choose one of the list",
+        ));
     }
     let mut day = |name: &str, of: &dyn Fn(&str) -> Option<i64>| match looked.get(name) {
         "" => None,
@@ -67,10 +75,12 @@ pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Se
 /// The `sub` of somebody by username or `sub`.
 async fn person_id(app: &App, typed: &str) -> Result<Option<String>, Broken> {
     let typed = typed.to_owned();
-    let found = app.store.read(move |conn| match people::find_by_username(conn, &typed)? {
-        None => people::find(conn, &typed),
-        found => Ok(found),
-    });
+    let found = app
+        .store
+        .read(move |conn| match people::find_by_username(conn, &typed)? {
+            None => people::find(conn, &typed),
+            found => Ok(found),
+        });
     Ok(found.await?.map(|person| person.id))
 }
 
@@ -79,7 +89,11 @@ fn before(looked: &Looked) -> Place {
     let read = || {
         let (at_ms, place) = looked.after()?;
         let (chain, seq) = place.split_once('.')?;
-        Some(Place { at_ms: at_ms.parse().ok()?, chain: chain.parse().ok()?, seq: seq.parse().ok()? })
+        Some(Place {
+            at_ms: at_ms.parse().ok()?,
+            chain: chain.parse().ok()?,
+            seq: seq.parse().ok()?,
+        })
     };
     read().unwrap_or(Place::END)
 }
@@ -87,7 +101,11 @@ fn before(looked: &Looked) -> Place {
 /// The address of the page behind a place.
 #[must_use]
 pub fn page_before(looked: &Looked, place: Place) -> String {
-    looked.page_after(&FILTERS, &place.at_ms.to_string(), &format!("{}.{}", place.chain, place.seq))
+    looked.page_after(
+        &FILTERS,
+        &place.at_ms.to_string(),
+        &format!("{}.{}", place.chain, place.seq),
+    )
 }
 
 /// The filters as the record tells them.
@@ -95,5 +113,7 @@ pub fn page_before(looked: &Looked, place: Place) -> String {
 pub fn in_short(looked: &Looked) -> String {
     let said = FILTERS.iter().filter(|name| !looked.get(name).is_empty());
     let short = |text: &str| text.chars().take(LONGEST_IN_SHORT).collect::<String>();
-    said.map(|name| format!("{name}={}", short(looked.get(name)))).collect::<Vec<_>>().join(" ")
+    said.map(|name| format!("{name}={}", short(looked.get(name))))
+        .collect::<Vec<_>>()
+        .join(" ")
 }

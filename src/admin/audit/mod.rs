@@ -14,7 +14,11 @@ use crate::error::Broken;
 
 /// Records that somebody looks at this part of the record, once a minute.
 async fn note_look(visit: &Visit, at: String) -> Result<(), Broken> {
-    if !visit.app.readers.is_first(&visit.signed_in.person.id, &at, visit.app.now()) {
+    if !visit
+        .app
+        .readers
+        .is_first(&visit.signed_in.person.id, &at, visit.app.now())
+    {
         return Ok(());
     }
     let event = visit.event(Kind::AuditRead).with("path", at);

@@ -26,9 +26,11 @@ pub const GROUPS: [(&str, &str); 10] = [
 #[must_use]
 pub fn group(kind: Kind) -> &'static str {
     match kind {
-        Kind::LoginSucceeded | Kind::LoginFailed | Kind::LoginLocked | Kind::LoginUnlocked | Kind::SessionEnded => {
-            "sign-in"
-        }
+        Kind::LoginSucceeded
+        | Kind::LoginFailed
+        | Kind::LoginLocked
+        | Kind::LoginUnlocked
+        | Kind::SessionEnded => "sign-in",
         Kind::TokenIssued | Kind::CodeIssued | Kind::RefreshRepeated | Kind::TokenRevoked => "token",
         Kind::TokenRefused
         | Kind::ClientAuthenticationFailed
@@ -69,7 +71,8 @@ pub fn group(kind: Kind) -> &'static str {
 #[must_use]
 pub fn kinds_of(event: &str) -> Vec<Kind> {
     let all = Kind::ALL.iter().copied();
-    all.filter(|kind| group(*kind) == event || kind.as_str() == event).collect()
+    all.filter(|kind| group(*kind) == event || kind.as_str() == event)
+        .collect()
 }
 
 /// How an event ended, in a word.
@@ -148,12 +151,27 @@ impl Names {
     /// What the database says.
     pub fn of(conn: &mut Conn, rows: &[AuditRow]) -> Stored<Self> {
         let bodies = rows.iter().map(Body::of);
-        let mut ids: Vec<String> =
-            bodies.flat_map(|body| body.acting_person().map(str::to_owned).into_iter().chain(body.person_id)).collect();
+        let mut ids: Vec<String> = bodies
+            .flat_map(|body| {
+                body.acting_person()
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain(body.person_id)
+            })
+            .collect();
         ids.sort();
         ids.dedup();
-        let found = if ids.is_empty() { Vec::new() } else { people::names(conn, &ids)? };
-        Ok(Self { people: found.into_iter().map(|(id, name, username)| (id, (name, username))).collect() })
+        let found = if ids.is_empty() {
+            Vec::new()
+        } else {
+            people::names(conn, &ids)?
+        };
+        Ok(Self {
+            people: found
+                .into_iter()
+                .map(|(id, name, username)| (id, (name, username)))
+                .collect(),
+        })
     }
 
     /// The name of a person, or her id.
@@ -165,7 +183,9 @@ impl Names {
     /// Name and username of a person.
     #[must_use]
     pub fn known(&self, id: &str) -> Option<(&str, &str)> {
-        self.people.get(id).map(|(name, username)| (name.as_str(), username.as_str()))
+        self.people
+            .get(id)
+            .map(|(name, username)| (name.as_str(), username.as_str()))
     }
 }
 
@@ -188,7 +208,11 @@ pub fn sentence(row: &AuditRow, body: &Body, names: &Names) -> String {
     let Some(kind) = Kind::parse(&row.kind) else {
         return format!("{}.", row.kind);
     };
-    let told = Telling { body, names, failed: row.outcome != Outcome::Success.as_str() };
+    let told = Telling {
+        body,
+        names,
+        failed: row.outcome != Outcome::Success.as_str(),
+    };
     let mut text = told.of(kind);
     if !text.ends_with('.') {
         text.push('.');
@@ -209,19 +233,35 @@ impl Telling<'_> {
             Kind::ServerStarted => format!("The server started, version {}", self.body.get("version")),
             Kind::ServerStopped => "The server stopped".to_owned(),
             Kind::IntrospectionsCounted => {
-                format!("{} asked about tokens {} times within a minute", self.client(), self.body.get("count"))
+                format!(
+                    "{} asked about tokens {} times within a minute",
+                    self.client(),
+                    self.body.get("count")
+                )
             }
             Kind::FailuresCounted => {
                 let body = self.body;
-                format!("{} failed attempts within a minute, in the name of {}", body.get("count"), body.get("subject"))
+                format!(
+                    "{} failed attempts within a minute, in the name of {}",
+                    body.get("count"),
+                    body.get("subject")
+                )
             }
-            Kind::LogoutNotified if self.failed => {
-                self.because(format!("{} could not be told that {} has signed out", self.client(), self.person()))
+            Kind::LogoutNotified if self.failed => self.because(format!(
+                "{} could not be told that {} has signed out",
+                self.client(),
+                self.person()
+            )),
+            Kind::LogoutNotified => {
+                format!("{} was told that {} has signed out", self.client(), self.person())
             }
-            Kind::LogoutNotified => format!("{} was told that {} has signed out", self.client(), self.person()),
             Kind::MailSent if self.failed => self.because("A message could not be sent".to_owned()),
             Kind::MailSent => {
-                format!("A message about {} was sent to {}", spaced(self.body.get("about")), self.person())
+                format!(
+                    "A message about {} was sent to {}",
+                    spaced(self.body.get("about")),
+                    self.person()
+                )
             }
             Kind::TokenIssued
             | Kind::TokenRefused
@@ -274,9 +314,13 @@ impl Telling<'_> {
             },
             Kind::CodeIssued => format!("{client} was let in{person}"),
             Kind::AuthorizationRefused => self.because(format!("{client} was refused access{person}")),
-            Kind::CodeReplayed => format!("{client} used a code twice{person}: what it had given was taken back"),
+            Kind::CodeReplayed => {
+                format!("{client} used a code twice{person}: what it had given was taken back")
+            }
             Kind::RefreshReplayed => {
-                format!("{client} used an old refresh token again{person}: all that came of it was taken back")
+                format!(
+                    "{client} used an old refresh token again{person}: all that came of it was taken back"
+                )
             }
             Kind::RefreshRepeated => format!("{client} repeated a refresh{person} and got the same answer"),
             _ if self.failed => self.because(format!("{client} was refused to take a token back")),
@@ -304,11 +348,15 @@ impl Telling<'_> {
     fn of_accounts(&self, kind: Kind) -> String {
         let (who, account, action) = (self.who(), self.account(), self.body.get("action"));
         match kind {
-            Kind::SecondFactorChanged => format!("{who} changed how to sign in to {account}: {}", spaced(action)),
+            Kind::SecondFactorChanged => {
+                format!("{who} changed how to sign in to {account}: {}", spaced(action))
+            }
             Kind::PasswordChanged => format!("{who} set the password of {account}"),
             Kind::LinkIssued if self.failed => self.because(format!("{who} asked for a link in vain")),
             Kind::LinkIssued => format!("{who} made a link for {}: {}", self.person(), spaced(action)),
-            Kind::LinkUsed if self.failed => self.because("Somebody opened a link that cannot be used".to_owned()),
+            Kind::LinkUsed if self.failed => {
+                self.because("Somebody opened a link that cannot be used".to_owned())
+            }
             Kind::LinkUsed => format!("{} used a link: {}", self.person(), spaced(action)),
             Kind::IdentityLinked => format!(
                 "{who} {} {account} and the sign-in of {}",
@@ -319,7 +367,10 @@ impl Telling<'_> {
             _ => match action {
                 "password_set" => format!("{who} set the password of {account}"),
                 "second_factor_reset" => format!("{who} reset the second factor of {account}"),
-                "disabled_dormant" => format!("{} was disabled, for nobody had signed in for long", self.person()),
+                "disabled_dormant" => format!(
+                    "{} was disabled, for nobody had signed in for long",
+                    self.person()
+                ),
                 _ => format!("{who} {} {}", spaced(action), self.person()),
             },
         }
@@ -328,24 +379,40 @@ impl Telling<'_> {
     fn of_console(&self, kind: Kind) -> String {
         let (who, body, action) = (self.who(), self.body, self.body.get("action"));
         match kind {
-            Kind::ConsoleRefused => format!("{who} reached for {}, which is not for her or his role", body.get("path")),
+            Kind::ConsoleRefused => format!(
+                "{who} reached for {}, which is not for her or his role",
+                body.get("path")
+            ),
             Kind::Exported => format!("{who} took out {}", body.get("what")),
             Kind::AccessReviewed => format!("{who} reviewed who holds which role"),
             Kind::AuditRead => format!("{who} looked at the record"),
             Kind::AuditChecked if self.failed => format!("{who} had the record checked: it is not sound"),
             Kind::AuditChecked => format!("{who} had the record checked: it is sound"),
             Kind::ClientChanged => format!("{who} {} client {}", spaced(action), self.client()),
-            Kind::ResourceServerChanged => format!("{who} {} resource server {}", spaced(action), self.client()),
+            Kind::ResourceServerChanged => {
+                format!("{who} {} resource server {}", spaced(action), self.client())
+            }
             Kind::IdentityProviderChanged => {
-                format!("{who} {} identity provider {}", spaced(action), body.get("provider"))
+                format!(
+                    "{who} {} identity provider {}",
+                    spaced(action),
+                    body.get("provider")
+                )
             }
             Kind::ApiTokenChanged => format!("{who} {} the API token {}", spaced(action), body.get("token")),
             Kind::SecretChanged => format!("{who} changed the secrets of {}", self.client()),
-            Kind::VendorLinkChanged => format!("{who} {} the link for the vendor of {}", spaced(action), self.client()),
+            Kind::VendorLinkChanged => format!(
+                "{who} {} the link for the vendor of {}",
+                spaced(action),
+                self.client()
+            ),
             Kind::VendorLinkOpened if self.failed => {
                 self.because("Somebody opened a vendor’s link that shows nothing".to_owned())
             }
-            Kind::VendorLinkOpened => format!("Somebody with the vendor’s link opened the sheet of {}", self.client()),
+            Kind::VendorLinkOpened => format!(
+                "Somebody with the vendor’s link opened the sheet of {}",
+                self.client()
+            ),
             _ => format!("Signing key {}: {}", body.get("kid"), spaced(action)),
         }
     }
@@ -367,7 +434,10 @@ impl Telling<'_> {
     }
 
     fn for_person(&self) -> String {
-        self.body.person_id.as_ref().map_or_else(String::new, |id| format!(" for {}", self.names.person(id)))
+        self.body
+            .person_id
+            .as_ref()
+            .map_or_else(String::new, |id| format!(" for {}", self.names.person(id)))
     }
 
     fn is_own(&self) -> bool {
@@ -375,7 +445,11 @@ impl Telling<'_> {
     }
 
     fn account(&self) -> String {
-        if self.is_own() { "this account".to_owned() } else { format!("the account of {}", self.person()) }
+        if self.is_own() {
+            "this account".to_owned()
+        } else {
+            format!("the account of {}", self.person())
+        }
     }
 
     /// With the reason that is recorded.

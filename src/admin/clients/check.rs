@@ -36,7 +36,13 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     let outcome = async {
         let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
-        Ok(show(&visit, &client, StatusCode::OK, Typed::default(), (Vec::new(), None)))
+        Ok(show(
+            &visit,
+            &client,
+            StatusCode::OK,
+            Typed::default(),
+            (Vec::new(), None),
+        ))
     };
     answer(&app, outcome.await)
 }
@@ -72,7 +78,11 @@ pub(super) async fn pasted(
         let wrong = vec![Wrong::field(FIELD, "paste what the system sends or gets")];
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong, None));
     }
-    Ok((StatusCode::OK, Vec::new(), Some(findings::of(app, client, reader, text).await?)))
+    Ok((
+        StatusCode::OK,
+        Vec::new(),
+        Some(findings::of(app, client, reader, text).await?),
+    ))
 }
 
 fn show(
@@ -83,6 +93,13 @@ fn show(
     (wrong, report): (Vec<Wrong>, Option<Report>),
 ) -> HttpResponse {
     let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
-    let page = CheckPage { shell, frame, client, typed, wrong, report };
+    let page = CheckPage {
+        shell,
+        frame,
+        client,
+        typed,
+        wrong,
+        report,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }

@@ -119,7 +119,13 @@ struct Shown {
 impl Shown {
     /// For the first time.
     fn first(typed: Typed) -> Self {
-        Self { typed, wrong: Vec::new(), version: String::new(), since: None, meanwhile: None }
+        Self {
+            typed,
+            wrong: Vec::new(),
+            version: String::new(),
+            since: None,
+            meanwhile: None,
+        }
     }
 }
 
@@ -130,7 +136,13 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
         let visit = enter(&app, &request, DOOR).await?;
         Ok(match app.policy.dataflow(Looked::of(&request).get("dataflow")) {
             None => choose(&app, &visit),
-            Some(flow) => show(&visit, flow, None, StatusCode::OK, Shown::first(defaults(&app, flow))),
+            Some(flow) => show(
+                &visit,
+                flow,
+                None,
+                StatusCode::OK,
+                Shown::first(defaults(&app, flow)),
+            ),
         })
     };
     answer(&app, outcome.await)
@@ -142,7 +154,10 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
     let outcome = async {
         let visit = enter(&app, &request, DOOR).await?;
         let form = visit.posted(&request, body).await?;
-        let flow = app.policy.dataflow(form.field("dataflow")?).ok_or_else(PageError::not_found)?;
+        let flow = app
+            .policy
+            .dataflow(form.field("dataflow")?)
+            .ok_or_else(PageError::not_found)?;
         let mut typed = typed_of(&form);
         if typed.get("client_id").is_empty() {
             let id = id_of(typed.get("name"));
@@ -150,15 +165,25 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
         }
         let wanted = read(&app, flow, &typed, None)?;
         let written = wanted.clone();
-        match visit.registry().run(move |registry, tx| clients::register(registry, tx, &written)).await {
-            Ok((client, secret)) => {
-                Ok(to_client(&visit, &client, "registered", secret.map(|secret| secret.reveal().to_owned())))
-            }
+        match visit
+            .registry()
+            .run(move |registry, tx| clients::register(registry, tx, &written))
+            .await
+        {
+            Ok((client, secret)) => Ok(to_client(
+                &visit,
+                &client,
+                "registered",
+                secret.map(|secret| secret.reveal().to_owned()),
+            )),
             Err(refused) => {
                 let mut wrong = wrong(refused)?;
                 // The id would have been made of the name that is missing: one complaint is enough.
                 wrong.retain(|wrong| wrong.field != "client_id" || !typed.get("name").is_empty());
-                let shown = Shown { wrong, ..Shown::first(typed) };
+                let shown = Shown {
+                    wrong,
+                    ..Shown::first(typed)
+                };
                 Ok(show(&visit, flow, None, StatusCode::UNPROCESSABLE_ENTITY, shown))
             }
         }
@@ -172,7 +197,10 @@ pub async fn edit(app: web::Data<App>, request: HttpRequest, id: web::Path<Strin
     let outcome = async {
         let visit = enter(&app, &request, DOOR).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
-        let shown = Shown { version: clients::version(&client), ..Shown::first(values(&client, flow)) };
+        let shown = Shown {
+            version: clients::version(&client),
+            ..Shown::first(values(&client, flow))
+        };
         Ok(show(&visit, flow, Some(&client), StatusCode::OK, shown))
     };
     answer(&app, outcome.await)
@@ -191,30 +219,54 @@ pub async fn change(
         let form = visit.posted(&request, body).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let typed = typed_of(&form);
-        let (wanted, seen) = (read(&app, flow, &typed, Some(&client))?, form.field("version")?.to_owned());
+        let (wanted, seen) = (
+            read(&app, flow, &typed, Some(&client))?,
+            form.field("version")?.to_owned(),
+        );
         let expected = seen.clone();
         let registry = visit.registry();
-        let work =
-            registry.run(move |registry, tx| clients::change(registry, tx, &wanted, Manner::Replace, Some(&expected)));
+        let work = registry.run(move |registry, tx| {
+            clients::change(registry, tx, &wanted, Manner::Replace, Some(&expected))
+        });
         match work.await {
             Ok((changed, secret)) => {
                 let word = if changed == client { "unchanged" } else { "saved" };
-                Ok(to_client(&visit, &changed, word, secret.map(|secret| secret.reveal().to_owned())))
+                Ok(to_client(
+                    &visit,
+                    &changed,
+                    word,
+                    secret.map(|secret| secret.reveal().to_owned()),
+                ))
             }
             Err(refused) => {
                 let wrong = wrong(refused)?;
                 let since = form.field("shown")?.parse().ok();
-                let mut shown = Shown { wrong, version: seen, since, ..Shown::first(typed) };
+                let mut shown = Shown {
+                    wrong,
+                    version: seen,
+                    since,
+                    ..Shown::first(typed)
+                };
                 if shown.wrong.iter().any(|wrong| wrong.field == MEANWHILE) {
                     // Who was told what somebody else has changed saves over it, knowing that.
                     let subject = Concerned::Client(client.id.clone());
                     let since = since.unwrap_or_else(|| app.clock.now_millis());
                     let meanwhile = changed::since(&app, &subject, since, &visit.zone).await?;
                     let (client, _) = found(&app, client.id.clone()).await?;
-                    shown =
-                        Shown { version: clients::version(&client), since: None, meanwhile: Some(meanwhile), ..shown };
+                    shown = Shown {
+                        version: clients::version(&client),
+                        since: None,
+                        meanwhile: Some(meanwhile),
+                        ..shown
+                    };
                 }
-                Ok(show(&visit, flow, Some(&client), StatusCode::UNPROCESSABLE_ENTITY, shown))
+                Ok(show(
+                    &visit,
+                    flow,
+                    Some(&client),
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    shown,
+                ))
             }
         }
     };
@@ -223,7 +275,11 @@ pub async fn change(
 
 /// The client of an id, as it is in the database, with its dataflow.
 async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), Stop> {
-    let client = app.store.read(move |conn| stored::find(conn, &id)).await?.ok_or_else(PageError::not_found)?;
+    let client = app
+        .store
+        .read(move |conn| stored::find(conn, &id))
+        .await?
+        .ok_or_else(PageError::not_found)?;
     let flow = app.policy.dataflow(&client.dataflow).ok_or_else(|| {
         PageError::new("The policy has no such dataflow any more, so this client cannot be changed here.")
             .details(format!("Dataflow: {}.", client.dataflow))
@@ -232,13 +288,21 @@ async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), Stop> {
 }
 
 fn wrong(refused: Refused) -> Result<Vec<Wrong>, PageError> {
-    let fields: Vec<&str> = ONE.iter().chain(&SEVERAL).copied().chain(["organization"]).collect();
+    let fields: Vec<&str> = ONE
+        .iter()
+        .chain(&SEVERAL)
+        .copied()
+        .chain(["organization"])
+        .collect();
     match refused {
         Refused::Mistakes(mistakes) => Ok(Wrong::of(&mistakes, &fields)
             .into_iter()
             .map(|wrong| {
                 if wrong.field == "organization" {
-                    Wrong { field: "organization_name".to_owned(), ..wrong }
+                    Wrong {
+                        field: "organization_name".to_owned(),
+                        ..wrong
+                    }
                 } else {
                     wrong
                 }
@@ -252,7 +316,15 @@ fn to_client(visit: &Visit, client: &Client, word: &str, secret: Option<String>)
     let path = format!("/admin/clients/{}", client.id);
     match secret {
         None => done(&path, word),
-        Some(value) => visit.show_once(&path, word, &Once { subject: client.id.clone(), value, note: None }),
+        Some(value) => visit.show_once(
+            &path,
+            word,
+            &Once {
+                subject: client.id.clone(),
+                value,
+                note: None,
+            },
+        ),
     }
 }
 
@@ -295,7 +367,12 @@ fn defaults(app: &App, flow: &Dataflow) -> Typed {
     let typed = Typed::default()
         .with(
             "auth_method",
-            if flow.is_for_systems() { AuthMethod::PrivateKeyJwt } else { AuthMethod::ClientSecretBasic }.as_str(),
+            if flow.is_for_systems() {
+                AuthMethod::PrivateKeyJwt
+            } else {
+                AuthMethod::ClientSecretBasic
+            }
+            .as_str(),
         )
         .with("consent", "ask")
         .with("require_pkce", "yes")
@@ -318,35 +395,73 @@ fn values(client: &Client, flow: &Dataflow) -> Typed {
     let mut typed = Typed::default()
         .with("name", &client.name)
         .with("client_id", &client.id)
-        .with("organization_name", organization.map_or("", |agency| &agency.name))
-        .with("organization_id", organization.and_then(|agency| agency.id.as_deref()).unwrap_or_default())
+        .with(
+            "organization_name",
+            organization.map_or("", |agency| &agency.name),
+        )
+        .with(
+            "organization_id",
+            organization
+                .and_then(|agency| agency.id.as_deref())
+                .unwrap_or_default(),
+        )
         .with(
             "organization_jurisdiction",
-            organization.and_then(|agency| agency.jurisdiction.as_deref()).unwrap_or_default(),
+            organization
+                .and_then(|agency| agency.jurisdiction.as_deref())
+                .unwrap_or_default(),
         )
         .with("auth_method", settings.auth_method.as_str())
         .with("jwks_uri", settings.jwks_uri.as_deref().unwrap_or_default())
         .with("jwks", settings.jwks.as_deref().unwrap_or_default())
         .with("redirect_uris", settings.redirect_uris.join("\n"))
-        .with("post_logout_redirect_uris", settings.post_logout_redirect_uris.join("\n"))
-        .with("backchannel_logout_uri", settings.backchannel_logout_uri.as_deref().unwrap_or_default())
-        .with("backchannel_logout_session_required", yes(settings.backchannel_logout_session_required))
+        .with(
+            "post_logout_redirect_uris",
+            settings.post_logout_redirect_uris.join("\n"),
+        )
+        .with(
+            "backchannel_logout_uri",
+            settings.backchannel_logout_uri.as_deref().unwrap_or_default(),
+        )
+        .with(
+            "backchannel_logout_session_required",
+            yes(settings.backchannel_logout_session_required),
+        )
         .with("cors_origins", settings.cors_origins.join("\n"))
-        .with("confidentiality", settings.confidentiality.map_or("", Confidentiality::code))
-        .with("consent", if settings.consent == Consent::Skip { "skip" } else { "ask" })
+        .with(
+            "confidentiality",
+            settings.confidentiality.map_or("", Confidentiality::code),
+        )
+        .with(
+            "consent",
+            if settings.consent == Consent::Skip {
+                "skip"
+            } else {
+                "ask"
+            },
+        )
         .with("require_pkce", yes(settings.require_pkce))
         .with("refresh_rotation", yes(settings.refresh_rotation))
         .with_all("resource_servers", settings.resource_servers.clone())
-        .with_all("purposes", settings.purposes.clone().unwrap_or_else(|| flow.purposes.clone()))
+        .with_all(
+            "purposes",
+            settings.purposes.clone().unwrap_or_else(|| flow.purposes.clone()),
+        )
         .with_all("grants", settings.grants.iter().map(|grant| grant.as_str()))
-        .with_all("signing_algs", settings.signing_algs.iter().map(|algorithm| algorithm.as_str()));
+        .with_all(
+            "signing_algs",
+            settings.signing_algs.iter().map(|algorithm| algorithm.as_str()),
+        );
     typed = if flow.as_written {
         typed.with("scopes", scopes.to_string().replace(' ', "\n"))
     } else {
         // A box stands for a scope of the dataflow; what narrows it within stays as long as the box is ticked.
         typed.with_all(
             "scopes",
-            flow.scopes.iter().filter(|scope| !scope.within(scopes).is_empty()).map(ToString::to_string),
+            flow.scopes
+                .iter()
+                .filter(|scope| !scope.within(scopes).is_empty())
+                .map(ToString::to_string),
         )
     };
     typed
@@ -355,12 +470,22 @@ fn values(client: &Client, flow: &Dataflow) -> Typed {
 /// The form as the registry reads it.
 fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Result<ClientForm, PageError> {
     let yes = |field: &str| typed.get(field) == "yes";
-    let for_people = is_for_people(flow, &before.map(|client| client.settings.grants.clone()).unwrap_or_default());
-    let auth_method = AUTH_METHODS.into_iter().find(|method| method.as_str() == typed.get("auth_method"));
+    let for_people = is_for_people(
+        flow,
+        &before
+            .map(|client| client.settings.grants.clone())
+            .unwrap_or_default(),
+    );
+    let auth_method = AUTH_METHODS
+        .into_iter()
+        .find(|method| method.as_str() == typed.get("auth_method"));
     let uris = |field: &str| Some(typed.lines(field)).filter(|lines| !lines.is_empty());
     let public = auth_method == Some(AuthMethod::None);
-    let algorithms: Vec<Algorithm> =
-        typed.all("signing_algs").iter().filter_map(|name| Algorithm::parse(name)).collect();
+    let algorithms: Vec<Algorithm> = typed
+        .all("signing_algs")
+        .iter()
+        .filter_map(|name| Algorithm::parse(name))
+        .collect();
     Ok(ClientForm {
         client_id: Some(before.map_or_else(|| typed.get("client_id").to_owned(), |client| client.id.clone())),
         name: Some(typed.get("name").to_owned()),
@@ -369,7 +494,8 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
         jwks: typed.some("jwks").map(Value::String),
         jwks_uri: typed.some("jwks_uri"),
         organization: organization(typed),
-        resource_servers: Some(typed.all("resource_servers")).filter(|ids| flow.as_written || !ids.is_empty()),
+        resource_servers: Some(typed.all("resource_servers"))
+            .filter(|ids| flow.as_written || !ids.is_empty()),
         redirect_uris: uris("redirect_uris"),
         post_logout_redirect_uris: uris("post_logout_redirect_uris"),
         backchannel_logout_uri: typed.some("backchannel_logout_uri"),
@@ -382,7 +508,13 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
         // Public clients have no choice; saying it is refused.
         require_pkce: (for_people && !public).then(|| yes("require_pkce")),
         refresh_rotation: (for_people && !public).then(|| yes("refresh_rotation")),
-        consent: for_people.then(|| if typed.get("consent") == "skip" { Consent::Skip } else { Consent::Ask }),
+        consent: for_people.then(|| {
+            if typed.get("consent") == "skip" {
+                Consent::Skip
+            } else {
+                Consent::Ask
+            }
+        }),
         cors_origins: uris("cors_origins"),
         signing_algs: Some(algorithms).filter(|algorithms| !algorithms.is_empty()),
         confidentiality: clearance(app, typed)?,
@@ -391,17 +523,30 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
     })
 }
 
-const AUTH_METHODS: [AuthMethod; 4] =
-    [AuthMethod::PrivateKeyJwt, AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::None];
+const AUTH_METHODS: [AuthMethod; 4] = [
+    AuthMethod::PrivateKeyJwt,
+    AuthMethod::ClientSecretBasic,
+    AuthMethod::ClientSecretPost,
+    AuthMethod::None,
+];
 
 fn organization(typed: &Typed) -> Option<Organization> {
-    let (id, jurisdiction) = (typed.some("organization_id"), typed.some("organization_jurisdiction"));
+    let (id, jurisdiction) = (
+        typed.some("organization_id"),
+        typed.some("organization_jurisdiction"),
+    );
     let name = typed.get("organization_name").to_owned();
-    (!name.is_empty() || id.is_some() || jurisdiction.is_some()).then_some(Organization { name, id, jurisdiction })
+    (!name.is_empty() || id.is_some() || jurisdiction.is_some()).then_some(Organization {
+        name,
+        id,
+        jurisdiction,
+    })
 }
 
 fn clearance(_app: &App, typed: &Typed) -> Result<Option<Confidentiality>, PageError> {
-    let Some(code) = typed.some("confidentiality") else { return Ok(None) };
+    let Some(code) = typed.some("confidentiality") else {
+        return Ok(None);
+    };
     let parsed = code
         .parse()
         .map_err(|_| PageError::malformed("Parameter confidentiality is no code of v3-Confidentiality."))?;
@@ -415,7 +560,10 @@ fn scopes(flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Option<Vec
     }
     let ticked = typed.all("scopes");
     let narrowed = before.and_then(|client| client.settings.scopes.as_ref());
-    let all = flow.scopes.iter().all(|scope| ticked.contains(&scope.to_string()));
+    let all = flow
+        .scopes
+        .iter()
+        .all(|scope| ticked.contains(&scope.to_string()));
     if all && narrowed.is_none() {
         return None;
     }
@@ -423,9 +571,18 @@ fn scopes(flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Option<Vec
         Some(within) if !within.is_empty() => within,
         _ => vec![scope.clone()],
     };
-    let of_flow = flow.scopes.iter().filter(|scope| ticked.contains(&scope.to_string()));
+    let of_flow = flow
+        .scopes
+        .iter()
+        .filter(|scope| ticked.contains(&scope.to_string()));
     let wanted: Vec<String> = of_flow.flat_map(kept).map(|scope| scope.to_string()).collect();
-    if all && wanted.len() == flow.scopes.len() && flow.scopes.iter().all(|scope| wanted.contains(&scope.to_string())) {
+    if all
+        && wanted.len() == flow.scopes.len()
+        && flow
+            .scopes
+            .iter()
+            .all(|scope| wanted.contains(&scope.to_string()))
+    {
         return None;
     }
     Some(wanted)
@@ -437,10 +594,21 @@ fn purposes(flow: &Dataflow, typed: &Typed) -> Option<Vec<String>> {
     (!all).then_some(ticked)
 }
 
-fn show(visit: &Visit, flow: &Dataflow, client: Option<&Client>, status: StatusCode, shown: Shown) -> HttpResponse {
+fn show(
+    visit: &Visit,
+    flow: &Dataflow,
+    client: Option<&Client>,
+    status: StatusCode,
+    shown: Shown,
+) -> HttpResponse {
     let app = &visit.app;
     let (flow_title, flow_text) = of_dataflow(flow);
-    let for_people = is_for_people(flow, &client.map(|client| client.settings.grants.clone()).unwrap_or_default());
+    let for_people = is_for_people(
+        flow,
+        &client
+            .map(|client| client.settings.grants.clone())
+            .unwrap_or_default(),
+    );
     let page = ClientFormPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Clients),
@@ -469,8 +637,16 @@ fn show(visit: &Visit, flow: &Dataflow, client: Option<&Client>, status: StatusC
             .collect(),
         clearances: clearances(),
         consents: vec![
-            Choice::new("ask", "Ask each person once", "People see what the application may do, and allow it."),
-            Choice::new("skip", "Ask nobody", "You vouch for the application. Certifying is asked all the same."),
+            Choice::new(
+                "ask",
+                "Ask each person once",
+                "People see what the application may do, and allow it.",
+            ),
+            Choice::new(
+                "skip",
+                "Ask nobody",
+                "You vouch for the application. Certifying is asked all the same.",
+            ),
         ],
         yes_no: vec![Choice::new("yes", "Yes", ""), Choice::new("no", "No", "")],
         shown_at: shown.since.unwrap_or_else(|| app.clock.now_millis()),
@@ -483,10 +659,14 @@ fn show(visit: &Visit, flow: &Dataflow, client: Option<&Client>, status: StatusC
 
 fn methods(flow: &Dataflow, for_people: bool) -> Vec<Choice> {
     let hint = |method: AuthMethod| match method {
-        AuthMethod::PrivateKeyJwt => "The safest. The vendor keeps a private key and gives you the public one below.",
+        AuthMethod::PrivateKeyJwt => {
+            "The safest. The vendor keeps a private key and gives you the public one below."
+        }
         AuthMethod::ClientSecretBasic => "We make a secret and show it once. The usual way to send it.",
         AuthMethod::ClientSecretPost => "The same secret, for software that cannot send it in a header.",
-        AuthMethod::None => "For applications that run in a browser or on a phone and can keep nothing secret.",
+        AuthMethod::None => {
+            "For applications that run in a browser or on a phone and can keep nothing secret."
+        }
     };
     let fits = |method: &AuthMethod| *method != AuthMethod::None || for_people || flow.as_written;
     AUTH_METHODS
@@ -498,32 +678,61 @@ fn methods(flow: &Dataflow, for_people: bool) -> Vec<Choice> {
 
 fn scope_choices(app: &App, flow: &Dataflow) -> Vec<Choice> {
     let sentences = app.policy.sentences(&flow.scopes);
-    sentences.into_iter().map(|sentence| Choice::new(&sentence.scope, sentence.sentence, &sentence.scope)).collect()
+    sentences
+        .into_iter()
+        .map(|sentence| Choice::new(&sentence.scope, sentence.sentence, &sentence.scope))
+        .collect()
 }
 
 fn purpose_choices(app: &App, flow: &Dataflow) -> Vec<Choice> {
     let vocabulary = app.policy.vocabulary();
-    let listed =
-        vocabulary.purposes_of_use().iter().filter(|concept| flow.as_written || flow.purposes.contains(&concept.code));
+    let listed = vocabulary
+        .purposes_of_use()
+        .iter()
+        .filter(|concept| flow.as_written || flow.purposes.contains(&concept.code));
     listed
-        .map(|concept| Choice::new(&concept.code, format!("{} ({})", capital(&concept.display), concept.code), ""))
+        .map(|concept| {
+            Choice::new(
+                &concept.code,
+                format!("{} ({})", capital(&concept.display), concept.code),
+                "",
+            )
+        })
         .collect()
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn grant_choices() -> Vec<Choice> {
     vec![
-        Choice::new(GrantType::ClientCredentials.as_str(), "By itself, with nobody signed in", "client_credentials"),
-        Choice::new(GrantType::AuthorizationCode.as_str(), "For people who sign in", "authorization_code"),
-        Choice::new(GrantType::RefreshToken.as_str(), "For people, for longer than one token lasts", "refresh_token"),
+        Choice::new(
+            GrantType::ClientCredentials.as_str(),
+            "By itself, with nobody signed in",
+            "client_credentials",
+        ),
+        Choice::new(
+            GrantType::AuthorizationCode.as_str(),
+            "For people who sign in",
+            "authorization_code",
+        ),
+        Choice::new(
+            GrantType::RefreshToken.as_str(),
+            "For people, for longer than one token lasts",
+            "refresh_token",
+        ),
     ]
 }
 
 fn clearances() -> Vec<Choice> {
-    let every = Confidentiality::ALL.iter().map(|level| Choice::new(level.code(), level.word(), ""));
-    std::iter::once(Choice::new("", "No limit of its own", "")).chain(every).collect()
+    let every = Confidentiality::ALL
+        .iter()
+        .map(|level| Choice::new(level.code(), level.word(), ""));
+    std::iter::once(Choice::new("", "No limit of its own", ""))
+        .chain(every)
+        .collect()
 }

@@ -9,7 +9,9 @@ use crate::keys::{AssertionProblem, ClientKeys, segments, verify_assertion};
 use crate::model::client::{AuthMethod, Client, GrantType};
 use crate::model::scope::ScopeSet;
 use crate::model::signing::Algorithm;
-use crate::oauth::client_authentication::{CLOCK_SKEW_SECONDS, LONGEST_ASSERTION_SECONDS, LONGEST_JTI, jti_hash};
+use crate::oauth::client_authentication::{
+    CLOCK_SKEW_SECONDS, LONGEST_ASSERTION_SECONDS, LONGEST_JTI, jti_hash,
+};
 use crate::parameters::{Parameters, shown};
 use crate::store::tokens;
 
@@ -82,23 +84,37 @@ impl Report {
     /// Whether something was judged, and not only explained.
     #[must_use]
     pub fn judges(&self) -> bool {
-        self.findings.iter().any(|finding| finding.verdict != Verdict::Note)
+        self.findings
+            .iter()
+            .any(|finding| finding.verdict != Verdict::Note)
     }
 
     /// Whether nothing has to be mended.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.verdict != Verdict::Bad)
+        self.findings
+            .iter()
+            .all(|finding| finding.verdict != Verdict::Bad)
     }
 }
 
 fn line(what: &'static str, good: bool, text: impl Into<String>) -> Finding {
     let verdict = if good { Verdict::Good } else { Verdict::Bad };
-    Finding { what, verdict, text: text.into(), difference: None }
+    Finding {
+        what,
+        verdict,
+        text: text.into(),
+        difference: None,
+    }
 }
 
 fn note(what: &'static str, text: impl Into<String>) -> Finding {
-    Finding { what, verdict: Verdict::Note, text: text.into(), difference: None }
+    Finding {
+        what,
+        verdict: Verdict::Note,
+        text: text.into(),
+        difference: None,
+    }
 }
 
 /// Looks at something pasted.
@@ -115,9 +131,13 @@ pub async fn of(app: &App, client: &Client, reader: Reader, pasted: &str) -> Res
     } else if let Ok(url) = Url::parse(text) {
         address_findings(app, client, text, &url)
     } else if let Some(code) = error_in(text) {
-        Report { kind: "An error that we answered", findings: vec![explain(client, &code, text)] }
+        Report {
+            kind: "An error that we answered",
+            findings: vec![explain(client, &code, text)],
+        }
     } else {
-        let text = "This is neither a signed JWT (three parts with dots in between), nor an address, nor an error.";
+        let text =
+            "This is neither a signed JWT (three parts with dots in between), nor an address, nor an error.";
         let hint = "Copy it whole, without quotes, line breaks or the name of the parameter.";
         Report {
             kind: "Something that we do not recognise",
@@ -125,9 +145,14 @@ pub async fn of(app: &App, client: &Client, reader: Reader, pasted: &str) -> Res
         }
     };
     if !client.enabled {
-        report
-            .findings
-            .insert(0, line("Client", false, "The client is disabled: everything is refused until it is enabled."));
+        report.findings.insert(
+            0,
+            line(
+                "Client",
+                false,
+                "The client is disabled: everything is refused until it is enabled.",
+            ),
+        );
     }
     Ok(report)
 }
@@ -135,11 +160,15 @@ pub async fn of(app: &App, client: &Client, reader: Reader, pasted: &str) -> Res
 /// The JWT in a text: by itself, or as a parameter of a request.
 fn assertion_in(text: &str) -> Option<&str> {
     let behind = text.split("client_assertion=").nth(1).unwrap_or(text);
-    let end = behind.find(|c: char| c == '&' || c == '"' || c == '\'' || c.is_whitespace()).unwrap_or(behind.len());
+    let end = behind
+        .find(|c: char| c == '&' || c == '"' || c == '\'' || c.is_whitespace())
+        .unwrap_or(behind.len());
     let token = behind.get(..end)?;
     let parts: Vec<&str> = token.split('.').collect();
-    let plain =
-        |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='));
+    let plain = |part: &&str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
+    };
     (parts.len() == 3 && parts.iter().all(plain) && token.starts_with("ey")).then_some(token)
 }
 
@@ -160,11 +189,19 @@ async fn assertion_findings(
     }
     let (header, claims) = segments(assertion);
     match header {
-        None => findings.push(line("Header", false, "The first part is not base64url of a JSON object.")),
+        None => findings.push(line(
+            "Header",
+            false,
+            "The first part is not base64url of a JSON object.",
+        )),
         Some(header) => header_findings(client, &header, &mut findings),
     }
     match claims {
-        None => findings.push(line("Claims", false, "The second part is not base64url of a JSON object.")),
+        None => findings.push(line(
+            "Claims",
+            false,
+            "The second part is not base64url of a JSON object.",
+        )),
         Some(claims) => {
             claim_findings(app, client, &claims, &mut findings);
             jti_finding(app, client, &claims, &mut findings).await?;
@@ -178,22 +215,40 @@ async fn assertion_findings(
 
 fn header_findings(client: &Client, header: &Map<String, Value>, findings: &mut Vec<Finding>) {
     let text = |name: &str| header.get(name).and_then(Value::as_str);
-    let allowed: &[Algorithm] =
-        if client.settings.signing_algs.is_empty() { &Algorithm::ACCEPTED } else { &client.settings.signing_algs };
-    let names = allowed.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>().join(", ");
+    let allowed: &[Algorithm] = if client.settings.signing_algs.is_empty() {
+        &Algorithm::ACCEPTED
+    } else {
+        &client.settings.signing_algs
+    };
+    let names = allowed
+        .iter()
+        .map(|algorithm| algorithm.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
     let alg = text("alg").unwrap_or_default();
     let good = Algorithm::parse(alg).is_some_and(|algorithm| allowed.contains(&algorithm));
-    findings.push(line("alg", good, format!("Found {:?}. Accepted: {names}.", shown(alg))));
+    findings.push(line(
+        "alg",
+        good,
+        format!("Found {:?}. Accepted: {names}.", shown(alg)),
+    ));
     findings.push(match header.get("typ") {
-        None => note("typ", "It is missing. We read it as JWT; SMART asks for \"typ\":\"JWT\"."),
+        None => note(
+            "typ",
+            "It is missing. We read it as JWT; SMART asks for \"typ\":\"JWT\".",
+        ),
         Some(Value::String(typ)) => {
-            let good = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt");
+            let good =
+                typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("client-authentication+jwt");
             line("typ", good, format!("Found {:?}. Wanted: JWT.", shown(typ)))
         }
         Some(_) => line("typ", false, "It is not a text. Wanted: JWT."),
     });
     findings.push(match header.get("kid") {
-        None => note("kid", "It is missing. That works only while one key of the client fits; SMART asks for it."),
+        None => note(
+            "kid",
+            "It is missing. That works only while one key of the client fits; SMART asks for it.",
+        ),
         Some(Value::String(kid)) => line("kid", true, format!("Found {:?}.", shown(kid))),
         Some(_) => line("kid", false, "It is not a text."),
     });
@@ -204,7 +259,10 @@ fn header_findings(client: &Client, header: &Map<String, Value>, findings: &mut 
         findings.push(line(
             "jku",
             good,
-            format!("Found {found:?}. Registered: {}.", registered.unwrap_or("no address")),
+            format!(
+                "Found {found:?}. Registered: {}.",
+                registered.unwrap_or("no address")
+            ),
         ));
     }
     for embedded in ["jwk", "x5u", "x5c", "crit"] {
@@ -240,15 +298,26 @@ fn claim_findings(app: &App, client: &Client, claims: &Map<String, Value>, findi
     }
     findings.push(finding);
     let now = app.now();
-    let number = |name: &str| claims.get(name).and_then(Value::as_f64).filter(|at| at.is_finite() && at.abs() < 1e15);
-    #[expect(clippy::cast_possible_truncation, reason = "bounded above, and whole seconds are enough")]
+    let number = |name: &str| {
+        claims
+            .get(name)
+            .and_then(Value::as_f64)
+            .filter(|at| at.is_finite() && at.abs() < 1e15)
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "bounded above, and whole seconds are enough"
+    )]
     let seconds = |name: &str| number(name).map(|at| at.floor() as i64);
     findings.push(match seconds("exp") {
         None => line("exp", false, "It is missing or no number of seconds since 1970."),
         Some(exp) if exp <= now => line(
             "exp",
             false,
-            format!("It ended {} ago by our clock ({now}). Make a new assertion for each request.", span(now - exp)),
+            format!(
+                "It ended {} ago by our clock ({now}). Make a new assertion for each request.",
+                span(now - exp)
+            ),
         ),
         Some(exp) if exp > now + LONGEST_ASSERTION_SECONDS + CLOCK_SKEW_SECONDS => line(
             "exp",
@@ -279,7 +348,11 @@ fn claim_findings(app: &App, client: &Client, claims: &Map<String, Value>, findi
                     true,
                     format!(
                         "{} by our clock.",
-                        if ahead > 0 { "A moment ahead".to_owned() } else { format!("{} ago", span(-ahead)) }
+                        if ahead > 0 {
+                            "A moment ahead".to_owned()
+                        } else {
+                            format!("{} ago", span(-ahead))
+                        }
                     ),
                 )
             });
@@ -303,7 +376,10 @@ async fn jti_finding(
         return Ok(());
     }
     let hash = jti_hash(&client.id, jti);
-    let used = app.store.read(move |conn| tokens::jti_is_burned(conn, hash.as_str())).await?;
+    let used = app
+        .store
+        .read(move |conn| tokens::jti_is_burned(conn, hash.as_str()))
+        .await?;
     findings.push(if used {
         line(
             "jti",
@@ -311,7 +387,11 @@ async fn jti_finding(
             "We have accepted this assertion already. Each one works once: make a new one for each request.",
         )
     } else {
-        line("jti", true, "It was not used yet. Looking at it here does not use it up.")
+        line(
+            "jti",
+            true,
+            "It was not used yet. Looking at it here does not use it up.",
+        )
     });
     Ok(())
 }
@@ -320,7 +400,9 @@ async fn signature_findings(app: &App, client: &Client, reader: Reader, assertio
     let settings = &client.settings;
     let mut findings = Vec::new();
     let keys = match (&settings.jwks, &settings.jwks_uri) {
-        (Some(jwks), _) => ClientKeys::parse(jwks).map(std::sync::Arc::new).map_err(|problem| problem.to_string()),
+        (Some(jwks), _) => ClientKeys::parse(jwks)
+            .map(std::sync::Arc::new)
+            .map_err(|problem| problem.to_string()),
         (None, Some(uri)) => app.jwks.keys(uri, kid_of(assertion).as_deref(), app.now()).await,
         (None, None) => Err("no keys are registered".to_owned()),
     };
@@ -333,17 +415,32 @@ async fn signature_findings(app: &App, client: &Client, reader: Reader, assertio
                 // What our network answers is not for somebody who could lead us anywhere in it.
                 Reader::Vendor => "the office that sent you the link can see why".to_owned(),
             };
-            findings.push(line("Keys", false, format!("The client’s keys cannot be had from {place}: {cause}.")));
+            findings.push(line(
+                "Keys",
+                false,
+                format!("The client’s keys cannot be had from {place}: {cause}."),
+            ));
             return findings;
         }
     };
-    let kids = keys.kids().iter().map(|kid| shown(kid)).collect::<Vec<_>>().join(", ");
+    let kids = keys
+        .kids()
+        .iter()
+        .map(|kid| shown(kid))
+        .collect::<Vec<_>>()
+        .join(", ");
     findings.push(note(
         "Keys",
-        format!("We have keys with the kid: {}.", if kids.is_empty() { "none" } else { kids.as_str() }),
+        format!(
+            "We have keys with the kid: {}.",
+            if kids.is_empty() { "none" } else { kids.as_str() }
+        ),
     ));
-    let allowed: &[Algorithm] =
-        if settings.signing_algs.is_empty() { &Algorithm::ACCEPTED } else { &settings.signing_algs };
+    let allowed: &[Algorithm] = if settings.signing_algs.is_empty() {
+        &Algorithm::ACCEPTED
+    } else {
+        &settings.signing_algs
+    };
     findings.push(match verify_assertion(&keys, allowed, settings.jwks_uri.as_deref(), assertion) {
         Ok(_) => line("Signature", true, "It was made with the client’s registered key."),
         Err(AssertionProblem::UnknownKey(kid)) => line(
@@ -370,24 +467,41 @@ fn address_findings(app: &App, client: &Client, text: &str, url: &Url) -> Report
     let parameters = Parameters::parse(url.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     let one = |name: &str| parameters.one(name).ok().flatten();
     if text.starts_with(&app.url("/oauth2/authorize")) {
-        return Report { kind: "An authorization request", findings: request_findings(app, client, &parameters) };
+        return Report {
+            kind: "An authorization request",
+            findings: request_findings(app, client, &parameters),
+        };
     }
     if let Some(code) = one("error") {
         let finding = explain(client, code, one("error_description").unwrap_or_default());
-        return Report { kind: "An answer with an error", findings: vec![finding] };
+        return Report {
+            kind: "An answer with an error",
+            findings: vec![finding],
+        };
     }
-    Report { kind: "A redirect address", findings: vec![redirect_finding(client, text)] }
+    Report {
+        kind: "A redirect address",
+        findings: vec![redirect_finding(client, text)],
+    }
 }
 
 fn request_findings(app: &App, client: &Client, parameters: &Parameters) -> Vec<Finding> {
     let one = |name: &str| parameters.one(name).ok().flatten();
     let mut findings = Vec::new();
     if let Some(name) = parameters.repeated() {
-        findings.push(line("Parameters", false, format!("{} stands there twice.", shown(name))));
+        findings.push(line(
+            "Parameters",
+            false,
+            format!("{} stands there twice.", shown(name)),
+        ));
     }
     let equals = |what: &'static str, wanted: &str| match one(what) {
         None => line(what, false, format!("It is missing. Wanted: {wanted}.")),
-        Some(found) => line(what, found == wanted, format!("Found {:?}. Wanted: {wanted}.", shown(found))),
+        Some(found) => line(
+            what,
+            found == wanted,
+            format!("Found {:?}. Wanted: {wanted}.", shown(found)),
+        ),
     };
     findings.push(equals("response_type", "code"));
     findings.push(equals("client_id", &client.id));
@@ -406,21 +520,34 @@ fn request_findings(app: &App, client: &Client, parameters: &Parameters) -> Vec<
         (Some(challenge), Some("S256")) if challenge.len() == 43 => {
             line("code_challenge", true, "S256, of the right length.")
         }
-        (Some(_), Some("S256")) => {
-            line("code_challenge", false, "It must have 43 characters: BASE64URL(SHA-256(code_verifier)) without =.")
-        }
+        (Some(_), Some("S256")) => line(
+            "code_challenge",
+            false,
+            "It must have 43 characters: BASE64URL(SHA-256(code_verifier)) without =.",
+        ),
         (Some(_), method) => line(
             "code_challenge",
             false,
-            format!("code_challenge_method must be S256; found {:?}.", shown(method.unwrap_or("none"))),
+            format!(
+                "code_challenge_method must be S256; found {:?}.",
+                shown(method.unwrap_or("none"))
+            ),
         ),
-        (None, _) if client.settings.require_pkce => {
-            line("code_challenge", false, "It is missing, and this client needs PKCE (RFC 7636).")
-        }
-        (None, _) => note("code_challenge", "It is missing. This client may leave it out, but should not."),
+        (None, _) if client.settings.require_pkce => line(
+            "code_challenge",
+            false,
+            "It is missing, and this client needs PKCE (RFC 7636).",
+        ),
+        (None, _) => note(
+            "code_challenge",
+            "It is missing. This client may leave it out, but should not.",
+        ),
     });
     findings.push(match one("state") {
-        None => note("state", "It is missing. Your system needs it to know its own request again."),
+        None => note(
+            "state",
+            "It is missing. Your system needs it to know its own request again.",
+        ),
         Some(_) => line("state", true, "It is there."),
     });
     findings.push(scope_finding(app, client, one("scope")));
@@ -432,23 +559,34 @@ fn request_findings(app: &App, client: &Client, parameters: &Parameters) -> Vec<
 
 fn scope_finding(app: &App, client: &Client, scope: Option<&str>) -> Finding {
     let Some(scope) = scope else {
-        return note("scope", "It is missing: then everything that the client may have is asked for.");
+        return note(
+            "scope",
+            "It is missing: then everything that the client may have is asked for.",
+        );
     };
     let asked = match scope.parse::<ScopeSet>() {
         Ok(asked) => asked,
         Err(cause) => return line("scope", false, cause.to_string()),
     };
     let flow = app.policy.dataflow(&client.dataflow);
-    let ceiling = flow.map_or_else(ScopeSet::default, |flow| flow.ceiling(client.settings.scopes.as_ref()));
-    let beyond: Vec<String> =
-        asked.iter().filter(|scope| scope.within(&ceiling).is_empty()).map(ToString::to_string).collect();
+    let ceiling = flow.map_or_else(ScopeSet::default, |flow| {
+        flow.ceiling(client.settings.scopes.as_ref())
+    });
+    let beyond: Vec<String> = asked
+        .iter()
+        .filter(|scope| scope.within(&ceiling).is_empty())
+        .map(ToString::to_string)
+        .collect();
     if beyond.is_empty() {
         return line("scope", true, "The client may have all of it.");
     }
     line(
         "scope",
         false,
-        format!("The client may not have: {}. People are narrowed and told; a system is refused.", beyond.join(" ")),
+        format!(
+            "The client may not have: {}. People are narrowed and told; a system is refused.",
+            beyond.join(" ")
+        ),
     )
 }
 
@@ -464,7 +602,11 @@ fn target_finding(app: &App, client: &Client, target: &str) -> Finding {
     if bases.iter().any(same) {
         return line("aud", true, "It is a FHIR server of this client.");
     }
-    let mut finding = line("aud", false, format!("The client’s FHIR servers are: {}.", bases.join(", ")));
+    let mut finding = line(
+        "aud",
+        false,
+        format!("The client’s FHIR servers are: {}.", bases.join(", ")),
+    );
     if let Some(nearest) = nearest(target, &bases) {
         finding.difference = Some(difference(&shown(target), nearest));
     }
@@ -474,7 +616,11 @@ fn target_finding(app: &App, client: &Client, target: &str) -> Finding {
 fn redirect_finding(client: &Client, uri: &str) -> Finding {
     let registered = &client.settings.redirect_uris;
     if registered.is_empty() {
-        return line("redirect_uri", false, "This client has no redirect addresses: nobody signs in for it.");
+        return line(
+            "redirect_uri",
+            false,
+            "This client has no redirect addresses: nobody signs in for it.",
+        );
     }
     if registered.iter().any(|known| known == uri) {
         return line("redirect_uri", true, "It is registered, letter by letter.");
@@ -502,7 +648,13 @@ fn nearest<'a>(text: &str, others: &'a [String]) -> Option<&'a String> {
 fn shared(one: &str, other: &str) -> (usize, usize) {
     let before = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
     let rest = one.chars().count().min(other.chars().count()) - before;
-    let after = one.chars().rev().zip(other.chars().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let after = one
+        .chars()
+        .rev()
+        .zip(other.chars().rev())
+        .take(rest)
+        .take_while(|(a, b)| a == b)
+        .count();
     (before, after)
 }
 
@@ -511,8 +663,18 @@ fn difference(found: &str, wanted: &str) -> (Marked, Marked) {
     let marked = |text: &str| {
         let characters: Vec<char> = text.chars().collect();
         let end = characters.len() - after;
-        let part = |range: std::ops::Range<usize>| characters.get(range).unwrap_or_default().iter().collect::<String>();
-        Marked { before: part(0..before), differs: part(before..end), after: part(end..characters.len()) }
+        let part = |range: std::ops::Range<usize>| {
+            characters
+                .get(range)
+                .unwrap_or_default()
+                .iter()
+                .collect::<String>()
+        };
+        Marked {
+            before: part(0..before),
+            differs: part(before..end),
+            after: part(end..characters.len()),
+        }
     };
     (marked(found), marked(wanted))
 }
@@ -520,10 +682,17 @@ fn difference(found: &str, wanted: &str) -> (Marked, Marked) {
 /// The code of an error that we answered, in a text of JSON or as it stands.
 fn error_in(text: &str) -> Option<String> {
     let json: Option<Value> = serde_json::from_str(text).ok();
-    let named = json.as_ref().and_then(|json| json.get("error")).and_then(Value::as_str).map(str::to_owned);
+    let named = json
+        .as_ref()
+        .and_then(|json| json.get("error"))
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     named.or_else(|| {
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        words.filter(|word| EXPLAINED.iter().any(|(code, _)| code == word)).map(str::to_owned).next()
+        words
+            .filter(|word| EXPLAINED.iter().any(|(code, _)| code == word))
+            .map(str::to_owned)
+            .next()
     })
 }
 
@@ -549,33 +718,63 @@ const EXPLAINED: [(&str, &str); 16] = [
         "invalid_request",
         "A parameter is missing, stands there twice or is malformed; the description names it. Two ways of proving who the client is in one request are refused too.",
     ),
-    ("unauthorized_client", "The client may not use this grant_type or response_type. Its dataflow decides that."),
+    (
+        "unauthorized_client",
+        "The client may not use this grant_type or response_type. Its dataflow decides that.",
+    ),
     (
         "unsupported_grant_type",
         "grant_type must be authorization_code, refresh_token or client_credentials. The password grant does not exist here (RFC 9700).",
     ),
     ("unsupported_response_type", "response_type must be code."),
-    ("access_denied", "The person said no, or none of her roles allows what was asked for."),
-    ("login_required", "prompt=none was asked for and the person has to sign in, or to sign in anew."),
-    ("consent_required", "prompt=none was asked for and the person has not allowed this yet."),
+    (
+        "access_denied",
+        "The person said no, or none of her roles allows what was asked for.",
+    ),
+    (
+        "login_required",
+        "prompt=none was asked for and the person has to sign in, or to sign in anew.",
+    ),
+    (
+        "consent_required",
+        "prompt=none was asked for and the person has not allowed this yet.",
+    ),
     (
         "interaction_required",
         "prompt=none was asked for and the person has something to do first, such as setting up a second factor.",
     ),
-    ("invalid_token", "The access token has ended, was revoked, or is not one of ours. Ask for a new one."),
-    ("insufficient_scope", "The access token does not allow this. Ask for the scope that is missing."),
-    ("temporarily_unavailable", "The server is busy or cannot reach its database. Try again after a few seconds."),
-    ("server_error", "Something broke on our side. The log has the cause under the reference number of the answer."),
+    (
+        "invalid_token",
+        "The access token has ended, was revoked, or is not one of ours. Ask for a new one.",
+    ),
+    (
+        "insufficient_scope",
+        "The access token does not allow this. Ask for the scope that is missing.",
+    ),
+    (
+        "temporarily_unavailable",
+        "The server is busy or cannot reach its database. Try again after a few seconds.",
+    ),
+    (
+        "server_error",
+        "Something broke on our side. The log has the cause under the reference number of the answer.",
+    ),
 ];
 
 fn explain(client: &Client, code: &str, said: &str) -> Finding {
     let known = EXPLAINED.iter().find(|(known, _)| *known == code);
     let mut text = match known {
         Some((code, text)) => format!("{code}: {text}"),
-        None => format!("We never answer the error {:?}. It comes from another server.", shown(code)),
+        None => format!(
+            "We never answer the error {:?}. It comes from another server.",
+            shown(code)
+        ),
     };
     if code == "invalid_client" {
-        text = format!("{text} This client is registered for {}.", client.settings.auth_method.as_str());
+        text = format!(
+            "{text} This client is registered for {}.",
+            client.settings.auth_method.as_str()
+        );
     }
     let description = said.trim();
     if known.is_some() && !description.is_empty() && description != code && !description.starts_with('{') {
@@ -583,7 +782,11 @@ fn explain(client: &Client, code: &str, said: &str) -> Finding {
     }
     Finding {
         what: "Error",
-        verdict: if known.is_some() { Verdict::Note } else { Verdict::Bad },
+        verdict: if known.is_some() {
+            Verdict::Note
+        } else {
+            Verdict::Bad
+        },
         text,
         difference: None,
     }

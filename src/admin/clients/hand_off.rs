@@ -75,7 +75,10 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     let outcome = async {
         let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
         let id = client.id.clone();
-        let link = app.store.read(move |conn| vendor_links::of_client(conn, &id)).await?;
+        let link = app
+            .store
+            .read(move |conn| vendor_links::of_client(conn, &id))
+            .await?;
         let link = link.map(|link| LinkRow {
             made: visit.zone.when(link.created_at),
             ends: visit.zone.when(link.expires_at),
@@ -90,7 +93,10 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
             once: visit.once(&request, &once_subject(&client)),
             link,
         };
-        let (shows, page) = (page.once.is_some(), pages::respond(&page, StatusCode::OK, FormAction::SelfOnly));
+        let (shows, page) = (
+            page.once.is_some(),
+            pages::respond(&page, StatusCode::OK, FormAction::SelfOnly),
+        );
         Ok(if shows { visit.shown(page) } else { page })
     };
     answer(&app, outcome.await)
@@ -122,7 +128,10 @@ pub(super) fn as_text(client: &Client, sheet: Sheet) -> Result<HttpResponse, Bro
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"hand-off-{}.txt\"", client.id)))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"hand-off-{}.txt\"", client.id),
+        ))
         .body(text))
 }
 
@@ -130,7 +139,10 @@ pub(super) fn as_text(client: &Client, sheet: Sheet) -> Result<HttpResponse, Bro
 pub(super) async fn certificate(app: &App) -> Result<HttpResponse, PageError> {
     let file = app.config.server.data_dir.join(CA_FILE);
     let read = web::block(move || std::fs::read(file)).await;
-    let pem = read.ok().and_then(Result::ok).filter(|_| app.config.server.tls.is_none());
+    let pem = read
+        .ok()
+        .and_then(Result::ok)
+        .filter(|_| app.config.server.tls.is_none());
     let pem = pem.ok_or_else(PageError::not_found)?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/x-pem-file"))
@@ -148,7 +160,10 @@ async fn enter_with(app: &Arc<App>, request: &HttpRequest, id: String) -> Result
 /// The sheet of a client, with times as they are in a zone.
 pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, PageError> {
     let settings = &client.settings;
-    let flow = app.policy.dataflow(&client.dataflow).ok_or_else(PageError::not_found)?;
+    let flow = app
+        .policy
+        .dataflow(&client.dataflow)
+        .ok_or_else(PageError::not_found)?;
     let for_people = is_for_people(flow, &settings.grants);
     let mut values = vec![
         ("Issuer", app.issuer().to_owned()),
@@ -164,7 +179,10 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
     values.push(("Client authentication", settings.auth_method.as_str().to_owned()));
     for id in &settings.resource_servers {
         if let Some(live) = app.directory.resource_server(id) {
-            values.push(("FHIR base = audience (resource, aud)", live.server.audience.clone()));
+            values.push((
+                "FHIR base = audience (resource, aud)",
+                live.server.audience.clone(),
+            ));
         }
     }
     let purposes = flow.purposes(settings.purposes.as_deref());
@@ -176,7 +194,11 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
         service: app.config.server.name.clone(),
         method: of_method(settings.auth_method),
         values,
-        scopes: flow.ceiling(settings.scopes.as_ref()).iter().map(ToString::to_string).collect(),
+        scopes: flow
+            .ceiling(settings.scopes.as_ref())
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         abilities: abilities(app, flow, Some(client)),
         redirect_uris: settings.redirect_uris.clone(),
         uses_secret: settings.auth_method.uses_secret(),

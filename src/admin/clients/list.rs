@@ -60,14 +60,21 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         _ => Order::Name,
     };
     let found = roster.search(order, looked.after(), looked.get("q"));
-    let found = found.map(|live| &live.client).filter(|client| is_looked_for(&looked, client));
+    let found = found
+        .map(|live| &live.client)
+        .filter(|client| is_looked_for(&looked, client));
     let (rows, more) = listing::cut(found.take(PAGE + 1).collect());
     let next = rows.last().filter(|_| more).map(|client| {
         let (key, id) = order.place(client);
         looked.page_after(&FILTERS, &key, &id)
     });
     let mut dataflows = vec![("", "All dataflows")];
-    dataflows.extend(app.policy.dataflows().iter().map(|flow| (flow.id.as_str(), flow.label.as_str())));
+    dataflows.extend(
+        app.policy
+            .dataflows()
+            .iter()
+            .map(|flow| (flow.id.as_str(), flow.label.as_str())),
+    );
     let page = ClientsPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Clients),
@@ -77,9 +84,16 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         servers: servers(app, looked.get("server")),
         states: listing::filters(
             looked.get("state"),
-            &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
+            &[
+                ("", "Enabled or not"),
+                ("enabled", "Enabled"),
+                ("disabled", "Disabled"),
+            ],
         ),
-        sorts: listing::filters(looked.get("sort"), &[("", "Name"), ("id", "Client ID"), ("newest", "Newest first")]),
+        sorts: listing::filters(
+            looked.get("sort"),
+            &[("", "Name"), ("id", "Client ID"), ("newest", "Newest first")],
+        ),
         rows: rows.into_iter().map(|client| row(app, client)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
@@ -104,7 +118,11 @@ fn servers(app: &App, chosen: &str) -> Vec<Filter> {
     let mut servers = app.directory.resource_servers();
     servers.sort_by_key(|live| live.server.name.to_lowercase());
     let mut choices = vec![("", "All resource servers")];
-    choices.extend(servers.iter().map(|live| (live.server.id.as_str(), live.server.name.as_str())));
+    choices.extend(
+        servers
+            .iter()
+            .map(|live| (live.server.id.as_str(), live.server.name.as_str())),
+    );
     listing::filters(chosen, &choices)
 }
 
@@ -113,7 +131,11 @@ fn row(app: &App, client: &Client) -> Row {
     Row {
         id: client.id.clone(),
         name: client.name.clone(),
-        agency: client.settings.organization.as_ref().map_or_else(String::new, |agency| agency.name.clone()),
+        agency: client
+            .settings
+            .organization
+            .as_ref()
+            .map_or_else(String::new, |agency| agency.name.clone()),
         dataflow: flow.map_or_else(|| client.dataflow.clone(), |flow| flow.label.clone()),
         servers: client.settings.resource_servers.join(", "),
         enabled: client.enabled,

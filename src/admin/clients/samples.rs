@@ -85,11 +85,14 @@ impl Facts {
         let scopes = flow.ceiling(settings.scopes.as_ref());
         let audience = match settings.resource_servers.as_slice() {
             [] => None,
-            [first, ..] => app.directory.resource_server(first).map(|live| live.server.audience.clone()),
+            [first, ..] => app
+                .directory
+                .resource_server(first)
+                .map(|live| live.server.audience.clone()),
         };
         let redirect_uri = settings.redirect_uris.first().cloned().unwrap_or_default();
-        let redirect_path =
-            url::Url::parse(&redirect_uri).map_or_else(|_| "/callback".to_owned(), |url| url.path().to_owned());
+        let redirect_path = url::Url::parse(&redirect_uri)
+            .map_or_else(|_| "/callback".to_owned(), |url| url.path().to_owned());
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
             .append_pair("response_type", "code")
@@ -116,7 +119,11 @@ impl Facts {
             redirect_path,
             authorize_url: format!("{}?{}", app.url("/oauth2/authorize"), query.finish()),
             own_ca,
-            ca_option: if own_ca { format!(" --cacert {CA_FILE}") } else { String::new() },
+            ca_option: if own_ca {
+                format!(" --cacert {CA_FILE}")
+            } else {
+                String::new()
+            },
             in_form: settings.auth_method == AuthMethod::ClientSecretPost,
             by_key: settings.auth_method == AuthMethod::PrivateKeyJwt,
             public: client.is_public(),
@@ -149,5 +156,13 @@ pub fn of(app: &App, client: &Client, flow: &Dataflow) -> Vec<Sample> {
             ("Python", PeoplePython { facts }.render()),
         ],
     };
-    rendered.into_iter().filter_map(|(title, text)| Some(Sample { title, text: text.ok()? })).collect()
+    rendered
+        .into_iter()
+        .filter_map(|(title, text)| {
+            Some(Sample {
+                title,
+                text: text.ok()?,
+            })
+        })
+        .collect()
 }

@@ -94,9 +94,14 @@ fn show(visit: &Visit, client: &Client, once: Option<Once>, last: Option<Vec<Tol
     });
     let named = |id: &String| {
         let server = app.directory.resource_server(id);
-        (id.clone(), server.map_or_else(|| id.clone(), |live| live.server.name.clone()))
+        (
+            id.clone(),
+            server.map_or_else(|| id.clone(), |live| live.server.name.clone()),
+        )
     };
-    let scopes = flow.map_or_else(String::new, |flow| flow.ceiling(settings.scopes.as_ref()).to_string());
+    let scopes = flow.map_or_else(String::new, |flow| {
+        flow.ceiling(settings.scopes.as_ref()).to_string()
+    });
     let purposes = flow.map_or_else(Vec::new, |flow| flow.purposes(settings.purposes.as_deref()));
     let page = ClientPage {
         shell: visit.shell(),
@@ -126,7 +131,11 @@ fn overlaps() -> Vec<Choice> {
             "The old secret works for 7 more days",
             "The vendor has time to change over. Nothing stops.",
         ),
-        Choice::new((30 * DAY_SECONDS).to_string(), "The old secret works for 30 more days", ""),
+        Choice::new(
+            (30 * DAY_SECONDS).to_string(),
+            "The old secret works for 30 more days",
+            "",
+        ),
         Choice::new(DAY_SECONDS.to_string(), "The old secret works for 1 more day", ""),
         Choice::new(
             "0",
@@ -148,7 +157,13 @@ pub async fn ask_secret(app: web::Data<App>, request: HttpRequest, id: web::Path
     answer(&app, outcome.await)
 }
 
-fn show_secret(visit: &Visit, client: &Client, status: StatusCode, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+fn show_secret(
+    visit: &Visit,
+    client: &Client,
+    status: StatusCode,
+    typed: Typed,
+    wrong: Vec<Wrong>,
+) -> HttpResponse {
     let page = SecretPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Clients),
@@ -175,22 +190,47 @@ pub async fn make_secret(
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &FIELDS);
         let Ok(overlap) = typed.get("overlap_seconds").parse::<i64>() else {
-            let wrong = vec![Wrong::field("overlap_seconds", "choose how long the old secret works")];
-            return Ok(show_secret(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong));
+            let wrong = vec![Wrong::field(
+                "overlap_seconds",
+                "choose how long the old secret works",
+            )];
+            return Ok(show_secret(
+                &visit,
+                &client,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                typed,
+                wrong,
+            ));
         };
         let (id, registry) = (client.id.clone(), visit.registry());
-        match registry.run(move |registry, tx| clients::rotate_secret(registry, tx, &id, overlap)).await {
+        match registry
+            .run(move |registry, tx| clients::rotate_secret(registry, tx, &id, overlap))
+            .await
+        {
             Ok(rotated) => {
                 let note = rotated.old_ends_at.filter(|ends| *ends > app.now()).map(|ends| {
-                    format!("The old secret works until {}. Both work until then.", visit.zone.when(ends).words)
+                    format!(
+                        "The old secret works until {}. Both work until then.",
+                        visit.zone.when(ends).words
+                    )
                 });
                 let value = rotated.secret.reveal().to_owned();
-                let once = Once { subject: client.id.clone(), value, note };
+                let once = Once {
+                    subject: client.id.clone(),
+                    value,
+                    note,
+                };
                 Ok(visit.show_once(&format!("/admin/clients/{}", client.id), "secret-made", &once))
             }
             Err(Refused::Mistakes(mistakes)) => {
                 let wrong = Wrong::of(&mistakes, &FIELDS);
-                Ok(show_secret(&visit, &client, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong))
+                Ok(show_secret(
+                    &visit,
+                    &client,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    typed,
+                    wrong,
+                ))
             }
             Err(Refused::Broken(broken)) => Err(broken.into()),
         }

@@ -39,20 +39,44 @@ fn effects(deed: Deed, allowed: i64) -> Vec<String> {
 }
 
 /// `GET /admin/clients/{id}/{deed}`: asks first, and says what it affects.
-pub async fn get(app: web::Data<App>, request: HttpRequest, named: web::Path<(String, String)>) -> HttpResponse {
+pub async fn get(
+    app: web::Data<App>,
+    request: HttpRequest,
+    named: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, page(&app, &request, named.into_inner()).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, (id, word): (String, String)) -> Result<HttpResponse, Stop> {
+async fn page(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, word): (String, String),
+) -> Result<HttpResponse, Stop> {
     let deed = Deed::of(&word)?;
     let visit = enter(app, request, deed.door(Area::Clients)).await?;
     let client = found(app, id).await?;
     let (id, now) = (client.id.clone(), app.now());
-    let allowed = app.store.read(move |conn| grants::count_of_client(conn, &id, now)).await?;
-    let (name, path) = (format!("the client {}", client.name), format!("/admin/clients/{}", client.id));
-    let subject = Subject { area: Area::Clients, name: &name, path: &path };
-    Ok(state::ask(&visit, subject, deed, effects(deed, allowed), Vec::new()))
+    let allowed = app
+        .store
+        .read(move |conn| grants::count_of_client(conn, &id, now))
+        .await?;
+    let (name, path) = (
+        format!("the client {}", client.name),
+        format!("/admin/clients/{}", client.id),
+    );
+    let subject = Subject {
+        area: Area::Clients,
+        name: &name,
+        path: &path,
+    };
+    Ok(state::ask(
+        &visit,
+        subject,
+        deed,
+        effects(deed, allowed),
+        Vec::new(),
+    ))
 }
 
 /// `POST /admin/clients/{id}/{deed}`

@@ -75,7 +75,12 @@ pub async fn sheet(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let outcome = async {
         let ByLink { client, .. } = carried(&app, &request).await?;
         let sheet = sheet_of(&app, &client)?;
-        let page = SheetPage { shell: browser::shell(&app), checks: false, client: &client, sheet };
+        let page = SheetPage {
+            shell: browser::shell(&app),
+            checks: false,
+            client: &client,
+            sheet,
+        };
         Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
     };
     answer(&app, outcome.await)
@@ -108,7 +113,14 @@ pub async fn check(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
         let ByLink { client, .. } = carried(&app, &request).await?;
         let (browser, cookies) = browser::browser_cookie(&app, &request);
         let csrf = browser::csrf_token(&app, &browser);
-        let mut answer = show(&app, &client, csrf, StatusCode::OK, Typed::default(), (Vec::new(), None));
+        let mut answer = show(
+            &app,
+            &client,
+            csrf,
+            StatusCode::OK,
+            Typed::default(),
+            (Vec::new(), None),
+        );
         for cookie in &cookies {
             let _ = answer.add_cookie(cookie);
         }
@@ -128,12 +140,35 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         if form.field("client")? != client.id {
             let wrong = "this page was about another system, and this browser has opened the link of this one since: open the other link again";
             let wrong = vec![Wrong::field(FIELD, wrong)];
-            return Ok(show(&app, &client, csrf, StatusCode::UNPROCESSABLE_ENTITY, typed, (wrong, None)));
+            return Ok(show(
+                &app,
+                &client,
+                csrf,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                typed,
+                (wrong, None),
+            ));
         }
-        if app.strangers.call(&format!("vendor {}", hash.as_str()), app.now()) > CHECKS_A_MINUTE {
-            let wrong = vec![Wrong::field(FIELD, "too many checks in one minute: wait a minute, then check again")];
-            let mut answer = show(&app, &client, csrf, StatusCode::TOO_MANY_REQUESTS, typed, (wrong, None));
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        if app
+            .strangers
+            .call(&format!("vendor {}", hash.as_str()), app.now())
+            > CHECKS_A_MINUTE
+        {
+            let wrong = vec![Wrong::field(
+                FIELD,
+                "too many checks in one minute: wait a minute, then check again",
+            )];
+            let mut answer = show(
+                &app,
+                &client,
+                csrf,
+                StatusCode::TOO_MANY_REQUESTS,
+                typed,
+                (wrong, None),
+            );
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("60"));
             return Ok(answer);
         }
         let (status, wrong, report) = pasted(&app, &client, Reader::Vendor, &typed).await?;
@@ -150,14 +185,25 @@ fn show(
     typed: Typed,
     (wrong, report): (Vec<Wrong>, Option<Report>),
 ) -> HttpResponse {
-    let page = CheckPage { shell: browser::shell(app), checks: true, client, csrf, typed, wrong, report };
+    let page = CheckPage {
+        shell: browser::shell(app),
+        checks: true,
+        client,
+        csrf,
+        typed,
+        wrong,
+        report,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
 fn sheet_of(app: &App, client: &Client) -> Result<Sheet, PageError> {
     // Nobody is signed in: the times are those of the installation.
     let zone = Zone::of(&PersonSettings::default(), &app.config.policy.time_zone);
-    Ok(Sheet { authority: "/vendor/ca.pem", ..hand_off::sheet(app, &zone, client)? })
+    Ok(Sheet {
+        authority: "/vendor/ca.pem",
+        ..hand_off::sheet(app, &zone, client)?
+    })
 }
 
 /// Why there is no page.
@@ -182,8 +228,15 @@ async fn carried(app: &App, request: &HttpRequest) -> Result<ByLink, Closed> {
 
 async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLink, Closed> {
     let (wanted, now) = (hash.as_str().to_owned(), app.now());
-    match app.store.read(move |conn| vendor_links::open(conn, &wanted, now)).await? {
-        Ok(client) => Ok(ByLink { client, hash: hash.clone() }),
+    match app
+        .store
+        .read(move |conn| vendor_links::open(conn, &wanted, now))
+        .await?
+    {
+        Ok(client) => Ok(ByLink {
+            client,
+            hash: hash.clone(),
+        }),
         Err(Dead { reason, client_id }) => {
             refused(app, request, client_id.as_deref(), reason).await?;
             Err(Closed::Link)
@@ -193,7 +246,10 @@ async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLin
 
 /// Writes that a link was opened: once a minute for each address.
 async fn opened(app: &App, request: &HttpRequest, by: &ByLink) -> Result<(), Broken> {
-    let (address, subject) = (peer::address(app, request), format!("vendor opens {}", by.hash.as_str()));
+    let (address, subject) = (
+        peer::address(app, request),
+        format!("vendor opens {}", by.hash.as_str()),
+    );
     if app.strangers.attempts(address, &subject, app.now()) > 0 {
         return Ok(());
     }
@@ -202,16 +258,32 @@ async fn opened(app: &App, request: &HttpRequest, by: &ByLink) -> Result<(), Bro
 }
 
 /// Writes why a link shows nothing: the first time in a minute from an address; the others are counted.
-async fn refused(app: &App, request: &HttpRequest, client_id: Option<&str>, reason: &str) -> Result<(), Broken> {
+async fn refused(
+    app: &App,
+    request: &HttpRequest,
+    client_id: Option<&str>,
+    reason: &str,
+) -> Result<(), Broken> {
     let subject = format!("vendor link of {}", client_id.unwrap_or("nobody"));
-    if app.strangers.note(peer::address(app, request), &subject, app.now()) != Noted::First {
+    if app
+        .strangers
+        .note(peer::address(app, request), &subject, app.now())
+        != Noted::First
+    {
         return Ok(());
     }
     write(app, request, client_id, Some(reason)).await
 }
 
-async fn write(app: &App, request: &HttpRequest, client_id: Option<&str>, reason: Option<&str>) -> Result<(), Broken> {
-    let mut event = app.event(Kind::VendorLinkOpened, Actor::Stranger).from(peer::address(app, request).to_string());
+async fn write(
+    app: &App,
+    request: &HttpRequest,
+    client_id: Option<&str>,
+    reason: Option<&str>,
+) -> Result<(), Broken> {
+    let mut event = app
+        .event(Kind::VendorLinkOpened, Actor::Stranger)
+        .from(peer::address(app, request).to_string());
     if let Some(id) = client_id {
         event = event.client(id);
     }

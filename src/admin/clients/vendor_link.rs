@@ -37,7 +37,11 @@ struct LinkPage<'a> {
 fn periods() -> Vec<Choice> {
     vec![
         Choice::new("7", "7 days", ""),
-        Choice::new(DEFAULT_DAYS.to_string(), "30 days", "Long enough to connect a system and see it work."),
+        Choice::new(
+            DEFAULT_DAYS.to_string(),
+            "30 days",
+            "Long enough to connect a system and see it work.",
+        ),
         Choice::new("180", "180 days", "For a vendor who looks after the system."),
     ]
 }
@@ -64,15 +68,33 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
         let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::default().with("days", DEFAULT_DAYS.to_string());
-        Ok(show(&visit, &client, has_link(&app, &client).await?, typed, Vec::new()))
+        Ok(show(
+            &visit,
+            &client,
+            has_link(&app, &client).await?,
+            typed,
+            Vec::new(),
+        ))
     };
     answer(&app, outcome.await)
 }
 
 fn show(visit: &Visit, client: &Client, replaces: bool, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
-    let page = LinkPage { shell, frame, client, replaces, periods: periods(), typed, wrong };
+    let page = LinkPage {
+        shell,
+        frame,
+        client,
+        replaces,
+        periods: periods(),
+        typed,
+        wrong,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
@@ -93,11 +115,18 @@ pub async fn post(
             Err(_) => vec![Wrong::field("days", "choose how long the link works")],
             Ok(days) => {
                 let (id, registry) = (client.id.clone(), visit.registry());
-                match registry.run(move |registry, tx| vendor_links::issue(registry, tx, &id, days)).await {
+                match registry
+                    .run(move |registry, tx| vendor_links::issue(registry, tx, &id, days))
+                    .await
+                {
                     Ok(issued) => {
                         let note = format!("It works until {}.", visit.zone.when(issued.expires_at).words);
                         let value = issued.url.reveal().to_owned();
-                        let once = Once { subject: once_subject(&client), value, note: Some(note) };
+                        let once = Once {
+                            subject: once_subject(&client),
+                            value,
+                            note: Some(note),
+                        };
                         return Ok(visit.show_once(&sheet_of(&client), "vendor-link-made", &once));
                     }
                     Err(Refused::Mistakes(mistakes)) => Wrong::of(&mistakes, &FIELDS),
@@ -105,7 +134,13 @@ pub async fn post(
                 }
             }
         };
-        Ok(show(&visit, &client, has_link(&app, &client).await?, typed, wrong))
+        Ok(show(
+            &visit,
+            &client,
+            has_link(&app, &client).await?,
+            typed,
+            wrong,
+        ))
     };
     answer(&app, outcome.await)
 }
@@ -136,14 +171,22 @@ pub async fn ask_end(app: web::Data<App>, request: HttpRequest, id: web::Path<St
 }
 
 /// `POST /admin/clients/{id}/end-vendor-link`
-pub async fn end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>, body: web::Payload) -> HttpResponse {
+pub async fn end(
+    app: web::Data<App>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
         let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
         visit.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let (id, registry) = (client.id.clone(), visit.registry());
-        match registry.run(move |registry, tx| vendor_links::end(registry, tx, &id)).await {
+        match registry
+            .run(move |registry, tx| vendor_links::end(registry, tx, &id))
+            .await
+        {
             Ok(_) => Ok(done(&sheet_of(&client), "ended")),
             // It was there a moment ago: somebody else has deleted it.
             Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),

@@ -18,7 +18,11 @@ pub struct Choice {
 impl Choice {
     /// A choice with a hint.
     pub fn new(value: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { value: value.into(), label: label.into(), hint: hint.into() }
+        Self {
+            value: value.into(),
+            label: label.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -98,7 +102,14 @@ pub fn is_for_people(flow: &Dataflow, grants: &[GrantType]) -> bool {
 #[must_use]
 pub fn id_of(name: &str) -> String {
     let lower = name.to_lowercase();
-    let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words = lower
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
     let joined = words.collect::<Vec<_>>().join("-");
-    joined.chars().take(48).collect::<String>().trim_end_matches('-').to_owned()
+    joined
+        .chars()
+        .take(48)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
 }

@@ -31,7 +31,10 @@ impl Span {
     #[must_use]
     pub fn parts(self, zone: &Zone, now: i64) -> Vec<i64> {
         match self {
-            Self::Day => (0..24).rev().map(|back| now - now.rem_euclid(HOUR) - back * HOUR).collect(),
+            Self::Day => (0..24)
+                .rev()
+                .map(|back| now - now.rem_euclid(HOUR) - back * HOUR)
+                .collect(),
             Self::Month => zone.days_until(now, 30),
         }
     }
@@ -144,27 +147,39 @@ pub fn chart(counted: Counted, counts: &[Count], span: Span, parts: &[i64], zone
     let most = sums.iter().map(|(good, bad)| good + bad).max().unwrap_or(0);
     let width = WIDTH / i64::try_from(parts.len().max(1)).unwrap_or(1);
     // What happened at all can be seen.
-    let height = |count: i64| if count == 0 { 0 } else { (count * HEIGHT / most.max(1)).max(2) };
+    let height = |count: i64| {
+        if count == 0 {
+            0
+        } else {
+            (count * HEIGHT / most.max(1)).max(2)
+        }
+    };
     let mut x = 0;
-    let bars = parts.iter().zip(&sums).enumerate().map(|(place, (begin, (good, bad)))| {
-        let (good_height, bad_height) = (height(*good), height(*bad));
-        let bar = Bar {
-            label: span.label(zone, *begin),
-            labelled: place % span.step() == 0,
-            good: *good,
-            bad: *bad,
-            x,
-            width: width - 4,
-            good_y: HEIGHT + 10 - good_height,
-            good_height,
-            bad_y: HEIGHT + 10 - good_height - bad_height,
-            bad_height,
-        };
-        x += width;
-        bar
-    });
+    let bars = parts
+        .iter()
+        .zip(&sums)
+        .enumerate()
+        .map(|(place, (begin, (good, bad)))| {
+            let (good_height, bad_height) = (height(*good), height(*bad));
+            let bar = Bar {
+                label: span.label(zone, *begin),
+                labelled: place % span.step() == 0,
+                good: *good,
+                bad: *bad,
+                x,
+                width: width - 4,
+                good_y: HEIGHT + 10 - good_height,
+                good_height,
+                bad_y: HEIGHT + 10 - good_height - bad_height,
+                bad_height,
+            };
+            x += width;
+            bar
+        });
     let bars = bars.collect();
-    let (all_good, all_bad) = sums.iter().fold((0, 0), |all, sum| (all.0 + sum.0, all.1 + sum.1));
+    let (all_good, all_bad) = sums
+        .iter()
+        .fold((0, 0), |all, sum| (all.0 + sum.0, all.1 + sum.1));
     Chart {
         id: counted.id,
         title: counted.title,
@@ -192,11 +207,18 @@ pub struct Reason {
 #[must_use]
 pub fn reasons(counted: Counted, counts: &[Count]) -> Vec<Reason> {
     let mut sums: BTreeMap<&'static str, i64> = BTreeMap::new();
-    for count in counts.iter().filter(|count| counted.bad.1.contains(&count.what.as_str())) {
+    for count in counts
+        .iter()
+        .filter(|count| counted.bad.1.contains(&count.what.as_str()))
+    {
         *sums.entry(activity::in_words(&count.reason)).or_default() += count.count;
     }
     let most = sums.values().copied().max().unwrap_or(1).max(1);
-    let reason = |(words, count): (&'static str, i64)| Reason { words, count, length: (count * 100 / most).max(1) };
+    let reason = |(words, count): (&'static str, i64)| Reason {
+        words,
+        count,
+        length: (count * 100 / most).max(1),
+    };
     let mut reasons: Vec<Reason> = sums.into_iter().map(reason).collect();
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
     reasons

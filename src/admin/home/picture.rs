@@ -51,7 +51,10 @@ impl State {
 
     /// That of a client that did this last.
     pub(super) fn of(client: &Client, last: Option<&Last>, now: i64) -> Self {
-        let (token, failure) = (last.and_then(|last| last.last_token_at), last.and_then(|last| last.last_failure_at));
+        let (token, failure) = (
+            last.and_then(|last| last.last_token_at),
+            last.and_then(|last| last.last_failure_at),
+        );
         let lately = |at: Option<i64>| at.is_some_and(|at| at > now - LATELY);
         match client.enabled {
             false => Self::Disabled,
@@ -139,7 +142,11 @@ fn named(name: &str, url: String) -> Named {
         short.pop();
         short.push('…');
     }
-    Named { name: name.to_owned(), short, url }
+    Named {
+        name: name.to_owned(),
+        short,
+        url,
+    }
 }
 
 /// The picture of what is registered; none: nothing is.
@@ -158,7 +165,10 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
     let mut arrows: Vec<Arrow> = if grouped {
         flows.iter().map(|flow| flow.arrow(visit)).collect()
     } else {
-        systems.iter().flat_map(|system| of_client(visit, system)).collect()
+        systems
+            .iter()
+            .flat_map(|system| of_client(visit, system))
+            .collect()
     };
     arrows.sort_by(|one, other| (&one.server, &one.client).cmp(&(&other.server, &other.client)));
     let left_out = arrows.len().saturating_sub(DRAWN);
@@ -170,15 +180,36 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
     }
     let mut servers = server_boxes(&arrows);
     for server in without_clients(visit, roster).into_iter().take(SINGLE) {
-        servers.push(ServerBox { y, height: BOX, middle: y + BOX / 2, server, note: "No client yet" });
+        servers.push(ServerBox {
+            y,
+            height: BOX,
+            middle: y + BOX / 2,
+            server,
+            note: "No client yet",
+        });
         y += ROW;
     }
-    let unused = if visit.changes(Area::Clients) { unused(visit, roster) } else { Vec::new() };
-    Some(Picture { height: y, grouped, arrows, servers, left_out, unused })
+    let unused = if visit.changes(Area::Clients) {
+        unused(visit, roster)
+    } else {
+        Vec::new()
+    };
+    Some(Picture {
+        height: y,
+        grouped,
+        arrows,
+        servers,
+        left_out,
+        unused,
+    })
 }
 
 fn label(visit: &Visit, flow: &str) -> String {
-    visit.app.policy.dataflow(flow).map_or_else(|| flow.to_owned(), |flow| flow.label.clone())
+    visit
+        .app
+        .policy
+        .dataflow(flow)
+        .map_or_else(|| flow.to_owned(), |flow| flow.label.clone())
 }
 
 /// The server of an id, as it is drawn.
@@ -193,9 +224,17 @@ fn of_client(visit: &Visit, system: &System<'_>) -> Vec<Arrow> {
     let System { entry, last, state } = *system;
     let client = &entry.live.client;
     let when = |at: Option<i64>| at.map(|at| visit.zone.when(at));
-    let mut servers: Vec<Named> = client.settings.resource_servers.iter().map(|id| server(visit, id)).collect();
+    let mut servers: Vec<Named> = client
+        .settings
+        .resource_servers
+        .iter()
+        .map(|id| server(visit, id))
+        .collect();
     if servers.is_empty() {
-        servers.push(named("No resource server", format!("/admin/clients/{}", client.id)));
+        servers.push(named(
+            "No resource server",
+            format!("/admin/clients/{}", client.id),
+        ));
     }
     let arrow = |server: Named| {
         let flow = label(visit, &client.dataflow);
@@ -224,7 +263,8 @@ fn failure(visit: &Visit, last: &Last) -> Option<(When, &'static str)> {
 
 /// An end that is worth telling.
 fn soon(visit: &Visit, ends: Option<i64>) -> Option<When> {
-    ends.filter(|ends| *ends < visit.app.now() + credentials::SOON).map(|at| visit.zone.when(at))
+    ends.filter(|ends| *ends < visit.app.now() + credentials::SOON)
+        .map(|at| visit.zone.when(at))
 }
 
 /// All clients of a dataflow together.
@@ -239,14 +279,26 @@ struct Flow<'a> {
 
 impl<'a> Flow<'a> {
     fn of(of: &'a roster::Flow) -> Self {
-        Self { of, count: 0, states: BTreeMap::new(), last_token: None, failed: None, ends: None }
+        Self {
+            of,
+            count: 0,
+            states: BTreeMap::new(),
+            last_token: None,
+            failed: None,
+            ends: None,
+        }
     }
 
     fn add(&mut self, system: &System<'a>) {
         self.count += 1;
         *self.states.entry(system.state).or_default() += 1;
-        self.last_token = self.last_token.max(system.last.and_then(|last| last.last_token_at));
-        let failed = self.failed.into_iter().chain(system.last.filter(|last| last.last_failure_at.is_some()));
+        self.last_token = self
+            .last_token
+            .max(system.last.and_then(|last| last.last_token_at));
+        let failed = self
+            .failed
+            .into_iter()
+            .chain(system.last.filter(|last| last.last_failure_at.is_some()));
         self.failed = failed.max_by_key(|last| last.last_failure_at);
         self.ends = self.ends.into_iter().chain(system.entry.ends).min();
     }
@@ -255,17 +307,26 @@ impl<'a> Flow<'a> {
     fn arrow(&self, visit: &Visit) -> Arrow {
         let roster::Flow { id, servers } = self.of;
         let words = label(visit, id);
-        let note = self.states.iter().map(|(state, count)| format!("{count} {}", state.word().to_lowercase()));
+        let note = self
+            .states
+            .iter()
+            .map(|(state, count)| format!("{count} {}", state.word().to_lowercase()));
         Arrow {
             y: 0,
             middle: 0,
-            client: named(&format!("{} clients", self.count), format!("/admin/clients?dataflow={id}")),
+            client: named(
+                &format!("{} clients", self.count),
+                format!("/admin/clients?dataflow={id}"),
+            ),
             note: note.collect::<Vec<_>>().join(", "),
             lines: lines(&words),
             flow: words,
             server: match (servers.len(), servers.first()) {
                 (1, Some(id)) => server(visit, id),
-                (count, _) => named(&format!("{count} resource servers"), "/admin/resource-servers".to_owned()),
+                (count, _) => named(
+                    &format!("{count} resource servers"),
+                    "/admin/resource-servers".to_owned(),
+                ),
             },
             state: self.states.keys().next().copied().unwrap_or(State::Quiet),
             last_token: self.last_token.map(|at| visit.zone.when(at)),
@@ -282,7 +343,13 @@ fn server_boxes(arrows: &[Arrow]) -> Vec<ServerBox> {
         let (first, last) = (run.first()?, run.last()?);
         let height = last.y + BOX - first.y;
         let middle = first.y + height / 2;
-        Some(ServerBox { y: first.y, height, middle, server: first.server.clone(), note: "" })
+        Some(ServerBox {
+            y: first.y,
+            height,
+            middle,
+            server: first.server.clone(),
+            note: "",
+        })
     };
     runs.filter_map(boxed).collect()
 }
@@ -293,7 +360,12 @@ fn without_clients(visit: &Visit, roster: &Roster) -> Vec<Named> {
     let mut idle: Vec<Named> = servers
         .iter()
         .filter(|live| roster.users_of(&live.server.id).is_empty())
-        .map(|live| named(&live.server.name, format!("/admin/resource-servers/{}", live.server.id)))
+        .map(|live| {
+            named(
+                &live.server.name,
+                format!("/admin/resource-servers/{}", live.server.id),
+            )
+        })
         .collect();
     idle.sort();
     idle
@@ -301,7 +373,12 @@ fn without_clients(visit: &Visit, roster: &Roster) -> Vec<Named> {
 
 /// Dataflows that no client uses.
 fn unused(visit: &Visit, roster: &Roster) -> Vec<(String, String)> {
-    let flows = visit.app.policy.dataflows().iter().filter(|flow| !flow.as_written);
+    let flows = visit
+        .app
+        .policy
+        .dataflows()
+        .iter()
+        .filter(|flow| !flow.as_written);
     let idle = flows.filter(|flow| roster.flows().iter().all(|used| used.id != flow.id));
     idle.map(|flow| (flow.id.clone(), flow.label.clone())).collect()
 }

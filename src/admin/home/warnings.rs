@@ -52,7 +52,15 @@ pub struct Warning {
 
 impl Warning {
     fn new(id: &'static str, what: impl Into<String>, step: &'static str) -> Self {
-        Self { id, urgent: false, what: what.into(), step, whom: Vec::new(), more: 0, link: None }
+        Self {
+            id,
+            urgent: false,
+            what: what.into(),
+            step,
+            whom: Vec::new(),
+            more: 0,
+            link: None,
+        }
     }
 
     fn urgent(self) -> Self {
@@ -60,13 +68,20 @@ impl Warning {
     }
 
     fn link(self, url: impl Into<String>, name: &'static str) -> Self {
-        Self { link: Some((url.into(), name)), ..self }
+        Self {
+            link: Some((url.into(), name)),
+            ..self
+        }
     }
 
     /// The same for the systems that it concerns; none: for nobody.
     fn concerning(self, whom: Whom) -> Option<Self> {
         let more = whom.count - whom.named.len();
-        (whom.count > 0).then_some(Self { whom: whom.named, more, ..self })
+        (whom.count > 0).then_some(Self {
+            whom: whom.named,
+            more,
+            ..self
+        })
     }
 }
 
@@ -128,14 +143,19 @@ fn client_page(client: &Client) -> (String, String) {
 }
 
 fn server_page(server: &ResourceServer) -> (String, String) {
-    (server.name.clone(), format!("/admin/resource-servers/{}", server.id))
+    (
+        server.name.clone(),
+        format!("/admin/resource-servers/{}", server.id),
+    )
 }
 
 /// The enabled resource servers by their names.
 fn servers(visit: &Visit) -> Vec<Arc<LiveServer>> {
     let mut servers = visit.app.directory.resource_servers();
     servers.retain(|live| live.server.enabled);
-    servers.sort_by(|one, other| (&one.server.name, &one.server.id).cmp(&(&other.server.name, &other.server.id)));
+    servers.sort_by(|one, other| {
+        (&one.server.name, &one.server.id).cmp(&(&other.server.name, &other.server.id))
+    });
     servers
 }
 
@@ -151,17 +171,28 @@ fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
             "No client is registered yet.",
             "Register the first system that is to get tokens here.",
         );
-        let link = if visit.changes(Area::Clients) { "/admin/clients/new" } else { "/admin/clients" };
+        let link = if visit.changes(Area::Clients) {
+            "/admin/clients/new"
+        } else {
+            "/admin/clients"
+        };
         return vec![none.link(link, "Open clients")];
     }
     let (mut is_demo, mut failing, mut silent) = (false, Whom::default(), Whom::default());
     for System { entry, last, state } in enabled(systems) {
         let client = &entry.live.client;
-        is_demo |= client.settings.purposes.iter().flatten().any(|purpose| purpose == TEST_PURPOSE);
+        is_demo |= client
+            .settings
+            .purposes
+            .iter()
+            .flatten()
+            .any(|purpose| purpose == TEST_PURPOSE);
         if *state == State::Failing {
             failing.add(|| {
                 let (name, url) = client_page(client);
-                let reason = last.and_then(|last| last.last_failure.as_deref()).map(activity::in_words);
+                let reason = last
+                    .and_then(|last| last.last_failure.as_deref())
+                    .map(activity::in_words);
                 (format!("{name} ({})", reason.unwrap_or_default()), url)
             });
         }
@@ -176,9 +207,13 @@ fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
     );
     let found = [
         is_demo.then_some(demo),
-        Warning::new("failing", "Refused since their last token:", "Open the client to see why, and tell its vendor.")
-            .urgent()
-            .concerning(failing),
+        Warning::new(
+            "failing",
+            "Refused since their last token:",
+            "Open the client to see why, and tell its vendor.",
+        )
+        .urgent()
+        .concerning(failing),
         Warning::new(
             "never",
             "Registered for a week, but never got a token:",
@@ -193,30 +228,39 @@ fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
 fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
     let now = visit.app.now();
     let (mut none, mut ending, mut old) = (Whom::default(), Whom::default(), Whom::default());
-    let mut look = |page: &dyn Fn() -> (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
-        let made_at = secrets.and_then(|secrets| credentials::made_at(secrets, now));
-        if secrets.is_some() && made_at.is_none() {
-            none.add(page);
-        } else if let Some(ends) = ends.filter(|ends| *ends < now + credentials::SOON) {
-            ending.add(|| {
-                let (name, url) = page();
-                (format!("{name} ({})", visit.zone.when(ends).words), url)
-            });
-        } else if made_at.is_some_and(|made_at| made_at < now - OLD_SECRET) {
-            old.add(page);
-        }
-    };
+    let mut look =
+        |page: &dyn Fn() -> (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
+            let made_at = secrets.and_then(|secrets| credentials::made_at(secrets, now));
+            if secrets.is_some() && made_at.is_none() {
+                none.add(page);
+            } else if let Some(ends) = ends.filter(|ends| *ends < now + credentials::SOON) {
+                ending.add(|| {
+                    let (name, url) = page();
+                    (format!("{name} ({})", visit.zone.when(ends).words), url)
+                });
+            } else if made_at.is_some_and(|made_at| made_at < now - OLD_SECRET) {
+                old.add(page);
+            }
+        };
     // Servers first: there are few, and many need each.
     for live in servers(visit) {
         let server = &live.server;
         // One that has keys proves itself with those.
         let by_secret = server.settings.jwks.is_none() && server.settings.jwks_uri.is_none();
         let secrets = by_secret.then_some(server.secrets.as_slice());
-        look(&|| server_page(server), secrets.and_then(credentials::secrets_end), secrets);
+        look(
+            &|| server_page(server),
+            secrets.and_then(credentials::secrets_end),
+            secrets,
+        );
     }
     for System { entry, .. } in enabled(systems) {
         let client = &entry.live.client;
-        let secrets = client.settings.auth_method.uses_secret().then_some(client.secrets.as_slice());
+        let secrets = client
+            .settings
+            .auth_method
+            .uses_secret()
+            .then_some(client.secrets.as_slice());
         look(&|| client_page(client), entry.ends, secrets);
     }
     let found = [
@@ -246,7 +290,9 @@ fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
     for live in servers(visit) {
         let made_at = live.server.created_at;
         let last = facts.last(&live.server.id);
-        let asked = last.and_then(|last| last.last_introspection_at).is_some_and(|at| at >= made_at);
+        let asked = last
+            .and_then(|last| last.last_introspection_at)
+            .is_some_and(|at| at >= made_at);
         if made_at < now - NEVER && !asked {
             silent.add(|| server_page(&live.server));
         }
@@ -303,9 +349,14 @@ async fn of_installation(visit: &Visit) -> Result<Vec<Warning>, Broken> {
     let server = config.server.clone();
     let now = visit.app.now();
     // Files are read where they hold nobody up.
-    let (open, certificate) = block(move || (key_file.as_deref().is_some_and(is_open), certificate(&server, now)))
-        .await
-        .map_err(Broken::defect)?;
+    let (open, certificate) = block(move || {
+        (
+            key_file.as_deref().is_some_and(is_open),
+            certificate(&server, now),
+        )
+    })
+    .await
+    .map_err(Broken::defect)?;
     if open {
         found.push(
             Warning::new(
@@ -336,7 +387,10 @@ fn certificate(server: &crate::config::ServerConfig, now: i64) -> Option<String>
     server.tls.as_ref()?;
     match tls::inspect(server) {
         Ok(certificate) => {
-            let problem = certificate.problems(server.issuer.host(), now).into_iter().next()?;
+            let problem = certificate
+                .problems(server.issuer.host(), now)
+                .into_iter()
+                .next()?;
             Some(format!("{}.", problem.replacen("the TLS", "The TLS", 1)))
         }
         Err(cause) => Some(format!("The TLS certificate cannot be used: {cause}.")),

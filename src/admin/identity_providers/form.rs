@@ -49,12 +49,20 @@ fn told() -> Vec<&'static str> {
 }
 
 const METHODS: [(&str, &str, &str); 3] = [
-    ("client_secret_basic", "With a secret, in the header", "The usual way."),
+    (
+        "client_secret_basic",
+        "With a secret, in the header",
+        "The usual way.",
+    ),
     ("client_secret_post", "With a secret, in the form", ""),
     ("none", "With PKCE alone", "The provider gave us no secret."),
 ];
 const ACCOUNTS: [(&str, &str, &str); 3] = [
-    ("linked", "Only an account that an administrator has linked", "The safest choice."),
+    (
+        "linked",
+        "Only an account that an administrator has linked",
+        "The safest choice.",
+    ),
     (
         "invited",
         "The account that was added here for the person",
@@ -83,7 +91,11 @@ struct FormPage<'a> {
 }
 
 fn show(visit: &Visit, before: Option<&IdentityProvider>, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let page = FormPage {
         shell: visit.shell(),
         frame: visit.frame(Area::IdentityProviders),
@@ -128,13 +140,18 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
     let visit = enter(app, request, DOOR).await?;
     let posted = visit.posted(request, body).await?;
     let typed = Typed::of(&posted, &FIELDS);
-    let id = typed.some("id").unwrap_or_else(|| registry::id_from(typed.get("name")));
+    let id = typed
+        .some("id")
+        .unwrap_or_else(|| registry::id_from(typed.get("name")));
     let wanted = match read(&posted, &typed, id) {
         Ok(wanted) => wanted,
         Err(wrong) => return Ok(show(&visit, None, typed, wrong)),
     };
     let registry = visit.registry();
-    match registry.run(move |registry, tx| identity_providers::register(registry, tx, &wanted)).await {
+    match registry
+        .run(move |registry, tx| identity_providers::register(registry, tx, &wanted))
+        .await
+    {
         Ok(provider) => Ok(done(&path(&provider.id), "provider-registered")),
         Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, None, typed, Wrong::of(&mistakes, &told()))),
         Err(Refused::Broken(broken)) => Err(broken.into()),
@@ -164,7 +181,12 @@ pub async fn edit_post(
     answer(&app, change(&app, &request, &id, body).await)
 }
 
-async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn change(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
     let posted = visit.posted(request, body).await?;
     let provider = found(app, id).await?;
@@ -174,11 +196,20 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
         Err(wrong) => return Ok(show(&visit, Some(&provider), typed, wrong)),
     };
     let (registry, seen) = (visit.registry(), typed.get("version").to_owned());
-    let changed = registry
-        .run(move |registry, tx| identity_providers::change(registry, tx, &wanted, Manner::Replace, Some(&seen)));
+    let changed = registry.run(move |registry, tx| {
+        identity_providers::change(registry, tx, &wanted, Manner::Replace, Some(&seen))
+    });
     match changed.await {
-        Ok(now) => Ok(done(&path(id), if now == provider { "unchanged" } else { "saved" })),
-        Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, Some(&provider), typed, Wrong::of(&mistakes, &told()))),
+        Ok(now) => Ok(done(
+            &path(id),
+            if now == provider { "unchanged" } else { "saved" },
+        )),
+        Err(Refused::Mistakes(mistakes)) => Ok(show(
+            &visit,
+            Some(&provider),
+            typed,
+            Wrong::of(&mistakes, &told()),
+        )),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -189,7 +220,10 @@ fn registered(provider: &IdentityProvider) -> Typed {
     let agency = settings.organization.as_ref();
     let mapping = |mapping: &RoleMapping| {
         let console = if mapping.console { " | console" } else { "" };
-        format!("{} | {} | {}{console}", mapping.claim, mapping.value, mapping.role)
+        format!(
+            "{} | {} | {}{console}",
+            mapping.claim, mapping.value, mapping.role
+        )
     };
     let typed = Typed::default()
         .with("name", &provider.name)
@@ -198,15 +232,33 @@ fn registered(provider: &IdentityProvider) -> Typed {
         .with("auth_method", settings.auth_method.as_str())
         .with("scopes", settings.scopes.join(" "))
         .with("accounts", settings.accounts.as_str())
-        .with("username_claim", settings.username_claim.as_deref().unwrap_or_default())
+        .with(
+            "username_claim",
+            settings.username_claim.as_deref().unwrap_or_default(),
+        )
         .with("organization", agency.map_or("", |agency| &agency.name))
-        .with("organization_id", agency.and_then(|agency| agency.id.as_deref()).unwrap_or_default())
-        .with("jurisdiction", agency.and_then(|agency| agency.jurisdiction.as_deref()).unwrap_or_default())
-        .with("roles", settings.roles.iter().map(mapping).collect::<Vec<_>>().join("\n"))
+        .with(
+            "organization_id",
+            agency.and_then(|agency| agency.id.as_deref()).unwrap_or_default(),
+        )
+        .with(
+            "jurisdiction",
+            agency
+                .and_then(|agency| agency.jurisdiction.as_deref())
+                .unwrap_or_default(),
+        )
+        .with(
+            "roles",
+            settings.roles.iter().map(mapping).collect::<Vec<_>>().join("\n"),
+        )
         .with("trusted_acr", settings.trusted_acr.join("\n"))
         .with("trusted_amr", settings.trusted_amr.join("\n"))
         .with("version", identity_providers::version(provider));
-    if settings.manage_roles { typed.with("manage_roles", "yes") } else { typed }
+    if settings.manage_roles {
+        typed.with("manage_roles", "yes")
+    } else {
+        typed
+    }
 }
 
 fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProviderForm, Vec<Wrong>> {
@@ -236,28 +288,45 @@ fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProvid
 }
 
 fn agency(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<Organization> {
-    let (name, id, jurisdiction) =
-        (typed.some("organization"), typed.some("organization_id"), typed.some("jurisdiction"));
+    let (name, id, jurisdiction) = (
+        typed.some("organization"),
+        typed.some("organization_id"),
+        typed.some("jurisdiction"),
+    );
     if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
         wrong.push(Wrong::field("organization", "enter the name of the agency too"));
     }
-    name.map(|name| Organization { name, id, jurisdiction })
+    name.map(|name| Organization {
+        name,
+        id,
+        jurisdiction,
+    })
 }
 
 /// A line for each: `claim | value | role`, and `| console` behind a role of the console. The value may hold a `|`.
 fn roles(typed: &Typed, wrong: &mut Vec<Wrong>) -> Vec<RoleMapping> {
     let read = |line: &str| {
-        let (line, console) = line.strip_suffix("| console").map_or((line, false), |line| (line, true));
+        let (line, console) = line
+            .strip_suffix("| console")
+            .map_or((line, false), |line| (line, true));
         let (claim, rest) = line.split_once('|')?;
         let (value, role) = rest.rsplit_once('|')?;
         let text = |text: &str| text.trim().to_owned();
-        Some(RoleMapping { claim: text(claim), value: text(value), role: text(role), console })
+        Some(RoleMapping {
+            claim: text(claim),
+            value: text(value),
+            role: text(role),
+            console,
+        })
     };
     let mut roles = Vec::new();
     for line in typed.lines("roles") {
         match read(&line) {
             Some(mapping) => roles.push(mapping),
-            None => wrong.push(Wrong::field("roles", format!("{line:?} must be: claim | value | role"))),
+            None => wrong.push(Wrong::field(
+                "roles",
+                format!("{line:?} must be: claim | value | role"),
+            )),
         }
     }
     roles

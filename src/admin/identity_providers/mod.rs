@@ -51,9 +51,14 @@ async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let all = app.store.read(stored::all).await?;
     let some = !all.is_empty();
     let key = |provider: &IdentityProvider| (provider.name.to_lowercase(), provider.id.clone());
-    let found = all.into_iter().filter(|provider| is_looked_for(&looked, provider));
+    let found = all
+        .into_iter()
+        .filter(|provider| is_looked_for(&looked, provider));
     let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
-    let next = rows.last().filter(|_| more).map(|last| looked.page_after(&FILTERS, &key(last).0, &last.id));
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| looked.page_after(&FILTERS, &key(last).0, &last.id));
     let page = ProvidersPage {
         shell: visit.shell(),
         frame: visit.frame(Area::IdentityProviders),
@@ -61,7 +66,11 @@ async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         some,
         states: listing::filters(
             looked.get("state"),
-            &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
+            &[
+                ("", "Enabled or not"),
+                ("enabled", "Enabled"),
+                ("disabled", "Disabled"),
+            ],
         ),
         rows,
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
@@ -113,7 +122,9 @@ struct ProviderPage<'a> {
 fn accounts_in_words(accounts: Accounts) -> &'static str {
     match accounts {
         Accounts::Linked => "Only accounts that an administrator has linked",
-        Accounts::Invited => "The account that an administrator has added for the person, and nobody has used",
+        Accounts::Invited => {
+            "The account that an administrator has added for the person, and nobody has used"
+        }
         Accounts::Create => "A new account",
     }
 }
@@ -128,11 +139,18 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let visit = enter(app, request, Door::read(Area::IdentityProviders)).await?;
     let provider = found(app, id).await?;
     let owned = id.to_owned();
-    let links = app.store.read(move |conn| stored::count_links(conn, &owned)).await?;
+    let links = app
+        .store
+        .read(move |conn| stored::count_links(conn, &owned))
+        .await?;
     let may_change = visit.changes(Area::IdentityProviders);
     let redirect_uri = redirect_uri(app, id);
     let tries = may_change && Looked::of(request).get("try") == "1";
-    let findings = if tries { Some(app.upstream.examine(&provider, &redirect_uri).await) } else { None };
+    let findings = if tries {
+        Some(app.upstream.examine(&provider, &redirect_uri).await)
+    } else {
+        None
+    };
     let page = ProviderPage {
         shell: visit.shell(),
         frame: visit.frame(Area::IdentityProviders),

@@ -28,23 +28,43 @@ fn effects(deed: Deed, links: i64) -> Vec<String> {
             "This cannot be undone. Disabling it can.",
         ],
     };
-    texts.iter().map(|text| (*text).to_owned()).chain([linked]).collect()
+    texts
+        .iter()
+        .map(|text| (*text).to_owned())
+        .chain([linked])
+        .collect()
 }
 
 async fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> Result<HttpResponse, Stop> {
     let owned = id.to_owned();
-    let links = visit.app.store.read(move |conn| stored::count_links(conn, &owned)).await?;
-    let subject = Subject { area: Area::IdentityProviders, name: id, path: &path(id) };
+    let links = visit
+        .app
+        .store
+        .read(move |conn| stored::count_links(conn, &owned))
+        .await?;
+    let subject = Subject {
+        area: Area::IdentityProviders,
+        name: id,
+        path: &path(id),
+    };
     Ok(state::ask(visit, subject, deed, effects(deed, links), wrong))
 }
 
 /// `GET /admin/identity-providers/{id}/{deed}`
-pub async fn get(app: web::Data<App>, request: HttpRequest, named: web::Path<(String, String)>) -> HttpResponse {
+pub async fn get(
+    app: web::Data<App>,
+    request: HttpRequest,
+    named: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, page(&app, &request, &named).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, (id, word): &(String, String)) -> Result<HttpResponse, Stop> {
+async fn page(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, word): &(String, String),
+) -> Result<HttpResponse, Stop> {
     let deed = Deed::of(word)?;
     let visit = enter(app, request, deed.door(Area::IdentityProviders)).await?;
     found(app, id).await?;

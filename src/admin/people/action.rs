@@ -157,12 +157,18 @@ impl Action {
 
     /// Whether it takes something away.
     fn is_dangerous(self) -> bool {
-        matches!(self, Self::ResetSecondFactor | Self::Revoke | Self::Disable | Self::Delete)
+        matches!(
+            self,
+            Self::ResetSecondFactor | Self::Revoke | Self::Disable | Self::Delete
+        )
     }
 
     /// Whether it lets somebody into the account, and so wants a fresh sign-in.
     fn opens_account(self) -> bool {
-        matches!(self, Self::Invite | Self::ResetLink | Self::ResetSecondFactor | Self::Enable)
+        matches!(
+            self,
+            Self::Invite | Self::ResetLink | Self::ResetSecondFactor | Self::Enable
+        )
     }
 
     fn makes_link(self) -> bool {
@@ -170,7 +176,10 @@ impl Action {
     }
 
     fn find(path: &str) -> Result<Self, PageError> {
-        Self::ALL.into_iter().find(|action| action.path() == path).ok_or_else(PageError::not_found)
+        Self::ALL
+            .into_iter()
+            .find(|action| action.path() == path)
+            .ok_or_else(PageError::not_found)
     }
 }
 
@@ -197,15 +206,30 @@ pub(super) fn mail_to<'a>(app: &App, person: &'a Person) -> Option<&'a str> {
 }
 
 /// `GET /admin/users/{id}/{action}`
-pub async fn get(app: web::Data<App>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
+pub async fn get(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, ask(&app, &request, &path).await)
 }
 
-async fn ask(app: &Arc<App>, request: &HttpRequest, (id, action): &(String, String)) -> Result<HttpResponse, Stop> {
+async fn ask(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, action): &(String, String),
+) -> Result<HttpResponse, Stop> {
     let action = Action::find(action)?;
     let (visit, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
-    let typed = Typed::default().with(HAND_OVER, if mail_to(app, &person).is_some() { "mail" } else { "show" });
+    let typed = Typed::default().with(
+        HAND_OVER,
+        if mail_to(app, &person).is_some() {
+            "mail"
+        } else {
+            "show"
+        },
+    );
     Ok(show(&visit, &person, action, StatusCode::OK, (typed, Vec::new())))
 }
 
@@ -252,11 +276,22 @@ async fn act(
     let form = visit.posted(request, body).await?;
     let typed = Typed::of(&form, &[HAND_OVER]);
     match run(&visit, &person, action).await {
-        Ok(Some(issued)) => Ok(hand_over(&visit, &issued, typed.get(HAND_OVER) == "mail", "link-made")),
+        Ok(Some(issued)) => Ok(hand_over(
+            &visit,
+            &issued,
+            typed.get(HAND_OVER) == "mail",
+            "link-made",
+        )),
         Ok(None) => Ok(finished(&person, action)),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = Wrong::of(&mistakes, &[]);
-            Ok(show(&visit, &person, action, StatusCode::UNPROCESSABLE_ENTITY, (typed, wrong)))
+            Ok(show(
+                &visit,
+                &person,
+                action,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                (typed, wrong),
+            ))
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
@@ -271,7 +306,9 @@ async fn run(visit: &Visit, person: &Person, action: Action) -> Result<Option<Is
             Action::Invite => links::invite(registry, tx, &username)?.map(Some),
             Action::ResetLink => links::reset_link(registry, tx, &username)?.map(Some),
             Action::Unlock => people::unlock(registry, tx, &username)?.map(|_| None),
-            Action::ResetSecondFactor => people::reset_second_factor(registry, tx, &username, None)?.map(|_| None),
+            Action::ResetSecondFactor => {
+                people::reset_second_factor(registry, tx, &username, None)?.map(|_| None)
+            }
             Action::Revoke => people::revoke_everything(registry, tx, &username)?.map(|_| None),
             Action::Disable => people::set_enabled(registry, tx, &username, false)?.map(|_| None),
             Action::Enable => people::set_enabled(registry, tx, &username, true)?.map(|_| None),
@@ -304,7 +341,10 @@ pub(super) fn hand_over(visit: &Visit, issued: &Issued, by_mail: bool, word: &st
     let once = Once {
         subject: issued.person.id.clone(),
         value: issued.url.reveal().to_owned(),
-        note: Some(format!("It works once, until {}.", visit.zone.when(issued.expires_at).words)),
+        note: Some(format!(
+            "It works once, until {}.",
+            visit.zone.when(issued.expires_at).words
+        )),
     };
     visit.show_once(&path, word, &once)
 }

@@ -110,7 +110,12 @@ pub(super) fn codings(policy: &Policy, role: &Role) -> Vec<String> {
 /// The roles that somebody may give.
 fn offered(visit: &Visit) -> impl Iterator<Item = &Role> {
     let all = visit.changes(Area::Administrators);
-    visit.app.policy.roles().iter().filter(move |role| all || !console::is_console_role(&role.code))
+    visit
+        .app
+        .policy
+        .roles()
+        .iter()
+        .filter(move |role| all || !console::is_console_role(&role.code))
 }
 
 /// `GET /admin/users/new`
@@ -118,7 +123,11 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let outcome = match enter(&app, &request, Door::change(Area::People).fresh()).await {
         Ok(visit) => {
-            let by = if visit.app.mailer.is_some() { "mail" } else { "show" };
+            let by = if visit.app.mailer.is_some() {
+                "mail"
+            } else {
+                "show"
+            };
             Ok(Form::empty(&visit, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
         }
         Err(stop) => Err(stop),
@@ -150,16 +159,32 @@ fn registered(visit: &Visit, person: &Person) -> Typed {
         .with("email", text(settings.email.as_ref()))
         .with("email_verified", if settings.email_verified { "yes" } else { "" })
         .with("organization", agency.map_or("", |agency| agency.name.as_str()))
-        .with("organization_id", text(agency.and_then(|agency| agency.id.as_ref())))
-        .with("jurisdiction", text(agency.and_then(|agency| agency.jurisdiction.as_ref())))
+        .with(
+            "organization_id",
+            text(agency.and_then(|agency| agency.id.as_ref())),
+        )
+        .with(
+            "jurisdiction",
+            text(agency.and_then(|agency| agency.jurisdiction.as_ref())),
+        )
         .with_all("roles", settings.roles.clone())
         .with("npi", text(settings.npi.as_ref()))
         .with("fhir_user", text(settings.fhir_user.as_ref()))
-        .with("confidentiality", settings.confidentiality.map_or("", Confidentiality::code))
+        .with(
+            "confidentiality",
+            settings.confidentiality.map_or("", Confidentiality::code),
+        )
         .with("integrity", settings.integrity.map_or("", Integrity::word))
         .with_all("purposes", settings.purposes.clone().unwrap_or_default())
         .with("license_expires", text(settings.license_expires.as_ref()))
-        .with("claims", settings.claims.get("zoneinfo").and_then(Value::as_str).unwrap_or_default())
+        .with(
+            "claims",
+            settings
+                .claims
+                .get("zoneinfo")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        )
         .with(VERSION, people::version(person))
         .with(SHOWN, visit.app.clock.now_millis().to_string())
 }
@@ -167,26 +192,42 @@ fn registered(visit: &Visit, person: &Person) -> Typed {
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
 fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let mut claims: Map<String, Value> = before.map(|person| person.settings.claims.clone()).unwrap_or_default();
+    let mut claims: Map<String, Value> = before
+        .map(|person| person.settings.claims.clone())
+        .unwrap_or_default();
     claims.remove("zoneinfo");
     if let Some(zone) = typed.some("claims") {
-        mistakes.extend(check_zone(&zone).err().map(|text| Mistake { key: "claims", text }));
+        mistakes.extend(
+            check_zone(&zone)
+                .err()
+                .map(|text| Mistake { key: "claims", text }),
+        );
         claims.insert("zoneinfo".to_owned(), Value::String(zone));
     }
     let (id, jurisdiction) = (typed.some("organization_id"), typed.some("jurisdiction"));
     let name = typed.some("organization");
     if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
         let text = "enter the name of the agency too, or leave its identifier and jurisdiction empty";
-        mistakes.push(Mistake { key: "organization", text: text.to_owned() });
+        mistakes.push(Mistake {
+            key: "organization",
+            text: text.to_owned(),
+        });
     }
     let purposes = typed.all("purposes");
-    let username = before.map_or_else(|| typed.get("username").to_owned(), |person| person.username.clone());
+    let username = before.map_or_else(
+        || typed.get("username").to_owned(),
+        |person| person.username.clone(),
+    );
     let form = PersonForm {
         username: Some(username),
         name: Some(typed.get("name").to_owned()),
         email: typed.some("email"),
         email_verified: Some(typed.has("email_verified", "yes")),
-        organization: name.map(|name| Organization { name, id, jurisdiction }),
+        organization: name.map(|name| Organization {
+            name,
+            id,
+            jurisdiction,
+        }),
         roles: Some(typed.all("roles")),
         npi: typed.some("npi"),
         fhir_user: typed.some("fhir_user"),
@@ -197,7 +238,11 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
         claims: Some(claims),
         ..PersonForm::default()
     };
-    if mistakes.is_empty() { Ok(form) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(form)
+    } else {
+        Err(mistakes)
+    }
 }
 
 fn read<T: std::str::FromStr>(key: &'static str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<T>
@@ -207,7 +252,14 @@ where
     if text.is_empty() {
         return None;
     }
-    text.parse().map_err(|cause: T::Err| mistakes.push(Mistake { key, text: cause.to_string() })).ok()
+    text.parse()
+        .map_err(|cause: T::Err| {
+            mistakes.push(Mistake {
+                key,
+                text: cause.to_string(),
+            })
+        })
+        .ok()
 }
 
 /// `POST /admin/users/new`
@@ -224,11 +276,21 @@ async fn add_person(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
         return Ok(Form::empty(&visit, None).searched(typed));
     }
     let outcome = match wanted(&typed, None) {
-        Ok(wanted) => visit.registry().run(move |registry, tx| links::add_and_invite(registry, tx, &wanted)).await,
+        Ok(wanted) => {
+            visit
+                .registry()
+                .run(move |registry, tx| links::add_and_invite(registry, tx, &wanted))
+                .await
+        }
         Err(mistakes) => Err(Refused::Mistakes(mistakes)),
     };
     match outcome {
-        Ok(issued) => Ok(hand_over(&visit, &issued, typed.has("hand_over", "mail"), "person-added")),
+        Ok(issued) => Ok(hand_over(
+            &visit,
+            &issued,
+            typed.has("hand_over", "mail"),
+            "person-added",
+        )),
         Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, None).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
@@ -245,7 +307,12 @@ pub async fn post(
     answer(&app, change(&app, &request, &id, body).await)
 }
 
-async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn change(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let (visit, person) = enter_about(app, request, id, Right::Change, true).await?;
     let form = visit.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
@@ -256,7 +323,10 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
     let outcome = match wanted(&typed, Some(&person)) {
         Ok(wanted) => {
             let job = visit.registry();
-            job.run(move |registry, tx| people::change(registry, tx, &wanted, Manner::Replace, Some(&expected))).await
+            job.run(move |registry, tx| {
+                people::change(registry, tx, &wanted, Manner::Replace, Some(&expected))
+            })
+            .await
         }
         Err(mistakes) => Err(Refused::Mistakes(mistakes)),
     };
@@ -275,17 +345,32 @@ async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payl
 
 /// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
 /// has seen it.
-async fn too_late(visit: &Visit, seen: Person, typed: Typed, mistakes: &[Mistake]) -> Result<HttpResponse, Stop> {
+async fn too_late(
+    visit: &Visit,
+    seen: Person,
+    typed: Typed,
+    mistakes: &[Mistake],
+) -> Result<HttpResponse, Stop> {
     let (app, id) = (&visit.app, seen.id.clone());
-    let person = app.store.read(move |conn| stored::find(conn, &id)).await?.unwrap_or(seen);
-    let shown = typed.get(SHOWN).parse().unwrap_or_else(|_| app.clock.now_millis());
+    let person = app
+        .store
+        .read(move |conn| stored::find(conn, &id))
+        .await?
+        .unwrap_or(seen);
+    let shown = typed
+        .get(SHOWN)
+        .parse()
+        .unwrap_or_else(|_| app.clock.now_millis());
     let meanwhile = changed::since(app, &Concerned::Person(person.id.clone()), shown, &visit.zone).await?;
     let typed = typed
         .without(VERSION)
         .with(VERSION, people::version(&person))
         .without(SHOWN)
         .with(SHOWN, app.clock.now_millis().to_string());
-    let form = Form { meanwhile: Some(meanwhile), ..Form::empty(visit, Some(&person)) };
+    let form = Form {
+        meanwhile: Some(meanwhile),
+        ..Form::empty(visit, Some(&person))
+    };
     Ok(form.refused(typed, mistakes))
 }
 
@@ -298,7 +383,11 @@ struct Form<'a> {
 
 impl<'a> Form<'a> {
     fn empty(visit: &'a Visit, person: Option<&'a Person>) -> Self {
-        Self { visit, person, meanwhile: None }
+        Self {
+            visit,
+            person,
+            meanwhile: None,
+        }
     }
 
     fn show(self, status: StatusCode, typed: Typed) -> HttpResponse {
@@ -307,12 +396,14 @@ impl<'a> Form<'a> {
 
     fn refused(self, typed: Typed, mistakes: &[Mistake]) -> HttpResponse {
         let in_words = |mistake: &Mistake| match mistake.key {
-            "name" if typed.get("name").is_empty() => {
-                Mistake { text: "enter the full name".to_owned(), ..mistake.clone() }
-            }
-            "username" if self.person.is_none() && typed.get("username").is_empty() => {
-                Mistake { text: "enter a username".to_owned(), ..mistake.clone() }
-            }
+            "name" if typed.get("name").is_empty() => Mistake {
+                text: "enter the full name".to_owned(),
+                ..mistake.clone()
+            },
+            "username" if self.person.is_none() && typed.get("username").is_empty() => Mistake {
+                text: "enter a username".to_owned(),
+                ..mistake.clone()
+            },
             _ => mistake.clone(),
         };
         let wrong = Wrong::of(&mistakes.iter().map(in_words).collect::<Vec<_>>(), &FIELDS);
@@ -324,7 +415,13 @@ impl<'a> Form<'a> {
         self.page(StatusCode::OK, typed, Vec::new(), Some(found))
     }
 
-    fn page(self, status: StatusCode, typed: Typed, wrong: Vec<Wrong>, found: Option<Vec<Found>>) -> HttpResponse {
+    fn page(
+        self,
+        status: StatusCode,
+        typed: Typed,
+        wrong: Vec<Wrong>,
+        found: Option<Vec<Found>>,
+    ) -> HttpResponse {
         let visit = self.visit;
         let policy = &visit.app.policy;
         let role = |role: &Role| Choice {
@@ -332,11 +429,18 @@ impl<'a> Form<'a> {
             label: role.label.clone(),
             hint: codings(policy, role).join(", "),
         };
-        let levels: Vec<(&str, String)> =
-            Confidentiality::ALL.iter().map(|level| (level.code(), format!("{level} ({})", level.code()))).collect();
+        let levels: Vec<(&str, String)> = Confidentiality::ALL
+            .iter()
+            .map(|level| (level.code(), format!("{level} ({})", level.code())))
+            .collect();
         let mut clearances = vec![("", "As the roles have it")];
         clearances.extend(levels.iter().map(|(code, label)| (*code, label.as_str())));
-        let integrities = [("", "Not said"), ("High", "High"), ("Medium", "Medium"), ("Low", "Low")];
+        let integrities = [
+            ("", "Not said"),
+            ("High", "High"),
+            ("Medium", "Medium"),
+            ("Low", "Low"),
+        ];
         let page = FormPage {
             shell: visit.shell(),
             frame: visit.frame(Area::People),
@@ -360,32 +464,47 @@ impl<'a> Form<'a> {
 fn purposes(policy: &Policy, ticked: &[String]) -> Vec<Choice> {
     let used = |code: &str| {
         ticked.iter().any(|ticked| ticked == code)
-            || policy.roles().iter().any(|role| role.purposes.iter().any(|purpose| purpose == code))
+            || policy
+                .roles()
+                .iter()
+                .any(|role| role.purposes.iter().any(|purpose| purpose == code))
     };
-    let all = policy.vocabulary().purposes_of_use().iter().filter(|concept| used(&concept.code));
+    let all = policy
+        .vocabulary()
+        .purposes_of_use()
+        .iter()
+        .filter(|concept| used(&concept.code));
     let choice = |code: &str, display: &str| Choice {
         value: code.to_owned(),
         label: format!("{display} ({code})"),
         hint: String::new(),
     };
-    all.map(|concept| choice(&concept.code, &concept.display)).collect()
+    all.map(|concept| choice(&concept.code, &concept.display))
+        .collect()
 }
 
 /// The standard codes that fit, those first that a role carries.
 fn found(visit: &Visit, text: &str) -> Vec<Found> {
     let offered: Vec<&Role> = offered(visit).collect();
     let (concepts, _) = visit.app.policy.vocabulary().search(text, usize::MAX);
-    let concepts = concepts.into_iter().filter(|concept| concept.system != PURPOSE_SYSTEM);
+    let concepts = concepts
+        .into_iter()
+        .filter(|concept| concept.system != PURPOSE_SYSTEM);
     let mut found: Vec<Found> = concepts
         .map(|concept| {
-            let carries =
-                |role: &Role| role.codings.iter().any(|own| own.system == concept.system && own.code == concept.code);
+            let carries = |role: &Role| {
+                role.codings
+                    .iter()
+                    .any(|own| own.system == concept.system && own.code == concept.code)
+            };
             let roles = offered.iter().enumerate().filter(|(_, role)| carries(role));
             Found {
                 code: concept.code.clone(),
                 display: concept.display.clone(),
                 system: concept.system.clone(),
-                roles: roles.map(|(place, role)| (place + 1, role.label.clone())).collect(),
+                roles: roles
+                    .map(|(place, role)| (place + 1, role.label.clone()))
+                    .collect(),
             }
         })
         .collect();

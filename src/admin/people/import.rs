@@ -97,7 +97,10 @@ impl Imports {
     /// session goes on.
     fn add(&self, import: &Arc<Import>) -> bool {
         let mut all = self.all();
-        if all.values().any(|other| other.session == import.session && other.goes_on()) {
+        if all
+            .values()
+            .any(|other| other.session == import.session && other.goes_on())
+        {
             return false;
         }
         all.retain(|_, other| other.session != import.session);
@@ -154,7 +157,11 @@ enum Shown {
     Refused(Vec<Finding>, usize),
     Ready,
     Importing,
-    Done { added: usize, mailed: usize, links: usize },
+    Done {
+        added: usize,
+        mailed: usize,
+        links: usize,
+    },
     Failed(String),
 }
 
@@ -167,7 +174,13 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 fn ask(visit: &Visit, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
     let (shell, frame) = (visit.shell(), visit.frame(Area::People));
-    let page = UploadPage { shell, frame, columns: &COLUMNS, most: MOST_ROWS, wrong };
+    let page = UploadPage {
+        shell,
+        frame,
+        columns: &COLUMNS,
+        most: MOST_ROWS,
+        wrong,
+    };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
@@ -197,7 +210,13 @@ async fn take(
 ) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
     let uploaded = upload::read(&visit, request, body, &["file"], LARGEST).await?;
-    let refuse = |text: &str| Ok(ask(&visit, StatusCode::UNPROCESSABLE_ENTITY, vec![Wrong::field("file", text)]));
+    let refuse = |text: &str| {
+        Ok(ask(
+            &visit,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            vec![Wrong::field("file", text)],
+        ))
+    };
     if uploaded.too_long {
         return refuse("The file is larger than 4 MB: split the file, and import one part after the other");
     }
@@ -205,7 +224,9 @@ async fn take(
     if bytes.is_empty() {
         return refuse("Choose a file, or the file is empty");
     }
-    let file = web::block(move || File::read(&bytes)).await.map_err(Broken::defect)?;
+    let file = web::block(move || File::read(&bytes))
+        .await
+        .map_err(Broken::defect)?;
     let import = Arc::new(Import {
         id: app.entropy.id("imp"),
         session: visit.signed_in.session.id.clone(),
@@ -249,7 +270,10 @@ pub async fn show(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = match enter(&app, &request, Door::change(Area::People)).await {
-        Ok(visit) => imports.find(&visit, &id).map(|import| progress(&visit, &import)).map_err(Stop::from),
+        Ok(visit) => imports
+            .find(&visit, &id)
+            .map(|import| progress(&visit, &import))
+            .map_err(Stop::from),
         Err(stop) => Err(stop),
     };
     answer(&app, outcome)
@@ -261,7 +285,11 @@ fn progress(visit: &Visit, import: &Import) -> HttpResponse {
         State::Refused(findings, count) => Shown::Refused(findings.clone(), *count),
         State::Ready => Shown::Ready,
         State::Importing => Shown::Importing,
-        State::Done { added, mailed, links } => Shown::Done { added: *added, mailed: *mailed, links: links.len() },
+        State::Done { added, mailed, links } => Shown::Done {
+            added: *added,
+            mailed: *mailed,
+            links: links.len(),
+        },
         State::Failed(reference) => Shown::Failed(reference.clone()),
     };
     let page = ProgressPage {
@@ -313,13 +341,25 @@ async fn run(imports: web::Data<Imports>, import: Arc<Import>, registry: Registr
     let ended = match imported {
         Ok(Ok(Ok(issued))) => {
             let added = issued.len();
-            let links = if by_mail { mail(registry.app(), issued).await } else { issued };
-            State::Done { added, mailed: added - links.len(), links }
+            let links = if by_mail {
+                mail(registry.app(), issued).await
+            } else {
+                issued
+            };
+            State::Done {
+                added,
+                mailed: added - links.len(),
+                links,
+            }
         }
         Ok(Ok(Err(findings))) => Import::is_refused(findings),
-        Ok(Err(Refused::Mistakes(mistakes))) => {
-            failed(&mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        }
+        Ok(Err(Refused::Mistakes(mistakes))) => failed(
+            &mistakes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
         Ok(Err(Refused::Broken(broken))) => failed(&broken.to_string()),
         Err(cause) => failed(&cause.to_string()),
     };
@@ -344,7 +384,10 @@ async fn mail(app: &App, issued: Vec<Issued>) -> Vec<Issued> {
 pub async fn back(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let visit = enter(&app, &request, Door::change(Area::People).fresh()).await;
-    answer(&app, visit.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])))
+    answer(
+        &app,
+        visit.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])),
+    )
 }
 
 /// `POST /admin/users/import/{import}/links`: the links of the invitations as a file, once.
@@ -376,7 +419,10 @@ async fn take_links(
     if taken.is_empty() {
         return Ok(browser::see_other(&format!("{PATH}/{id}"), &[]));
     }
-    let event = visit.event(Kind::Exported).with("what", "invitation links").with("people", taken.len().to_string());
+    let event = visit
+        .event(Kind::Exported)
+        .with("what", "invitation links")
+        .with("people", taken.len().to_string());
     let written = app.store.write(move |tx| {
         tx.audit(event.clone());
         Ok(())

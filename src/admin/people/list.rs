@@ -57,13 +57,20 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let looked = Looked::of(request);
     let search = search(&looked);
     let order = search.order;
-    let read = app.store.read(move |conn| Ok((stored::any(conn)?, stored::page(conn, &search, PAGE + 1)?)));
+    let read = app
+        .store
+        .read(move |conn| Ok((stored::any(conn)?, stored::page(conn, &search, PAGE + 1)?)));
     let (some, people) = read.await?;
     let (people, more) = listing::cut(people);
     let next = people.last().filter(|_| more);
     let next = next.map(|person| looked.page_after(&FILTERS, &stored::sort_key(order, person), &person.id));
     let mut roles = vec![("", "All roles")];
-    roles.extend(app.policy.roles().iter().map(|role| (role.code.as_str(), role.label.as_str())));
+    roles.extend(
+        app.policy
+            .roles()
+            .iter()
+            .map(|role| (role.code.as_str(), role.label.as_str())),
+    );
     let page = PeoplePage {
         shell: visit.shell(),
         frame: visit.frame(Area::People),
@@ -72,11 +79,20 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         roles: listing::filters(looked.get("role"), &roles),
         states: listing::filters(
             looked.get("state"),
-            &[("", "All"), ("enabled", "May sign in"), ("disabled", "Disabled"), ("awaited", "No password yet")],
+            &[
+                ("", "All"),
+                ("enabled", "May sign in"),
+                ("disabled", "Disabled"),
+                ("awaited", "No password yet"),
+            ],
         ),
         sorts: listing::filters(
             looked.get("sort"),
-            &[("", "Name"), ("newest", "Newest first"), ("last-sign-in", "Last sign-in first")],
+            &[
+                ("", "Name"),
+                ("newest", "Newest first"),
+                ("last-sign-in", "Last sign-in first"),
+            ],
         ),
         rows: people.iter().map(|person| row(&visit, person)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
@@ -111,7 +127,10 @@ fn row(visit: &Visit, person: &Person) -> Row {
         id: person.id.clone(),
         name: person.name.clone(),
         username: person.username.clone(),
-        agency: settings.organization.as_ref().map_or_else(String::new, |agency| agency.name.clone()),
+        agency: settings
+            .organization
+            .as_ref()
+            .map_or_else(String::new, |agency| agency.name.clone()),
         roles: labels(&visit.app.policy, &settings.roles).join(", "),
         state: if !person.enabled {
             Some("Disabled")

@@ -29,13 +29,28 @@ pub(super) fn path_of(id: &str) -> String {
 
 /// Where a person belongs: those with a role of the console are administrators' affair.
 pub(super) fn area_of(person: &Person) -> Area {
-    let of_console = person.settings.roles.iter().any(|role| console::is_console_role(role));
-    if of_console { Area::Administrators } else { Area::People }
+    let of_console = person
+        .settings
+        .roles
+        .iter()
+        .any(|role| console::is_console_role(role));
+    if of_console {
+        Area::Administrators
+    } else {
+        Area::People
+    }
 }
 
 /// The names of roles, for people.
 pub(super) fn labels(policy: &Policy, roles: &[String]) -> Vec<String> {
-    roles.iter().map(|code| policy.role(code).map_or_else(|| code.clone(), |role| role.label.clone())).collect()
+    roles
+        .iter()
+        .map(|code| {
+            policy
+                .role(code)
+                .map_or_else(|| code.clone(), |role| role.label.clone())
+        })
+        .collect()
 }
 
 /// Lets somebody do something about a person: who that is decides which right it needs, and whether the sign-in must be

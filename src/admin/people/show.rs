@@ -102,7 +102,10 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
     let (visit, person) = enter_about(app, request, id, Right::Read, false).await?;
     let (job_app, about) = (Arc::clone(app), person.clone());
-    let facts = app.store.read(move |conn| Facts::load(&job_app, conn, &about)).await?;
+    let facts = app
+        .store
+        .read(move |conn| Facts::load(&job_app, conn, &about))
+        .await?;
     let once = visit.once(request, &person.id);
     let something_shown = once.is_some();
     let may_change = visit.changes(area_of(&person));
@@ -119,38 +122,72 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         invited_until: facts.invited_until.map(|at| visit.zone.when(at)),
         last_login: person.last_login_at.map(|at| visit.zone.when(at)),
         added: visit.zone.when(person.created_at),
-        sessions: facts.sessions.iter().map(|session| sessions::item(&visit, session, None)).collect(),
+        sessions: facts
+            .sessions
+            .iter()
+            .map(|session| sessions::item(&visit, session, None))
+            .collect(),
         applications: applications::listed(app, &person, &facts.allowed, &visit.zone),
-        actions: if may_change { Action::for_person(&person, facts.locked) } else { Vec::new() },
+        actions: if may_change {
+            Action::for_person(&person, facts.locked)
+        } else {
+            Vec::new()
+        },
         person: &person,
     };
     let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
-    Ok(if something_shown { visit.shown(answer) } else { answer })
+    Ok(if something_shown {
+        visit.shown(answer)
+    } else {
+        answer
+    })
 }
 
 /// What is registered, in the order of the form; what is not there is left out.
 fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
     let settings = &person.settings;
     let agency = settings.organization.as_ref();
-    let email = settings
-        .email
-        .as_ref()
-        .map(|email| format!("{email} ({})", if settings.email_verified { "verified" } else { "not verified" }));
+    let email = settings.email.as_ref().map(|email| {
+        format!(
+            "{email} ({})",
+            if settings.email_verified {
+                "verified"
+            } else {
+                "not verified"
+            }
+        )
+    });
     let purposes = settings.purposes.as_ref().map(|codes| purposes(app, codes));
     let license = settings.license_expires.as_deref().map(|day| {
         let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
-        format!("{} {}", if ended { "Ended on" } else { "Good through" }, day_in_words(day))
+        format!(
+            "{} {}",
+            if ended { "Ended on" } else { "Good through" },
+            day_in_words(day)
+        )
     });
-    let zone = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str()).map(str::to_owned);
+    let zone = settings
+        .claims
+        .get("zoneinfo")
+        .and_then(|zone| zone.as_str())
+        .map(str::to_owned);
     let all = [
         ("Username", Some(person.username.clone())),
         ("E-mail address", email),
         ("Agency", agency.map(|agency| agency.name.clone())),
         ("Agency identifier", agency.and_then(|agency| agency.id.clone())),
-        ("Jurisdiction", agency.and_then(|agency| agency.jurisdiction.clone())),
+        (
+            "Jurisdiction",
+            agency.and_then(|agency| agency.jurisdiction.clone()),
+        ),
         ("NPI", settings.npi.clone()),
         ("FHIR resource", settings.fhir_user.clone()),
-        ("Clearance", settings.confidentiality.map(|level| format!("{level} ({})", level.code()))),
+        (
+            "Clearance",
+            settings
+                .confidentiality
+                .map(|level| format!("{level} ({})", level.code())),
+        ),
         ("Integrity", settings.integrity.map(|level| level.to_string())),
         ("Purposes of use", purposes),
         ("License", license),
@@ -158,7 +195,9 @@ fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
         ("Made for the sign-in of", settings.provisioned_by.clone()),
         ("Person ID", Some(person.id.clone())),
     ];
-    all.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
+    all.into_iter()
+        .filter_map(|(label, value)| Some((label, value?)))
+        .collect()
 }
 
 fn purposes(app: &App, codes: &[String]) -> String {
@@ -184,7 +223,12 @@ fn role(app: &App, code: &str) -> RoleItem {
         label: role.label.clone(),
         code: code.to_owned(),
         codings: super::edit::codings(&app.policy, role),
-        sentences: app.policy.sentences(&role.scopes).into_iter().map(|item| item.sentence).collect(),
+        sentences: app
+            .policy
+            .sentences(&role.scopes)
+            .into_iter()
+            .map(|item| item.sentence)
+            .collect(),
         console: role.console,
     }
 }
@@ -192,7 +236,10 @@ fn role(app: &App, code: &str) -> RoleItem {
 fn methods(visit: &Visit, person: &Person, facts: &Facts) -> Vec<(&'static str, String)> {
     let app = &visit.app;
     let used = |at: Option<i64>| {
-        at.map_or_else(|| "not used yet".to_owned(), |at| format!("last used {}", visit.zone.when(at).words))
+        at.map_or_else(
+            || "not used yet".to_owned(),
+            |at| format!("last used {}", visit.zone.when(at).words),
+        )
     };
     let password = match &person.password {
         Some(_) if person.password_changed_at > 0 => {
@@ -203,14 +250,22 @@ fn methods(visit: &Visit, person: &Person, facts: &Facts) -> Vec<(&'static str, 
     };
     let mut methods = vec![("Password", password)];
     if person.totp_secret.is_some() {
-        methods.push(("Authenticator app", format!("Set up, {}", used(totp::used_at(person.totp_step)))));
+        methods.push((
+            "Authenticator app",
+            format!("Set up, {}", used(totp::used_at(person.totp_step))),
+        ));
     }
     for passkey in &facts.passkeys {
-        methods.push(("Passkey", format!("{}, {}", passkey.name, used(passkey.last_used_at))));
+        methods.push((
+            "Passkey",
+            format!("{}, {}", passkey.name, used(passkey.last_used_at)),
+        ));
     }
     for provider in &facts.providers {
-        let name =
-            app.directory.identity_provider(provider).map_or_else(|| provider.clone(), |known| known.name.clone());
+        let name = app
+            .directory
+            .identity_provider(provider)
+            .map_or_else(|| provider.clone(), |known| known.name.clone());
         methods.push(("Agency’s sign-in", name));
     }
     if !person.has_second_factor(!facts.passkeys.is_empty()) {

@@ -56,9 +56,19 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let server = &live.server;
     let sees_people = visit.may(Area::People, Right::Read);
     let asked = Asked::of(&Looked::of(request), sees_people);
-    let preview = if asked.client.is_empty() { None } else { Some(preview::of(app, server, &asked).await?) };
+    let preview = if asked.client.is_empty() {
+        None
+    } else {
+        Some(preview::of(app, server, &asked).await?)
+    };
     let mut roles = vec![("", "Nobody: the client acts for itself")];
-    roles.extend(app.policy.roles().iter().filter(|role| !role.console).map(|role| (&*role.code, &*role.label)));
+    roles.extend(
+        app.policy
+            .roles()
+            .iter()
+            .filter(|role| !role.console)
+            .map(|role| (&*role.code, &*role.label)),
+    );
     let page = DocumentsPage {
         shell: visit.shell(),
         frame: visit.frame(Area::ResourceServers),
@@ -89,12 +99,20 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
 }
 
 /// `GET /admin/resource-servers/{id}/documents/{document}`
-pub async fn download(app: web::Data<App>, request: HttpRequest, named: web::Path<(String, String)>) -> HttpResponse {
+pub async fn download(
+    app: web::Data<App>,
+    request: HttpRequest,
+    named: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, file(&app, &request, &named).await)
 }
 
-async fn file(app: &Arc<App>, request: &HttpRequest, (id, name): &(String, String)) -> Result<HttpResponse, Stop> {
+async fn file(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, name): &(String, String),
+) -> Result<HttpResponse, Stop> {
     enter(app, request, Door::read(Area::ResourceServers)).await?;
     let live = found(app, id)?;
     let (document, media_type) = match name.as_str() {

@@ -29,7 +29,15 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let visit = enter(app, request, DOOR).await?;
     let live = found(app, id)?;
     let typed = form::registered(&live.server, app.clock.now_millis());
-    Ok(form::page(&visit, Some(id), live.server.settings.kind, Shown { typed, ..Shown::default() }))
+    Ok(form::page(
+        &visit,
+        Some(id),
+        live.server.settings.kind,
+        Shown {
+            typed,
+            ..Shown::default()
+        },
+    ))
 }
 
 /// `POST /admin/resource-servers/{id}/edit`
@@ -43,42 +51,85 @@ pub async fn post(
     answer(&app, change(&app, &request, &id, body).await)
 }
 
-async fn change(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn change(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
     let posted = visit.posted(request, body).await?;
     let live = found(app, id)?;
     let kind = live.server.settings.kind;
     let typed = Typed::of(&posted, &FIELDS);
     if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
-        return Ok(form::page(&visit, Some(id), kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
+        return Ok(form::page(
+            &visit,
+            Some(id),
+            kind,
+            Shown {
+                typed,
+                findings: Some(findings),
+                ..Shown::default()
+            },
+        ));
     }
-    let again = |typed, wrong| Ok(form::page(&visit, Some(id), kind, Shown { typed, wrong, ..Shown::default() }));
+    let again = |typed, wrong| {
+        Ok(form::page(
+            &visit,
+            Some(id),
+            kind,
+            Shown {
+                typed,
+                wrong,
+                ..Shown::default()
+            },
+        ))
+    };
     let wanted = match form::read(&typed, id.to_owned()) {
         Ok(wanted) => wanted,
         Err(wrong) => return again(typed, wrong),
     };
     let registry = visit.registry();
     let spare = spare(&registry, wanted.signing_alg).await?;
-    let (seen, before) = (typed.get("version").to_owned(), resource_servers::version(&live.server));
-    let done_now = registry
-        .run(move |registry, tx| resource_servers::change(registry, tx, &wanted, Manner::Replace, Some(&seen), &spare));
+    let (seen, before) = (
+        typed.get("version").to_owned(),
+        resource_servers::version(&live.server),
+    );
+    let done_now = registry.run(move |registry, tx| {
+        resource_servers::change(registry, tx, &wanted, Manner::Replace, Some(&seen), &spare)
+    });
     match done_now.await {
         Ok((server, Some(secret))) => {
-            let once = Once { subject: server.id.clone(), value: secret.reveal().to_owned(), note: None };
+            let once = Once {
+                subject: server.id.clone(),
+                value: secret.reveal().to_owned(),
+                note: None,
+            };
             Ok(visit.show_once(&path(id), "saved", &once))
         }
-        Ok((server, None)) if resource_servers::version(&server) == before => Ok(done(&path(id), "unchanged")),
+        Ok((server, None)) if resource_servers::version(&server) == before => {
+            Ok(done(&path(id), "unchanged"))
+        }
         Ok(_) => Ok(done(&path(id), "saved")),
         Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
             // Whoever saves now has seen what the other one changed.
             let now = app.clock.now_millis();
             let since = typed.get("shown").parse().unwrap_or(now);
-            let meanwhile = changed::since(app, &Concerned::Client(id.to_owned()), since, &visit.zone).await?;
+            let meanwhile =
+                changed::since(app, &Concerned::Client(id.to_owned()), since, &visit.zone).await?;
             let live = found(app, id)?;
-            let typed = typed.without(VERSION).with(VERSION, resource_servers::version(&live.server));
+            let typed = typed
+                .without(VERSION)
+                .with(VERSION, resource_servers::version(&live.server));
             let typed = typed.without("shown").with("shown", now.to_string());
             let wrong = Wrong::of(&mistakes, &FIELDS);
-            let shown = Shown { typed, wrong, meanwhile: Some(meanwhile), ..Shown::default() };
+            let shown = Shown {
+                typed,
+                wrong,
+                meanwhile: Some(meanwhile),
+                ..Shown::default()
+            };
             Ok(form::page(&visit, Some(id), kind, shown))
         }
         Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),

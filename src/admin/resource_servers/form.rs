@@ -82,15 +82,20 @@ pub struct Shown {
 
 /// The form: of the server `id`, or of a new one of a kind.
 pub fn page(visit: &Visit, id: Option<&str>, kind: Kind, shown: Shown) -> HttpResponse {
-    let status = if shown.wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if shown.wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let own = id.map(path);
     let page = FormPage {
         shell: visit.shell(),
         frame: visit.frame(Area::ResourceServers),
         id,
-        action: own
-            .as_ref()
-            .map_or_else(|| format!("/admin/resource-servers/new?kind={kind}"), |own| format!("{own}/edit")),
+        action: own.as_ref().map_or_else(
+            || format!("/admin/resource-servers/new?kind={kind}"),
+            |own| format!("{own}/edit"),
+        ),
         back: own.unwrap_or_else(|| "/admin/resource-servers".to_owned()),
         kind: kind_in_words(kind),
         meanwhile: shown.meanwhile,
@@ -114,12 +119,24 @@ pub fn kinds() -> Vec<Choice> {
 }
 
 const FORMATS: [(&str, &str, &str); 2] = [
-    ("jwt", "Signed (JWT)", "The server checks tokens itself, with our public keys. Nearly all FHIR servers can."),
-    ("opaque", "Opaque", "The server asks us about each token. Nothing of a person can be read from the token itself."),
+    (
+        "jwt",
+        "Signed (JWT)",
+        "The server checks tokens itself, with our public keys. Nearly all FHIR servers can.",
+    ),
+    (
+        "opaque",
+        "Opaque",
+        "The server asks us about each token. Nothing of a person can be read from the token itself.",
+    ),
 ];
 const TYPS: [(&str, &str, &str); 2] = [
     ("at+jwt", "at+jwt", "The standard (RFC 9068)."),
-    ("JWT", "JWT", "For servers that refuse at+jwt: those on Spring Security, such as BlueJay."),
+    (
+        "JWT",
+        "JWT",
+        "For servers that refuse at+jwt: those on Spring Security, such as BlueJay.",
+    ),
 ];
 const ALGORITHMS: [(&str, &str, &str); 5] = [
     ("ES256", "ES256", "Small and quick; the usual choice."),
@@ -129,17 +146,41 @@ const ALGORITHMS: [(&str, &str, &str); 5] = [
     ("EdDSA", "EdDSA", ""),
 ];
 const STYLES: [(&str, &str, &str); 2] = [
-    ("v2", "SMART version 2", "As in user/Patient.rs; the usual choice."),
-    ("v1", "SMART version 1", "As in user/Patient.read, for older servers. What version 1 cannot say is left out."),
+    (
+        "v2",
+        "SMART version 2",
+        "As in user/Patient.rs; the usual choice.",
+    ),
+    (
+        "v1",
+        "SMART version 1",
+        "As in user/Patient.read, for older servers. What version 1 cannot say is left out.",
+    ),
 ];
 const INTROSPECTS: [(&str, &str, &str); 2] = [
     ("own", "Its own tokens", "Only those that were issued for it."),
-    ("any", "All tokens", "Only for a gateway that stands in front of several servers."),
+    (
+        "any",
+        "All tokens",
+        "Only for a gateway that stands in front of several servers.",
+    ),
 ];
 const PROOFS: [(&str, &str, &str); 3] = [
-    ("secret", "A secret that is made here", "Shown once, to be put into the server’s settings."),
-    ("jwks_uri", "Public keys at an address", "The server publishes its keys (JWKS) and may change them by itself."),
-    ("jwks", "Public keys, pasted here", "As JSON (JWKS). You paste them again when they change."),
+    (
+        "secret",
+        "A secret that is made here",
+        "Shown once, to be put into the server’s settings.",
+    ),
+    (
+        "jwks_uri",
+        "Public keys at an address",
+        "The server publishes its keys (JWKS) and may change them by itself.",
+    ),
+    (
+        "jwks",
+        "Public keys, pasted here",
+        "As JSON (JWKS). You paste them again when they change.",
+    ),
 ];
 
 /// Safe defaults for a new server.
@@ -153,15 +194,24 @@ pub fn defaults(kind: Kind) -> Typed {
         ("proof", "secret"),
     ];
     let typed = Typed::default().with("kind", kind.as_str());
-    defaults.into_iter().fold(typed, |typed, (field, value)| typed.with(field, value))
+    defaults
+        .into_iter()
+        .fold(typed, |typed, (field, value)| typed.with(field, value))
 }
 
 /// What is registered, as it would be typed.
 pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
     let settings = &server.settings;
-    let map: Vec<String> = settings.scope_map.iter().map(|(scope, spelling)| format!("{scope} = {spelling}")).collect();
-    let scopes: Vec<String> =
-        settings.scopes.iter().flat_map(|scopes| scopes.iter().map(ToString::to_string)).collect();
+    let map: Vec<String> = settings
+        .scope_map
+        .iter()
+        .map(|(scope, spelling)| format!("{scope} = {spelling}"))
+        .collect();
+    let scopes: Vec<String> = settings
+        .scopes
+        .iter()
+        .flat_map(|scopes| scopes.iter().map(ToString::to_string))
+        .collect();
     let proof = match (&settings.jwks, &settings.jwks_uri) {
         (Some(_), _) => "jwks",
         (None, Some(_)) => "jwks_uri",
@@ -212,13 +262,17 @@ pub fn read(typed: &Typed, id: String) -> Result<ResourceServerForm, Vec<Wrong>>
         secret: None,
         token_format,
         // Opaque tokens have none; what is chosen beside that says nothing.
-        token_typ: typed.some("token_typ").filter(|_| token_format != Some(TokenFormat::Opaque)),
+        token_typ: typed
+            .some("token_typ")
+            .filter(|_| token_format != Some(TokenFormat::Opaque)),
         signing_alg: word::<Algorithm>(typed, "signing_alg", &mut wrong),
         scope_style: word(typed, "scope_style", &mut wrong),
         scope_map: scope_map(typed, &mut wrong),
         introspect: word(typed, "introspect", &mut wrong),
         kind: word(typed, "kind", &mut wrong),
-        scopes: Some(typed.lines("scopes")).filter(|lines| !lines.is_empty()).map(Words::from),
+        scopes: Some(typed.lines("scopes"))
+            .filter(|lines| !lines.is_empty())
+            .map(Words::from),
         jwks,
         jwks_uri,
         enabled: None,
@@ -236,10 +290,21 @@ fn keys(typed: &Typed, wrong: &mut Vec<Wrong>) -> (Option<Value>, Option<String>
         given
     };
     match typed.get("proof") {
-        "jwks" => {
-            (wanted("jwks", "paste the public keys, or choose another way to prove itself").map(Value::String), None)
-        }
-        "jwks_uri" => (None, wanted("jwks_uri", "enter the address, or choose another way to prove itself")),
+        "jwks" => (
+            wanted(
+                "jwks",
+                "paste the public keys, or choose another way to prove itself",
+            )
+            .map(Value::String),
+            None,
+        ),
+        "jwks_uri" => (
+            None,
+            wanted(
+                "jwks_uri",
+                "enter the address, or choose another way to prove itself",
+            ),
+        ),
         "secret" => (None, None),
         _ => {
             wrong.push(Wrong::field("proof", "choose how it proves itself"));
@@ -253,12 +318,16 @@ fn scope_map(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<BTreeMap<String, S
     let mut map = BTreeMap::new();
     for line in typed.lines("scope_map") {
         // An empty spelling leaves the scope out.
-        match line.split_once(" = ").or_else(|| line.strip_suffix(" =").map(|scope| (scope, ""))) {
+        match line
+            .split_once(" = ")
+            .or_else(|| line.strip_suffix(" =").map(|scope| (scope, "")))
+        {
             Some((scope, spelling)) => {
                 map.insert(scope.trim().to_owned(), spelling.trim().to_owned());
             }
             None => {
-                let text = format!("{line:?} must be a scope, a blank, the character =, a blank, and the spelling");
+                let text =
+                    format!("{line:?} must be a scope, a blank, the character =, a blank, and the spelling");
                 wrong.push(Wrong::field("scope_map", text));
             }
         }

@@ -55,7 +55,9 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let looked = Looked::of(request);
     let all = app.directory.resource_servers();
     let some = !all.is_empty();
-    let found = all.into_iter().filter(|live| is_looked_for(&looked, &live.server));
+    let found = all
+        .into_iter()
+        .filter(|live| is_looked_for(&looked, &live.server));
     let sort = looked.get("sort").to_owned();
     let key = |live: &Arc<LiveServer>| sort_key(&sort, &live.server);
     let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
@@ -74,9 +76,16 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         kinds: listing::filters(looked.get("kind"), &kinds),
         states: listing::filters(
             looked.get("state"),
-            &[("", "Enabled or not"), ("enabled", "Enabled"), ("disabled", "Disabled")],
+            &[
+                ("", "Enabled or not"),
+                ("enabled", "Enabled"),
+                ("disabled", "Disabled"),
+            ],
         ),
-        sorts: listing::filters(looked.get("sort"), &[("", "Name"), ("id", "ID"), ("newest", "Newest first")]),
+        sorts: listing::filters(
+            looked.get("sort"),
+            &[("", "Name"), ("id", "ID"), ("newest", "Newest first")],
+        ),
         rows: rows.iter().map(|live| row(&live.server, &roster)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
@@ -95,7 +104,9 @@ fn is_looked_for(looked: &Looked, server: &ResourceServer) -> bool {
     state
         && (kind.is_empty() || server.settings.kind.as_str() == kind)
         && (wanted.is_empty()
-            || [&server.id, &server.name, &server.audience].iter().any(|text| text.to_lowercase().contains(&wanted)))
+            || [&server.id, &server.name, &server.audience]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&wanted)))
 }
 
 /// What a server is sorted by, and its id.

@@ -44,7 +44,10 @@ pub const KINDS: [(Kind, &str, &str); 3] = [
 /// What people call a kind.
 #[must_use]
 pub fn kind_in_words(kind: Kind) -> &'static str {
-    KINDS.iter().find(|(known, _, _)| *known == kind).map_or("", |(_, words, _)| words)
+    KINDS
+        .iter()
+        .find(|(known, _, _)| *known == kind)
+        .map_or("", |(_, words, _)| words)
 }
 
 /// The page of a resource server.
@@ -54,7 +57,9 @@ pub fn path(id: &str) -> String {
 }
 
 fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, Stop> {
-    app.directory.resource_server(id).ok_or_else(|| Stop::Error(PageError::not_found()))
+    app.directory
+        .resource_server(id)
+        .ok_or_else(|| Stop::Error(PageError::not_found()))
 }
 
 /// A signing key for an algorithm that has none yet: made before the transaction that needs it, for that takes long.

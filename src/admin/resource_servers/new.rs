@@ -34,7 +34,10 @@ struct KindPage<'a> {
 }
 
 fn kind(text: &str) -> Option<Kind> {
-    KINDS.iter().find(|(kind, _, _)| kind.as_str() == text).map(|(kind, _, _)| *kind)
+    KINDS
+        .iter()
+        .find(|(kind, _, _)| kind.as_str() == text)
+        .map(|(kind, _, _)| *kind)
 }
 
 /// `GET /admin/resource-servers/new`
@@ -49,7 +52,15 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let Some(kind) = kind(looked.get("kind")) else {
         return Ok(choose(&visit));
     };
-    Ok(form::page(&visit, None, kind, Shown { typed: form::defaults(kind), ..Shown::default() }))
+    Ok(form::page(
+        &visit,
+        None,
+        kind,
+        Shown {
+            typed: form::defaults(kind),
+            ..Shown::default()
+        },
+    ))
 }
 
 fn choose(visit: &Visit) -> HttpResponse {
@@ -75,20 +86,48 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
     let typed = Typed::of(&posted, &FIELDS);
     let kind = kind(typed.get("kind")).unwrap_or(Kind::Other);
     if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
-        return Ok(form::page(&visit, None, kind, Shown { typed, findings: Some(findings), ..Shown::default() }));
+        return Ok(form::page(
+            &visit,
+            None,
+            kind,
+            Shown {
+                typed,
+                findings: Some(findings),
+                ..Shown::default()
+            },
+        ));
     }
-    let again = |typed, wrong| Ok(form::page(&visit, None, kind, Shown { typed, wrong, ..Shown::default() }));
-    let id = typed.some("id").unwrap_or_else(|| free_id(app, typed.get("name")));
+    let again = |typed, wrong| {
+        Ok(form::page(
+            &visit,
+            None,
+            kind,
+            Shown {
+                typed,
+                wrong,
+                ..Shown::default()
+            },
+        ))
+    };
+    let id = typed
+        .some("id")
+        .unwrap_or_else(|| free_id(app, typed.get("name")));
     let wanted = match form::read(&typed, id) {
         Ok(wanted) => wanted,
         Err(wrong) => return again(typed, wrong),
     };
     let registry = visit.registry();
     let spare = spare(&registry, wanted.signing_alg).await?;
-    let made = registry.run(move |registry, tx| resource_servers::register(registry, tx, &wanted, &spare)).await;
+    let made = registry
+        .run(move |registry, tx| resource_servers::register(registry, tx, &wanted, &spare))
+        .await;
     match made {
         Ok((server, Some(secret))) => {
-            let once = Once { subject: server.id.clone(), value: secret.reveal().to_owned(), note: None };
+            let once = Once {
+                subject: server.id.clone(),
+                value: secret.reveal().to_owned(),
+                note: None,
+            };
             Ok(visit.show_once(&path(&server.id), "server-registered", &once))
         }
         Ok((server, None)) => Ok(done(&path(&server.id), "server-registered")),
@@ -100,7 +139,11 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
 /// An id made from the name that nothing has yet; that it is free still counts only when it is written.
 fn free_id(app: &App, name: &str) -> String {
     let id = registry::id_from(name);
-    let is_free = |id: &String| app.directory.resource_server(id).is_none() && app.directory.client(id).is_none();
+    let is_free =
+        |id: &String| app.directory.resource_server(id).is_none() && app.directory.client(id).is_none();
     let numbered = (2..TRIES).map(|number| format!("{id}-{number}"));
-    std::iter::once(id.clone()).chain(numbered).find(is_free).unwrap_or(id)
+    std::iter::once(id.clone())
+        .chain(numbered)
+        .find(is_free)
+        .unwrap_or(id)
 }

@@ -34,8 +34,17 @@ impl Asked {
     /// What an address says. Who may not see people sees examples alone.
     pub fn of(looked: &Looked, sees_people: bool) -> Self {
         let text = |name: &str| looked.get(name).to_owned();
-        let username = if sees_people { text("username") } else { String::new() };
-        Self { client: text("client"), username, role: text("role"), scope: text("scope") }
+        let username = if sees_people {
+            text("username")
+        } else {
+            String::new()
+        };
+        Self {
+            client: text("client"),
+            username,
+            role: text("role"),
+            scope: text("scope"),
+        }
     }
 }
 
@@ -55,23 +64,37 @@ pub struct Preview {
 ///
 /// # Errors
 /// What the store says.
-pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Result<Preview, String>, Broken> {
+pub async fn of(
+    app: &App,
+    server: &ResourceServer,
+    asked: &Asked,
+) -> Result<Result<Preview, String>, Broken> {
     let client = app.directory.client(&asked.client);
     let uses = |id: &String| *id == server.id;
     let Some(client) = client.filter(|live| live.client.settings.resource_servers.iter().any(uses)) else {
-        return Ok(Err(format!("No client {:?} uses this resource server.", asked.client)));
+        return Ok(Err(format!(
+            "No client {:?} uses this resource server.",
+            asked.client
+        )));
     };
     let person = match who(app, asked).await? {
         Ok(person) => person,
         Err(text) => return Ok(Err(text)),
     };
-    let scope = match Some(&asked.scope).filter(|text| !text.is_empty()).map(|text| text.parse::<ScopeSet>()) {
+    let scope = match Some(&asked.scope)
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse::<ScopeSet>())
+    {
         Some(Err(cause)) => return Ok(Err(cause.to_string())),
         Some(Ok(scope)) => Some(scope),
         None => None,
     };
     let party = Party::of(app, &client);
-    let grant = if person.is_some() { GrantType::AuthorizationCode } else { GrantType::ClientCredentials };
+    let grant = if person.is_some() {
+        GrantType::AuthorizationCode
+    } else {
+        GrantType::ClientCredentials
+    };
     if !client.client.may_use(grant) {
         let text = if person.is_some() {
             "This client acts for itself: nobody signs in with it. Choose nobody."
@@ -82,7 +105,11 @@ pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Res
     }
     // Named, so that a token that would not be for this server is refused.
     let targets = [server.audience.clone()];
-    let wanted = Wanted { scope: scope.as_ref(), targets: &targets, purposes: &[] };
+    let wanted = Wanted {
+        scope: scope.as_ref(),
+        targets: &targets,
+        purposes: &[],
+    };
     let granted = match &person {
         Some(person) => party.grant_person(app, person, true, wanted),
         None => party.grant_system(app, wanted),
@@ -90,7 +117,11 @@ pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Res
     let granted = match granted {
         Ok(granted) => granted,
         Err(refused) => {
-            return Ok(Err(format!("There would be no token. {}: {}.", refused.code.as_str(), refused.description)));
+            return Ok(Err(format!(
+                "There would be no token. {}: {}.",
+                refused.code.as_str(),
+                refused.description
+            )));
         }
     };
     let claims = claims(app, &party, person.as_ref(), &granted)?;
@@ -101,7 +132,10 @@ pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Res
 async fn who(app: &App, asked: &Asked) -> Result<Result<Option<Person>, String>, Broken> {
     if !asked.username.is_empty() {
         let username = asked.username.clone();
-        let found = app.store.read(move |conn| people::find_by_username(conn, &username)).await?;
+        let found = app
+            .store
+            .read(move |conn| people::find_by_username(conn, &username))
+            .await?;
         let person = found.filter(|person| person.enabled);
         return Ok(person
             .map(Some)
@@ -118,7 +152,12 @@ async fn who(app: &App, asked: &Asked) -> Result<Result<Option<Person>, String>,
     Ok(Ok(Some(person)))
 }
 
-fn claims(app: &App, party: &Party, person: Option<&Person>, granted: &Granted) -> Result<AccessToken, Broken> {
+fn claims(
+    app: &App,
+    party: &Party,
+    person: Option<&Person>,
+    granted: &Granted,
+) -> Result<AccessToken, Broken> {
     let now = app.now();
     let Some(person) = person else {
         return Ok(Draft::of_system(app, party, granted, now)?.into_claims(app, now));
@@ -156,7 +195,10 @@ fn shown(server: &ResourceServer, granted: &Granted, claims: &AccessToken) -> Re
     Ok(Preview {
         header: (settings.token_format == TokenFormat::Jwt).then(|| format!("{header:#}")),
         claims: format!("{:#}", serde_json::to_value(claims).map_err(Broken::defect)?),
-        introspection: format!("{:#}", Value::Object(verified::answer(claims).map_err(Broken::defect)?)),
+        introspection: format!(
+            "{:#}",
+            Value::Object(verified::answer(claims).map_err(Broken::defect)?)
+        ),
         narrowed: granted.narrowed.iter().map(ToString::to_string).collect(),
     })
 }

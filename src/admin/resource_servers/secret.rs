@@ -21,10 +21,18 @@ const FIELDS: [&str; 1] = ["overlap_seconds"];
 
 /// How long the old secret goes on, in seconds.
 const OVERLAPS: [(&str, &str, &str); 4] = [
-    ("604800", "7 days", "Time enough to put the new secret into the server without an outage."),
+    (
+        "604800",
+        "7 days",
+        "Time enough to put the new secret into the server without an outage.",
+    ),
     ("86400", "1 day", ""),
     ("2592000", "30 days", ""),
-    ("0", "It ends at once", "If somebody else knows it. The server cannot ask about tokens until it has the new one."),
+    (
+        "0",
+        "It ends at once",
+        "If somebody else knows it. The server cannot ask about tokens until it has the new one.",
+    ),
 ];
 
 #[derive(Template)]
@@ -39,7 +47,11 @@ struct SecretPage<'a> {
 }
 
 fn show(visit: &Visit, id: &str, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let page = SecretPage {
         shell: visit.shell(),
         frame: visit.frame(Area::ResourceServers),
@@ -60,7 +72,12 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
     found(app, id)?;
-    Ok(show(&visit, id, Typed::default().with("overlap_seconds", "604800"), Vec::new()))
+    Ok(show(
+        &visit,
+        id,
+        Typed::default().with("overlap_seconds", "604800"),
+        Vec::new(),
+    ))
 }
 
 /// `POST /admin/resource-servers/{id}/secret`
@@ -74,24 +91,41 @@ pub async fn post(
     answer(&app, rotate(&app, &request, &id, body).await)
 }
 
-async fn rotate(app: &Arc<App>, request: &HttpRequest, id: &str, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn rotate(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+    body: web::Payload,
+) -> Result<HttpResponse, Stop> {
     let visit = enter(app, request, DOOR).await?;
     let posted = visit.posted(request, body).await?;
     found(app, id)?;
     let typed = Typed::of(&posted, &FIELDS);
-    let Some(overlap) = OVERLAPS.iter().find(|(value, _, _)| *value == typed.get("overlap_seconds")) else {
-        let wrong = vec![Wrong::field("overlap_seconds", "choose how long the old secret goes on")];
+    let Some(overlap) = OVERLAPS
+        .iter()
+        .find(|(value, _, _)| *value == typed.get("overlap_seconds"))
+    else {
+        let wrong = vec![Wrong::field(
+            "overlap_seconds",
+            "choose how long the old secret goes on",
+        )];
         return Ok(show(&visit, id, typed, wrong));
     };
     let seconds = overlap.0.parse().unwrap_or(0);
     let owner = id.to_owned();
-    let rotated =
-        visit.registry().run(move |registry, tx| resource_servers::rotate_secret(registry, tx, &owner, seconds)).await;
+    let rotated = visit
+        .registry()
+        .run(move |registry, tx| resource_servers::rotate_secret(registry, tx, &owner, seconds))
+        .await;
     match rotated {
         Ok(rotated) => {
             let ends = rotated.old_ends_at.filter(|ends| *ends > app.now());
             let note = ends.map(|ends| format!("The old secret ends on {}.", visit.zone.when(ends).words));
-            let once = Once { subject: id.to_owned(), value: rotated.secret.reveal().to_owned(), note };
+            let once = Once {
+                subject: id.to_owned(),
+                value: rotated.secret.reveal().to_owned(),
+                note,
+            };
             Ok(visit.show_once(&path(id), "secret-made", &once))
         }
         Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, id, typed, Wrong::of(&mistakes, &FIELDS))),

@@ -84,7 +84,10 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let once = visit.once(request, id);
     let shows_once = once.is_some();
     let settings = &server.settings;
-    let offered = settings.scopes.as_ref().unwrap_or_else(|| app.policy.catalogue(settings.kind));
+    let offered = settings
+        .scopes
+        .as_ref()
+        .unwrap_or_else(|| app.policy.catalogue(settings.kind));
     let page = ServerPage {
         shell: visit.shell(),
         frame: visit.frame(Area::ResourceServers),
@@ -124,12 +127,17 @@ fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
     };
     let roster = app.directory.roster();
     let all = roster.users_of(id);
-    (all.iter().take(CLIENTS).map(client).collect(), all.len() > CLIENTS)
+    (
+        all.iter().take(CLIENTS).map(client).collect(),
+        all.len() > CLIENTS,
+    )
 }
 
 /// The newest first; those that ended long ago are of use to nobody here.
 fn secrets(visit: &Visit, stored: &[StoredSecret]) -> Vec<Secret> {
-    let valid: Vec<&str> = valid_secrets(stored, visit.app.now()).map(|secret| secret.id.as_str()).collect();
+    let valid: Vec<&str> = valid_secrets(stored, visit.app.now())
+        .map(|secret| secret.id.as_str())
+        .collect();
     let mut shown: Vec<&StoredSecret> = stored.iter().collect();
     shown.sort_by_key(|secret| std::cmp::Reverse((secret.created_at, secret.expires_at.is_none())));
     let secret = |secret: &StoredSecret| Secret {

@@ -44,18 +44,34 @@ fn effects(deed: Deed, users: &[String]) -> Vec<String> {
 
 fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> HttpResponse {
     let roster = visit.app.directory.roster();
-    let users: Vec<String> = roster.users_of(id).iter().map(|live| live.client.name.clone()).collect();
-    let subject = Subject { area: Area::ResourceServers, name: id, path: &path(id) };
+    let users: Vec<String> = roster
+        .users_of(id)
+        .iter()
+        .map(|live| live.client.name.clone())
+        .collect();
+    let subject = Subject {
+        area: Area::ResourceServers,
+        name: id,
+        path: &path(id),
+    };
     state::ask(visit, subject, deed, effects(deed, &users), wrong)
 }
 
 /// `GET /admin/resource-servers/{id}/{deed}`
-pub async fn get(app: web::Data<App>, request: HttpRequest, named: web::Path<(String, String)>) -> HttpResponse {
+pub async fn get(
+    app: web::Data<App>,
+    request: HttpRequest,
+    named: web::Path<(String, String)>,
+) -> HttpResponse {
     let app = app.into_inner();
     answer(&app, page(&app, &request, &named).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, (id, word): &(String, String)) -> Result<HttpResponse, Stop> {
+async fn page(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    (id, word): &(String, String),
+) -> Result<HttpResponse, Stop> {
     let deed = Deed::of(word)?;
     let visit = enter(app, request, deed.door(Area::ResourceServers)).await?;
     found(app, id)?;

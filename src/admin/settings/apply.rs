@@ -65,11 +65,18 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
 }
 
 fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>, plan: Option<Outcome>) -> HttpResponse {
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let page = ApplyPage {
         shell: visit.shell(),
         frame: visit.frame(Area::Configuration),
-        seen: plan.as_ref().map(|plan| named(plan, typed.get("text"))).unwrap_or_default(),
+        seen: plan
+            .as_ref()
+            .map(|plan| named(plan, typed.get("text")))
+            .unwrap_or_default(),
         typed,
         wrong,
         plan,
@@ -79,7 +86,9 @@ fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>, plan: Option<Outcome>) -
 
 /// Names a plan, so that what is applied is what was shown.
 fn named(plan: &Outcome, text: &str) -> String {
-    SecretHash::of(&format!("{}\n\n{}", plan.lines.join("\n"), text.trim())).as_str().to_owned()
+    SecretHash::of(&format!("{}\n\n{}", plan.lines.join("\n"), text.trim()))
+        .as_str()
+        .to_owned()
 }
 
 /// `POST /admin/settings/apply`
@@ -113,10 +122,17 @@ async fn apply(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Res
 /// The file if there is one, else what was pasted. A browser sends lines of a text area with CR LF.
 fn text_of(uploaded: &Uploaded) -> Result<String, Wrong> {
     if uploaded.too_long {
-        return Err(Wrong::field("file", format!("the file is larger than {} KB", LARGEST / 1024)));
+        return Err(Wrong::field(
+            "file",
+            format!("the file is larger than {} KB", LARGEST / 1024),
+        ));
     }
     let file = uploaded.long("file");
-    let (field, bytes) = if file.is_empty() { ("text", uploaded.long("text")) } else { ("file", file) };
+    let (field, bytes) = if file.is_empty() {
+        ("text", uploaded.long("text"))
+    } else {
+        ("file", file)
+    };
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Wrong::field(field, "the file is not text in UTF-8; save it so and try again"))?;
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
@@ -132,10 +148,16 @@ async fn run(visit: &Visit, text: &str, dry_run: bool) -> Result<Result<Outcome,
     let lines = match away(move || apply::apply(&registry, &text, dry_run)).await? {
         Ok(outcome) => return Ok(Ok(outcome)),
         Err(ApplyError::Mistakes(lines)) => lines,
-        Err(ApplyError::Refused(Refused::Mistakes(mistakes))) => mistakes.iter().map(ToString::to_string).collect(),
+        Err(ApplyError::Refused(Refused::Mistakes(mistakes))) => {
+            mistakes.iter().map(ToString::to_string).collect()
+        }
         Err(ApplyError::Refused(Refused::Broken(broken))) => return Err(broken.into()),
     };
-    let whole = |text: &String| Wrong { field: "text".to_owned(), text: text.clone(), whole_form: true };
+    let whole = |text: &String| Wrong {
+        field: "text".to_owned(),
+        text: text.clone(),
+        whole_form: true,
+    };
     Ok(Err(lines.iter().take(MOST_MISTAKES).map(whole).collect()))
 }
 
@@ -147,7 +169,15 @@ fn applied(visit: &Visit, mut outcome: Outcome) -> HttpResponse {
         url: issued.url.reveal().to_owned(),
         ends: visit.zone.when(issued.expires_at),
     };
-    let links = std::mem::take(&mut outcome.invitations).into_iter().map(link).collect();
-    let page = AppliedPage { shell: visit.shell(), frame: visit.frame(Area::Configuration), outcome, links };
+    let links = std::mem::take(&mut outcome.invitations)
+        .into_iter()
+        .map(link)
+        .collect();
+    let page = AppliedPage {
+        shell: visit.shell(),
+        frame: visit.frame(Area::Configuration),
+        outcome,
+        links,
+    };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
 }

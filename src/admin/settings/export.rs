@@ -43,8 +43,16 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         typed: Typed::default().with("people", "with"),
         wrong: Vec::new(),
         people: form::choices(&[
-            ("with", "With people", "Their names, agencies and roles. Never their passwords."),
-            ("without", "Without people", "Only systems: resource servers, clients and identity providers."),
+            (
+                "with",
+                "With people",
+                "Their names, agencies and roles. Never their passwords.",
+            ),
+            (
+                "without",
+                "Without people",
+                "Only systems: resource servers, clients and identity providers.",
+            ),
         ]),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
@@ -67,7 +75,10 @@ async fn download(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/toml; charset=utf-8"))
-        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"mdi-auth-export.toml\""))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            "attachment; filename=\"mdi-auth-export.toml\"",
+        ))
         .insert_header((CACHE_CONTROL, "no-store"))
         .body(text))
 }

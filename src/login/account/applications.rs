@@ -31,7 +31,9 @@ const END_PATH: &str = "/account/applications/end";
 
 /// The page that asks whether to end what a client was allowed.
 fn end_path(client_id: &str) -> String {
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("client_id", client_id).finish();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", client_id)
+        .finish();
     format!("{END_PATH}?{query}")
 }
 
@@ -39,38 +41,69 @@ fn end_path(client_id: &str) -> String {
 #[must_use]
 pub fn listed(app: &App, person: &Person, facts: &AllowedFacts, zone: &Zone) -> Vec<Allowed> {
     let granted = facts.grants.iter().map(|grant| grant.client_id.as_str());
-    let clients: BTreeSet<&str> = granted.chain(facts.consents.iter().map(|(client, ..)| client.as_str())).collect();
-    let mut listed: Vec<Allowed> =
-        clients.into_iter().filter_map(|client| allowed(app, person, client, facts, zone)).collect();
+    let clients: BTreeSet<&str> = granted
+        .chain(facts.consents.iter().map(|(client, ..)| client.as_str()))
+        .collect();
+    let mut listed: Vec<Allowed> = clients
+        .into_iter()
+        .filter_map(|client| allowed(app, person, client, facts, zone))
+        .collect();
     listed.sort_by_key(|allowed| allowed.name.to_lowercase());
     listed
 }
 
-fn allowed(app: &App, person: &Person, client_id: &str, facts: &AllowedFacts, zone: &Zone) -> Option<Allowed> {
-    let live = app.directory.client(client_id).filter(|live| live.client.enabled)?;
+fn allowed(
+    app: &App,
+    person: &Person,
+    client_id: &str,
+    facts: &AllowedFacts,
+    zone: &Zone,
+) -> Option<Allowed> {
+    let live = app
+        .directory
+        .client(client_id)
+        .filter(|live| live.client.enabled)?;
     let client = &live.client;
     let now = app.now();
     let generations = (person.generation, client.generation);
     let of_client = facts.grants.iter().filter(|grant| {
         grant.client_id == client_id && (grant.person_generation, grant.client_generation) == generations
     });
-    let alive: Vec<(&Grant, i64)> =
-        of_client.map(|grant| (grant, ends(app, grant, facts))).filter(|(_, ends)| *ends > now).collect();
+    let alive: Vec<(&Grant, i64)> = of_client
+        .map(|grant| (grant, ends(app, grant, facts)))
+        .filter(|(_, ends)| *ends > now)
+        .collect();
     let remembered = facts.consents.iter().find(|(id, consent, _)| {
         id == client_id && (consent.person_generation, consent.client_generation) == generations
     });
     if alive.is_empty() && remembered.is_none() {
         return None;
     }
-    let scopes = alive.iter().map(|(grant, _)| in_force(app, grant)).chain(remembered.map(|(_, c, _)| c.scope.clone()));
+    let scopes = alive
+        .iter()
+        .map(|(grant, _)| in_force(app, grant))
+        .chain(remembered.map(|(_, c, _)| c.scope.clone()));
     let scope = scopes.reduce(|all, more| all.join(&more)).unwrap_or_default();
-    let since = alive.iter().map(|(grant, _)| grant.created_at).min().or(remembered.map(|(.., at)| *at));
+    let since = alive
+        .iter()
+        .map(|(grant, _)| grant.created_at)
+        .min()
+        .or(remembered.map(|(.., at)| *at));
     Some(Allowed {
         client_id: client_id.to_owned(),
         name: client.name.clone(),
-        organization: client.settings.organization.as_ref().map(|organization| organization.name.clone()),
+        organization: client
+            .settings
+            .organization
+            .as_ref()
+            .map(|organization| organization.name.clone()),
         end_path: end_path(client_id),
-        sentences: app.policy.sentences(&scope).into_iter().map(|item| item.sentence).collect(),
+        sentences: app
+            .policy
+            .sentences(&scope)
+            .into_iter()
+            .map(|item| item.sentence)
+            .collect(),
         since: since.map(|at| zone.when(at)),
         until: alive.iter().map(|(_, ends)| *ends).max().map(|at| zone.when(at)),
         remembered: remembered.is_some(),
@@ -81,13 +114,20 @@ fn allowed(app: &App, person: &Person, client_id: &str, facts: &AllowedFacts, zo
 fn ends(app: &App, grant: &Grant, facts: &AllowedFacts) -> i64 {
     let tokens = &app.config.tokens;
     let first = grant.created_at + tokens.code_seconds + tokens.access_seconds;
-    facts.refresh_ends.get(&grant.id).map_or(first, |refresh| first.max(*refresh))
+    facts
+        .refresh_ends
+        .get(&grant.id)
+        .map_or(first, |refresh| first.max(*refresh))
 }
 
 /// What a grant allows now: certifying is over some minutes after the sign-in.
 fn in_force(app: &App, grant: &Grant) -> ScopeSet {
     let over = app.now() >= grant.facts.auth_time + app.config.tokens.certify_minutes * 60;
-    if over { grant.facts.scope.without(CERTIFY) } else { grant.facts.scope.clone() }
+    if over {
+        grant.facts.scope.without(CERTIFY)
+    } else {
+        grant.facts.scope.clone()
+    }
 }
 
 /// `GET /account/applications/end`: asks first, and says what it means.
@@ -119,7 +159,9 @@ async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
 /// `POST /account/applications/end`: takes back what the application `client_id` was allowed.
 pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    take_back(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    take_back(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn take_back(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {

@@ -61,7 +61,9 @@ fn event(app: &App, request: &HttpRequest, signed_in: &SignedIn, reason: &str) -
 /// `POST /account/sessions/end`: signs out in one browser, named by `id`.
 pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
-    end_one(&app, &request, body).await.unwrap_or_else(|stop| stop.answer(&app))
+    end_one(&app, &request, body)
+        .await
+        .unwrap_or_else(|stop| stop.answer(&app))
 }
 
 async fn end_one(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
@@ -90,7 +92,11 @@ async fn end_one(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> R
         }
     });
     // Somebody else's session and none at all look the same.
-    if hers.await? { Ok(back(app, &form.browser, Notice::SessionEnded)) } else { Err(PageError::not_found().into()) }
+    if hers.await? {
+        Ok(back(app, &form.browser, Notice::SessionEnded))
+    } else {
+        Err(PageError::not_found().into())
+    }
 }
 
 /// `POST /account/sessions/end-others`: signs out everywhere but here.
@@ -106,7 +112,10 @@ pub async fn ask_end_all(app: web::Data<App>, request: HttpRequest) -> HttpRespo
         Err(stop) => stop.answer(&app),
         Ok(signed_in) => {
             let csrf = browser::csrf_token(&app, &signed_in.browser);
-            let page = EndSessionsPage { shell: browser::shell_of(&app, &signed_in.person, &csrf), csrf: &csrf };
+            let page = EndSessionsPage {
+                shell: browser::shell_of(&app, &signed_in.person, &csrf),
+                csrf: &csrf,
+            };
             pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
         }
     }
@@ -127,7 +136,11 @@ async fn end_many(
 ) -> Result<HttpResponse, Stop> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, PATH, None).await?;
-    let reason = if here_too { "signed out everywhere" } else { "signed out everywhere else" };
+    let reason = if here_too {
+        "signed out everywhere"
+    } else {
+        "signed out everywhere else"
+    };
     let ended = event(app, request, &signed_in, reason);
     let (job_app, me, here) = (Arc::clone(app), signed_in.person.id, signed_in.session.id);
     let written = app.store.write(move |tx| {

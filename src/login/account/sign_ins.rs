@@ -17,7 +17,12 @@ const SHOWN: usize = 20;
 /// How many events it looks at: a sign-in in two steps is two of them.
 pub(super) const LOOKED_AT: i64 = 40;
 /// What is looked at.
-pub(super) const KINDS: [Kind; 4] = [Kind::LoginSucceeded, Kind::LoginFailed, Kind::LoginLocked, Kind::LoginUnlocked];
+pub(super) const KINDS: [Kind; 4] = [
+    Kind::LoginSucceeded,
+    Kind::LoginFailed,
+    Kind::LoginLocked,
+    Kind::LoginUnlocked,
+];
 /// How long after the first step the second one still belongs to it, in milliseconds.
 const ONE_SIGN_IN: i64 = 600_000;
 
@@ -37,7 +42,11 @@ impl Told<'_> {
     }
 
     fn detail(&self, name: &str) -> &str {
-        self.body.get("detail").and_then(|detail| detail.get(name)).and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .get("detail")
+            .and_then(|detail| detail.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// The first step alone.
@@ -48,18 +57,28 @@ impl Told<'_> {
     /// Whether the second step was taken: it is what next succeeded from the same address. `newer`: from then on, the
     /// newest first.
     fn is_completed(&self, newer: &[Self]) -> bool {
-        let next = newer.iter().rev().find(|other| other.is(Kind::LoginSucceeded) && other.address() == self.address());
+        let next = newer
+            .iter()
+            .rev()
+            .find(|other| other.is(Kind::LoginSucceeded) && other.address() == self.address());
         next.is_some_and(|next| !next.is_half() && next.row.at_ms - self.row.at_ms <= ONE_SIGN_IN)
     }
 }
 
 /// The sign-ins that these events tell of, which come the newest first.
 pub(super) fn listed(app: &App, rows: &[AuditRow], zone: &Zone) -> Vec<SignIn> {
-    let told: Vec<Told<'_>> =
-        rows.iter().map(|row| Told { row, body: serde_json::from_str(&row.body).unwrap_or_default() }).collect();
+    let told: Vec<Told<'_>> = rows
+        .iter()
+        .map(|row| Told {
+            row,
+            body: serde_json::from_str(&row.body).unwrap_or_default(),
+        })
+        .collect();
     told.iter()
         .enumerate()
-        .filter(|(place, event)| !(event.is_half() && event.is_completed(told.get(..*place).unwrap_or_default())))
+        .filter(|(place, event)| {
+            !(event.is_half() && event.is_completed(told.get(..*place).unwrap_or_default()))
+        })
         .take(SHOWN)
         .map(|(_, event)| SignIn {
             what: in_words(app, event),
@@ -94,7 +113,11 @@ fn in_words(app: &App, event: &Told<'_>) -> String {
         "account disabled" => "the account was disabled",
         reason => reason,
     };
-    if reason.is_empty() { "Failed".to_owned() } else { format!("Failed: {reason}") }
+    if reason.is_empty() {
+        "Failed".to_owned()
+    } else {
+        format!("Failed: {reason}")
+    }
 }
 
 /// Methods of authentication (RFC 8176) in words: "with password and security code". What is no method by itself, or is
@@ -114,5 +137,9 @@ pub fn methods_in_words<'a>(amr: impl Iterator<Item = &'a str>) -> String {
             words.push(word);
         }
     }
-    if words.is_empty() { String::new() } else { format!("with {}", words.join(" and ")) }
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!("with {}", words.join(" and "))
+    }
 }

@@ -90,11 +90,17 @@ struct Terms {
 impl Terms {
     fn beginning_with(term: String) -> Self {
         // The digits of hexadecimal end before `g`.
-        Self { to: format!("{term}g"), from: term }
+        Self {
+            to: format!("{term}g"),
+            from: term,
+        }
     }
 
     fn only(term: String) -> Self {
-        Self { to: term.clone(), from: term }
+        Self {
+            to: term.clone(),
+            from: term,
+        }
     }
 
     /// Whether it is one term, which has its people in the order of their names.
@@ -149,7 +155,9 @@ impl Search {
             State::Any | State::Enabled => None,
         };
         let role = self.role.as_deref().map(role_term);
-        words.chain(role.into_iter().chain(state.map(str::to_owned)).map(Terms::only)).collect()
+        words
+            .chain(role.into_iter().chain(state.map(str::to_owned)).map(Terms::only))
+            .collect()
     }
 }
 
@@ -169,7 +177,11 @@ struct Plan {
 fn split(conn: &mut Conn, terms: Vec<Terms>, count: usize) -> Stored<(Vec<Terms>, Vec<Terms>)> {
     let (mut rare, mut common) = (Vec::new(), Vec::new());
     for one in terms {
-        let some = if one.is_had_by_more_than(conn, count)? { &mut common } else { &mut rare };
+        let some = if one.is_had_by_more_than(conn, count)? {
+            &mut common
+        } else {
+            &mut rare
+        };
         some.push(one);
     }
     Ok((rare, common))
@@ -185,7 +197,12 @@ fn plan(conn: &mut Conn, mut terms: Vec<Terms>, order: Order) -> Stored<Plan> {
                 let (rare, common) = split(conn, terms, RARE)?;
                 terms = rare.into_iter().chain(common).collect();
             }
-            return Ok(Plan { lead, rare: Vec::new(), beside: terms, common: Vec::new() });
+            return Ok(Plan {
+                lead,
+                rare: Vec::new(),
+                beside: terms,
+                common: Vec::new(),
+            });
         }
     }
     let (mut rare, mut common) = split(conn, terms, RARE)?;
@@ -199,7 +216,12 @@ fn plan(conn: &mut Conn, mut terms: Vec<Terms>, order: Order) -> Stored<Plan> {
         true if in_order => beside.pop(),
         true => None,
     };
-    Ok(Plan { lead, rare, beside, common })
+    Ok(Plan {
+        lead,
+        rare,
+        beside,
+        common,
+    })
 }
 
 /// Up to `limit` people that are looked for.
@@ -219,19 +241,29 @@ fn found(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> 
     let rows: Vec<Row> =
         each!(conn, c => person::table.filter(person::id.eq_any(&ids)).select(Row::as_select()).load(c))?;
     let mut rows: HashMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-    ids.iter().filter_map(|id| rows.remove(id)).map(Row::into_model).collect()
+    ids.iter()
+        .filter_map(|id| rows.remove(id))
+        .map(Row::into_model)
+        .collect()
 }
 
 /// The ids of a page, led to by a term.
 fn led(conn: &mut Conn, search: &Search, lead: &Terms, plan: &Plan, limit: usize) -> Stored<Vec<String>> {
     let (mut ids, mut after): (Vec<String>, _) = (Vec::new(), search.after.clone());
     // More than a page: those with several words that begin alike come as often, and not everybody has the other words.
-    let mut asked = if plan.rare.is_empty() { limit.saturating_mul(2) } else { MOST_LED };
+    let mut asked = if plan.rare.is_empty() {
+        limit.saturating_mul(2)
+    } else {
+        MOST_LED
+    };
     loop {
         let found = stretch(conn, search, lead, plan, (after.as_ref(), asked))?;
         let last = found.len() < asked;
         after = found.last().cloned();
-        let names = found.first().zip(found.last()).map(|((first, _), (last, _))| (first.as_str(), last.as_str()));
+        let names = found
+            .first()
+            .zip(found.last())
+            .map(|((first, _), (last, _))| (first.as_str(), last.as_str()));
         let names = names.filter(|_| search.order == Order::Name);
         let mut rare = Vec::new();
         for one in &plan.rare {
@@ -263,8 +295,11 @@ fn stretch(
 ) -> Stored<Vec<Place>> {
     let table = diesel::alias!(person_term as lead);
     let (term, id) = table.fields((person_term::term, person_term::person_id));
-    let (name, created, last_login) =
-        table.fields((person_term::name_key, person_term::created_at, person_term::last_login_at));
+    let (name, created, last_login) = table.fields((
+        person_term::name_key,
+        person_term::created_at,
+        person_term::last_login_at,
+    ));
     let numbers = |rows: Vec<(i64, String)>| rows.into_iter().map(|(at, id)| (at.to_string(), id)).collect();
     Ok(each!(conn, c => {
         let mut query = table.limit(at_most(limit)).into_boxed();
@@ -318,7 +353,11 @@ fn stretch(
 #[diesel::dsl::auto_type]
 fn of_person<'a>(some: &'a Terms) -> _ {
     let (from, to): (&'a str, &'a str) = (&some.from, &some.to);
-    person_term::table.filter(person_term::person_id.eq(person::id).and(person_term::term.between(from, to)))
+    person_term::table.filter(
+        person_term::person_id
+            .eq(person::id)
+            .and(person_term::term.between(from, to)),
+    )
 }
 
 /// A place in an order of times. An address that somebody made up begins at the beginning.
@@ -336,7 +375,8 @@ fn walked<'a>(
     limit: usize,
 ) -> Stored<Vec<String>> {
     let mut ids = Vec::new();
-    let never = search.state == State::Awaited || numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
+    let never =
+        search.state == State::Awaited || numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
     for stretch in stretches(search.order, never) {
         let left = limit.saturating_sub(ids.len());
         if left > 0 {
@@ -473,7 +513,8 @@ impl Holder {
     /// The agency that the person works for.
     #[must_use]
     pub fn agency(&self) -> Option<String> {
-        let settings: Option<crate::model::person::PersonSettings> = serde_json::from_str(&self.settings).ok();
+        let settings: Option<crate::model::person::PersonSettings> =
+            serde_json::from_str(&self.settings).ok();
         Some(settings?.organization?.name)
     }
 }
@@ -485,7 +526,12 @@ pub type HolderPlace = (String, String, String);
 ///
 /// # Errors
 /// What the database says.
-pub fn holders(conn: &mut Conn, role: Option<&str>, after: Option<&HolderPlace>, limit: usize) -> Stored<Vec<Holder>> {
+pub fn holders(
+    conn: &mut Conn,
+    role: Option<&str>,
+    after: Option<&HolderPlace>,
+    limit: usize,
+) -> Stored<Vec<Holder>> {
     let Some((last, name, id)) = after else {
         return holders_of(conn, role.map_or(Roles::All, Roles::One), None, limit);
     };
