@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::activity::Latest;
-use crate::assets::Logo;
 use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
@@ -12,20 +11,21 @@ use crate::audit::readers::Readers;
 use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, Database, MasterKeySource};
-use crate::directory::{self, Directory};
 use crate::error::Broken;
-use crate::jwks_cache::JwksCache;
 use crate::keys;
-use crate::mail::Mailer;
-use crate::master_key::MasterKey;
+use crate::live::jwks_cache::JwksCache;
+use crate::live::verified::VerifiedTokens;
+use crate::live::{self, Directory};
 use crate::model::signing::Algorithm;
 use crate::outbound::Outbound;
-use crate::password::{Cost, Hasher, cost_of};
-use crate::password_rules::Rules;
+use crate::outbound::mail::Mailer;
+use crate::outbound::upstream::Upstream;
 use crate::policy::Policy;
+use crate::secrets::master_key::MasterKey;
+use crate::secrets::password::{Cost, Hasher, cost_of};
+use crate::secrets::password_rules::Rules;
 use crate::store::{Store, Target, Threads, installation, people};
-use crate::upstream::Upstream;
-use crate::verified::VerifiedTokens;
+use crate::web::assets::Logo;
 use crate::webauthn::RelyingParty;
 
 /// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
@@ -106,7 +106,7 @@ impl App {
         };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         initialise(&store, &master, &clock)?;
-        let directory = directory::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
+        let directory = live::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashing = config
             .login

@@ -1,7 +1,7 @@
 //! Signing in with an agency's identity provider: there with a sealed state, back with a code.
 //!
 //! The state carries what the person signs in for, bound to the browser's cookie: who brings it in another browser, a
-//! second time or late is refused. What the provider says is verified in [`crate::upstream`]; whose account it leads to
+//! second time or late is refused. What the provider says is verified in [`crate::outbound::upstream`]; whose account it leads to
 //! is decided in [`crate::registry::identity_providers`].
 
 use std::net::IpAddr;
@@ -13,23 +13,22 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::granting::CERTIFY;
-use crate::guard;
+use crate::issuance::CERTIFY;
 use crate::login::banner;
-use crate::login::lockout::{self, Attempt};
-use crate::master_key::Purpose;
 use crate::model::identity_provider::{Identity, IdentityProvider};
+use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
-use crate::parameters::{Parameters, shown};
-use crate::peer;
+use crate::outbound::upstream::{Journey, Returned, UpstreamError};
 use crate::registry::identity_providers::{self, Refusal};
 use crate::registry::{Refused, Registry};
-use crate::secret::{Secret, SecretHash};
-use crate::session::{self, Authentication, Due, Origin};
+use crate::secrets::master_key::Purpose;
+use crate::session::lockout::{self, Attempt};
+use crate::session::{self, Authentication, Due, Origin, peer};
 use crate::store::{Stored, Tx, tokens};
-use crate::upstream::{Journey, Returned, UpstreamError};
+use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::guard;
+use crate::web::parameters::{Parameters, shown};
 
 /// How long a person may take at the provider, in seconds.
 const JOURNEY_SECONDS: i64 = 600;

@@ -17,16 +17,16 @@ use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
-use crate::login::account;
 use crate::model::signing::Algorithm;
 use crate::new_password::{by_link, change, forgotten};
-use crate::oauth::metadata::Documents;
+use crate::oauth::metadata::{self, Documents};
 use crate::oauth::{
-    authorize, backchannel_logout, consent, introspect, jwks, logout, metadata, revoke, token, userinfo,
+    authorize, backchannel_logout, consent, introspect, jwks, logout, revoke, token, userinfo,
 };
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
-use crate::{activity, admin, assets, browser, federation, login, session, store};
+use crate::web::{assets, browser};
+use crate::{account, activity, admin, federation, login, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);

@@ -20,9 +20,9 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 use crate::app::App;
 use crate::config::Issuer;
 use crate::error::Broken;
-use crate::master_key::Purpose;
 use crate::model::person::Person;
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
+use crate::secrets::master_key::Purpose;
 use crate::store::passkeys::StoredPasskey;
 use crate::store::{Conn, Stored, tokens};
 

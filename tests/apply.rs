@@ -1,8 +1,8 @@
 //! The apply file: merges, is idempotent, tells every mistake, all or nothing.
 
+use mdi_auth::model::secret::SecretHash;
 use mdi_auth::registry::apply::{ApplyError, Outcome, apply};
 use mdi_auth::registry::clients;
-use mdi_auth::secret::SecretHash;
 
 use crate::support::installation::Installation;
 
@@ -175,7 +175,7 @@ fn a_new_secret_replaces_the_old_one_and_an_old_one_never_comes_back() {
     );
     let now = installation.app.now();
     let live = installation.app.directory.client("bench").unwrap();
-    let valid: Vec<_> = mdi_auth::directory::valid_secrets(&live.client.secrets, now)
+    let valid: Vec<_> = mdi_auth::live::valid_secrets(&live.client.secrets, now)
         .map(|secret| &secret.hash)
         .collect();
     assert_eq!(valid, [&SecretHash::of(second)]);

@@ -325,7 +325,7 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
     }
     // Unknown names are told apart as accounts are, by their keyed hash.
     let counted = |number| {
-        let subject = mdi_auth::login::lockout::login_subject(&harness.app, &format!("u{number}"));
+        let subject = mdi_auth::session::lockout::login_subject(&harness.app, &format!("u{number}"));
         harness
             .app
             .strangers

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use mdi_auth::config::{Config, Lockout, LockoutCovers};
+use mdi_auth::model::secret::Secret;
 use mdi_auth::registry::links::{self, Issued};
 use mdi_auth::registry::{Decided, Registry, people};
-use mdi_auth::secret::Secret;
-use mdi_auth::store::Tx;
 use mdi_auth::store::audit::rows_after;
-use mdi_auth::store::people as stored;
+use mdi_auth::store::{Tx, people as stored};
 use serde_json::Value;
 
 use crate::harness::agent::{Agent, Page};

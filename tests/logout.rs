@@ -11,13 +11,13 @@ use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, web};
 use diesel::RunQueryDsl;
 use mdi_auth::app::App;
 use mdi_auth::audit::event::Actor;
-use mdi_auth::browser::csrf_token;
 use mdi_auth::config::{Config, Database};
 use mdi_auth::model::signing::Algorithm;
 use mdi_auth::registry::{Registry, people};
 use mdi_auth::session;
 use mdi_auth::store::{Conn, audit};
 use mdi_auth::tls::Tls;
+use mdi_auth::web::browser::csrf_token;
 use openidconnect::{
     ClientId, CsrfToken, IssuerUrl, LogoutRequest, PostLogoutRedirectUrl, ProviderMetadataWithLogout,
 };
@@ -910,7 +910,7 @@ async fn two_servers_on_one_database_tell_once() {
     let (url, key) = (one.database_url(), one.app.config.keys.master_key.clone());
     let two = Harness::empty(Db::Sqlite, |config| {
         receiver.allow(config);
-        config.database.url = Database::Postgres(mdi_auth::secret::Secret::new(url));
+        config.database.url = Database::Postgres(mdi_auth::model::secret::Secret::new(url));
         config.keys.master_key = key;
     });
     assert!(!two.app.store.is_sqlite());

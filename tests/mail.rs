@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mdi_auth::config::{Config, MailConfig, MailTls, OutboundConfig};
-use mdi_auth::mail::{Mail, Mailer};
-use mdi_auth::secret::Secret;
+use mdi_auth::model::secret::Secret;
+use mdi_auth::outbound::mail::{Mail, Mailer};
 use mdi_auth::store::audit::rows_after;
 use serde_json::Value;
 

@@ -5,18 +5,18 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{App, HttpResponse, test};
 use askama::Template;
-use mdi_auth::assets;
-use mdi_auth::local_time::When;
-use mdi_auth::pages::account::{
+use mdi_auth::clock::local_time::When;
+use mdi_auth::web::assets;
+use mdi_auth::web::pages::account::{
     AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem,
     SignIn, SignedInAt,
 };
-use mdi_auth::pages::links::{ForgottenPage, NewPasswordPage, NoticePage, Wrong};
-use mdi_auth::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
-use mdi_auth::pages::set_up::{
+use mdi_auth::web::pages::links::{ForgottenPage, NewPasswordPage, NoticePage, Wrong};
+use mdi_auth::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
+use mdi_auth::web::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
-use mdi_auth::pages::{
+use mdi_auth::web::pages::{
     Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError,
     FormPostPage, LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell, SignedInAs,
     SignedOutPage, Withheld, respond,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mdi_auth::config::{Config, LoginConfig};
-use mdi_auth::login::lockout::login_subject;
 use mdi_auth::model::person::Person;
-use mdi_auth::password::{Cost, Hasher, Verified};
-use mdi_auth::password_rules::{Rules, Whose, strength};
+use mdi_auth::model::secret::Secret;
 use mdi_auth::registry::{Refused, people};
-use mdi_auth::secret::Secret;
+use mdi_auth::secrets::password::{Cost, Hasher, Verified};
+use mdi_auth::secrets::password_rules::{Rules, Whose, strength};
+use mdi_auth::session::lockout::login_subject;
 use mdi_auth::store::audit::rows_after;
 use mdi_auth::store::logins::{self, Failures};
 use mdi_auth::store::{password_history, people as stored};

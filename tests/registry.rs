@@ -2,19 +2,18 @@
 
 use mdi_auth::app::App;
 use mdi_auth::keys::PUBLISHED_AFTER_RETIREMENT_SECONDS;
-use mdi_auth::login::lockout::{login_subject, totp_subject};
-use mdi_auth::master_key::{MasterKey, Purpose};
 use mdi_auth::model::client::{AuthMethod, Client, GrantType};
 use mdi_auth::model::person::Person;
 use mdi_auth::model::resource_server::ResourceServer;
+use mdi_auth::model::secret::Secret;
 use mdi_auth::model::signing::{Algorithm, StoredKey};
-use mdi_auth::registry::apply;
 use mdi_auth::registry::clients::{self, ClientForm};
 use mdi_auth::registry::keys::{self, State};
 use mdi_auth::registry::people::{self, PersonForm};
 use mdi_auth::registry::resource_servers::{self, ResourceServerForm};
-use mdi_auth::registry::{Manner, Refused, Registry};
-use mdi_auth::secret::Secret;
+use mdi_auth::registry::{Manner, Refused, Registry, apply};
+use mdi_auth::secrets::master_key::{MasterKey, Purpose};
+use mdi_auth::session::lockout::{login_subject, totp_subject};
 use mdi_auth::store::logins::{self, Failures};
 use mdi_auth::store::passkeys::{self, StoredPasskey};
 use mdi_auth::store::{people as stored, recovery_codes};
@@ -801,7 +800,7 @@ fn a_secret_is_rotated_with_an_overlap() {
     let valid = || {
         let live = installation.app.directory.client("lims").unwrap();
         let now = installation.app.now();
-        mdi_auth::directory::valid_secrets(&live.client.secrets, now)
+        mdi_auth::live::valid_secrets(&live.client.secrets, now)
             .map(|secret| secret.hash.clone())
             .collect::<Vec<_>>()
     };

@@ -3,7 +3,7 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mdi_auth::config::{Config, LockoutCovers};
-use mdi_auth::directory::Directory;
+use mdi_auth::live::Directory;
 use mdi_auth::model::person::Person;
 use mdi_auth::registry::apply::{self, ApplyError};
 use mdi_auth::registry::{identity_providers, keys};
@@ -1204,8 +1204,8 @@ on_both! {
         assert_eq!(done.upstream_secrets, 1);
         let app = registry.app().clone();
         let provider = blocking(move || app.store.read_blocking(|conn| stored::find(conn, "fulton")).unwrap()).unwrap();
-        let master = mdi_auth::master_key::MasterKey::from_file(&file, mdi_auth::clock::Entropy).unwrap();
-        let purpose = mdi_auth::master_key::Purpose::UpstreamSecret;
+        let master = mdi_auth::secrets::master_key::MasterKey::from_file(&file, mdi_auth::clock::Entropy).unwrap();
+        let purpose = mdi_auth::secrets::master_key::Purpose::UpstreamSecret;
         assert_eq!(master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).unwrap().as_slice(), SECRET.as_bytes());
         assert!(registry.app().master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).is_err());
     }

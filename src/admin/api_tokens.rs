@@ -11,15 +11,15 @@ use super::listing::{self, Looked, PAGE};
 use super::once::Once;
 use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
+use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::local_time::When;
 use crate::model::api_token::{ApiScope, ApiToken};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};
 use crate::store::api_tokens as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/api-tokens";
 const FIELDS: [&str; 3] = ["name", "scope", "expires_days"];

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::form::Wrong;
 use super::visit::Frame;
-use crate::pages::Shell;
+use crate::web::pages::Shell;
 
 /// A question; its form posts to the page's own address.
 #[derive(Template)]

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::audit::event::Kind;
+use crate::clock::local_time::{When, Zone};
 use crate::error::Broken;
-use crate::local_time::{When, Zone};
 use crate::registry::{Difference, differences};
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people;

@@ -3,8 +3,8 @@
 
 use super::audit::words::{self, Body, Names};
 use super::visit::Visit;
+use crate::clock::local_time::When;
 use crate::error::Broken;
-use crate::local_time::When;
 use crate::policy::console::{Area, Right};
 use crate::store::audit::AuditRow;
 use crate::store::record::{Search, find};

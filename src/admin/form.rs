@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::browser::PostedForm;
 use crate::registry::{Mistake, VERSION};
+use crate::web::browser::PostedForm;
 
 /// The part of a page that says that somebody else was quicker.
 pub const MEANWHILE: &str = "meanwhile";

@@ -11,15 +11,15 @@ use super::listing::{self, Looked, PAGE};
 use super::sessions::{Names, after, enter_to_end, names_of};
 use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
+use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::local_time::When;
 use crate::model::grant::Grant;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::{Refused, sessions as registry};
 use crate::store::grants::{self as stored, Wanted};
 use crate::store::people;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/grants";
 const FILTERS: [&str; 2] = ["person", "client"];

@@ -19,13 +19,13 @@ use super::listing::Looked;
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::audit::event::{Kind, Outcome};
-use crate::directory::roster::{Entry, Roster};
 use crate::error::Broken;
-use crate::guard::Stop;
-use crate::pages::{self, FormAction, Shell};
+use crate::live::roster::{Entry, Roster};
 use crate::policy::console::{ADMINISTRATOR, Area, Right};
 use crate::store::activity::{Count, Last, since};
 use crate::store::{installation, people, record};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
 #[template(path = "../admin/home.html")]

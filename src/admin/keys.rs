@@ -9,14 +9,14 @@ use askama::Template;
 use super::form::{self, Choice, Typed, Wrong};
 use super::visit::{Door, Frame, Visit, answer, away, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::When;
+use crate::clock::local_time::When;
 use crate::model::signing::{Algorithm, StoredKey};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::keys::{self, State};
 use crate::registry::{Refused, Registry};
 use crate::store::keys as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DOOR: Door = Door::change(Area::Keys).fresh();
 const FIELDS: [&str; 2] = ["alg", "how"];

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use url::form_urlencoded;
 
-use crate::parameters::Parameters;
+use crate::web::parameters::Parameters;
 
 /// How many rows a page of a list has.
 pub const PAGE: usize = 50;

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use super::visit::{Visit, done};
-use crate::browser::{self, CookieKind};
-use crate::master_key::Purpose;
+use crate::secrets::master_key::Purpose;
+use crate::web::browser::{self, CookieKind};
 
 /// Something to be shown once.
 #[derive(Clone, Serialize, Deserialize)]

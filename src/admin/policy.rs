@@ -11,15 +11,15 @@ use super::listing::Looked;
 use super::resource_servers::kind_in_words;
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::guard::Stop;
 use crate::model::kind::Kind;
 use crate::model::security_label::Confidentiality;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::Askers;
 use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, ROLES, Right, TABLE};
 use crate::policy::role::Coding;
 use crate::policy::vocabulary::{Concept, PURPOSE_SYSTEM};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// How many codes are shown.
 const MOST: usize = 100;

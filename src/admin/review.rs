@@ -14,14 +14,14 @@ use super::sessions::{Names, names_of};
 use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
 use crate::audit::event::Kind;
-use crate::guard::Stop;
-use crate::local_time::When;
-use crate::pages::{self, FormAction, Shell};
+use crate::clock::local_time::When;
 use crate::policy::console::Area;
 use crate::registry::review::{self, Exported};
 use crate::registry::{Mistake, Refused};
 use crate::store::audit::{self, AuditRow};
 use crate::store::people::listing::{self as stored, Holder};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/access-review";
 const FILTERS: [&str; 1] = ["role"];

@@ -8,8 +8,8 @@ use super::ask::AskPage;
 use super::form::Wrong;
 use super::visit::{Door, Visit};
 use crate::error::PageError;
-use crate::pages::{self, FormAction};
 use crate::policy::console::Area;
+use crate::web::pages::{self, FormAction};
 
 /// What may be done, by the last part of the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use url::form_urlencoded;
 
 use super::visit::Visit;
-use crate::browser::PostedForm;
 use crate::error::{OAuthError, PageError};
-use crate::parameters::Parameters;
+use crate::web::browser::PostedForm;
+use crate::web::parameters::Parameters;
 
 /// How long a form may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -10,15 +10,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, PostedForm};
+use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
-use crate::guard::{self, SignedIn, Stop};
-use crate::local_time::Zone;
-use crate::pages::Shell;
-use crate::parameters::Parameters;
-use crate::peer;
 use crate::policy::console::{self, Area, Right};
 use crate::registry::{Registry, Warrant};
+use crate::session::peer;
+use crate::web::browser::{self, PostedForm};
+use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::pages::Shell;
+use crate::web::parameters::Parameters;
 
 /// How old a sign-in may be for pages with secrets, keys and administrators' rights, in seconds.
 pub const FRESH: i64 = 300;

@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use super::{Complaint, Done, Start, log, print, time};
 use crate::app::read_policy;
-use crate::assets::Logo;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
-use crate::directory::valid_secrets;
 use crate::keys::{ClientKeys, Keyring};
-use crate::mail::Mailer;
-use crate::master_key::{MasterKey, open_to_others};
+use crate::live::valid_secrets;
 use crate::model::client::{Client, StoredSecret};
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::model::signing::StoredKey;
-use crate::password_rules::count_listed;
+use crate::outbound::mail::Mailer;
 use crate::policy::Policy;
 use crate::registry::keys::State;
+use crate::secrets::master_key::{MasterKey, open_to_others};
+use crate::secrets::password_rules::count_listed;
 use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
 use crate::tls::{self, TlsError};
+use crate::web::assets::Logo;
 use crate::webauthn::RelyingParty;
 
 /// 2025-01-01: an earlier clock is wrong.

@@ -35,9 +35,9 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::error::Broken;
 use crate::model::Organization;
+use crate::model::secret::Secret;
 use crate::registry::apply::ApplyError;
 use crate::registry::{Refused, Registry};
-use crate::secret::Secret;
 
 /// Authorization server for medicolegal death investigation: OAuth 2, OpenID Connect, SMART App Launch.
 #[derive(Debug, Parser)]

@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::audit::event::Actor;
 use crate::clock::SystemClock;
 use crate::config::{Config, MasterKeySource};
-use crate::master_key::open_to_others;
 use crate::registry::{Registry, first};
+use crate::secrets::master_key::open_to_others;
 use crate::server;
 use crate::tls::Tls;
 

@@ -10,17 +10,16 @@ use super::{
     Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table,
     read_secret, time, word,
 };
-use crate::link_mails;
 use crate::login::totp;
-use crate::mail::{self, Mailer};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
+use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::registry::Registry;
+use crate::outbound::mail::{self, Mailer};
 use crate::registry::import::{self, Finding};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
-use crate::secret::Secret;
+use crate::registry::{Registry, link_mails};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::people as stored;
 

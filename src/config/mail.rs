@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lettre::message::Mailbox;
 
 use super::reader::{Section, from_str};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 const MAILBOX: &str = "an address, such as \"no-reply@as.example\" or \"MDI Auth <no-reply@as.example>\"";
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use toml::Value;
 
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 const ENVIRONMENT: &str = "MDI_AUTH_";
 

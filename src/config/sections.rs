@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::issuer::Issuer;
 use super::profile::{self, Profile};
 use super::reader::{MASTER_KEY_VARIABLE, Section, from_str};
-use crate::master_key::MasterKey;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::secrets::master_key::MasterKey;
 
 const DAY: i64 = 86_400;
 /// The longest banner, in characters.

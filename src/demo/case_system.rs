@@ -18,9 +18,9 @@ use super::fhir::System;
 use super::parties::{CASE_SYSTEM_PEOPLE, Person};
 use super::site::Site;
 use crate::login::totp::totp;
-use crate::pages::{self, FormAction, MessagePage, Shell};
+use crate::model::secret::Secret;
 use crate::policy::role::role_system;
-use crate::secret::Secret;
+use crate::web::pages::{self, FormAction, MessagePage, Shell};
 
 /// What the case system asks for: what a certifier needs, so that another role is seen to get less.
 const SCOPE: &str = "openid profile fhirUser user/Composition.crus user/Patient.rs user/Location.rs user/Observation.rs \

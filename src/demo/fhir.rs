@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::parties::{CMS, DOCUMENT, EDRS, PROCESS_MESSAGE, Parties};
 use super::site::Site;
 use crate::model::scope::ScopeSet;
+use crate::model::secret::Secret;
 use crate::oauth::bearer;
-use crate::secret::Secret;
 
 /// The code system of the MDI implementation guide.
 pub const MDI_CODES: &str = "http://hl7.org/fhir/us/mdi/CodeSystem/cs-mdi-codes";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fhir::MDI_CODES;
 use super::parties::{CASE_SYSTEM, CMS, DOCUMENT, EDRS, LIMS, PROCESS_MESSAGE, Parties};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 /// The whole text.
 #[must_use]

@@ -2,7 +2,7 @@
 //! registers them.
 
 use super::secrets::Secrets;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 /// The resource server that plays the death registration system.
 pub const EDRS: &str = "demo-edrs";

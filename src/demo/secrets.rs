@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::app::{StartError, make_private_directory};
 use crate::clock::Entropy;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 /// The file of a demo's directory that marks it.
 pub const SECRETS_FILE: &str = "demo.toml";

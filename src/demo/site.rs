@@ -11,12 +11,12 @@ use url::Url;
 
 use super::parties::Parties;
 use super::{case_system, fhir};
-use crate::assets;
 use crate::clock::{Entropy, SharedClock};
+use crate::model::secret::Secret;
 use crate::outbound::{Fetched, Outbound};
-use crate::secret::Secret;
 use crate::server::security_headers;
 use crate::tls::Tls;
+use crate::web::assets;
 
 /// How long an answer of the authorization server is waited for.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Entropy;
-use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
+use crate::secrets::master_key::{MasterKey, Purpose};
 
 /// How long a retired key stays in the JWKS: longer than any token or session log-out hint it may have signed.
 pub const PUBLISHED_AFTER_RETIREMENT_SECONDS: i64 = 7 * 24 * 3600;

@@ -5,9 +5,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
-use crate::browser::{self, Pending, PostedForm};
 use crate::error::PageError;
-use crate::pages::{self, BannerPage, FormAction};
+use crate::web::browser::{self, Pending, PostedForm};
+use crate::web::pages::{self, BannerPage, FormAction};
 
 /// Where the notice is shown.
 pub const PATH: &str = "/login/notice";

@@ -1,9 +1,7 @@
 //! People: how they sign in.
 
-pub mod account;
 pub mod banner;
 pub mod device;
-pub mod lockout;
 pub mod own_passkeys;
 pub mod passkey;
 pub mod password_strength;

@@ -9,20 +9,21 @@ use url::form_urlencoded;
 
 use super::second_factor::{self, Met, Step};
 use super::set_up::{FRESH, PASSKEY_PATH, allowed, sign_in_first};
-use super::{account, passkey, recovery};
+use super::{passkey, recovery};
+use crate::account;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
-use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::guard::{self, SignedIn, Stop};
 use crate::model::person::Person;
-use crate::notices::{self, SecondFactor};
-use crate::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
-use crate::pages::{self, FormAction, FormError};
-use crate::parameters::Parameters;
+use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Stored, Tx, people, recovery_codes};
+use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
+use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
+use crate::web::pages::{self, FormAction, FormError};
+use crate::web::parameters::Parameters;
 use crate::webauthn::{Added, Refusal, RelyingParty};
 
 /// Where people see their passkeys.

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::banner;
-use super::lockout::{self, Limit};
 use super::second_factor::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::peer;
-use crate::session::{self, Authentication, Origin};
+use crate::session::lockout::{self, Limit};
+use crate::session::{self, Authentication, Origin, peer};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, Tx, logins, people};
+use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::webauthn::{Assertion, Begun, Ceremony, Refusal, Used};
 
 /// What a passkey stands for (RFC 8176): the key that was shown to be there, and its user who was verified.

@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use crate::app::App;
-use crate::browser::PostedForm;
 use crate::error::PageError;
-use crate::password_rules::strength;
-use crate::peer;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::secrets::password_rules::strength;
+use crate::session::peer;
+use crate::web::browser::PostedForm;
 
 /// How often an address may ask within a minute.
 const PER_MINUTE: u32 = 120;

@@ -11,17 +11,17 @@ use super::second_factor::{self, Met, Step};
 use super::set_up::FRESH;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, Notice, Pending, PostedForm};
 use crate::error::PageError;
-use crate::guard::{self, SignedIn, Stop};
-use crate::master_key::Derivation;
 use crate::model::person::Person;
-use crate::notices::{self, SecondFactor};
-use crate::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
-use crate::pages::{self, FormAction, FormError};
-use crate::return_to::{self, ReturnTo};
+use crate::secrets::master_key::Derivation;
+use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::{Stored, Tx, people, recovery_codes, sessions};
+use crate::web::browser::{self, Notice, Pending, PostedForm};
+use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
+use crate::web::pages::{self, FormAction, FormError};
+use crate::web::return_to::{self, ReturnTo};
 
 /// Where somebody signs in with a recovery code.
 pub const PATH: &str = "/login/recovery";

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{lockout, passkey, recovery, totp};
+use super::{passkey, recovery, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::guard;
 use crate::model::session::Session;
-use crate::pages::passkeys::PasskeyForm;
-use crate::pages::{self, FormError, SecondFactorPage};
-use crate::return_to::{self, ReturnTo};
-use crate::session::{self, Authentication, Loaded, Origin};
+use crate::session::{self, Authentication, Loaded, Origin, lockout};
 use crate::store::{Stored, Tx, logins, people, sessions};
+use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::guard;
+use crate::web::pages::passkeys::PasskeyForm;
+use crate::web::pages::{self, FormError, SecondFactorPage};
+use crate::web::return_to::{self, ReturnTo};
 
 /// The session whose second factor is awaited.
 ///

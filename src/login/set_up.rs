@@ -9,18 +9,19 @@ use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
 use super::second_factor::{self, Met, Step};
-use super::{account, recovery, totp};
+use super::{recovery, totp};
+use crate::account;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::guard::{self, Stop};
-use crate::master_key::Purpose;
-use crate::notices::{self, SecondFactor};
-use crate::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
-use crate::pages::{self, FormAction, FormError};
+use crate::secrets::master_key::Purpose;
+use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::{passkeys, people, recovery_codes, sessions};
+use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
+use crate::web::guard::{self, Stop};
+use crate::web::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
+use crate::web::pages::{self, FormAction, FormError};
 
 /// Where the person chooses what to set up.
 pub const PATH: &str = "/login/set-up";

@@ -7,25 +7,23 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::banner;
-use super::lockout::{self, Attempt};
-use super::passkey;
+use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
+use crate::model::secret::Secret;
 use crate::model::session::Session;
-use crate::pages::passkeys::PasskeyForm;
-use crate::pages::{self, FormAction, FormError, LoginPage, Provider};
-use crate::password::Verified;
-use crate::password_rules;
-use crate::peer;
-use crate::return_to::{self, ReturnTo};
-use crate::secret::Secret;
-use crate::session::{self, Authentication, Due, Origin};
+use crate::secrets::password::Verified;
+use crate::secrets::password_rules;
+use crate::session::lockout::{self, Attempt};
+use crate::session::{self, Authentication, Due, Origin, peer};
 use crate::store::{Tx, people};
+use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::pages::passkeys::PasskeyForm;
+use crate::web::pages::{self, FormAction, FormError, LoginPage, Provider};
+use crate::web::return_to::{self, ReturnTo};
 
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;

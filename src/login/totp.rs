@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::error::Broken;
-use crate::master_key::Purpose;
 use crate::model::person::Person;
+use crate::secrets::master_key::Purpose;
 
 /// The length of secrets that we make, in bytes (RFC 4226 §4 recommends 160 bits).
 const SECRET: usize = 20;

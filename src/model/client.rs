@@ -5,9 +5,9 @@ use utoipa::ToSchema;
 
 use crate::model::Organization;
 use crate::model::scope::ScopeSet;
+use crate::model::secret::SecretHash;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
-use crate::secret::SecretHash;
 
 /// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

@@ -10,6 +10,7 @@ pub mod logout_notice;
 pub mod person;
 pub mod resource_server;
 pub mod scope;
+pub mod secret;
 pub mod security_label;
 pub mod session;
 pub mod signing;

@@ -11,20 +11,18 @@ use super::{Ask, Carried, Problem, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, CookieKind, PostedForm};
 use crate::error::{Broken, PageError};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
-use crate::notices;
-use crate::pages::links::NoticePage;
-use crate::pages::{self, FormAction};
-use crate::peer;
+use crate::model::secret::{Secret, SecretHash};
 use crate::policy::console;
 use crate::registry::links::{self, Dead};
 use crate::registry::{Refused, Registry};
-use crate::secret::{Secret, SecretHash};
-use crate::session::{self, Authentication, Origin};
+use crate::session::{self, Authentication, Origin, notices, peer};
 use crate::store::passkeys;
+use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::pages::links::NoticePage;
+use crate::web::pages::{self, FormAction};
 
 /// The page behind the links.
 const PATH: &str = "/new-password";

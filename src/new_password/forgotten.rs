@@ -10,20 +10,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, Notice, Pending, PostedForm};
 use crate::error::PageError;
-use crate::link_mails;
-use crate::login::lockout::{is_locked_until_admin, login_subject, may_sign_in};
-use crate::master_key::Derivation;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
-use crate::pages::links::{ForgottenPage, NoticePage};
-use crate::pages::{self, FormAction, FormError};
-use crate::peer;
 use crate::registry::links::{self, Issued};
-use crate::registry::{Decided, Registry};
+use crate::registry::{Decided, Registry, link_mails};
+use crate::secrets::master_key::Derivation;
+use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
+use crate::session::peer;
 use crate::store::logins::{self, Failures};
 use crate::store::{Stored, Tx, people};
+use crate::web::browser::{self, Notice, Pending, PostedForm};
+use crate::web::pages::links::{ForgottenPage, NoticePage};
+use crate::web::pages::{self, FormAction, FormError};
 
 const PATH: &str = "/login/forgotten";
 /// The longest username that is looked at, in bytes.

@@ -18,17 +18,17 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::app::App;
-use crate::browser::{self, CookieKind, PostedForm};
 use crate::error::{Broken, PageError};
-use crate::login::lockout;
-use crate::master_key::Purpose;
 use crate::model::person::Person;
-use crate::pages::links::{NewPasswordPage, Wrong};
-use crate::pages::{self, FormAction};
-use crate::parameters::Parameters;
-use crate::password_rules::{Refusal, Whose};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::secrets::master_key::Purpose;
+use crate::secrets::password_rules::{Refusal, Whose};
+use crate::session::lockout;
 use crate::store::password_history;
+use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::pages::links::{NewPasswordPage, Wrong};
+use crate::web::pages::{self, FormAction};
+use crate::web::parameters::Parameters;
 
 /// How long a page may stay open, in seconds.
 const OPEN_SECONDS: i64 = 3600;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::Broken;
-use crate::granting::token::Draft;
+use crate::issuance::token::Draft;
 use crate::keys::Signed;
+use crate::live::verified::Known;
 use crate::model::resource_server::TokenFormat;
+use crate::model::secret::SecretHash;
 use crate::model::signing::Algorithm;
 use crate::model::token::{AccessToken, LONGEST_LIFE};
-use crate::secret::SecretHash;
 use crate::store::{Failure, Stored, Tx, tokens};
-use crate::verified::Known;
 
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;

@@ -11,16 +11,16 @@ use super::person_tokens::{self, PersonTokens};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::directory::LiveClient;
 use crate::error::{Broken, OAuthError};
-use crate::granting::{CERTIFY, Party, certify_ends};
+use crate::issuance::{CERTIFY, Party, certify_ends};
+use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
 use crate::model::person::Person;
-use crate::parameters::Parameters;
-use crate::revocation::revoke_grant;
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
+use crate::session::revocation::revoke_grant;
 use crate::store::{Conn, Stored, Tx, grants, people, sessions};
+use crate::web::parameters::Parameters;
 
 /// What the request says.
 #[derive(Debug, Clone)]

@@ -13,21 +13,20 @@ use serde::Deserialize;
 use super::id_token::read_hint;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::browser::{self, CookieKind, Destination, Pending};
-use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError, PageError};
-use crate::granting::{CERTIFY, Party, Wanted, certify_ends};
+use crate::issuance::{CERTIFY, Party, Wanted, certify_ends};
+use crate::live::LiveClient;
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::{ClaimsRequest, RememberedConsent};
 use crate::model::person::Person;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::session::{ACR_AAL2, Session};
-use crate::parameters::{Parameters, shown};
-use crate::peer;
 use crate::policy::grant::Granted;
-use crate::return_to::{self, ReturnTo, redirect_error};
-use crate::session::{self, Due};
+use crate::session::{self, Due, peer};
 use crate::store::grants;
+use crate::web::browser::{self, CookieKind, Destination, Pending};
+use crate::web::parameters::{Parameters, shown};
+use crate::web::return_to::{self, ReturnTo, redirect_error};
 
 /// The largest request that is looked at, in bytes of its query or form.
 const LARGEST_REQUEST: usize = 8 * 1024;

@@ -8,7 +8,7 @@ use actix_web::http::header::AUTHORIZATION;
 use super::access_token;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::verified::Known;
+use crate::live::verified::Known;
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
 #[must_use]

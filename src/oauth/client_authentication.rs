@@ -14,16 +14,16 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::directory::{LiveClient, LiveServer, valid_secrets};
 use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
+use crate::live::{LiveClient, LiveServer, valid_secrets};
 use crate::model::client::{AuthMethod, StoredSecret};
+use crate::model::secret::{Secret, SecretHash};
 use crate::model::signing::Algorithm;
-use crate::parameters::{Parameters, shown};
-use crate::peer;
-use crate::secret::{Secret, SecretHash};
+use crate::session::peer;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, secrets, tokens};
+use crate::web::parameters::{Parameters, shown};
 
 /// RFC 7523 §2.2
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -9,14 +9,14 @@ use super::client_authentication::{Authenticated, replayed_assertion};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::Event;
-use crate::directory::{LiveClient, LiveServer};
 use crate::error::{Code, OAuthError};
-use crate::granting::token::Draft;
-use crate::granting::{INTROSPECT, Party, Wanted};
+use crate::issuance::token::Draft;
+use crate::issuance::{INTROSPECT, Party, Wanted};
+use crate::live::{LiveClient, LiveServer};
 use crate::model::client::GrantType;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::token::Footing;
-use crate::parameters::Parameters;
+use crate::web::parameters::Parameters;
 
 /// Parses `scope`.
 ///

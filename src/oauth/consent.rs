@@ -10,19 +10,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::authorize::{AuthorizationRequest, Decision, Facts, decide, load_facts, parse, record};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, Pending, PostedForm};
 use crate::error::{Code, OAuthError, PageError};
-use crate::granting::{CERTIFY, Party, Wanted};
+use crate::issuance::{CERTIFY, Party, Wanted};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
-use crate::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
-use crate::parameters::Parameters;
-use crate::peer;
+use crate::model::secret::SecretHash;
 use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
-use crate::return_to::{self, ReturnTo, redirect, redirect_error};
-use crate::secret::SecretHash;
+use crate::session::peer;
 use crate::store::{Stored, Tx, grants};
+use crate::web::browser::{self, Pending, PostedForm};
+use crate::web::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
+use crate::web::parameters::Parameters;
+use crate::web::return_to::{self, ReturnTo, redirect, redirect_error};
 
 /// How long rows of codes outlive them, so that a replay is known as one, in seconds.
 const ROW_OUTLIVES_CODE: i64 = 24 * 3600;

@@ -29,7 +29,7 @@ pub struct Draft<'a> {
 /// When there is no RS256 key.
 pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<String, Broken> {
     let mut claims = draft.more;
-    crate::granting::add_authentication(&mut claims, draft.facts);
+    crate::issuance::add_authentication(&mut claims, draft.facts);
     claims.insert("iss".to_owned(), json!(app.issuer()));
     claims.insert("sub".to_owned(), json!(draft.sub));
     claims.insert("aud".to_owned(), json!(draft.client_id));

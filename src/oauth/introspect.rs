@@ -4,17 +4,16 @@
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::access_token;
-use super::bearer;
 use super::client_authentication::{Caller, authenticate, replayed_assertion};
 use super::token::replayed;
+use super::{access_token, bearer};
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::granting::INTROSPECT;
+use crate::issuance::INTROSPECT;
 use crate::model::client::AuthMethod;
 use crate::model::resource_server::{Introspect, ResourceServer};
 use crate::model::token::AccessToken;
-use crate::parameters::{Parameters, shown};
+use crate::web::parameters::{Parameters, shown};
 
 /// What is said about everything that is not active, and nothing else (RFC 7662 §2.2).
 const INACTIVE: &str = r#"{"active":false}"#;

@@ -12,17 +12,16 @@ use url::form_urlencoded;
 use super::id_token::{Hint, read_hint};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::browser::{self, CookieKind, PostedForm};
-use crate::directory::LiveClient;
 use crate::error::{Broken, PageError};
-use crate::master_key::Purpose;
+use crate::live::LiveClient;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::pages::{self, Account, FormAction, LogoutPage, SignedOutPage};
-use crate::parameters::{Parameters, shown};
-use crate::peer;
-use crate::session::{self, Limits};
+use crate::secrets::master_key::Purpose;
+use crate::session::{self, Limits, peer};
 use crate::store::sessions;
+use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::pages::{self, Account, FormAction, LogoutPage, SignedOutPage};
+use crate::web::parameters::{Parameters, shown};
 
 /// The largest request that is looked at, in bytes of its query or form.
 const LARGEST_REQUEST: usize = 8 * 1024;

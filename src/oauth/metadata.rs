@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::documents::{self, algorithms, endpoints};
-use crate::granting::INTROSPECT;
+use crate::issuance::INTROSPECT;
+use crate::issuance::documents::{self, algorithms, endpoints};
 use crate::model::session::{ACR_AAL1, ACR_AAL2};
 use crate::policy::role::role_system;
 

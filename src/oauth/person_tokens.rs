@@ -4,15 +4,15 @@ use super::access_token::{self, Minted};
 use super::id_token;
 use crate::app::App;
 use crate::error::{Broken, Code, OAuthError};
-use crate::granting::token::Draft;
-use crate::granting::{Party, Wanted, person_claims, standard_claims};
+use crate::issuance::token::Draft;
+use crate::issuance::{Party, Wanted, person_claims, standard_claims};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::model::session::ACR_AAL2;
-use crate::parameters::{Parameters, shown};
 use crate::policy::claims::Place;
 use crate::policy::grant::Granted;
+use crate::web::parameters::{Parameters, shown};
 
 /// Tokens that were made but not yet written down or answered.
 #[derive(Debug, Clone)]

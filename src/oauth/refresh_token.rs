@@ -9,18 +9,18 @@ use super::person_tokens::{self, PersonTokens};
 use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::directory::LiveClient;
 use crate::error::{Broken, Code, OAuthError};
-use crate::granting::{CERTIFY, Party};
-use crate::master_key::Derivation;
+use crate::issuance::{CERTIFY, Party};
+use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{Grant, RefreshToken};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
-use crate::parameters::Parameters;
-use crate::revocation::revoke_grant;
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
+use crate::secrets::master_key::Derivation;
+use crate::session::revocation::revoke_grant;
 use crate::store::{Conn, Stored, Tx, grants, people, tokens};
+use crate::web::parameters::Parameters;
 
 /// How long rows of refresh tokens outlive them, so that a late replay is known as one, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 24 * 3600;

@@ -9,11 +9,11 @@ use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::OAuthError;
 use crate::model::client::AuthMethod;
-use crate::parameters::{Parameters, shown};
-use crate::revocation::{TOLD_LONGER, revoke_grant};
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
+use crate::session::revocation::{TOLD_LONGER, revoke_grant};
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, grants, tokens};
+use crate::web::parameters::{Parameters, shown};
 
 /// What a token turned out to be.
 enum Found {

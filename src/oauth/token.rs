@@ -10,10 +10,10 @@ use super::client_authentication::{Authenticated, Caller, authenticate, note_str
 use super::{authorization_code, client_credentials, refresh_token};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::directory::LiveClient;
 use crate::error::{Code, OAuthError};
+use crate::live::LiveClient;
 use crate::model::client::{AuthMethod, GrantType};
-use crate::parameters::{Parameters, shown};
+use crate::web::parameters::{Parameters, shown};
 
 /// A token answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 #[derive(Debug, Serialize)]

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use super::bearer;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::granting::standard_claims;
+use crate::issuance::standard_claims;
 use crate::model::scope::ScopeSet;
-use crate::parameters::Parameters;
 use crate::policy::claims::Place;
 use crate::store::{grants, people};
+use crate::web::parameters::Parameters;
 
 /// `GET /oauth2/userinfo`
 ///

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{Decided, Mistakes, Registry, display_name, mistake};
 use crate::audit::event::Kind;
 use crate::model::api_token::{ApiScope, ApiToken, PREFIX};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 use crate::store::{Stored, Tx, api_tokens as stored};
 
 /// How long a token holds unless somebody says otherwise, in days.

@@ -19,9 +19,9 @@ use crate::model::identity_provider::IdentityProvider;
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, username_key};
 use crate::model::resource_server::ResourceServer;
+use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::console::ADMINISTRATOR;
-use crate::secret::Secret;
 use crate::store::{
     Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers,
     people as stored_people, resource_servers as stored_servers,

@@ -16,11 +16,11 @@ use crate::model::client::{AuthMethod, Client, ClientSettings, Consent, GrantTyp
 use crate::model::kind::Kind;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::ScopeSet;
+use crate::model::secret::Secret;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
 use crate::policy::Askers;
 use crate::policy::dataflow::Dataflow;
-use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::{Stored, Tx, clients, resource_servers};
 

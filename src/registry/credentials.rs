@@ -4,10 +4,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Mistakes, Registry};
-use crate::directory::valid_secrets;
 use crate::keys::ClientKeys;
+use crate::live::valid_secrets;
 use crate::model::client::StoredSecret;
-use crate::secret::{SHORTEST_CHOSEN_SECRET, Secret};
+use crate::model::secret::{SHORTEST_CHOSEN_SECRET, Secret};
 
 /// Public keys, inline or where they are fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use super::{Decided, Registry, mistake, people};
 use crate::audit::event::Kind;
-use crate::revocation;
-use crate::session;
+use crate::session::{self, revocation};
 use crate::store::{Tx, grants, people as stored, sessions};
 
 /// Ends a session with what was allowed in it.

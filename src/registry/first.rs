@@ -6,8 +6,8 @@ use super::people::{self, PersonForm};
 use super::{Decided, Registry, mistake};
 use crate::audit::event::Kind;
 use crate::model::link::LinkKind;
+use crate::model::secret::Secret;
 use crate::policy::console::ADMINISTRATOR;
-use crate::secret::Secret;
 use crate::store::{Conn, Stored, Tx, first_links, people as stored};
 
 /// How long the link holds, in seconds.

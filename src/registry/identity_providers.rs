@@ -13,15 +13,15 @@ use super::{
 };
 use crate::app::App;
 use crate::audit::event::{Event, Kind};
-use crate::login::lockout;
-use crate::master_key::{Derivation, Purpose};
 use crate::model::Organization;
 use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{
     Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
 };
 use crate::model::person::Person;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::secrets::master_key::{Derivation, Purpose};
+use crate::session::lockout;
 use crate::store::changes::ChangeKind;
 use crate::store::{Failure, Stored, Tx, identity_providers as stored, passkeys, people as stored_people};
 

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::links::{self, Issued};
 use super::people::{self, PersonForm};
 use super::{Manner, Mistake, Refused, Registry};
-use crate::local_time::check_zone;
+use crate::clock::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::link::LinkKind;
 use crate::model::person::username_key;
-use crate::spreadsheet::{self, Row};
+use crate::registry::spreadsheet::{self, Row};
 use crate::store::people::listing;
 use crate::store::{Conn, Stored, Tx};
 

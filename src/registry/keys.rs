@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
+use super::{Decided, Refused, Registry, mistake};
 use crate::audit::event::Kind;
+use crate::error::Broken;
 use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
-use crate::login::lockout;
-use crate::master_key::{MasterKey, Purpose};
 use crate::model::signing::{Algorithm, StoredKey};
+use crate::secrets::master_key::{MasterKey, Purpose};
+use crate::session::lockout;
 use crate::store::changes::ChangeKind;
 use crate::store::{
     Failure, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
     recovery_codes,
 };
-
-use super::{Decided, Refused, Registry, mistake};
-use crate::error::Broken;
 
 const DAY_SECONDS: i64 = 86_400;
 

@@ -3,10 +3,10 @@
 use super::{Decided, Registry, mistake, people};
 use crate::audit::event::Kind;
 use crate::config::LoginConfig;
-use crate::login::lockout::{is_locked_until_admin, login_subject, may_sign_in};
 use crate::model::link::{Link, LinkKind};
 use crate::model::person::Person;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
 use crate::store::{Conn, Failure, Stored, Tx, links, logins, people as stored};
 
 /// How long a row outlives its link, in seconds: so long the record can say what a link was.

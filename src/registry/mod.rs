@@ -26,12 +26,14 @@ mod form;
 pub mod identity_providers;
 pub mod import;
 pub mod keys;
+pub mod link_mails;
 pub mod links;
 pub mod people;
 pub mod resource_servers;
 pub mod review;
 pub mod secrets;
 pub mod sessions;
+pub mod spreadsheet;
 mod uris;
 pub mod vendor_links;
 

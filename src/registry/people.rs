@@ -10,22 +10,20 @@ use url::Url;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::api_tokens;
 use super::{
-    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, difference, display_name, identifier,
-    mistake, object, organization, unchanged, version_of,
+    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, api_tokens, difference, display_name,
+    identifier, mistake, object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
-use crate::login::lockout;
-use crate::master_key::Purpose;
 use crate::model::Organization;
 use crate::model::link::LinkKind;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
+use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::password_rules::{Refusal, Whose};
 use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
-use crate::secret::Secret;
-use crate::session;
+use crate::secrets::master_key::Purpose;
+use crate::secrets::password_rules::{Refusal, Whose};
+use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::password_history::{self, Replaced};
 use crate::store::{Conn, Stored, Tx, links, passkeys, people, recovery_codes};

@@ -18,8 +18,8 @@ use crate::audit::event::Kind as EventKind;
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, ResourceServerSettings, TokenFormat};
 use crate::model::scope::{ScopeSet, ScopeStyle};
+use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
-use crate::secret::Secret;
 use crate::store::changes::ChangeKind;
 use crate::store::{Stored, Tx, clients, resource_servers};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Decided, Registry, mistake};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::spreadsheet;
+use crate::registry::spreadsheet;
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people::listing::{self, Holder};
 use crate::store::{Conn, Stored, Tx};

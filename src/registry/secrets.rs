@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::credentials::SecretStep;
 use super::{Decided, Registry, mistake};
 use crate::audit::event::{Event, Kind};
-use crate::directory::valid_secrets;
+use crate::live::valid_secrets;
 use crate::model::client::StoredSecret;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 use crate::store::{Stored, Tx, secrets};
 
 /// How long the old secret stays valid beside the new one, in seconds, unless somebody says otherwise.

@@ -4,8 +4,8 @@ use super::{Decided, Registry, people};
 use crate::audit::event::Kind;
 use crate::model::grant::Grant;
 use crate::model::session::Session;
+use crate::session::{self, revocation};
 use crate::store::{Conn, Stored, Tx, grants, people as stored, sessions};
-use crate::{revocation, session};
 
 /// Whether whoever acts may end what is somebody's.
 fn permitted(registry: &Registry, conn: &mut Conn, person_id: &str) -> Decided<()> {

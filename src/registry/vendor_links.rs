@@ -4,8 +4,8 @@
 use super::{Decided, Registry, clients, mistake};
 use crate::audit::event::Kind;
 use crate::model::client::Client;
+use crate::model::secret::Secret;
 use crate::model::vendor_link::VendorLink;
-use crate::secret::Secret;
 use crate::store::{Conn, Stored, Tx, clients as stored, vendor_links};
 
 /// How many days a link holds, unless somebody says otherwise.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::schema::api_token;
 use super::{Conn, Failure, Stored, at_most, each};
 use crate::model::api_token::{ApiScope, ApiToken};
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = api_token)]

@@ -20,7 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 /// A PostgreSQL connection without libpq: tokio-postgres behind diesel's synchronous interface.
 pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection>;

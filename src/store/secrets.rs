@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::schema::client_secret;
 use super::{Conn, Stored, each};
 use crate::model::client::StoredSecret;
-use crate::secret::SecretHash;
+use crate::model::secret::SecretHash;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = client_secret)]

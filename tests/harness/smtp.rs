@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mdi_auth::config::{Config, Credentials, MailConfig, MailTls};
-use mdi_auth::secret::Secret;
+use mdi_auth::model::secret::Secret;
 use mdi_auth::tls::Tls;
 use serde_json::Value;
 

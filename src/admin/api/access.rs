@@ -13,10 +13,10 @@ use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::strangers::Noted;
 use crate::error::Broken;
 use crate::model::api_token::{ApiToken, PREFIX};
+use crate::model::secret::SecretHash;
 use crate::oauth::bearer;
-use crate::peer;
 use crate::policy::console::{self, Area, Right};
-use crate::secret::SecretHash;
+use crate::session::peer;
 use crate::store::api_tokens;
 
 /// Under what failures are counted.

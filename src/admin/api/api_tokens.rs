@@ -11,9 +11,9 @@ use super::problem::Problem;
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
 use crate::model::api_token::{ApiScope, ApiToken};
+use crate::model::secret::Secret;
 use crate::policy::console::{Area, Right, TABLE, right};
 use crate::registry::api_tokens::{self, ApiTokenForm};
-use crate::secret::Secret;
 use crate::store::{Tx, api_tokens as stored};
 
 /// A token of this API, without its text.

@@ -70,7 +70,7 @@ pub(super) fn group() -> Group {
 }
 
 fn reply(outcome: &Outcome) -> Reply {
-    let secret = |(owner, secret): &(String, crate::secret::Secret)| MadeSecret {
+    let secret = |(owner, secret): &(String, crate::model::secret::Secret)| MadeSecret {
         owner: owner.clone(),
         secret: secret.reveal().to_owned(),
     };

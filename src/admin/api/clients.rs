@@ -10,14 +10,13 @@ use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
 use super::reply::{Page, Reply, time};
-use crate::directory::roster::Order;
+use crate::live::roster::Order;
 use crate::model::client::{Client, ClientSettings, StoredSecret};
+use crate::model::secret::Secret;
 use crate::policy::console::Area;
-use crate::registry::Manner;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated};
-use crate::registry::vendor_links;
-use crate::secret::Secret;
+use crate::registry::{Manner, vendor_links};
 use crate::store::{Stored, Tx, clients as stored, vendor_links as stored_links};
 
 /// A client.

@@ -10,8 +10,8 @@ use super::openapi::DOCUMENT;
 use super::problem::{About, TYPES};
 use super::{BASE, OPENAPI};
 use crate::app::App;
-use crate::browser;
-use crate::pages::{self, FormAction, Shell};
+use crate::web::browser;
+use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
 #[template(path = "../admin/api_docs.html")]

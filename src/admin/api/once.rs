@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::problem::{Fault, Problem, Type};
 use super::reply::Reply;
 use crate::app::App;
-use crate::master_key::{Derivation, Purpose};
+use crate::secrets::master_key::{Derivation, Purpose};
 use crate::store::idempotency::{self, Kept};
 use crate::store::{Failure, Stored, Tx};
 

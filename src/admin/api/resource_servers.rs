@@ -12,12 +12,12 @@ use super::problem::{Problem, Type};
 use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings, TokenFormat};
+use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::console::Area;
 use crate::registry::keys::{self, Spare};
 use crate::registry::resource_servers::{self, ResourceServerForm};
 use crate::registry::{Manner, Refused};
-use crate::secret::Secret;
 use crate::store::{Stored, Tx, resource_servers as stored};
 
 /// A resource server.

@@ -10,13 +10,13 @@ use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
 use super::reply::{Reply, time};
-use crate::login::lockout;
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Decided, Manner, Registry, ending};
+use crate::session::lockout;
 use crate::store::people::listing::{self, Order, Search, State};
 use crate::store::{Stored, Tx, passkeys, people as stored};
 

@@ -12,13 +12,13 @@ use crate::app::App;
 use crate::audit::check::{Ended, State};
 use crate::audit::event::{Event, Kind, Outcome};
 use crate::audit::verify::{Chain, verify_telling};
+use crate::clock::local_time::{When, Zone};
 use crate::error::Broken;
-use crate::guard::Stop;
-use crate::local_time::{When, Zone};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::store::audit::{Head, heads};
 use crate::store::record;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/audit/check";
 

@@ -13,11 +13,11 @@ use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::audit::chain;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
 use crate::store::record;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
 #[template(path = "../admin/audit-event.html")]

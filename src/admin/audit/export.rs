@@ -18,10 +18,10 @@ use crate::admin::visit::{Door, answer, enter};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Broken, PageError};
-use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
 use crate::store::record::{Place, Rest, Search, find};
+use crate::web::guard::Stop;
 
 /// How many events are read at a time.
 const PIECE: usize = 500;

@@ -13,11 +13,11 @@ use crate::admin::form::{Typed, Wrong};
 use crate::admin::listing::{self, Filter, Looked, PAGE};
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::When;
-use crate::pages::{self, FormAction, Shell};
+use crate::clock::local_time::When;
 use crate::policy::console::Area;
 use crate::store::record::{Rest, Search, find};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const OUTCOMES: [(&str, &str); 4] = [
     ("", "Any"),

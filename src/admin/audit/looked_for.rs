@@ -1,14 +1,13 @@
 //! What the address of the record's list asks for, as a search.
 
+use super::words;
 use crate::admin::form::Wrong;
 use crate::admin::listing::Looked;
 use crate::app::App;
+use crate::clock::local_time::Zone;
 use crate::error::Broken;
-use crate::local_time::Zone;
 use crate::store::people;
 use crate::store::record::{Place, Search};
-
-use super::words;
 
 /// What the address may say.
 pub const FILTERS: [&str; 6] = ["person", "client", "event", "outcome", "from", "to"];

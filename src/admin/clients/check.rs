@@ -13,8 +13,8 @@ use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
 use crate::error::Broken;
 use crate::model::client::Client;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// The field with what is pasted.
 pub(super) const FIELD: &str = "pasted";

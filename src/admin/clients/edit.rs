@@ -15,21 +15,21 @@ use crate::admin::listing::Looked;
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
-use crate::directory::LiveServer;
 use crate::error::PageError;
-use crate::guard::Stop;
+use crate::live::LiveServer;
 use crate::model::Organization;
 use crate::model::client::{AuthMethod, Client, Consent, GrantType};
 use crate::model::kind::Kind;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::{Manner, Refused};
 use crate::store::audit::Concerned;
 use crate::store::clients as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// Fresh: the form decides how the client proves who it is, and may make a secret.
 const DOOR: Door = Door::change(Area::Clients).fresh();
@@ -328,7 +328,7 @@ fn to_client(visit: &Visit, client: &Client, word: &str, secret: Option<String>)
     }
 }
 
-fn typed_of(form: &crate::browser::PostedForm) -> Typed {
+fn typed_of(form: &crate::web::browser::PostedForm) -> Typed {
     Typed::of(form, &[ONE.as_slice(), &SEVERAL].concat())
 }
 

@@ -12,8 +12,8 @@ use crate::model::signing::Algorithm;
 use crate::oauth::client_authentication::{
     CLOCK_SKEW_SECONDS, LONGEST_ASSERTION_SECONDS, LONGEST_JTI, jti_hash,
 };
-use crate::parameters::{Parameters, shown};
 use crate::store::tokens;
+use crate::web::parameters::{Parameters, shown};
 
 /// How a line of the report ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

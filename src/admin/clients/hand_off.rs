@@ -15,14 +15,14 @@ use super::words::{abilities, is_for_people, of_method};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
+use crate::clock::local_time::{When, Zone};
 use crate::error::{Broken, PageError};
-use crate::guard::Stop;
-use crate::local_time::{When, Zone};
 use crate::model::client::Client;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::store::vendor_links;
 use crate::tls::CA_FILE;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// What the sheet says, for the pages and the text.
 pub(super) struct Sheet {

@@ -9,11 +9,11 @@ use askama::Template;
 use crate::admin::listing::{self, Filter, Looked, PAGE};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::directory::roster::Order;
-use crate::guard::Stop;
+use crate::live::roster::Order;
 use crate::model::client::Client;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 5] = ["q", "dataflow", "server", "state", "sort"];
 

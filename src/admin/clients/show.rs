@@ -10,15 +10,15 @@ use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
+use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::local_time::When;
 use crate::model::client::Client;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
 use crate::registry::{Refused, clients};
 use crate::store::clients as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -86,7 +86,7 @@ fn show(visit: &Visit, client: &Client, once: Option<Once>, last: Option<Vec<Tol
     let (app, settings) = (&visit.app, &client.settings);
     let flow = app.policy.dataflow(&client.dataflow);
     let now = app.now();
-    let secrets = crate::directory::valid_secrets(&client.secrets, now).map(|secret| SecretRow {
+    let secrets = crate::live::valid_secrets(&client.secrets, now).map(|secret| SecretRow {
         id: secret.id.clone(),
         made: visit.zone.when(secret.created_at),
         ends: secret.expires_at.map(|at| visit.zone.when(at)),

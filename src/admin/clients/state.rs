@@ -9,10 +9,10 @@ use crate::admin::state::{self, Deed, Subject};
 use crate::admin::visit::{answer, done, enter};
 use crate::app::App;
 use crate::error::PageError;
-use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::registry::{Refused, clients};
 use crate::store::grants;
+use crate::web::guard::Stop;
 
 fn effects(deed: Deed, allowed: i64) -> Vec<String> {
     let people = match allowed {

@@ -14,16 +14,16 @@ use crate::admin::form::{Typed, Wrong};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::strangers::Noted;
-use crate::browser::{self, CookieKind, PostedForm};
+use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
-use crate::local_time::Zone;
 use crate::model::client::Client;
 use crate::model::person::PersonSettings;
-use crate::pages::links::NoticePage;
-use crate::pages::{self, FormAction, Shell};
-use crate::peer;
+use crate::model::secret::SecretHash;
 use crate::registry::vendor_links::{self, Dead};
-use crate::secret::SecretHash;
+use crate::session::peer;
+use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::pages::links::NoticePage;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// How many checks a link has in a minute: each may ask the client's key server.
 const CHECKS_A_MINUTE: u32 = 30;

@@ -14,11 +14,11 @@ use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
 use crate::error::PageError;
 use crate::model::client::Client;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::vendor_links::{self, DEFAULT_DAYS};
 use crate::store::vendor_links as stored;
+use crate::web::pages::{self, FormAction, Shell};
 
 const FIELDS: [&str; 1] = ["days"];
 

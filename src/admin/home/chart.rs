@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::activity::{self, HOUR};
-use crate::local_time::Zone;
+use crate::clock::local_time::Zone;
 use crate::store::activity::Count;
 
 /// The height of the bars.

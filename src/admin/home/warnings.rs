@@ -6,16 +6,15 @@ use actix_web::web::block;
 
 use super::picture::State;
 use super::{Facts, System};
-use crate::activity;
 use crate::admin::visit::Visit;
 use crate::config::MasterKeySource;
-use crate::directory::{LiveServer, credentials};
 use crate::error::Broken;
-use crate::master_key::open_to_others;
+use crate::live::{LiveServer, credentials};
 use crate::model::client::{Client, StoredSecret};
 use crate::model::resource_server::ResourceServer;
 use crate::policy::console::{Area, Right};
-use crate::tls;
+use crate::secrets::master_key::open_to_others;
+use crate::{activity, tls};
 
 const DAY: i64 = 86_400;
 /// How old a secret may get.

@@ -10,15 +10,15 @@ use super::{found, path};
 use crate::admin::form::{self, Choice, Typed, Wrong, word};
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
-use crate::browser::PostedForm;
-use crate::guard::Stop;
 use crate::model::Organization;
 use crate::model::identity_provider::{IdentityProvider, RoleMapping};
-use crate::pages::{self, FormAction, Shell};
+use crate::model::secret::Secret;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::{self, IdentityProviderForm, redirect_uri};
 use crate::registry::{self, Manner, Refused, Words};
-use crate::secret::Secret;
+use crate::web::browser::PostedForm;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// Fresh, for it decides who may come in.
 const DOOR: Door = Door::change(Area::IdentityProviders).fresh();

@@ -12,15 +12,15 @@ use askama::Template;
 use super::listing::{self, Filter, Looked};
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
+use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::local_time::When;
 use crate::model::identity_provider::{Accounts, IdentityProvider};
-use crate::pages::{self, FormAction, Shell};
+use crate::outbound::upstream::Finding;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::redirect_uri;
 use crate::store::identity_providers as stored;
-use crate::upstream::Finding;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 2] = ["q", "state"];
 

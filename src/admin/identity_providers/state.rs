@@ -9,10 +9,10 @@ use crate::admin::form::Wrong;
 use crate::admin::state::{self, Deed, Subject};
 use crate::admin::visit::{Visit, answer, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::registry::{Refused, identity_providers};
 use crate::store::identity_providers as stored;
+use crate::web::guard::Stop;
 
 fn effects(deed: Deed, links: i64) -> Vec<String> {
     let linked = format!("Accounts that are linked with it: {links}.");

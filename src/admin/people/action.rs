@@ -13,13 +13,12 @@ use crate::admin::once::Once;
 use crate::admin::visit::{Frame, Visit, answer, done};
 use crate::app::App;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::link_mails;
 use crate::model::person::Person;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{Area, Right};
 use crate::registry::links::{self, Issued};
-use crate::registry::{Refused, people};
+use crate::registry::{Refused, link_mails, people};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// The field that says how a link is handed over.
 const HAND_OVER: &str = "hand_over";

@@ -14,12 +14,10 @@ use crate::admin::form::{Typed, Wrong};
 use crate::admin::listing::{self, Filter};
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::check_zone;
+use crate::clock::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::Policy;
 use crate::policy::console::{self, Area, Right};
 use crate::policy::role::Role;
@@ -28,6 +26,8 @@ use crate::registry::people::{self, PersonForm};
 use crate::registry::{Manner, Mistake, Refused, VERSION, links};
 use crate::store::audit::Concerned;
 use crate::store::people as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields of the form, called as mistakes call them where they can.
 const FIELDS: [&str; 19] = [

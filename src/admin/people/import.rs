@@ -16,15 +16,14 @@ use crate::admin::upload;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
 use crate::audit::event::Kind;
-use crate::browser;
 use crate::error::{Broken, PageError};
-use crate::guard::Stop;
-use crate::link_mails;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::import::{self, COLUMNS, Column, File, Finding, LARGEST, MOST_ROWS, Progress};
 use crate::registry::links::Issued;
-use crate::registry::{Refused, Registry};
+use crate::registry::{Refused, Registry, link_mails};
+use crate::web::browser;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/users/import";
 /// How many findings are shown.

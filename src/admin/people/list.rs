@@ -10,12 +10,12 @@ use super::labels;
 use crate::admin::listing::{self, Filter, Looked, PAGE};
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::When;
+use crate::clock::local_time::When;
 use crate::model::person::Person;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::store::people::listing::{self as stored, Order, Search, State};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 4] = ["q", "role", "state", "sort"];
 

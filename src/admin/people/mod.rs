@@ -13,11 +13,11 @@ use actix_web::HttpRequest;
 use super::visit::{Door, Visit, enter};
 use crate::app::App;
 use crate::error::PageError;
-use crate::guard::Stop;
 use crate::model::person::Person;
 use crate::policy::Policy;
 use crate::policy::console::{self, Area, Right};
 use crate::store::people;
+use crate::web::guard::Stop;
 
 /// The list.
 pub(super) const PATH: &str = "/admin/users";

@@ -8,22 +8,22 @@ use askama::Template;
 
 use super::action::Action;
 use super::{area_of, enter_about};
+use crate::account::{AllowedFacts, applications};
 use crate::admin::once::Once;
 use crate::admin::sessions::{self, SessionItem};
 use crate::admin::visit::{Frame, Visit, answer};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::{When, day_in_words, licence_ends};
-use crate::login::account::{AllowedFacts, applications};
-use crate::login::lockout::{self, login_subject, totp_subject};
+use crate::clock::local_time::{When, day_in_words, licence_ends};
 use crate::login::totp;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
-use crate::pages::account::Allowed;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{Area, Right};
+use crate::session::lockout::{self, login_subject, totp_subject};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
+use crate::web::guard::Stop;
+use crate::web::pages::account::Allowed;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// How many sessions are shown; the list of sessions has them all.
 const SESSIONS: usize = 20;

@@ -12,12 +12,12 @@ use super::{found, path};
 use crate::admin::listing::{self, Filter, Looked};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::documents;
 use crate::error::PageError;
-use crate::guard::Stop;
+use crate::issuance::documents;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{Area, Right};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// How many clients are suggested.
 const SUGGESTED: usize = 100;

@@ -11,10 +11,10 @@ use crate::admin::form::{Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, answer, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::registry::{Manner, Refused, VERSION, resource_servers};
 use crate::store::audit::Concerned;
+use crate::web::guard::Stop;
 
 /// Fresh, for the page also decides how the server proves who it is.
 const DOOR: Door = Door::change(Area::ResourceServers).fresh();

@@ -16,10 +16,10 @@ use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::model::scope::ScopeStyle;
 use crate::model::signing::Algorithm;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
-use crate::registry::resource_servers::ResourceServerForm;
-use crate::registry::{Words, resource_servers};
+use crate::registry::Words;
+use crate::registry::resource_servers::{self, ResourceServerForm};
+use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields, by the names of the apply file where it has them.
 pub const FIELDS: [&str; 16] = [

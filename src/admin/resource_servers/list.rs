@@ -10,12 +10,12 @@ use super::{KINDS, kind_in_words};
 use crate::admin::listing::{self, Filter, Looked};
 use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::directory::LiveServer;
-use crate::directory::roster::Roster;
-use crate::guard::Stop;
+use crate::live::LiveServer;
+use crate::live::roster::Roster;
 use crate::model::resource_server::ResourceServer;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 4] = ["q", "kind", "state", "sort"];
 

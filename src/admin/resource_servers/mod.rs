@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use super::visit::away;
 use crate::app::App;
-use crate::directory::LiveServer;
 use crate::error::PageError;
-use crate::guard::Stop;
+use crate::live::LiveServer;
 use crate::model::kind::Kind;
 use crate::model::signing::Algorithm;
 use crate::registry::keys::{self, Spare};
 use crate::registry::{Refused, Registry};
+use crate::web::guard::Stop;
 
 /// What each kind is, in plain words.
 pub const KINDS: [(Kind, &str, &str); 3] = [

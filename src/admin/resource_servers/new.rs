@@ -13,11 +13,11 @@ use crate::admin::listing::Looked;
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
 use crate::model::kind::Kind;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::{self, Refused, resource_servers};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DOOR: Door = Door::change(Area::ResourceServers).fresh();
 /// How many ids are tried that are made from a name.

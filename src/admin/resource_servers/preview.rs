@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::admin::listing::Looked;
 use crate::app::App;
 use crate::error::Broken;
-use crate::granting::token::Draft;
-use crate::granting::{Party, Wanted, person_claims};
+use crate::issuance::token::Draft;
+use crate::issuance::{Party, Wanted, person_claims};
+use crate::live::verified;
 use crate::model::client::GrantType;
 use crate::model::grant::{ClaimsRequest, Grant, GrantFacts};
 use crate::model::person::Person;
@@ -16,7 +17,6 @@ use crate::model::session::ACR_AAL2;
 use crate::model::token::AccessToken;
 use crate::policy::grant::Granted;
 use crate::store::people;
-use crate::verified;
 
 /// Whose token is to be shown.
 pub struct Asked {

@@ -11,10 +11,10 @@ use crate::admin::form::{self, Choice, Typed, Wrong};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DOOR: Door = Door::change(Area::ResourceServers).fresh();
 const FIELDS: [&str; 1] = ["overlap_seconds"];

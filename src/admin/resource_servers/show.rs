@@ -11,16 +11,16 @@ use crate::admin::events::{self, Told};
 use crate::admin::once::Once;
 use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
-use crate::directory::valid_secrets;
+use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::guard::Stop;
-use crate::local_time::When;
+use crate::live::valid_secrets;
 use crate::model::client::StoredSecret;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, Right};
 use crate::store::resource_servers as stored;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 /// How many of its clients are shown.
 const CLIENTS: usize = 20;
@@ -115,7 +115,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
 
 /// The first of its clients, by name, and whether there are more.
 fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
-    let client = |live: &Arc<crate::directory::LiveClient>| {
+    let client = |live: &Arc<crate::live::LiveClient>| {
         let client = &live.client;
         let flow = app.policy.dataflow(&client.dataflow);
         Client {

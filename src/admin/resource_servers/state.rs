@@ -9,9 +9,9 @@ use crate::admin::form::Wrong;
 use crate::admin::state::{self, Deed, Subject};
 use crate::admin::visit::{Visit, answer, done, enter};
 use crate::app::App;
-use crate::guard::Stop;
 use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
+use crate::web::guard::Stop;
 
 /// How many of its clients are named.
 const NAMED: usize = 10;

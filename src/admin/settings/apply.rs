@@ -10,13 +10,13 @@ use crate::admin::form::{Typed, Wrong};
 use crate::admin::upload::{self, Uploaded};
 use crate::admin::visit::{Door, Frame, Visit, answer, away, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::local_time::When;
-use crate::pages::{self, FormAction, Shell};
+use crate::clock::local_time::When;
+use crate::model::secret::SecretHash;
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::apply::{self, ApplyError, Outcome};
-use crate::secret::SecretHash;
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DOOR: Door = Door::change(Area::Configuration).fresh();
 /// The largest file that is read, in bytes.

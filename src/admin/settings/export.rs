@@ -11,10 +11,10 @@ use crate::admin::form::{self, Choice, Typed, Wrong};
 use crate::admin::visit::{Door, Frame, answer, away, enter};
 use crate::app::App;
 use crate::error::{Broken, PageError};
-use crate::guard::Stop;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::Area;
 use crate::registry::{Refused, export};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 const DOOR: Door = Door::read(Area::Configuration).fresh();
 const FIELDS: [&str; 1] = ["people"];

@@ -11,9 +11,9 @@ use askama::Template;
 
 use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
-use crate::guard::Stop;
-use crate::pages::{self, FormAction, Shell};
 use crate::policy::console::{Area, Right};
+use crate::web::guard::Stop;
+use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
 #[template(path = "../admin/settings.html")]

@@ -6,6 +6,8 @@
 //! redirects, no proxies, no plain HTTP, and each connection is a new one.
 
 mod address;
+pub mod mail;
+pub mod upstream;
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -19,7 +21,7 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode,
 use url::{Host, Url, form_urlencoded};
 
 use crate::config::OutboundConfig;
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 
 pub use address::{AddressRefused, Allowed};
 

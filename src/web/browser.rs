@@ -16,12 +16,12 @@ use url::form_urlencoded;
 
 use crate::app::App;
 use crate::error::PageError;
-use crate::master_key::{Derivation, Purpose};
 use crate::model::person::Person;
-use crate::pages::{self, ErrorPage, FormAction, Shell, SignedInAs};
-use crate::parameters::Parameters;
+use crate::model::secret::SecretHash;
 use crate::policy::console;
-use crate::secret::SecretHash;
+use crate::secrets::master_key::{Derivation, Purpose};
+use crate::web::pages::{self, ErrorPage, FormAction, Shell, SignedInAs};
+use crate::web::parameters::Parameters;
 
 /// How long a person may take from the application's request to the last page, in seconds.
 const PENDING_SECONDS: i64 = 3600;

@@ -3,7 +3,9 @@
 //! after an own commit before the answer, and every [`POLL`] for what other processes did.
 
 pub mod credentials;
+pub mod jwks_cache;
 pub mod roster;
+pub mod verified;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -15,14 +17,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use self::roster::Roster;
 use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
-use crate::master_key::MasterKey;
+use crate::live::roster::Roster;
 use crate::model::client::{Client, StoredSecret};
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
+use crate::secrets::master_key::MasterKey;
 use crate::store::changes::{self, Change, ChangeKind};
 use crate::store::{
     Conn, Failure, Store, Stored, clients, identity_providers, keys, people, resource_servers,

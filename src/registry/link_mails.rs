@@ -1,10 +1,10 @@
 //! The mails that carry a link, in plain words. A mail never says more than its reader needs, and names no case.
 
 use crate::app::App;
-use crate::mail::Mail;
 use crate::model::link::LinkKind;
-use crate::notices::{day_and_time, mail};
+use crate::outbound::mail::Mail;
 use crate::registry::links::Issued;
+use crate::session::notices::{day_and_time, mail};
 
 /// The mail with a link; none for somebody without an address.
 #[must_use]

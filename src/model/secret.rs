@@ -44,7 +44,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// SHA-256 of a secret with at least 256 random bits, as base64url. (People's passwords go through argon2id instead: see [`crate::password`].)
+/// SHA-256 of a secret with at least 256 random bits, as base64url. (People's passwords go through argon2id instead: see [`crate::secrets::password`].)
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretHash(String);

@@ -4,7 +4,7 @@
 use askama::Template;
 
 use super::{Account, Application, Shell};
-use crate::local_time::When;
+use crate::clock::local_time::When;
 
 /// `/account`
 #[derive(Template, Clone, Debug)]

@@ -11,19 +11,19 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
-use crate::browser::{self, Destination, Notice, Pending};
-use crate::guard::{self, SignedIn, Stop};
-use crate::local_time::{Zone, day_in_words, licence_ends};
+use crate::clock::local_time::{Zone, day_in_words, licence_ends};
 use crate::login::totp;
 use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::identity_provider::LinkedIdentity;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
-use crate::pages::{self, Account, FormAction};
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, grants, identity_providers, recovery_codes, tokens};
+use crate::web::browser::{self, Destination, Notice, Pending};
+use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
+use crate::web::pages::{self, Account, FormAction};
 
 /// The page's path.
 pub const PATH: &str = "/account";

@@ -3,9 +3,9 @@
 //! learn to follow one.
 
 use crate::app::App;
-use crate::local_time::Zone;
-use crate::mail::Mail;
+use crate::clock::local_time::Zone;
 use crate::model::person::Person;
+use crate::outbound::mail::Mail;
 
 /// What a new password leaves as it was.
 pub const CHECK_THE_REST: &str = "A new password does not change your passkeys and your authenticator app: check under “My access” that they are all yours, and remove what is not.";

@@ -1,5 +1,7 @@
 //! Time and randomness: the only `now` and the only source of random bytes, so that tests can move the one and nothing forgets the other.
 
+pub mod local_time;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use crate::model::identity_provider::{Identity, IdentityProvider};
+use crate::model::secret::Secret;
 use crate::outbound::Outbound;
-use crate::secret::Secret;
 
 pub use examine::Finding;
 

@@ -15,7 +15,7 @@ use zxcvbn::feedback::Warning;
 
 use crate::config::Config;
 use crate::model::person::{Person, username_key};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
 use blocklist::Blocklist;
 
 /// The longest password, in bytes (§3.1.1.2 asks for at least 64 characters).

@@ -18,8 +18,8 @@ use zeroize::Zeroize;
 
 use crate::clock::Entropy;
 use crate::error::Broken;
-use crate::password_rules::{Strength, normalized};
-use crate::secret::Secret;
+use crate::model::secret::Secret;
+use crate::secrets::password_rules::{Strength, normalized};
 
 /// How many sign-ins may wait for a hashing thread.
 const QUEUE: usize = 256;

@@ -4,11 +4,11 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
-use crate::browser::{self, CookieKind, Destination, Pending};
 use crate::error::PageError;
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::session::{self, Due, Limits, Loaded};
+use crate::web::browser::{self, CookieKind, Destination, Pending};
 
 /// Somebody who is signed in and may see the page.
 #[derive(Clone)]

@@ -16,44 +16,48 @@ const FILES: [(&str, &str, &[u8]); 9] = [
     (
         "app.css",
         "text/css; charset=utf-8",
-        include_bytes!("../static/app.css"),
+        include_bytes!("../../static/app.css"),
     ),
     (
         "console.css",
         "text/css; charset=utf-8",
-        include_bytes!("../static/console.css"),
+        include_bytes!("../../static/console.css"),
     ),
     (
         "consent.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/consent.js"),
+        include_bytes!("../../static/consent.js"),
     ),
     (
         "form-post.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/form-post.js"),
+        include_bytes!("../../static/form-post.js"),
     ),
     (
         "password-strength.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/password-strength.js"),
+        include_bytes!("../../static/password-strength.js"),
     ),
     (
         "passkey.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/passkey.js"),
+        include_bytes!("../../static/passkey.js"),
     ),
     (
         "refresh.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/refresh.js"),
+        include_bytes!("../../static/refresh.js"),
     ),
     (
         "show-password.js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../static/show-password.js"),
+        include_bytes!("../../static/show-password.js"),
     ),
-    ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
+    (
+        "mark.svg",
+        "image/svg+xml",
+        include_bytes!("../../static/mark.svg"),
+    ),
 ];
 
 struct Asset {

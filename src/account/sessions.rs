@@ -9,17 +9,16 @@ use super::sign_ins::methods_in_words;
 use super::{PATH, back, provider_name};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::browser::{self, Notice, PostedForm};
+use crate::clock::local_time::Zone;
 use crate::error::PageError;
-use crate::guard::{self, SignedIn, Stop};
-use crate::local_time::Zone;
 use crate::login::device;
 use crate::model::session::Session;
-use crate::pages::account::{EndSessionsPage, SignedInAt};
-use crate::pages::{self, FormAction};
-use crate::peer;
-use crate::session::{self, Limits};
+use crate::session::{self, Limits, peer};
 use crate::store::sessions;
+use crate::web::browser::{self, Notice, PostedForm};
+use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::pages::account::{EndSessionsPage, SignedInAt};
+use crate::web::pages::{self, FormAction};
 
 /// Where everything is over: signing out when nobody is signed in.
 const SIGNED_OUT: &str = "/oauth2/logout";

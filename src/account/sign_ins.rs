@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::provider_name;
 use crate::app::App;
 use crate::audit::event::Kind;
-use crate::local_time::Zone;
+use crate::clock::local_time::Zone;
 use crate::login::recovery;
-use crate::pages::account::SignIn;
 use crate::store::audit::AuditRow;
+use crate::web::pages::account::SignIn;
 
 /// How far back the page looks, in seconds.
 pub(super) const SECONDS: i64 = 90 * 86_400;

@@ -1,6 +1,11 @@
 //! Sessions: which ones hold, what still has to be done in them, how one begins and how it ends. The cookie changes at
 //! each change of assurance, the id stays.
 
+pub mod lockout;
+pub mod notices;
+pub mod peer;
+pub mod revocation;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,10 +17,8 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
 use crate::model::logout_notice::LogoutNotice;
 use crate::model::person::Person;
+use crate::model::secret::SecretHash;
 use crate::model::session::{ACR_AAL1, ACR_AAL2, Session};
-use crate::peer;
-use crate::revocation;
-use crate::secret::SecretHash;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Conn, Stored, Tx, grants, logout_notices, passkeys, people, sessions};
 

@@ -8,11 +8,11 @@ use actix_web::http::StatusCode;
 use url::{Host, Url, form_urlencoded};
 
 use crate::app::App;
-use crate::browser::{self, Pending};
-use crate::directory::LiveClient;
 use crate::error::{OAuthError, PageError};
-use crate::pages::{self, Application, FormAction, FormPostPage};
-use crate::parameters::{Parameters, shown};
+use crate::live::LiveClient;
+use crate::web::browser::{self, Pending};
+use crate::web::pages::{self, Application, FormAction, FormPostPage};
+use crate::web::parameters::{Parameters, shown};
 
 /// How the answer goes back (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post Response Mode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! Authorization, code, refresh and client credentials all ask here, so that they cannot differ, and the console's preview
 //! of a token shows what they would issue.
 
+pub mod documents;
 pub mod token;
 
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::directory::{LiveClient, LiveServer};
+use crate::clock::local_time::licence_ends;
 use crate::error::{Broken, Code, OAuthError};
-use crate::local_time::licence_ends;
+use crate::live::{LiveClient, LiveServer};
 use crate::model::Organization;
 use crate::model::grant::GrantFacts;
 use crate::model::person::Person;

@@ -1,0 +1,8 @@
+//! What the pages that people see share: their browser, its parameters, who may see them, and how they look.
+
+pub mod assets;
+pub mod browser;
+pub mod guard;
+pub mod pages;
+pub mod parameters;
+pub mod return_to;
