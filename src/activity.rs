@@ -100,7 +100,7 @@ pub async fn catch_up(app: &App) -> Result<usize, Broken> {
     let mut counted = 0;
     while let Some(batch) = app.store.read(|conn| activity::next(conn, BATCH)).await? {
         let tally = Tally::of(&batch.rows, app.now(), &|id| {
-            app.directory.client(id).is_some() || app.directory.resource_server(id).is_some()
+            app.live.client(id).is_some() || app.live.resource_server(id).is_some()
         });
         let events = batch.rows.len();
         if app.store.write(move |tx| write(tx, &batch, &tally)).await? {
@@ -129,11 +129,11 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
             },
         )?;
     }
-    for (id, party) in &tally.parties {
-        if party.deleted {
+    for (id, context) in &tally.parties {
+        if context.deleted {
             activity::forget(tx.conn(), (batch.chain, to), id)?;
         }
-        let seen = &party.last;
+        let seen = &context.last;
         if !seen.is_empty() {
             activity::note(
                 tx.conn(),
@@ -196,11 +196,11 @@ impl Latest {
 #[derive(Debug, Default)]
 struct Tally {
     counts: BTreeMap<(i64, &'static str, &'static str), i64>,
-    parties: BTreeMap<String, Party>,
+    parties: BTreeMap<String, ClientContext>,
 }
 
 #[derive(Debug, Default)]
-struct Party {
+struct ClientContext {
     last: Last,
     deleted: bool,
 }
@@ -253,7 +253,7 @@ impl Tally {
             Kind::LoginFailed => self.add(at, SIGN_IN_FAILED, sign_in_reason(event), 1),
             Kind::TokenIssued => {
                 self.add(at, TOKEN, "", 1);
-                self.party(event, |last| {
+                self.context(event, |last| {
                     last.last_token_at = last.last_token_at.max(Some(at))
                 });
             }
@@ -263,7 +263,7 @@ impl Tally {
             }
             Kind::IntrospectionsCounted => {
                 self.add(at, INTROSPECTION, "", event.count());
-                self.party(event, |last| {
+                self.context(event, |last| {
                     last.last_introspection_at = last.last_introspection_at.max(Some(at))
                 });
             }
@@ -278,9 +278,9 @@ impl Tally {
                 if let Some(id) = &event.row.client_id {
                     self.parties.insert(
                         id.clone(),
-                        Party {
+                        ClientContext {
                             deleted: true,
-                            ..Party::default()
+                            ..ClientContext::default()
                         },
                     );
                 }
@@ -300,14 +300,14 @@ impl Tally {
 
     fn fail(&mut self, at: i64, what: &'static str, reason: &'static str, event: &Read<'_>) {
         self.add(at, what, reason, 1);
-        self.party(event, |last| {
+        self.context(event, |last| {
             if last.last_failure_at <= Some(at) {
                 (last.last_failure_at, last.last_failure) = (Some(at), Some(reason.to_owned()));
             }
         });
     }
 
-    fn party(&mut self, event: &Read<'_>, seen: impl FnOnce(&mut Last)) {
+    fn context(&mut self, event: &Read<'_>, seen: impl FnOnce(&mut Last)) {
         if let Some(id) = &event.row.client_id {
             seen(&mut self.parties.entry(id.clone()).or_default().last);
         }

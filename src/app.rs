@@ -7,19 +7,19 @@ use crate::activity::Latest;
 use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
+use crate::audit::failure_counts::FailureCounts;
 use crate::audit::readers::Readers;
-use crate::audit::strangers::Strangers;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::error::Broken;
 use crate::keys;
 use crate::live::jwks_cache::JwksCache;
-use crate::live::verified::VerifiedTokens;
-use crate::live::{self, Directory};
+use crate::live::token_cache::TokenCache;
+use crate::live::{self, Live};
 use crate::model::signing::Algorithm;
 use crate::outbound::Outbound;
+use crate::outbound::identity_provider::IdentityProviders;
 use crate::outbound::mail::Mailer;
-use crate::outbound::upstream::Upstream;
 use crate::policy::Policy;
 use crate::secrets::master_key::MasterKey;
 use crate::secrets::password::{Cost, Hasher, cost_of};
@@ -39,7 +39,7 @@ pub struct App {
     /// The database.
     pub store: Arc<Store>,
     /// Clients, resource servers, keys and revocations, in memory.
-    pub directory: Arc<Directory>,
+    pub live: Arc<Live>,
     /// Roles, scopes, dataflows, claims.
     pub policy: Policy,
     /// Wraps, seals and derives.
@@ -55,13 +55,13 @@ pub struct App {
     /// Passkeys; none when the issuer's host is an address.
     pub passkeys: Option<RelyingParty>,
     /// Failures of strangers.
-    pub strangers: Strangers,
+    pub failure_counts: FailureCounts,
     /// Keys of clients that publish them at a URL.
     pub jwks: JwksCache,
     /// Identity providers that were spoken with lately.
-    pub upstream: Arc<Upstream>,
+    pub identity_providers: Arc<IdentityProviders>,
     /// Access tokens whose signature was verified lately.
-    pub verified: VerifiedTokens,
+    pub token_cache: TokenCache,
     /// Successful introspections, counted.
     pub introspections: Introspections,
     /// The logo of the pages, if there is one.
@@ -106,7 +106,7 @@ impl App {
         };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         initialise(&store, &master, &clock)?;
-        let directory = live::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
+        let live = live::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashing = config
             .login
@@ -136,17 +136,17 @@ impl App {
             passkeys: RelyingParty::of(&config.server.issuer, &config.server.name),
             config,
             store,
-            directory,
+            live,
             policy,
             master,
             clock,
             entropy,
             hasher,
             password_rules,
-            strangers: Strangers::default(),
-            upstream: Arc::new(Upstream::new(outbound.clone())),
+            failure_counts: FailureCounts::default(),
+            identity_providers: Arc::new(IdentityProviders::new(outbound.clone())),
             jwks: JwksCache::new(outbound),
-            verified: VerifiedTokens::default(),
+            token_cache: TokenCache::default(),
             introspections: Introspections::default(),
             latest: Arc::default(),
             check: Check::default(),
@@ -182,7 +182,7 @@ impl App {
 
     /// Ends the threads that follow the database.
     pub fn stop(&self) {
-        self.directory.stop();
+        self.live.stop();
     }
 }
 

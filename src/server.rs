@@ -18,15 +18,15 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
 use crate::model::signing::Algorithm;
-use crate::new_password::{by_link, change, forgotten};
 use crate::oauth::metadata::{self, Documents};
 use crate::oauth::{
     authorize, backchannel_logout, consent, introspect, jwks, logout, revoke, token, userinfo,
 };
+use crate::password_change::{by_link, change, forgotten};
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
 use crate::web::{assets, browser};
-use crate::{account, activity, admin, federation, login, session, store};
+use crate::{account, activity, admin, login, provider_sign_in, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -134,9 +134,10 @@ fn login_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(banner::post)),
         )
         .service(only("/login/passkey", "POST").route(web::post().to(passkey::post)))
-        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(federation::start)))
+        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(provider_sign_in::start)))
         .service(
-            only("/login/upstream/{provider}/callback", "GET").route(web::get().to(federation::callback)),
+            only("/login/upstream/{provider}/callback", "GET")
+                .route(web::get().to(provider_sign_in::callback)),
         )
         .service(
             only("/login/second-factor", "GET, POST")
@@ -234,13 +235,13 @@ fn account_urls(config: &mut web::ServiceConfig) {
 
 /// The console.
 fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::{first, home};
+    use admin::{first_administrator, home};
     config
-        .service(only("/first/{secret}", "GET").route(web::get().to(first::open)))
+        .service(only("/first/{secret}", "GET").route(web::get().to(first_administrator::open)))
         .service(
             only("/first", "GET, POST")
-                .route(web::get().to(first::get))
-                .route(web::post().to(first::post)),
+                .route(web::get().to(first_administrator::get))
+                .route(web::post().to(first_administrator::post)),
         )
         .service(only("/admin", "GET").route(web::get().to(home::get)));
     client_urls(config);
@@ -303,9 +304,9 @@ fn client_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(clients::vendor_link::end)),
         )
         .service(
-            only("/admin/clients/{id}/{deed}", "GET, POST")
-                .route(web::get().to(clients::state::get))
-                .route(web::post().to(clients::state::post)),
+            only("/admin/clients/{id}/{action}", "GET, POST")
+                .route(web::get().to(clients::lifecycle::get))
+                .route(web::post().to(clients::lifecycle::post)),
         );
 }
 
@@ -326,7 +327,7 @@ fn vendor_urls(config: &mut web::ServiceConfig) {
 
 /// Identity providers at the console.
 fn identity_provider_urls(config: &mut web::ServiceConfig) {
-    use admin::identity_providers::{self, form, state};
+    use admin::identity_providers::{self, form, lifecycle};
     config
         .service(only("/admin/identity-providers", "GET").route(web::get().to(identity_providers::get)))
         .service(
@@ -341,9 +342,9 @@ fn identity_provider_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(form::edit_post)),
         )
         .service(
-            only("/admin/identity-providers/{id}/{deed}", "GET, POST")
-                .route(web::get().to(state::get))
-                .route(web::post().to(state::post)),
+            only("/admin/identity-providers/{id}/{action}", "GET, POST")
+                .route(web::get().to(lifecycle::get))
+                .route(web::post().to(lifecycle::post)),
         );
 }
 
@@ -366,7 +367,7 @@ fn settings_urls(config: &mut web::ServiceConfig) {
 
 /// Resource servers at the console.
 fn resource_server_urls(config: &mut web::ServiceConfig) {
-    use admin::resource_servers::{documents, edit, list, new, secret, show, state};
+    use admin::resource_servers::{documents, edit, lifecycle, list, new, secret, show};
     config
         .service(only("/admin/resource-servers", "GET").route(web::get().to(list::get)))
         .service(
@@ -391,9 +392,9 @@ fn resource_server_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(documents::download)),
         )
         .service(
-            only("/admin/resource-servers/{id}/{deed}", "GET, POST")
-                .route(web::get().to(state::get))
-                .route(web::post().to(state::post)),
+            only("/admin/resource-servers/{id}/{action}", "GET, POST")
+                .route(web::get().to(lifecycle::get))
+                .route(web::post().to(lifecycle::post)),
         );
 }
 
@@ -560,11 +561,11 @@ async fn prove_ready(app: &App) -> Result<(), Broken> {
     app.store
         .write(|tx| store::installation::touch(tx.conn()))
         .await?;
-    app.directory
+    app.live
         .keyring()
         .sign(Algorithm::ES256, "JWT", &json!({ "ready": true }), app.now())
         .map_err(Broken::defect)?;
-    if app.directory.is_fresh() {
+    if app.live.is_fresh() {
         Ok(())
     } else {
         Err(Broken::Unavailable("revocations cannot be read".to_owned()))
@@ -640,7 +641,7 @@ async fn cross_origin(
         let app = request.app_data::<web::Data<App>>();
         origin
             .to_str()
-            .is_ok_and(|origin| app.is_some_and(|app| app.directory.allows_origin(origin)))
+            .is_ok_and(|origin| app.is_some_and(|app| app.live.allows_origin(origin)))
     });
     let Some(origin) = allowed else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
@@ -758,7 +759,7 @@ impl Bound {
         recurring.abort();
         counting.abort();
         notices.abort();
-        let mut rest = app.strangers.drain(app.now());
+        let mut rest = app.failure_counts.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));
         write_events(&app, rest).await;
         record(&app, Kind::ServerStopped).await;
@@ -794,13 +795,13 @@ async fn maintain(app: Arc<App>) {
     loop {
         tokio::time::sleep(MAINTENANCE).await;
         let now = app.now();
-        let mut events = app.strangers.flush(now);
+        let mut events = app.failure_counts.flush(now);
         if now.div_euclid(60) != counted_minute {
             counted_minute = now.div_euclid(60);
             events.extend(app.introspections.drain(app.clock.now_millis()));
         }
         write_events(&app, events).await;
-        app.directory.purge();
+        app.live.purge();
         if let Err(cause) = session::end_expired(&app).await {
             tracing::warn!(%cause, "sessions that have reached their limit could not be ended");
         }

@@ -95,7 +95,7 @@ impl Once {
 
 /// Why an answer does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PasskeyRefused {
     /// The page was open for too long, or belongs to another browser: nobody is to blame, a new page helps.
     Stale,
     /// The counter of the authenticator went back: the passkey may have been copied.
@@ -104,7 +104,7 @@ pub enum Refusal {
     Invalid(&'static str),
 }
 
-impl Refusal {
+impl PasskeyRefused {
     /// In words for the record.
     #[must_use]
     pub fn why(self) -> &'static str {
@@ -116,7 +116,7 @@ impl Refusal {
     }
 }
 
-impl From<WebauthnError> for Refusal {
+impl From<WebauthnError> for PasskeyRefused {
     fn from(error: WebauthnError) -> Self {
         tracing::info!(%error, "passkey refused");
         Self::Invalid(match error {
@@ -162,9 +162,9 @@ impl Assertion {
     ///
     /// # Errors
     /// When it is no such JSON.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, PasskeyRefused> {
         let read = serde_json::from_str(text).map(Self);
-        read.map_err(|_| Refusal::Invalid("passkey: the answer cannot be read"))
+        read.map_err(|_| PasskeyRefused::Invalid("passkey: the answer cannot be read"))
     }
 
     /// The id of the credential that it names, in base64url.
@@ -272,13 +272,13 @@ impl RelyingParty {
         browser: &str,
         state: &str,
         answer: &str,
-    ) -> Result<Added, Refusal> {
+    ) -> Result<Added, PasskeyRefused> {
         let (state, once) = open::<PasskeyRegistration>(app, Ceremony::Adding(person_id), browser, state)?;
         let answer: RegisterPublicKeyCredential = serde_json::from_str(answer)
-            .map_err(|_| Refusal::Invalid("passkey: the answer cannot be read"))?;
+            .map_err(|_| PasskeyRefused::Invalid("passkey: the answer cannot be read"))?;
         let passkey = self.0.finish_passkey_registration(&answer, &state)?;
         if passkey.cred_id().len() > LONGEST_CREDENTIAL_ID {
-            return Err(Refusal::Invalid("passkey: its id is too long"));
+            return Err(PasskeyRefused::Invalid("passkey: its id is too long"));
         }
         let id = BASE64URL_NOPAD.encode(passkey.cred_id());
         // How the authenticator is reached: unattested, so the library leaves it out, but only browsers read it.
@@ -304,7 +304,7 @@ impl RelyingParty {
         browser: &str,
         state: &str,
         (answer, stored): (&Assertion, &StoredPasskey),
-    ) -> Result<Used, Refusal> {
+    ) -> Result<Used, PasskeyRefused> {
         let (state, once) = open::<DiscoverableAuthentication>(app, ceremony, browser, state)?;
         // Who was not known before is told by the passkey itself; else it may be silent, but not name another.
         let handle = answer.0.get_user_unique_id().filter(|handle| !handle.is_empty());
@@ -314,9 +314,11 @@ impl RelyingParty {
             (_, Some(handle)) => handle == user_handle(&stored.person_id).as_bytes(),
         };
         if !fits {
-            return Err(Refusal::Invalid("passkey: its user handle is another person's"));
+            return Err(PasskeyRefused::Invalid(
+                "passkey: its user handle is another person's",
+            ));
         }
-        let unreadable = |_| Refusal::Invalid("passkey: the stored credential cannot be read");
+        let unreadable = |_| PasskeyRefused::Invalid("passkey: the stored credential cannot be read");
         let mut passkey = read(stored).map_err(unreadable)?;
         let used = self
             .0
@@ -343,8 +345,9 @@ fn read(stored: &StoredPasskey) -> Result<Passkey, Broken> {
         .map_err(|cause| Broken::defect(format!("stored passkey: {cause}")))
 }
 
-fn written(passkey: &Passkey) -> Result<String, Refusal> {
-    serde_json::to_string(passkey).map_err(|_| Refusal::Invalid("passkey: the credential cannot be written"))
+fn written(passkey: &Passkey) -> Result<String, PasskeyRefused> {
+    serde_json::to_string(passkey)
+        .map_err(|_| PasskeyRefused::Invalid("passkey: the credential cannot be written"))
 }
 
 fn seal<S: Serialize>(
@@ -369,15 +372,15 @@ fn open<S: DeserializeOwned>(
     ceremony: Ceremony<'_>,
     browser: &str,
     sealed: &str,
-) -> Result<(S, Once), Refusal> {
+) -> Result<(S, Once), PasskeyRefused> {
     let opened = app
         .master
         .open(Purpose::Ceremony, &ceremony.context(browser), sealed)
-        .map_err(|_| Refusal::Stale)?;
-    let state: State<S> = serde_json::from_slice(&opened).map_err(|_| Refusal::Stale)?;
+        .map_err(|_| PasskeyRefused::Stale)?;
+    let state: State<S> = serde_json::from_slice(&opened).map_err(|_| PasskeyRefused::Stale)?;
     let ends_at = state.begun_at + CEREMONY_SECONDS;
     if app.now() >= ends_at {
-        return Err(Refusal::Stale);
+        return Err(PasskeyRefused::Stale);
     }
     let hash = SecretHash::of(&format!("webauthn ceremony {}", state.id))
         .as_str()

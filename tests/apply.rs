@@ -64,7 +64,7 @@ fn a_second_run_changes_nothing() {
     let before = installation.record().len();
     let dry = apply(&installation.registry(), FILE, true).unwrap();
     assert_eq!(installation.record().len(), before, "a dry run writes nothing");
-    assert!(installation.app.directory.client("bench").is_none());
+    assert!(installation.app.live.client("bench").is_none());
     let first = run(&installation, FILE);
     assert_eq!(
         first.lines,
@@ -130,7 +130,7 @@ fn a_change_is_told_and_the_rest_stays() {
             "~ user jlehz: roles forensic-toxicologist → lab-analyst",
         ]
     );
-    let bench = installation.app.directory.client("bench").unwrap();
+    let bench = installation.app.live.client("bench").unwrap();
     assert!(!bench.client.enabled, "what the file does not say stays");
     assert_eq!(
         bench.client.settings.redirect_uris,
@@ -174,7 +174,7 @@ fn a_new_secret_replaces_the_old_one_and_an_old_one_never_comes_back() {
         "~ client bench: secret set"
     );
     let now = installation.app.now();
-    let live = installation.app.directory.client("bench").unwrap();
+    let live = installation.app.live.client("bench").unwrap();
     let valid: Vec<_> = mdi_auth::live::valid_secrets(&live.client.secrets, now)
         .map(|secret| &secret.hash)
         .collect();
@@ -255,7 +255,7 @@ fn every_mistake_is_told_and_nothing_is_written() {
     );
     assert_eq!(installation.record().len(), before);
     assert!(
-        installation.app.directory.resource_server("good").is_none(),
+        installation.app.live.resource_server("good").is_none(),
         "all or nothing"
     );
 }

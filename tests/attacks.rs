@@ -254,7 +254,7 @@ async fn strangers_write_little() {
     );
     // The next minute tells how many there were.
     harness.clock.advance(61);
-    assert!(!harness.app.strangers.flush(harness.now()).is_empty());
+    assert!(!harness.app.failure_counts.flush(harness.now()).is_empty());
 }
 
 #[tokio::test]
@@ -328,7 +328,7 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
         let subject = mdi_auth::session::lockout::login_subject(&harness.app, &format!("u{number}"));
         harness
             .app
-            .strangers
+            .failure_counts
             .failures("127.0.0.1".parse().unwrap(), &subject, harness.now())
     };
     assert_eq!((0..80).map(counted).sum::<u32>(), 10);
@@ -343,7 +343,7 @@ async fn an_emergency_rotation_stops_the_thief() {
         .str("access_token")
         .to_owned();
     assert_eq!(harness.introspect(CMS, &token).await["active"], true);
-    let stolen = harness.app.directory.keyring();
+    let stolen = harness.app.live.keyring();
     let forge = |change: &dyn Fn(&mut Value)| {
         let mut claims = claims_of(&token);
         claims["jti"] = json!("at_forged");

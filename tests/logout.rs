@@ -171,7 +171,7 @@ on_both! {
         let sign = |change: &dyn Fn(&mut Value)| {
             let mut claims = claims.clone();
             change(&mut claims);
-            harness.app.directory.keyring().sign(Algorithm::RS256, "JWT", &claims, harness.now()).unwrap()
+            harness.app.live.keyring().sign(Algorithm::RS256, "JWT", &claims, harness.now()).unwrap()
         };
         let foreign = sign(&|claims| claims["iss"] = json!("https://other.example"));
         let logout_token = sign(&|claims| claims["events"] = json!({}));
@@ -375,7 +375,7 @@ on_both! {
         // A hint of her session elsewhere, of somebody else's, of a version that knew no sid.
         let mut old = claims_of(&earlier);
         old.as_object_mut().unwrap().remove("sid");
-        let old = harness.app.directory.keyring().sign(Algorithm::RS256, "JWT", &old, harness.now()).unwrap();
+        let old = harness.app.live.keyring().sign(Algorithm::RS256, "JWT", &old, harness.now()).unwrap();
         for hint in [&there, &nora, &old] {
             let page = agent.get(&logout_url(&harness, &[("id_token_hint", hint), ("post_logout_redirect_uri", BACK)])).await;
             assert!(asks(&page) && page.answer().text.contains("Jane Lehz, MD"), "{}", page.answer().text);

@@ -11,7 +11,7 @@ use mdi_auth::web::pages::account::{
     AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem,
     SignIn, SignedInAt,
 };
-use mdi_auth::web::pages::links::{ForgottenPage, NewPasswordPage, NoticePage, Wrong};
+use mdi_auth::web::pages::links::{FieldMistake, ForgottenPage, NewPasswordPage, NoticePage};
 use mdi_auth::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use mdi_auth::web::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
@@ -454,7 +454,7 @@ async fn the_account_page_offers_what_there_is() {
     );
 }
 
-fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
+fn new_password(errors: &'static [FieldMistake<'static>]) -> NewPasswordPage<'static> {
     NewPasswordPage {
         shell: SHELL,
         banner: None,
@@ -474,18 +474,18 @@ fn new_password(errors: &'static [Wrong<'static>]) -> NewPasswordPage<'static> {
 
 /// The pages around a new password.
 fn around_a_new_password() -> Vec<(&'static str, String)> {
-    const WRONG: [Wrong<'static>; 3] = [
-        Wrong {
+    const WRONG: [FieldMistake<'static>; 3] = [
+        FieldMistake {
             field: "current",
             text: "That is not your current password",
             whole_form: false,
         },
-        Wrong {
+        FieldMistake {
             field: "password",
             text: "That password is too easy to guess",
             whole_form: false,
         },
-        Wrong {
+        FieldMistake {
             field: "again",
             text: "The two passwords are not the same",
             whole_form: false,

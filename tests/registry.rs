@@ -11,7 +11,7 @@ use mdi_auth::registry::clients::{self, ClientForm};
 use mdi_auth::registry::keys::{self, State};
 use mdi_auth::registry::people::{self, PersonForm};
 use mdi_auth::registry::resource_servers::{self, ResourceServerForm};
-use mdi_auth::registry::{Manner, Refused, Registry, apply};
+use mdi_auth::registry::{Omitted, Refused, Registry, apply};
 use mdi_auth::secrets::master_key::{MasterKey, Purpose};
 use mdi_auth::session::lockout::{login_subject, totp_subject};
 use mdi_auth::store::logins::{self, Failures};
@@ -499,7 +499,7 @@ fn a_person_to_be_written_shows_no_secret() {
     let installation = Installation::new();
     let totp = "totp_secret = \"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\"";
     let form: PersonForm = form(PERSON, &format!("username = \"ann\"\n{totp}"));
-    let draft = people::draft(&installation.registry(), &form, Manner::Merge, None).unwrap();
+    let draft = people::draft(&installation.registry(), &form, Omitted::Keeps, None).unwrap();
     assert_eq!(format!("{draft:?}"), "Draft { username: \"ann\", .. }");
 }
 
@@ -616,7 +616,7 @@ fn what_is_allowed_is_registered() {
         )
         .unwrap_or_else(|cause| panic!("{uri}: {cause}"));
     }
-    let app = installation.app.directory.client("app0").unwrap();
+    let app = installation.app.live.client("app0").unwrap();
     assert!(app.client.settings.require_pkce && app.client.settings.refresh_rotation);
     assert_eq!(
         app.client.settings.grants,
@@ -695,7 +695,7 @@ fn a_resource_server_brings_the_key_it_needs() {
             .map(|key| State::of(&key, START));
         assert_eq!(signs.collect::<Vec<_>>(), [State::Signing], "{alg}");
         // This process knows the key before the answer.
-        assert!(installation.app.directory.keyring().jwks().contains(alg), "{alg}");
+        assert!(installation.app.live.keyring().jwks().contains(alg), "{alg}");
     }
     let known = installation.record().len();
     add_server(
@@ -720,13 +720,13 @@ fn disabling_raises_the_generation_and_is_recorded() {
             .unwrap()
     };
     assert!(set(false) && !set(false));
-    let disabled = installation.app.directory.client("lims").unwrap();
+    let disabled = installation.app.live.client("lims").unwrap();
     assert_eq!(
         (disabled.client.enabled, disabled.client.generation),
         (false, client.generation + 1)
     );
     assert!(set(true));
-    let enabled = installation.app.directory.client("lims").unwrap();
+    let enabled = installation.app.live.client("lims").unwrap();
     assert_eq!(
         (enabled.client.enabled, enabled.client.generation),
         (true, client.generation + 1),
@@ -749,7 +749,7 @@ fn disabling_raises_the_generation_and_is_recorded() {
     // Another process on the same database learns of it.
     for _ in 0..100 {
         if beside
-            .directory
+            .live
             .resource_server("cms-fulton")
             .is_some_and(|live| !live.server.enabled)
         {
@@ -773,7 +773,7 @@ fn deleting_leaves_no_hole() {
     registry
         .blocking(|registry, tx| clients::delete(registry, tx, "lims"))
         .unwrap();
-    assert!(installation.app.directory.client("lims").is_none());
+    assert!(installation.app.live.client("lims").is_none());
     assert!(
         mistakes(registry.blocking(|registry, tx| clients::delete(registry, tx, "lims")))[0]
             .contains("no client")
@@ -798,7 +798,7 @@ fn a_secret_is_rotated_with_an_overlap() {
         registry.blocking(move |registry, tx| clients::rotate_secret(registry, tx, "lims", overlap))
     };
     let valid = || {
-        let live = installation.app.directory.client("lims").unwrap();
+        let live = installation.app.live.client("lims").unwrap();
         let now = installation.app.now();
         mdi_auth::live::valid_secrets(&live.client.secrets, now)
             .map(|secret| secret.hash.clone())
@@ -848,7 +848,7 @@ fn roles_password_and_second_factor_end_what_a_person_granted() {
     let installation = Installation::new();
     let registry = installation.registry();
     let person = add_person(&registry, "password = \"correct horse battery\"").unwrap();
-    let holds = |generation| installation.app.directory.person_holds(&person.id, generation);
+    let holds = |generation| installation.app.live.person_holds(&person.id, generation);
     assert!(holds(0));
     let known = installation.record().len();
     let set_roles = |roles: &[&str]| {
@@ -966,7 +966,7 @@ fn signing_keys_are_published_before_they_sign() {
     assert_eq!(new.len(), 1);
     assert_eq!(states(), [("ES256", "signing"), ("ES256", "published")]);
     assert!(
-        installation.app.directory.keyring().jwks().contains(&new[0].kid),
+        installation.app.live.keyring().jwks().contains(&new[0].kid),
         "published at once"
     );
     installation.clock.forward(publish);
@@ -1053,8 +1053,8 @@ fn everything_is_wrapped_under_another_master_key() {
     std::fs::rename(&file, &own).unwrap();
     let beside = installation.beside();
     assert_eq!(
-        beside.directory.keyring().jwks(),
-        installation.app.directory.keyring().jwks()
+        beside.live.keyring().jwks(),
+        installation.app.live.keyring().jwks()
     );
     // Locks hold under the new key; what only the old one could name is gone.
     let kept = |subject: String| {

@@ -10,7 +10,7 @@ use mdi_auth::error::Broken;
 use mdi_auth::model::grant::RefreshToken;
 use mdi_auth::store::changes::{self, Change, ChangeKind};
 use mdi_auth::store::logins::{self, Failures};
-use mdi_auth::store::{Failure, Store, audit, sweep, tokens};
+use mdi_auth::store::{Store, StoreBroken, audit, sweep, tokens};
 
 use crate::harness::{BEGIN, Harness, blocking};
 use crate::on_both;
@@ -57,7 +57,7 @@ on_both! {
                     let written = store.write(move |tx| {
                         logins::put(tx.conn(), &failures(&format!("s{number}"), number))?;
                         tx.audit(event("kept"));
-                        if number % 3 == 0 { Err(Failure::Defect("on purpose".into())) } else { Ok(number) }
+                        if number % 3 == 0 { Err(StoreBroken::Defect("on purpose".into())) } else { Ok(number) }
                     });
                     (number, written.await)
                 })
@@ -159,7 +159,7 @@ on_both! {
         for pair in log.chunks(2) {
             assert_eq!(pair[0].1.subject.trim_end_matches('a'), pair[1].1.subject.trim_end_matches('b'), "a transaction's stand together");
         }
-        assert!(harness.app.directory.grant_is_revoked("49b"), "known before the answer");
+        assert!(harness.app.live.grant_is_revoked("49b"), "known before the answer");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mdi_auth::config::{Config, LockoutCovers};
-use mdi_auth::live::Directory;
+use mdi_auth::live::Live;
 use mdi_auth::model::person::Person;
 use mdi_auth::registry::apply::{self, ApplyError};
 use mdi_auth::registry::{identity_providers, keys};
@@ -1229,20 +1229,20 @@ on_both! {
     }
 }
 
-fn directory(harness: &Harness) -> &Directory {
-    &harness.app.directory
+fn directory(harness: &Harness) -> &Live {
+    &harness.app.live
 }
 
 /// `mdi-auth identity-provider test`
 #[tokio::test]
 async fn an_engineer_is_told_what_is_found() {
     let stage = Stage::start(Db::Sqlite, "trusted_acr = \"gold\"");
-    let provider = stage.harness.app.directory.identity_provider("fulton").unwrap();
+    let provider = stage.harness.app.live.identity_provider("fulton").unwrap();
     let examine = async || {
         let found = stage
             .harness
             .app
-            .upstream
+            .identity_providers
             .examine(&provider, &stage.harness.url(CALLBACK))
             .await;
         let problems = found.iter().filter(|finding| finding.problem).count();

@@ -18,10 +18,10 @@ use crate::model::grant::Grant;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::CERTIFY;
-use crate::session::{peer, revocation};
+use crate::session::{client_address, revocation};
 use crate::store::grants;
 use crate::web::browser::{self, Notice, PostedForm};
-use crate::web::guard::{self, Stop};
+use crate::web::guard::{self, PageRefused};
 use crate::web::pages::account::{Allowed, EndApplicationPage};
 use crate::web::pages::{self, FormAction};
 use crate::web::parameters::Parameters;
@@ -58,10 +58,7 @@ fn allowed(
     facts: &AllowedFacts,
     zone: &Zone,
 ) -> Option<Allowed> {
-    let live = app
-        .directory
-        .client(client_id)
-        .filter(|live| live.client.enabled)?;
+    let live = app.live.client(client_id).filter(|live| live.client.enabled)?;
     let client = &live.client;
     let now = app.now();
     let generations = (person.generation, client.generation);
@@ -134,7 +131,7 @@ pub async fn ask_end(app: web::Data<App>, request: HttpRequest) -> HttpResponse 
     ask(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
     let query = Parameters::parse(request.query_string().as_bytes());
     let query = query.map_err(|error| PageError::malformed(error.description))?;
     let client_id = query.one("client_id").ok().flatten().unwrap_or_default();
@@ -145,7 +142,7 @@ async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
     let zone = Zone::of(&person.settings, &app.config.policy.time_zone);
     let allowed = allowed(app, person, client_id, &facts, &zone).ok_or_else(PageError::not_found)?;
     let csrf = browser::csrf_token(app, &signed_in.browser);
-    let client = app.directory.client(client_id);
+    let client = app.live.client(client_id);
     let page = EndApplicationPage {
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
@@ -163,7 +160,11 @@ pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) 
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn take_back(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn take_back(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let client_id = form.field("client_id")?.to_owned();
     let signed_in = guard::signed_in(app, request, &end_path(&client_id), Some(FRESH)).await?;
@@ -171,7 +172,7 @@ async fn take_back(app: &Arc<App>, request: &HttpRequest, body: web::Payload) ->
     let event = app
         .event(Kind::ConsentRevoked, Actor::Person(me.clone()))
         .client(&client_id)
-        .from(peer::address(app, request).to_string());
+        .from(client_address::of(app, request).to_string());
     let now = app.now();
     let taken = app.store.write(move |tx| {
         let mut ended = Vec::new();

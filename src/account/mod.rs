@@ -21,7 +21,7 @@ use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, grants, identity_providers, recovery_codes, tokens};
 use crate::web::browser::{self, Destination, Notice, Pending};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
 use crate::web::pages::{self, Account, FormAction};
 
@@ -110,7 +110,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
     let signed_in = guard::signed_in(app, request, PATH, None).await?;
     let done = browser::carried(app, request)
         .ok()
@@ -164,7 +164,7 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
 
 /// What people call a provider; its id, when it is gone.
 fn provider_name(app: &App, id: &str) -> String {
-    app.directory
+    app.live
         .identity_provider(id)
         .map_or_else(|| id.to_owned(), |provider| provider.name.clone())
 }

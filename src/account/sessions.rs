@@ -13,10 +13,10 @@ use crate::clock::local_time::Zone;
 use crate::error::PageError;
 use crate::login::device;
 use crate::model::session::Session;
-use crate::session::{self, Limits, peer};
+use crate::session::{self, Limits, client_address};
 use crate::store::sessions;
 use crate::web::browser::{self, Notice, PostedForm};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::account::{EndSessionsPage, SignedInAt};
 use crate::web::pages::{self, FormAction};
 
@@ -53,7 +53,7 @@ pub(super) fn listed(app: &App, signed_in: &SignedIn, sessions: &[Session], zone
 
 fn event(app: &App, request: &HttpRequest, signed_in: &SignedIn, reason: &str) -> Event {
     app.event(Kind::SessionEnded, Actor::Person(signed_in.person.id.clone()))
-        .from(peer::address(app, request).to_string())
+        .from(client_address::of(app, request).to_string())
         .with("reason", reason)
 }
 
@@ -65,7 +65,11 @@ pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) 
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn end_one(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn end_one(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, PATH, None).await?;
     let id = form.field("id")?.to_owned();
@@ -132,7 +136,7 @@ async fn end_many(
     request: &HttpRequest,
     body: web::Payload,
     here_too: bool,
-) -> Result<HttpResponse, Stop> {
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, PATH, None).await?;
     let reason = if here_too {

@@ -6,10 +6,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::form::{Typed, Wrong};
-use super::listing::{self, Looked, PAGE};
-use super::once::Once;
-use super::visit::{Door, Frame, Visit, answer, done, enter};
+use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::form::{FieldMistake, Typed};
+use super::list_query::{self, ListQuery, PAGE};
+use super::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
@@ -18,7 +18,7 @@ use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};
 use crate::store::api_tokens as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/api-tokens";
@@ -52,7 +52,7 @@ struct NewPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     scopes: Vec<Choice>,
 }
 
@@ -76,9 +76,9 @@ pub async fn list(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, list_page(&app, &request).await)
 }
 
-async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::ApiTokens)).await?;
-    let looked = Looked::of(request);
+async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::ApiTokens)).await?;
+    let looked = ListQuery::of(request);
     let after = looked.after().and_then(|(at, id)| Some((at.parse().ok()?, id)));
     let rows = app
         .store
@@ -90,28 +90,28 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
             )
         })
         .await?;
-    let (rows, more) = listing::cut(rows);
+    let (rows, more) = list_query::cut(rows);
     let next = rows.last().filter(|_| more);
     let next = next.map(|last| looked.page_after(&[], &last.created_at.to_string(), &last.id));
-    let once = visit.once(request, PATH);
+    let once = admin.once(request, PATH);
     let shows = once.is_some();
     let page = TokensPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ApiTokens),
-        may_change: visit.changes(Area::ApiTokens),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ApiTokens),
+        may_change: admin.changes(Area::ApiTokens),
         once,
-        rows: rows.iter().map(|token| row(&visit, token)).collect(),
+        rows: rows.iter().map(|token| row(&admin, token)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&[])),
         next,
     };
     let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
-    Ok(if shows { visit.shown(answer) } else { answer })
+    Ok(if shows { admin.shown(answer) } else { answer })
 }
 
-fn row(visit: &Visit, token: &ApiToken) -> Row {
+fn row(admin: &AdminRequest, token: &ApiToken) -> Row {
     let state = match token.revoked_at {
         Some(_) => Some("Revoked"),
-        None if !token.holds(visit.app.now()) => Some("Expired"),
+        None if !token.holds(admin.app.now()) => Some("Expired"),
         None => None,
     };
     Row {
@@ -120,8 +120,8 @@ fn row(visit: &Visit, token: &ApiToken) -> Row {
         scope: label(token.scope),
         state,
         created_by: token.created_by.clone(),
-        expires: visit.zone.when(token.expires_at),
-        last_used: token.last_used_at.map(|at| visit.zone.when(at)),
+        expires: admin.zone.when(token.expires_at),
+        last_used: token.last_used_at.map(|at| admin.zone.when(at)),
     }
 }
 
@@ -149,21 +149,26 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, ask_new(&app, &request).await)
 }
 
-async fn ask_new(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
+async fn ask_new(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
     let typed = Typed::default().with("expires_days", DEFAULT_DAYS.to_string());
-    Ok(show_new(&visit, StatusCode::OK, typed, Vec::new()))
+    Ok(show_new(&admin, StatusCode::OK, typed, Vec::new()))
 }
 
-fn show_new(visit: &Visit, status: StatusCode, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+fn show_new(
+    admin: &AdminRequest,
+    status: StatusCode,
+    typed: Typed,
+    wrong: Vec<FieldMistake>,
+) -> HttpResponse {
     let choice = |scope: ApiScope| Choice {
         value: scope.as_str(),
         label: label(scope),
         hint: hint(scope),
     };
     let page = NewPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ApiTokens),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ApiTokens),
         typed,
         wrong,
         scopes: ApiScope::ALL.into_iter().rev().map(choice).collect(),
@@ -177,15 +182,19 @@ pub async fn create(app: web::Data<App>, request: HttpRequest, body: web::Payloa
     answer(&app, make(&app, &request, body).await)
 }
 
-async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
-    let form = visit.posted(request, body).await?;
+async fn make(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
+    let form = admin.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
     let form = match read(&typed) {
         Ok(form) => form,
-        Err(wrong) => return Ok(show_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong)),
+        Err(wrong) => return Ok(show_new(&admin, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong)),
     };
-    match visit
+    match admin
         .registry()
         .run(move |registry, tx| api_tokens::create(registry, tx, &form))
         .await
@@ -201,31 +210,31 @@ async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
                 value: text.reveal().to_owned(),
                 note: Some(note),
             };
-            Ok(visit.show_once(PATH, "token-made", &once))
+            Ok(admin.show_once(PATH, "token-made", &once))
         }
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &FIELDS);
-            Ok(show_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong))
+            let wrong = FieldMistake::of(&mistakes, &FIELDS);
+            Ok(show_new(&admin, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong))
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
 
-fn read(typed: &Typed) -> Result<ApiTokenForm, Vec<Wrong>> {
+fn read(typed: &Typed) -> Result<ApiTokenForm, Vec<FieldMistake>> {
     let mut wrong = Vec::new();
     if typed.get("name").is_empty() {
-        wrong.push(Wrong::field(
+        wrong.push(FieldMistake::field(
             "name",
             "enter a name, such as the program that will use it",
         ));
     }
     let scope = ApiScope::parse(typed.get("scope"));
     if scope.is_err() {
-        wrong.push(Wrong::field("scope", "choose what it is good for"));
+        wrong.push(FieldMistake::field("scope", "choose what it is good for"));
     }
     let days = typed.get("expires_days").parse::<i64>();
     if days.is_err() {
-        wrong.push(Wrong::field(
+        wrong.push(FieldMistake::field(
             "expires_days",
             "enter a number of days, such as 365",
         ));
@@ -246,16 +255,16 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, ask_page(&app, &request, id.into_inner()).await)
 }
 
-async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
+async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
     let token = app.store.read(move |conn| stored::find(conn, &id)).await?;
     let token = token
         .filter(|token| token.revoked_at.is_none())
         .ok_or_else(PageError::not_found)?;
     let page = RevokePage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ApiTokens),
-        token: row(&visit, &token),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ApiTokens),
+        token: row(&admin, &token),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
@@ -276,10 +285,10 @@ async fn end(
     request: &HttpRequest,
     id: String,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::ApiTokens).fresh()).await?;
-    visit.posted(request, body).await?;
-    match visit
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
+    admin.posted(request, body).await?;
+    match admin
         .registry()
         .run(move |registry, tx| api_tokens::revoke(registry, tx, &id))
         .await

@@ -1,13 +1,13 @@
 //! Events in plain words, for every page of the console that shows some: the record's own, and the last events beside a
 //! client, a resource server or a person.
 
+use super::access::AdminRequest;
 use super::audit::words::{self, Body, Names};
-use super::visit::Visit;
 use crate::clock::local_time::When;
 use crate::error::Broken;
 use crate::policy::console::{Area, Right};
 use crate::store::audit::AuditRow;
-use crate::store::record::{Search, find};
+use crate::store::audit_search::{Search, find};
 
 /// How many events stand beside something.
 const LAST: usize = 10;
@@ -20,11 +20,11 @@ pub struct Told {
     /// What happened.
     pub what: String,
     /// Who acted.
-    pub who: Party,
+    pub who: ClientContext,
     /// The client or resource server concerned.
-    pub client: Option<Party>,
+    pub client: Option<ClientContext>,
     /// The person concerned.
-    pub person: Option<Party>,
+    pub person: Option<ClientContext>,
     /// Where from.
     pub address: Option<String>,
     /// How it ended, in a word.
@@ -37,7 +37,7 @@ pub struct Told {
 
 /// Somebody whom an event names.
 #[derive(Debug, Clone)]
-pub struct Party {
+pub struct ClientContext {
     /// What people read.
     pub name: String,
     /// The page, if the visitor may see it.
@@ -46,15 +46,15 @@ pub struct Party {
 
 /// Rows of the record in words.
 #[must_use]
-pub fn told(visit: &Visit, rows: &[AuditRow], names: &Names) -> Vec<Told> {
+pub fn told(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Vec<Told> {
     let told = |row: &AuditRow| {
         let body = Body::of(row);
         Told {
-            at: visit.zone.when(row.at_ms.div_euclid(1000)),
+            at: admin.zone.when(row.at_ms.div_euclid(1000)),
             what: words::sentence(row, &body, names),
-            who: who(visit, &body, names),
-            client: body.client_id.as_deref().map(|id| client(visit, id)),
-            person: body.person_id.as_deref().map(|id| person(visit, id, names)),
+            who: who(admin, &body, names),
+            client: body.client_id.as_deref().map(|id| client(admin, id)),
+            person: body.person_id.as_deref().map(|id| person(admin, id, names)),
             address: body.address.clone(),
             outcome: words::outcome(&row.outcome),
             failed: row.outcome != "0",
@@ -66,11 +66,11 @@ pub fn told(visit: &Visit, rows: &[AuditRow], names: &Names) -> Vec<Told> {
 
 /// Who acted.
 #[must_use]
-pub fn who(visit: &Visit, body: &Body, names: &Names) -> Party {
+pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> ClientContext {
     match body.actor_kind.as_str() {
-        "person" => person(visit, &body.actor, names),
-        "client" => client(visit, &body.actor),
-        _ => Party {
+        "person" => person(admin, &body.actor, names),
+        "client" => client(admin, &body.actor),
+        _ => ClientContext {
             name: words::who(body, names),
             url: None,
         },
@@ -79,8 +79,8 @@ pub fn who(visit: &Visit, body: &Body, names: &Names) -> Party {
 
 /// A client or resource server by its id.
 #[must_use]
-pub fn client(visit: &Visit, id: &str) -> Party {
-    let directory = &visit.app.directory;
+pub fn client(admin: &AdminRequest, id: &str) -> ClientContext {
+    let directory = &admin.app.live;
     let (area, path) = if directory.client(id).is_some() {
         (Area::Clients, Some("clients"))
     } else {
@@ -89,8 +89,8 @@ pub fn client(visit: &Visit, id: &str) -> Party {
             directory.resource_server(id).map(|_| "resource-servers"),
         )
     };
-    let path = path.filter(|_| visit.may(area, Right::Read));
-    Party {
+    let path = path.filter(|_| admin.may(area, Right::Read));
+    ClientContext {
         name: id.to_owned(),
         url: path.map(|path| format!("/admin/{path}/{id}")),
     }
@@ -98,12 +98,12 @@ pub fn client(visit: &Visit, id: &str) -> Party {
 
 /// A person by `sub`.
 #[must_use]
-pub fn person(visit: &Visit, id: &str, names: &Names) -> Party {
+pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> ClientContext {
     let known = names.known(id);
     let path = known
-        .filter(|_| visit.may(Area::People, Right::Read))
+        .filter(|_| admin.may(Area::People, Right::Read))
         .map(|_| format!("/admin/users/{id}"));
-    Party {
+    ClientContext {
         name: known.map_or_else(
             || id.to_owned(),
             |(name, username)| format!("{name} ({username})"),
@@ -116,9 +116,9 @@ pub fn person(visit: &Visit, id: &str, names: &Names) -> Party {
 ///
 /// # Errors
 /// What the database says.
-pub async fn last_of_client(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
+pub async fn last_of_client(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
     last(
-        visit,
+        admin,
         Search {
             client: Some(id.to_owned()),
             ..Search::default()
@@ -131,9 +131,9 @@ pub async fn last_of_client(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>
 ///
 /// # Errors
 /// What the database says.
-pub async fn last_of_person(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>, Broken> {
+pub async fn last_of_person(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
     last(
-        visit,
+        admin,
         Search {
             person: Some(id.to_owned()),
             ..Search::default()
@@ -142,11 +142,11 @@ pub async fn last_of_person(visit: &Visit, id: &str) -> Result<Option<Vec<Told>>
     .await
 }
 
-async fn last(visit: &Visit, search: Search) -> Result<Option<Vec<Told>>, Broken> {
-    if !visit.may(Area::Audit, Right::Read) {
+async fn last(admin: &AdminRequest, search: Search) -> Result<Option<Vec<Told>>, Broken> {
+    if !admin.may(Area::Audit, Right::Read) {
         return Ok(None);
     }
-    let (rows, names) = visit
+    let (rows, names) = admin
         .app
         .store
         .read(move |conn| {
@@ -155,5 +155,5 @@ async fn last(visit: &Visit, search: Search) -> Result<Option<Vec<Told>>, Broken
             Ok((rows, names))
         })
         .await?;
-    Ok(Some(told(visit, &rows, &names)))
+    Ok(Some(told(admin, &rows, &names)))
 }

@@ -11,7 +11,7 @@ pub const MEANWHILE: &str = "meanwhile";
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct FieldMistake {
     /// The field, by its id.
     pub field: String,
     /// What was found and what is wanted.
@@ -20,7 +20,7 @@ pub struct Wrong {
     pub whole_form: bool,
 }
 
-impl Wrong {
+impl FieldMistake {
     /// What is wrong with a field.
     #[must_use]
     pub fn field(field: &str, text: impl Into<String>) -> Self {
@@ -66,7 +66,7 @@ fn sentence(text: &str) -> String {
 
 /// For the templates: marks a field whose value is to be corrected.
 #[must_use]
-pub fn is_wrong(wrong: &[Wrong], field: &str) -> bool {
+pub fn is_wrong(wrong: &[FieldMistake], field: &str) -> bool {
     wrong
         .iter()
         .any(|wrong| wrong.field == field && !wrong.whole_form)
@@ -180,9 +180,9 @@ pub fn choices(listed: &[(&str, &str, &str)]) -> Vec<Choice> {
 }
 
 /// Reads one of the words that the apply file knows, such as `ES256`. Nothing typed is nothing wanted.
-pub fn word<T: DeserializeOwned>(typed: &Typed, field: &str, wrong: &mut Vec<Wrong>) -> Option<T> {
+pub fn word<T: DeserializeOwned>(typed: &Typed, field: &str, wrong: &mut Vec<FieldMistake>) -> Option<T> {
     let text = typed.some(field)?;
     let read = serde_json::from_value(Value::String(text));
-    read.map_err(|_| wrong.push(Wrong::field(field, "choose one of those that are listed")))
+    read.map_err(|_| wrong.push(FieldMistake::field(field, "choose one of those that are listed")))
         .ok()
 }

@@ -6,19 +6,19 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::form::Wrong;
-use super::listing::{self, Looked, PAGE};
+use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::form::FieldMistake;
+use super::list_query::{self, ListQuery, PAGE};
 use super::sessions::{Names, after, enter_to_end, names_of};
-use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::grant::Grant;
 use crate::policy::console::Area;
 use crate::registry::{Refused, sessions as registry};
-use crate::store::grants::{self as stored, Wanted};
+use crate::store::grants::{self as stored, GrantRequest};
 use crate::store::people;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/grants";
@@ -30,7 +30,7 @@ struct GrantsPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
-    looked: Looked,
+    looked: ListQuery,
     rows: Vec<Row>,
     first: Option<String>,
     next: Option<String>,
@@ -47,10 +47,10 @@ struct Row {
     since: When,
 }
 
-fn row(visit: &Visit, grant: &Grant, names: &Names) -> Row {
-    let app = &visit.app;
+fn row(admin: &AdminRequest, grant: &Grant, names: &Names) -> Row {
+    let app = &admin.app;
     let (name, username) = names.get(&grant.person_id).cloned().unwrap_or_default();
-    let client = app.directory.client(&grant.client_id);
+    let client = app.live.client(&grant.client_id);
     Row {
         id: grant.id.clone(),
         name,
@@ -64,7 +64,7 @@ fn row(visit: &Visit, grant: &Grant, names: &Names) -> Row {
             .map(|item| item.sentence)
             .collect(),
         stays: grant.facts.scope.contains("offline_access"),
-        since: visit.zone.when(grant.created_at),
+        since: admin.zone.when(grant.created_at),
     }
 }
 
@@ -74,9 +74,9 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Grants)).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Grants)).await?;
+    let looked = ListQuery::of(request);
     let (username, client, after) = (
         looked.get("person").to_owned(),
         looked.get("client").to_owned(),
@@ -85,29 +85,29 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let tokens = &app.config.tokens;
     let (now, made) = (app.now(), app.now() - tokens.code_seconds - tokens.access_seconds);
     let read = app.store.read(move |conn| {
-        let mut wanted = Wanted {
+        let mut grant_request = GrantRequest {
             after,
             client_id: Some(client).filter(|id| !id.is_empty()),
             person_id: None,
         };
         if !username.is_empty() {
             // Nobody has no id, and so no grants.
-            wanted.person_id =
+            grant_request.person_id =
                 Some(people::find_by_username(conn, &username)?.map_or_else(String::new, |found| found.id));
         }
-        let grants = stored::live(conn, &wanted, now, made, PAGE + 1)?;
+        let grants = stored::live(conn, &grant_request, now, made, PAGE + 1)?;
         let ids: Vec<String> = grants.iter().map(|grant| grant.person_id.clone()).collect();
         Ok((names_of(conn, &ids)?, grants))
     });
     let (names, grants) = read.await?;
-    let (grants, more) = listing::cut(grants);
+    let (grants, more) = list_query::cut(grants);
     let next = grants.last().filter(|_| more);
     let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
     let page = GrantsPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Grants),
-        may_change: visit.changes(Area::Grants),
-        rows: grants.iter().map(|grant| row(&visit, grant, &names)).collect(),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Grants),
+        may_change: admin.changes(Area::Grants),
+        rows: grants.iter().map(|grant| row(&admin, grant, &names)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -121,13 +121,17 @@ struct EndPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     grant: Row,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
-async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<(Visit, Grant, Names), Stop> {
-    let wanted = id.to_owned();
+async fn enter_about(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: &str,
+) -> Result<(AdminRequest, Grant, Names), PageRefused> {
+    let grant_request = id.to_owned();
     let read = app.store.read(move |conn| {
-        let grant = stored::find(conn, &wanted)?.filter(|grant| grant.revoked_at.is_none());
+        let grant = stored::find(conn, &grant_request)?.filter(|grant| grant.revoked_at.is_none());
         let owner = grant
             .as_ref()
             .map(|grant| people::find(conn, &grant.person_id))
@@ -135,13 +139,13 @@ async fn enter_about(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<
         Ok((grant, owner.flatten()))
     });
     let (grant, owner) = read.await?;
-    let visit = enter_to_end(app, request, Area::Grants, owner.as_ref()).await?;
+    let admin = enter_to_end(app, request, Area::Grants, owner.as_ref()).await?;
     let grant = grant.ok_or_else(PageError::not_found)?;
     let names = owner
         .map(|owner| (owner.id, (owner.name, owner.username)))
         .into_iter()
         .collect();
-    Ok((visit, grant, names))
+    Ok((admin, grant, names))
 }
 
 /// `GET /admin/grants/{id}/end`: asks first.
@@ -150,15 +154,21 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     let outcome = enter_about(&app, &request, &id).await;
     answer(
         &app,
-        outcome.map(|(visit, grant, names)| show(&visit, &grant, &names, StatusCode::OK, Vec::new())),
+        outcome.map(|(admin, grant, names)| show(&admin, &grant, &names, StatusCode::OK, Vec::new())),
     )
 }
 
-fn show(visit: &Visit, grant: &Grant, names: &Names, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
-    let grant = row(visit, grant, names);
+fn show(
+    admin: &AdminRequest,
+    grant: &Grant,
+    names: &Names,
+    status: StatusCode,
+    wrong: Vec<FieldMistake>,
+) -> HttpResponse {
+    let grant = row(admin, grant, names);
     let page = EndPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Grants),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Grants),
         grant,
         wrong,
     };
@@ -181,21 +191,21 @@ async fn end_one(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let (visit, grant, names) = enter_about(app, request, id).await?;
-    visit.posted(request, body).await?;
-    let wanted = grant.id.clone();
-    match visit
+) -> Result<HttpResponse, PageRefused> {
+    let (admin, grant, names) = enter_about(app, request, id).await?;
+    admin.posted(request, body).await?;
+    let grant_request = grant.id.clone();
+    match admin
         .registry()
-        .run(move |job, tx| registry::revoke_grant(job, tx, &wanted))
+        .run(move |job, tx| registry::revoke_grant(job, tx, &grant_request))
         .await
     {
         // One that has ended meanwhile has ended all the same.
         Ok(_) => Ok(done(PATH, "ended")),
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &[]);
+            let wrong = FieldMistake::of(&mistakes, &[]);
             Ok(show(
-                &visit,
+                &admin,
                 &grant,
                 &names,
                 StatusCode::UNPROCESSABLE_ENTITY,

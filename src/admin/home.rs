@@ -15,16 +15,16 @@ use askama::Template;
 use self::chart::{Chart, Reason, SIGN_INS, Span, TOKENS};
 use self::picture::{Picture, State};
 use self::warnings::Warning;
-use super::listing::Looked;
-use super::visit::{Door, Frame, answer, enter};
+use super::access::{Frame, Requires, admit, answer};
+use super::list_query::ListQuery;
 use crate::app::App;
 use crate::audit::event::{Kind, Outcome};
 use crate::error::Broken;
-use crate::live::roster::{Entry, Roster};
+use crate::live::client_index::{ClientIndex, Entry};
 use crate::policy::console::{ADMINISTRATOR, Area, Right};
 use crate::store::activity::{Count, Last, since};
-use crate::store::{installation, people, record};
-use crate::web::guard::Stop;
+use crate::store::{audit_search, installation, people};
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -62,7 +62,7 @@ pub struct System<'a> {
 
 impl Facts {
     /// All clients by their ids.
-    fn systems<'a>(&'a self, roster: &'a Roster, now: i64) -> Vec<System<'a>> {
+    fn systems<'a>(&'a self, roster: &'a ClientIndex, now: i64) -> Vec<System<'a>> {
         // Both are in the order of the ids: side by side, for looking each up would take most of the page's time.
         let mut lasts = self.lasts.values().peekable();
         let system = |entry: &'a Entry| {
@@ -92,20 +92,20 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Home)).await?;
-    let span = Span::of(Looked::of(request).get("span"));
-    let parts = span.parts(&visit.zone, app.now());
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Home)).await?;
+    let span = Span::of(ListQuery::of(request).get("span"));
+    let parts = span.parts(&admin.zone, app.now());
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
-    let may = |area| visit.may(area, Right::Read);
-    let roster = may(Area::Clients).then(|| app.directory.roster());
+    let may = |area| admin.may(area, Right::Read);
+    let roster = may(Area::Clients).then(|| app.live.roster());
     let systems = roster
         .as_ref()
         .map(|roster| facts.systems(roster, app.now()))
         .unwrap_or_default();
     let picture = roster
         .as_ref()
-        .and_then(|roster| picture::picture(&visit, roster, &systems));
+        .and_then(|roster| picture::picture(&admin, roster, &systems));
     let mut shown = Vec::new();
     if may(Area::Clients) {
         shown.push(TOKENS);
@@ -114,16 +114,16 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         shown.push(SIGN_INS);
     }
     let charts = shown.into_iter().map(|counted| {
-        let chart = chart::chart(counted, &facts.counts, span, &parts, &visit.zone);
+        let chart = chart::chart(counted, &facts.counts, span, &parts, &admin.zone);
         (chart, chart::reasons(counted, &facts.counts))
     });
     let charts = charts.collect();
     let page = HomePage {
-        begin: picture.is_none() && visit.changes(Area::Clients),
-        invites: visit.changes(Area::People),
-        warnings: warnings::warnings(&visit, &facts, &systems).await?,
-        shell: visit.shell(),
-        frame: visit.frame(Area::Home),
+        begin: picture.is_none() && admin.changes(Area::Clients),
+        invites: admin.changes(Area::People),
+        warnings: warnings::warnings(&admin, &facts, &systems).await?,
+        shell: admin.shell(),
+        frame: admin.frame(Area::Home),
         picture,
         month: span == Span::Month,
         charts,
@@ -134,13 +134,14 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
 async fn facts(app: &App, from: i64) -> Result<Facts, Broken> {
     let latest = Arc::clone(&app.latest);
     let facts = app.store.read(move |conn| {
-        let checked = record::last_of(conn, Kind::AuditChecked)?;
+        let checked = audit_search::last_of(conn, Kind::AuditChecked)?;
         Ok(Facts {
             lasts: latest.read(conn)?,
             counts: since(conn, from)?,
             administrators: people::enabled_with_role(conn, ADMINISTRATOR)?.len(),
             installed_at: installation::installed_at(conn)?,
-            reviewed_at: record::last_of(conn, Kind::AccessReviewed)?.map(|row| row.at_ms.div_euclid(1000)),
+            reviewed_at: audit_search::last_of(conn, Kind::AccessReviewed)?
+                .map(|row| row.at_ms.div_euclid(1000)),
             checked: checked.map(|row| {
                 (
                     row.at_ms.div_euclid(1000),

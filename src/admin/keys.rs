@@ -6,8 +6,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::form::{self, Choice, Typed, Wrong};
-use super::visit::{Door, Frame, Visit, answer, away, done, enter};
+use super::access::{AdminRequest, Frame, Requires, admit, answer, away, done};
+use super::form::{self, Choice, FieldMistake, Typed};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::signing::{Algorithm, StoredKey};
@@ -15,10 +15,10 @@ use crate::policy::console::Area;
 use crate::registry::keys::{self, State};
 use crate::registry::{Refused, Registry};
 use crate::store::keys as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const DOOR: Door = Door::change(Area::Keys).fresh();
+const REQUIRES: Requires = Requires::change(Area::Keys).fresh();
 const FIELDS: [&str; 2] = ["alg", "how"];
 /// In place of an algorithm: all of them.
 const ALL: &str = "all";
@@ -72,19 +72,19 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Keys)).await?;
-    let (all, now, registry) = (app.store.read(stored::all).await?, app.now(), visit.registry());
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Keys)).await?;
+    let (all, now, registry) = (app.store.read(stored::all).await?, app.now(), admin.registry());
     let next = next(&registry, &all);
     let page = KeysPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Keys),
-        may_change: visit.changes(Area::Keys),
-        rows: all.iter().map(|key| row(&visit, key, now)).collect(),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Keys),
+        may_change: admin.changes(Area::Keys),
+        rows: all.iter().map(|key| row(&admin, key, now)).collect(),
         picture: Picture::of(&all, now, next.iter().map(|(_, at)| *at).max().unwrap_or(now)),
         next: next
             .into_iter()
-            .map(|(algorithm, at)| (algorithm.as_str(), visit.zone.when(at.max(now))))
+            .map(|(algorithm, at)| (algorithm.as_str(), admin.zone.when(at.max(now))))
             .collect(),
         rotate_days: app.config.keys.rotate_days,
     };
@@ -97,7 +97,7 @@ fn next(registry: &Registry, all: &[StoredKey]) -> Vec<(Algorithm, i64)> {
     Algorithm::SIGNING.into_iter().filter_map(next).collect()
 }
 
-fn row(visit: &Visit, key: &StoredKey, now: i64) -> Row {
+fn row(admin: &AdminRequest, key: &StoredKey, now: i64) -> Row {
     let state = match State::of(key, now) {
         State::Published => "Published: others fetch it, it does not sign yet",
         State::Signing if key.retires_at.is_some() => "Signs, until its successor does",
@@ -108,10 +108,10 @@ fn row(visit: &Visit, key: &StoredKey, now: i64) -> Row {
         kid: key.kid.clone(),
         algorithm: key.algorithm.as_str(),
         state,
-        made: visit.zone.when(key.created_at),
-        signs_from: visit.zone.when(key.signs_from),
-        retires: key.retires_at.map(|at| visit.zone.when(at)),
-        leaves: key.purge_at.map(|at| visit.zone.when(at)),
+        made: admin.zone.when(key.created_at),
+        signs_from: admin.zone.when(key.signs_from),
+        retires: key.retires_at.map(|at| admin.zone.when(at)),
+        leaves: key.purge_at.map(|at| admin.zone.when(at)),
     }
 }
 
@@ -156,12 +156,12 @@ impl Picture {
 }
 
 #[derive(Template)]
-#[template(path = "../admin/keys-new.html")]
+#[template(path = "../admin/keys_new.html")]
 struct NewPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     algorithms: Vec<Choice>,
     hows: Vec<Choice>,
     /// When a key that is made now begins to sign.
@@ -174,18 +174,22 @@ pub async fn new_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse 
     answer(&app, new_page(&app, &request).await)
 }
 
-async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     show(
-        &visit,
+        &admin,
         Typed::default().with("alg", ALL).with("how", "orderly"),
         Vec::new(),
     )
     .await
 }
 
-async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResponse, Stop> {
-    let all = visit.app.store.read(stored::all).await?;
+async fn show(
+    admin: &AdminRequest,
+    typed: Typed,
+    wrong: Vec<FieldMistake>,
+) -> Result<HttpResponse, PageRefused> {
+    let all = admin.app.store.read(stored::all).await?;
     let existing = Algorithm::SIGNING
         .into_iter()
         .filter(|alg| all.iter().any(|key| key.algorithm == *alg));
@@ -197,8 +201,8 @@ async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResp
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let page = NewPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Keys),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Keys),
         typed,
         wrong,
         algorithms: form::choices(&algorithms),
@@ -214,9 +218,9 @@ async fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>) -> Result<HttpResp
                 "Tokens that the old key signed count no more. Clients must get new ones, and servers that keep our keys must fetch them now.",
             ),
         ]),
-        signs_from: visit
+        signs_from: admin
             .zone
-            .when(visit.app.now() + visit.app.config.keys.publish_seconds),
+            .when(admin.app.now() + admin.app.config.keys.publish_seconds),
     };
     Ok(pages::respond(&page, status, FormAction::SelfOnly))
 }
@@ -227,9 +231,13 @@ pub async fn new_post(app: web::Data<App>, request: HttpRequest, body: web::Payl
     answer(&app, make(&app, &request, body).await)
 }
 
-async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let typed = Typed::of(&visit.posted(request, body).await?, &FIELDS);
+async fn make(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let typed = Typed::of(&admin.posted(request, body).await?, &FIELDS);
     let mut wrong = Vec::new();
     let only: Option<Algorithm> = if typed.get("alg") == ALL {
         None
@@ -237,19 +245,19 @@ async fn make(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Resu
         form::word(&typed, "alg", &mut wrong)
     };
     if typed.get("alg").is_empty() {
-        wrong.push(Wrong::field("alg", "choose which keys"));
+        wrong.push(FieldMistake::field("alg", "choose which keys"));
     }
     let at_once = typed.get("how") == "at-once";
     if !at_once && typed.get("how") != "orderly" {
-        wrong.push(Wrong::field("how", "choose how"));
+        wrong.push(FieldMistake::field("how", "choose how"));
     }
     if !wrong.is_empty() {
-        return show(&visit, typed, wrong).await;
+        return show(&admin, typed, wrong).await;
     }
-    let registry = visit.registry();
+    let registry = admin.registry();
     match away(move || keys::rotate(&registry, only, at_once)).await? {
         Ok(_) => Ok(done("/admin/keys", "keys-made")),
-        Err(Refused::Mistakes(mistakes)) => show(&visit, typed, Wrong::of(&mistakes, &FIELDS)).await,
+        Err(Refused::Mistakes(mistakes)) => show(&admin, typed, FieldMistake::of(&mistakes, &FIELDS)).await,
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }

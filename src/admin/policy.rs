@@ -7,9 +7,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::listing::Looked;
+use super::access::{Frame, Requires, admit, answer};
+use super::list_query::ListQuery;
 use super::resource_servers::kind_in_words;
-use super::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::model::kind::Kind;
 use crate::model::security_label::Confidentiality;
@@ -18,7 +18,7 @@ use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, ROLES, Right, TABLE};
 use crate::policy::role::Coding;
 use crate::policy::vocabulary::{Concept, PURPOSE_SYSTEM};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// How many codes are shown.
@@ -35,7 +35,7 @@ struct PolicyPage<'a> {
     scopes: Vec<Scope<'a>>,
     columns: Vec<&'a str>,
     rights: Vec<(&'static str, Vec<&'static str>)>,
-    looked: Looked,
+    looked: ListQuery,
     concepts: Vec<&'a Concept>,
     more: bool,
 }
@@ -76,9 +76,9 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Policy)).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Policy)).await?;
+    let looked = ListQuery::of(request);
     let wanted = looked.get("q");
     let vocabulary = app.policy.vocabulary();
     let (concepts, more) = if wanted.is_empty() {
@@ -87,8 +87,8 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         vocabulary.search(wanted, MOST)
     };
     let page = PolicyPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Policy),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Policy),
         file: app
             .config
             .policy

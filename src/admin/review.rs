@@ -8,10 +8,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::Value;
 
-use super::form::{Typed, Wrong};
-use super::listing::{self, Filter, Looked, PAGE};
+use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::form::{FieldMistake, Typed};
+use super::list_query::{self, Filter, ListQuery, PAGE};
 use super::sessions::{Names, names_of};
-use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::clock::local_time::When;
@@ -20,7 +20,7 @@ use crate::registry::review::{self, Exported};
 use crate::registry::{Mistake, Refused};
 use crate::store::audit::{self, AuditRow};
 use crate::store::people::listing::{self as stored, Holder};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/access-review";
@@ -35,7 +35,7 @@ struct ReviewPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
-    looked: Looked,
+    looked: ListQuery,
     roles: Vec<Filter>,
     rows: Vec<Row>,
     sign_offs: Vec<SignOff>,
@@ -69,20 +69,20 @@ fn role_label(app: &App, code: &str) -> String {
         .map_or_else(|| code.to_owned(), |role| role.label.clone())
 }
 
-fn row(visit: &Visit, holder: &Holder) -> Row {
+fn row(admin: &AdminRequest, holder: &Holder) -> Row {
     Row {
-        role: role_label(&visit.app, &holder.role),
+        role: role_label(&admin.app, &holder.role),
         person_id: holder.person_id.clone(),
         name: holder.name.clone(),
         username: holder.username.clone(),
         agency: holder.agency().unwrap_or_default(),
         enabled: holder.enabled,
-        last_login: holder.last_login_at.map(|at| visit.zone.when(at)),
-        since: visit.zone.when(holder.given_at),
+        last_login: holder.last_login_at.map(|at| admin.zone.when(at)),
+        since: admin.zone.when(holder.given_at),
     }
 }
 
-fn sign_off_of(visit: &Visit, row: &AuditRow, names: &Names) -> SignOff {
+fn sign_off_of(admin: &AdminRequest, row: &AuditRow, names: &Names) -> SignOff {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     let detail = |name: &str| {
         let found = body.pointer(&format!("/detail/{name}")).and_then(Value::as_str);
@@ -91,12 +91,12 @@ fn sign_off_of(visit: &Visit, row: &AuditRow, names: &Names) -> SignOff {
     let by = row.person_id.clone().unwrap_or_default();
     let role = detail("role");
     SignOff {
-        at: visit.zone.when(row.at_ms.div_euclid(1000)),
+        at: admin.zone.when(row.at_ms.div_euclid(1000)),
         by: names.get(&by).map_or(by, |(name, _)| name.clone()),
         role: if role.is_empty() {
             "All roles".to_owned()
         } else {
-            role_label(&visit.app, &role)
+            role_label(&admin.app, &role)
         },
         people: detail("people"),
         sha256: detail("sha256"),
@@ -112,15 +112,15 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 /// The place in the list, of an address: the role and the key of the name stand in one key, for the id has no blank and
 /// a role has none either.
-fn after(looked: &Looked) -> Option<stored::HolderPlace> {
+fn after(looked: &ListQuery) -> Option<stored::HolderPlace> {
     let (key, id) = looked.after()?;
     let (role, name) = key.split_once(' ')?;
     Some((role.to_owned(), name.to_owned(), id))
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::AccessReview)).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::AccessReview)).await?;
+    let looked = ListQuery::of(request);
     let (role, after) = (chosen_role(looked.get("role")), after(&looked));
     let read = app.store.read(move |conn| {
         let holders = stored::holders(conn, role.as_deref(), after.as_ref(), PAGE + 1)?;
@@ -129,7 +129,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         Ok((holders, names_of(conn, &by)?, sign_offs))
     });
     let (holders, names, sign_offs) = read.await?;
-    let (holders, more) = listing::cut(holders);
+    let (holders, more) = list_query::cut(holders);
     let next = holders.last().filter(|_| more);
     let next = next.map(|last| {
         looked.page_after(
@@ -146,14 +146,14 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             .map(|role| (role.code.as_str(), role.label.as_str())),
     );
     let page = ReviewPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::AccessReview),
-        may_change: visit.changes(Area::AccessReview),
-        roles: listing::filters(looked.get("role"), &roles),
-        rows: holders.iter().map(|holder| row(&visit, holder)).collect(),
+        shell: admin.shell(),
+        frame: admin.frame(Area::AccessReview),
+        may_change: admin.changes(Area::AccessReview),
+        roles: list_query::filters(looked.get("role"), &roles),
+        rows: holders.iter().map(|holder| row(&admin, holder)).collect(),
         sign_offs: sign_offs
             .iter()
-            .map(|row| sign_off_of(&visit, row, &names))
+            .map(|row| sign_off_of(&admin, row, &names))
             .collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
@@ -178,17 +178,17 @@ struct ExportPage<'a> {
 /// `GET /admin/access-review/export`: says what the file holds.
 pub async fn ask_export(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    let outcome = enter(&app, &request, Door::read(Area::AccessReview).fresh()).await;
-    let outcome = outcome.map(|visit| {
-        let role = Looked::of(&request).get("role").to_owned();
+    let outcome = admit(&app, &request, Requires::read(Area::AccessReview).fresh()).await;
+    let outcome = outcome.map(|admin| {
+        let role = ListQuery::of(&request).get("role").to_owned();
         let label = if role.is_empty() {
             "all roles".to_owned()
         } else {
             role_label(&app, &role)
         };
         let page = ExportPage {
-            shell: visit.shell(),
-            frame: visit.frame(Area::AccessReview),
+            shell: admin.shell(),
+            frame: admin.frame(Area::AccessReview),
             role,
             label,
         };
@@ -207,9 +207,9 @@ async fn export_file(
     app: &Arc<App>,
     request: &HttpRequest,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::AccessReview).fresh()).await?;
-    let form = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::AccessReview).fresh()).await?;
+    let form = admin.posted(request, body).await?;
     let role = chosen_role(form.field("role")?);
     let reader = Arc::clone(app);
     let list = Arc::new(
@@ -218,7 +218,7 @@ async fn export_file(
             .await?,
     );
     let taken = Arc::clone(&list);
-    match visit
+    match admin
         .registry()
         .run(move |registry, tx| review::export(registry, tx, &taken))
         .await
@@ -255,7 +255,7 @@ struct SignOffPage<'a> {
     frame: Frame<'a>,
     exported: Option<ExportedItem>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 struct ExportedItem {
@@ -268,35 +268,35 @@ struct ExportedItem {
 /// `GET /admin/access-review/sign-off`
 pub async fn ask_sign_off(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    let outcome = match enter(&app, &request, Door::change(Area::AccessReview)).await {
-        Ok(visit) => show_sign_off(&visit, StatusCode::OK, (Typed::default(), Vec::new())).await,
+    let outcome = match admit(&app, &request, Requires::change(Area::AccessReview)).await {
+        Ok(admin) => show_sign_off(&admin, StatusCode::OK, (Typed::default(), Vec::new())).await,
         Err(stop) => Err(stop),
     };
     answer(&app, outcome)
 }
 
 async fn show_sign_off(
-    visit: &Visit,
+    admin: &AdminRequest,
     status: StatusCode,
-    (typed, wrong): (Typed, Vec<Wrong>),
-) -> Result<HttpResponse, Stop> {
-    let (me, now) = (visit.signed_in.person.id.clone(), visit.app.now());
-    let exported = visit
+    (typed, wrong): (Typed, Vec<FieldMistake>),
+) -> Result<HttpResponse, PageRefused> {
+    let (me, now) = (admin.signed_in.person.id.clone(), admin.app.now());
+    let exported = admin
         .app
         .store
         .read(move |conn| review::last_export(conn, &me, now))
         .await?;
     let item = |exported: Exported| ExportedItem {
-        at: visit.zone.when(exported.at_ms.div_euclid(1000)),
+        at: admin.zone.when(exported.at_ms.div_euclid(1000)),
         role: exported
             .role
-            .map_or_else(|| "All roles".to_owned(), |role| role_label(&visit.app, &role)),
+            .map_or_else(|| "All roles".to_owned(), |role| role_label(&admin.app, &role)),
         people: exported.people,
         sha256: exported.sha256,
     };
     let page = SignOffPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::AccessReview),
+        shell: admin.shell(),
+        frame: admin.frame(Area::AccessReview),
         exported: exported.map(item),
         typed,
         wrong,
@@ -310,20 +310,24 @@ pub async fn sign_off(app: web::Data<App>, request: HttpRequest, body: web::Payl
     answer(&app, sign(&app, &request, body).await)
 }
 
-async fn sign(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::AccessReview)).await?;
-    let form = visit.posted(request, body).await?;
+async fn sign(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::AccessReview)).await?;
+    let form = admin.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
     let (fingerprint, note) = (typed.get("export").to_owned(), typed.get("note").to_owned());
-    let job = visit.registry();
+    let job = admin.registry();
     match job
         .run(move |registry, tx| review::sign_off(registry, tx, &fingerprint, &note))
         .await
     {
         Ok(()) => Ok(done(PATH, "signed-off")),
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &FIELDS);
-            show_sign_off(&visit, StatusCode::UNPROCESSABLE_ENTITY, (typed, wrong)).await
+            let wrong = FieldMistake::of(&mistakes, &FIELDS);
+            show_sign_off(&admin, StatusCode::UNPROCESSABLE_ENTITY, (typed, wrong)).await
         }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }

@@ -7,10 +7,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::form::Wrong;
-use super::listing::{self, Looked, PAGE};
+use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::form::FieldMistake;
+use super::list_query::{self, ListQuery, PAGE};
 use super::people::area_of;
-use super::visit::{Door, Frame, Visit, answer, done, enter};
 use crate::account::sign_ins::methods_in_words;
 use crate::app::App;
 use crate::clock::local_time::When;
@@ -22,7 +22,7 @@ use crate::policy::console::{Area, Right};
 use crate::registry::{Refused, sessions as registry};
 use crate::store::sessions::{self as stored, Alive};
 use crate::store::{Stored, people};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/sessions";
@@ -34,7 +34,7 @@ struct SessionsPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
-    looked: Looked,
+    looked: ListQuery,
     /// A username was typed that nobody has.
     unknown: bool,
     rows: Vec<SessionItem>,
@@ -77,9 +77,9 @@ pub(super) fn alive(app: &App) -> Alive {
 }
 
 /// A session, with the names of its person where they are shown.
-pub(super) fn item(visit: &Visit, session: &Session, names: Option<&Names>) -> SessionItem {
+pub(super) fn item(admin: &AdminRequest, session: &Session, names: Option<&Names>) -> SessionItem {
     let provider = session.identity_provider.as_ref().map(|id| {
-        let known = visit.app.directory.identity_provider(id);
+        let known = admin.app.live.identity_provider(id);
         format!(
             "with {}",
             known.map_or_else(|| id.clone(), |known| known.name.clone())
@@ -97,14 +97,14 @@ pub(super) fn item(visit: &Visit, session: &Session, names: Option<&Names>) -> S
         device: device::in_words(&session.user_agent),
         address: session.address.clone(),
         how: provider.unwrap_or_else(|| methods_in_words(session.amr.iter().map(String::as_str))),
-        since: visit.zone.when(session.created_at),
-        used: visit.zone.when(session.last_seen_at),
-        current: session.id == visit.signed_in.session.id,
+        since: admin.zone.when(session.created_at),
+        used: admin.zone.when(session.last_seen_at),
+        current: session.id == admin.signed_in.session.id,
     }
 }
 
 /// The place behind which a page begins, in a list by time.
-pub(super) fn after(looked: &Looked) -> Option<(i64, String)> {
+pub(super) fn after(looked: &ListQuery) -> Option<(i64, String)> {
     let (at, id) = looked.after()?;
     Some((at.parse().ok()?, id))
 }
@@ -115,9 +115,9 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Sessions)).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Sessions)).await?;
+    let looked = ListQuery::of(request);
     let (alive, username, after) = (alive(app), looked.get("person").to_owned(), after(&looked));
     let read = app.store.read(move |conn| {
         let person = if username.is_empty() {
@@ -136,17 +136,17 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let read = read.await?;
     let unknown = read.is_none();
     let (names, sessions) = read.unwrap_or_default();
-    let (sessions, more) = listing::cut(sessions);
+    let (sessions, more) = list_query::cut(sessions);
     let next = sessions.last().filter(|_| more);
     let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
     let page = SessionsPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Sessions),
-        may_change: visit.changes(Area::Sessions),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Sessions),
+        may_change: admin.changes(Area::Sessions),
         unknown,
         rows: sessions
             .iter()
-            .map(|session| item(&visit, session, Some(&names)))
+            .map(|session| item(&admin, session, Some(&names)))
             .collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
@@ -161,7 +161,7 @@ struct EndPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     session: SessionItem,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 /// Lets somebody end what is a person's: whose it is decides who may.
@@ -170,7 +170,7 @@ pub(super) async fn enter_to_end(
     request: &HttpRequest,
     area: Area,
     owner: Option<&Person>,
-) -> Result<Visit, Stop> {
+) -> Result<AdminRequest, PageRefused> {
     // Whoever may not change administrators may not sign them out either.
     let area = owner.map_or(area, |person| {
         if area_of(person) == Area::Administrators {
@@ -179,10 +179,10 @@ pub(super) async fn enter_to_end(
             area
         }
     });
-    enter(
+    admit(
         app,
         request,
-        Door {
+        Requires {
             area,
             right: Right::Change,
             fresh: false,
@@ -195,7 +195,7 @@ async fn enter_about(
     app: &Arc<App>,
     request: &HttpRequest,
     id: &str,
-) -> Result<(Visit, Session, Names), Stop> {
+) -> Result<(AdminRequest, Session, Names), PageRefused> {
     let wanted = id.to_owned();
     let read = app.store.read(move |conn| {
         let session = stored::by_id(conn, &wanted)?;
@@ -206,13 +206,13 @@ async fn enter_about(
         Ok((session, owner.flatten()))
     });
     let (session, owner) = read.await?;
-    let visit = enter_to_end(app, request, Area::Sessions, owner.as_ref()).await?;
+    let admin = enter_to_end(app, request, Area::Sessions, owner.as_ref()).await?;
     let session = session.ok_or_else(PageError::not_found)?;
     let names = owner
         .map(|owner| (owner.id, (owner.name, owner.username)))
         .into_iter()
         .collect();
-    Ok((visit, session, names))
+    Ok((admin, session, names))
 }
 
 /// `GET /admin/sessions/{id}/end`: asks first.
@@ -221,21 +221,21 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     let outcome = enter_about(&app, &request, &id).await;
     answer(
         &app,
-        outcome.map(|(visit, session, names)| show(&visit, &session, &names, StatusCode::OK, Vec::new())),
+        outcome.map(|(admin, session, names)| show(&admin, &session, &names, StatusCode::OK, Vec::new())),
     )
 }
 
 fn show(
-    visit: &Visit,
+    admin: &AdminRequest,
     session: &Session,
     names: &Names,
     status: StatusCode,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
-    let session = item(visit, session, Some(names));
+    let session = item(admin, session, Some(names));
     let page = EndPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Sessions),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Sessions),
         session,
         wrong,
     };
@@ -258,11 +258,11 @@ async fn end_one(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let (visit, session, names) = enter_about(app, request, id).await?;
-    visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let (admin, session, names) = enter_about(app, request, id).await?;
+    admin.posted(request, body).await?;
     let wanted = session.id.clone();
-    match visit
+    match admin
         .registry()
         .run(move |job, tx| registry::end(job, tx, &wanted))
         .await
@@ -270,9 +270,9 @@ async fn end_one(
         // One that has ended meanwhile has ended all the same.
         Ok(_) => Ok(done(PATH, "ended")),
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &[]);
+            let wrong = FieldMistake::of(&mistakes, &[]);
             Ok(show(
-                &visit,
+                &admin,
                 &session,
                 &names,
                 StatusCode::UNPROCESSABLE_ENTITY,

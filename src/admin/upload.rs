@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use url::form_urlencoded;
 
-use super::visit::Visit;
+use super::access::AdminRequest;
 use crate::error::{OAuthError, PageError};
 use crate::web::browser::PostedForm;
 use crate::web::parameters::Parameters;
@@ -45,7 +45,7 @@ impl Uploaded {
 /// # Errors
 /// A page, when it came from elsewhere or cannot be read.
 pub async fn read(
-    visit: &Visit,
+    admin: &AdminRequest,
     request: &HttpRequest,
     body: web::Payload,
     long: &[&str],
@@ -58,7 +58,7 @@ pub async fn read(
     })??;
     let malformed = |error: OAuthError| PageError::malformed(error.description);
     let fields = Parameters::parse(parts.short.finish().as_bytes()).map_err(malformed)?;
-    let form = PostedForm::accept(&visit.app, request, fields)?;
+    let form = PostedForm::accept(&admin.app, request, fields)?;
     Ok(Uploaded {
         form,
         long: parts.long,

@@ -4,6 +4,6 @@ pub mod chain;
 pub mod check;
 pub mod counts;
 pub mod event;
+pub mod failure_counts;
 pub mod readers;
-pub mod strangers;
 pub mod verify;

@@ -23,12 +23,12 @@ pub struct Chain {
     /// The leaf of the last sound row.
     pub head: String,
     /// The first row that is not sound, and why.
-    pub finding: Option<Finding>,
+    pub finding: Option<BrokenRow>,
 }
 
 /// A row that is not sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct BrokenRow {
     /// The number that the row has, or should have.
     pub seq: i64,
     /// What is wrong with it.
@@ -75,7 +75,7 @@ fn verify_chain(store: &Store, id: i32, tell: &mut impl FnMut(usize)) -> Result<
         }
         for row in &rows {
             if let Err(problem) = check_row(&chain, row) {
-                chain.finding = Some(Finding {
+                chain.finding = Some(BrokenRow {
                     seq: row.seq,
                     problem,
                 });
@@ -88,11 +88,11 @@ fn verify_chain(store: &Store, id: i32, tell: &mut impl FnMut(usize)) -> Result<
     }
 }
 
-fn check_head(chain: &Chain, head: Option<&Head>) -> Option<Finding> {
+fn check_head(chain: &Chain, head: Option<&Head>) -> Option<BrokenRow> {
     let problem = match head {
         None => "the head of the chain is missing".to_owned(),
         Some(head) if head.seq > chain.sound => {
-            return Some(Finding {
+            return Some(BrokenRow {
                 seq: chain.sound + 1,
                 problem: format!("it is missing: the head says that there are {} rows", head.seq),
             });
@@ -103,7 +103,7 @@ fn check_head(chain: &Chain, head: Option<&Head>) -> Option<Finding> {
         Some(head) if head.head != chain.head => "the head has another hash than this last row".to_owned(),
         Some(_) => return None,
     };
-    Some(Finding {
+    Some(BrokenRow {
         seq: chain.sound,
         problem,
     })

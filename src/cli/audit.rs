@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Complaint, Done, Start, print, print_json};
+use super::{CommandRefused, Done, Start, print, print_json};
 use crate::audit::verify::{Chain, verify};
 use crate::config::Database;
 
@@ -24,7 +24,7 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
     if let Database::Sqlite(path) = &database
         && !path.exists()
     {
-        return Err(Complaint(format!(
+        return Err(CommandRefused(format!(
             "there is no database at {database}: name the server's configuration with --config, or change to the directory that it runs in"
         )));
     }
@@ -59,7 +59,7 @@ pub(super) fn run(start: &Start, command: &Command) -> Done {
             ))
         };
     }
-    Err(Complaint(format!(
+    Err(CommandRefused(format!(
         "the record is not sound:\n{}",
         findings.join("\n")
     )))

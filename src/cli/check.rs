@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Complaint, Done, Start, log, print, time};
+use super::{CommandRefused, Done, Start, log, print, time};
 use crate::app::read_policy;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
@@ -102,8 +102,10 @@ pub(super) fn run(start: &Start) -> Done {
     }
     match report.problems {
         0 => print("the server would run well"),
-        1 => Err(Complaint("1 problem: the server would not run well".to_owned())),
-        count => Err(Complaint(format!(
+        1 => Err(CommandRefused(
+            "1 problem: the server would not run well".to_owned(),
+        )),
+        count => Err(CommandRefused(format!(
             "{count} problems: the server would not run well"
         ))),
     }

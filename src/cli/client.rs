@@ -330,7 +330,7 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
         .app()
         .store
         .read_blocking(move |conn| stored::find(conn, &id))?;
-    let client = client.ok_or_else(|| super::Complaint(format!("no client has the id {shown:?}")))?;
+    let client = client.ok_or_else(|| super::CommandRefused(format!("no client has the id {shown:?}")))?;
     if json {
         print_json(&Value::Object(view(&client)))
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Complaint, Done, Start, log, print};
+use super::{CommandRefused, Done, Start, log, print};
 use crate::app::App;
 use crate::audit::event::Actor;
 use crate::clock::{Clock, Entropy, SystemClock};
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     if start.config.is_some() {
-        return Err(Complaint(
+        return Err(CommandRefused(
             "the demo brings its own configuration: leave --config out, or run `mdi-auth serve`".to_owned(),
         ));
     }
@@ -53,20 +53,20 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     served
 }
 
-fn listen(port: u16) -> Result<TcpListener, Complaint> {
+fn listen(port: u16) -> Result<TcpListener, CommandRefused> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|cause| {
-        Complaint(format!(
+        CommandRefused(format!(
             "cannot listen on 127.0.0.1:{port}: {cause}; the demo takes two ports that follow each other, choose others with --port N"
         ))
     })
 }
 
-fn open(arguments: &Arguments, parties: &Parties) -> Result<(Arc<App>, Arc<Tls>), Complaint> {
+fn open(arguments: &Arguments, parties: &Parties) -> Result<(Arc<App>, Arc<Tls>), CommandRefused> {
     let clock = Arc::new(SystemClock);
     let mut config = Config::default_with(&arguments.data);
-    config.server.issuer = Issuer::parse(&parties.issuer()).map_err(Complaint)?;
+    config.server.issuer = Issuer::parse(&parties.issuer()).map_err(CommandRefused)?;
     config.server.listen = (Ipv4Addr::LOCALHOST, parties.port).into();
-    let tls = Tls::open(&config.server, clock.now()).map_err(|cause| Complaint(cause.to_string()))?;
+    let tls = Tls::open(&config.server, clock.now()).map_err(|cause| CommandRefused(cause.to_string()))?;
     config.outbound.extra_ca_file = tls.ca_file();
     config.outbound.allow_loopback = true;
     Ok((App::open(config, clock, true)?, Arc::new(tls)))
@@ -78,7 +78,7 @@ async fn serve(
     parties: Parties,
     listeners: (TcpListener, TcpListener),
 ) -> Done {
-    let complain = |cause: std::io::Error| Complaint(format!("cannot serve: {cause}"));
+    let complain = |cause: std::io::Error| CommandRefused(format!("cannot serve: {cause}"));
     let ca_file = tls.ca_file().unwrap_or_default();
     let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
     let introduction = introduction::text(&parties, &ca_file);
@@ -96,7 +96,7 @@ async fn serve(
     let served = actix_web::rt::spawn(bound.serve(app, tls));
     let begun = match site.wait().await {
         Ok(()) => print(introduction).and_then(|()| print("ready")),
-        Err(cause) => Err(Complaint(format!("the demo does not start: {cause}"))),
+        Err(cause) => Err(CommandRefused(format!("the demo does not start: {cause}"))),
     };
     if begun.is_err() {
         handle.stop(false).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Complaint, Done, Start, print};
+use super::{CommandRefused, Done, Start, print};
 use crate::registry::export;
 
 #[derive(Debug, Args)]
@@ -23,9 +23,8 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     let text = export::export(&registry, !arguments.without_users)?;
     match &arguments.file {
         None => print(text.trim_end()),
-        Some(file) => {
-            write(file, &text).map_err(|cause| Complaint(format!("cannot make {}: {cause}", file.display())))
-        }
+        Some(file) => write(file, &text)
+            .map_err(|cause| CommandRefused(format!("cannot make {}: {cause}", file.display()))),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::client::print_enabled;
-use super::{Complaint, Done, Start, print, print_json, print_object, print_table};
+use super::{CommandRefused, Done, Start, print, print_json, print_object, print_table};
 use crate::model::identity_provider::IdentityProvider;
 use crate::registry::{Registry, identity_providers};
 use crate::store::identity_providers as stored;
@@ -112,13 +112,14 @@ fn view(provider: &IdentityProvider) -> Map<String, Value> {
     view
 }
 
-fn found(registry: &Registry, id: String) -> Result<(IdentityProvider, i64), Complaint> {
+fn found(registry: &Registry, id: String) -> Result<(IdentityProvider, i64), CommandRefused> {
     let shown = id.clone();
     let (provider, links) = registry
         .app()
         .store
         .read_blocking(move |conn| Ok((stored::find(conn, &id)?, stored::count_links(conn, &id)?)))?;
-    let provider = provider.ok_or_else(|| Complaint(format!("no identity provider has the id {shown:?}")))?;
+    let provider =
+        provider.ok_or_else(|| CommandRefused(format!("no identity provider has the id {shown:?}")))?;
     Ok((provider, links))
 }
 
@@ -165,9 +166,9 @@ fn test(registry: &Registry, id: String) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|cause| Complaint(format!("cannot start: {cause}")))?;
+        .map_err(|cause| CommandRefused(format!("cannot start: {cause}")))?;
     let findings = runtime.block_on(
-        app.upstream
+        app.identity_providers
             .examine(&provider, &identity_providers::redirect_uri(app, &provider.id)),
     );
     for finding in &findings {
@@ -179,8 +180,10 @@ fn test(registry: &Registry, id: String) -> Done {
     }
     match findings.iter().filter(|finding| finding.problem).count() {
         0 => Ok(()),
-        1 => Err(Complaint("1 problem: people cannot sign in with it".to_owned())),
-        count => Err(Complaint(format!(
+        1 => Err(CommandRefused(
+            "1 problem: people cannot sign in with it".to_owned(),
+        )),
+        count => Err(CommandRefused(format!(
             "{count} problems: people cannot sign in with it"
         ))),
     }

@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Complaint(text)) => {
+        Err(CommandRefused(text)) => {
             eprintln!("{text}");
             ExitCode::FAILURE
         }
@@ -115,21 +115,21 @@ pub fn run() -> ExitCode {
 
 /// Why a command failed, for the one who called it.
 #[derive(Debug)]
-struct Complaint(String);
+struct CommandRefused(String);
 
 /// What a command answers.
-type Done = Result<(), Complaint>;
+type Done = Result<(), CommandRefused>;
 
-macro_rules! complaint_from {
+macro_rules! refused_from {
     ($($error:ty),*) => {
-        $(impl From<$error> for Complaint {
+        $(impl From<$error> for CommandRefused {
             fn from(error: $error) -> Self {
                 Self(error.to_string())
             }
         })*
     };
 }
-complaint_from!(StartError, Broken, Refused, ApplyError);
+refused_from!(StartError, Broken, Refused, ApplyError);
 
 /// What every command starts from.
 #[derive(Debug)]
@@ -139,24 +139,24 @@ struct Start {
 
 impl Start {
     /// The configuration, or all its mistakes.
-    fn config(&self) -> Result<Config, Complaint> {
+    fn config(&self) -> Result<Config, CommandRefused> {
         // A variable that is not Unicode is none of ours, or wrong; its value would be lost anyway.
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(self.config.as_deref(), env).map_err(|mistakes| {
             let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
-            Complaint(format!("the configuration has mistakes:\n{}", lines.join("\n")))
+            CommandRefused(format!("the configuration has mistakes:\n{}", lines.join("\n")))
         })
     }
 
     /// The application, for a command beside a server or without one: it never migrates the database.
-    fn app(&self) -> Result<Arc<App>, Complaint> {
+    fn app(&self) -> Result<Arc<App>, CommandRefused> {
         log("error", false);
         Ok(App::open(self.config()?, Arc::new(SystemClock), false)?)
     }
 
     /// The registry, for whoever is at the command line.
-    fn registry(&self) -> Result<Registry, Complaint> {
+    fn registry(&self) -> Result<Registry, CommandRefused> {
         Ok(Registry::new(self.app()?, Actor::Operator(operator())))
     }
 }
@@ -198,7 +198,7 @@ fn print(text: impl Display) -> Done {
     match writeln!(std::io::stdout().lock(), "{text}") {
         // Whoever reads had enough.
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.map_err(|cause| Complaint(format!("cannot write to stdout: {cause}"))),
+        printed => printed.map_err(|cause| CommandRefused(format!("cannot write to stdout: {cause}"))),
     }
 }
 
@@ -240,22 +240,24 @@ fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-fn read_file(path: &Path) -> Result<String, Complaint> {
+fn read_file(path: &Path) -> Result<String, CommandRefused> {
     std::fs::read_to_string(path)
-        .map_err(|cause| Complaint(format!("cannot read {}: {cause}", path.display())))
+        .map_err(|cause| CommandRefused(format!("cannot read {}: {cause}", path.display())))
 }
 
 /// A secret from stdin, without the line's end.
-fn read_secret() -> Result<Secret, Complaint> {
+fn read_secret() -> Result<Secret, CommandRefused> {
     let mut text = zeroize::Zeroizing::new(String::new());
     std::io::stdin()
         .lock()
         .read_to_string(&mut text)
-        .map_err(|cause| Complaint(format!("cannot read stdin: {cause}")))?;
+        .map_err(|cause| CommandRefused(format!("cannot read stdin: {cause}")))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        Err(Complaint("stdin is empty; a secret is wanted there".to_owned()))
+        Err(CommandRefused(
+            "stdin is empty; a secret is wanted there".to_owned(),
+        ))
     } else {
         Ok(Secret::new(line))
     }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Overlap, print_enabled, print_rotated};
 use super::{
-    Complaint, Done, Start, given, print, print_json, print_object, print_table, read_file, read_secret, word,
+    CommandRefused, Done, Start, given, print, print_json, print_object, print_table, read_file, read_secret,
+    word,
 };
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
@@ -220,7 +221,7 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
         .app()
         .store
         .read_blocking(move |conn| stored::find(conn, &id))?;
-    let server = server.ok_or_else(|| Complaint(format!("no resource server has the id {shown:?}")))?;
+    let server = server.ok_or_else(|| CommandRefused(format!("no resource server has the id {shown:?}")))?;
     if json {
         print_json(&Value::Object(view(&server)))
     } else {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::{Complaint, Done, Start, log, print};
+use super::{CommandRefused, Done, Start, log, print};
 use crate::app::App;
 use crate::audit::event::Actor;
 use crate::clock::SystemClock;
 use crate::config::{Config, MasterKeySource};
-use crate::registry::{Registry, first};
+use crate::registry::{Registry, first_administrator};
 use crate::secrets::master_key::open_to_others;
 use crate::server;
 use crate::tls::Tls;
@@ -34,13 +34,13 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     let config = start.config()?;
     refuse_open_key(&config)?;
     let app = App::open(config, Arc::new(SystemClock), true)?;
-    let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| Complaint(cause.to_string()))?;
+    let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| CommandRefused(cause.to_string()))?;
     let listen = app.config.server.listen;
-    let first_link = Registry::new(Arc::clone(&app), Actor::Server).blocking(first::issue)?;
+    let first_link = Registry::new(Arc::clone(&app), Actor::Server).blocking(first_administrator::issue)?;
     actix_web::rt::System::new().block_on(async {
         let tls = Arc::new(tls);
         let bound = server::bind(&app, &tls, true)
-            .map_err(|cause| Complaint(format!(
+            .map_err(|cause| CommandRefused(format!(
                     "cannot listen on {listen} ([server] listen): {cause}; where another program has the port (a demo?), stop it or choose another one"
                 )))?;
         print_addresses(&app, &tls)?;
@@ -51,7 +51,7 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
             ))?;
         }
         print("ready")?;
-        bound.serve(Arc::clone(&app), tls).await.map_err(|cause| Complaint(format!("the server ended: {cause}")))
+        bound.serve(Arc::clone(&app), tls).await.map_err(|cause| CommandRefused(format!("the server ended: {cause}")))
     })
 }
 
@@ -61,7 +61,7 @@ fn refuse_open_key(config: &Config) -> Done {
         return Ok(());
     };
     match std::fs::metadata(path) {
-        Ok(metadata) if open_to_others(&metadata) != 0 => Err(Complaint(format!(
+        Ok(metadata) if open_to_others(&metadata) != 0 => Err(CommandRefused(format!(
             "others may read the master key {0}; run chmod 600 {0}, and replace the key if they may have done so",
             path.display()
         ))),

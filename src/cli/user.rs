@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Complaint, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table,
+    CommandRefused, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table,
     read_secret, time, word,
 };
 use crate::login::totp;
@@ -16,7 +16,7 @@ use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::outbound::mail::{self, Mailer};
-use crate::registry::import::{self, Finding};
+use crate::registry::import::{self, RowMistake};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Registry, link_mails};
@@ -293,7 +293,7 @@ fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: 
     let Some(path) = path else {
         return print(String::from_utf8_lossy(&import::template()).trim_end());
     };
-    let cannot = |what: String| Complaint(format!("{}: {what}", path.display()));
+    let cannot = |what: String| CommandRefused(format!("{}: {what}", path.display()));
     let size = std::fs::metadata(&path)
         .map_err(|cause| cannot(cause.to_string()))?
         .len();
@@ -335,12 +335,12 @@ fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: 
         }
         (Err(findings), json) => {
             if json {
-                let findings: Vec<Value> = findings.iter().map(Finding::view).collect();
+                let findings: Vec<Value> = findings.iter().map(RowMistake::view).collect();
                 print_json(
                     &json!({ "dry_run": dry_run, "people": 0, "findings": findings, "invitations": [] }),
                 )?;
             }
-            let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
+            let lines: Vec<String> = findings.iter().map(RowMistake::to_string).collect();
             Err(cannot(format!(
                 "nobody was added; findings: {}\n  {}",
                 findings.len(),
@@ -353,20 +353,22 @@ fn import_file(registry: &Registry, path: Option<PathBuf>, dry_run: bool, json: 
 const INSTEAD: &str = "without --mail the command prints a link";
 
 /// What sends a link to a user. Asked before the link is made, which ends older ones.
-fn mailer<'a>(registry: &'a Registry, username: &str) -> Result<&'a Mailer, Complaint> {
+fn mailer<'a>(registry: &'a Registry, username: &str) -> Result<&'a Mailer, CommandRefused> {
     let typed = username.to_owned();
     let person = registry
         .app()
         .store
         .read_blocking(move |conn| stored::find_by_username(conn, &typed))?;
     if person.is_some_and(|person| person.settings.email.is_none()) {
-        return Err(Complaint(format!("{username} has no e-mail address; {INSTEAD}")));
+        return Err(CommandRefused(format!(
+            "{username} has no e-mail address; {INSTEAD}"
+        )));
     }
     registry
         .app()
         .mailer
         .as_ref()
-        .ok_or_else(|| Complaint(format!("[mail] is not configured; {INSTEAD}")))
+        .ok_or_else(|| CommandRefused(format!("[mail] is not configured; {INSTEAD}")))
 }
 
 /// Prints a link, or mails it.
@@ -381,7 +383,7 @@ fn hand_over(registry: &Registry, issued: &Issued, mailer: Option<&Mailer>) -> D
         tx.audit(event.clone());
         Ok(())
     })?;
-    sent.map_err(|cause| Complaint(format!("the link could not be sent: {cause}; {INSTEAD}")))?;
+    sent.map_err(|cause| CommandRefused(format!("the link could not be sent: {cause}; {INSTEAD}")))?;
     print(format_args!(
         "sent a link to {}; it works once, until {}",
         mail.address,
@@ -407,7 +409,7 @@ pub(super) fn print_link(issued: &Issued) -> Done {
 /// Prints a TOTP secret, once, for an authenticator app.
 fn print_totp(registry: &Registry, username: &str, secret: &Secret) -> Done {
     let broken =
-        |cause: &dyn std::fmt::Display| Complaint(format!("the TOTP secret cannot be shown: {cause}"));
+        |cause: &dyn std::fmt::Display| CommandRefused(format!("the TOTP secret cannot be shown: {cause}"));
     let key = totp_rs::Secret::try_from_base32(secret.reveal()).map_err(|cause| broken(&cause))?;
     let service = &registry.app().config.server.name;
     let uri = totp::key_uri(key.as_ref().to_vec(), service, username).map_err(|cause| broken(&cause))?;
@@ -434,7 +436,7 @@ fn view(person: &Person, has_passkey: bool) -> Map<String, Value> {
     view
 }
 
-fn all(registry: &Registry) -> Result<Vec<Person>, Complaint> {
+fn all(registry: &Registry) -> Result<Vec<Person>, CommandRefused> {
     let mut all: Vec<Person> = Vec::new();
     loop {
         let after = all
@@ -492,7 +494,7 @@ fn show(registry: &Registry, username: String, json: bool) -> Done {
         .app()
         .store
         .read_blocking(move |conn| stored::find_by_username(conn, &username))?;
-    let person = person.ok_or_else(|| Complaint(format!("nobody has the username {shown:?}")))?;
+    let person = person.ok_or_else(|| CommandRefused(format!("nobody has the username {shown:?}")))?;
     let id = person.id.clone();
     let passkeys = registry
         .app()

@@ -66,7 +66,7 @@ impl System {
 
 /// Registers the URLs below both bases.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let not_found = || web::to(async || Refusal::not_found().error_response());
+    let not_found = || web::to(async || Refused::not_found().error_response());
     config.service(
         web::scope("/edrs/fhir")
             .route(
@@ -166,7 +166,7 @@ fn metadata(system: System, site: &web::Data<Site>) -> HttpResponse {
     answer
 }
 
-async fn search(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+async fn search(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Refused> {
     admit(
         &site,
         System::Edrs,
@@ -184,7 +184,7 @@ async fn search(site: web::Data<Site>, request: HttpRequest) -> Result<HttpRespo
 /// What opens `$document`: the operation's own scope, or reading the cases that it collects.
 const MAY_LOOK_UP: [&str; 3] = [DOCUMENT, "system/Composition.r", "user/Composition.r"];
 
-async fn get_document(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+async fn get_document(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Refused> {
     admit(&site, System::Edrs, &request, &MAY_LOOK_UP).await?;
     Ok(document(&site))
 }
@@ -193,11 +193,11 @@ async fn post_document(
     site: web::Data<Site>,
     request: HttpRequest,
     body: web::Payload,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, Refused> {
     admit(&site, System::Edrs, &request, &MAY_LOOK_UP).await?;
     let parameters = read(body).await?;
     if parameters.get("resourceType") != Some(&json!("Parameters")) {
-        return Err(Refusal::invalid("the body must be a FHIR Parameters resource"));
+        return Err(Refused::invalid("the body must be a FHIR Parameters resource"));
     }
     Ok(document(&site))
 }
@@ -206,7 +206,7 @@ async fn process_message(
     site: web::Data<Site>,
     request: HttpRequest,
     body: web::Payload,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, Refused> {
     let may_send = [PROCESS_MESSAGE, "system/MessageHeader.c", "user/MessageHeader.c"];
     admit(&site, System::Cms, &request, &may_send).await?;
     let message = read(body).await?;
@@ -214,7 +214,7 @@ async fn process_message(
     let is_message = message.get("type") == Some(&json!("message"))
         && header.and_then(|header| header.get("resourceType")) == Some(&json!("MessageHeader"));
     let Some(header) = header.filter(|_| is_message) else {
-        return Err(Refusal::invalid(
+        return Err(Refused::invalid(
             "the body must be a Bundle of type message whose first entry is a MessageHeader",
         ));
     };
@@ -236,21 +236,21 @@ async fn process_message(
 }
 
 /// Lets a request in whose token is active here and has one of the scopes.
-async fn admit(site: &Site, system: System, request: &HttpRequest, scopes: &[&str]) -> Result<(), Refusal> {
+async fn admit(site: &Site, system: System, request: &HttpRequest, scopes: &[&str]) -> Result<(), Refused> {
     let Some(token) = bearer::in_header(request) else {
         let why = if request.headers().contains_key(AUTHORIZATION) {
             "the Authorization header holds no bearer token"
         } else {
             "an access token is needed"
         };
-        return Err(Refusal::unauthorized(system, None, why));
+        return Err(Refused::unauthorized(system, None, why));
     };
     let answer = system
         .introspect(site, &Secret::new(token))
         .await
         .map_err(|cause| {
             tracing::error!(%cause, "cannot introspect");
-            Refusal::new(
+            Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "transient",
                 "the authorization server does not answer",
@@ -258,7 +258,7 @@ async fn admit(site: &Site, system: System, request: &HttpRequest, scopes: &[&st
         })?;
     if answer.get("active") != Some(&Value::Bool(true)) {
         let why = "the access token is not active here: unknown, expired, revoked, or for another server";
-        return Err(Refusal::unauthorized(system, Some("invalid_token"), why));
+        return Err(Refused::unauthorized(system, Some("invalid_token"), why));
     }
     let granted = answer.get("scope").and_then(Value::as_str).unwrap_or_default();
     let granted: ScopeSet = granted.parse().unwrap_or_default();
@@ -270,25 +270,25 @@ async fn admit(site: &Site, system: System, request: &HttpRequest, scopes: &[&st
     if scopes.iter().any(opens) {
         Ok(())
     } else {
-        Err(Refusal::forbidden(system, scopes))
+        Err(Refused::forbidden(system, scopes))
     }
 }
 
-async fn read(body: web::Payload) -> Result<Value, Refusal> {
+async fn read(body: web::Payload) -> Result<Value, Refused> {
     match body.to_bytes_limited(LARGEST_BODY).await {
         Ok(Ok(bytes)) => serde_json::from_slice(&bytes)
-            .map_err(|cause| Refusal::invalid(&format!("the body is not JSON: {cause}"))),
-        Ok(Err(_)) => Err(Refusal::invalid("the body could not be read")),
+            .map_err(|cause| Refused::invalid(&format!("the body is not JSON: {cause}"))),
+        Ok(Err(_)) => Err(Refused::invalid("the body could not be read")),
         Err(_) => {
             let why = format!("the body is larger than {LARGEST_BODY} bytes");
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", &why))
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", &why))
         }
     }
 }
 
 /// Why a stub does not do what it was asked: an OperationOutcome, with a challenge where a token is at fault.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Refused {
     status: StatusCode,
     /// `http://hl7.org/fhir/issue-type`
     code: &'static str,
@@ -296,7 +296,7 @@ pub struct Refusal {
     challenge: Option<String>,
 }
 
-impl Refusal {
+impl Refused {
     fn new(status: StatusCode, code: &'static str, diagnostics: &str) -> Self {
         Self {
             status,
@@ -344,13 +344,13 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.diagnostics)
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for Refused {
     fn status_code(&self) -> StatusCode {
         self.status
     }

@@ -2,7 +2,7 @@
 //! Authorization, code, refresh and client credentials all ask here, so that they cannot differ, and the console's preview
 //! of a token shows what they would issue.
 
-pub mod documents;
+pub mod smart_configuration;
 pub mod token;
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub const INTROSPECT: &str = "__mdi.introspect";
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct GrantRequest<'a> {
     /// `scope`
     pub scope: Option<&'a ScopeSet>,
     /// `resource`, `aud`, `audience`
@@ -36,22 +36,22 @@ pub struct Wanted<'a> {
     pub purposes: &'a [String],
 }
 
-/// A client with the resource servers that it may use, as the directory knows them now.
+/// A client with the resource servers that it may use, as they are registered now.
 #[derive(Debug, Clone)]
-pub struct Party {
+pub struct ClientContext {
     /// The client.
     pub client: Arc<LiveClient>,
     servers: Vec<Arc<LiveServer>>,
 }
 
-impl Party {
+impl ClientContext {
     /// Looks the client's resource servers up; disabled ones do not exist for it.
     #[must_use]
     pub fn of(app: &App, client: &Arc<LiveClient>) -> Self {
         let ids = &client.client.settings.resource_servers;
         let servers = ids
             .iter()
-            .filter_map(|id| app.directory.resource_server(id))
+            .filter_map(|id| app.live.resource_server(id))
             .filter(|live| live.server.enabled)
             .collect();
         Self {
@@ -86,8 +86,8 @@ impl Party {
     ///
     /// # Errors
     /// The policy's refusal.
-    pub fn grant_system(&self, app: &App, wanted: Wanted<'_>) -> Result<Granted, OAuthError> {
-        self.ask(app, Asker::System, wanted)
+    pub fn grant_system(&self, app: &App, grant_request: GrantRequest<'_>) -> Result<Granted, OAuthError> {
+        self.ask(app, Asker::System, grant_request)
     }
 
     /// Asks the policy for a person.
@@ -99,7 +99,7 @@ impl Party {
         app: &App,
         person: &Person,
         second_factor: bool,
-        wanted: Wanted<'_>,
+        grant_request: GrantRequest<'_>,
     ) -> Result<Granted, OAuthError> {
         let roles = roles_in_force(app, person);
         let settings = &person.settings;
@@ -109,10 +109,15 @@ impl Party {
             purposes: settings.purposes.as_deref(),
             clearance: settings.confidentiality,
         };
-        self.ask(app, asker, wanted)
+        self.ask(app, asker, grant_request)
     }
 
-    fn ask(&self, app: &App, asker: Asker<'_>, wanted: Wanted<'_>) -> Result<Granted, OAuthError> {
+    fn ask(
+        &self,
+        app: &App,
+        asker: Asker<'_>,
+        grant_request: GrantRequest<'_>,
+    ) -> Result<Granted, OAuthError> {
         let settings = &self.client.client.settings;
         let targets: Vec<Target<'_>> = self
             .servers
@@ -131,9 +136,9 @@ impl Party {
             client_purposes: settings.purposes.as_deref(),
             client_clearance: settings.confidentiality,
             targets: &targets,
-            requested: wanted.scope,
-            named: wanted.targets,
-            purposes: wanted.purposes,
+            requested: grant_request.scope,
+            named: grant_request.targets,
+            purposes: grant_request.purposes,
         };
         app.policy.grant(&ask).map_err(|refused| refusal(&refused))
     }
@@ -141,7 +146,7 @@ impl Party {
     /// How long an access token lives, in seconds: the smaller of configuration and dataflow.
     ///
     /// # Errors
-    /// As [`Party::dataflow`].
+    /// As [`ClientContext::dataflow`].
     pub fn access_seconds(&self, app: &App, for_person: bool) -> Result<i64, Broken> {
         let tokens = &app.config.tokens;
         let configured = if for_person {
@@ -156,7 +161,7 @@ impl Party {
     /// that certifies ends with the licence.
     ///
     /// # Errors
-    /// As [`Party::dataflow`].
+    /// As [`ClientContext::dataflow`].
     pub fn access_ends(
         &self,
         app: &App,
@@ -218,8 +223,8 @@ fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Opt
 
 /// What tokens say about a client that acts for itself.
 #[must_use]
-pub fn system_claims(app: &App, party: &Party, granted: &Granted) -> Map<String, Value> {
-    let organization = party.client.client.settings.organization.as_ref();
+pub fn system_claims(app: &App, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
+    let organization = context.client.client.settings.organization.as_ref();
     let identity = Identity {
         issuer: app.issuer(),
         subject: Subject::System,

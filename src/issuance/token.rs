@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Party, add_authentication, system_claims};
+use super::{ClientContext, add_authentication, system_claims};
 use crate::app::App;
 use crate::error::Broken;
 use crate::model::grant::Grant;
@@ -36,20 +36,25 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// When the policy does not have the client's dataflow any more.
-    pub fn of_system(app: &App, party: &'a Party, granted: &'a Granted, now: i64) -> Result<Self, Broken> {
-        let client = &party.client.client;
+    pub fn of_system(
+        app: &App,
+        context: &'a ClientContext,
+        granted: &'a Granted,
+        now: i64,
+    ) -> Result<Self, Broken> {
+        let client = &context.client.client;
         Ok(Self {
             sub: &client.id,
             client_id: &client.id,
             scopes: &granted.scopes,
-            target: party.server(granted.target.as_deref()).map(|live| &live.server),
-            exp: now + party.access_seconds(app, false)?,
+            target: context.server(granted.target.as_deref()).map(|live| &live.server),
+            exp: now + context.access_seconds(app, false)?,
             footing: Footing {
                 grant: None,
                 client_generation: client.generation,
                 person_generation: 0,
             },
-            more: system_claims(app, party, granted),
+            more: system_claims(app, context, granted),
         })
     }
 
@@ -59,7 +64,7 @@ impl<'a> Draft<'a> {
     /// As [`Draft::of_system`].
     pub fn of_person(
         app: &App,
-        party: &'a Party,
+        context: &'a ClientContext,
         person: &'a Person,
         grant: &'a Grant,
         granted: &'a Granted,
@@ -72,8 +77,8 @@ impl<'a> Draft<'a> {
             sub: &person.id,
             client_id: &grant.client_id,
             scopes: &granted.scopes,
-            target: party.server(granted.target.as_deref()).map(|live| &live.server),
-            exp: party.access_ends(app, person, granted, grant.facts.auth_time, now)?,
+            target: context.server(granted.target.as_deref()).map(|live| &live.server),
+            exp: context.access_ends(app, person, granted, grant.facts.auth_time, now)?,
             footing: Footing {
                 grant: Some(grant.id.clone()),
                 client_generation: grant.client_generation,

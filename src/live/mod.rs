@@ -2,10 +2,10 @@
 //! providers, our signing keys, and the negative facts (what was revoked). It follows the database's log of changes:
 //! after an own commit before the answer, and every [`POLL`] for what other processes did.
 
+pub mod client_index;
 pub mod credentials;
 pub mod jwks_cache;
-pub mod roster;
-pub mod verified;
+pub mod token_cache;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -20,14 +20,14 @@ use tokio::sync::Notify;
 use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
-use crate::live::roster::Roster;
+use crate::live::client_index::ClientIndex;
 use crate::model::client::{Client, StoredSecret};
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::secrets::master_key::MasterKey;
 use crate::store::changes::{self, Change, ChangeKind};
 use crate::store::{
-    Conn, Failure, Store, Stored, clients, identity_providers, keys, people, resource_servers,
+    Conn, Store, StoreBroken, Stored, clients, identity_providers, keys, people, resource_servers,
 };
 
 /// How often the log of changes is read for what other processes did.
@@ -56,13 +56,13 @@ pub struct LiveServer {
 
 type ById<T> = ArcSwap<HashMap<String, Arc<T>>>;
 
-/// The directory. Reading never waits for the database.
+/// What is live. Reading never waits for the database.
 #[derive(Debug)]
-pub struct Directory {
+pub struct Live {
     master: Arc<MasterKey>,
     clock: SharedClock,
     clients: ById<LiveClient>,
-    roster: Mutex<Option<Arc<Roster>>>,
+    roster: Mutex<Option<Arc<ClientIndex>>>,
     servers: ById<LiveServer>,
     providers: ById<IdentityProvider>,
     keyring: ArcSwap<Keyring>,
@@ -76,7 +76,7 @@ pub struct Directory {
     stopped: AtomicBool,
 }
 
-impl Directory {
+impl Live {
     /// Reads everything once.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Directory {
             .collect();
         let providers = identity_providers::all(conn)?.into_iter().map(by_id).collect();
         let keyring = Keyring::load(&keys::all(conn)?, &master, now)
-            .map_err(|cause| Failure::stored("signing key", cause))?;
+            .map_err(|cause| StoreBroken::stored("signing key", cause))?;
         let people = people::with_generation(conn)?
             .into_iter()
             .map(|(id, generation, enabled)| (id, (generation, enabled)))
@@ -157,7 +157,7 @@ impl Directory {
             }
             ChangeKind::Keys => {
                 let keyring = Keyring::load(&keys::all(conn)?, &self.master, self.clock.now())
-                    .map_err(|cause| Failure::stored("signing key", cause))?;
+                    .map_err(|cause| StoreBroken::stored("signing key", cause))?;
                 self.keyring.store(Arc::new(keyring));
             }
             ChangeKind::Person => {
@@ -213,7 +213,7 @@ impl Directory {
         }
     }
 
-    /// Follows the log on a thread of its own until [`Directory::stop`].
+    /// Follows the log on a thread of its own until [`Live::stop`].
     pub fn follow_in_background(self: &Arc<Self>, store: &Arc<Store>) {
         let (directory, store) = (Arc::downgrade(self), Arc::downgrade(store));
         let follower = thread::Builder::new().name("follow".to_owned()).spawn(move || {
@@ -255,13 +255,13 @@ impl Directory {
 
     /// All clients, in the orders of the console's lists.
     #[must_use]
-    pub fn roster(&self) -> Arc<Roster> {
+    pub fn roster(&self) -> Arc<ClientIndex> {
         // Whoever comes while it is made waits, and makes no other one.
         let mut known = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = self.clients.load_full();
         match &*known {
             Some(roster) if Arc::ptr_eq(&roster.of, &clients) => Arc::clone(roster),
-            _ => Arc::clone(known.insert(Arc::new(Roster::of(clients)))),
+            _ => Arc::clone(known.insert(Arc::new(ClientIndex::of(clients)))),
         }
     }
 
@@ -372,7 +372,7 @@ fn parsed_keys(owner: &str, jwks: Option<&str>) -> Option<ClientKeys> {
 /// A row that cannot be read is nobody's: it must not keep the rest from being followed.
 fn readable<T>(id: &str, found: Stored<Option<T>>) -> Stored<Option<T>> {
     match found {
-        Err(Failure::Defect(cause)) => {
+        Err(StoreBroken::Defect(cause)) => {
             tracing::error!(%id, %cause, "an entry cannot be read, and gets nothing");
             Ok(None)
         }
@@ -428,16 +428,12 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Builds the directory and ties it to the store: own changes are followed before the answer, others' in the background.
+/// Builds what is live and ties it to the store: own changes are followed before the answer, others' in the background.
 ///
 /// # Errors
 /// What the database says.
-pub fn open(
-    store: &Arc<Store>,
-    master: Arc<MasterKey>,
-    clock: SharedClock,
-) -> Result<Arc<Directory>, Broken> {
-    let directory = Arc::new(store.read_blocking(move |conn| Directory::load(conn, master, clock))?);
+pub fn open(store: &Arc<Store>, master: Arc<MasterKey>, clock: SharedClock) -> Result<Arc<Live>, Broken> {
+    let directory = Arc::new(store.read_blocking(move |conn| Live::load(conn, master, clock))?);
     let following = Arc::clone(&directory);
     store.on_change(Arc::new(move |conn| following.follow(conn)));
     directory.follow_in_background(store);

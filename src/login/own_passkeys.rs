@@ -20,11 +20,11 @@ use crate::session::{Loaded, Origin};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Stored, Tx, people, recovery_codes};
 use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use crate::web::pages::{self, FormAction, FormError};
 use crate::web::parameters::Parameters;
-use crate::webauthn::{Added, Refusal, RelyingParty};
+use crate::webauthn::{Added, PasskeyRefused, RelyingParty};
 
 /// Where people see their passkeys.
 const ACCOUNT_PATH: &str = "/account";
@@ -47,7 +47,7 @@ fn changed(app: &App, person: &Person, action: &str, name: &str) -> Event {
     event.with("action", action).with("passkey", name)
 }
 
-fn party(app: &App) -> Result<&RelyingParty, PageError> {
+fn context(app: &App) -> Result<&RelyingParty, PageError> {
     app.passkeys
         .as_ref()
         .ok_or_else(|| PageError::new("Passkeys need a server with a host name; this one has an address."))
@@ -104,7 +104,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     if known.len() >= MOST {
         return Ok(too_many(app));
     }
-    let begun = party(app)?.begin_adding(app, &person, &known, &browser_cookie)?;
+    let begun = context(app)?.begin_adding(app, &person, &known, &browser_cookie)?;
     let typed = Parameters::parse(request.query_string().as_bytes()).ok();
     let sealed = pending.seal(app, Some(&browser_cookie));
     let back = match &pending.destination {
@@ -163,9 +163,9 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         return back(pending, Notice::PasskeyStale);
     }
     let state = form.field("ceremony")?;
-    let added = match party(app)?.finish_adding(app, &loaded.person.id, &form.browser, state, answer) {
+    let added = match context(app)?.finish_adding(app, &loaded.person.id, &form.browser, state, answer) {
         Ok(added) => added,
-        Err(Refusal::Stale) => return back(pending, Notice::PasskeyStale),
+        Err(PasskeyRefused::Stale) => return back(pending, Notice::PasskeyStale),
         Err(_) => return back(pending, Notice::PasskeyNotAccepted),
     };
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
@@ -231,7 +231,11 @@ pub async fn rename(app: web::Data<App>, request: HttpRequest, body: web::Payloa
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn renamed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn renamed(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let SignedIn { person, .. } = guard::signed_in(app, request, ACCOUNT_PATH, Some(FRESH)).await?;
     let Some(name) = name_of(form.field("name")?) else {
@@ -274,7 +278,11 @@ pub async fn remove(app: web::Data<App>, request: HttpRequest, body: web::Payloa
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn removed(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn removed(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let SignedIn { person, .. } = guard::signed_in(app, request, ACCOUNT_PATH, Some(FRESH)).await?;
     let (job_app, id, told) = (Arc::clone(app), form.field("id")?.to_owned(), person.clone());

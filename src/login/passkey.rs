@@ -10,16 +10,16 @@ use super::banner;
 use super::second_factor::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::session::lockout::{self, Limit};
-use crate::session::{self, Authentication, Origin, peer};
+use crate::session::{self, Authentication, Origin, client_address};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, Tx, logins, people};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
-use crate::webauthn::{Assertion, Begun, Ceremony, Refusal, Used};
+use crate::webauthn::{Assertion, Begun, Ceremony, PasskeyRefused, Used};
 
 /// What a passkey stands for (RFC 8176): the key that was shown to be there, and its user who was verified.
 pub const METHODS: [&str; 2] = ["pop", "mfa"];
@@ -43,7 +43,7 @@ pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> R
     let id = person.id.clone();
     let own = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
     match &app.passkeys {
-        Some(party) if !own.is_empty() => party
+        Some(context) if !own.is_empty() => context
             .begin_using(app, Ceremony::SecondFactor(&person.id), &own, browser)
             .map(Some),
         _ => Ok(None),
@@ -65,7 +65,7 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
     if banner::is_due(app, &pending) {
         return Ok(banner::first(app, &pending, &form.browser));
     }
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     let back = |pending: Pending, notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
         Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
@@ -75,7 +75,7 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
         return back(pending, Notice::PasskeyStale);
     }
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
         return back(pending, Notice::TooMany);
@@ -102,7 +102,7 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
     let Some(signed_in) = signed_in else {
         return back(pending, Notice::PasskeyNotAccepted);
     };
-    app.strangers.release(address, app.now());
+    app.failure_counts.release(address, app.now());
     pending.authenticated = Some(signed_in.session_hash);
     pending.username = None;
     pending.notice = None;
@@ -122,7 +122,7 @@ enum Shown {
     /// A passkey that nobody has here.
     Unknown,
     /// A passkey of a person, with what its answer is worth.
-    Known(Box<Person>, StoredPasskey, Result<Used, Refusal>),
+    Known(Box<Person>, StoredPasskey, Result<Used, PasskeyRefused>),
 }
 
 /// Finds the passkey that an answer names and checks the answer; `of`: only those of this person are known.
@@ -132,7 +132,7 @@ async fn show(
     credential: &str,
     of: Option<&Person>,
 ) -> Result<Shown, PageError> {
-    let (Some(party), Ok(assertion)) = (&app.passkeys, Assertion::parse(credential)) else {
+    let (Some(context), Ok(assertion)) = (&app.passkeys, Assertion::parse(credential)) else {
         return Ok(Shown::Unknown);
     };
     let id = assertion.credential_id();
@@ -148,8 +148,8 @@ async fn show(
     };
     let ceremony = of.map_or(Ceremony::SigningIn, |of| Ceremony::SecondFactor(&of.id));
     let state = form.field("ceremony")?;
-    match party.finish_using(app, ceremony, &form.browser, state, (&assertion, &passkey)) {
-        Err(Refusal::Stale) => Ok(Shown::Stale),
+    match context.finish_using(app, ceremony, &form.browser, state, (&assertion, &passkey)) {
+        Err(PasskeyRefused::Stale) => Ok(Shown::Stale),
         outcome => Ok(Shown::Known(Box::new(person), passkey, outcome)),
     }
 }
@@ -204,7 +204,7 @@ fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> 
 async fn record(
     app: &Arc<App>,
     person: Person,
-    (passkey, outcome): (StoredPasskey, Result<Used, Refusal>),
+    (passkey, outcome): (StoredPasskey, Result<Used, PasskeyRefused>),
     at: At,
 ) -> Result<Option<SignedIn>, Broken> {
     let (session, cookie) = session::begin(app, &person, &at.origin, Authentication::by(&METHODS, true));
@@ -215,7 +215,7 @@ async fn record(
         known,
     };
     // What only the write can refuse is recorded singly: it costs a passkey that holds.
-    let first = outcome.is_ok() || app.strangers.note(at.address, &person.id, app.now()) == Noted::First;
+    let first = outcome.is_ok() || app.failure_counts.note(at.address, &person.id, app.now()) == Noted::First;
     let event = app
         .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
         .from(at.origin.address);
@@ -243,7 +243,7 @@ async fn record(
             }
             return Ok(recorded);
         };
-        let copied = matches!(outcome, Err(Refusal::Copied));
+        let copied = matches!(outcome, Err(PasskeyRefused::Copied));
         let failure = Event {
             actor: Actor::Stranger,
             ..event.clone()
@@ -285,7 +285,7 @@ fn count(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
 
 /// Counts a passkey that nobody has against the address.
 async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
-    if app.strangers.note(address, "unknown passkey", app.now()) == Noted::Counted {
+    if app.failure_counts.note(address, "unknown passkey", app.now()) == Noted::Counted {
         return Ok(());
     }
     let event = app
@@ -345,7 +345,7 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         move |tx| match &shown {
             Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
             Shown::Known(_, passkey, Err(refusal)) => {
-                if *refusal == Refusal::Copied {
+                if *refusal == PasskeyRefused::Copied {
                     tx.audit(copied.clone().with("passkey", &passkey.name));
                 }
                 Ok(Some(refusal.why()))
@@ -365,7 +365,7 @@ fn failed_seriously(app: &App, person: &Person, origin: &Origin) -> Event {
         .outcome(Outcome::SeriousFailure);
     event
         .from(origin.address.clone())
-        .with("reason", Refusal::Copied.why())
+        .with("reason", PasskeyRefused::Copied.why())
 }
 
 /// What a passkey adds to the methods of a session.

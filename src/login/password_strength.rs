@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::PageError;
 use crate::model::secret::Secret;
 use crate::secrets::password_rules::strength;
-use crate::session::peer;
+use crate::session::client_address;
 use crate::web::browser::PostedForm;
 
 /// How often an address may ask within a minute.
@@ -23,8 +23,8 @@ const LONGEST_WORDS: usize = 300;
 /// `word`, `advice`.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let form = PostedForm::read(&app, &request, body).await;
-    let address = peer::address(&app, &request);
-    if app.strangers.attempts(address, SUBJECT, app.now()) >= PER_MINUTE {
+    let address = client_address::of(&app, &request);
+    if app.failure_counts.attempts(address, SUBJECT, app.now()) >= PER_MINUTE {
         let mut answer = refusal(
             StatusCode::TOO_MANY_REQUESTS,
             "too many questions from this address",
@@ -35,7 +35,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         );
         return answer;
     }
-    app.strangers.attempt(address, SUBJECT, app.now());
+    app.failure_counts.attempt(address, SUBJECT, app.now());
     let asked = form.and_then(|form| {
         let words: String = form.field("words")?.chars().take(LONGEST_WORDS).collect();
         Ok::<_, PageError>((Secret::new(form.field("password")?), words))

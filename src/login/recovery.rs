@@ -18,10 +18,10 @@ use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::{Stored, Tx, people, recovery_codes, sessions};
 use crate::web::browser::{self, Notice, Pending, PostedForm};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
 use crate::web::pages::{self, FormAction, FormError};
-use crate::web::return_to::{self, ReturnTo};
+use crate::web::redirect_target::{self, RedirectTarget};
 
 /// Where somebody signs in with a recovery code.
 pub const PATH: &str = "/login/recovery";
@@ -119,7 +119,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     if second_factor::awaited(app, request).await?.is_none() {
         return second_factor::not_awaited(app, request, &pending, &browser_cookie).await;
     }
-    let return_to = return_to::of(app, &pending)?;
+    let redirect_target = redirect_target::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::RECOVERY_CODE_MISSING],
@@ -136,7 +136,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     Ok(pages::respond(
         &page,
         StatusCode::OK,
-        ReturnTo::form_action(return_to.as_ref()),
+        RedirectTarget::form_action(redirect_target.as_ref()),
     ))
 }
 
@@ -234,7 +234,7 @@ pub async fn codes_get(app: web::Data<App>, request: HttpRequest) -> HttpRespons
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
     let SignedIn {
         session,
         person,
@@ -266,9 +266,9 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
     if !session.has_second_factor() {
         return Ok(browser::see_other("/account", &[]));
     }
-    let return_to = pending
+    let redirect_target = pending
         .as_ref()
-        .map(|pending| return_to::of(app, pending))
+        .map(|pending| redirect_target::of(app, pending))
         .transpose()?
         .flatten();
     let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
@@ -283,7 +283,7 @@ async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, St
     Ok(pages::respond(
         &page,
         StatusCode::OK,
-        ReturnTo::form_action(return_to.as_ref()),
+        RedirectTarget::form_action(redirect_target.as_ref()),
     ))
 }
 
@@ -295,7 +295,11 @@ pub async fn codes_post(app: web::Data<App>, request: HttpRequest, body: web::Pa
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn codes_form(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn codes_form(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let kept = form.field("do")? == "kept";
     let fresh = (!kept).then_some(FRESH);

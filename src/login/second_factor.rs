@@ -17,7 +17,7 @@ use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
 use crate::web::pages::passkeys::PasskeyForm;
 use crate::web::pages::{self, FormError, SecondFactorPage};
-use crate::web::return_to::{self, ReturnTo};
+use crate::web::redirect_target::{self, RedirectTarget};
 
 /// The session whose second factor is awaited.
 ///
@@ -63,7 +63,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
         // The password is too old, or the code was already shown: where it goes on they know what comes next.
         return not_awaited(app, request, &pending, &browser_cookie).await;
     };
-    let return_to = return_to::of(app, &pending)?;
+    let redirect_target = redirect_target::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
@@ -90,7 +90,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     Ok(pages::respond(
         &page,
         StatusCode::OK,
-        ReturnTo::form_action(return_to.as_ref()),
+        RedirectTarget::form_action(redirect_target.as_ref()),
     ))
 }
 

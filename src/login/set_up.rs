@@ -19,7 +19,7 @@ use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::{passkeys, people, recovery_codes, sessions};
 use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
-use crate::web::guard::{self, Stop};
+use crate::web::guard::{self, PageRefused};
 use crate::web::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
 use crate::web::pages::{self, FormAction, FormError};
 
@@ -264,7 +264,7 @@ pub async fn authenticator_get(app: web::Data<App>, request: HttpRequest) -> Htt
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse, Stop> {
+async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
     let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
     let person = &signed_in.person;
     if person.totp_secret.is_none() {
@@ -295,7 +295,11 @@ pub async fn authenticator_post(
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn remove(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn remove(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
     let required = app

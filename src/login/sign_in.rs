@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
@@ -18,12 +18,12 @@ use crate::model::session::Session;
 use crate::secrets::password::Verified;
 use crate::secrets::password_rules;
 use crate::session::lockout::{self, Attempt};
-use crate::session::{self, Authentication, Due, Origin, peer};
+use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::{Tx, people};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::pages::passkeys::PasskeyForm;
 use crate::web::pages::{self, FormAction, FormError, LoginPage, Provider};
-use crate::web::return_to::{self, ReturnTo};
+use crate::web::redirect_target::{self, RedirectTarget};
 
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;
@@ -41,7 +41,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
     if banner::is_due(app, &pending) {
         return Ok(banner::first(app, &pending, browser_cookie));
     }
-    let return_to = return_to::of(app, &pending)?;
+    let redirect_target = redirect_target::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
         None => &[],
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
@@ -63,16 +63,16 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
     let username = pending.username.take().unwrap_or(hint);
     let sealed = pending.seal(app, Some(browser_cookie));
     let passkey = passkey::begin(app, browser_cookie)?;
-    let known = app.directory.identity_providers();
+    let known = app.live.identity_providers();
     let providers: Vec<Provider<'_>> = known
         .iter()
         .map(|provider| {
             // Nobody waits for it here: whoever chooses it a moment later finds it ready.
-            app.upstream.warm(provider, app.now());
+            app.identity_providers.warm(provider, app.now());
             Provider {
                 id: &provider.id,
                 name: &provider.name,
-                silent: app.upstream.is_silent(provider, app.now()),
+                silent: app.identity_providers.is_silent(provider, app.now()),
             }
         })
         .collect();
@@ -80,7 +80,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, browser_cookie),
         pending: &sealed,
-        application: return_to.as_ref().map(ReturnTo::application),
+        application: redirect_target.as_ref().map(RedirectTarget::application),
         username: &username,
         notice: None,
         passkey: passkey.as_ref().map(|begun| PasskeyForm {
@@ -90,7 +90,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         errors,
         providers: &providers,
     };
-    let form_action = match ReturnTo::form_action(return_to.as_ref()) {
+    let form_action = match RedirectTarget::form_action(redirect_target.as_ref()) {
         // Our own form sends the browser to the provider.
         FormAction::SelfOnly if !providers.is_empty() => FormAction::ThenRedirect("https:"),
         other => other,
@@ -111,7 +111,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let username = form.field("username")?.trim().to_owned();
     let password = Secret::new(form.field("password")?);
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     let mut pending = form.pending(app)?;
     if banner::is_due(app, &pending) {
         return Ok(banner::first(app, &pending, &form.browser));
@@ -128,7 +128,7 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
         return back(pending, Notice::PasswordMissing);
     }
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
         return back(pending, Notice::TooMany);
@@ -145,7 +145,7 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     match check(app, &username, password, at).await? {
         None => back(pending, Notice::NotAccepted),
         Some(signed_in) => {
-            app.strangers.release(address, app.now());
+            app.failure_counts.release(address, app.now());
             pending.authenticated = Some(signed_in.session_hash);
             pending.username = None;
             pending.notice = None;
@@ -300,7 +300,7 @@ async fn fail(
     };
     // A username that nobody has is recorded as its keyed hash: people type passwords there. It is told apart by that as
     // accounts are, so that both cause the same writes.
-    let noted = app.strangers.note(
+    let noted = app.failure_counts.note(
         address,
         person.map_or(attempt.account(), |person| &person.id),
         app.now(),

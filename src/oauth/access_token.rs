@@ -6,12 +6,12 @@ use crate::app::App;
 use crate::error::Broken;
 use crate::issuance::token::Draft;
 use crate::keys::Signed;
-use crate::live::verified::Known;
+use crate::live::token_cache::Known;
 use crate::model::resource_server::TokenFormat;
 use crate::model::secret::SecretHash;
 use crate::model::signing::Algorithm;
 use crate::model::token::{AccessToken, LONGEST_LIFE};
-use crate::store::{Failure, Stored, Tx, tokens};
+use crate::store::{StoreBroken, Stored, Tx, tokens};
 
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
@@ -65,7 +65,7 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
         (settings.signing_alg, &settings.token_typ)
     });
     let token = app
-        .directory
+        .live
         .keyring()
         .sign(algorithm, typ, &claims, now)
         .map_err(Broken::defect)?;
@@ -82,8 +82,8 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
 /// # Errors
 /// What the database says, for opaque tokens.
 pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> {
-    let keyring = app.directory.keyring();
-    if let Some(known) = app.verified.get(token) {
+    let keyring = app.live.keyring();
+    if let Some(known) = app.token_cache.get(token) {
         // A key that was withdrawn takes what it signed along.
         let published = known.kid.as_ref().is_none_or(|kid| keyring.has(kid));
         return Ok(published.then_some(known));
@@ -104,11 +104,11 @@ pub async fn find(app: &App, token: &str) -> Result<Option<Arc<Known>>, Broken> 
             .await?;
         let Some(row) = row else { return Ok(None) };
         (
-            serde_json::from_str(&row).map_err(|cause| Failure::stored("opaque token", cause))?,
+            serde_json::from_str(&row).map_err(|cause| StoreBroken::stored("opaque token", cause))?,
             None,
         )
     };
-    app.verified
+    app.token_cache
         .remember(token, claims, kid)
         .map(Some)
         .map_err(Broken::defect)
@@ -128,7 +128,7 @@ fn is_plausible(app: &App, signed: &Signed<AccessToken>) -> bool {
 /// Whether a token of ours is active: not expired, and everything it stands on holds.
 #[must_use]
 pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
-    let directory = &app.directory;
+    let directory = &app.live;
     let footing = &claims.footing;
     now < claims.exp
         && !directory.token_is_revoked(&claims.jti)

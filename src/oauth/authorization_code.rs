@@ -12,7 +12,7 @@ use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::{Broken, OAuthError};
-use crate::issuance::{CERTIFY, Party, certify_ends};
+use crate::issuance::{CERTIFY, ClientContext, certify_ends};
 use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
@@ -163,7 +163,7 @@ fn prepare(
         .person
         .as_ref()
         .ok_or_else(|| Broken::defect("a code without a person"))?;
-    let party = Party::of(app, client);
+    let context = ClientContext::of(app, client);
     let grant_facts = &facts.grant.facts;
     // The sign-in may have become too old to certify between consent and here.
     let stale = now >= certify_ends(app, grant_facts.auth_time);
@@ -172,10 +172,10 @@ fn prepare(
     } else {
         grant_facts.scope.clone()
     };
-    let granted = person_tokens::grant_again(app, &party, person, grant_facts, &scope, parameters)?;
+    let granted = person_tokens::grant_again(app, &context, person, grant_facts, &scope, parameters)?;
     let refreshable =
         granted.scopes.contains("offline_access") && client.client.may_use(GrantType::RefreshToken);
-    let tokens = person_tokens::mint(app, &party, person, &facts.grant, granted, now)?;
+    let tokens = person_tokens::mint(app, &context, person, &facts.grant, granted, now)?;
     Ok((tokens, refreshable.then(|| app.entropy.secret())))
 }
 

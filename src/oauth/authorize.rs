@@ -14,7 +14,7 @@ use super::id_token::read_hint;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::error::{Code, OAuthError, PageError};
-use crate::issuance::{CERTIFY, Party, Wanted, certify_ends};
+use crate::issuance::{CERTIFY, ClientContext, GrantRequest, certify_ends};
 use crate::live::LiveClient;
 use crate::model::client::{Consent, GrantType};
 use crate::model::grant::{ClaimsRequest, RememberedConsent};
@@ -22,11 +22,11 @@ use crate::model::person::Person;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::session::{ACR_AAL2, Session};
 use crate::policy::grant::Granted;
-use crate::session::{self, Due, peer};
+use crate::session::{self, Due, client_address};
 use crate::store::grants;
 use crate::web::browser::{self, CookieKind, Destination, Pending};
 use crate::web::parameters::{Parameters, shown};
-use crate::web::return_to::{self, ReturnTo, redirect_error};
+use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
 
 /// The largest request that is looked at, in bytes of its query or form.
 const LARGEST_REQUEST: usize = 8 * 1024;
@@ -171,35 +171,35 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             &PageError::new("This sign-in was not for an application.").details("Parameter: pending."),
         );
     };
-    if let Err(broken) = app.directory.require_fresh() {
+    if let Err(broken) = app.live.require_fresh() {
         return browser::error_page(app, &broken.into());
     }
-    let return_to = match return_to::find(app, parameters) {
-        Ok(return_to) => return_to,
+    let redirect_target = match redirect_target::find(app, parameters) {
+        Ok(redirect_target) => redirect_target,
         Err(error) => return browser::error_page(app, &error),
     };
-    let parsed = match parse(app, &return_to.client, parameters) {
+    let parsed = match parse(app, &redirect_target.client, parameters) {
         Ok(parsed) => parsed,
-        Err(error) => return redirect_error(app, &return_to, &error),
+        Err(error) => return redirect_error(app, &redirect_target, &error),
     };
-    let facts = match load_facts(app, request, &return_to.client.client.id).await {
+    let facts = match load_facts(app, request, &redirect_target.client.client.id).await {
         Ok(facts) => facts,
         Err(error) => return browser::error_page(app, &error),
     };
-    match decide(app, &return_to, &parsed, &facts, &pending) {
+    match decide(app, &redirect_target, &parsed, &facts, &pending) {
         Err(error) => {
-            record_refusal(app, request, &return_to, &facts, &error).await;
-            redirect_error(app, &return_to, &error)
+            record_refusal(app, request, &redirect_target, &facts, &error).await;
+            redirect_error(app, &redirect_target, &error)
         }
         Ok(Decision::Issue(granted)) => {
             let issue = super::consent::Issue {
-                return_to: &return_to,
+                redirect_target: &redirect_target,
                 request: &parsed,
                 facts: &facts,
                 granted,
                 offered: None,
             };
-            super::consent::issue(app, peer::address(app, request), issue).await
+            super::consent::issue(app, client_address::of(app, request), issue).await
         }
         Ok(Decision::LogIn) => browser::on_to(app, request, "/login", &pending),
         Ok(Decision::Due(due)) => browser::on_to(app, request, due.path(), &pending),
@@ -445,13 +445,13 @@ pub async fn load_facts(app: &App, request: &HttpRequest, client_id: &str) -> Re
     })
 }
 
-/// Decides about a request whose parameters hold, in this order. Pure but for the clock and the directory.
+/// Decides about a request whose parameters hold, in this order. Pure but for the clock and what is live.
 ///
 /// # Errors
 /// What goes back to the client.
 pub fn decide(
     app: &App,
-    return_to: &ReturnTo,
+    redirect_target: &RedirectTarget,
     request: &AuthorizationRequest,
     facts: &Facts,
     pending: &Pending,
@@ -464,15 +464,15 @@ pub fn decide(
             Ok(Decision::LogIn)
         }
     };
-    let party = Party::of(app, &return_to.client);
-    let wanted = Wanted {
+    let context = ClientContext::of(app, &redirect_target.client);
+    let grant_request = GrantRequest {
         scope: request.scope.as_ref(),
         targets: &request.targets,
         purposes: &request.purposes,
     };
     let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
         // What can never be granted is told before anybody types a password.
-        check_targets(app, &party, wanted)?;
+        check_targets(app, &context, grant_request)?;
         return log_in("nobody is signed in");
     };
     let comes_first = |due: Due| {
@@ -521,13 +521,13 @@ pub fn decide(
             "the account cannot reach the acr that the client marked essential",
         ));
     }
-    let granted = party.grant_person(app, person, session.has_second_factor(), wanted)?;
+    let granted = context.grant_person(app, person, session.has_second_factor(), grant_request)?;
     let certifies = granted.scopes.contains(CERTIFY);
     if certifies && app.now() >= certify_ends(app, session.auth_time) {
         return log_in("signing a certificate needs a fresh sign-in");
     }
-    let asked = return_to.client.client.settings.consent == Consent::Ask;
-    let client = &return_to.client.client;
+    let asked = redirect_target.client.client.settings.consent == Consent::Ask;
+    let client = &redirect_target.client.client;
     let remembered = facts.remembered.as_ref().is_some_and(|before| {
         (before.person_generation, before.client_generation) == (person.generation, client.generation)
             && (granted.target.is_none() || before.target == granted.target)
@@ -548,9 +548,13 @@ pub fn decide(
 }
 
 /// Targets and purposes that no person could be granted: told at once.
-fn check_targets(app: &App, party: &Party, wanted: Wanted<'_>) -> Result<(), OAuthError> {
+fn check_targets(
+    app: &App,
+    context: &ClientContext,
+    grant_request: GrantRequest<'_>,
+) -> Result<(), OAuthError> {
     let nobody = Person::unknown();
-    match party.grant_person(app, &nobody, false, wanted) {
+    match context.grant_person(app, &nobody, false, grant_request) {
         Err(error) if error.code == Code::InvalidTarget => Err(error),
         _ => Ok(()),
     }
@@ -560,15 +564,15 @@ fn check_targets(app: &App, party: &Party, wanted: Wanted<'_>) -> Result<(), OAu
 async fn record_refusal(
     app: &Arc<App>,
     request: &HttpRequest,
-    return_to: &ReturnTo,
+    redirect_target: &RedirectTarget,
     facts: &Facts,
     error: &OAuthError,
 ) {
     let Some(person) = &facts.person else { return };
     record(
         app,
-        peer::address(app, request),
-        return_to,
+        client_address::of(app, request),
+        redirect_target,
         person,
         Kind::AuthorizationRefused,
         error,
@@ -580,7 +584,7 @@ async fn record_refusal(
 pub async fn record(
     app: &Arc<App>,
     address: IpAddr,
-    return_to: &ReturnTo,
+    redirect_target: &RedirectTarget,
     person: &Person,
     kind: Kind,
     error: &OAuthError,
@@ -588,7 +592,7 @@ pub async fn record(
     let event = app
         .event(kind, Actor::Person(person.id.clone()))
         .outcome(Outcome::MinorFailure)
-        .client(&return_to.client.client.id)
+        .client(&redirect_target.client.client.id)
         .from(address.to_string())
         .with("error", error.code.as_str())
         .with("reason", error.description.clone());

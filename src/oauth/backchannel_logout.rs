@@ -46,7 +46,7 @@ pub async fn deliver(app: Arc<App>) {
             Err(cause) => tracing::warn!(%cause, "notices of ended sessions cannot be read"),
         }
         tokio::select! {
-            () = app.directory.logout_noticed() => {}
+            () = app.live.logout_noticed() => {}
             Some(_) = under_way.join_next() => {}
             () = tokio::time::sleep(POLL) => {}
         }
@@ -123,7 +123,7 @@ async fn tell(app: &Arc<App>, notice: &LogoutNotice) {
 
 async fn send(app: &App, notice: &LogoutNotice) -> Told {
     let Some(live) = app
-        .directory
+        .live
         .client(&notice.client_id)
         .filter(|live| live.client.enabled)
     else {
@@ -164,7 +164,7 @@ fn logout_token(app: &App, notice: &LogoutNotice) -> Result<String, Broken> {
         "events": { EVENT: {} },
         "sid": notice.session_id,
     });
-    app.directory
+    app.live
         .keyring()
         .sign(Algorithm::RS256, TYPE, &claims, now)
         .map_err(Broken::defect)

@@ -8,7 +8,7 @@ use actix_web::http::header::AUTHORIZATION;
 use super::access_token;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::live::verified::Known;
+use crate::live::token_cache::Known;
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
 #[must_use]
@@ -25,7 +25,7 @@ pub fn in_header(request: &HttpRequest) -> Option<String> {
 /// # Errors
 /// RFC 6750 §3.1; 503 when we cannot know whether it was revoked.
 pub async fn accept(app: &App, token: &str, scope: &str) -> Result<Arc<Known>, OAuthError> {
-    app.directory.require_fresh()?;
+    app.live.require_fresh()?;
     let known = access_token::find(app, token)
         .await?
         .filter(|known| access_token::is_active(app, &known.claims, app.now()));

@@ -13,14 +13,14 @@ use url::form_urlencoded;
 
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
 use crate::live::{LiveClient, LiveServer, valid_secrets};
 use crate::model::client::{AuthMethod, StoredSecret};
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::signing::Algorithm;
-use crate::session::peer;
+use crate::session::client_address;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, secrets, tokens};
 use crate::web::parameters::{Parameters, shown};
@@ -211,7 +211,7 @@ pub async fn authenticate(
     request: &HttpRequest,
     parameters: &Parameters,
 ) -> Result<Authenticated, OAuthError> {
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     let presented = presented(request, parameters)?;
     let id = match &presented {
         Presented::Basic { id, .. } | Presented::Post { id, .. } | Presented::Public { id } => {
@@ -221,7 +221,7 @@ pub async fn authenticate(
     };
     // Nothing is compared any more for a client that failed too often from this address.
     let failed = app
-        .strangers
+        .failure_counts
         .attempts(address, &throttle_subject(id.as_deref()), app.now());
     if failed >= app.config.login.address_attempts_per_minute {
         return Err(throttled());
@@ -316,12 +316,12 @@ fn basic(header: &str) -> Option<(String, Vec<Secret>)> {
 type Verified = (Caller, AuthMethod, Option<Burn>, Option<(String, i64)>);
 
 /// Why authentication failed: what the caller is told, and what only the log is told.
-struct Refusal {
+struct Refused {
     told: String,
     logged: String,
 }
 
-impl Refusal {
+impl Refused {
     fn told(text: impl Into<String>) -> Self {
         let told = text.into();
         Self {
@@ -347,13 +347,13 @@ impl Refusal {
 }
 
 fn find(app: &App, id: &str) -> Option<Caller> {
-    if let Some(live) = app.directory.client(id) {
+    if let Some(live) = app.live.client(id) {
         return Some(Caller::Client(live));
     }
-    app.directory.resource_server(id).map(Caller::ResourceServer)
+    app.live.resource_server(id).map(Caller::ResourceServer)
 }
 
-async fn verify(app: &App, presented: Presented) -> Result<Verified, Refusal> {
+async fn verify(app: &App, presented: Presented) -> Result<Verified, Refused> {
     match presented {
         Presented::Basic { id, secrets } => verify_secret(app, &id, &secrets, AuthMethod::ClientSecretBasic),
         Presented::Post { id, secret } => verify_secret(app, &id, &[secret], AuthMethod::ClientSecretPost),
@@ -361,7 +361,7 @@ async fn verify(app: &App, presented: Presented) -> Result<Verified, Refusal> {
             Some(caller) if caller.enabled() && caller.allows(AuthMethod::None) => {
                 Ok((caller, AuthMethod::None, None, None))
             }
-            _ => Err(Refusal {
+            _ => Err(Refused {
                 told: "only client_id was sent: unknown client, or one that has to authenticate".to_owned(),
                 logged: format!("client {} is unknown, disabled or not public", shown(&id)),
             }),
@@ -372,7 +372,7 @@ async fn verify(app: &App, presented: Presented) -> Result<Verified, Refusal> {
     }
 }
 
-fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Result<Verified, Refusal> {
+fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Result<Verified, Refused> {
     let now = app.now();
     let caller = find(app, id);
     let hashes: Vec<SecretHash> = sent.iter().map(Secret::hash).collect();
@@ -390,11 +390,11 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
         .last()
         .cloned();
     match (caller, matching) {
-        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refusal::secret(format!(
+        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refused::secret(format!(
             "client {id} is disabled (its secret {} is right)",
             secret.id
         ))),
-        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refusal::secret(format!(
+        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refused::secret(format!(
             "client {id} is not registered for {}",
             method.as_str()
         ))),
@@ -403,8 +403,8 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
             let used = (!noted).then(|| (secret.id.clone(), now));
             Ok((caller, method, None, used))
         }
-        (Some(_), None) => Err(Refusal::secret(format!("wrong or ended secret for client {id}"))),
-        (None, _) => Err(Refusal::secret(format!("unknown client {}", shown(id)))),
+        (Some(_), None) => Err(Refused::secret(format!("wrong or ended secret for client {id}"))),
+        (None, _) => Err(Refused::secret(format!("unknown client {}", shown(id)))),
     }
 }
 
@@ -412,20 +412,20 @@ async fn verify_client_assertion(
     app: &App,
     assertion: &str,
     client_id: Option<&str>,
-) -> Result<Verified, Refusal> {
+) -> Result<Verified, Refused> {
     let problem = |problem: AssertionProblem| match problem {
-        AssertionProblem::Refused(text) => Refusal::told(text),
-        AssertionProblem::UnknownKey(kid) => Refusal::key(format!("no key has the kid {}", shown(&kid))),
-        AssertionProblem::Key(cause) => Refusal::key(cause),
+        AssertionProblem::Refused(text) => Refused::told(text),
+        AssertionProblem::UnknownKey(kid) => Refused::key(format!("no key has the kid {}", shown(&kid))),
+        AssertionProblem::Key(cause) => Refused::key(cause),
     };
     let now = app.now();
     let claims = unverified_claims(assertion).map_err(problem)?;
-    check_claims(app, &claims, client_id, now).map_err(Refusal::told)?;
+    check_claims(app, &claims, client_id, now).map_err(Refused::told)?;
     let Some(caller) = find(app, &claims.iss) else {
-        return Err(Refusal::key(format!("unknown client {}", shown(&claims.iss))));
+        return Err(Refused::key(format!("unknown client {}", shown(&claims.iss))));
     };
     if !caller.enabled() || !caller.allows(AuthMethod::PrivateKeyJwt) {
-        return Err(Refusal::key(format!(
+        return Err(Refused::key(format!(
             "client {} is disabled or not registered for private_key_jwt",
             caller.id()
         )));
@@ -529,7 +529,7 @@ fn throttled() -> OAuthError {
 /// Counts a failure of somebody who may be anybody. Answers what is to be recorded.
 #[must_use]
 pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Vec<Event> {
-    let noted = app.strangers.note(address, subject, app.now());
+    let noted = app.failure_counts.note(address, subject, app.now());
     if noted == Noted::First {
         vec![event]
     } else {
@@ -538,8 +538,9 @@ pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) ->
 }
 
 /// Counts and records a failure; beyond the limit nothing is recorded singly any more.
-async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refusal) -> OAuthError {
-    app.strangers.attempt(address, &throttle_subject(id), app.now());
+async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refused) -> OAuthError {
+    app.failure_counts
+        .attempt(address, &throttle_subject(id), app.now());
     let known = id.filter(|id| find(app, id).is_some());
     let mut event = app
         .event(Kind::ClientAuthenticationFailed, Actor::Stranger)

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::audit::event::Event;
 use crate::error::{Code, OAuthError};
 use crate::issuance::token::Draft;
-use crate::issuance::{INTROSPECT, Party, Wanted};
+use crate::issuance::{ClientContext, GrantRequest, INTROSPECT};
 use crate::live::{LiveClient, LiveServer};
 use crate::model::client::GrantType;
 use crate::model::scope::{Scope, ScopeSet};
@@ -55,17 +55,17 @@ pub async fn grant(
         parameters.targets()?,
         parameters.purposes()?,
     );
-    let party = Party::of(app, client);
-    let granted = party.grant_system(
+    let context = ClientContext::of(app, client);
+    let granted = context.grant_system(
         app,
-        Wanted {
+        GrantRequest {
             scope: scope.as_ref(),
             targets: &targets,
             purposes: &purposes,
         },
     )?;
     let now = app.now();
-    let draft = Draft::of_system(app, &party, &granted, now)?;
+    let draft = Draft::of_system(app, &context, &granted, now)?;
     let lifetime = draft.exp - now;
     let minted = access_token::mint(app, draft, now)?;
     let mut event = issued(

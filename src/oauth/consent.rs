@@ -11,25 +11,25 @@ use super::authorize::{AuthorizationRequest, Decision, Facts, decide, load_facts
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::{Code, OAuthError, PageError};
-use crate::issuance::{CERTIFY, Party, Wanted};
+use crate::issuance::{CERTIFY, ClientContext, GrantRequest};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 use crate::model::secret::SecretHash;
 use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
-use crate::session::peer;
+use crate::session::client_address;
 use crate::store::{Stored, Tx, grants};
 use crate::web::browser::{self, Pending, PostedForm};
 use crate::web::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::web::parameters::Parameters;
-use crate::web::return_to::{self, ReturnTo, redirect, redirect_error};
+use crate::web::redirect_target::{self, RedirectTarget, redirect, redirect_error};
 
 /// How long rows of codes outlive them, so that a replay is known as one, in seconds.
 const ROW_OUTLIVES_CODE: i64 = 24 * 3600;
 
 /// A request that was carried to the consent page, with everything that decides it.
 struct Carried {
-    return_to: ReturnTo,
+    redirect_target: RedirectTarget,
     request: AuthorizationRequest,
     facts: Facts,
 }
@@ -38,12 +38,12 @@ async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Car
     let parameters = pending.parameters().ok_or_else(|| {
         PageError::new("This sign-in was not for an application.").details("Parameter: pending.")
     })?;
-    let return_to = return_to::find(app, parameters)?;
-    let parsed =
-        parse(app, &return_to.client, parameters).map_err(|error| PageError::malformed(error.description))?;
-    let facts = load_facts(app, request, &return_to.client.client.id).await?;
+    let redirect_target = redirect_target::find(app, parameters)?;
+    let parsed = parse(app, &redirect_target.client, parameters)
+        .map_err(|error| PageError::malformed(error.description))?;
+    let facts = load_facts(app, request, &redirect_target.client.client.id).await?;
     Ok(Carried {
-        return_to,
+        redirect_target,
         request: parsed,
         facts,
     })
@@ -63,7 +63,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
         Ok((carried, pending, browser_cookie)) => {
             match decide(
                 &app,
-                &carried.return_to,
+                &carried.redirect_target,
                 &carried.request,
                 &carried.facts,
                 &pending,
@@ -113,7 +113,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     }
     let granted = match decide(
         &app,
-        &carried.return_to,
+        &carried.redirect_target,
         &carried.request,
         &carried.facts,
         &pending,
@@ -121,12 +121,12 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
-    let address = peer::address(&app, &request);
+    let address = client_address::of(&app, &request);
     match form.fields.one("decision").ok().flatten() {
         Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
             Ok(chosen) => {
                 let Carried {
-                    return_to,
+                    redirect_target,
                     request,
                     facts,
                 } = &carried;
@@ -134,7 +134,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                     &app,
                     address,
                     Issue {
-                        return_to,
+                        redirect_target,
                         request,
                         facts,
                         granted: chosen,
@@ -143,7 +143,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                 )
                 .await
             }
-            Err(error) => redirect_error(&app, &carried.return_to, &error),
+            Err(error) => redirect_error(&app, &carried.redirect_target, &error),
         },
         Some("deny") => {
             let error = OAuthError::new(Code::AccessDenied, "the person did not allow it");
@@ -151,14 +151,14 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                 record(
                     &app,
                     address,
-                    &carried.return_to,
+                    &carried.redirect_target,
                     person,
                     Kind::ConsentDenied,
                     &error,
                 )
                 .await;
             }
-            redirect_error(&app, &carried.return_to, &error)
+            redirect_error(&app, &carried.redirect_target, &error)
         }
         _ => again(),
     }
@@ -195,12 +195,17 @@ fn choose(
     // The audience and the purposes follow from what is left. Without a scope of its own no server may be named.
     let opens = kept.iter().any(|scope| app.policy.opens_resource_server(scope));
     let targets: &[String] = if opens { &carried.request.targets } else { &[] };
-    let wanted = Wanted {
+    let grant_request = GrantRequest {
         scope: Some(&kept),
         targets,
         purposes: &carried.request.purposes,
     };
-    Party::of(app, &carried.return_to.client).grant_person(app, person, session.has_second_factor(), wanted)
+    ClientContext::of(app, &carried.redirect_target.client).grant_person(
+        app,
+        person,
+        session.has_second_factor(),
+        grant_request,
+    )
 }
 
 fn page(
@@ -213,7 +218,7 @@ fn page(
     let Some(person) = &carried.facts.person else {
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
-    let party = Party::of(app, &carried.return_to.client);
+    let context = ClientContext::of(app, &carried.redirect_target.client);
     let sentences = app.policy.sentences(&granted.scopes);
     let certify_hint = format!(
         "Asked each time, and good for {} minutes after you signed in.",
@@ -235,7 +240,7 @@ fn page(
         .collect();
     let facts = told(app, person, granted);
     let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
-    let seconds = party.access_seconds(app, true).unwrap_or(0);
+    let seconds = context.access_seconds(app, true).unwrap_or(0);
     let shown_to = carried.facts.session.as_ref().map(|session| session.hash.clone());
     let sealed = Pending {
         shown_to,
@@ -247,8 +252,8 @@ fn page(
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         pending: &sealed,
-        application: carried.return_to.application(),
-        resource_server: party
+        application: carried.redirect_target.application(),
+        resource_server: context
             .server(granted.target.as_deref())
             .map(|live| live.server.name.as_str()),
         account: Account {
@@ -264,7 +269,7 @@ fn page(
     pages::respond(
         &page,
         StatusCode::OK,
-        FormAction::ThenRedirect(&carried.return_to.redirect_uri),
+        FormAction::ThenRedirect(&carried.redirect_target.redirect_uri),
     )
 }
 
@@ -337,7 +342,7 @@ fn told(app: &App, person: &crate::model::person::Person, granted: &Granted) -> 
 /// Everything that a code is issued from.
 pub struct Issue<'a> {
     /// Where it goes.
-    pub return_to: &'a ReturnTo,
+    pub redirect_target: &'a RedirectTarget,
     /// What was asked.
     pub request: &'a AuthorizationRequest,
     /// Who is at the browser.
@@ -354,7 +359,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
     let now = app.now();
-    let client = &issue.return_to.client.client;
+    let client = &issue.redirect_target.client.client;
     let code = app.entropy.secret();
     let expires_at = now + app.config.tokens.code_seconds;
     let purge_at = expires_at + ROW_OUTLIVES_CODE;
@@ -383,7 +388,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
     let row = AuthorizationCode {
         hash: SecretHash::of(&code).as_str().to_owned(),
         grant_id: grant.id.clone(),
-        redirect_uri: issue.return_to.redirect_uri.clone(),
+        redirect_uri: issue.redirect_target.redirect_uri.clone(),
         code_challenge: issue.request.code_challenge.clone(),
         expires_at,
         redeemed_at: None,
@@ -396,7 +401,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
         .store
         .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
     match written.await {
-        Ok(()) => redirect(app, issue.return_to, &[("code", &code)]),
+        Ok(()) => redirect(app, issue.redirect_target, &[("code", &code)]),
         Err(broken) => browser::error_page(app, &broken.into()),
     }
 }

@@ -41,7 +41,7 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<String, Broken> {
     if let Some(nonce) = &draft.facts.nonce {
         claims.insert("nonce".to_owned(), json!(nonce));
     }
-    app.directory
+    app.live
         .keyring()
         .sign(Algorithm::RS256, "JWT", &claims, now)
         .map_err(Broken::defect)
@@ -67,7 +67,7 @@ pub struct Hint {
 /// Reads an `id_token_hint` (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2): an ID token of ours, however old.
 #[must_use]
 pub fn read_hint(app: &App, hint: &str) -> Option<Hint> {
-    let claims: Map<String, Value> = app.directory.keyring().verify(hint)?.claims;
+    let claims: Map<String, Value> = app.live.keyring().verify(hint)?.claims;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     // A logout token has the same issuer and audience, and only `events` tells it apart (Back-Channel Logout §4).
     if text("iss") != Some(app.issuer()) || claims.contains_key("events") {

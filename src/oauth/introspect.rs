@@ -36,7 +36,7 @@ pub async fn post(
     }
     let caller = caller(&app, &request, &parameters).await?;
     let token = parameters.required("token")?;
-    app.directory.require_fresh()?;
+    app.live.require_fresh()?;
     let mut answer = INACTIVE.to_owned();
     if let Caller::ResourceServer(live) = &caller
         && let Some(known) = access_token::find(&app, token).await?
@@ -66,7 +66,7 @@ async fn caller(app: &App, request: &HttpRequest, parameters: &Parameters) -> Re
             ));
         }
         let known = bearer::accept(app, &token, INTROSPECT).await?;
-        let server = app.directory.resource_server(&known.claims.client_id);
+        let server = app.live.resource_server(&known.claims.client_id);
         return server.map(Caller::ResourceServer).ok_or_else(|| {
             OAuthError::new(
                 Code::InvalidToken,

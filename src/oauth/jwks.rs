@@ -12,7 +12,7 @@ const KEPT_SECONDS: i64 = 3600;
 
 /// `GET /oauth2/jwks`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let keyring = app.directory.keyring();
+    let keyring = app.live.keyring();
     let kept = KEPT_SECONDS.min(app.config.keys.publish_seconds / 2).max(0);
     let known = request
         .headers()

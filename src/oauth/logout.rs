@@ -17,7 +17,7 @@ use crate::live::LiveClient;
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::secrets::master_key::Purpose;
-use crate::session::{self, Limits, peer};
+use crate::session::{self, Limits, client_address};
 use crate::store::sessions;
 use crate::web::browser::{self, CookieKind, PostedForm};
 use crate::web::pages::{self, Account, FormAction, LogoutPage, SignedOutPage};
@@ -169,7 +169,7 @@ fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError>
     }
     let asks = named.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
     let client = asks
-        .and_then(|id| app.directory.client(id))
+        .and_then(|id| app.live.client(id))
         .filter(|live| live.client.enabled);
     if let (Some(named), None) = (named, &client) {
         return Err(PageError::malformed(
@@ -291,7 +291,7 @@ async fn end(app: &Arc<App>, request: &HttpRequest, client: Option<&LiveClient>)
     let Some(hash) = browser::session_hash(app, request) else {
         return true;
     };
-    let address = peer::address(app, request).to_string();
+    let address = client_address::of(app, request).to_string();
     let (job_app, client) = (Arc::clone(app), client.map(|live| live.client.id.clone()));
     let written = app.store.write(move |tx| {
         if let Some(session) = sessions::find(tx.conn(), &hash)? {

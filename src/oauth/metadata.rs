@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::issuance::INTROSPECT;
-use crate::issuance::documents::{self, algorithms, endpoints};
+use crate::issuance::smart_configuration::{self, algorithms, endpoints};
 use crate::model::session::{ACR_AAL1, ACR_AAL2};
 use crate::policy::role::role_system;
 
@@ -114,11 +114,7 @@ pub async fn get(documents: web::Data<Documents>) -> HttpResponse {
 
 /// `GET /fhir/{resource_server_id}/smart-configuration`: JSON whatever `Accept` says.
 pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
-    let Some(live) = app
-        .directory
-        .resource_server(&id)
-        .filter(|live| live.server.enabled)
-    else {
+    let Some(live) = app.live.resource_server(&id).filter(|live| live.server.enabled) else {
         return HttpResponse::NotFound()
             .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
             .json(json!({
@@ -126,7 +122,7 @@ pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
                 "error_description": "no resource server has this id",
             }));
     };
-    document(documents::smart(&app, &live.server).to_string())
+    document(smart_configuration::smart(&app, &live.server).to_string())
 }
 
 /// `GET /fhir/CodeSystem/mdi-role`: the roles in our tokens, as a FHIR R4 CodeSystem.

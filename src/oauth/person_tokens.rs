@@ -5,7 +5,7 @@ use super::id_token;
 use crate::app::App;
 use crate::error::{Broken, Code, OAuthError};
 use crate::issuance::token::Draft;
-use crate::issuance::{Party, Wanted, person_claims, standard_claims};
+use crate::issuance::{ClientContext, GrantRequest, person_claims, standard_claims};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
@@ -33,7 +33,7 @@ pub struct PersonTokens {
 /// When keys or policy are missing.
 pub fn mint(
     app: &App,
-    party: &Party,
+    context: &ClientContext,
     person: &Person,
     grant: &Grant,
     granted: Granted,
@@ -44,7 +44,7 @@ pub fn mint(
         return Err(Broken::defect(format!("a token beyond grant {}", grant.id)));
     }
     let claims = person_claims(app, person, &granted);
-    let draft = Draft::of_person(app, party, person, grant, &granted, (claims.clone(), now))?;
+    let draft = Draft::of_person(app, context, person, grant, &granted, (claims.clone(), now))?;
     let exp = draft.exp;
     let access = access_token::mint(app, draft, now)?;
     let id_token = if granted.scopes.contains("openid") {
@@ -82,13 +82,13 @@ pub fn mint(
 /// refusals.
 pub fn grant_again(
     app: &App,
-    party: &Party,
+    context: &ClientContext,
     person: &Person,
     facts: &GrantFacts,
     scope: &ScopeSet,
     parameters: &Parameters,
 ) -> Result<Granted, OAuthError> {
-    let audience = party
+    let audience = context
         .server(facts.target.as_deref())
         .map(|live| live.server.audience.clone());
     let named = parameters.targets()?;
@@ -114,11 +114,11 @@ pub fn grant_again(
     }
     let second_factor = facts.acr == ACR_AAL2;
     let grant = |purposes: &[String]| {
-        party.grant_person(
+        context.grant_person(
             app,
             person,
             second_factor,
-            Wanted {
+            GrantRequest {
                 scope: Some(scope),
                 targets: &targets,
                 purposes,

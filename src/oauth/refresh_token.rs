@@ -10,7 +10,7 @@ use super::token::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::error::{Broken, Code, OAuthError};
-use crate::issuance::{CERTIFY, Party};
+use crate::issuance::{CERTIFY, ClientContext};
 use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{Grant, RefreshToken};
@@ -183,12 +183,12 @@ fn prepare(
             .map_err(|cause| Broken::defect(cause.to_string()))?,
         _ => requested,
     };
-    let party = Party::of(app, client);
-    let granted = person_tokens::grant_again(app, &party, person, grant_facts, &requested, parameters)?;
+    let context = ClientContext::of(app, client);
+    let granted = person_tokens::grant_again(app, &context, person, grant_facts, &requested, parameters)?;
     // OpenID Connect Core §12.2: the nonce belongs to the sign-in.
     let mut grant = facts.grant.clone();
     grant.facts.nonce = None;
-    Ok(person_tokens::mint(app, &party, person, &grant, granted, now)?)
+    Ok(person_tokens::mint(app, &context, person, &grant, granted, now)?)
 }
 
 /// What the write did; with the refresh token to answer.

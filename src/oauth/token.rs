@@ -61,7 +61,7 @@ pub async fn post(
     }
     let caller = authenticate(&app, &request, &parameters).await?;
     let app = app.into_inner();
-    app.directory.require_fresh()?;
+    app.live.require_fresh()?;
     match grant(&app, &caller, &parameters).await {
         Ok(response) => Ok(response.answer()),
         Err(refused) => Err(record_refusal(&app, caller, refused).await),

@@ -6,8 +6,8 @@
 //! redirects, no proxies, no plain HTTP, and each connection is a new one.
 
 mod address;
+pub mod identity_provider;
 pub mod mail;
-pub mod upstream;
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -13,7 +13,7 @@ use super::identity_providers::{self, IdentityProviderForm};
 use super::links::{self, Issued};
 use super::people::{self, Hashes, PersonForm};
 use super::resource_servers::{self, ResourceServerForm};
-use super::{Manner, Mistake, Refused, Registry, keys};
+use super::{Mistake, Omitted, Refused, Registry, keys};
 use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::link::LinkKind;
@@ -309,7 +309,7 @@ impl Plan {
             resource_servers::draft(
                 registry,
                 form,
-                Manner::Merge,
+                Omitted::Keeps,
                 before.as_ref(),
                 servers,
                 client_exists,
@@ -337,7 +337,7 @@ impl Plan {
         let drafted = entry
             .form
             .as_ref()
-            .map(|form| clients::draft(registry, form, Manner::Merge, before, around));
+            .map(|form| clients::draft(registry, form, Omitted::Keeps, before, around));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
@@ -356,7 +356,7 @@ impl Plan {
         let drafted = entry
             .form
             .as_ref()
-            .map(|form| identity_providers::draft(registry, form, Manner::Merge, before));
+            .map(|form| identity_providers::draft(registry, form, Omitted::Keeps, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return;
         };
@@ -382,7 +382,7 @@ impl Plan {
         let drafted = entry
             .form
             .as_ref()
-            .map(|form| people::draft(registry, form, Manner::Merge, before));
+            .map(|form| people::draft(registry, form, Omitted::Keeps, before));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return Ok(());
         };

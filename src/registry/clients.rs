@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::credentials::{PublicKeys, SecretStep};
 use super::secrets::{self, Rotated};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    Decided, Mistake, Mistakes, Omitted, Registry, Words, difference, display_name, identifier, mistake,
     object, organization, unchanged, uris, version_of,
 };
 use crate::audit::event::Kind as EventKind;
@@ -135,7 +135,7 @@ pub fn view(client: &Client) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &ClientForm,
-    manner: Manner,
+    manner: Omitted,
     before: Option<&Client>,
     around: Around<'_>,
 ) -> Result<Draft, Vec<Mistake>> {
@@ -728,7 +728,7 @@ pub fn register(
     let draft = good!(draft(
         registry,
         form,
-        Manner::Merge,
+        Omitted::Keeps,
         None,
         Around {
             servers: &servers,
@@ -754,7 +754,7 @@ pub fn change(
     registry: &Registry,
     tx: &mut Tx<'_>,
     form: &ClientForm,
-    manner: Manner,
+    manner: Omitted,
     expected: Option<&str>,
 ) -> Decided<(Client, Option<Secret>)> {
     let before = good!(found(tx, form.client_id.as_deref().unwrap_or_default())?);

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::people::{self, PersonForm};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    Decided, Mistake, Mistakes, Omitted, Registry, Words, difference, display_name, identifier, mistake,
     object, organization, unchanged, version_of,
 };
 use crate::app::App;
@@ -23,7 +23,9 @@ use crate::model::secret::Secret;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::session::lockout;
 use crate::store::changes::ChangeKind;
-use crate::store::{Failure, Stored, Tx, identity_providers as stored, passkeys, people as stored_people};
+use crate::store::{
+    StoreBroken, Stored, Tx, identity_providers as stored, passkeys, people as stored_people,
+};
 
 /// What stands in the place of an id in the address of the console's form.
 const NEW: &str = "new";
@@ -143,7 +145,7 @@ pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &IdentityProviderForm,
-    manner: Manner,
+    manner: Omitted,
     before: Option<&IdentityProvider>,
 ) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
@@ -421,8 +423,8 @@ fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<
         .app
         .master
         .open(Purpose::UpstreamSecret, &provider.id, wrapped);
-    let plain: Zeroizing<Vec<u8>> = opened.map_err(|cause| Failure::stored(&provider.id, cause))?;
-    let text = std::str::from_utf8(&plain).map_err(|cause| Failure::stored(&provider.id, cause))?;
+    let plain: Zeroizing<Vec<u8>> = opened.map_err(|cause| StoreBroken::stored(&provider.id, cause))?;
+    let text = std::str::from_utf8(&plain).map_err(|cause| StoreBroken::stored(&provider.id, cause))?;
     Ok(Some(Secret::new(text)))
 }
 
@@ -494,7 +496,7 @@ pub fn register(
             format!("{id:?} is registered already; choose another, or change that one"),
         ));
     }
-    let draft = good!(draft(registry, form, Manner::Merge, None));
+    let draft = good!(draft(registry, form, Omitted::Keeps, None));
     write(registry, tx, &draft)?;
     Ok(Ok(draft.provider))
 }
@@ -513,7 +515,7 @@ pub fn change(
     registry: &Registry,
     tx: &mut Tx<'_>,
     form: &IdentityProviderForm,
-    manner: Manner,
+    manner: Omitted,
     expected: Option<&str>,
 ) -> Decided<IdentityProvider> {
     let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
@@ -666,15 +668,15 @@ pub fn unlink(
 
 /// Why an identity that was verified leads to no account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct IdentityRefused {
     /// For the record.
     pub reason: String,
     /// Whose account it would have been.
     pub person_id: Option<String>,
 }
 
-fn refuse<T>(reason: impl Into<String>, person: Option<&Person>) -> Stored<Result<T, Refusal>> {
-    Ok(Err(Refusal {
+fn refuse<T>(reason: impl Into<String>, person: Option<&Person>) -> Stored<Result<T, IdentityRefused>> {
+    Ok(Err(IdentityRefused {
         reason: reason.into(),
         person_id: person.map(|person| person.id.clone()),
     }))
@@ -689,7 +691,7 @@ pub fn arrive(
     tx: &mut Tx<'_>,
     provider: &IdentityProvider,
     identity: &Identity,
-) -> Stored<Result<Person, Refusal>> {
+) -> Stored<Result<Person, IdentityRefused>> {
     // Disabled or changed while the person was there: what was verified may count no more.
     let current = stored::find(tx.conn(), &provider.id)?;
     if !current.is_some_and(|current| current.enabled && current.settings == provider.settings) {
@@ -720,7 +722,7 @@ pub fn arrive(
         },
     };
     if join(registry, tx, &provider.id, &identity.subject, &person.id)?.is_none() {
-        return Err(Failure::Defect("an identity was linked twice".to_owned()));
+        return Err(StoreBroken::Defect("an identity was linked twice".to_owned()));
     }
     stored::link_used(tx.conn(), &provider.id, &identity.subject, now)?;
     Ok(Ok(person))
@@ -734,7 +736,7 @@ fn invited(
     registry: &Registry,
     provider: &IdentityProvider,
     identity: &Identity,
-) -> Stored<Result<Person, Refusal>> {
+) -> Stored<Result<Person, IdentityRefused>> {
     let mut candidates: Vec<Person> = Vec::new();
     if let Some(email) = identity.text("email").filter(|_| identity.email_verified()) {
         for username in stored::usernames_with_email(tx.conn(), email)? {
@@ -849,7 +851,7 @@ fn create(
     tx: &mut Tx<'_>,
     provider: &IdentityProvider,
     identity: &Identity,
-) -> Stored<Result<Person, Refusal>> {
+) -> Stored<Result<Person, IdentityRefused>> {
     let claim = provider.settings.username_claim();
     let Some(username) = identity.text(claim) else {
         return refuse(
@@ -876,7 +878,7 @@ fn create(
         email_verified: Some(identity.email_verified()),
         ..PersonForm::default()
     };
-    let mut draft = match people::draft(registry, &form, Manner::Merge, None) {
+    let mut draft = match people::draft(registry, &form, Omitted::Keeps, None) {
         Ok(draft) => draft,
         Err(mistakes) => {
             let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -911,6 +913,6 @@ fn follow_roles(
     );
     match people::set_roles(registry, tx, &person.username, &roles)? {
         Ok(person) => Ok(person),
-        Err(mistakes) => Err(Failure::Defect(format!("roles by mapping: {mistakes:?}"))),
+        Err(mistakes) => Err(StoreBroken::Defect(format!("roles by mapping: {mistakes:?}"))),
     }
 }

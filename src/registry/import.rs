@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::links::{self, Issued};
 use super::people::{self, PersonForm};
-use super::{Manner, Mistake, Refused, Registry};
+use super::{Mistake, Omitted, Refused, Registry};
 use crate::clock::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::link::LinkKind;
@@ -119,7 +119,7 @@ pub const COLUMNS: [Column; 15] = [
 
 /// What is wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct RowMistake {
     /// The line of the file; none: it concerns the whole file.
     pub row: Option<u64>,
     /// The column.
@@ -130,7 +130,7 @@ pub struct Finding {
     pub wanted: String,
 }
 
-impl Finding {
+impl RowMistake {
     fn of_file(row: Option<u64>, column: &str, found: &str, wanted: impl Into<String>) -> Self {
         let found = found.chars().take(SHOWN).collect();
         Self {
@@ -148,7 +148,7 @@ impl Finding {
     }
 }
 
-impl std::fmt::Display for Finding {
+impl std::fmt::Display for RowMistake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(row) = self.row {
             write!(f, "line {row}: ")?;
@@ -176,7 +176,7 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct File {
     entries: Vec<Entry>,
-    findings: Vec<Finding>,
+    findings: Vec<RowMistake>,
 }
 
 /// How far long work has come.
@@ -228,7 +228,7 @@ pub fn links_file(issued: &[Issued]) -> Vec<u8> {
 struct Cells<'a> {
     line: u64,
     cells: HashMap<&'static str, String>,
-    findings: &'a mut Vec<Finding>,
+    findings: &'a mut Vec<RowMistake>,
 }
 
 impl Cells<'_> {
@@ -278,7 +278,7 @@ impl Cells<'_> {
     fn wrong(&mut self, column: &'static str, wanted: impl Into<String>) {
         let found = self.cells.get(column).map(String::as_str).unwrap_or_default();
         self.findings
-            .push(Finding::of_file(Some(self.line), column, found, wanted));
+            .push(RowMistake::of_file(Some(self.line), column, found, wanted));
     }
 }
 
@@ -287,12 +287,12 @@ impl File {
     #[must_use]
     pub fn read(bytes: &[u8]) -> Self {
         let mut file = Self::default();
-        let whole = |found: &str, wanted: &str| Finding::of_file(None, "", found, wanted);
+        let whole = |found: &str, wanted: &str| RowMistake::of_file(None, "", found, wanted);
         let (header, rows) = match spreadsheet::read(bytes, MOST_ROWS) {
             Ok(read) => read,
             Err(cause) => {
                 file.findings
-                    .push(Finding::of_file(cause.line, "", "", cause.text));
+                    .push(RowMistake::of_file(cause.line, "", "", cause.text));
                 return file;
             }
         };
@@ -326,7 +326,7 @@ impl File {
             let lower = name.to_lowercase();
             match COLUMNS.iter().find(|column| column.name == lower) {
                 Some(column) if columns.contains(&column.name) => {
-                    self.findings.push(Finding::of_file(
+                    self.findings.push(RowMistake::of_file(
                         Some(1),
                         name,
                         "",
@@ -339,7 +339,7 @@ impl File {
                         "this is not a column that is known; known are {}",
                         known.join(", ")
                     );
-                    self.findings.push(Finding::of_file(Some(1), "", name, wanted));
+                    self.findings.push(RowMistake::of_file(Some(1), "", name, wanted));
                 }
             }
         }
@@ -347,7 +347,7 @@ impl File {
             .iter()
             .filter(|column| column.required && !columns.contains(&column.name))
         {
-            self.findings.push(Finding::of_file(
+            self.findings.push(RowMistake::of_file(
                 Some(1),
                 column.name,
                 "",
@@ -410,8 +410,12 @@ impl File {
             }
             if let Some(line) = first.get(&username_key(username)) {
                 let wanted = format!("line {line} has the same username; each person has one of her own");
-                self.findings
-                    .push(Finding::of_file(Some(entry.line), "username", username, wanted));
+                self.findings.push(RowMistake::of_file(
+                    Some(entry.line),
+                    "username",
+                    username,
+                    wanted,
+                ));
             } else {
                 first.insert(username_key(username), entry.line);
             }
@@ -458,7 +462,7 @@ fn plan(
     conn: &mut Conn,
     file: &File,
     progress: &Progress,
-) -> Stored<Result<Vec<people::Draft>, Vec<Finding>>> {
+) -> Stored<Result<Vec<people::Draft>, Vec<RowMistake>>> {
     let mut findings = file.findings.clone();
     let mut drafts = Vec::with_capacity(file.entries.len());
     // A cell that could not be read is told once.
@@ -481,7 +485,7 @@ fn plan(
                     text: text.to_owned(),
                 });
             }
-            match people::draft(registry, &entry.form, Manner::Merge, None) {
+            match people::draft(registry, &entry.form, Omitted::Keeps, None) {
                 Ok(draft) => match people::permitted(registry, conn, None, &draft.person)? {
                     Ok(()) => drafts.push(draft),
                     Err(more) => mistakes.extend(more),
@@ -492,7 +496,7 @@ fn plan(
                 let column = column_of(mistake);
                 if !told.contains(&(Some(entry.line), column.to_owned())) {
                     let found = entry.cells.get(column).map(String::as_str).unwrap_or_default();
-                    findings.push(Finding::of_file(
+                    findings.push(RowMistake::of_file(
                         Some(entry.line),
                         column,
                         found,
@@ -519,7 +523,7 @@ pub fn check(
     registry: &Registry,
     file: &File,
     progress: &std::sync::Arc<Progress>,
-) -> Result<Vec<Finding>, Refused> {
+) -> Result<Vec<RowMistake>, Refused> {
     let (registry, file, shared) = (registry.clone(), file.clone(), std::sync::Arc::clone(progress));
     progress.begin();
     let store = std::sync::Arc::clone(&registry.app.store);
@@ -535,7 +539,7 @@ pub fn import(
     registry: &Registry,
     file: &File,
     progress: &std::sync::Arc<Progress>,
-) -> Result<Result<Vec<Issued>, Vec<Finding>>, Refused> {
+) -> Result<Result<Vec<Issued>, Vec<RowMistake>>, Refused> {
     let (file, progress) = (file.clone(), std::sync::Arc::clone(progress));
     registry.blocking(move |registry, tx| {
         progress.begin();

@@ -11,7 +11,7 @@ use crate::secrets::master_key::{MasterKey, Purpose};
 use crate::session::lockout;
 use crate::store::changes::ChangeKind;
 use crate::store::{
-    Failure, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
+    StoreBroken, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
     recovery_codes,
 };
 
@@ -99,7 +99,7 @@ pub(super) fn ensure(
         .iter()
         .find(|key| key.algorithm == algorithm)
         .ok_or_else(|| {
-            Failure::Defect(format!(
+            StoreBroken::Defect(format!(
                 "no key signs with {}; run `mdi-auth key rotate --alg {}`",
                 algorithm.as_str(),
                 algorithm.as_str()
@@ -329,8 +329,8 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
         let plain = app
             .master
             .open(purpose, context, wrapped)
-            .map_err(|cause| Failure::stored(context, cause))?;
-        Ok::<_, Failure>(new.seal(purpose, context, &plain, app.entropy))
+            .map_err(|cause| StoreBroken::stored(context, cause))?;
+        Ok::<_, StoreBroken>(new.seal(purpose, context, &plain, app.entropy))
     };
     let keys = stored::all(tx.conn())?;
     for key in &keys {

@@ -7,7 +7,7 @@ use crate::model::link::{Link, LinkKind};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
-use crate::store::{Conn, Failure, Stored, Tx, links, logins, people as stored};
+use crate::store::{Conn, StoreBroken, Stored, Tx, links, logins, people as stored};
 
 /// How long a row outlives its link, in seconds: so long the record can say what a link was.
 const ROW_OUTLIVES_LINK: i64 = 7 * 86_400;
@@ -134,7 +134,7 @@ fn usable(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Perso
 
 /// Why a link cannot be used. For the record: whoever comes with the link is told one text for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dead {
+pub struct LinkRefused {
     /// The reason.
     pub reason: &'static str,
     /// Whose link it was, if it was one.
@@ -145,17 +145,17 @@ pub struct Dead {
 ///
 /// # Errors
 /// What the database says; why it does not hold is part of the answer.
-pub fn find(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<Result<(Link, Person), Dead>> {
+pub fn find(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<Result<(Link, Person), LinkRefused>> {
     let app = &registry.app;
     let now = app.now();
     let Some(link) = links::find(conn, hash)? else {
-        return Ok(Err(Dead {
+        return Ok(Err(LinkRefused {
             reason: "unknown link",
             person_id: None,
         }));
     };
     let dead = |reason| {
-        Ok(Err(Dead {
+        Ok(Err(LinkRefused {
             reason,
             person_id: Some(link.person_id.clone()),
         }))
@@ -190,7 +190,7 @@ pub fn redeem(
     link_hash: &str,
     password: &Secret,
     hash: &str,
-) -> Stored<Result<Person, Dead>> {
+) -> Stored<Result<Person, LinkRefused>> {
     let now = registry.app.now();
     let (link, person) = match find(registry, tx.conn(), link_hash)? {
         Ok(found) => found,
@@ -198,7 +198,7 @@ pub fn redeem(
     };
     // The database decides between several who come with the same link.
     if !links::use_up(tx.conn(), &link.hash, now)? {
-        return Ok(Err(Dead {
+        return Ok(Err(LinkRefused {
             reason: "link was used before",
             person_id: Some(person.id),
         }));
@@ -207,7 +207,7 @@ pub fn redeem(
         Ok(person) => person,
         // Something was written: only a failure takes it back.
         Err(mistakes) => {
-            return Err(Failure::Defect(format!(
+            return Err(StoreBroken::Defect(format!(
                 "a password that was checked is refused: {mistakes:?}"
             )));
         }

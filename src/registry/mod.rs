@@ -21,7 +21,7 @@ pub mod clients;
 mod credentials;
 pub mod ending;
 pub mod export;
-pub mod first;
+pub mod first_administrator;
 mod form;
 pub mod identity_providers;
 pub mod import;
@@ -50,7 +50,7 @@ use crate::error::Broken;
 use crate::model::Organization;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{
-    Conn, Failure, Stored, Tx, api_tokens as api_token_rows, installation, people as people_rows,
+    Conn, StoreBroken, Stored, Tx, api_tokens as api_token_rows, installation, people as people_rows,
     sessions as session_rows,
 };
 
@@ -99,23 +99,23 @@ pub const VERSION: &str = "version";
 
 /// How a form is read that leaves something out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Omitted {
     /// What is left out stays as it is (the apply file, PATCH).
-    Merge,
+    Keeps,
     /// What is left out takes its default, but for secrets (a whole form, PUT).
-    Replace,
+    TakesDefault,
 }
 
-impl Manner {
+impl Omitted {
     /// What counts for what is left out.
     fn kept<T>(self, old: Option<T>) -> Option<T> {
-        old.filter(|_| self == Self::Merge)
+        old.filter(|_| self == Self::Keeps)
     }
 }
 
 /// What somebody at the console or its API stands on.
 #[derive(Debug, Clone)]
-pub enum Warrant {
+pub enum ActingCredential {
     /// A session, by id, of a person of a generation: other roles raise it, as disabling does.
     Session {
         /// `ses_…`
@@ -129,7 +129,7 @@ pub enum Warrant {
     Token(String),
 }
 
-impl Warrant {
+impl ActingCredential {
     fn holds(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
         match self {
             Self::Session {
@@ -155,7 +155,7 @@ pub struct Registry {
     /// The console roles that bound what the actor may do to people; none: an operator, whom nothing bounds.
     bounds: Option<Vec<String>>,
     /// What must still hold when the change is made.
-    warrant: Option<Warrant>,
+    warrant: Option<ActingCredential>,
     address: Option<String>,
 }
 
@@ -191,7 +191,12 @@ impl Registry {
     /// The registry of somebody at the console or its API: these roles bound what may be done to people, and the record
     /// tells the address. What they stand on is looked at again in the transaction: a request may take long to arrive.
     #[must_use]
-    pub fn bounded(mut self, roles: &[String], warrant: Warrant, address: impl Into<String>) -> Self {
+    pub fn bounded(
+        mut self,
+        roles: &[String],
+        warrant: ActingCredential,
+        address: impl Into<String>,
+    ) -> Self {
         self.bounds = Some(roles.to_vec());
         self.warrant = Some(warrant);
         self.seen_at(address)
@@ -255,7 +260,7 @@ impl Registry {
             if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint())
             {
                 let what = "the master key was replaced: this process has the old one, start it again with the new one";
-                return Err(Failure::Defect(what.to_owned()));
+                return Err(StoreBroken::Defect(what.to_owned()));
             }
             if let Some(warrant) = &registry.warrant
                 && !warrant.holds(tx.conn(), registry.app.now())?

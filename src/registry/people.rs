@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
-    Decided, Manner, Mistake, Mistakes, Refused, Registry, Words, api_tokens, difference, display_name,
+    Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
     identifier, mistake, object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
@@ -22,7 +22,7 @@ use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
 use crate::secrets::master_key::Purpose;
-use crate::secrets::password_rules::{Refusal, Whose};
+use crate::secrets::password_rules::{PasswordRefused, Whose};
 use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::password_history::{self, Replaced};
@@ -140,7 +140,7 @@ pub fn view(person: &Person) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &PersonForm,
-    manner: Manner,
+    manner: Omitted,
     before: Option<&Person>,
 ) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
@@ -640,7 +640,7 @@ pub fn add(
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
     }
-    let draft = good!(draft(registry, form, Manner::Merge, None));
+    let draft = good!(draft(registry, form, Omitted::Keeps, None));
     good!(permitted(registry, tx.conn(), None, &draft.person)?);
     write(registry, tx, &draft, password)?;
     Ok(Ok(draft.person))
@@ -661,7 +661,7 @@ pub fn change(
     registry: &Registry,
     tx: &mut Tx<'_>,
     form: &PersonForm,
-    manner: Manner,
+    manner: Omitted,
     expected: Option<&str>,
 ) -> Decided<Person> {
     let before = good!(found(registry, tx, form.username.as_deref().unwrap_or_default())?);
@@ -860,7 +860,7 @@ fn check_new(
 }
 
 fn unused(registry: &Registry, hash: Option<String>) -> Result<String, Refused> {
-    let used = || Refusal::Used(registry.app.password_rules.history()).to_string();
+    let used = || PasswordRefused::Used(registry.app.password_rules.history()).to_string();
     hash.ok_or_else(|| {
         Refused::Mistakes(vec![Mistake {
             key: "password",

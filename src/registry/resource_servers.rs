@@ -11,7 +11,7 @@ use super::keys::{self, Spare};
 use super::secrets::{self, Rotated};
 use super::uris::{self, without_slash};
 use super::{
-    Decided, Manner, Mistake, Mistakes, Registry, Words, difference, display_name, identifier, mistake,
+    Decided, Mistake, Mistakes, Omitted, Registry, Words, difference, display_name, identifier, mistake,
     object, unchanged, version_of,
 };
 use crate::audit::event::Kind as EventKind;
@@ -114,7 +114,7 @@ pub fn view(server: &ResourceServer) -> Map<String, Value> {
 pub fn draft(
     registry: &Registry,
     form: &ResourceServerForm,
-    manner: Manner,
+    manner: Omitted,
     before: Option<&ResourceServer>,
     others: &[ResourceServer],
     client_exists: bool,
@@ -376,7 +376,7 @@ pub fn register(
         ));
     }
     let client_exists = clients::find(tx.conn(), &id)?.is_some();
-    let draft = good!(draft(registry, form, Manner::Merge, None, &all, client_exists));
+    let draft = good!(draft(registry, form, Omitted::Keeps, None, &all, client_exists));
     let made = write(registry, tx, &draft, spare)?;
     Ok(Ok((draft.server, made)))
 }
@@ -396,7 +396,7 @@ pub fn change(
     registry: &Registry,
     tx: &mut Tx<'_>,
     form: &ResourceServerForm,
-    manner: Manner,
+    manner: Omitted,
     expected: Option<&str>,
     spare: &Spare,
 ) -> Decided<(ResourceServer, Option<Secret>)> {

@@ -21,7 +21,7 @@ pub struct Row {
 /// Why a file cannot be read: what was found and what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub struct Unreadable {
+pub struct CsvMistake {
     /// The line, where there is one.
     pub line: Option<u64>,
     /// What was found and what is wanted.
@@ -36,8 +36,8 @@ const MOST_COLUMNS: usize = 200;
 ///
 /// # Errors
 /// The first reason why it cannot be read.
-pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unreadable> {
-    let wrong = |line: Option<u64>, text: &str| Unreadable {
+pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), CsvMistake> {
+    let wrong = |line: Option<u64>, text: &str| CsvMistake {
         line,
         text: text.to_owned(),
     };
@@ -88,7 +88,7 @@ pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<String>, Vec<Row>), Unread
             cells: cells(&record),
         };
         if row.cells.len() > header.len() {
-            return Err(Unreadable {
+            return Err(CsvMistake {
                 line: Some(row.line),
                 text: format!(
                     "this line has {} cells, but the first line names {} columns: a text with a comma must stand in double quotes",
@@ -131,12 +131,12 @@ fn cells(record: &StringRecord) -> Vec<String> {
     record.iter().map(str::to_owned).collect()
 }
 
-fn unreadable(cause: &csv::Error) -> Unreadable {
+fn unreadable(cause: &csv::Error) -> CsvMistake {
     let text = match cause.kind() {
         ErrorKind::Utf8 { .. } => "this line is not UTF-8".to_owned(),
         _ => format!("this line cannot be read: {cause}"),
     };
-    Unreadable {
+    CsvMistake {
         line: cause.position().map(Position::line),
         text,
     }

@@ -78,7 +78,7 @@ pub fn end(registry: &Registry, tx: &mut Tx<'_>, client_id: &str) -> Decided<boo
 
 /// Why a link shows nothing. For the record: whoever comes with it is told one text for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dead {
+pub struct LinkRefused {
     /// The reason.
     pub reason: &'static str,
     /// Whose link it was, if it was one.
@@ -89,15 +89,15 @@ pub struct Dead {
 ///
 /// # Errors
 /// What the database says; why it does not hold is part of the answer.
-pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, Dead>> {
+pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, LinkRefused>> {
     let Some(link) = vendor_links::find(conn, hash)? else {
-        return Ok(Err(Dead {
+        return Ok(Err(LinkRefused {
             reason: "unknown link, or one that was ended or replaced",
             client_id: None,
         }));
     };
     let dead = |reason| {
-        Ok(Err(Dead {
+        Ok(Err(LinkRefused {
             reason,
             client_id: Some(link.client_id.clone()),
         }))

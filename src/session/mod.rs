@@ -1,9 +1,9 @@
 //! Sessions: which ones hold, what still has to be done in them, how one begins and how it ends. The cookie changes at
 //! each change of assurance, the id stays.
 
+pub mod client_address;
 pub mod lockout;
 pub mod notices;
-pub mod peer;
 pub mod revocation;
 
 use std::collections::BTreeSet;
@@ -205,7 +205,7 @@ impl Origin {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         Self {
-            address: peer::address(app, request).to_string(),
+            address: client_address::of(app, request).to_string(),
             user_agent: named
                 .chars()
                 .filter(|c| !c.is_control())
@@ -338,7 +338,7 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
     // A client whose grant was revoked may still hold a session of its own.
     let clients: BTreeSet<&str> = grants.iter().map(|grant| grant.client_id.as_str()).collect();
     let wants_notice = |id: &&str| {
-        let live = app.directory.client(id);
+        let live = app.live.client(id);
         live.is_some_and(|live| live.client.enabled && live.client.settings.backchannel_logout_uri.is_some())
     };
     for client_id in clients.into_iter().filter(wants_notice) {

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::api_token;
-use super::{Conn, Failure, Stored, at_most, each};
+use super::{Conn, StoreBroken, Stored, at_most, each};
 use crate::model::api_token::{ApiScope, ApiToken};
 use crate::model::secret::SecretHash;
 
@@ -24,7 +24,7 @@ impl Row {
     fn into_model(self) -> Stored<ApiToken> {
         Ok(ApiToken {
             scope: ApiScope::of_role(&self.role)
-                .ok_or_else(|| Failure::stored("role of an API token", &self.role))?,
+                .ok_or_else(|| StoreBroken::stored("role of an API token", &self.role))?,
             id: self.id,
             name: self.name,
             created_by: self.created_by,

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::{audit_chain, audit_event};
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 use crate::audit::chain::{canonical, leaf};
 use crate::audit::event::{Event, Kind};
 
@@ -54,7 +54,7 @@ pub(super) fn append(conn: &mut Conn, events: &[Event]) -> Stored<()> {
     for event in events {
         let seq = head.seq + 1;
         let body = canonical(&event.bind(head.id, seq, &head.head))
-            .map_err(|cause| Failure::stored("event", cause))?;
+            .map_err(|cause| StoreBroken::stored("event", cause))?;
         let leaf = leaf(&body);
         let row = AuditRow {
             chain: head.id,

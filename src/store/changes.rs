@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::{change, installation};
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) fn record(conn: &mut Conn, changes: &[Change]) -> Stored<()> {
     if changes.is_empty() {
         return Ok(());
     }
-    let count = i64::try_from(changes.len()).map_err(|cause| Failure::Defect(cause.to_string()))?;
+    let count = i64::try_from(changes.len()).map_err(|cause| StoreBroken::Defect(cause.to_string()))?;
     let last: i64 = each!(conn, c => diesel::update(installation::table.find(1))
         .set(installation::revision.eq(installation::revision + count))
         .returning(installation::revision)
@@ -106,7 +106,7 @@ pub fn after(conn: &mut Conn, seq: i64) -> Stored<Vec<(i64, Change)>> {
             let kind = ChangeKind::ALL
                 .into_iter()
                 .find(|known| known.as_str() == kind)
-                .ok_or_else(|| Failure::stored("change", &kind))?;
+                .ok_or_else(|| StoreBroken::stored("change", &kind))?;
             Ok((
                 seq,
                 Change {

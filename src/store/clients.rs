@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::{client, consent, grants};
-use super::{Conn, Failure, Stored, each, secrets, vendor_links};
+use super::{Conn, StoreBroken, Stored, each, secrets, vendor_links};
 use crate::model::client::{Client, StoredSecret};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -24,7 +24,7 @@ impl Row {
     fn into_model(self, secrets: Vec<StoredSecret>) -> Stored<Client> {
         Ok(Client {
             settings: serde_json::from_str(&self.settings)
-                .map_err(|cause| Failure::stored("client", cause))?,
+                .map_err(|cause| StoreBroken::stored("client", cause))?,
             id: self.id,
             name: self.name,
             dataflow: self.dataflow,
@@ -71,7 +71,8 @@ pub fn put(conn: &mut Conn, model: &Client) -> Stored<()> {
         id: model.id.clone(),
         name: model.name.clone(),
         dataflow: model.dataflow.clone(),
-        settings: serde_json::to_string(&model.settings).map_err(|cause| Failure::stored("client", cause))?,
+        settings: serde_json::to_string(&model.settings)
+            .map_err(|cause| StoreBroken::stored("client", cause))?,
         enabled: model.enabled,
         generation: model.generation,
         created_at: model.created_at,

@@ -4,7 +4,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{authorization_code, client, consent, grants, person, refresh_token};
-use super::{Conn, Failure, Stored, at_most, each};
+use super::{Conn, StoreBroken, Stored, at_most, each};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 
@@ -26,7 +26,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn into_model(self) -> Stored<Grant> {
         Ok(Grant {
-            facts: serde_json::from_str(&self.facts).map_err(|cause| Failure::stored("grant", cause))?,
+            facts: serde_json::from_str(&self.facts).map_err(|cause| StoreBroken::stored("grant", cause))?,
             id: self.id,
             client_id: self.client_id,
             person_id: self.person_id,
@@ -113,7 +113,7 @@ pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64
 
 /// Which grants are looked for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct GrantRequest {
     /// Of a person, by id.
     pub person_id: Option<String>,
     /// To a client.
@@ -127,7 +127,13 @@ pub struct Wanted {
 ///
 /// # Errors
 /// As [`find`].
-pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
+pub fn live(
+    conn: &mut Conn,
+    grant_request: &GrantRequest,
+    now: i64,
+    made: i64,
+    limit: usize,
+) -> Stored<Vec<Grant>> {
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null())
@@ -148,13 +154,13 @@ pub fn live(conn: &mut Conn, wanted: &Wanted, now: i64, made: i64, limit: usize)
             .limit(at_most(limit))
             .select(Row::as_select())
             .into_boxed();
-        if let Some(person_id) = &wanted.person_id {
+        if let Some(person_id) = &grant_request.person_id {
             query = query.filter(grants::person_id.eq(person_id));
         }
-        if let Some(client_id) = &wanted.client_id {
+        if let Some(client_id) = &grant_request.client_id {
             query = query.filter(grants::client_id.eq(client_id));
         }
-        if let Some((at, id)) = &wanted.after {
+        if let Some((at, id)) = &grant_request.after {
             query = query
                 .filter(grants::created_at.le(at))
                 .filter(grants::created_at.lt(at).or(grants::id.lt(id)));
@@ -175,7 +181,7 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
         person_id: model.person_id.clone(),
         client_generation: model.client_generation,
         person_generation: model.person_generation,
-        facts: serde_json::to_string(&model.facts).map_err(|cause| Failure::stored("grant", cause))?,
+        facts: serde_json::to_string(&model.facts).map_err(|cause| StoreBroken::stored("grant", cause))?,
         created_at: model.created_at,
         revoked_at: model.revoked_at,
         purge_at: model.purge_at,
@@ -304,7 +310,7 @@ impl ConsentRow {
             scope: self
                 .scope
                 .parse::<ScopeSet>()
-                .map_err(|cause| Failure::stored("consent", cause))?,
+                .map_err(|cause| StoreBroken::stored("consent", cause))?,
         })
     }
 }

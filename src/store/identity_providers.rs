@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::{identity_provider, linked_identity, person};
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 use crate::model::identity_provider::{IdentityProvider, LinkedIdentity};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -23,7 +23,7 @@ impl Row {
     fn into_model(self) -> Stored<IdentityProvider> {
         Ok(IdentityProvider {
             settings: serde_json::from_str(&self.settings)
-                .map_err(|cause| Failure::stored("identity provider", cause))?,
+                .map_err(|cause| StoreBroken::stored("identity provider", cause))?,
             id: self.id,
             name: self.name,
             secret: self.secret,
@@ -88,7 +88,7 @@ pub fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
         id: model.id.clone(),
         name: model.name.clone(),
         settings: serde_json::to_string(&model.settings)
-            .map_err(|cause| Failure::stored("identity provider", cause))?,
+            .map_err(|cause| StoreBroken::stored("identity provider", cause))?,
         secret: model.secret.clone(),
         enabled: model.enabled,
         created_at: model.created_at,

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::signing_key;
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 use crate::model::signing::{Algorithm, StoredKey};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -32,7 +32,7 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<StoredKey>> {
         .map(|row| {
             Ok(StoredKey {
                 algorithm: Algorithm::parse(&row.algorithm)
-                    .ok_or_else(|| Failure::stored("signing key", &row.algorithm))?,
+                    .ok_or_else(|| StoreBroken::stored("signing key", &row.algorithm))?,
                 kid: row.kid,
                 private_key: row.private_key,
                 public_jwk: row.public_jwk,

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::link;
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 use crate::model::link::{Link, LinkKind};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -22,7 +22,7 @@ struct Row {
 impl Row {
     fn into_model(self) -> Stored<Link> {
         Ok(Link {
-            kind: LinkKind::read(&self.kind).ok_or_else(|| Failure::stored("link", &self.kind))?,
+            kind: LinkKind::read(&self.kind).ok_or_else(|| StoreBroken::stored("link", &self.kind))?,
             hash: self.hash,
             person_id: self.person_id,
             person_generation: self.person_generation,

@@ -1,7 +1,9 @@
 //! The store: the only user of diesel. One [`Store`] over SQLite or PostgreSQL, with threads of its own: a few readers,
 //! and the writer (several on PostgreSQL), which answers a job only after its transaction was committed.
 
+pub mod audit_search;
 mod connection;
+pub mod lists;
 pub mod schema;
 mod writer;
 
@@ -17,13 +19,11 @@ pub mod identity_providers;
 pub mod installation;
 pub mod keys;
 pub mod links;
-pub mod listing;
 pub mod logins;
 pub mod logout_notices;
 pub mod passkeys;
 pub mod password_history;
 pub mod people;
-pub mod record;
 pub mod recovery_codes;
 pub mod resource_servers;
 pub mod secrets;
@@ -54,7 +54,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(180);
 
 /// Why a job failed. It means: roll back. A refusal that must leave a trace is an `Ok` value.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum StoreBroken {
     /// What the database said.
     #[error("database: {0}")]
     Database(#[from] diesel::result::Error),
@@ -63,18 +63,18 @@ pub enum Failure {
     Defect(String),
 }
 
-impl Failure {
+impl StoreBroken {
     /// Stored data that cannot be read back.
     pub fn stored(what: &str, cause: impl fmt::Display) -> Self {
         Self::Defect(format!("stored {what} cannot be read: {cause}"))
     }
 }
 
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
+impl From<StoreBroken> for Broken {
+    fn from(failure: StoreBroken) -> Self {
         use diesel::result::{DatabaseErrorKind, Error};
         match &failure {
-            Failure::Database(Error::DatabaseError(kind, information)) => match kind {
+            StoreBroken::Database(Error::DatabaseError(kind, information)) => match kind {
                 DatabaseErrorKind::UniqueViolation
                 | DatabaseErrorKind::ForeignKeyViolation
                 | DatabaseErrorKind::NotNullViolation
@@ -84,7 +84,7 @@ impl From<Failure> for Broken {
                 }
                 _ => Self::Unavailable(information.message().to_owned()),
             },
-            Failure::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
+            StoreBroken::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
                 Self::Unavailable(failure.to_string())
             }
             _ => Self::Defect(failure.to_string()),
@@ -135,7 +135,7 @@ pub fn snapshot<T>(conn: &mut Conn, queries: impl FnOnce(&mut Conn) -> Stored<T>
 }
 
 /// What every store function answers.
-pub type Stored<T> = Result<T, Failure>;
+pub type Stored<T> = Result<T, StoreBroken>;
 
 /// Called by the writer after a commit that others must learn of, before the jobs are answered.
 pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;

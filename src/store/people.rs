@@ -13,7 +13,7 @@ use super::schema::{
     link, linked_identity, passkey, password_history, person, person_role, person_term, recovery_code,
     session,
 };
-use super::{Conn, Failure, Stored, each};
+use super::{Conn, StoreBroken, Stored, each};
 use crate::model::person::{MUST_CHANGE, Person, username_key};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -99,7 +99,7 @@ impl Row {
     pub(super) fn into_model(self) -> Stored<Person> {
         Ok(Person {
             settings: serde_json::from_str(&self.settings)
-                .map_err(|cause| Failure::stored("person", cause))?,
+                .map_err(|cause| StoreBroken::stored("person", cause))?,
             id: self.id,
             username: self.username,
             name: self.name,
@@ -202,7 +202,8 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
         password: model.password.clone(),
         totp_secret: model.totp_secret.clone(),
         totp_step: model.totp_step,
-        settings: serde_json::to_string(&model.settings).map_err(|cause| Failure::stored("person", cause))?,
+        settings: serde_json::to_string(&model.settings)
+            .map_err(|cause| StoreBroken::stored("person", cause))?,
         enabled: model.enabled,
         generation: model.generation,
         created_at: model.created_at,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::resource_server;
-use super::{Conn, Failure, Stored, each, secrets};
+use super::{Conn, StoreBroken, Stored, each, secrets};
 use crate::model::client::StoredSecret;
 use crate::model::resource_server::ResourceServer;
 
@@ -25,7 +25,7 @@ impl Row {
     fn into_model(self, secrets: Vec<StoredSecret>) -> Stored<ResourceServer> {
         Ok(ResourceServer {
             settings: serde_json::from_str(&self.settings)
-                .map_err(|cause| Failure::stored("resource server", cause))?,
+                .map_err(|cause| StoreBroken::stored("resource server", cause))?,
             id: self.id,
             name: self.name,
             audience: self.audience,
@@ -74,7 +74,7 @@ pub fn put(conn: &mut Conn, model: &ResourceServer) -> Stored<()> {
         name: model.name.clone(),
         audience: model.audience.clone(),
         settings: serde_json::to_string(&model.settings)
-            .map_err(|cause| Failure::stored("resource server", cause))?,
+            .map_err(|cause| StoreBroken::stored("resource server", cause))?,
         enabled: model.enabled,
         generation: model.generation,
         created_at: model.created_at,

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::changes::{self, Change};
 use super::connection::{Access, Conn, Connector, each};
-use super::{Failure, OnChange, Stored, next};
+use super::{OnChange, StoreBroken, Stored, next};
 use crate::audit::event::Event;
 use crate::error::Broken;
 
@@ -56,7 +56,7 @@ impl Tx<'_> {
 /// A job in the queue.
 pub(super) trait Job: Send {
     /// Runs the job's queries; may be called again after a rollback.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure>;
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreBroken>;
     /// Tells the caller how it ended.
     fn answer(self: Box<Self>, outcome: Result<(), Broken>);
 }
@@ -80,7 +80,7 @@ pub(super) fn work<T: Send + 'static>(
 }
 
 impl<F: FnMut(&mut Tx<'_>) -> Stored<T> + Send, T: Send> Job for Work<F, T> {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreBroken> {
         self.value = Some((self.job)(tx)?);
         Ok(())
     }
@@ -98,11 +98,11 @@ enum Ended {
     /// Committed; each job's own outcome.
     Committed(Vec<Result<(), Broken>>),
     /// Nothing was written; try again.
-    Again(Failure),
+    Again(StoreBroken),
     /// A job of several failed, and nothing tells its writes from its neighbours': try again with savepoints.
     Entangled,
     /// The connection was lost before anything was sent; try again on a new one.
-    Reconnect(Failure),
+    Reconnect(StoreBroken),
     /// The job at this place panicked; nothing was written.
     Panicked(usize),
     /// Nothing more can be done, or nobody knows whether it was written.
@@ -249,7 +249,7 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>], apart: Apart) -> (Ended
         "BEGIN"
     };
     if let Err(cause) = conn.execute_raw(begin) {
-        let failure = Failure::Database(cause);
+        let failure = StoreBroken::Database(cause);
         return (
             if conn.is_sqlite() {
                 lost(conn, failure)
@@ -275,7 +275,7 @@ fn transact(conn: &mut Conn, batch: &mut [Box<dyn Job>], apart: Apart) -> (Ended
         // SQLite says busy or full before anything is durable; PostgreSQL reports a failed serialization the same way.
         // Anything else after COMMIT was sent may have been written: a second run could take itself for a replay.
         Err(cause) if conn.is_sqlite() || is_serialization(&cause) => {
-            (lost(conn, Failure::Database(cause)), false)
+            (lost(conn, StoreBroken::Database(cause)), false)
         }
         Err(cause) => (
             Ended::Failed(Broken::Unavailable(format!("no answer to COMMIT: {cause}"))),
@@ -297,7 +297,7 @@ fn run_jobs(
     for (place, job) in batch.iter_mut().enumerate() {
         let (kept_events, kept_changes) = (events.len(), changes.len());
         if savepoints && let Err(cause) = conn.execute_raw("SAVEPOINT job") {
-            return Err(lost(conn, Failure::Database(cause)));
+            return Err(lost(conn, StoreBroken::Database(cause)));
         }
         let mut tx = Tx {
             conn: &mut *conn,
@@ -339,10 +339,10 @@ fn run_jobs(
 }
 
 /// Rolls back and says whether the transaction may be run again.
-fn lost(conn: &mut Conn, failure: Failure) -> Ended {
+fn lost(conn: &mut Conn, failure: StoreBroken) -> Ended {
     let rolled_back = conn.execute_raw("ROLLBACK").is_ok();
     match &failure {
-        Failure::Database(cause) if rolled_back && is_serialization(cause) => Ended::Again(failure),
+        StoreBroken::Database(cause) if rolled_back && is_serialization(cause) => Ended::Again(failure),
         _ => Ended::Failed(Broken::from(failure)),
     }
 }

@@ -25,20 +25,20 @@ pub struct SignedIn {
 
 /// Why the page is not shown.
 #[derive(Debug)]
-pub enum Stop {
+pub enum PageRefused {
     /// To the page where the person goes on.
     Elsewhere(Box<HttpResponse>),
     /// With an error.
     Error(PageError),
 }
 
-impl<E: Into<PageError>> From<E> for Stop {
+impl<E: Into<PageError>> From<E> for PageRefused {
     fn from(error: E) -> Self {
         Self::Error(error.into())
     }
 }
 
-impl Stop {
+impl PageRefused {
     /// The answer.
     #[must_use]
     pub fn answer(self, app: &App) -> HttpResponse {
@@ -73,10 +73,10 @@ pub async fn signed_in(
     request: &HttpRequest,
     page: &str,
     fresh: Option<i64>,
-) -> Result<SignedIn, Stop> {
+) -> Result<SignedIn, PageRefused> {
     let instead = |path: &str| {
         let pending = Pending::new(Destination::Page(page.to_owned()), app.now());
-        Err(Stop::Elsewhere(Box::new(browser::on_to(
+        Err(PageRefused::Elsewhere(Box::new(browser::on_to(
             app, request, path, &pending,
         ))))
     };

@@ -5,4 +5,4 @@ pub mod browser;
 pub mod guard;
 pub mod pages;
 pub mod parameters;
-pub mod return_to;
+pub mod redirect_target;

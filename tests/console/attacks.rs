@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mdi_auth::audit::event::Actor;
 use mdi_auth::registry::people;
-use mdi_auth::registry::{Refused, Registry, Warrant};
+use mdi_auth::registry::{ActingCredential, Refused, Registry};
 
 use crate::console::people::id_of;
 use crate::console::{STAFF, at_console, send};
@@ -20,7 +20,7 @@ async fn at_work(harness: &Harness, username: &'static str) -> Registry {
         Ok((person, mdi_auth::store::sessions::of_person(conn, &of)?))
     };
     let (person, sessions) = harness.app.store.read(read).await.unwrap();
-    let warrant = Warrant::Session {
+    let warrant = ActingCredential::Session {
         id: sessions[0].id.clone(),
         person_id: id.clone(),
         generation: person.generation,

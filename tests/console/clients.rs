@@ -120,7 +120,7 @@ on_both! {
                 assert!(text.contains("value=\"Kept &#60;b&#62;name&#60;/b&#62;\""), "{given:?}: what was typed is kept");
             }
         }
-        assert!(harness.app.directory.roster().clients().iter().all(|entry| !entry.live.client.name.starts_with("Kept")));
+        assert!(harness.app.live.roster().clients().iter().all(|entry| !entry.live.client.name.starts_with("Kept")));
     }
 }
 
@@ -138,11 +138,11 @@ on_both! {
         assert!(text.contains("What was changed since you opened this form"), "{text}");
         assert!(text.contains("Second name"), "what was typed is kept");
         assert!(text.contains("Ada Administrator") && text.contains("First name"), "and told what the other changed: {text}");
-        assert_eq!(harness.app.directory.client("lims-secret").unwrap().client.name, "First name");
+        assert_eq!(harness.app.live.client("lims-secret").unwrap().client.name, "First name");
         // Knowing that, it is saved.
         let saved = send(&mut other, &told, path, &[("name", "Second name")]).await;
         assert_eq!(saved.answer().status, 200);
-        assert_eq!(harness.app.directory.client("lims-secret").unwrap().client.name, "Second name");
+        assert_eq!(harness.app.live.client("lims-secret").unwrap().client.name, "Second name");
     }
 }
 
@@ -172,7 +172,7 @@ on_both! {
             enabled = false
             "#,
         );
-        let before = harness.app.directory.client("full").unwrap();
+        let before = harness.app.live.client("full").unwrap();
         let mut agent = at_console(&harness, "clients").await;
         for id in ["full", "lims-secret", "fulton-cms"] {
             let path = format!("/admin/clients/{id}/edit");
@@ -180,12 +180,12 @@ on_both! {
             let page = send(&mut agent, &form, &path, &[]).await;
             assert!(page.answer().text.contains("Nothing was different"), "{id}: {}", page.answer().text);
         }
-        assert_eq!(harness.app.directory.client("full").unwrap().client, before.client);
+        assert_eq!(harness.app.live.client("full").unwrap().client, before.client);
         let path = "/admin/clients/full/edit";
         let form = agent.get(&harness.url(path)).await;
         send(&mut agent, &form, path, &[("confidentiality", "R")]).await;
         let mut expected = before.client.clone();
-        let after = harness.app.directory.client("full").unwrap();
+        let after = harness.app.live.client("full").unwrap();
         expected.settings.confidentiality = after.client.settings.confidentiality;
         assert_eq!((after.client.settings.confidentiality.unwrap().code(), &after.client.settings), ("R", &expected.settings));
     }
@@ -245,7 +245,7 @@ on_both! {
 on_both! {
     async fn who_may_only_look_changes_nothing(db) {
         let harness = started(db);
-        let before = harness.app.directory.client("lims-secret").unwrap();
+        let before = harness.app.live.client("lims-secret").unwrap();
         let mut auditor = at_console(&harness, "auditor").await;
         let page = auditor.get(&harness.url("/admin/clients/lims-secret")).await;
         assert_eq!(page.answer().status, 200);
@@ -267,7 +267,7 @@ on_both! {
             assert_eq!(users.get(&harness.url(path)).await.answer().status, 403, "{path}");
             assert_eq!(auditor.get(&harness.url(path)).await.answer().status, 200, "{path}");
         }
-        assert_eq!(harness.app.directory.client("lims-secret").unwrap().client, before.client);
+        assert_eq!(harness.app.live.client("lims-secret").unwrap().client, before.client);
     }
 }
 
@@ -288,7 +288,7 @@ on_both! {
         let mut foreign = foreign;
         foreign.headers_mut().insert("Origin", "https://evil.example".parse().unwrap());
         assert_eq!(harness.http.execute(foreign).await.unwrap().status(), 400);
-        assert!(harness.app.directory.client("lims-secret").unwrap().client.enabled);
+        assert!(harness.app.live.client("lims-secret").unwrap().client.enabled);
         // Sent twice, the second changes nothing and says nothing wrong.
         send(&mut agent, &form, path, &[]).await;
         let count = harness.events("client.changed").len();

@@ -1,6 +1,6 @@
 //! The first administrator.
 
-use mdi_auth::registry::first;
+use mdi_auth::registry::first_administrator;
 
 use crate::harness::agent::Agent;
 use crate::harness::{Harness, PASSWORD, blocking};
@@ -11,7 +11,7 @@ fn link(harness: &Harness) -> Option<String> {
     let registry = harness.registry();
     blocking(move || {
         registry
-            .blocking(first::issue)
+            .blocking(first_administrator::issue)
             .unwrap()
             .map(|link| link.reveal().to_owned())
     })
@@ -52,7 +52,7 @@ on_both! {
         let mut agent = Agent::new(&harness);
         assert_eq!(agent.get(&old).await.answer().status, 400);
         assert_eq!(agent.get(&new).await.answer().status, 200);
-        harness.clock.advance(first::SECONDS);
+        harness.clock.advance(first_administrator::SECONDS);
         assert_eq!(agent.get(&new).await.answer().status, 400);
         assert_eq!(agent.get(&harness.url("/first")).await.answer().status, 400);
     }

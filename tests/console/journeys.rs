@@ -1,7 +1,7 @@
 //! What a new administrator does from the first to the last page, in a real browser and on both databases.
 
 use data_encoding::BASE32_NOPAD;
-use mdi_auth::registry::first;
+use mdi_auth::registry::first_administrator;
 use serde_json::{Value, json};
 use thirtyfour::Key;
 use thirtyfour::prelude::*;
@@ -102,7 +102,7 @@ on_both! {
     async fn a_new_administrator_connects_a_laboratory(db) {
         let harness = Harness::start(db);
         let registry = harness.registry();
-        let link = blocking(move || registry.blocking(first::issue).unwrap().unwrap().reveal().to_owned());
+        let link = blocking(move || registry.blocking(first_administrator::issue).unwrap().unwrap().reveal().to_owned());
         let browser = Browser::start(&harness.ca_file);
         let window = browser.window(1280, true).await;
         window.goto(&link).await.unwrap();

@@ -65,22 +65,22 @@ on_both! {
         assert!(told.contains(&harness.url("/login/upstream/dekalb-county/callback")), "{told}");
         assert!(told.contains("ME | Doctors") && told.contains("Role of this console"), "{told}");
         assert!(!told.contains("dekalb's secret") && !told.contains("dekalb&#39;s secret"));
-        let provider = harness.app.directory.identity_provider("dekalb-county").unwrap();
+        let provider = harness.app.live.identity_provider("dekalb-county").unwrap();
         assert_eq!(provider.settings.roles[0].value, "ME | Doctors");
         // A whole form: what it leaves out is gone, but for the secret.
         let edit = "/admin/identity-providers/dekalb-county/edit";
         let page = submit(&mut agent, &harness, edit, &with(&[("secret", ""), ("name", "DeKalb <b>County</b>")])).await;
         assert_eq!(page.at(), "/admin/identity-providers/dekalb-county", "{page:?}");
-        let changed = harness.app.directory.identity_provider("dekalb-county").unwrap();
+        let changed = harness.app.live.identity_provider("dekalb-county").unwrap();
         assert!(changed.settings.roles.is_empty() && changed.settings.organization.is_none());
         assert_eq!(changed.secret, provider.secret);
         assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
         let disable = "/admin/identity-providers/dekalb-county/disable";
         let page = submit(&mut agent, &harness, disable, &[]).await;
         assert!(page.answer().text.contains("Nobody signs in with it any more"));
-        assert!(harness.app.directory.identity_provider("dekalb-county").is_none());
+        assert!(harness.app.live.identity_provider("dekalb-county").is_none());
         submit(&mut agent, &harness, "/admin/identity-providers/dekalb-county/enable", &[]).await;
-        assert!(harness.app.directory.identity_provider("dekalb-county").is_some());
+        assert!(harness.app.live.identity_provider("dekalb-county").is_some());
         let page = submit(&mut agent, &harness, "/admin/identity-providers/dekalb-county/delete", &[]).await;
         assert_eq!(page.at(), "/admin/identity-providers");
         let gone = agent.get(&harness.url("/admin/identity-providers/dekalb-county")).await;

@@ -290,7 +290,7 @@ on_both! {
         assert_eq!(page.answer().status, 200);
         assert!(told.contains("The keys can be used") && told.contains("&#60;i&#62;k") && told.contains("EC P-256"), "{told}");
         assert!(told.contains("value=\"Ohio EDRS\""), "what was typed is kept: {told}");
-        assert!(harness.app.directory.resource_server("ohio-edrs").is_none());
+        assert!(harness.app.live.resource_server("ohio-edrs").is_none());
         let mut private = key.jwk();
         private["d"] = json!("c2VjcmV0");
         *laboratory.keys.lock().unwrap() = json!({ "keys": [private] });

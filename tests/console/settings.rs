@@ -213,7 +213,7 @@ on_both! {
         let source = Harness::empty(db, |_| {});
         source.apply(&everything().replace("enabled = false", "enabled = true"));
         let offered = |harness: &Harness| {
-            harness.app.directory.identity_providers().iter().map(|provider| provider.id.clone()).collect::<Vec<_>>()
+            harness.app.live.identity_providers().iter().map(|provider| provider.id.clone()).collect::<Vec<_>>()
         };
         assert_eq!(offered(&source), ["fulton", "open"]);
         let target = Harness::empty(db, |_| {});
@@ -287,7 +287,7 @@ on_both! {
         assert_eq!(shown.answer().status, 200);
         let told = &shown.answer().text;
         assert!(told.contains("+ client lab") && told.contains("Nothing is changed yet"), "{told}");
-        assert!(harness.app.directory.client("lab").is_none());
+        assert!(harness.app.live.client("lab").is_none());
         assert!(!told.contains("<b>Lab") && !told.contains("<i>new"), "{told}");
         let other = LAB.replace("\"lab\"", "\"lab2\"");
         let again = upload(&agent, &harness, &shown, &[("text", other.as_bytes()), ("do", b"apply")]).await;

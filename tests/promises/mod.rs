@@ -106,7 +106,7 @@ impl Rich {
             &self.invitation
         };
         url.replace("{id}", id)
-            .replace("{deed}", "disable")
+            .replace("{action}", "disable")
             .replace("{action}", "disable")
             .replace("{document}", "smart-configuration.json")
             .replace("{provider}", "fulton")
@@ -123,7 +123,7 @@ fn normal(harness: &Harness, text: &str) -> String {
     let text = text.replace(&harness.issuer, "https://as.example");
     let mut text = text.replace(&format!("localhost:{}", harness.port()), "as.example");
     // The page with the keys shows the beginnings of their names.
-    let keys: serde_json::Value = serde_json::from_str(harness.app.directory.keyring().jwks()).unwrap();
+    let keys: serde_json::Value = serde_json::from_str(harness.app.live.keyring().jwks()).unwrap();
     for key in keys["keys"].as_array().unwrap() {
         text = text.replace(&key["kid"].as_str().unwrap()[..8], "RANDOM");
     }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use mdi_auth::registry::first;
-use reqwest::Method;
-
 use super::urls::registered;
 use super::{Rich, normal};
+use mdi_auth::registry::first_administrator;
+use reqwest::Method;
+
 use crate::console::{at_console, send};
 use crate::harness::agent::{Agent, Page};
 use crate::harness::{Harness, blocking};
@@ -236,7 +236,7 @@ async fn vendor_and_first(rich: &Rich, seen: &mut Seen) {
     let registry = empty.registry();
     let link = blocking(move || {
         registry
-            .blocking(first::issue)
+            .blocking(first_administrator::issue)
             .unwrap()
             .unwrap()
             .reveal()

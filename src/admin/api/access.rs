@@ -10,13 +10,13 @@ use actix_web::http::header::AUTHORIZATION;
 use super::problem::Problem;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::Broken;
 use crate::model::api_token::{ApiToken, PREFIX};
 use crate::model::secret::SecretHash;
 use crate::oauth::bearer;
 use crate::policy::console::{self, Area, Right};
-use crate::session::peer;
+use crate::session::client_address;
 use crate::store::api_tokens;
 
 /// Under what failures are counted.
@@ -63,7 +63,7 @@ impl Caller {
 /// # Errors
 /// 401 without a token that holds, 429 for an address that fails too often.
 pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Caller, Problem> {
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     if !request.headers().contains_key(AUTHORIZATION) {
         return Err(Problem::unauthorized(
             "a bearer token is needed in the Authorization header",
@@ -92,7 +92,7 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
             .await?;
     }
     let limit = app.config.admin_api.requests_per_minute;
-    let used = app.strangers.call(&token.id, now);
+    let used = app.failure_counts.call(&token.id, now);
     let rate = Rate {
         limit,
         used,
@@ -109,14 +109,14 @@ async fn fail(
     token: Option<&ApiToken>,
 ) -> Result<Problem, Broken> {
     let now = app.now();
-    if app.strangers.attempts(address, SUBJECT, now) >= app.config.login.address_attempts_per_minute {
+    if app.failure_counts.attempts(address, SUBJECT, now) >= app.config.login.address_attempts_per_minute {
         return Ok(Problem::too_many(
             "too many failed requests from this address: wait",
             60 - now.rem_euclid(60),
         ));
     }
-    app.strangers.attempt(address, SUBJECT, now);
-    if app.strangers.note(address, SUBJECT, now) == Noted::First {
+    app.failure_counts.attempt(address, SUBJECT, now);
+    if app.failure_counts.note(address, SUBJECT, now) == Noted::First {
         let reason = match token {
             Some(token) if token.revoked_at.is_some() => "API token revoked",
             Some(_) => "API token expired",
@@ -156,7 +156,7 @@ pub async fn admit(
         return Ok(());
     }
     if app
-        .strangers
+        .failure_counts
         .note(caller.address, &format!("admin API {area:?} {id}"), app.now())
         == Noted::First
     {

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::Group;
 use super::operation::{Answered, Call, Operation};
-use super::problem::{Fault, Problem};
-use super::query::{Parameter, Wanted, parameter};
+use super::problem::{MemberMistake, Problem};
+use super::query::{GrantRequest, Parameter, parameter};
 use super::reply::Reply;
 use super::users::LinkView;
 use crate::policy::console::Area;
@@ -42,7 +42,7 @@ struct MadeSecret {
 
 const DRY_RUN: [Parameter; 1] = [parameter(
     "dry_run",
-    Wanted::Flag,
+    GrantRequest::Flag,
     "Whether only to say what would change. Nothing is kept then.",
 )];
 
@@ -84,7 +84,7 @@ fn reply(outcome: &Outcome) -> Reply {
 }
 
 fn refused(lines: Vec<String>) -> Problem {
-    let fault = |line| Fault {
+    let fault = |line| MemberMistake {
         pointer: None,
         parameter: None,
         detail: line,

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 use super::Group;
 use super::operation::{Answered, Call, Operation};
 use super::problem::Problem;
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, cursor, number, parameter};
+use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::policy::console::Area;
 use crate::store::audit::{AuditRow, Head, heads};
-use crate::store::record::{self, Place, Rest, Search};
+use crate::store::audit_search::{self, Place, Rest, Search};
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,22 +58,26 @@ const EVENTS: [Parameter; 8] = [
     CURSOR,
     parameter(
         "user",
-        Wanted::Text,
+        GrantRequest::Text,
         "Only those that concern this person, by id.",
     ),
-    parameter("client", Wanted::Text, "Only those that concern this client."),
+    parameter(
+        "client",
+        GrantRequest::Text,
+        "Only those that concern this client.",
+    ),
     parameter(
         "kind",
-        Wanted::Kind,
+        GrantRequest::Kind,
         "Only those of this kind, such as `client.changed`.",
     ),
     parameter(
         "outcome",
-        Wanted::Word(&["0", "4", "8"]),
+        GrantRequest::Word(&["0", "4", "8"]),
         "Only those that ended so.",
     ),
-    parameter("from", Wanted::Time, "Only those from this time on."),
-    parameter("to", Wanted::Time, "Only those before this time."),
+    parameter("from", GrantRequest::Time, "Only those from this time on."),
+    parameter("to", GrantRequest::Time, "Only those before this time."),
 ];
 
 /// The operations.
@@ -113,7 +117,9 @@ async fn events(call: Call) -> Answered {
         before,
     };
     note_look(&call).await?;
-    let found = call.read(move |conn| record::find(conn, &search, limit)).await?;
+    let found = call
+        .read(move |conn| audit_search::find(conn, &search, limit))
+        .await?;
     // Where few of many fit, a page may have none of them and still go on: no call looks at all of the record.
     let next = match found.rest {
         Rest::Nothing => None,
@@ -141,7 +147,7 @@ async fn note_look(call: &Call) -> Result<(), Problem> {
     let (app, token) = (&call.app, &call.caller.token.id);
     let filters = EVENTS
         .iter()
-        .filter(|query| !matches!(query.wanted, Wanted::Limit | Wanted::Cursor));
+        .filter(|query| !matches!(query.grant_request, GrantRequest::Limit | GrantRequest::Cursor));
     let said = filters.filter_map(|query| Some(format!(" {}={}", query.name, call.query.text(query.name)?)));
     let at = format!("/admin/api/v1/audit/events{}", said.collect::<String>());
     if !app.readers.is_first(token, &at, app.now()) {

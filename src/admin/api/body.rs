@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::problem::{Fault, Problem, Type};
+use super::problem::{MemberMistake, Problem, Type};
 
 /// The largest JSON body, in bytes.
 pub const LARGEST_JSON: usize = 256 * 1024;
@@ -112,14 +112,14 @@ pub fn form<F: DeserializeOwned>(bytes: &[u8], read_only: &[&str]) -> Result<F, 
     let mut errors = Vec::new();
     for (name, value) in &members {
         if let Some(wrong) = wrong::<F>(name, value) {
-            errors.push(Fault::member(name, wrong));
+            errors.push(MemberMistake::member(name, wrong));
         }
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
     F::deserialize(Value::Object(members)).map_err(|cause| {
-        Problem::invalid(vec![Fault {
+        Problem::invalid(vec![MemberMistake {
             pointer: Some("#".to_owned()),
             parameter: None,
             detail: cause.to_string(),
@@ -133,7 +133,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => {
             let wanted = "the body must be a JSON object".to_owned();
-            Err(Problem::invalid(vec![Fault {
+            Err(Problem::invalid(vec![MemberMistake {
                 pointer: Some("#".to_owned()),
                 parameter: None,
                 detail: wanted,

@@ -8,15 +8,15 @@ use super::Group;
 use super::body::Reads;
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
+use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
 use super::reply::{Page, Reply, time};
-use crate::live::roster::Order;
+use crate::live::client_index::Order;
 use crate::model::client::{Client, ClientSettings, StoredSecret};
 use crate::model::secret::Secret;
 use crate::policy::console::Area;
 use crate::registry::clients::{self, ClientForm};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated};
-use crate::registry::{Manner, vendor_links};
+use crate::registry::{Omitted, vendor_links};
 use crate::store::{Stored, Tx, clients as stored, vendor_links as stored_links};
 
 /// A client.
@@ -145,7 +145,7 @@ struct NewVendorLinkView {
 
 const ENABLED: Parameter = parameter(
     "enabled",
-    Wanted::Flag,
+    GrantRequest::Flag,
     "Only those that are served, or only those that are not.",
 );
 const LIST: [Parameter; 5] = [
@@ -153,10 +153,10 @@ const LIST: [Parameter; 5] = [
     CURSOR,
     parameter(
         "q",
-        Wanted::Text,
+        GrantRequest::Text,
         "Part of the name, the id or the agency's name.",
     ),
-    parameter("dataflow", Wanted::Text, "Only those of this dataflow."),
+    parameter("dataflow", GrantRequest::Text, "Only those of this dataflow."),
     ENABLED,
 ];
 /// Members of answers that forms do not have.
@@ -265,7 +265,7 @@ async fn list(call: Call) -> Answered {
                 .text("dataflow")
                 .is_none_or(|dataflow| client.dataflow == dataflow)
     };
-    let roster = call.app.directory.roster();
+    let roster = call.app.live.roster();
     let found = roster.search(Order::Id, after, query.text("q").unwrap_or_default());
     let one_more = query.limit() + 1;
     let all: Vec<_> = found
@@ -307,14 +307,14 @@ async fn get(call: Call) -> Answered {
 }
 
 async fn replace(call: Call) -> Answered {
-    alter(call, Manner::Replace).await
+    alter(call, Omitted::TakesDefault).await
 }
 
 async fn patch(call: Call) -> Answered {
-    alter(call, Manner::Merge).await
+    alter(call, Omitted::Keeps).await
 }
 
-async fn alter(call: Call, manner: Manner) -> Answered {
+async fn alter(call: Call, manner: Omitted) -> Answered {
     let mut form: ClientForm = call.form(&READ_ONLY)?;
     form.client_id = call.named("client_id", form.client_id)?;
     let (id, seen) = (call.id.clone(), call.seen.clone());

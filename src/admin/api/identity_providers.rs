@@ -12,7 +12,7 @@ use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::policy::console::Area;
-use crate::registry::Manner;
+use crate::registry::Omitted;
 use crate::registry::identity_providers::{self, IdentityProviderForm};
 use crate::store::{Stored, Tx, identity_providers as stored};
 
@@ -131,7 +131,7 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Stored<Result<IdentityProvider, Problem>>
 
 async fn list(call: Call) -> Answered {
     let after = call.query.after::<1>()?.map(|[id]| id);
-    let mut all = call.app.directory.identity_providers();
+    let mut all = call.app.live.identity_providers();
     all.retain(|provider| after.as_ref().is_none_or(|after| provider.id > *after));
     all.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(Reply::ok(&page(
@@ -167,14 +167,14 @@ async fn get(call: Call) -> Answered {
 }
 
 async fn replace(call: Call) -> Answered {
-    alter(call, Manner::Replace).await
+    alter(call, Omitted::TakesDefault).await
 }
 
 async fn patch(call: Call) -> Answered {
-    alter(call, Manner::Merge).await
+    alter(call, Omitted::Keeps).await
 }
 
-async fn alter(call: Call, manner: Manner) -> Answered {
+async fn alter(call: Call, manner: Omitted) -> Answered {
     let mut form: IdentityProviderForm = call.form(&READ_ONLY)?;
     form.id = call.named("id", form.id)?;
     let (id, seen) = (call.id.clone(), call.seen.clone());

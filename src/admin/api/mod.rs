@@ -4,7 +4,7 @@
 pub mod access;
 pub mod body;
 pub mod docs;
-pub mod once;
+pub mod idempotency;
 pub mod openapi;
 pub mod operation;
 pub mod problem;

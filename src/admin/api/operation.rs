@@ -18,14 +18,14 @@ use utoipa::openapi::schema::{Array, Object, Ref, Schema, Type as JsonType};
 
 use super::access::{self, Caller, Rate};
 use super::body::{self, Reads};
-use super::once::Once;
-use super::problem::{Fault, Problem, Type};
+use super::idempotency::Once;
+use super::problem::{MemberMistake, Problem, Type};
 use super::query::{self, Parameter, Query};
 use super::reply::{Reply, Seen};
 use crate::app::App;
 use crate::audit::event::Actor;
 use crate::policy::console::{Area, Right};
-use crate::registry::{Registry, Warrant};
+use crate::registry::{ActingCredential, Registry};
 use crate::store::{Conn, Stored, Tx};
 
 /// What a handler answers.
@@ -318,7 +318,7 @@ impl Call {
         )
         .bounded(
             &self.caller.roles(),
-            Warrant::Token(self.caller.token.id.clone()),
+            ActingCredential::Token(self.caller.token.id.clone()),
             self.caller.address.to_string(),
         )
     }
@@ -347,7 +347,7 @@ impl Call {
         match said {
             Some(said) if said != self.id => {
                 let what = format!("{said:?} is not the id in the address, and an id does not change");
-                Err(Problem::invalid(vec![Fault::member(member, what)]))
+                Err(Problem::invalid(vec![MemberMistake::member(member, what)]))
             }
             _ => Ok(Some(self.id.clone())),
         }

@@ -152,7 +152,8 @@ impl Type {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Fault {
+#[schema(as = Fault)]
+pub struct MemberMistake {
     /// The member of the body, as a JSON pointer (RFC 6901 section 6).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("#/redirect_uris"))]
@@ -164,7 +165,7 @@ pub struct Fault {
     pub detail: String,
 }
 
-impl Fault {
+impl MemberMistake {
     /// A member of the body.
     #[must_use]
     pub fn member(name: &str, detail: impl Into<String>) -> Self {
@@ -206,8 +207,8 @@ pub struct Body<'a> {
     #[schema(format = "uri-reference")]
     instance: &'a str,
     /// Each thing that is wrong.
-    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
-    errors: &'a [Fault],
+    #[serde(skip_serializing_if = "<[MemberMistake]>::is_empty")]
+    errors: &'a [MemberMistake],
     /// What it is now, where somebody else has changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -219,7 +220,7 @@ pub struct Body<'a> {
 pub struct Problem {
     kind: Type,
     detail: String,
-    errors: Vec<Fault>,
+    errors: Vec<MemberMistake>,
     current: Option<Box<Reply>>,
     /// For our log alone.
     cause: Option<String>,
@@ -244,7 +245,7 @@ impl Problem {
 
     /// Things that are wrong in the request.
     #[must_use]
-    pub fn invalid(errors: Vec<Fault>) -> Self {
+    pub fn invalid(errors: Vec<MemberMistake>) -> Self {
         let detail = match errors.as_slice() {
             [one] => one.detail.clone(),
             several => format!("{} things are wrong; errors lists them", several.len()),
@@ -357,7 +358,7 @@ impl From<Vec<Mistake>> for Problem {
         Self::invalid(
             mistakes
                 .into_iter()
-                .map(|mistake| Fault::member(mistake.key, mistake.text))
+                .map(|mistake| MemberMistake::member(mistake.key, mistake.text))
                 .collect(),
         )
     }

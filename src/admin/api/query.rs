@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use data_encoding::BASE64URL_NOPAD;
 use url::form_urlencoded;
 
-use super::problem::{Fault, Problem, Type};
+use super::problem::{MemberMistake, Problem, Type};
 use crate::audit::event::Kind;
 
 /// How many rows a page has unless somebody says otherwise.
@@ -16,7 +16,7 @@ pub const LONGEST_TEXT: usize = 200;
 
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum GrantRequest {
     /// Any text.
     Text,
     /// `true` or `false`.
@@ -39,23 +39,27 @@ pub struct Parameter {
     /// Its name.
     pub name: &'static str,
     /// What it may be.
-    pub wanted: Wanted,
+    pub grant_request: GrantRequest,
     /// What it does.
     pub says: &'static str,
 }
 
 /// A parameter.
 #[must_use]
-pub const fn parameter(name: &'static str, wanted: Wanted, says: &'static str) -> Parameter {
-    Parameter { name, wanted, says }
+pub const fn parameter(name: &'static str, grant_request: GrantRequest, says: &'static str) -> Parameter {
+    Parameter {
+        name,
+        grant_request,
+        says,
+    }
 }
 
 /// How many rows a page has.
-pub const LIMIT: Parameter = parameter("limit", Wanted::Limit, "How many rows the page has.");
+pub const LIMIT: Parameter = parameter("limit", GrantRequest::Limit, "How many rows the page has.");
 /// Where a page begins.
 pub const CURSOR: Parameter = parameter(
     "cursor",
-    Wanted::Cursor,
+    GrantRequest::Cursor,
     "Where the page begins: `next_cursor` of the page before.",
 );
 
@@ -72,13 +76,16 @@ impl Query {
         let (mut query, mut errors) = (Self::default(), Vec::new());
         for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
             let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
-                errors.push(Fault::parameter(&name, unknown(known)));
+                errors.push(MemberMistake::parameter(&name, unknown(known)));
                 continue;
             };
             if query.text(parameter.name).is_some() {
-                errors.push(Fault::parameter(parameter.name, "it must not be repeated"));
-            } else if let Some(wrong) = wrong(parameter.wanted, &value) {
-                errors.push(Fault::parameter(parameter.name, wrong));
+                errors.push(MemberMistake::parameter(
+                    parameter.name,
+                    "it must not be repeated",
+                ));
+            } else if let Some(wrong) = wrong(parameter.grant_request, &value) {
+                errors.push(MemberMistake::parameter(parameter.name, wrong));
             }
             query.0.push((parameter.name, value.into_owned()));
         }
@@ -135,7 +142,7 @@ impl Query {
         let parts = read_cursor(text).and_then(|parts| parts.try_into().ok());
         parts
             .map(Some)
-            .ok_or_else(|| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+            .ok_or_else(|| Problem::invalid(vec![MemberMistake::parameter(CURSOR.name, NO_CURSOR)]))
     }
 }
 
@@ -164,32 +171,32 @@ fn unknown(known: &[Parameter]) -> String {
     format!("it is unknown; there are {}", names.join(", "))
 }
 
-fn wrong(wanted: Wanted, value: &str) -> Option<String> {
-    let fits = match wanted {
-        Wanted::Text => value.chars().count() <= LONGEST_TEXT && !value.contains(['\0', '\u{fffd}']),
-        Wanted::Flag => ["true", "false"].contains(&value),
-        Wanted::Limit => {
+fn wrong(grant_request: GrantRequest, value: &str) -> Option<String> {
+    let fits = match grant_request {
+        GrantRequest::Text => value.chars().count() <= LONGEST_TEXT && !value.contains(['\0', '\u{fffd}']),
+        GrantRequest::Flag => ["true", "false"].contains(&value),
+        GrantRequest::Limit => {
             // As JSON writes it, so that each number has one spelling.
             value
                 .parse::<usize>()
                 .is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
         }
-        Wanted::Cursor => read_cursor(value).is_some(),
-        Wanted::Time => value.parse::<jiff::Timestamp>().is_ok(),
-        Wanted::Word(words) => words.contains(&value),
-        Wanted::Kind => Kind::parse(value).is_some(),
+        GrantRequest::Cursor => read_cursor(value).is_some(),
+        GrantRequest::Time => value.parse::<jiff::Timestamp>().is_ok(),
+        GrantRequest::Word(words) => words.contains(&value),
+        GrantRequest::Kind => Kind::parse(value).is_some(),
     };
     if fits {
         return None;
     }
-    Some(match wanted {
-        Wanted::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
-        Wanted::Flag => "it must be true or false".to_owned(),
-        Wanted::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
-        Wanted::Cursor => NO_CURSOR.to_owned(),
-        Wanted::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
-        Wanted::Word(words) => format!("it must be one of {}", words.join(", ")),
-        Wanted::Kind => {
+    Some(match grant_request {
+        GrantRequest::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
+        GrantRequest::Flag => "it must be true or false".to_owned(),
+        GrantRequest::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
+        GrantRequest::Cursor => NO_CURSOR.to_owned(),
+        GrantRequest::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
+        GrantRequest::Word(words) => format!("it must be one of {}", words.join(", ")),
+        GrantRequest::Kind => {
             "it must be a kind of event, such as client.changed; the OpenAPI document has them all".to_owned()
         }
     })
@@ -207,7 +214,7 @@ pub fn cursor(parts: &[String]) -> String {
 /// A cursor that this list did not make.
 pub fn number<T: std::str::FromStr>(part: &str) -> Result<T, Problem> {
     part.parse()
-        .map_err(|_| Problem::invalid(vec![Fault::parameter(CURSOR.name, NO_CURSOR)]))
+        .map_err(|_| Problem::invalid(vec![MemberMistake::parameter(CURSOR.name, NO_CURSOR)]))
 }
 
 fn read_cursor(text: &str) -> Option<Vec<String>> {

@@ -9,7 +9,7 @@ use super::body::Reads;
 use super::clients::{RotateForm, RotatedView, SecretView};
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
+use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings, TokenFormat};
 use crate::model::secret::Secret;
@@ -17,7 +17,7 @@ use crate::model::signing::Algorithm;
 use crate::policy::console::Area;
 use crate::registry::keys::{self, Spare};
 use crate::registry::resource_servers::{self, ResourceServerForm};
-use crate::registry::{Manner, Refused};
+use crate::registry::{Omitted, Refused};
 use crate::store::{Stored, Tx, resource_servers as stored};
 
 /// A resource server.
@@ -47,13 +47,17 @@ struct View {
 
 const ENABLED: Parameter = parameter(
     "enabled",
-    Wanted::Flag,
+    GrantRequest::Flag,
     "Only those that are served, or only those that are not.",
 );
 const LIST: [Parameter; 4] = [
     LIMIT,
     CURSOR,
-    parameter("q", Wanted::Text, "Part of the name, the id or the audience."),
+    parameter(
+        "q",
+        GrantRequest::Text,
+        "Part of the name, the id or the audience.",
+    ),
     ENABLED,
 ];
 /// The `typ` of tokens unless somebody says otherwise.
@@ -146,16 +150,18 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Stored<Result<ResourceServer, Problem>> {
 async fn list(call: Call) -> Answered {
     let query = &call.query;
     let after = query.after::<1>()?.map(|[id]| id);
-    let wanted = query.text("q").unwrap_or_default().to_lowercase();
+    let grant_request = query.text("q").unwrap_or_default().to_lowercase();
     let is_wanted = |server: &ResourceServer| {
         let named = [server.id.as_str(), server.name.as_str(), server.audience.as_str()];
         after.as_ref().is_none_or(|after| server.id > *after)
             && query
                 .flag("enabled")
                 .is_none_or(|enabled| server.enabled == enabled)
-            && named.iter().any(|text| text.to_lowercase().contains(&wanted))
+            && named
+                .iter()
+                .any(|text| text.to_lowercase().contains(&grant_request))
     };
-    let mut all = call.app.directory.resource_servers();
+    let mut all = call.app.live.resource_servers();
     all.retain(|live| is_wanted(&live.server));
     all.sort_by(|one, other| one.server.id.cmp(&other.server.id));
     Ok(Reply::ok(&page(
@@ -168,13 +174,13 @@ async fn list(call: Call) -> Answered {
 
 /// The signing key that a server's tokens will need, if there is none.
 async fn spare(call: &Call, form: &ResourceServerForm) -> Result<Spare, Problem> {
-    let wanted = form.signing_alg.unwrap_or(Algorithm::ES256);
-    let signs =
-        form.token_format.unwrap_or_default() == TokenFormat::Jwt && Algorithm::SIGNING.contains(&wanted);
+    let grant_request = form.signing_alg.unwrap_or(Algorithm::ES256);
+    let signs = form.token_format.unwrap_or_default() == TokenFormat::Jwt
+        && Algorithm::SIGNING.contains(&grant_request);
     if !signs {
         return Ok(Spare::default());
     }
-    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[wanted]))
+    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[grant_request]))
         .await
 }
 
@@ -206,14 +212,14 @@ async fn get(call: Call) -> Answered {
 }
 
 async fn replace(call: Call) -> Answered {
-    alter(call, Manner::Replace).await
+    alter(call, Omitted::TakesDefault).await
 }
 
 async fn patch(call: Call) -> Answered {
-    alter(call, Manner::Merge).await
+    alter(call, Omitted::Keeps).await
 }
 
-async fn alter(call: Call, manner: Manner) -> Answered {
+async fn alter(call: Call, manner: Omitted) -> Answered {
     let mut form: ResourceServerForm = call.form(&READ_ONLY)?;
     form.id = call.named("id", form.id)?;
     // Answers show it of opaque tokens too, which have none; what was read can be put back.

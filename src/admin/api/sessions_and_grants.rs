@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Group;
 use super::operation::{Answered, Call, Operation, settled};
 use super::problem::Problem;
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, number, page, parameter};
+use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, number, page, parameter};
 use super::reply::{Reply, time};
 use crate::app::App;
 use crate::model::grant::Grant;
@@ -14,7 +14,7 @@ use crate::model::session::Session;
 use crate::policy::console::Area;
 use crate::registry::{Registry, ending};
 use crate::session::Limits;
-use crate::store::{Tx, grants, listing, sessions};
+use crate::store::{Tx, grants, lists, sessions};
 
 /// A session: one person signed in with one browser.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,13 +72,13 @@ struct GrantView {
 const SESSIONS: [Parameter; 3] = [
     LIMIT,
     CURSOR,
-    parameter("user", Wanted::Text, "Only those of this person, by id."),
+    parameter("user", GrantRequest::Text, "Only those of this person, by id."),
 ];
 const GRANTS: [Parameter; 4] = [
     LIMIT,
     CURSOR,
-    parameter("user", Wanted::Text, "Only those of this person, by id."),
-    parameter("client", Wanted::Text, "Only those to this client."),
+    parameter("user", GrantRequest::Text, "Only those of this person, by id."),
+    parameter("client", GrantRequest::Text, "Only those to this client."),
 ];
 
 /// Sessions.
@@ -127,7 +127,7 @@ fn after(call: &Call) -> Result<Option<(i64, String)>, Problem> {
 async fn list_sessions(call: Call) -> Answered {
     let (after, limit, now) = (after(&call)?, call.query.limit(), call.app.now());
     let (begun_after, used_after) = Limits::of(&call.app).since(now);
-    let wanted = listing::Sessions {
+    let grant_request = lists::Sessions {
         person: call.query.owned("user"),
         begun_after,
         used_after,
@@ -135,7 +135,7 @@ async fn list_sessions(call: Call) -> Answered {
     let rows = call
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-            listing::sessions(conn, &wanted, after, limit + 1)
+            lists::sessions(conn, &grant_request, after, limit + 1)
         })
         .await?;
     let key = |session: &Session| vec![session.created_at.to_string(), session.id.clone()];
@@ -171,7 +171,7 @@ async fn end_session(call: Call) -> Answered {
 
 async fn list_grants(call: Call) -> Answered {
     let (after, limit) = (after(&call)?, call.query.limit());
-    let wanted = listing::Grants {
+    let grant_request = lists::Grants {
         person: call.query.owned("user"),
         client: call.query.owned("client"),
         kept_after: call.app.now(),
@@ -179,7 +179,7 @@ async fn list_grants(call: Call) -> Answered {
     let rows = call
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-            listing::grants(conn, &wanted, after, limit + 1)
+            lists::grants(conn, &grant_request, after, limit + 1)
         })
         .await?;
     let key = |grant: &Grant| vec![grant.created_at.to_string(), grant.id.clone()];
@@ -189,7 +189,7 @@ async fn list_grants(call: Call) -> Answered {
 }
 
 fn grant_view(app: &App, grant: Grant) -> GrantView {
-    let directory = &app.directory;
+    let directory = &app.live;
     GrantView {
         active: directory.person_holds(&grant.person_id, grant.person_generation)
             && directory.client_holds(&grant.client_id, grant.client_generation),

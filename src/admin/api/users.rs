@@ -8,14 +8,14 @@ use super::Group;
 use super::body::Reads;
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, LIMIT, Parameter, Wanted, page, parameter};
+use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
-use crate::registry::{Decided, Manner, Registry, ending};
+use crate::registry::{Decided, Omitted, Registry, ending};
 use crate::session::lockout;
 use crate::store::people::listing::{self, Order, Search, State};
 use crate::store::{Stored, Tx, passkeys, people as stored};
@@ -100,14 +100,18 @@ const LIST: [Parameter; 6] = [
     CURSOR,
     parameter(
         "q",
-        Wanted::Text,
+        GrantRequest::Text,
         "Words of name, username, address or agency, or how they begin. Of more than eight, the eight longest count.",
     ),
-    parameter("username", Wanted::Text, "Only the person with this username."),
-    parameter("role", Wanted::Text, "Only those with this role."),
+    parameter(
+        "username",
+        GrantRequest::Text,
+        "Only the person with this username.",
+    ),
+    parameter("role", GrantRequest::Text, "Only those with this role."),
     parameter(
         "enabled",
-        Wanted::Flag,
+        GrantRequest::Flag,
         "Only those who may sign in, or only those who may not.",
     ),
 ];
@@ -302,14 +306,14 @@ async fn get(call: Call) -> Answered {
 }
 
 async fn replace(call: Call) -> Answered {
-    alter(call, Manner::Replace).await
+    alter(call, Omitted::TakesDefault).await
 }
 
 async fn patch(call: Call) -> Answered {
-    alter(call, Manner::Merge).await
+    alter(call, Omitted::Keeps).await
 }
 
-async fn alter(call: Call, manner: Manner) -> Answered {
+async fn alter(call: Call, manner: Omitted) -> Answered {
     let mut form: PersonForm = call.form(&READ_ONLY)?;
     let (id, seen, administers) = (call.id.clone(), call.seen.clone(), administers(&call));
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
@@ -320,7 +324,7 @@ async fn alter(call: Call, manner: Manner) -> Answered {
             .as_ref()
             .is_some_and(|said| *said != before.username)
         {
-            let fault = super::problem::Fault::member("username", "a username does not change");
+            let fault = super::problem::MemberMistake::member("username", "a username does not change");
             return Ok(Err(Problem::invalid(vec![fault])));
         }
         form.username = Some(before.username);

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::visit::{Door, Frame, answer, done, enter};
+use crate::admin::access::{Frame, Requires, admit, answer, done};
 use crate::app::App;
 use crate::audit::check::{Ended, State};
 use crate::audit::event::{Event, Kind, Outcome};
@@ -16,14 +16,14 @@ use crate::clock::local_time::{When, Zone};
 use crate::error::Broken;
 use crate::policy::console::Area;
 use crate::store::audit::{Head, heads};
-use crate::store::record;
-use crate::web::guard::Stop;
+use crate::store::audit_search;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/audit/check";
 
 #[derive(Template)]
-#[template(path = "../admin/audit-check.html")]
+#[template(path = "../admin/audit_check.html")]
 struct CheckPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -59,28 +59,28 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     answer(&app, begin(&app, &request, body).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Audit)).await?;
-    super::note_look(&visit, PATH.to_owned()).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
+    super::note_look(&admin, PATH.to_owned()).await?;
     let (heads, recorded) = app
         .store
-        .read(|conn| Ok((heads(conn)?, record::last_of(conn, Kind::AuditChecked)?)))
+        .read(|conn| Ok((heads(conn)?, audit_search::last_of(conn, Kind::AuditChecked)?)))
         .await?;
     let State { running_since, last } = app.check.state();
     let heads: Vec<Head> = heads.into_iter().filter(|head| head.seq > 0).collect();
     let page = CheckPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Audit),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Audit),
         events: heads.iter().map(|head| head.seq).sum(),
         heads,
         running: running_since.map(|since| Running {
-            since: visit.zone.when(since),
+            since: admin.zone.when(since),
             rows: app.check.rows(),
         }),
-        last: last.map(|ended| in_words(&ended, &visit.zone)),
+        last: last.map(|ended| in_words(&ended, &admin.zone)),
         recorded: recorded.map(|row| {
             (
-                visit.zone.when(row.at_ms.div_euclid(1000)),
+                admin.zone.when(row.at_ms.div_euclid(1000)),
                 row.outcome == Outcome::Success.as_str(),
             )
         }),
@@ -107,13 +107,17 @@ fn findings(chains: &[Chain]) -> Vec<String> {
         .collect()
 }
 
-async fn begin(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Audit)).await?;
-    visit.posted(request, body).await?;
+async fn begin(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
+    admin.posted(request, body).await?;
     if !app.check.begin(app.now()) {
         return Ok(done(PATH, "check-runs"));
     }
-    let (event, job_app) = (visit.event(Kind::AuditChecked), Arc::clone(app));
+    let (event, job_app) = (admin.event(Kind::AuditChecked), Arc::clone(app));
     let thread = std::thread::Builder::new()
         .name("check".to_owned())
         .spawn(move || run(&job_app, event));

@@ -8,19 +8,19 @@ use askama::Template;
 
 use super::difference::{self, Setting};
 use super::words::{Body, Names};
+use crate::admin::access::{Frame, Requires, admit, answer};
 use crate::admin::events::{Told, told};
-use crate::admin::visit::{Door, Frame, answer, enter};
 use crate::app::App;
 use crate::audit::chain;
 use crate::error::PageError;
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
-use crate::store::record;
-use crate::web::guard::Stop;
+use crate::store::audit_search;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
-#[template(path = "../admin/audit-event.html")]
+#[template(path = "../admin/audit_event.html")]
 struct EventPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -45,13 +45,17 @@ pub async fn get(
     answer(&app, page(&app, &request, &place.into_inner()).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Audit)).await?;
+async fn page(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    place: &(String, String),
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
     let (Ok(chain), Ok(seq)) = (place.0.parse(), place.1.parse()) else {
         return Err(PageError::not_found().into());
     };
     let found = app.store.read(move |conn| {
-        let Some(row) = record::one(conn, chain, seq)? else {
+        let Some(row) = audit_search::one(conn, chain, seq)? else {
             return Ok(None);
         };
         let rows = vec![row];
@@ -61,8 +65,8 @@ async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -
     let Some((rows, names)) = found.await? else {
         return Err(PageError::not_found().into());
     };
-    super::note_look(&visit, format!("/admin/audit/{chain}/{seq}")).await?;
-    let (Some(row), Some(told)) = (rows.first(), told(&visit, &rows, &names).pop()) else {
+    super::note_look(&admin, format!("/admin/audit/{chain}/{seq}")).await?;
+    let (Some(row), Some(told)) = (rows.first(), told(&admin, &rows, &names).pop()) else {
         return Err(PageError::not_found().into());
     };
     let body = Body::of(row);
@@ -70,8 +74,8 @@ async fn page(app: &Arc<App>, request: &HttpRequest, place: &(String, String)) -
         .into_iter()
         .partition(|setting| setting.became.is_none());
     let page = EventPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Audit),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Audit),
         told,
         fits: chain::leaf(&row.body) == row.leaf,
         prev: body.prev.clone(),

@@ -11,17 +11,17 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::looked_for::{self, in_short};
+use super::filters::{self, in_short};
 use super::words::{self, Body, Names};
-use crate::admin::listing::Looked;
-use crate::admin::visit::{Door, answer, enter};
+use crate::admin::access::{Requires, admit, answer};
+use crate::admin::list_query::ListQuery;
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Broken, PageError};
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
-use crate::store::record::{Place, Rest, Search, find};
-use crate::web::guard::Stop;
+use crate::store::audit_search::{Place, Rest, Search, find};
+use crate::web::guard::PageRefused;
 
 /// How many events are read at a time.
 const PIECE: usize = 500;
@@ -93,12 +93,12 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, file(&app, &request).await)
 }
 
-async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Audit).fresh()).await?;
-    let looked = Looked::of(request);
+async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Audit).fresh()).await?;
+    let looked = ListQuery::of(request);
     let format = Format::of(looked.get("format"))
         .ok_or_else(|| PageError::new("The format must be csv or ndjson."))?;
-    let search = looked_for::search(app, &visit.zone, &looked)
+    let search = filters::search(app, &admin.zone, &looked)
         .await?
         .map_err(|wrong| {
             PageError::new(
@@ -116,7 +116,7 @@ async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
         before: Place::END,
         ..search
     };
-    let event = visit
+    let event = admin
         .event(Kind::Exported)
         .with("what", "the record")
         .with("format", format.extension())
@@ -128,7 +128,7 @@ async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     written.await?;
     let (sender, receiver) = channel(WAITING);
     actix_web::rt::spawn(send(Arc::clone(app), search, format, sender));
-    let day = visit
+    let day = admin
         .zone
         .when(app.now())
         .machine

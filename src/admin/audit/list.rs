@@ -6,17 +6,17 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::looked_for::{self, FILTERS};
+use super::filters::{self, FILTERS};
 use super::words::{self, Names};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
 use crate::admin::events::{Told, told};
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::listing::{self, Filter, Looked, PAGE};
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::policy::console::Area;
-use crate::store::record::{Rest, Search, find};
-use crate::web::guard::Stop;
+use crate::store::audit_search::{Rest, Search, find};
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const OUTCOMES: [(&str, &str); 4] = [
@@ -32,7 +32,7 @@ struct AuditPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     events: Vec<Filter>,
     outcomes: Vec<Filter>,
     rows: Vec<Told>,
@@ -50,18 +50,18 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Audit)).await?;
-    let looked = Looked::of(request);
-    match looked_for::search(app, &visit.zone, &looked).await? {
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
+    let looked = ListQuery::of(request);
+    match filters::search(app, &admin.zone, &looked).await? {
         Ok(search) => {
-            super::note_look(&visit, format!("/admin/audit {}", looked_for::in_short(&looked))).await?;
-            found(&visit, &looked, search).await
+            super::note_look(&admin, format!("/admin/audit {}", filters::in_short(&looked))).await?;
+            found(&admin, &looked, search).await
         }
         Err(wrong) => {
             let page = AuditPage {
                 wrong,
-                ..empty(&visit, &looked)
+                ..empty(&admin, &looked)
             };
             Ok(pages::respond(
                 &page,
@@ -72,8 +72,12 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     }
 }
 
-async fn found(visit: &Visit, looked: &Looked, search: Search) -> Result<HttpResponse, Stop> {
-    let (found, names) = visit
+async fn found(
+    admin: &AdminRequest,
+    looked: &ListQuery,
+    search: Search,
+) -> Result<HttpResponse, PageRefused> {
+    let (found, names) = admin
         .app
         .store
         .read(move |conn| {
@@ -82,25 +86,25 @@ async fn found(visit: &Visit, looked: &Looked, search: Search) -> Result<HttpRes
             Ok((found, names))
         })
         .await?;
-    let on = |place| looked_for::page_before(looked, place);
+    let on = |place| filters::page_before(looked, place);
     let page = AuditPage {
-        rows: told(visit, &found.rows, &names),
+        rows: told(admin, &found.rows, &names),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next: match found.rest {
             Rest::More(place) => Some(on(place)),
             _ => None,
         },
         further: match found.rest {
-            Rest::NotLookedAt(place) => Some((on(place), visit.zone.when(place.at_ms.div_euclid(1000)))),
+            Rest::NotLookedAt(place) => Some((on(place), admin.zone.when(place.at_ms.div_euclid(1000)))),
             _ => None,
         },
-        ..empty(visit, looked)
+        ..empty(admin, looked)
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// The page without events.
-fn empty<'a>(visit: &'a Visit, looked: &Looked) -> AuditPage<'a> {
+fn empty<'a>(admin: &'a AdminRequest, looked: &ListQuery) -> AuditPage<'a> {
     let event = looked.get("event");
     let mut events = vec![("", "Any")];
     events.extend(words::GROUPS);
@@ -114,12 +118,12 @@ fn empty<'a>(visit: &'a Visit, looked: &Looked) -> AuditPage<'a> {
     let address = looked.first(&FILTERS);
     let query = address.split_once('?').map_or("", |(_, query)| query);
     AuditPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Audit),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Audit),
         typed: filters,
         wrong: Vec::new(),
-        events: listing::filters(event, &events),
-        outcomes: listing::filters(looked.get("outcome"), &OUTCOMES),
+        events: list_query::filters(event, &events),
+        outcomes: list_query::filters(looked.get("outcome"), &OUTCOMES),
         rows: Vec::new(),
         export: format!(
             "/admin/audit/export?{query}{}",

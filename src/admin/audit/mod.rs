@@ -4,25 +4,25 @@ pub mod check;
 pub mod difference;
 pub mod event;
 pub mod export;
+pub mod filters;
 pub mod list;
-pub mod looked_for;
 pub mod words;
 
-use crate::admin::visit::Visit;
+use crate::admin::access::AdminRequest;
 use crate::audit::event::Kind;
 use crate::error::Broken;
 
 /// Records that somebody looks at this part of the record, once a minute.
-async fn note_look(visit: &Visit, at: String) -> Result<(), Broken> {
-    if !visit
+async fn note_look(admin: &AdminRequest, at: String) -> Result<(), Broken> {
+    if !admin
         .app
         .readers
-        .is_first(&visit.signed_in.person.id, &at, visit.app.now())
+        .is_first(&admin.signed_in.person.id, &at, admin.app.now())
     {
         return Ok(());
     }
-    let event = visit.event(Kind::AuditRead).with("path", at);
-    let written = visit.app.store.write(move |tx| {
+    let event = admin.event(Kind::AuditRead).with("path", at);
+    let written = admin.app.store.write(move |tx| {
         tx.audit(event.clone());
         Ok(())
     });

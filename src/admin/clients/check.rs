@@ -8,8 +8,8 @@ use askama::Template;
 
 use super::findings::{self, Reader, Report};
 use super::show::found;
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::error::Broken;
 use crate::model::client::Client;
@@ -26,7 +26,7 @@ struct CheckPage<'a> {
     frame: Frame<'a>,
     client: &'a Client,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     report: Option<Report>,
 }
 
@@ -34,10 +34,10 @@ struct CheckPage<'a> {
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
+        let admin = admit(&app, &request, Requires::read(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
         Ok(show(
-            &visit,
+            &admin,
             &client,
             StatusCode::OK,
             Typed::default(),
@@ -56,12 +56,12 @@ pub async fn post(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
-        let form = visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, Requires::read(Area::Clients)).await?;
+        let form = admin.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &[FIELD]);
         let (status, wrong, report) = pasted(&app, &client, Reader::Office, &typed).await?;
-        Ok(show(&visit, &client, status, typed, (wrong, report)))
+        Ok(show(&admin, &client, status, typed, (wrong, report)))
     };
     answer(&app, outcome.await)
 }
@@ -72,10 +72,10 @@ pub(super) async fn pasted(
     client: &Client,
     reader: Reader,
     typed: &Typed,
-) -> Result<(StatusCode, Vec<Wrong>, Option<Report>), Broken> {
+) -> Result<(StatusCode, Vec<FieldMistake>, Option<Report>), Broken> {
     let text = typed.get(FIELD);
     if text.is_empty() {
-        let wrong = vec![Wrong::field(FIELD, "paste what the system sends or gets")];
+        let wrong = vec![FieldMistake::field(FIELD, "paste what the system sends or gets")];
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong, None));
     }
     Ok((
@@ -86,13 +86,13 @@ pub(super) async fn pasted(
 }
 
 fn show(
-    visit: &Visit,
+    admin: &AdminRequest,
     client: &Client,
     status: StatusCode,
     typed: Typed,
-    (wrong, report): (Vec<Wrong>, Option<Report>),
+    (wrong, report): (Vec<FieldMistake>, Option<Report>),
 ) -> HttpResponse {
-    let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
+    let (shell, frame) = (admin.shell(), admin.frame(Area::Clients));
     let page = CheckPage {
         shell,
         frame,

@@ -9,11 +9,11 @@ use askama::Template;
 use serde_json::Value;
 
 use super::words::{Choice, abilities, id_of, is_for_people, of_dataflow, of_method};
-use crate::admin::changed::{self, Changed};
-use crate::admin::form::{MEANWHILE, Typed, Wrong};
-use crate::admin::listing::Looked;
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::edit_conflict::{self, Changed};
+use crate::admin::form::{FieldMistake, MEANWHILE, Typed};
+use crate::admin::list_query::ListQuery;
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::error::PageError;
 use crate::live::LiveServer;
@@ -25,14 +25,14 @@ use crate::model::signing::Algorithm;
 use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::registry::clients::{self, ClientForm};
-use crate::registry::{Manner, Refused};
+use crate::registry::{Omitted, Refused};
 use crate::store::audit::Concerned;
 use crate::store::clients as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// Fresh: the form decides how the client proves who it is, and may make a secret.
-const DOOR: Door = Door::change(Area::Clients).fresh();
+const REQUIRES: Requires = Requires::change(Area::Clients).fresh();
 
 /// Fields with one value.
 const ONE: [&str; 17] = [
@@ -99,7 +99,7 @@ struct ClientFormPage<'a> {
     consents: Vec<Choice>,
     yes_no: Vec<Choice>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     /// When the form was shown, in milliseconds since the epoch.
     shown_at: i64,
     /// What somebody else has changed meanwhile.
@@ -109,7 +109,7 @@ struct ClientFormPage<'a> {
 /// What a form shows.
 struct Shown {
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     version: String,
     /// Since when, in milliseconds since the epoch; none: from now.
     since: Option<i64>,
@@ -133,17 +133,19 @@ impl Shown {
 pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, DOOR).await?;
-        Ok(match app.policy.dataflow(Looked::of(&request).get("dataflow")) {
-            None => choose(&app, &visit),
-            Some(flow) => show(
-                &visit,
-                flow,
-                None,
-                StatusCode::OK,
-                Shown::first(defaults(&app, flow)),
-            ),
-        })
+        let admin = admit(&app, &request, REQUIRES).await?;
+        Ok(
+            match app.policy.dataflow(ListQuery::of(&request).get("dataflow")) {
+                None => choose(&app, &admin),
+                Some(flow) => show(
+                    &admin,
+                    flow,
+                    None,
+                    StatusCode::OK,
+                    Shown::first(defaults(&app, flow)),
+                ),
+            },
+        )
     };
     answer(&app, outcome.await)
 }
@@ -152,8 +154,8 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, DOOR).await?;
-        let form = visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, REQUIRES).await?;
+        let form = admin.posted(&request, body).await?;
         let flow = app
             .policy
             .dataflow(form.field("dataflow")?)
@@ -165,13 +167,13 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
         }
         let wanted = read(&app, flow, &typed, None)?;
         let written = wanted.clone();
-        match visit
+        match admin
             .registry()
             .run(move |registry, tx| clients::register(registry, tx, &written))
             .await
         {
             Ok((client, secret)) => Ok(to_client(
-                &visit,
+                &admin,
                 &client,
                 "registered",
                 secret.map(|secret| secret.reveal().to_owned()),
@@ -184,7 +186,7 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
                     wrong,
                     ..Shown::first(typed)
                 };
-                Ok(show(&visit, flow, None, StatusCode::UNPROCESSABLE_ENTITY, shown))
+                Ok(show(&admin, flow, None, StatusCode::UNPROCESSABLE_ENTITY, shown))
             }
         }
     };
@@ -195,13 +197,13 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
 pub async fn edit(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, DOOR).await?;
+        let admin = admit(&app, &request, REQUIRES).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let shown = Shown {
             version: clients::version(&client),
             ..Shown::first(values(&client, flow))
         };
-        Ok(show(&visit, flow, Some(&client), StatusCode::OK, shown))
+        Ok(show(&admin, flow, Some(&client), StatusCode::OK, shown))
     };
     answer(&app, outcome.await)
 }
@@ -215,8 +217,8 @@ pub async fn change(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, DOOR).await?;
-        let form = visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, REQUIRES).await?;
+        let form = admin.posted(&request, body).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let typed = typed_of(&form);
         let (wanted, seen) = (
@@ -224,15 +226,15 @@ pub async fn change(
             form.field("version")?.to_owned(),
         );
         let expected = seen.clone();
-        let registry = visit.registry();
+        let registry = admin.registry();
         let work = registry.run(move |registry, tx| {
-            clients::change(registry, tx, &wanted, Manner::Replace, Some(&expected))
+            clients::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&expected))
         });
         match work.await {
             Ok((changed, secret)) => {
                 let word = if changed == client { "unchanged" } else { "saved" };
                 Ok(to_client(
-                    &visit,
+                    &admin,
                     &changed,
                     word,
                     secret.map(|secret| secret.reveal().to_owned()),
@@ -251,7 +253,7 @@ pub async fn change(
                     // Who was told what somebody else has changed saves over it, knowing that.
                     let subject = Concerned::Client(client.id.clone());
                     let since = since.unwrap_or_else(|| app.clock.now_millis());
-                    let meanwhile = changed::since(&app, &subject, since, &visit.zone).await?;
+                    let meanwhile = edit_conflict::since(&app, &subject, since, &admin.zone).await?;
                     let (client, _) = found(&app, client.id.clone()).await?;
                     shown = Shown {
                         version: clients::version(&client),
@@ -261,7 +263,7 @@ pub async fn change(
                     };
                 }
                 Ok(show(
-                    &visit,
+                    &admin,
                     flow,
                     Some(&client),
                     StatusCode::UNPROCESSABLE_ENTITY,
@@ -274,7 +276,7 @@ pub async fn change(
 }
 
 /// The client of an id, as it is in the database, with its dataflow.
-async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), Stop> {
+async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), PageRefused> {
     let client = app
         .store
         .read(move |conn| stored::find(conn, &id))
@@ -287,7 +289,7 @@ async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), Stop> {
     Ok((client, flow))
 }
 
-fn wrong(refused: Refused) -> Result<Vec<Wrong>, PageError> {
+fn wrong(refused: Refused) -> Result<Vec<FieldMistake>, PageError> {
     let fields: Vec<&str> = ONE
         .iter()
         .chain(&SEVERAL)
@@ -295,11 +297,11 @@ fn wrong(refused: Refused) -> Result<Vec<Wrong>, PageError> {
         .chain(["organization"])
         .collect();
     match refused {
-        Refused::Mistakes(mistakes) => Ok(Wrong::of(&mistakes, &fields)
+        Refused::Mistakes(mistakes) => Ok(FieldMistake::of(&mistakes, &fields)
             .into_iter()
             .map(|wrong| {
                 if wrong.field == "organization" {
-                    Wrong {
+                    FieldMistake {
                         field: "organization_name".to_owned(),
                         ..wrong
                     }
@@ -312,11 +314,11 @@ fn wrong(refused: Refused) -> Result<Vec<Wrong>, PageError> {
     }
 }
 
-fn to_client(visit: &Visit, client: &Client, word: &str, secret: Option<String>) -> HttpResponse {
+fn to_client(admin: &AdminRequest, client: &Client, word: &str, secret: Option<String>) -> HttpResponse {
     let path = format!("/admin/clients/{}", client.id);
     match secret {
         None => done(&path, word),
-        Some(value) => visit.show_once(
+        Some(value) => admin.show_once(
             &path,
             word,
             &Once {
@@ -334,13 +336,13 @@ fn typed_of(form: &crate::web::browser::PostedForm) -> Typed {
 
 /// The resource servers that a dataflow can go to.
 fn fitting(app: &App, flow: &Dataflow) -> Vec<Arc<LiveServer>> {
-    let mut servers = app.directory.resource_servers();
+    let mut servers = app.live.resource_servers();
     servers.retain(|live| live.server.settings.kind == Kind::Other || flow.serves(live.server.settings.kind));
     servers.sort_by_key(|live| live.server.name.to_lowercase());
     servers
 }
 
-fn choose(app: &App, visit: &Visit) -> HttpResponse {
+fn choose(app: &App, admin: &AdminRequest) -> HttpResponse {
     let card = |flow: &Dataflow| {
         let (title, text) = of_dataflow(flow);
         let servers = fitting(app, flow);
@@ -355,8 +357,8 @@ fn choose(app: &App, visit: &Visit) -> HttpResponse {
         }
     };
     let page = ChooseDataflowPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Clients),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
         flows: app.policy.dataflows().iter().map(card).collect(),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
@@ -595,13 +597,13 @@ fn purposes(flow: &Dataflow, typed: &Typed) -> Option<Vec<String>> {
 }
 
 fn show(
-    visit: &Visit,
+    admin: &AdminRequest,
     flow: &Dataflow,
     client: Option<&Client>,
     status: StatusCode,
     shown: Shown,
 ) -> HttpResponse {
-    let app = &visit.app;
+    let app = &admin.app;
     let (flow_title, flow_text) = of_dataflow(flow);
     let for_people = is_for_people(
         flow,
@@ -610,8 +612,8 @@ fn show(
             .unwrap_or_default(),
     );
     let page = ClientFormPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Clients),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
         action: client.map_or_else(
             || format!("/admin/clients/new?dataflow={}", flow.id),
             |client| format!("/admin/clients/{}/edit", client.id),

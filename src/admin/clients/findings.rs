@@ -595,7 +595,7 @@ fn target_finding(app: &App, client: &Client, target: &str) -> Finding {
         .settings
         .resource_servers
         .iter()
-        .filter_map(|id| app.directory.resource_server(id))
+        .filter_map(|id| app.live.resource_server(id))
         .map(|live| live.server.audience.clone())
         .collect();
     let same = |base: &String| base.trim_end_matches('/') == target.trim_end_matches('/');

@@ -12,8 +12,8 @@ use super::samples::{self, Sample};
 use super::show::found;
 use super::vendor_link::once_subject;
 use super::words::{abilities, is_for_people, of_method};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::{When, Zone};
 use crate::error::{Broken, PageError};
@@ -21,7 +21,7 @@ use crate::model::client::Client;
 use crate::policy::console::Area;
 use crate::store::vendor_links;
 use crate::tls::CA_FILE;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// What the sheet says, for the pages and the text.
@@ -73,31 +73,31 @@ struct HandOffText<'a> {
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
+        let (admin, client) = enter_with(&app, &request, id.into_inner()).await?;
         let id = client.id.clone();
         let link = app
             .store
             .read(move |conn| vendor_links::of_client(conn, &id))
             .await?;
         let link = link.map(|link| LinkRow {
-            made: visit.zone.when(link.created_at),
-            ends: visit.zone.when(link.expires_at),
+            made: admin.zone.when(link.created_at),
+            ends: admin.zone.when(link.expires_at),
             holds: link.expires_at > app.now(),
         });
         let page = HandOffPage {
-            shell: visit.shell(),
-            frame: visit.frame(Area::Clients),
+            shell: admin.shell(),
+            frame: admin.frame(Area::Clients),
             client: &client,
-            sheet: sheet(&app, &visit.zone, &client)?,
-            may_change: visit.changes(Area::Clients),
-            once: visit.once(&request, &once_subject(&client)),
+            sheet: sheet(&app, &admin.zone, &client)?,
+            may_change: admin.changes(Area::Clients),
+            once: admin.once(&request, &once_subject(&client)),
             link,
         };
         let (shows, page) = (
             page.once.is_some(),
             pages::respond(&page, StatusCode::OK, FormAction::SelfOnly),
         );
-        Ok(if shows { visit.shown(page) } else { page })
+        Ok(if shows { admin.shown(page) } else { page })
     };
     answer(&app, outcome.await)
 }
@@ -106,8 +106,8 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 pub async fn text(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let (visit, client) = enter_with(&app, &request, id.into_inner()).await?;
-        Ok(as_text(&client, sheet(&app, &visit.zone, &client)?)?)
+        let (admin, client) = enter_with(&app, &request, id.into_inner()).await?;
+        Ok(as_text(&client, sheet(&app, &admin.zone, &client)?)?)
     };
     answer(&app, outcome.await)
 }
@@ -116,7 +116,7 @@ pub async fn text(app: web::Data<App>, request: HttpRequest, id: web::Path<Strin
 pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        enter(&app, &request, Door::read(Area::Home)).await?;
+        admit(&app, &request, Requires::read(Area::Home)).await?;
         Ok(certificate(&app).await?)
     };
     answer(&app, outcome.await)
@@ -151,10 +151,14 @@ pub(super) async fn certificate(app: &App) -> Result<HttpResponse, PageError> {
         .body(pem))
 }
 
-async fn enter_with(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<(Visit, Client), Stop> {
-    let visit = enter(app, request, Door::read(Area::Clients)).await?;
+async fn enter_with(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    id: String,
+) -> Result<(AdminRequest, Client), PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Clients)).await?;
     let client = found(app, id).await?;
-    Ok((visit, client))
+    Ok((admin, client))
 }
 
 /// The sheet of a client, with times as they are in a zone.
@@ -178,7 +182,7 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
     values.push(("Client ID (client_id)", client.id.clone()));
     values.push(("Client authentication", settings.auth_method.as_str().to_owned()));
     for id in &settings.resource_servers {
-        if let Some(live) = app.directory.resource_server(id) {
+        if let Some(live) = app.live.resource_server(id) {
             values.push((
                 "FHIR base = audience (resource, aud)",
                 live.server.audience.clone(),

@@ -6,13 +6,13 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::listing::{self, Filter, Looked, PAGE};
-use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::admin::access::{Frame, Requires, admit, answer};
+use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
 use crate::app::App;
-use crate::live::roster::Order;
+use crate::live::client_index::Order;
 use crate::model::client::Client;
 use crate::policy::console::Area;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 5] = ["q", "dataflow", "server", "state", "sort"];
@@ -25,7 +25,7 @@ struct ClientsPage<'a> {
     may_change: bool,
     /// Whether there is any client at all.
     some: bool,
-    looked: Looked,
+    looked: ListQuery,
     dataflows: Vec<Filter>,
     servers: Vec<Filter>,
     states: Vec<Filter>,
@@ -50,10 +50,10 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Clients)).await?;
-    let looked = Looked::of(request);
-    let roster = app.directory.roster();
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Clients)).await?;
+    let looked = ListQuery::of(request);
+    let roster = app.live.roster();
     let order = match looked.get("sort") {
         "id" => Order::Id,
         "newest" => Order::Newest,
@@ -63,7 +63,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     let found = found
         .map(|live| &live.client)
         .filter(|client| is_looked_for(&looked, client));
-    let (rows, more) = listing::cut(found.take(PAGE + 1).collect());
+    let (rows, more) = list_query::cut(found.take(PAGE + 1).collect());
     let next = rows.last().filter(|_| more).map(|client| {
         let (key, id) = order.place(client);
         looked.page_after(&FILTERS, &key, &id)
@@ -76,13 +76,13 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             .map(|flow| (flow.id.as_str(), flow.label.as_str())),
     );
     let page = ClientsPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Clients),
-        may_change: visit.changes(Area::Clients),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
+        may_change: admin.changes(Area::Clients),
         some: !roster.is_empty(),
-        dataflows: listing::filters(looked.get("dataflow"), &dataflows),
+        dataflows: list_query::filters(looked.get("dataflow"), &dataflows),
         servers: servers(app, looked.get("server")),
-        states: listing::filters(
+        states: list_query::filters(
             looked.get("state"),
             &[
                 ("", "Enabled or not"),
@@ -90,7 +90,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
                 ("disabled", "Disabled"),
             ],
         ),
-        sorts: listing::filters(
+        sorts: list_query::filters(
             looked.get("sort"),
             &[("", "Name"), ("id", "Client ID"), ("newest", "Newest first")],
         ),
@@ -102,7 +102,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
-fn is_looked_for(looked: &Looked, client: &Client) -> bool {
+fn is_looked_for(looked: &ListQuery, client: &Client) -> bool {
     let (dataflow, server) = (looked.get("dataflow"), looked.get("server"));
     let state = match looked.get("state") {
         "enabled" => client.enabled,
@@ -115,7 +115,7 @@ fn is_looked_for(looked: &Looked, client: &Client) -> bool {
 }
 
 fn servers(app: &App, chosen: &str) -> Vec<Filter> {
-    let mut servers = app.directory.resource_servers();
+    let mut servers = app.live.resource_servers();
     servers.sort_by_key(|live| live.server.name.to_lowercase());
     let mut choices = vec![("", "All resource servers")];
     choices.extend(
@@ -123,7 +123,7 @@ fn servers(app: &App, chosen: &str) -> Vec<Filter> {
             .iter()
             .map(|live| (live.server.id.as_str(), live.server.name.as_str())),
     );
-    listing::filters(chosen, &choices)
+    list_query::filters(chosen, &choices)
 }
 
 fn row(app: &App, client: &Client) -> Row {

@@ -86,7 +86,7 @@ impl Facts {
         let audience = match settings.resource_servers.as_slice() {
             [] => None,
             [first, ..] => app
-                .directory
+                .live
                 .resource_server(first)
                 .map(|live| live.server.audience.clone()),
         };

@@ -5,10 +5,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::words::{Choice, abilities, of_dataflow, of_method};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
 use crate::admin::events::{self, Told};
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
@@ -17,7 +17,7 @@ use crate::policy::console::Area;
 use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
 use crate::registry::{Refused, clients};
 use crate::store::clients as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -59,11 +59,11 @@ struct SecretPage<'a> {
     client: &'a Client,
     overlaps: Vec<Choice>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 /// The client of an id, as it is in the database.
-pub(super) async fn found(app: &App, id: String) -> Result<Client, Stop> {
+pub(super) async fn found(app: &App, id: String) -> Result<Client, PageRefused> {
     let found = app.store.read(move |conn| stored::find(conn, &id)).await?;
     found.ok_or_else(|| PageError::not_found().into())
 }
@@ -72,28 +72,28 @@ pub(super) async fn found(app: &App, id: String) -> Result<Client, Stop> {
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::read(Area::Clients)).await?;
+        let admin = admit(&app, &request, Requires::read(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
-        let once = visit.once(&request, &client.id);
-        let last = events::last_of_client(&visit, &client.id).await?;
-        let (shows, page) = (once.is_some(), show(&visit, &client, once, last));
-        Ok(if shows { visit.shown(page) } else { page })
+        let once = admin.once(&request, &client.id);
+        let last = events::last_of_client(&admin, &client.id).await?;
+        let (shows, page) = (once.is_some(), show(&admin, &client, once, last));
+        Ok(if shows { admin.shown(page) } else { page })
     };
     answer(&app, outcome.await)
 }
 
-fn show(visit: &Visit, client: &Client, once: Option<Once>, last: Option<Vec<Told>>) -> HttpResponse {
-    let (app, settings) = (&visit.app, &client.settings);
+fn show(admin: &AdminRequest, client: &Client, once: Option<Once>, last: Option<Vec<Told>>) -> HttpResponse {
+    let (app, settings) = (&admin.app, &client.settings);
     let flow = app.policy.dataflow(&client.dataflow);
     let now = app.now();
     let secrets = crate::live::valid_secrets(&client.secrets, now).map(|secret| SecretRow {
         id: secret.id.clone(),
-        made: visit.zone.when(secret.created_at),
-        ends: secret.expires_at.map(|at| visit.zone.when(at)),
-        used: secret.last_used_at.map(|at| visit.zone.when(at)),
+        made: admin.zone.when(secret.created_at),
+        ends: secret.expires_at.map(|at| admin.zone.when(at)),
+        used: secret.last_used_at.map(|at| admin.zone.when(at)),
     });
     let named = |id: &String| {
-        let server = app.directory.resource_server(id);
+        let server = app.live.resource_server(id);
         (
             id.clone(),
             server.map_or_else(|| id.clone(), |live| live.server.name.clone()),
@@ -104,17 +104,17 @@ fn show(visit: &Visit, client: &Client, once: Option<Once>, last: Option<Vec<Tol
     });
     let purposes = flow.map_or_else(Vec::new, |flow| flow.purposes(settings.purposes.as_deref()));
     let page = ClientPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Clients),
-        may_change: visit.changes(Area::Clients),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
+        may_change: admin.changes(Area::Clients),
         client,
         flow_title: flow.map_or_else(|| client.dataflow.clone(), |flow| of_dataflow(flow).0),
         method: of_method(settings.auth_method),
         abilities: flow.map_or_else(Vec::new, |flow| abilities(app, flow, Some(client))),
         servers: settings.resource_servers.iter().map(named).collect(),
         secrets: secrets.collect(),
-        registered: visit.zone.when(client.created_at),
-        changed: visit.zone.when(client.updated_at),
+        registered: admin.zone.when(client.created_at),
+        changed: admin.zone.when(client.updated_at),
         scopes,
         purposes: purposes.join(" "),
         once,
@@ -149,24 +149,24 @@ fn overlaps() -> Vec<Choice> {
 pub async fn ask_secret(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients).fresh()).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients).fresh()).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::default().with("overlap_seconds", DEFAULT_OVERLAP_SECONDS.to_string());
-        Ok(show_secret(&visit, &client, StatusCode::OK, typed, Vec::new()))
+        Ok(show_secret(&admin, &client, StatusCode::OK, typed, Vec::new()))
     };
     answer(&app, outcome.await)
 }
 
 fn show_secret(
-    visit: &Visit,
+    admin: &AdminRequest,
     client: &Client,
     status: StatusCode,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
     let page = SecretPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Clients),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
         client,
         overlaps: overlaps(),
         typed,
@@ -185,24 +185,24 @@ pub async fn make_secret(
     const FIELDS: [&str; 1] = ["overlap_seconds"];
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients).fresh()).await?;
-        let form = visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients).fresh()).await?;
+        let form = admin.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &FIELDS);
         let Ok(overlap) = typed.get("overlap_seconds").parse::<i64>() else {
-            let wrong = vec![Wrong::field(
+            let wrong = vec![FieldMistake::field(
                 "overlap_seconds",
                 "choose how long the old secret works",
             )];
             return Ok(show_secret(
-                &visit,
+                &admin,
                 &client,
                 StatusCode::UNPROCESSABLE_ENTITY,
                 typed,
                 wrong,
             ));
         };
-        let (id, registry) = (client.id.clone(), visit.registry());
+        let (id, registry) = (client.id.clone(), admin.registry());
         match registry
             .run(move |registry, tx| clients::rotate_secret(registry, tx, &id, overlap))
             .await
@@ -211,7 +211,7 @@ pub async fn make_secret(
                 let note = rotated.old_ends_at.filter(|ends| *ends > app.now()).map(|ends| {
                     format!(
                         "The old secret works until {}. Both work until then.",
-                        visit.zone.when(ends).words
+                        admin.zone.when(ends).words
                     )
                 });
                 let value = rotated.secret.reveal().to_owned();
@@ -220,12 +220,12 @@ pub async fn make_secret(
                     value,
                     note,
                 };
-                Ok(visit.show_once(&format!("/admin/clients/{}", client.id), "secret-made", &once))
+                Ok(admin.show_once(&format!("/admin/clients/{}", client.id), "secret-made", &once))
             }
             Err(Refused::Mistakes(mistakes)) => {
-                let wrong = Wrong::of(&mistakes, &FIELDS);
+                let wrong = FieldMistake::of(&mistakes, &FIELDS);
                 Ok(show_secret(
-                    &visit,
+                    &admin,
                     &client,
                     StatusCode::UNPROCESSABLE_ENTITY,
                     typed,

@@ -10,17 +10,17 @@ use askama::Template;
 use super::check::{FIELD, pasted};
 use super::findings::{Reader, Report};
 use super::hand_off::{self, Sheet};
-use crate::admin::form::{Typed, Wrong};
+use crate::admin::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::model::client::Client;
 use crate::model::person::PersonSettings;
 use crate::model::secret::SecretHash;
-use crate::registry::vendor_links::{self, Dead};
-use crate::session::peer;
+use crate::registry::vendor_links::{self, LinkRefused};
+use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction, Shell};
@@ -45,11 +45,11 @@ struct CheckPage<'a> {
     client: &'a Client,
     csrf: String,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     report: Option<Report>,
 }
 
-/// A visit by a link that holds.
+/// A request with a link that holds.
 struct ByLink {
     client: Client,
     hash: SecretHash,
@@ -139,7 +139,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         let typed = Typed::of(&form, &[FIELD]);
         if form.field("client")? != client.id {
             let wrong = "this page was about another system, and this browser has opened the link of this one since: open the other link again";
-            let wrong = vec![Wrong::field(FIELD, wrong)];
+            let wrong = vec![FieldMistake::field(FIELD, wrong)];
             return Ok(show(
                 &app,
                 &client,
@@ -150,11 +150,11 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
             ));
         }
         if app
-            .strangers
+            .failure_counts
             .call(&format!("vendor {}", hash.as_str()), app.now())
             > CHECKS_A_MINUTE
         {
-            let wrong = vec![Wrong::field(
+            let wrong = vec![FieldMistake::field(
                 FIELD,
                 "too many checks in one minute: wait a minute, then check again",
             )];
@@ -183,7 +183,7 @@ fn show(
     csrf: String,
     status: StatusCode,
     typed: Typed,
-    (wrong, report): (Vec<Wrong>, Option<Report>),
+    (wrong, report): (Vec<FieldMistake>, Option<Report>),
 ) -> HttpResponse {
     let page = CheckPage {
         shell: browser::shell(app),
@@ -237,7 +237,7 @@ async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLin
             client,
             hash: hash.clone(),
         }),
-        Err(Dead { reason, client_id }) => {
+        Err(LinkRefused { reason, client_id }) => {
             refused(app, request, client_id.as_deref(), reason).await?;
             Err(Closed::Link)
         }
@@ -247,13 +247,13 @@ async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLin
 /// Writes that a link was opened: once a minute for each address.
 async fn opened(app: &App, request: &HttpRequest, by: &ByLink) -> Result<(), Broken> {
     let (address, subject) = (
-        peer::address(app, request),
+        client_address::of(app, request),
         format!("vendor opens {}", by.hash.as_str()),
     );
-    if app.strangers.attempts(address, &subject, app.now()) > 0 {
+    if app.failure_counts.attempts(address, &subject, app.now()) > 0 {
         return Ok(());
     }
-    app.strangers.attempt(address, &subject, app.now());
+    app.failure_counts.attempt(address, &subject, app.now());
     write(app, request, Some(&by.client.id), None).await
 }
 
@@ -266,8 +266,8 @@ async fn refused(
 ) -> Result<(), Broken> {
     let subject = format!("vendor link of {}", client_id.unwrap_or("nobody"));
     if app
-        .strangers
-        .note(peer::address(app, request), &subject, app.now())
+        .failure_counts
+        .note(client_address::of(app, request), &subject, app.now())
         != Noted::First
     {
         return Ok(());
@@ -283,7 +283,7 @@ async fn write(
 ) -> Result<(), Broken> {
     let mut event = app
         .event(Kind::VendorLinkOpened, Actor::Stranger)
-        .from(peer::address(app, request).to_string());
+        .from(client_address::of(app, request).to_string());
     if let Some(id) = client_id {
         event = event.client(id);
     }

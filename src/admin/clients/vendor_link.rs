@@ -7,10 +7,10 @@ use askama::Template;
 
 use super::show::found;
 use super::words::Choice;
-use crate::admin::ask::AskPage;
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::confirm::ConfirmPage;
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::error::PageError;
 use crate::model::client::Client;
@@ -31,7 +31,7 @@ struct LinkPage<'a> {
     replaces: bool,
     periods: Vec<Choice>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 fn periods() -> Vec<Choice> {
@@ -65,11 +65,11 @@ async fn has_link(app: &App, client: &Client) -> Result<bool, PageError> {
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::default().with("days", DEFAULT_DAYS.to_string());
         Ok(show(
-            &visit,
+            &admin,
             &client,
             has_link(&app, &client).await?,
             typed,
@@ -79,13 +79,19 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, outcome.await)
 }
 
-fn show(visit: &Visit, client: &Client, replaces: bool, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+fn show(
+    admin: &AdminRequest,
+    client: &Client,
+    replaces: bool,
+    typed: Typed,
+    wrong: Vec<FieldMistake>,
+) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
-    let (shell, frame) = (visit.shell(), visit.frame(Area::Clients));
+    let (shell, frame) = (admin.shell(), admin.frame(Area::Clients));
     let page = LinkPage {
         shell,
         frame,
@@ -107,35 +113,35 @@ pub async fn post(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
-        let form = visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
+        let form = admin.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
         let typed = Typed::of(&form, &FIELDS);
         let wrong = match typed.get("days").parse::<i64>() {
-            Err(_) => vec![Wrong::field("days", "choose how long the link works")],
+            Err(_) => vec![FieldMistake::field("days", "choose how long the link works")],
             Ok(days) => {
-                let (id, registry) = (client.id.clone(), visit.registry());
+                let (id, registry) = (client.id.clone(), admin.registry());
                 match registry
                     .run(move |registry, tx| vendor_links::issue(registry, tx, &id, days))
                     .await
                 {
                     Ok(issued) => {
-                        let note = format!("It works until {}.", visit.zone.when(issued.expires_at).words);
+                        let note = format!("It works until {}.", admin.zone.when(issued.expires_at).words);
                         let value = issued.url.reveal().to_owned();
                         let once = Once {
                             subject: once_subject(&client),
                             value,
                             note: Some(note),
                         };
-                        return Ok(visit.show_once(&sheet_of(&client), "vendor-link-made", &once));
+                        return Ok(admin.show_once(&sheet_of(&client), "vendor-link-made", &once));
                     }
-                    Err(Refused::Mistakes(mistakes)) => Wrong::of(&mistakes, &FIELDS),
+                    Err(Refused::Mistakes(mistakes)) => FieldMistake::of(&mistakes, &FIELDS),
                     Err(Refused::Broken(broken)) => return Err(broken.into()),
                 }
             }
         };
         Ok(show(
-            &visit,
+            &admin,
             &client,
             has_link(&app, &client).await?,
             typed,
@@ -149,11 +155,11 @@ pub async fn post(
 pub async fn ask_end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
         let client = found(&app, id.into_inner()).await?;
-        let page = AskPage {
-            shell: visit.shell(),
-            frame: visit.frame(Area::Clients),
+        let page = ConfirmPage {
+            shell: admin.shell(),
+            frame: admin.frame(Area::Clients),
             question: format!("End the link for the vendor of {}?", client.name),
             effects: vec![
                 "Whoever has the link sees the sheet and the connection check no more.".to_owned(),
@@ -179,10 +185,10 @@ pub async fn end(
 ) -> HttpResponse {
     let app = app.into_inner();
     let outcome = async {
-        let visit = enter(&app, &request, Door::change(Area::Clients)).await?;
-        visit.posted(&request, body).await?;
+        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
+        admin.posted(&request, body).await?;
         let client = found(&app, id.into_inner()).await?;
-        let (id, registry) = (client.id.clone(), visit.registry());
+        let (id, registry) = (client.id.clone(), admin.registry());
         match registry
             .run(move |registry, tx| vendor_links::end(registry, tx, &id))
             .await

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::System;
 use crate::activity;
-use crate::admin::visit::Visit;
+use crate::admin::access::AdminRequest;
 use crate::clock::local_time::When;
+use crate::live::client_index::{self, ClientIndex};
 use crate::live::credentials;
-use crate::live::roster::{self, Roster};
 use crate::model::client::Client;
 use crate::policy::console::Area;
 use crate::store::activity::Last;
@@ -151,8 +151,8 @@ fn named(name: &str, url: String) -> Named {
 
 /// The picture of what is registered; none: nothing is.
 #[must_use]
-pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option<Picture> {
-    if systems.is_empty() && visit.app.directory.resource_servers().is_empty() {
+pub fn picture(admin: &AdminRequest, roster: &ClientIndex, systems: &[System<'_>]) -> Option<Picture> {
+    if systems.is_empty() && admin.app.live.resource_servers().is_empty() {
         return None;
     }
     let mut flows: Vec<Flow<'_>> = roster.flows().iter().map(Flow::of).collect();
@@ -163,11 +163,11 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
     }
     let grouped = systems.len() > SINGLE;
     let mut arrows: Vec<Arrow> = if grouped {
-        flows.iter().map(|flow| flow.arrow(visit)).collect()
+        flows.iter().map(|flow| flow.arrow(admin)).collect()
     } else {
         systems
             .iter()
-            .flat_map(|system| of_client(visit, system))
+            .flat_map(|system| of_client(admin, system))
             .collect()
     };
     arrows.sort_by(|one, other| (&one.server, &one.client).cmp(&(&other.server, &other.client)));
@@ -179,7 +179,7 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
         y += ROW;
     }
     let mut servers = server_boxes(&arrows);
-    for server in without_clients(visit, roster).into_iter().take(SINGLE) {
+    for server in without_clients(admin, roster).into_iter().take(SINGLE) {
         servers.push(ServerBox {
             y,
             height: BOX,
@@ -189,8 +189,8 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
         });
         y += ROW;
     }
-    let unused = if visit.changes(Area::Clients) {
-        unused(visit, roster)
+    let unused = if admin.changes(Area::Clients) {
+        unused(admin, roster)
     } else {
         Vec::new()
     };
@@ -204,8 +204,8 @@ pub fn picture(visit: &Visit, roster: &Roster, systems: &[System<'_>]) -> Option
     })
 }
 
-fn label(visit: &Visit, flow: &str) -> String {
-    visit
+fn label(admin: &AdminRequest, flow: &str) -> String {
+    admin
         .app
         .policy
         .dataflow(flow)
@@ -213,22 +213,22 @@ fn label(visit: &Visit, flow: &str) -> String {
 }
 
 /// The server of an id, as it is drawn.
-fn server(visit: &Visit, id: &str) -> Named {
-    let found = visit.app.directory.resource_server(id);
+fn server(admin: &AdminRequest, id: &str) -> Named {
+    let found = admin.app.live.resource_server(id);
     let name = found.map_or_else(|| id.to_owned(), |live| live.server.name.clone());
     named(&name, format!("/admin/resource-servers/{id}"))
 }
 
 /// An arrow to each resource server of a client.
-fn of_client(visit: &Visit, system: &System<'_>) -> Vec<Arrow> {
+fn of_client(admin: &AdminRequest, system: &System<'_>) -> Vec<Arrow> {
     let System { entry, last, state } = *system;
     let client = &entry.live.client;
-    let when = |at: Option<i64>| at.map(|at| visit.zone.when(at));
+    let when = |at: Option<i64>| at.map(|at| admin.zone.when(at));
     let mut servers: Vec<Named> = client
         .settings
         .resource_servers
         .iter()
-        .map(|id| server(visit, id))
+        .map(|id| server(admin, id))
         .collect();
     if servers.is_empty() {
         servers.push(named(
@@ -237,7 +237,7 @@ fn of_client(visit: &Visit, system: &System<'_>) -> Vec<Arrow> {
         ));
     }
     let arrow = |server: Named| {
-        let flow = label(visit, &client.dataflow);
+        let flow = label(admin, &client.dataflow);
         Arrow {
             y: 0,
             middle: 0,
@@ -248,28 +248,28 @@ fn of_client(visit: &Visit, system: &System<'_>) -> Vec<Arrow> {
             server,
             state,
             last_token: when(last.and_then(|last| last.last_token_at)),
-            last_failure: last.and_then(|last| failure(visit, last)),
-            ends: soon(visit, entry.ends),
+            last_failure: last.and_then(|last| failure(admin, last)),
+            ends: soon(admin, entry.ends),
         }
     };
     servers.into_iter().map(arrow).collect()
 }
 
 /// When and why something failed last.
-fn failure(visit: &Visit, last: &Last) -> Option<(When, &'static str)> {
+fn failure(admin: &AdminRequest, last: &Last) -> Option<(When, &'static str)> {
     let reason = activity::in_words(last.last_failure.as_deref().unwrap_or_default());
-    Some((visit.zone.when(last.last_failure_at?), reason))
+    Some((admin.zone.when(last.last_failure_at?), reason))
 }
 
 /// An end that is worth telling.
-fn soon(visit: &Visit, ends: Option<i64>) -> Option<When> {
-    ends.filter(|ends| *ends < visit.app.now() + credentials::SOON)
-        .map(|at| visit.zone.when(at))
+fn soon(admin: &AdminRequest, ends: Option<i64>) -> Option<When> {
+    ends.filter(|ends| *ends < admin.app.now() + credentials::SOON)
+        .map(|at| admin.zone.when(at))
 }
 
 /// All clients of a dataflow together.
 struct Flow<'a> {
-    of: &'a roster::Flow,
+    of: &'a client_index::Flow,
     count: usize,
     states: BTreeMap<State, usize>,
     last_token: Option<i64>,
@@ -278,7 +278,7 @@ struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    fn of(of: &'a roster::Flow) -> Self {
+    fn of(of: &'a client_index::Flow) -> Self {
         Self {
             of,
             count: 0,
@@ -304,9 +304,9 @@ impl<'a> Flow<'a> {
     }
 
     /// One arrow for all of them.
-    fn arrow(&self, visit: &Visit) -> Arrow {
-        let roster::Flow { id, servers } = self.of;
-        let words = label(visit, id);
+    fn arrow(&self, admin: &AdminRequest) -> Arrow {
+        let client_index::Flow { id, servers } = self.of;
+        let words = label(admin, id);
         let note = self
             .states
             .iter()
@@ -322,16 +322,16 @@ impl<'a> Flow<'a> {
             lines: lines(&words),
             flow: words,
             server: match (servers.len(), servers.first()) {
-                (1, Some(id)) => server(visit, id),
+                (1, Some(id)) => server(admin, id),
                 (count, _) => named(
                     &format!("{count} resource servers"),
                     "/admin/resource-servers".to_owned(),
                 ),
             },
             state: self.states.keys().next().copied().unwrap_or(State::Quiet),
-            last_token: self.last_token.map(|at| visit.zone.when(at)),
-            last_failure: self.failed.and_then(|last| failure(visit, last)),
-            ends: soon(visit, self.ends),
+            last_token: self.last_token.map(|at| admin.zone.when(at)),
+            last_failure: self.failed.and_then(|last| failure(admin, last)),
+            ends: soon(admin, self.ends),
         }
     }
 }
@@ -355,8 +355,8 @@ fn server_boxes(arrows: &[Arrow]) -> Vec<ServerBox> {
 }
 
 /// Resource servers that no client may talk to.
-fn without_clients(visit: &Visit, roster: &Roster) -> Vec<Named> {
-    let servers = visit.app.directory.resource_servers();
+fn without_clients(admin: &AdminRequest, roster: &ClientIndex) -> Vec<Named> {
+    let servers = admin.app.live.resource_servers();
     let mut idle: Vec<Named> = servers
         .iter()
         .filter(|live| roster.users_of(&live.server.id).is_empty())
@@ -372,8 +372,8 @@ fn without_clients(visit: &Visit, roster: &Roster) -> Vec<Named> {
 }
 
 /// Dataflows that no client uses.
-fn unused(visit: &Visit, roster: &Roster) -> Vec<(String, String)> {
-    let flows = visit
+fn unused(admin: &AdminRequest, roster: &ClientIndex) -> Vec<(String, String)> {
+    let flows = admin
         .app
         .policy
         .dataflows()

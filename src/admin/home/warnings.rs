@@ -6,7 +6,7 @@ use actix_web::web::block;
 
 use super::picture::State;
 use super::{Facts, System};
-use crate::admin::visit::Visit;
+use crate::admin::access::AdminRequest;
 use crate::config::MasterKeySource;
 use crate::error::Broken;
 use crate::live::{LiveServer, credentials};
@@ -104,21 +104,25 @@ impl Whom {
 ///
 /// # Errors
 /// What the store says.
-pub async fn warnings(visit: &Visit, facts: &Facts, systems: &[System<'_>]) -> Result<Vec<Warning>, Broken> {
-    let may = |area| visit.may(area, Right::Read);
+pub async fn warnings(
+    admin: &AdminRequest,
+    facts: &Facts,
+    systems: &[System<'_>],
+) -> Result<Vec<Warning>, Broken> {
+    let may = |area| admin.may(area, Right::Read);
     let mut found = Vec::new();
     if may(Area::Clients) {
-        found.extend(of_clients(visit, systems));
-        found.extend(of_secrets(visit, systems));
+        found.extend(of_clients(admin, systems));
+        found.extend(of_secrets(admin, systems));
     }
     if may(Area::ResourceServers) {
-        found.extend(of_resource_servers(visit, facts));
+        found.extend(of_resource_servers(admin, facts));
     }
     if may(Area::Audit) {
-        found.extend(of_record(visit, facts));
+        found.extend(of_record(admin, facts));
     }
     if may(Area::AccessReview) {
-        found.extend(of_review(visit, facts));
+        found.extend(of_review(admin, facts));
     }
     if may(Area::Administrators) && facts.administrators < 2 {
         found.push(
@@ -131,7 +135,7 @@ pub async fn warnings(visit: &Visit, facts: &Facts, systems: &[System<'_>]) -> R
         );
     }
     if may(Area::Configuration) {
-        found.extend(of_installation(visit).await?);
+        found.extend(of_installation(admin).await?);
     }
     found.sort_by_key(|warning| !warning.urgent);
     Ok(found)
@@ -149,8 +153,8 @@ fn server_page(server: &ResourceServer) -> (String, String) {
 }
 
 /// The enabled resource servers by their names.
-fn servers(visit: &Visit) -> Vec<Arc<LiveServer>> {
-    let mut servers = visit.app.directory.resource_servers();
+fn servers(admin: &AdminRequest) -> Vec<Arc<LiveServer>> {
+    let mut servers = admin.app.live.resource_servers();
     servers.retain(|live| live.server.enabled);
     servers.sort_by(|one, other| {
         (&one.server.name, &one.server.id).cmp(&(&other.server.name, &other.server.id))
@@ -162,15 +166,15 @@ fn enabled<'a>(systems: &'a [System<'a>]) -> impl Iterator<Item = &'a System<'a>
     systems.iter().filter(|system| system.entry.live.client.enabled)
 }
 
-fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
-    let now = visit.app.now();
+fn of_clients(admin: &AdminRequest, systems: &[System<'_>]) -> Vec<Warning> {
+    let now = admin.app.now();
     if systems.is_empty() {
         let none = Warning::new(
             "no-client",
             "No client is registered yet.",
             "Register the first system that is to get tokens here.",
         );
-        let link = if visit.changes(Area::Clients) {
+        let link = if admin.changes(Area::Clients) {
             "/admin/clients/new"
         } else {
             "/admin/clients"
@@ -224,8 +228,8 @@ fn of_clients(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
 }
 
 /// Secrets and keys, of clients and of resource servers.
-fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
-    let now = visit.app.now();
+fn of_secrets(admin: &AdminRequest, systems: &[System<'_>]) -> Vec<Warning> {
+    let now = admin.app.now();
     let (mut none, mut ending, mut old) = (Whom::default(), Whom::default(), Whom::default());
     let mut look =
         |page: &dyn Fn() -> (String, String), ends: Option<i64>, secrets: Option<&[StoredSecret]>| {
@@ -235,14 +239,14 @@ fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
             } else if let Some(ends) = ends.filter(|ends| *ends < now + credentials::SOON) {
                 ending.add(|| {
                     let (name, url) = page();
-                    (format!("{name} ({})", visit.zone.when(ends).words), url)
+                    (format!("{name} ({})", admin.zone.when(ends).words), url)
                 });
             } else if made_at.is_some_and(|made_at| made_at < now - OLD_SECRET) {
                 old.add(page);
             }
         };
     // Servers first: there are few, and many need each.
-    for live in servers(visit) {
+    for live in servers(admin) {
         let server = &live.server;
         // One that has keys proves itself with those.
         let by_secret = server.settings.jwks.is_none() && server.settings.jwks_uri.is_none();
@@ -283,10 +287,10 @@ fn of_secrets(visit: &Visit, systems: &[System<'_>]) -> Vec<Warning> {
     found.into_iter().flatten().collect()
 }
 
-fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
-    let now = visit.app.now();
+fn of_resource_servers(admin: &AdminRequest, facts: &Facts) -> Option<Warning> {
+    let now = admin.app.now();
     let mut silent = Whom::default();
-    for live in servers(visit) {
+    for live in servers(admin) {
         let made_at = live.server.created_at;
         let last = facts.last(&live.server.id);
         let asked = last
@@ -300,8 +304,8 @@ fn of_resource_servers(visit: &Visit, facts: &Facts) -> Option<Warning> {
         .concerning(silent)
 }
 
-fn of_record(visit: &Visit, facts: &Facts) -> Option<Warning> {
-    let late = visit.app.now() - UNCHECKED;
+fn of_record(admin: &AdminRequest, facts: &Facts) -> Option<Warning> {
+    let late = admin.app.now() - UNCHECKED;
     let check = |warning: Warning| Some(warning.link("/admin/audit/check", "State of the record"));
     match facts.checked {
         Some((_, false)) => check(
@@ -322,9 +326,9 @@ fn of_record(visit: &Visit, facts: &Facts) -> Option<Warning> {
     }
 }
 
-fn of_review(visit: &Visit, facts: &Facts) -> Option<Warning> {
+fn of_review(admin: &AdminRequest, facts: &Facts) -> Option<Warning> {
     let since = facts.reviewed_at.unwrap_or(facts.installed_at);
-    (since < visit.app.now() - UNREVIEWED).then(|| {
+    (since < admin.app.now() - UNREVIEWED).then(|| {
         Warning::new(
             "unreviewed",
             "Nobody reviewed for a year who holds which role.",
@@ -335,9 +339,9 @@ fn of_review(visit: &Visit, facts: &Facts) -> Option<Warning> {
 }
 
 /// What belongs to the machine: certificate, master key, mail.
-async fn of_installation(visit: &Visit) -> Result<Vec<Warning>, Broken> {
+async fn of_installation(admin: &AdminRequest) -> Result<Vec<Warning>, Broken> {
     let mut found = Vec::new();
-    let config = &visit.app.config;
+    let config = &admin.app.config;
     if config.mail.is_none() {
         found.push(Warning::new("no-mail", "No mail server is configured.", "Invitations and new passwords have to be passed on by hand. Set [mail] in the configuration file to have them sent."));
     }
@@ -346,7 +350,7 @@ async fn of_installation(visit: &Visit) -> Result<Vec<Warning>, Broken> {
         MasterKeySource::Environment(_) => None,
     };
     let server = config.server.clone();
-    let now = visit.app.now();
+    let now = admin.app.now();
     // Files are read where they hold nobody up.
     let (open, certificate) = block(move || {
         (

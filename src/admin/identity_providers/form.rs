@@ -7,21 +7,21 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{found, path};
-use crate::admin::form::{self, Choice, Typed, Wrong, word};
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::form::{self, Choice, FieldMistake, Typed, word};
 use crate::app::App;
 use crate::model::Organization;
 use crate::model::identity_provider::{IdentityProvider, RoleMapping};
 use crate::model::secret::Secret;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::{self, IdentityProviderForm, redirect_uri};
-use crate::registry::{self, Manner, Refused, Words};
+use crate::registry::{self, Omitted, Refused, Words};
 use crate::web::browser::PostedForm;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// Fresh, for it decides who may come in.
-const DOOR: Door = Door::change(Area::IdentityProviders).fresh();
+const REQUIRES: Requires = Requires::change(Area::IdentityProviders).fresh();
 
 /// What is typed and shown again: everything but the secret.
 const FIELDS: [&str; 16] = [
@@ -76,7 +76,7 @@ const ACCOUNTS: [(&str, &str, &str); 3] = [
 ];
 
 #[derive(Template)]
-#[template(path = "../admin/identity-provider-form.html")]
+#[template(path = "../admin/identity_provider_form.html")]
 struct FormPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -84,24 +84,29 @@ struct FormPage<'a> {
     has_secret: bool,
     redirect_uri: String,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     methods: Vec<Choice>,
     accounts: Vec<Choice>,
     manage: Vec<Choice>,
 }
 
-fn show(visit: &Visit, before: Option<&IdentityProvider>, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+fn show(
+    admin: &AdminRequest,
+    before: Option<&IdentityProvider>,
+    typed: Typed,
+    wrong: Vec<FieldMistake>,
+) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let page = FormPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::IdentityProviders),
+        shell: admin.shell(),
+        frame: admin.frame(Area::IdentityProviders),
         id: before.map(|provider| provider.id.as_str()),
         has_secret: before.is_some_and(|provider| provider.secret.is_some()),
-        redirect_uri: redirect_uri(&visit.app, before.map_or("(its ID)", |provider| &provider.id)),
+        redirect_uri: redirect_uri(&admin.app, before.map_or("(its ID)", |provider| &provider.id)),
         typed,
         wrong,
         methods: form::choices(&METHODS),
@@ -121,13 +126,13 @@ pub async fn new_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse 
     answer(&app, new_page(&app, &request).await)
 }
 
-async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     let typed = Typed::default()
         .with("auth_method", "client_secret_basic")
         .with("scopes", "openid profile email")
         .with("accounts", "linked");
-    Ok(show(&visit, None, typed, Vec::new()))
+    Ok(show(&admin, None, typed, Vec::new()))
 }
 
 /// `POST /admin/identity-providers/new`
@@ -136,24 +141,30 @@ pub async fn new_post(app: web::Data<App>, request: HttpRequest, body: web::Payl
     answer(&app, register(&app, &request, body).await)
 }
 
-async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let posted = visit.posted(request, body).await?;
+async fn register(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let posted = admin.posted(request, body).await?;
     let typed = Typed::of(&posted, &FIELDS);
     let id = typed
         .some("id")
         .unwrap_or_else(|| registry::id_from(typed.get("name")));
     let wanted = match read(&posted, &typed, id) {
         Ok(wanted) => wanted,
-        Err(wrong) => return Ok(show(&visit, None, typed, wrong)),
+        Err(wrong) => return Ok(show(&admin, None, typed, wrong)),
     };
-    let registry = visit.registry();
+    let registry = admin.registry();
     match registry
         .run(move |registry, tx| identity_providers::register(registry, tx, &wanted))
         .await
     {
         Ok(provider) => Ok(done(&path(&provider.id), "provider-registered")),
-        Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, None, typed, Wrong::of(&mistakes, &told()))),
+        Err(Refused::Mistakes(mistakes)) => {
+            Ok(show(&admin, None, typed, FieldMistake::of(&mistakes, &told())))
+        }
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -164,10 +175,10 @@ pub async fn edit_get(app: web::Data<App>, request: HttpRequest, id: web::Path<S
     answer(&app, edit_page(&app, &request, &id).await)
 }
 
-async fn edit_page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn edit_page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     let provider = found(app, id).await?;
-    Ok(show(&visit, Some(&provider), registered(&provider), Vec::new()))
+    Ok(show(&admin, Some(&provider), registered(&provider), Vec::new()))
 }
 
 /// `POST /admin/identity-providers/{id}/edit`
@@ -186,18 +197,18 @@ async fn change(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let posted = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let posted = admin.posted(request, body).await?;
     let provider = found(app, id).await?;
     let typed = Typed::of(&posted, &FIELDS);
     let wanted = match read(&posted, &typed, id.to_owned()) {
         Ok(wanted) => wanted,
-        Err(wrong) => return Ok(show(&visit, Some(&provider), typed, wrong)),
+        Err(wrong) => return Ok(show(&admin, Some(&provider), typed, wrong)),
     };
-    let (registry, seen) = (visit.registry(), typed.get("version").to_owned());
+    let (registry, seen) = (admin.registry(), typed.get("version").to_owned());
     let changed = registry.run(move |registry, tx| {
-        identity_providers::change(registry, tx, &wanted, Manner::Replace, Some(&seen))
+        identity_providers::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&seen))
     });
     match changed.await {
         Ok(now) => Ok(done(
@@ -205,10 +216,10 @@ async fn change(
             if now == provider { "unchanged" } else { "saved" },
         )),
         Err(Refused::Mistakes(mistakes)) => Ok(show(
-            &visit,
+            &admin,
             Some(&provider),
             typed,
-            Wrong::of(&mistakes, &told()),
+            FieldMistake::of(&mistakes, &told()),
         )),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
@@ -261,7 +272,7 @@ fn registered(provider: &IdentityProvider) -> Typed {
     }
 }
 
-fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProviderForm, Vec<Wrong>> {
+fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProviderForm, Vec<FieldMistake>> {
     let mut wrong = Vec::new();
     let words = |field: &str| Words::from(vec![typed.get(field).to_owned()]);
     let secret = posted.field("secret").unwrap_or_default();
@@ -287,14 +298,17 @@ fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProvid
     if wrong.is_empty() { Ok(form) } else { Err(wrong) }
 }
 
-fn agency(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<Organization> {
+fn agency(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Organization> {
     let (name, id, jurisdiction) = (
         typed.some("organization"),
         typed.some("organization_id"),
         typed.some("jurisdiction"),
     );
     if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
-        wrong.push(Wrong::field("organization", "enter the name of the agency too"));
+        wrong.push(FieldMistake::field(
+            "organization",
+            "enter the name of the agency too",
+        ));
     }
     name.map(|name| Organization {
         name,
@@ -304,7 +318,7 @@ fn agency(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<Organization> {
 }
 
 /// A line for each: `claim | value | role`, and `| console` behind a role of the console. The value may hold a `|`.
-fn roles(typed: &Typed, wrong: &mut Vec<Wrong>) -> Vec<RoleMapping> {
+fn roles(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Vec<RoleMapping> {
     let read = |line: &str| {
         let (line, console) = line
             .strip_suffix("| console")
@@ -323,7 +337,7 @@ fn roles(typed: &Typed, wrong: &mut Vec<Wrong>) -> Vec<RoleMapping> {
     for line in typed.lines("roles") {
         match read(&line) {
             Some(mapping) => roles.push(mapping),
-            None => wrong.push(Wrong::field(
+            None => wrong.push(FieldMistake::field(
                 "roles",
                 format!("{line:?} must be: claim | value | role"),
             )),

@@ -1,7 +1,7 @@
 //! `/admin/identity-providers`: the agencies whose people sign in with their own accounts.
 
 pub mod form;
-pub mod state;
+pub mod lifecycle;
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::listing::{self, Filter, Looked};
-use super::visit::{Door, Frame, answer, enter};
+use super::access::{Frame, Requires, admit, answer};
+use super::list_query::{self, Filter, ListQuery};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::identity_provider::{Accounts, IdentityProvider};
-use crate::outbound::upstream::Finding;
+use crate::outbound::identity_provider::Finding;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::redirect_uri;
 use crate::store::identity_providers as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 2] = ["q", "state"];
 
 #[derive(Template)]
-#[template(path = "../admin/identity-providers.html")]
+#[template(path = "../admin/identity_providers.html")]
 struct ProvidersPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
     some: bool,
-    looked: Looked,
+    looked: ListQuery,
     states: Vec<Filter>,
     rows: Vec<IdentityProvider>,
     first: Option<String>,
@@ -44,27 +44,27 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, list(&app, &request).await)
 }
 
-async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::IdentityProviders)).await?;
-    let looked = Looked::of(request);
-    // From the database, for the directory offers those alone that people can sign in with. There are few.
+async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::IdentityProviders)).await?;
+    let looked = ListQuery::of(request);
+    // From the database, for those alone are live that people can sign in with. There are few.
     let all = app.store.read(stored::all).await?;
     let some = !all.is_empty();
     let key = |provider: &IdentityProvider| (provider.name.to_lowercase(), provider.id.clone());
     let found = all
         .into_iter()
         .filter(|provider| is_looked_for(&looked, provider));
-    let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
+    let (rows, more) = list_query::cut(list_query::page_of(found, key, looked.after()));
     let next = rows
         .last()
         .filter(|_| more)
         .map(|last| looked.page_after(&FILTERS, &key(last).0, &last.id));
     let page = ProvidersPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::IdentityProviders),
-        may_change: visit.changes(Area::IdentityProviders),
+        shell: admin.shell(),
+        frame: admin.frame(Area::IdentityProviders),
+        may_change: admin.changes(Area::IdentityProviders),
         some,
-        states: listing::filters(
+        states: list_query::filters(
             looked.get("state"),
             &[
                 ("", "Enabled or not"),
@@ -80,7 +80,7 @@ async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
-fn is_looked_for(looked: &Looked, provider: &IdentityProvider) -> bool {
+fn is_looked_for(looked: &ListQuery, provider: &IdentityProvider) -> bool {
     let wanted = looked.get("q").to_lowercase();
     let state = match looked.get("state") {
         "enabled" => provider.enabled,
@@ -97,14 +97,14 @@ pub fn path(id: &str) -> String {
     format!("/admin/identity-providers/{id}")
 }
 
-async fn found(app: &App, id: &str) -> Result<IdentityProvider, Stop> {
+async fn found(app: &App, id: &str) -> Result<IdentityProvider, PageRefused> {
     let id = id.to_owned();
     let provider = app.store.read(move |conn| stored::find(conn, &id)).await?;
-    provider.ok_or_else(|| Stop::Error(PageError::not_found()))
+    provider.ok_or_else(|| PageRefused::Error(PageError::not_found()))
 }
 
 #[derive(Template)]
-#[template(path = "../admin/identity-provider.html")]
+#[template(path = "../admin/identity_provider.html")]
 struct ProviderPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -135,31 +135,31 @@ pub async fn show(app: web::Data<App>, request: HttpRequest, id: web::Path<Strin
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::IdentityProviders)).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::IdentityProviders)).await?;
     let provider = found(app, id).await?;
     let owned = id.to_owned();
     let links = app
         .store
         .read(move |conn| stored::count_links(conn, &owned))
         .await?;
-    let may_change = visit.changes(Area::IdentityProviders);
+    let may_change = admin.changes(Area::IdentityProviders);
     let redirect_uri = redirect_uri(app, id);
-    let tries = may_change && Looked::of(request).get("try") == "1";
+    let tries = may_change && ListQuery::of(request).get("try") == "1";
     let findings = if tries {
-        Some(app.upstream.examine(&provider, &redirect_uri).await)
+        Some(app.identity_providers.examine(&provider, &redirect_uri).await)
     } else {
         None
     };
     let page = ProviderPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::IdentityProviders),
+        shell: admin.shell(),
+        frame: admin.frame(Area::IdentityProviders),
         may_change,
         lacks_secret: provider.enabled && !provider.is_ready(),
         accounts: accounts_in_words(provider.settings.accounts),
         redirect_uri,
         links,
-        changed: visit.zone.when(provider.updated_at),
+        changed: admin.zone.when(provider.updated_at),
         findings,
         provider: &provider,
     };

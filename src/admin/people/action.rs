@@ -8,16 +8,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{PATH, enter_about, labels, path_of};
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::once::Once;
-use crate::admin::visit::{Frame, Visit, answer, done};
+use crate::admin::access::{AdminRequest, Frame, answer, done};
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::error::PageError;
 use crate::model::person::Person;
 use crate::policy::console::{Area, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::{Refused, link_mails, people};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The field that says how a link is handed over.
@@ -195,7 +195,7 @@ struct ActionPage<'a> {
     /// Where a link could be mailed.
     mail_to: Option<&'a str>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 /// Where a link can be mailed, if mail is configured and the person has an address.
@@ -218,9 +218,9 @@ async fn ask(
     app: &Arc<App>,
     request: &HttpRequest,
     (id, action): &(String, String),
-) -> Result<HttpResponse, Stop> {
+) -> Result<HttpResponse, PageRefused> {
     let action = Action::find(action)?;
-    let (visit, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
+    let (admin, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
     let typed = Typed::default().with(
         HAND_OVER,
         if mail_to(app, &person).is_some() {
@@ -229,24 +229,24 @@ async fn ask(
             "show"
         },
     );
-    Ok(show(&visit, &person, action, StatusCode::OK, (typed, Vec::new())))
+    Ok(show(&admin, &person, action, StatusCode::OK, (typed, Vec::new())))
 }
 
 fn show(
-    visit: &Visit,
+    admin: &AdminRequest,
     person: &Person,
     action: Action,
     status: StatusCode,
-    (typed, wrong): (Typed, Vec<Wrong>),
+    (typed, wrong): (Typed, Vec<FieldMistake>),
 ) -> HttpResponse {
     let page = ActionPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::People),
+        shell: admin.shell(),
+        frame: admin.frame(Area::People),
         action,
         person,
-        roles: labels(&visit.app.policy, &person.settings.roles).join(", "),
-        oneself: person.id == visit.signed_in.person.id,
-        mail_to: mail_to(&visit.app, person),
+        roles: labels(&admin.app.policy, &person.settings.roles).join(", "),
+        oneself: person.id == admin.signed_in.person.id,
+        mail_to: mail_to(&admin.app, person),
         typed,
         wrong,
     };
@@ -269,23 +269,23 @@ async fn act(
     request: &HttpRequest,
     (id, action): &(String, String),
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
+) -> Result<HttpResponse, PageRefused> {
     let action = Action::find(action)?;
-    let (visit, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
-    let form = visit.posted(request, body).await?;
+    let (admin, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
+    let form = admin.posted(request, body).await?;
     let typed = Typed::of(&form, &[HAND_OVER]);
-    match run(&visit, &person, action).await {
+    match run(&admin, &person, action).await {
         Ok(Some(issued)) => Ok(hand_over(
-            &visit,
+            &admin,
             &issued,
             typed.get(HAND_OVER) == "mail",
             "link-made",
         )),
         Ok(None) => Ok(finished(&person, action)),
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &[]);
+            let wrong = FieldMistake::of(&mistakes, &[]);
             Ok(show(
-                &visit,
+                &admin,
                 &person,
                 action,
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -297,9 +297,9 @@ async fn act(
 }
 
 /// Does it. Answers a link, if one was made.
-async fn run(visit: &Visit, person: &Person, action: Action) -> Result<Option<Issued>, Refused> {
+async fn run(admin: &AdminRequest, person: &Person, action: Action) -> Result<Option<Issued>, Refused> {
     let username = person.username.clone();
-    let job = visit.registry();
+    let job = admin.registry();
     job.run(move |registry, tx| {
         Ok(match action {
             Action::Invite => links::invite(registry, tx, &username)?.map(Some),
@@ -331,8 +331,8 @@ fn finished(person: &Person, action: Action) -> HttpResponse {
 }
 
 /// Hands a link over: by mail, where that is wanted and possible, else on the page of the person, once.
-pub(super) fn hand_over(visit: &Visit, issued: &Issued, by_mail: bool, word: &str) -> HttpResponse {
-    let (app, path) = (&visit.app, path_of(&issued.person.id));
+pub(super) fn hand_over(admin: &AdminRequest, issued: &Issued, by_mail: bool, word: &str) -> HttpResponse {
+    let (app, path) = (&admin.app, path_of(&issued.person.id));
     if let (true, Some(mailer), Some(mail)) = (by_mail, &app.mailer, link_mails::link(app, issued)) {
         mailer.post(mail);
         return done(&path, "mailed");
@@ -342,8 +342,8 @@ pub(super) fn hand_over(visit: &Visit, issued: &Issued, by_mail: bool, word: &st
         value: issued.url.reveal().to_owned(),
         note: Some(format!(
             "It works once, until {}.",
-            visit.zone.when(issued.expires_at).words
+            admin.zone.when(issued.expires_at).words
         )),
     };
-    visit.show_once(&path, word, &once)
+    admin.show_once(&path, word, &once)
 }

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::action::hand_over;
 use super::{enter_about, path_of};
-use crate::admin::changed::{self, Changed};
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::listing::{self, Filter};
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::edit_conflict::{self, Changed};
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::list_query::{self, Filter};
 use crate::app::App;
 use crate::clock::local_time::check_zone;
 use crate::model::Organization;
@@ -23,10 +23,10 @@ use crate::policy::console::{self, Area, Right};
 use crate::policy::role::Role;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::registry::people::{self, PersonForm};
-use crate::registry::{Manner, Mistake, Refused, VERSION, links};
+use crate::registry::{Mistake, Omitted, Refused, VERSION, links};
 use crate::store::audit::Concerned;
 use crate::store::people as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields of the form, called as mistakes call them where they can.
@@ -66,7 +66,7 @@ struct FormPage<'a> {
     /// Whom it changes; none: somebody new.
     person: Option<&'a Person>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     /// What somebody else saved meanwhile.
     meanwhile: Option<Vec<Changed>>,
     roles: Vec<Choice>,
@@ -108,9 +108,9 @@ pub(super) fn codings(policy: &Policy, role: &Role) -> Vec<String> {
 }
 
 /// The roles that somebody may give.
-fn offered(visit: &Visit) -> impl Iterator<Item = &Role> {
-    let all = visit.changes(Area::Administrators);
-    visit
+fn offered(admin: &AdminRequest) -> impl Iterator<Item = &Role> {
+    let all = admin.changes(Area::Administrators);
+    admin
         .app
         .policy
         .roles()
@@ -121,14 +121,14 @@ fn offered(visit: &Visit) -> impl Iterator<Item = &Role> {
 /// `GET /admin/users/new`
 pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    let outcome = match enter(&app, &request, Door::change(Area::People).fresh()).await {
-        Ok(visit) => {
-            let by = if visit.app.mailer.is_some() {
+    let outcome = match admit(&app, &request, Requires::change(Area::People).fresh()).await {
+        Ok(admin) => {
+            let by = if admin.app.mailer.is_some() {
                 "mail"
             } else {
                 "show"
             };
-            Ok(Form::empty(&visit, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
+            Ok(Form::empty(&admin, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
         }
         Err(stop) => Err(stop),
     };
@@ -139,9 +139,9 @@ pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
     let outcome = match enter_about(&app, &request, &id, Right::Change, true).await {
-        Ok((visit, person)) => {
-            let typed = registered(&visit, &person);
-            Ok(Form::empty(&visit, Some(&person)).show(StatusCode::OK, typed))
+        Ok((admin, person)) => {
+            let typed = registered(&admin, &person);
+            Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed))
         }
         Err(stop) => Err(stop),
     };
@@ -149,7 +149,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 }
 
 /// What is registered, as it would be typed.
-fn registered(visit: &Visit, person: &Person) -> Typed {
+fn registered(admin: &AdminRequest, person: &Person) -> Typed {
     let settings = &person.settings;
     let agency = settings.organization.as_ref();
     let text = |value: Option<&String>| value.cloned().unwrap_or_default();
@@ -186,7 +186,7 @@ fn registered(visit: &Visit, person: &Person) -> Typed {
                 .unwrap_or_default(),
         )
         .with(VERSION, people::version(person))
-        .with(SHOWN, visit.app.clock.now_millis().to_string())
+        .with(SHOWN, admin.app.clock.now_millis().to_string())
 }
 
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
@@ -268,16 +268,20 @@ pub async fn add(app: web::Data<App>, request: HttpRequest, body: web::Payload) 
     answer(&app, add_person(&app, &request, body).await)
 }
 
-async fn add_person(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
-    let form = visit.posted(request, body).await?;
+async fn add_person(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
+    let form = admin.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
-        return Ok(Form::empty(&visit, None).searched(typed));
+        return Ok(Form::empty(&admin, None).searched(typed));
     }
     let outcome = match wanted(&typed, None) {
         Ok(wanted) => {
-            visit
+            admin
                 .registry()
                 .run(move |registry, tx| links::add_and_invite(registry, tx, &wanted))
                 .await
@@ -286,12 +290,12 @@ async fn add_person(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -
     };
     match outcome {
         Ok(issued) => Ok(hand_over(
-            &visit,
+            &admin,
             &issued,
             typed.has("hand_over", "mail"),
             "person-added",
         )),
-        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, None).refused(typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&admin, None).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -312,19 +316,19 @@ async fn change(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let (visit, person) = enter_about(app, request, id, Right::Change, true).await?;
-    let form = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let (admin, person) = enter_about(app, request, id, Right::Change, true).await?;
+    let form = admin.posted(request, body).await?;
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
-        return Ok(Form::empty(&visit, Some(&person)).searched(typed));
+        return Ok(Form::empty(&admin, Some(&person)).searched(typed));
     }
     let expected = typed.get(VERSION).to_owned();
     let outcome = match wanted(&typed, Some(&person)) {
         Ok(wanted) => {
-            let job = visit.registry();
+            let job = admin.registry();
             job.run(move |registry, tx| {
-                people::change(registry, tx, &wanted, Manner::Replace, Some(&expected))
+                people::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&expected))
             })
             .await
         }
@@ -336,9 +340,9 @@ async fn change(
             Ok(done(&path_of(&person.id), word))
         }
         Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
-            too_late(&visit, person, typed, &mistakes).await
+            too_late(&admin, person, typed, &mistakes).await
         }
-        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&visit, Some(&person)).refused(typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&admin, Some(&person)).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -346,12 +350,12 @@ async fn change(
 /// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
 /// has seen it.
 async fn too_late(
-    visit: &Visit,
+    admin: &AdminRequest,
     seen: Person,
     typed: Typed,
     mistakes: &[Mistake],
-) -> Result<HttpResponse, Stop> {
-    let (app, id) = (&visit.app, seen.id.clone());
+) -> Result<HttpResponse, PageRefused> {
+    let (app, id) = (&admin.app, seen.id.clone());
     let person = app
         .store
         .read(move |conn| stored::find(conn, &id))
@@ -361,7 +365,8 @@ async fn too_late(
         .get(SHOWN)
         .parse()
         .unwrap_or_else(|_| app.clock.now_millis());
-    let meanwhile = changed::since(app, &Concerned::Person(person.id.clone()), shown, &visit.zone).await?;
+    let meanwhile =
+        edit_conflict::since(app, &Concerned::Person(person.id.clone()), shown, &admin.zone).await?;
     let typed = typed
         .without(VERSION)
         .with(VERSION, people::version(&person))
@@ -369,22 +374,22 @@ async fn too_late(
         .with(SHOWN, app.clock.now_millis().to_string());
     let form = Form {
         meanwhile: Some(meanwhile),
-        ..Form::empty(visit, Some(&person))
+        ..Form::empty(admin, Some(&person))
     };
     Ok(form.refused(typed, mistakes))
 }
 
 /// The form, for one person or nobody yet.
 struct Form<'a> {
-    visit: &'a Visit,
+    admin: &'a AdminRequest,
     person: Option<&'a Person>,
     meanwhile: Option<Vec<Changed>>,
 }
 
 impl<'a> Form<'a> {
-    fn empty(visit: &'a Visit, person: Option<&'a Person>) -> Self {
+    fn empty(admin: &'a AdminRequest, person: Option<&'a Person>) -> Self {
         Self {
-            visit,
+            admin,
             person,
             meanwhile: None,
         }
@@ -406,12 +411,12 @@ impl<'a> Form<'a> {
             },
             _ => mistake.clone(),
         };
-        let wrong = Wrong::of(&mistakes.iter().map(in_words).collect::<Vec<_>>(), &FIELDS);
+        let wrong = FieldMistake::of(&mistakes.iter().map(in_words).collect::<Vec<_>>(), &FIELDS);
         self.page(StatusCode::UNPROCESSABLE_ENTITY, typed, wrong, None)
     }
 
     fn searched(self, typed: Typed) -> HttpResponse {
-        let found = found(self.visit, typed.get("role_search"));
+        let found = found(self.admin, typed.get("role_search"));
         self.page(StatusCode::OK, typed, Vec::new(), Some(found))
     }
 
@@ -419,11 +424,11 @@ impl<'a> Form<'a> {
         self,
         status: StatusCode,
         typed: Typed,
-        wrong: Vec<Wrong>,
+        wrong: Vec<FieldMistake>,
         found: Option<Vec<Found>>,
     ) -> HttpResponse {
-        let visit = self.visit;
-        let policy = &visit.app.policy;
+        let admin = self.admin;
+        let policy = &admin.app.policy;
         let role = |role: &Role| Choice {
             value: role.code.clone(),
             label: role.label.clone(),
@@ -442,18 +447,18 @@ impl<'a> Form<'a> {
             ("Low", "Low"),
         ];
         let page = FormPage {
-            shell: visit.shell(),
-            frame: visit.frame(Area::People),
+            shell: admin.shell(),
+            frame: admin.frame(Area::People),
             person: self.person,
             wrong,
             meanwhile: self.meanwhile,
-            roles: offered(visit).map(role).collect(),
-            gives_console_roles: visit.changes(Area::Administrators),
+            roles: offered(admin).map(role).collect(),
+            gives_console_roles: admin.changes(Area::Administrators),
             purposes: purposes(policy, &typed.all("purposes")),
-            confidentiality: listing::filters(typed.get("confidentiality"), &clearances),
-            integrity: listing::filters(typed.get("integrity"), &integrities),
+            confidentiality: list_query::filters(typed.get("confidentiality"), &clearances),
+            integrity: list_query::filters(typed.get("integrity"), &integrities),
             found,
-            mails: visit.app.mailer.is_some(),
+            mails: admin.app.mailer.is_some(),
             typed,
         };
         pages::respond(&page, status, FormAction::SelfOnly)
@@ -484,9 +489,9 @@ fn purposes(policy: &Policy, ticked: &[String]) -> Vec<Choice> {
 }
 
 /// The standard codes that fit, those first that a role carries.
-fn found(visit: &Visit, text: &str) -> Vec<Found> {
-    let offered: Vec<&Role> = offered(visit).collect();
-    let (concepts, _) = visit.app.policy.vocabulary().search(text, usize::MAX);
+fn found(admin: &AdminRequest, text: &str) -> Vec<Found> {
+    let offered: Vec<&Role> = offered(admin).collect();
+    let (concepts, _) = admin.app.policy.vocabulary().search(text, usize::MAX);
     let concepts = concepts
         .into_iter()
         .filter(|concept| concept.system != PURPOSE_SYSTEM);

@@ -10,19 +10,19 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::form::Wrong;
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::form::FieldMistake;
 use crate::admin::review::csv_file;
 use crate::admin::upload;
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Broken, PageError};
 use crate::policy::console::Area;
-use crate::registry::import::{self, COLUMNS, Column, File, Finding, LARGEST, MOST_ROWS, Progress};
+use crate::registry::import::{self, COLUMNS, Column, File, LARGEST, MOST_ROWS, Progress, RowMistake};
 use crate::registry::links::Issued;
 use crate::registry::{Refused, Registry, link_mails};
 use crate::web::browser;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/users/import";
@@ -51,7 +51,7 @@ struct Import {
 enum State {
     Checking,
     /// The first findings, and how many there are.
-    Refused(Vec<Finding>, usize),
+    Refused(Vec<RowMistake>, usize),
     Ready,
     Importing,
     Done {
@@ -81,7 +81,7 @@ impl Import {
         ready
     }
 
-    fn is_refused(findings: Vec<Finding>) -> State {
+    fn is_refused(findings: Vec<RowMistake>) -> State {
         let count = findings.len();
         State::Refused(findings.into_iter().take(FINDINGS).collect(), count)
     }
@@ -110,9 +110,9 @@ impl Imports {
         room
     }
 
-    fn find(&self, visit: &Visit, id: &str) -> Result<Arc<Import>, PageError> {
+    fn find(&self, admin: &AdminRequest, id: &str) -> Result<Arc<Import>, PageError> {
         let found = self.all().get(id).cloned();
-        found.filter(|import| import.session == visit.signed_in.session.id).ok_or_else(|| {
+        found.filter(|import| import.session == admin.signed_in.session.id).ok_or_else(|| {
             let what = "This import is not known any more, or it belongs to another session. Nothing was lost: look under People who was added.";
             PageError { status: StatusCode::NOT_FOUND, ..PageError::new(what) }
         })
@@ -134,7 +134,7 @@ struct UploadPage<'a> {
     frame: Frame<'a>,
     columns: &'a [Column],
     most: usize,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 #[derive(Template)]
@@ -153,7 +153,7 @@ struct ProgressPage<'a> {
 /// The state, as the page shows it.
 enum Shown {
     Checking,
-    Refused(Vec<Finding>, usize),
+    Refused(Vec<RowMistake>, usize),
     Ready,
     Importing,
     Done {
@@ -167,12 +167,12 @@ enum Shown {
 /// `GET /admin/users/import`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    let visit = enter(&app, &request, Door::change(Area::People).fresh()).await;
-    answer(&app, visit.map(|visit| ask(&visit, StatusCode::OK, Vec::new())))
+    let admin = admit(&app, &request, Requires::change(Area::People).fresh()).await;
+    answer(&app, admin.map(|admin| ask(&admin, StatusCode::OK, Vec::new())))
 }
 
-fn ask(visit: &Visit, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
-    let (shell, frame) = (visit.shell(), visit.frame(Area::People));
+fn ask(admin: &AdminRequest, status: StatusCode, wrong: Vec<FieldMistake>) -> HttpResponse {
+    let (shell, frame) = (admin.shell(), admin.frame(Area::People));
     let page = UploadPage {
         shell,
         frame,
@@ -186,8 +186,8 @@ fn ask(visit: &Visit, status: StatusCode, wrong: Vec<Wrong>) -> HttpResponse {
 /// `GET /admin/users/import/template`
 pub async fn template(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let app = app.into_inner();
-    let visit = enter(&app, &request, Door::change(Area::People)).await;
-    answer(&app, visit.map(|_| csv_file("people.csv", import::template())))
+    let admin = admit(&app, &request, Requires::change(Area::People)).await;
+    answer(&app, admin.map(|_| csv_file("people.csv", import::template())))
 }
 
 /// `POST /admin/users/import`: takes a file and begins to check it.
@@ -206,14 +206,14 @@ async fn take(
     imports: web::Data<Imports>,
     request: &HttpRequest,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
-    let uploaded = upload::read(&visit, request, body, &["file"], LARGEST).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
+    let uploaded = upload::read(&admin, request, body, &["file"], LARGEST).await?;
     let refuse = |text: &str| {
         Ok(ask(
-            &visit,
+            &admin,
             StatusCode::UNPROCESSABLE_ENTITY,
-            vec![Wrong::field("file", text)],
+            vec![FieldMistake::field("file", text)],
         ))
     };
     if uploaded.too_long {
@@ -228,7 +228,7 @@ async fn take(
         .map_err(Broken::defect)?;
     let import = Arc::new(Import {
         id: app.entropy.id("imp"),
-        session: visit.signed_in.session.id.clone(),
+        session: admin.signed_in.session.id.clone(),
         file,
         progress: Arc::default(),
         state: Mutex::new(State::Checking),
@@ -237,7 +237,7 @@ async fn take(
         return refuse("Another import goes on. Wait until it has finished, then try again");
     }
     let path = format!("{PATH}/{}", import.id);
-    actix_web::rt::spawn(check(imports, import, visit.registry()));
+    actix_web::rt::spawn(check(imports, import, admin.registry()));
     Ok(browser::see_other(&path, &[]))
 }
 
@@ -268,17 +268,17 @@ pub async fn show(
     id: web::Path<String>,
 ) -> HttpResponse {
     let app = app.into_inner();
-    let outcome = match enter(&app, &request, Door::change(Area::People)).await {
-        Ok(visit) => imports
-            .find(&visit, &id)
-            .map(|import| progress(&visit, &import))
-            .map_err(Stop::from),
+    let outcome = match admit(&app, &request, Requires::change(Area::People)).await {
+        Ok(admin) => imports
+            .find(&admin, &id)
+            .map(|import| progress(&admin, &import))
+            .map_err(PageRefused::from),
         Err(stop) => Err(stop),
     };
     answer(&app, outcome)
 }
 
-fn progress(visit: &Visit, import: &Import) -> HttpResponse {
+fn progress(admin: &AdminRequest, import: &Import) -> HttpResponse {
     let state = match &*import.state() {
         State::Checking => Shown::Checking,
         State::Refused(findings, count) => Shown::Refused(findings.clone(), *count),
@@ -292,13 +292,13 @@ fn progress(visit: &Visit, import: &Import) -> HttpResponse {
         State::Failed(reference) => Shown::Failed(reference.clone()),
     };
     let page = ProgressPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::People),
+        shell: admin.shell(),
+        frame: admin.frame(Area::People),
         id: &import.id,
         people: import.file.len(),
         with_address: import.file.with_address(),
         done: import.progress.done(),
-        mails: visit.app.mailer.is_some(),
+        mails: admin.app.mailer.is_some(),
         state,
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
@@ -322,13 +322,13 @@ async fn begin(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
-    let form = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
+    let form = admin.posted(request, body).await?;
     let by_mail = form.field("mail")? == "yes";
-    let import = imports.find(&visit, id)?;
+    let import = imports.find(&admin, id)?;
     if import.begin() {
-        actix_web::rt::spawn(run(imports, Arc::clone(&import), visit.registry(), by_mail));
+        actix_web::rt::spawn(run(imports, Arc::clone(&import), admin.registry(), by_mail));
     }
     Ok(browser::see_other(&format!("{PATH}/{id}"), &[]))
 }
@@ -382,10 +382,10 @@ async fn mail(app: &App, issued: Vec<Issued>) -> Vec<Issued> {
 /// `GET /admin/users/import/{import}/links`: whoever had to sign in on the way goes back to the import.
 pub async fn back(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     let app = app.into_inner();
-    let visit = enter(&app, &request, Door::change(Area::People).fresh()).await;
+    let admin = admit(&app, &request, Requires::change(Area::People).fresh()).await;
     answer(
         &app,
-        visit.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])),
+        admin.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])),
     )
 }
 
@@ -407,10 +407,10 @@ async fn take_links(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::change(Area::People).fresh()).await?;
-    visit.posted(request, body).await?;
-    let import = imports.find(&visit, id)?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
+    admin.posted(request, body).await?;
+    let import = imports.find(&admin, id)?;
     let taken = match &mut *import.state() {
         State::Done { links, .. } => std::mem::take(links),
         _ => Vec::new(),
@@ -418,7 +418,7 @@ async fn take_links(
     if taken.is_empty() {
         return Ok(browser::see_other(&format!("{PATH}/{id}"), &[]));
     }
-    let event = visit
+    let event = admin
         .event(Kind::Exported)
         .with("what", "invitation links")
         .with("people", taken.len().to_string());

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::labels;
-use crate::admin::listing::{self, Filter, Looked, PAGE};
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::person::Person;
 use crate::policy::console::Area;
 use crate::store::people::listing::{self as stored, Order, Search, State};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 4] = ["q", "role", "state", "sort"];
@@ -27,7 +27,7 @@ struct PeoplePage<'a> {
     may_change: bool,
     /// Whether there is anybody at all.
     some: bool,
-    looked: Looked,
+    looked: ListQuery,
     roles: Vec<Filter>,
     states: Vec<Filter>,
     sorts: Vec<Filter>,
@@ -52,16 +52,16 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::People)).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::People)).await?;
+    let looked = ListQuery::of(request);
     let search = search(&looked);
     let order = search.order;
     let read = app
         .store
         .read(move |conn| Ok((stored::any(conn)?, stored::page(conn, &search, PAGE + 1)?)));
     let (some, people) = read.await?;
-    let (people, more) = listing::cut(people);
+    let (people, more) = list_query::cut(people);
     let next = people.last().filter(|_| more);
     let next = next.map(|person| looked.page_after(&FILTERS, &stored::sort_key(order, person), &person.id));
     let mut roles = vec![("", "All roles")];
@@ -72,12 +72,12 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
             .map(|role| (role.code.as_str(), role.label.as_str())),
     );
     let page = PeoplePage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::People),
-        may_change: visit.changes(Area::People),
+        shell: admin.shell(),
+        frame: admin.frame(Area::People),
+        may_change: admin.changes(Area::People),
         some,
-        roles: listing::filters(looked.get("role"), &roles),
-        states: listing::filters(
+        roles: list_query::filters(looked.get("role"), &roles),
+        states: list_query::filters(
             looked.get("state"),
             &[
                 ("", "All"),
@@ -86,7 +86,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
                 ("awaited", "No password yet"),
             ],
         ),
-        sorts: listing::filters(
+        sorts: list_query::filters(
             looked.get("sort"),
             &[
                 ("", "Name"),
@@ -94,7 +94,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
                 ("last-sign-in", "Last sign-in first"),
             ],
         ),
-        rows: people.iter().map(|person| row(&visit, person)).collect(),
+        rows: people.iter().map(|person| row(&admin, person)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -102,7 +102,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
-fn search(looked: &Looked) -> Search {
+fn search(looked: &ListQuery) -> Search {
     Search {
         words: looked.get("q").to_owned(),
         role: Some(looked.get("role").to_owned()).filter(|role| !role.is_empty()),
@@ -121,7 +121,7 @@ fn search(looked: &Looked) -> Search {
     }
 }
 
-fn row(visit: &Visit, person: &Person) -> Row {
+fn row(admin: &AdminRequest, person: &Person) -> Row {
     let settings = &person.settings;
     Row {
         id: person.id.clone(),
@@ -131,7 +131,7 @@ fn row(visit: &Visit, person: &Person) -> Row {
             .organization
             .as_ref()
             .map_or_else(String::new, |agency| agency.name.clone()),
-        roles: labels(&visit.app.policy, &settings.roles).join(", "),
+        roles: labels(&admin.app.policy, &settings.roles).join(", "),
         state: if !person.enabled {
             Some("Disabled")
         } else if person.password.is_none() && person.last_login_at.is_none() {
@@ -139,6 +139,6 @@ fn row(visit: &Visit, person: &Person) -> Row {
         } else {
             None
         },
-        last_login: person.last_login_at.map(|at| visit.zone.when(at)),
+        last_login: person.last_login_at.map(|at| admin.zone.when(at)),
     }
 }

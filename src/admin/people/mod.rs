@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use super::visit::{Door, Visit, enter};
+use super::access::{AdminRequest, Requires, admit};
 use crate::app::App;
 use crate::error::PageError;
 use crate::model::person::Person;
 use crate::policy::Policy;
 use crate::policy::console::{self, Area, Right};
 use crate::store::people;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
 /// The list.
 pub(super) const PATH: &str = "/admin/users";
@@ -64,11 +64,11 @@ pub(super) async fn enter_about(
     id: &str,
     right: Right,
     fresh: bool,
-) -> Result<(Visit, Person), Stop> {
+) -> Result<(AdminRequest, Person), PageRefused> {
     let wanted = id.to_owned();
     let found = app.store.read(move |conn| people::find(conn, &wanted)).await?;
     let area = found.as_ref().map_or(Area::People, area_of);
     let fresh = fresh || (right == Right::Change && area == Area::Administrators);
-    let visit = enter(app, request, Door { area, right, fresh }).await?;
-    Ok((visit, found.ok_or_else(PageError::not_found)?))
+    let admin = admit(app, request, Requires { area, right, fresh }).await?;
+    Ok((admin, found.ok_or_else(PageError::not_found)?))
 }

@@ -9,9 +9,9 @@ use askama::Template;
 use super::action::Action;
 use super::{area_of, enter_about};
 use crate::account::{AllowedFacts, applications};
-use crate::admin::once::Once;
+use crate::admin::access::{AdminRequest, Frame, answer};
 use crate::admin::sessions::{self, SessionItem};
-use crate::admin::visit::{Frame, Visit, answer};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::{When, day_in_words, licence_ends};
 use crate::login::totp;
@@ -21,7 +21,7 @@ use crate::policy::console::{Area, Right};
 use crate::session::lockout::{self, login_subject, totp_subject};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::account::Allowed;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -99,35 +99,35 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let (visit, person) = enter_about(app, request, id, Right::Read, false).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let (admin, person) = enter_about(app, request, id, Right::Read, false).await?;
     let (job_app, about) = (Arc::clone(app), person.clone());
     let facts = app
         .store
         .read(move |conn| Facts::load(&job_app, conn, &about))
         .await?;
-    let once = visit.once(request, &person.id);
+    let once = admin.once(request, &person.id);
     let something_shown = once.is_some();
-    let may_change = visit.changes(area_of(&person));
+    let may_change = admin.changes(area_of(&person));
     let page = PersonPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::People),
+        shell: admin.shell(),
+        frame: admin.frame(Area::People),
         once,
         may_change,
         of_console: area_of(&person) == Area::Administrators,
         facts: known(app, &person),
         roles: person.settings.roles.iter().map(|code| role(app, code)).collect(),
-        methods: methods(&visit, &person, &facts),
+        methods: methods(&admin, &person, &facts),
         locked: facts.locked,
-        invited_until: facts.invited_until.map(|at| visit.zone.when(at)),
-        last_login: person.last_login_at.map(|at| visit.zone.when(at)),
-        added: visit.zone.when(person.created_at),
+        invited_until: facts.invited_until.map(|at| admin.zone.when(at)),
+        last_login: person.last_login_at.map(|at| admin.zone.when(at)),
+        added: admin.zone.when(person.created_at),
         sessions: facts
             .sessions
             .iter()
-            .map(|session| sessions::item(&visit, session, None))
+            .map(|session| sessions::item(&admin, session, None))
             .collect(),
-        applications: applications::listed(app, &person, &facts.allowed, &visit.zone),
+        applications: applications::listed(app, &person, &facts.allowed, &admin.zone),
         actions: if may_change {
             Action::for_person(&person, facts.locked)
         } else {
@@ -137,7 +137,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     };
     let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
     Ok(if something_shown {
-        visit.shown(answer)
+        admin.shown(answer)
     } else {
         answer
     })
@@ -233,17 +233,17 @@ fn role(app: &App, code: &str) -> RoleItem {
     }
 }
 
-fn methods(visit: &Visit, person: &Person, facts: &Facts) -> Vec<(&'static str, String)> {
-    let app = &visit.app;
+fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<(&'static str, String)> {
+    let app = &admin.app;
     let used = |at: Option<i64>| {
         at.map_or_else(
             || "not used yet".to_owned(),
-            |at| format!("last used {}", visit.zone.when(at).words),
+            |at| format!("last used {}", admin.zone.when(at).words),
         )
     };
     let password = match &person.password {
         Some(_) if person.password_changed_at > 0 => {
-            format!("Set {}", visit.zone.when(person.password_changed_at).words)
+            format!("Set {}", admin.zone.when(person.password_changed_at).words)
         }
         Some(_) => "To be changed at the next sign-in".to_owned(),
         None => "None".to_owned(),
@@ -263,7 +263,7 @@ fn methods(visit: &Visit, person: &Person, facts: &Facts) -> Vec<(&'static str, 
     }
     for provider in &facts.providers {
         let name = app
-            .directory
+            .live
             .identity_provider(provider)
             .map_or_else(|| provider.clone(), |known| known.name.clone());
         methods.push(("Agency’s sign-in", name));

@@ -9,21 +9,21 @@ use askama::Template;
 
 use super::preview::{self, Asked, Preview};
 use super::{found, path};
-use crate::admin::listing::{self, Filter, Looked};
-use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::admin::access::{Frame, Requires, admit, answer};
+use crate::admin::list_query::{self, Filter, ListQuery};
 use crate::app::App;
 use crate::error::PageError;
-use crate::issuance::documents;
+use crate::issuance::smart_configuration;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::policy::console::{Area, Right};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// How many clients are suggested.
 const SUGGESTED: usize = 100;
 
 #[derive(Template)]
-#[template(path = "../admin/resource-server-documents.html")]
+#[template(path = "../admin/resource_server_documents.html")]
 struct DocumentsPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -50,12 +50,12 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::ResourceServers)).await?;
     let live = found(app, id)?;
     let server = &live.server;
-    let sees_people = visit.may(Area::People, Right::Read);
-    let asked = Asked::of(&Looked::of(request), sees_people);
+    let sees_people = admin.may(Area::People, Right::Read);
+    let asked = Asked::of(&ListQuery::of(request), sees_people);
     let preview = if asked.client.is_empty() {
         None
     } else {
@@ -70,27 +70,27 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
             .map(|role| (&*role.code, &*role.label)),
     );
     let page = DocumentsPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
         path: path(id),
         issuer: app.issuer(),
         introspection: app.url("/oauth2/introspect"),
         jwks: app.url("/oauth2/jwks"),
         smart_url: app.url(&format!("/fhir/{id}/smart-configuration")),
-        smart: format!("{:#}", documents::smart(app, server)),
-        capability: format!("{:#}", documents::capability_statement(app)),
+        smart: format!("{:#}", smart_configuration::smart(app, server)),
+        capability: format!("{:#}", smart_configuration::capability_statement(app)),
         is_opaque: server.settings.token_format == TokenFormat::Opaque,
         by_secret: server.settings.jwks.is_none() && server.settings.jwks_uri.is_none(),
         sees_people,
         clients: app
-            .directory
+            .live
             .roster()
             .users_of(id)
             .iter()
             .take(SUGGESTED)
             .map(|live| (live.client.id.clone(), live.client.name.clone()))
             .collect(),
-        roles: listing::filters(&asked.role, &roles),
+        roles: list_query::filters(&asked.role, &roles),
         asked,
         preview,
         server,
@@ -112,13 +112,16 @@ async fn file(
     app: &Arc<App>,
     request: &HttpRequest,
     (id, name): &(String, String),
-) -> Result<HttpResponse, Stop> {
-    enter(app, request, Door::read(Area::ResourceServers)).await?;
+) -> Result<HttpResponse, PageRefused> {
+    admit(app, request, Requires::read(Area::ResourceServers)).await?;
     let live = found(app, id)?;
     let (document, media_type) = match name.as_str() {
-        "smart-configuration.json" => (documents::smart(app, &live.server), "application/json"),
-        "capability-statement.json" => (documents::capability_statement(app), "application/fhir+json"),
-        _ => return Err(Stop::Error(PageError::not_found())),
+        "smart-configuration.json" => (smart_configuration::smart(app, &live.server), "application/json"),
+        "capability-statement.json" => (
+            smart_configuration::capability_statement(app),
+            "application/fhir+json",
+        ),
+        _ => return Err(PageRefused::Error(PageError::not_found())),
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, media_type))

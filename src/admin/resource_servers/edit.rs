@@ -6,18 +6,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::form::{self, FIELDS, Shown};
 use super::{found, path, spare};
-use crate::admin::changed;
-use crate::admin::form::{Typed, Wrong};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, answer, done, enter};
+use crate::admin::access::{Requires, admit, answer, done};
+use crate::admin::edit_conflict;
+use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::policy::console::Area;
-use crate::registry::{Manner, Refused, VERSION, resource_servers};
+use crate::registry::{Omitted, Refused, VERSION, resource_servers};
 use crate::store::audit::Concerned;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
 /// Fresh, for the page also decides how the server proves who it is.
-const DOOR: Door = Door::change(Area::ResourceServers).fresh();
+const REQUIRES: Requires = Requires::change(Area::ResourceServers).fresh();
 
 /// `GET /admin/resource-servers/{id}/edit`
 pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
@@ -25,12 +25,12 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     let live = found(app, id)?;
     let typed = form::registered(&live.server, app.clock.now_millis());
     Ok(form::page(
-        &visit,
+        &admin,
         Some(id),
         live.server.settings.kind,
         Shown {
@@ -56,15 +56,15 @@ async fn change(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let posted = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let posted = admin.posted(request, body).await?;
     let live = found(app, id)?;
     let kind = live.server.settings.kind;
     let typed = Typed::of(&posted, &FIELDS);
-    if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
+    if let Some(findings) = form::tried(&admin, posted.field("do")?, &typed).await {
         return Ok(form::page(
-            &visit,
+            &admin,
             Some(id),
             kind,
             Shown {
@@ -76,7 +76,7 @@ async fn change(
     }
     let again = |typed, wrong| {
         Ok(form::page(
-            &visit,
+            &admin,
             Some(id),
             kind,
             Shown {
@@ -90,14 +90,14 @@ async fn change(
         Ok(wanted) => wanted,
         Err(wrong) => return again(typed, wrong),
     };
-    let registry = visit.registry();
+    let registry = admin.registry();
     let spare = spare(&registry, wanted.signing_alg).await?;
     let (seen, before) = (
         typed.get("version").to_owned(),
         resource_servers::version(&live.server),
     );
     let done_now = registry.run(move |registry, tx| {
-        resource_servers::change(registry, tx, &wanted, Manner::Replace, Some(&seen), &spare)
+        resource_servers::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&seen), &spare)
     });
     match done_now.await {
         Ok((server, Some(secret))) => {
@@ -106,7 +106,7 @@ async fn change(
                 value: secret.reveal().to_owned(),
                 note: None,
             };
-            Ok(visit.show_once(&path(id), "saved", &once))
+            Ok(admin.show_once(&path(id), "saved", &once))
         }
         Ok((server, None)) if resource_servers::version(&server) == before => {
             Ok(done(&path(id), "unchanged"))
@@ -117,22 +117,22 @@ async fn change(
             let now = app.clock.now_millis();
             let since = typed.get("shown").parse().unwrap_or(now);
             let meanwhile =
-                changed::since(app, &Concerned::Client(id.to_owned()), since, &visit.zone).await?;
+                edit_conflict::since(app, &Concerned::Client(id.to_owned()), since, &admin.zone).await?;
             let live = found(app, id)?;
             let typed = typed
                 .without(VERSION)
                 .with(VERSION, resource_servers::version(&live.server));
             let typed = typed.without("shown").with("shown", now.to_string());
-            let wrong = Wrong::of(&mistakes, &FIELDS);
+            let wrong = FieldMistake::of(&mistakes, &FIELDS);
             let shown = Shown {
                 typed,
                 wrong,
                 meanwhile: Some(meanwhile),
                 ..Shown::default()
             };
-            Ok(form::page(&visit, Some(id), kind, shown))
+            Ok(form::page(&admin, Some(id), kind, shown))
         }
-        Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),
+        Err(Refused::Mistakes(mistakes)) => again(typed, FieldMistake::of(&mistakes, &FIELDS)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }

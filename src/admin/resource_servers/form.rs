@@ -8,10 +8,10 @@ use askama::Template;
 use serde_json::Value;
 
 use super::{KINDS, kind_in_words, path};
-use crate::admin::changed::Changed;
-use crate::admin::form::{self, Choice, Typed, Wrong, word};
+use crate::admin::access::{AdminRequest, Frame};
+use crate::admin::edit_conflict::Changed;
+use crate::admin::form::{self, Choice, FieldMistake, Typed, word};
 use crate::admin::jwks_check::{self, Findings};
-use crate::admin::visit::{Frame, Visit};
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::model::scope::ScopeStyle;
@@ -45,7 +45,7 @@ pub const FIELDS: [&str; 16] = [
 pub const TRY: &str = "try";
 
 #[derive(Template)]
-#[template(path = "../admin/resource-server-form.html")]
+#[template(path = "../admin/resource_server_form.html")]
 struct FormPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -55,7 +55,7 @@ struct FormPage<'a> {
     back: String,
     kind: &'static str,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     findings: Option<Findings>,
     meanwhile: Option<Vec<Changed>>,
     kinds: Vec<Choice>,
@@ -73,7 +73,7 @@ pub struct Shown {
     /// What was typed.
     pub typed: Typed,
     /// What is wrong with it.
-    pub wrong: Vec<Wrong>,
+    pub wrong: Vec<FieldMistake>,
     /// What a try of the JWKS URL has found.
     pub findings: Option<Findings>,
     /// What somebody else has changed since the form was shown.
@@ -81,7 +81,7 @@ pub struct Shown {
 }
 
 /// The form: of the server `id`, or of a new one of a kind.
-pub fn page(visit: &Visit, id: Option<&str>, kind: Kind, shown: Shown) -> HttpResponse {
+pub fn page(admin: &AdminRequest, id: Option<&str>, kind: Kind, shown: Shown) -> HttpResponse {
     let status = if shown.wrong.is_empty() {
         StatusCode::OK
     } else {
@@ -89,8 +89,8 @@ pub fn page(visit: &Visit, id: Option<&str>, kind: Kind, shown: Shown) -> HttpRe
     };
     let own = id.map(path);
     let page = FormPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
         id,
         action: own.as_ref().map_or_else(
             || format!("/admin/resource-servers/new?kind={kind}"),
@@ -251,7 +251,7 @@ pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
 ///
 /// # Errors
 /// What is wrong before the registry looks at it.
-pub fn read(typed: &Typed, id: String) -> Result<ResourceServerForm, Vec<Wrong>> {
+pub fn read(typed: &Typed, id: String) -> Result<ResourceServerForm, Vec<FieldMistake>> {
     let mut wrong = Vec::new();
     let token_format = word(typed, "token_format", &mut wrong);
     let (jwks, jwks_uri) = keys(typed, &mut wrong);
@@ -281,11 +281,11 @@ pub fn read(typed: &Typed, id: String) -> Result<ResourceServerForm, Vec<Wrong>>
 }
 
 /// The keys, if it proves itself by keys. What stands in the field of another way says nothing.
-fn keys(typed: &Typed, wrong: &mut Vec<Wrong>) -> (Option<Value>, Option<String>) {
+fn keys(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> (Option<Value>, Option<String>) {
     let mut wanted = |field: &str, text: &str| {
         let given = typed.some(field);
         if given.is_none() {
-            wrong.push(Wrong::field(field, text));
+            wrong.push(FieldMistake::field(field, text));
         }
         given
     };
@@ -307,14 +307,14 @@ fn keys(typed: &Typed, wrong: &mut Vec<Wrong>) -> (Option<Value>, Option<String>
         ),
         "secret" => (None, None),
         _ => {
-            wrong.push(Wrong::field("proof", "choose how it proves itself"));
+            wrong.push(FieldMistake::field("proof", "choose how it proves itself"));
             (None, None)
         }
     }
 }
 
 /// A line for each scope: `scope = spelling`. A scope may hold a `=` itself, so blanks belong around ours.
-fn scope_map(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<BTreeMap<String, String>> {
+fn scope_map(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<BTreeMap<String, String>> {
     let mut map = BTreeMap::new();
     for line in typed.lines("scope_map") {
         // An empty spelling leaves the scope out.
@@ -328,7 +328,7 @@ fn scope_map(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<BTreeMap<String, S
             None => {
                 let text =
                     format!("{line:?} must be a scope, a blank, the character =, a blank, and the spelling");
-                wrong.push(Wrong::field("scope_map", text));
+                wrong.push(FieldMistake::field("scope_map", text));
             }
         }
     }
@@ -336,9 +336,9 @@ fn scope_map(typed: &Typed, wrong: &mut Vec<Wrong>) -> Option<BTreeMap<String, S
 }
 
 /// Looks at the JWKS URL that was typed, if the form asks for that.
-pub async fn tried(visit: &Visit, asked: &str, typed: &Typed) -> Option<Findings> {
+pub async fn tried(admin: &AdminRequest, asked: &str, typed: &Typed) -> Option<Findings> {
     if asked != TRY {
         return None;
     }
-    Some(jwks_check::look(&visit.app, typed.get("jwks_uri")).await)
+    Some(jwks_check::look(&admin.app, typed.get("jwks_uri")).await)
 }

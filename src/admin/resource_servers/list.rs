@@ -7,26 +7,26 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{KINDS, kind_in_words};
-use crate::admin::listing::{self, Filter, Looked};
-use crate::admin::visit::{Door, Frame, answer, enter};
+use crate::admin::access::{Frame, Requires, admit, answer};
+use crate::admin::list_query::{self, Filter, ListQuery};
 use crate::app::App;
 use crate::live::LiveServer;
-use crate::live::roster::Roster;
+use crate::live::client_index::ClientIndex;
 use crate::model::resource_server::ResourceServer;
 use crate::policy::console::Area;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 4] = ["q", "kind", "state", "sort"];
 
 #[derive(Template)]
-#[template(path = "../admin/resource-servers.html")]
+#[template(path = "../admin/resource_servers.html")]
 struct ServersPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
     some: bool,
-    looked: Looked,
+    looked: ListQuery,
     kinds: Vec<Filter>,
     states: Vec<Filter>,
     sorts: Vec<Filter>,
@@ -50,31 +50,31 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
-    let looked = Looked::of(request);
-    let all = app.directory.resource_servers();
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::ResourceServers)).await?;
+    let looked = ListQuery::of(request);
+    let all = app.live.resource_servers();
     let some = !all.is_empty();
     let found = all
         .into_iter()
         .filter(|live| is_looked_for(&looked, &live.server));
     let sort = looked.get("sort").to_owned();
     let key = |live: &Arc<LiveServer>| sort_key(&sort, &live.server);
-    let (rows, more) = listing::cut(listing::page_of(found, key, looked.after()));
+    let (rows, more) = list_query::cut(list_query::page_of(found, key, looked.after()));
     let next = rows.last().filter(|_| more).map(|live| {
         let (key, id) = sort_key(&sort, &live.server);
         looked.page_after(&FILTERS, &key, &id)
     });
-    let roster = app.directory.roster();
+    let roster = app.live.roster();
     let mut kinds = vec![("", "All kinds")];
     kinds.extend(KINDS.iter().map(|(kind, words, _)| (kind.as_str(), *words)));
     let page = ServersPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
-        may_change: visit.changes(Area::ResourceServers),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
+        may_change: admin.changes(Area::ResourceServers),
         some,
-        kinds: listing::filters(looked.get("kind"), &kinds),
-        states: listing::filters(
+        kinds: list_query::filters(looked.get("kind"), &kinds),
+        states: list_query::filters(
             looked.get("state"),
             &[
                 ("", "Enabled or not"),
@@ -82,7 +82,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
                 ("disabled", "Disabled"),
             ],
         ),
-        sorts: listing::filters(
+        sorts: list_query::filters(
             looked.get("sort"),
             &[("", "Name"), ("id", "ID"), ("newest", "Newest first")],
         ),
@@ -94,7 +94,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
-fn is_looked_for(looked: &Looked, server: &ResourceServer) -> bool {
+fn is_looked_for(looked: &ListQuery, server: &ResourceServer) -> bool {
     let (kind, wanted) = (looked.get("kind"), looked.get("q").to_lowercase());
     let state = match looked.get("state") {
         "enabled" => server.enabled,
@@ -120,7 +120,7 @@ fn sort_key(sort: &str, server: &ResourceServer) -> (String, String) {
     (key, server.id.clone())
 }
 
-fn row(server: &ResourceServer, roster: &Roster) -> Row {
+fn row(server: &ResourceServer, roster: &ClientIndex) -> Row {
     Row {
         id: server.id.clone(),
         name: server.name.clone(),

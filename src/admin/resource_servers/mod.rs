@@ -3,16 +3,16 @@
 pub mod documents;
 pub mod edit;
 pub mod form;
+pub mod lifecycle;
 pub mod list;
 pub mod new;
 pub mod preview;
 pub mod secret;
 pub mod show;
-pub mod state;
 
 use std::sync::Arc;
 
-use super::visit::away;
+use super::access::away;
 use crate::app::App;
 use crate::error::PageError;
 use crate::live::LiveServer;
@@ -20,7 +20,7 @@ use crate::model::kind::Kind;
 use crate::model::signing::Algorithm;
 use crate::registry::keys::{self, Spare};
 use crate::registry::{Refused, Registry};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
 /// What each kind is, in plain words.
 pub const KINDS: [(Kind, &str, &str); 3] = [
@@ -56,14 +56,14 @@ pub fn path(id: &str) -> String {
     format!("/admin/resource-servers/{id}")
 }
 
-fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, Stop> {
-    app.directory
+fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, PageRefused> {
+    app.live
         .resource_server(id)
-        .ok_or_else(|| Stop::Error(PageError::not_found()))
+        .ok_or_else(|| PageRefused::Error(PageError::not_found()))
 }
 
 /// A signing key for an algorithm that has none yet: made before the transaction that needs it, for that takes long.
-async fn spare(registry: &Registry, algorithm: Option<Algorithm>) -> Result<Spare, Stop> {
+async fn spare(registry: &Registry, algorithm: Option<Algorithm>) -> Result<Spare, PageRefused> {
     let wanted = algorithm.unwrap_or(Algorithm::ES256);
     if !Algorithm::SIGNING.contains(&wanted) {
         return Ok(Spare::default());
@@ -72,6 +72,8 @@ async fn spare(registry: &Registry, algorithm: Option<Algorithm>) -> Result<Spar
     match away(move || keys::spare(&registry, &[wanted])).await? {
         Ok(spare) => Ok(spare),
         Err(Refused::Broken(broken)) => Err(broken.into()),
-        Err(Refused::Mistakes(mistakes)) => Err(Stop::Error(PageError::malformed(format!("{mistakes:?}")))),
+        Err(Refused::Mistakes(mistakes)) => {
+            Err(PageRefused::Error(PageError::malformed(format!("{mistakes:?}"))))
+        }
     }
 }

@@ -8,28 +8,28 @@ use askama::Template;
 
 use super::form::{self, FIELDS, Shown};
 use super::{KINDS, path, spare};
-use crate::admin::form::{Choice, Typed, Wrong};
-use crate::admin::listing::Looked;
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::form::{Choice, FieldMistake, Typed};
+use crate::admin::list_query::ListQuery;
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::model::kind::Kind;
 use crate::policy::console::Area;
 use crate::registry::{self, Refused, resource_servers};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const DOOR: Door = Door::change(Area::ResourceServers).fresh();
+const REQUIRES: Requires = Requires::change(Area::ResourceServers).fresh();
 /// How many ids are tried that are made from a name.
 const TRIES: u32 = 50;
 
 #[derive(Template)]
-#[template(path = "../admin/resource-server-kind.html")]
+#[template(path = "../admin/resource_server_kind.html")]
 struct KindPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     kinds: Vec<Choice>,
 }
 
@@ -46,14 +46,14 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let looked = Looked::of(request);
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let looked = ListQuery::of(request);
     let Some(kind) = kind(looked.get("kind")) else {
-        return Ok(choose(&visit));
+        return Ok(choose(&admin));
     };
     Ok(form::page(
-        &visit,
+        &admin,
         None,
         kind,
         Shown {
@@ -63,10 +63,10 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Sto
     ))
 }
 
-fn choose(visit: &Visit) -> HttpResponse {
+fn choose(admin: &AdminRequest) -> HttpResponse {
     let page = KindPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
         typed: Typed::default().with("kind", Kind::Edrs.as_str()),
         wrong: Vec::new(),
         kinds: form::kinds(),
@@ -80,14 +80,18 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     answer(&app, register(&app, &request, body).await)
 }
 
-async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let posted = visit.posted(request, body).await?;
+async fn register(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let posted = admin.posted(request, body).await?;
     let typed = Typed::of(&posted, &FIELDS);
     let kind = kind(typed.get("kind")).unwrap_or(Kind::Other);
-    if let Some(findings) = form::tried(&visit, posted.field("do")?, &typed).await {
+    if let Some(findings) = form::tried(&admin, posted.field("do")?, &typed).await {
         return Ok(form::page(
-            &visit,
+            &admin,
             None,
             kind,
             Shown {
@@ -99,7 +103,7 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
     }
     let again = |typed, wrong| {
         Ok(form::page(
-            &visit,
+            &admin,
             None,
             kind,
             Shown {
@@ -116,7 +120,7 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
         Ok(wanted) => wanted,
         Err(wrong) => return again(typed, wrong),
     };
-    let registry = visit.registry();
+    let registry = admin.registry();
     let spare = spare(&registry, wanted.signing_alg).await?;
     let made = registry
         .run(move |registry, tx| resource_servers::register(registry, tx, &wanted, &spare))
@@ -128,10 +132,10 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
                 value: secret.reveal().to_owned(),
                 note: None,
             };
-            Ok(visit.show_once(&path(&server.id), "server-registered", &once))
+            Ok(admin.show_once(&path(&server.id), "server-registered", &once))
         }
         Ok((server, None)) => Ok(done(&path(&server.id), "server-registered")),
-        Err(Refused::Mistakes(mistakes)) => again(typed, Wrong::of(&mistakes, &FIELDS)),
+        Err(Refused::Mistakes(mistakes)) => again(typed, FieldMistake::of(&mistakes, &FIELDS)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -139,8 +143,7 @@ async fn register(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> 
 /// An id made from the name that nothing has yet; that it is free still counts only when it is written.
 fn free_id(app: &App, name: &str) -> String {
     let id = registry::id_from(name);
-    let is_free =
-        |id: &String| app.directory.resource_server(id).is_none() && app.directory.client(id).is_none();
+    let is_free = |id: &String| app.live.resource_server(id).is_none() && app.live.client(id).is_none();
     let numbered = (2..TRIES).map(|number| format!("{id}-{number}"));
     std::iter::once(id.clone())
         .chain(numbered)

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::listing::Looked;
+use crate::admin::list_query::ListQuery;
 use crate::app::App;
 use crate::error::Broken;
 use crate::issuance::token::Draft;
-use crate::issuance::{Party, Wanted, person_claims};
-use crate::live::verified;
+use crate::issuance::{ClientContext, GrantRequest, person_claims};
+use crate::live::token_cache;
 use crate::model::client::GrantType;
 use crate::model::grant::{ClaimsRequest, Grant, GrantFacts};
 use crate::model::person::Person;
@@ -32,7 +32,7 @@ pub struct Asked {
 
 impl Asked {
     /// What an address says. Who may not see people sees examples alone.
-    pub fn of(looked: &Looked, sees_people: bool) -> Self {
+    pub fn of(looked: &ListQuery, sees_people: bool) -> Self {
         let text = |name: &str| looked.get(name).to_owned();
         let username = if sees_people {
             text("username")
@@ -69,7 +69,7 @@ pub async fn of(
     server: &ResourceServer,
     asked: &Asked,
 ) -> Result<Result<Preview, String>, Broken> {
-    let client = app.directory.client(&asked.client);
+    let client = app.live.client(&asked.client);
     let uses = |id: &String| *id == server.id;
     let Some(client) = client.filter(|live| live.client.settings.resource_servers.iter().any(uses)) else {
         return Ok(Err(format!(
@@ -89,7 +89,7 @@ pub async fn of(
         Some(Ok(scope)) => Some(scope),
         None => None,
     };
-    let party = Party::of(app, &client);
+    let context = ClientContext::of(app, &client);
     let grant = if person.is_some() {
         GrantType::AuthorizationCode
     } else {
@@ -105,14 +105,14 @@ pub async fn of(
     }
     // Named, so that a token that would not be for this server is refused.
     let targets = [server.audience.clone()];
-    let wanted = Wanted {
+    let grant_request = GrantRequest {
         scope: scope.as_ref(),
         targets: &targets,
         purposes: &[],
     };
     let granted = match &person {
-        Some(person) => party.grant_person(app, person, true, wanted),
-        None => party.grant_system(app, wanted),
+        Some(person) => context.grant_person(app, person, true, grant_request),
+        None => context.grant_system(app, grant_request),
     };
     let granted = match granted {
         Ok(granted) => granted,
@@ -124,7 +124,7 @@ pub async fn of(
             )));
         }
     };
-    let claims = claims(app, &party, person.as_ref(), &granted)?;
+    let claims = claims(app, &context, person.as_ref(), &granted)?;
     Ok(Ok(shown(server, &granted, &claims)?))
 }
 
@@ -154,15 +154,15 @@ async fn who(app: &App, asked: &Asked) -> Result<Result<Option<Person>, String>,
 
 fn claims(
     app: &App,
-    party: &Party,
+    context: &ClientContext,
     person: Option<&Person>,
     granted: &Granted,
 ) -> Result<AccessToken, Broken> {
     let now = app.now();
     let Some(person) = person else {
-        return Ok(Draft::of_system(app, party, granted, now)?.into_claims(app, now));
+        return Ok(Draft::of_system(app, context, granted, now)?.into_claims(app, now));
     };
-    let client = &party.client.client;
+    let client = &context.client.client;
     let grant = Grant {
         id: app.entropy.id("grt"),
         client_id: client.id.clone(),
@@ -186,7 +186,7 @@ fn claims(
         purge_at: now,
     };
     let claims = person_claims(app, person, granted);
-    Ok(Draft::of_person(app, party, person, &grant, granted, (claims, now))?.into_claims(app, now))
+    Ok(Draft::of_person(app, context, person, &grant, granted, (claims, now))?.into_claims(app, now))
 }
 
 fn shown(server: &ResourceServer, granted: &Granted, claims: &AccessToken) -> Result<Preview, Broken> {
@@ -197,7 +197,7 @@ fn shown(server: &ResourceServer, granted: &Granted, claims: &AccessToken) -> Re
         claims: format!("{:#}", serde_json::to_value(claims).map_err(Broken::defect)?),
         introspection: format!(
             "{:#}",
-            Value::Object(verified::answer(claims).map_err(Broken::defect)?)
+            Value::Object(token_cache::answer(claims).map_err(Broken::defect)?)
         ),
         narrowed: granted.narrowed.iter().map(ToString::to_string).collect(),
     })

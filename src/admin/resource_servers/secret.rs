@@ -7,16 +7,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::{found, path};
-use crate::admin::form::{self, Choice, Typed, Wrong};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const DOOR: Door = Door::change(Area::ResourceServers).fresh();
+const REQUIRES: Requires = Requires::change(Area::ResourceServers).fresh();
 const FIELDS: [&str; 1] = ["overlap_seconds"];
 
 /// How long the old secret goes on, in seconds.
@@ -36,25 +36,25 @@ const OVERLAPS: [(&str, &str, &str); 4] = [
 ];
 
 #[derive(Template)]
-#[template(path = "../admin/resource-server-secret.html")]
+#[template(path = "../admin/resource_server_secret.html")]
 struct SecretPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     id: &'a str,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     overlaps: Vec<Choice>,
 }
 
-fn show(visit: &Visit, id: &str, typed: Typed, wrong: Vec<Wrong>) -> HttpResponse {
+fn show(admin: &AdminRequest, id: &str, typed: Typed, wrong: Vec<FieldMistake>) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let page = SecretPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
         id,
         typed,
         wrong,
@@ -69,11 +69,11 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     found(app, id)?;
     Ok(show(
-        &visit,
+        &admin,
         id,
         Typed::default().with("overlap_seconds", "604800"),
         Vec::new(),
@@ -96,39 +96,39 @@ async fn rotate(
     request: &HttpRequest,
     id: &str,
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let posted = visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let posted = admin.posted(request, body).await?;
     found(app, id)?;
     let typed = Typed::of(&posted, &FIELDS);
     let Some(overlap) = OVERLAPS
         .iter()
         .find(|(value, _, _)| *value == typed.get("overlap_seconds"))
     else {
-        let wrong = vec![Wrong::field(
+        let wrong = vec![FieldMistake::field(
             "overlap_seconds",
             "choose how long the old secret goes on",
         )];
-        return Ok(show(&visit, id, typed, wrong));
+        return Ok(show(&admin, id, typed, wrong));
     };
     let seconds = overlap.0.parse().unwrap_or(0);
     let owner = id.to_owned();
-    let rotated = visit
+    let rotated = admin
         .registry()
         .run(move |registry, tx| resource_servers::rotate_secret(registry, tx, &owner, seconds))
         .await;
     match rotated {
         Ok(rotated) => {
             let ends = rotated.old_ends_at.filter(|ends| *ends > app.now());
-            let note = ends.map(|ends| format!("The old secret ends on {}.", visit.zone.when(ends).words));
+            let note = ends.map(|ends| format!("The old secret ends on {}.", admin.zone.when(ends).words));
             let once = Once {
                 subject: id.to_owned(),
                 value: rotated.secret.reveal().to_owned(),
                 note,
             };
-            Ok(visit.show_once(&path(id), "secret-made", &once))
+            Ok(admin.show_once(&path(id), "secret-made", &once))
         }
-        Err(Refused::Mistakes(mistakes)) => Ok(show(&visit, id, typed, Wrong::of(&mistakes, &FIELDS))),
+        Err(Refused::Mistakes(mistakes)) => Ok(show(&admin, id, typed, FieldMistake::of(&mistakes, &FIELDS))),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }

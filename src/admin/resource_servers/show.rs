@@ -7,9 +7,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::kind_in_words;
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
 use crate::admin::events::{self, Told};
-use crate::admin::once::Once;
-use crate::admin::visit::{Door, Frame, Visit, answer, enter};
+use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
@@ -19,14 +19,14 @@ use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, Right};
 use crate::store::resource_servers as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// How many of its clients are shown.
 const CLIENTS: usize = 20;
 
 #[derive(Template)]
-#[template(path = "../admin/resource-server.html")]
+#[template(path = "../admin/resource_server.html")]
 struct ServerPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -73,15 +73,15 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
     answer(&app, page(&app, &request, &id).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::ResourceServers)).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::ResourceServers)).await?;
     let owner = id.to_owned();
-    // From the database, for the directory does not follow when a secret was used.
+    // From the database, for what is live does not follow when a secret was used.
     let server = app.store.read(move |conn| stored::find(conn, &owner)).await?;
-    let server = server.ok_or_else(|| Stop::Error(PageError::not_found()))?;
-    let last = events::last_of_client(&visit, id).await?;
+    let server = server.ok_or_else(|| PageRefused::Error(PageError::not_found()))?;
+    let last = events::last_of_client(&admin, id).await?;
     let (clients, more_clients) = clients(app, id);
-    let once = visit.once(request, id);
+    let once = admin.once(request, id);
     let shows_once = once.is_some();
     let settings = &server.settings;
     let offered = settings
@@ -89,11 +89,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         .as_ref()
         .unwrap_or_else(|| app.policy.catalogue(settings.kind));
     let page = ServerPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::ResourceServers),
-        may_change: visit.changes(Area::ResourceServers),
-        sees_clients: visit.may(Area::Clients, Right::Read),
-        sees_providers: visit.may(Area::IdentityProviders, Right::Read),
+        shell: admin.shell(),
+        frame: admin.frame(Area::ResourceServers),
+        may_change: admin.changes(Area::ResourceServers),
+        sees_clients: admin.may(Area::Clients, Right::Read),
+        sees_providers: admin.may(Area::IdentityProviders, Right::Read),
         kind: kind_in_words(settings.kind),
         once,
         is_opaque: settings.token_format == TokenFormat::Opaque,
@@ -102,15 +102,15 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         scopes: app.policy.sentences(offered),
         clients,
         more_clients,
-        secrets: secrets(&visit, &server.secrets),
-        registered: visit.zone.when(server.created_at),
-        changed: visit.zone.when(server.updated_at),
+        secrets: secrets(&admin, &server.secrets),
+        registered: admin.zone.when(server.created_at),
+        changed: admin.zone.when(server.updated_at),
         last,
         all: format!("/admin/audit?client={id}"),
         server: &server,
     };
     let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
-    Ok(if shows_once { visit.shown(answer) } else { answer })
+    Ok(if shows_once { admin.shown(answer) } else { answer })
 }
 
 /// The first of its clients, by name, and whether there are more.
@@ -125,7 +125,7 @@ fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
             enabled: client.enabled,
         }
     };
-    let roster = app.directory.roster();
+    let roster = app.live.roster();
     let all = roster.users_of(id);
     (
         all.iter().take(CLIENTS).map(client).collect(),
@@ -134,17 +134,17 @@ fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
 }
 
 /// The newest first; those that ended long ago are of use to nobody here.
-fn secrets(visit: &Visit, stored: &[StoredSecret]) -> Vec<Secret> {
-    let valid: Vec<&str> = valid_secrets(stored, visit.app.now())
+fn secrets(admin: &AdminRequest, stored: &[StoredSecret]) -> Vec<Secret> {
+    let valid: Vec<&str> = valid_secrets(stored, admin.app.now())
         .map(|secret| secret.id.as_str())
         .collect();
     let mut shown: Vec<&StoredSecret> = stored.iter().collect();
     shown.sort_by_key(|secret| std::cmp::Reverse((secret.created_at, secret.expires_at.is_none())));
     let secret = |secret: &StoredSecret| Secret {
         id: secret.id.clone(),
-        made: visit.zone.when(secret.created_at),
-        used: secret.last_used_at.map(|at| visit.zone.when(at)),
-        ends: secret.expires_at.map(|at| visit.zone.when(at)),
+        made: admin.zone.when(secret.created_at),
+        used: secret.last_used_at.map(|at| admin.zone.when(at)),
+        ends: secret.expires_at.map(|at| admin.zone.when(at)),
         valid: valid.contains(&secret.id.as_str()),
     };
     shown.into_iter().take(10).map(secret).collect()

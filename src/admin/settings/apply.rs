@@ -6,31 +6,31 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::form::{Typed, Wrong};
+use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, away};
+use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::upload::{self, Uploaded};
-use crate::admin::visit::{Door, Frame, Visit, answer, away, enter};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::secret::SecretHash;
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::apply::{self, ApplyError, Outcome};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const DOOR: Door = Door::change(Area::Configuration).fresh();
+const REQUIRES: Requires = Requires::change(Area::Configuration).fresh();
 /// The largest file that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;
 /// How many mistakes are listed.
 const MOST_MISTAKES: usize = 200;
 
 #[derive(Template)]
-#[template(path = "../admin/settings-apply.html")]
+#[template(path = "../admin/settings_apply.html")]
 struct ApplyPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     /// What the file would change; none before it was looked at.
     plan: Option<Outcome>,
     /// Names the plan that was shown.
@@ -38,7 +38,7 @@ struct ApplyPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "../admin/settings-applied.html")]
+#[template(path = "../admin/settings_applied.html")]
 struct AppliedPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
@@ -59,20 +59,20 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    Ok(show(&visit, Typed::default(), Vec::new(), None))
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    Ok(show(&admin, Typed::default(), Vec::new(), None))
 }
 
-fn show(visit: &Visit, typed: Typed, wrong: Vec<Wrong>, plan: Option<Outcome>) -> HttpResponse {
+fn show(admin: &AdminRequest, typed: Typed, wrong: Vec<FieldMistake>, plan: Option<Outcome>) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let page = ApplyPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Configuration),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Configuration),
         seen: plan
             .as_ref()
             .map(|plan| named(plan, typed.get("text")))
@@ -97,32 +97,36 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     answer(&app, apply(&app, &request, body).await)
 }
 
-async fn apply(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let uploaded = upload::read(&visit, request, body, &["text", "file"], LARGEST).await?;
+async fn apply(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let uploaded = upload::read(&admin, request, body, &["text", "file"], LARGEST).await?;
     let text = match text_of(&uploaded) {
         Ok(text) => text,
-        Err(wrong) => return Ok(show(&visit, Typed::default(), vec![wrong], None)),
+        Err(wrong) => return Ok(show(&admin, Typed::default(), vec![wrong], None)),
     };
     let typed = Typed::default().with("text", &text);
-    let plan = match run(&visit, &text, true).await? {
+    let plan = match run(&admin, &text, true).await? {
         Ok(plan) => plan,
-        Err(wrong) => return Ok(show(&visit, typed, wrong, None)),
+        Err(wrong) => return Ok(show(&admin, typed, wrong, None)),
     };
     let wants = uploaded.form.field("do")? == "apply";
     if !(wants && plan.changes && uploaded.form.field("seen")? == named(&plan, &text)) {
-        return Ok(show(&visit, typed, Vec::new(), Some(plan)));
+        return Ok(show(&admin, typed, Vec::new(), Some(plan)));
     }
-    match run(&visit, &text, false).await? {
-        Ok(outcome) => Ok(applied(&visit, outcome)),
-        Err(wrong) => Ok(show(&visit, typed, wrong, None)),
+    match run(&admin, &text, false).await? {
+        Ok(outcome) => Ok(applied(&admin, outcome)),
+        Err(wrong) => Ok(show(&admin, typed, wrong, None)),
     }
 }
 
 /// The file if there is one, else what was pasted. A browser sends lines of a text area with CR LF.
-fn text_of(uploaded: &Uploaded) -> Result<String, Wrong> {
+fn text_of(uploaded: &Uploaded) -> Result<String, FieldMistake> {
     if uploaded.too_long {
-        return Err(Wrong::field(
+        return Err(FieldMistake::field(
             "file",
             format!("the file is larger than {} KB", LARGEST / 1024),
         ));
@@ -134,17 +138,21 @@ fn text_of(uploaded: &Uploaded) -> Result<String, Wrong> {
         ("file", file)
     };
     let text = std::str::from_utf8(bytes)
-        .map_err(|_| Wrong::field(field, "the file is not text in UTF-8; save it so and try again"))?;
+        .map_err(|_| FieldMistake::field(field, "the file is not text in UTF-8; save it so and try again"))?;
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     if text.trim().is_empty() {
-        return Err(Wrong::field("file", "choose a file, or paste its text"));
+        return Err(FieldMistake::field("file", "choose a file, or paste its text"));
     }
     Ok(text)
 }
 
 /// Applies a text, or only says what it would change.
-async fn run(visit: &Visit, text: &str, dry_run: bool) -> Result<Result<Outcome, Vec<Wrong>>, Stop> {
-    let (registry, text) = (visit.registry(), text.to_owned());
+async fn run(
+    admin: &AdminRequest,
+    text: &str,
+    dry_run: bool,
+) -> Result<Result<Outcome, Vec<FieldMistake>>, PageRefused> {
+    let (registry, text) = (admin.registry(), text.to_owned());
     let lines = match away(move || apply::apply(&registry, &text, dry_run)).await? {
         Ok(outcome) => return Ok(Ok(outcome)),
         Err(ApplyError::Mistakes(lines)) => lines,
@@ -153,7 +161,7 @@ async fn run(visit: &Visit, text: &str, dry_run: bool) -> Result<Result<Outcome,
         }
         Err(ApplyError::Refused(Refused::Broken(broken))) => return Err(broken.into()),
     };
-    let whole = |text: &String| Wrong {
+    let whole = |text: &String| FieldMistake {
         field: "text".to_owned(),
         text: text.clone(),
         whole_form: true,
@@ -163,19 +171,19 @@ async fn run(visit: &Visit, text: &str, dry_run: bool) -> Result<Result<Outcome,
 
 /// What was done. There may be more secrets and links than a cookie carries to another page, so this answer to the POST
 /// is the page that shows them, once: it is not stored, and the form sent again finds nothing left to change.
-fn applied(visit: &Visit, mut outcome: Outcome) -> HttpResponse {
+fn applied(admin: &AdminRequest, mut outcome: Outcome) -> HttpResponse {
     let link = |issued: crate::registry::links::Issued| Link {
         username: issued.person.username.clone(),
         url: issued.url.reveal().to_owned(),
-        ends: visit.zone.when(issued.expires_at),
+        ends: admin.zone.when(issued.expires_at),
     };
     let links = std::mem::take(&mut outcome.invitations)
         .into_iter()
         .map(link)
         .collect();
     let page = AppliedPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Configuration),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Configuration),
         outcome,
         links,
     };

@@ -7,25 +7,25 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::form::{self, Choice, Typed, Wrong};
-use crate::admin::visit::{Door, Frame, answer, away, enter};
+use crate::admin::access::{Frame, Requires, admit, answer, away};
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::app::App;
 use crate::error::{Broken, PageError};
 use crate::policy::console::Area;
 use crate::registry::{Refused, export};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const DOOR: Door = Door::read(Area::Configuration).fresh();
+const REQUIRES: Requires = Requires::read(Area::Configuration).fresh();
 const FIELDS: [&str; 1] = ["people"];
 
 #[derive(Template)]
-#[template(path = "../admin/settings-export.html")]
+#[template(path = "../admin/settings_export.html")]
 struct ExportPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
     people: Vec<Choice>,
 }
 
@@ -35,11 +35,11 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
     let page = ExportPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Configuration),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Configuration),
         typed: Typed::default().with("people", "with"),
         wrong: Vec::new(),
         people: form::choices(&[
@@ -64,10 +64,14 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     answer(&app, download(&app, &request, body).await)
 }
 
-async fn download(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, DOOR).await?;
-    let typed = Typed::of(&visit.posted(request, body).await?, &FIELDS);
-    let (registry, with_people) = (visit.registry(), typed.get("people") != "without");
+async fn download(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, REQUIRES).await?;
+    let typed = Typed::of(&admin.posted(request, body).await?, &FIELDS);
+    let (registry, with_people) = (admin.registry(), typed.get("people") != "without");
     let text = match away(move || export::export(&registry, with_people)).await? {
         Ok(text) => text,
         Err(Refused::Broken(broken)) => return Err(broken.into()),

@@ -9,10 +9,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::visit::{Door, Frame, answer, enter};
+use super::access::{Frame, Requires, admit, answer};
 use crate::app::App;
 use crate::policy::console::{Area, Right};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -30,13 +30,13 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     answer(&app, page(&app, &request).await)
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Stop> {
-    let visit = enter(app, request, Door::read(Area::Configuration)).await?;
+async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+    let admin = admit(app, request, Requires::read(Area::Configuration)).await?;
     let page = SettingsPage {
-        shell: visit.shell(),
-        frame: visit.frame(Area::Configuration),
-        may_change: visit.changes(Area::Configuration),
-        sees_providers: visit.may(Area::IdentityProviders, Right::Read),
+        shell: admin.shell(),
+        frame: admin.frame(Area::Configuration),
+        may_change: admin.changes(Area::Configuration),
+        sees_providers: admin.may(Area::IdentityProviders, Right::Read),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }

@@ -64,9 +64,9 @@ impl<'a> Whose<'a> {
     }
 }
 
-/// Why a password is refused. `Display` is for an administrator, [`Refusal::for_person`] for the one who chooses it.
+/// Why a password is refused. `Display` is for an administrator, [`PasswordRefused::for_person`] for the one who chooses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PasswordRefused {
     /// Fewer characters than wanted.
     TooShort {
         /// How many there are.
@@ -88,7 +88,7 @@ pub enum Refusal {
     Used(u32),
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for PasswordRefused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooShort {
@@ -116,7 +116,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl Refusal {
+impl PasswordRefused {
     /// What the person is told at the field.
     #[must_use]
     pub fn for_person(&self) -> String {
@@ -199,25 +199,25 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, password: &Secret, whose: Whose<'_>) -> Result<(), Refusal> {
+    pub fn check(&self, password: &Secret, whose: Whose<'_>) -> Result<(), PasswordRefused> {
         let text = normalized(password);
         let has = text.chars().count();
         let wanted = usize::try_from(self.shortest(whose.second_factor)).unwrap_or(usize::MAX);
         if has < wanted {
-            return Err(Refusal::TooShort {
+            return Err(PasswordRefused::TooShort {
                 has,
                 wanted,
                 second_factor: whose.second_factor,
             });
         }
         if password.reveal().len() > LONGEST {
-            return Err(Refusal::TooLong(password.reveal().len()));
+            return Err(PasswordRefused::TooLong(password.reveal().len()));
         }
         if username_key(&text) == username_key(whose.username) {
-            return Err(Refusal::Username);
+            return Err(PasswordRefused::Username);
         }
         if self.blocklist.as_ref().is_some_and(|list| list.contains(&text)) {
-            return Err(Refusal::Listed);
+            return Err(PasswordRefused::Listed);
         }
         let words: Vec<&str> = [whose.username, whose.name]
             .into_iter()
@@ -225,7 +225,7 @@ impl Rules {
             .collect();
         let strength = strength(&text, &words);
         if strength.score < LOWEST_SCORE {
-            Err(Refusal::Easy(strength.advice))
+            Err(PasswordRefused::Easy(strength.advice))
         } else {
             Ok(())
         }

@@ -6,7 +6,7 @@ use super::{FormError, Shell};
 
 /// What is wrong with a field, in words that may depend on what was typed.
 #[derive(Clone, Copy, Debug)]
-pub struct Wrong<'a> {
+pub struct FieldMistake<'a> {
     /// Which field.
     pub field: &'static str,
     /// What the person is told.
@@ -16,7 +16,7 @@ pub struct Wrong<'a> {
 }
 
 /// For the template: marks a field whose value is to be corrected.
-fn is_wrong(errors: &[Wrong<'_>], field: &str) -> bool {
+fn is_wrong(errors: &[FieldMistake<'_>], field: &str) -> bool {
     errors
         .iter()
         .any(|error| error.field == field && !error.whole_form)
@@ -51,7 +51,7 @@ pub struct NewPasswordPage<'a> {
     /// The fewest characters.
     pub shortest: u32,
     /// What was wrong with the last attempt.
-    pub errors: &'a [Wrong<'a>],
+    pub errors: &'a [FieldMistake<'a>],
 }
 
 /// Asks for the username of somebody who forgot the password; posts `csrf`, `pending`, `username` to `/login/forgotten`.

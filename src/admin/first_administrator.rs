@@ -9,16 +9,16 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::form::{Typed, Wrong};
+use super::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::PageError;
 use crate::model::secret::SecretHash;
 use crate::registry::people::PersonForm;
-use crate::registry::{Refused, Registry, first};
+use crate::registry::{Refused, Registry, first_administrator};
 use crate::secrets::master_key::Purpose;
-use crate::session::peer;
+use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
 use crate::web::pages::{self, FormAction, Shell};
 use crate::web::parameters::Parameters;
@@ -27,13 +27,13 @@ const PATH: &str = "/first";
 const FIELDS: [&str; 3] = ["name", "username", "email"];
 
 #[derive(Template)]
-#[template(path = "../admin/first.html")]
+#[template(path = "../admin/first_administrator.html")]
 struct FirstPage<'a> {
     shell: Shell<'a>,
     csrf: &'a str,
     state: &'a str,
     typed: Typed,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 }
 
 /// What the page carries, sealed to the browser.
@@ -100,9 +100,9 @@ fn opened(app: &App, state: &str, browser: &str) -> Result<SecretHash, PageError
 
 /// One text for all links that cannot be used; that somebody tried is recorded.
 async fn refuse(app: &App, request: &HttpRequest) -> Result<PageError, PageError> {
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     if app
-        .strangers
+        .failure_counts
         .note(address, "link of the first administrator", app.now())
         == Noted::First
     {
@@ -133,7 +133,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let registry = Registry::new(Arc::clone(app), Actor::Stranger);
     if !app
         .store
-        .read(move |conn| first::holds(&registry, conn, hash.as_str()))
+        .read(move |conn| first_administrator::holds(&registry, conn, hash.as_str()))
         .await?
     {
         return Err(refuse(app, request).await?);
@@ -152,7 +152,7 @@ fn show(
     status: StatusCode,
     browser: &str,
     state: &str,
-    (typed, wrong): (Typed, Vec<Wrong>),
+    (typed, wrong): (Typed, Vec<FieldMistake>),
 ) -> HttpResponse {
     let csrf = browser::csrf_token(app, browser);
     let page = FirstPage {
@@ -175,10 +175,10 @@ async fn claim(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Resu
         email: typed.some("email"),
         ..PersonForm::default()
     };
-    let address = peer::address(app, request).to_string();
+    let address = client_address::of(app, request).to_string();
     let registry = Registry::new(Arc::clone(app), Actor::Stranger).seen_at(address);
     let done = registry
-        .run(move |registry, tx| first::claim(registry, tx, hash.as_str(), &person))
+        .run(move |registry, tx| first_administrator::claim(registry, tx, hash.as_str(), &person))
         .await;
     match done {
         Ok(Some(issued)) => {
@@ -190,7 +190,7 @@ async fn claim(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Resu
         }
         Ok(None) => Err(refuse(app, request).await?),
         Err(Refused::Mistakes(mistakes)) => {
-            let wrong = Wrong::of(&mistakes, &FIELDS);
+            let wrong = FieldMistake::of(&mistakes, &FIELDS);
             Ok(show(
                 app,
                 StatusCode::UNPROCESSABLE_ENTITY,

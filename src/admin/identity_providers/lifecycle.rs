@@ -5,24 +5,24 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{found, path};
-use crate::admin::form::Wrong;
-use crate::admin::state::{self, Deed, Subject};
-use crate::admin::visit::{Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, admit, answer, done};
+use crate::admin::form::FieldMistake;
+use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
 use crate::policy::console::Area;
 use crate::registry::{Refused, identity_providers};
 use crate::store::identity_providers as stored;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
-fn effects(deed: Deed, links: i64) -> Vec<String> {
+fn effects(action: Lifecycle, links: i64) -> Vec<String> {
     let linked = format!("Accounts that are linked with it: {links}.");
-    let texts: &[&str] = match deed {
-        Deed::Disable => &[
+    let texts: &[&str] = match action {
+        Lifecycle::Disable => &[
             "Nobody signs in with it any more. Who is signed in stays so; end sessions one by one if you must.",
             "You can enable it again.",
         ],
-        Deed::Enable => &["People can sign in with it again."],
-        Deed::Delete => &[
+        Lifecycle::Enable => &["People can sign in with it again."],
+        Lifecycle::Delete => &[
             "Nobody signs in with it any more, and all links between accounts and identities there are removed.",
             "The accounts stay. People without a password need an invitation to sign in again.",
             "This cannot be undone. Disabling it can.",
@@ -35,9 +35,14 @@ fn effects(deed: Deed, links: i64) -> Vec<String> {
         .collect()
 }
 
-async fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> Result<HttpResponse, Stop> {
+async fn confirm(
+    admin: &AdminRequest,
+    id: &str,
+    action: Lifecycle,
+    wrong: Vec<FieldMistake>,
+) -> Result<HttpResponse, PageRefused> {
     let owned = id.to_owned();
-    let links = visit
+    let links = admin
         .app
         .store
         .read(move |conn| stored::count_links(conn, &owned))
@@ -47,10 +52,16 @@ async fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> Result<H
         name: id,
         path: &path(id),
     };
-    Ok(state::ask(visit, subject, deed, effects(deed, links), wrong))
+    Ok(lifecycle::confirm(
+        admin,
+        subject,
+        action,
+        effects(action, links),
+        wrong,
+    ))
 }
 
-/// `GET /admin/identity-providers/{id}/{deed}`
+/// `GET /admin/identity-providers/{id}/{action}`
 pub async fn get(
     app: web::Data<App>,
     request: HttpRequest,
@@ -64,14 +75,14 @@ async fn page(
     app: &Arc<App>,
     request: &HttpRequest,
     (id, word): &(String, String),
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(word)?;
-    let visit = enter(app, request, deed.door(Area::IdentityProviders)).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(word)?;
+    let admin = admit(app, request, action.requires(Area::IdentityProviders)).await?;
     found(app, id).await?;
-    ask(&visit, id, deed, Vec::new()).await
+    confirm(&admin, id, action, Vec::new()).await
 }
 
-/// `POST /admin/identity-providers/{id}/{deed}`
+/// `POST /admin/identity-providers/{id}/{action}`
 pub async fn post(
     app: web::Data<App>,
     request: HttpRequest,
@@ -87,23 +98,25 @@ async fn act(
     request: &HttpRequest,
     (id, word): &(String, String),
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(word)?;
-    let visit = enter(app, request, deed.door(Area::IdentityProviders)).await?;
-    visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(word)?;
+    let admin = admit(app, request, action.requires(Area::IdentityProviders)).await?;
+    admin.posted(request, body).await?;
     found(app, id).await?;
     let owned = id.clone();
-    let registry = visit.registry();
-    let acted = registry.run(move |registry, tx| match deed {
-        Deed::Disable => Ok(identity_providers::set_enabled(registry, tx, &owned, false)?.map(|_| ())),
-        Deed::Enable => Ok(identity_providers::set_enabled(registry, tx, &owned, true)?.map(|_| ())),
-        Deed::Delete => Ok(identity_providers::delete(registry, tx, &owned)?.map(|_| ())),
+    let registry = admin.registry();
+    let acted = registry.run(move |registry, tx| match action {
+        Lifecycle::Disable => Ok(identity_providers::set_enabled(registry, tx, &owned, false)?.map(|_| ())),
+        Lifecycle::Enable => Ok(identity_providers::set_enabled(registry, tx, &owned, true)?.map(|_| ())),
+        Lifecycle::Delete => Ok(identity_providers::delete(registry, tx, &owned)?.map(|_| ())),
     });
-    match (acted.await, deed) {
-        (Ok(()), Deed::Disable) => Ok(done(&path(id), "provider-disabled")),
-        (Ok(()), Deed::Enable) => Ok(done(&path(id), "enabled")),
-        (Ok(()), Deed::Delete) => Ok(done("/admin/identity-providers", "deleted")),
-        (Err(Refused::Mistakes(mistakes)), _) => ask(&visit, id, deed, Wrong::of(&mistakes, &[])).await,
+    match (acted.await, action) {
+        (Ok(()), Lifecycle::Disable) => Ok(done(&path(id), "provider-disabled")),
+        (Ok(()), Lifecycle::Enable) => Ok(done(&path(id), "enabled")),
+        (Ok(()), Lifecycle::Delete) => Ok(done("/admin/identity-providers", "deleted")),
+        (Err(Refused::Mistakes(mistakes)), _) => {
+            confirm(&admin, id, action, FieldMistake::of(&mistakes, &[])).await
+        }
         (Err(Refused::Broken(broken)), _) => Err(broken.into()),
     }
 }

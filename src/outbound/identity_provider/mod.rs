@@ -104,18 +104,18 @@ impl Entry {
 }
 
 /// The identity providers that were spoken with lately, by issuer.
-pub struct Upstream {
+pub struct IdentityProviders {
     outbound: Outbound,
     entries: Mutex<HashMap<String, Arc<Entry>>>,
 }
 
-impl fmt::Debug for Upstream {
+impl fmt::Debug for IdentityProviders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Upstream")
+        f.write_str("IdentityProviders")
     }
 }
 
-impl Upstream {
+impl IdentityProviders {
     /// Knows none yet; speaks through the guard for outbound requests.
     #[must_use]
     pub fn new(outbound: Outbound) -> Self {

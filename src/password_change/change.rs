@@ -7,10 +7,10 @@ use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, judge, page_url, typed};
+use super::{Ask, Carried, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::{Secret, SecretHash};
@@ -19,13 +19,13 @@ use crate::registry::{Refused, Registry, people};
 use crate::secrets::password::Verified;
 use crate::secrets::password_rules::LONGEST;
 use crate::session::lockout::Attempt;
-use crate::session::{self, Due, notices, peer};
+use crate::session::{self, Due, client_address, notices};
 use crate::store::sessions;
 use crate::web::browser::{self, CookieKind, Pending, PostedForm};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction};
-use crate::web::return_to::{self, ReturnTo};
+use crate::web::redirect_target::{self, RedirectTarget};
 
 /// Where a password is changed that is good.
 pub(super) const PATH: &str = "/account/password";
@@ -96,14 +96,18 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         .unwrap_or_else(|stop| stop.answer(&app))
 }
 
-async fn change(app: &Arc<App>, request: &HttpRequest, body: web::Payload) -> Result<HttpResponse, Stop> {
+async fn change(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
     let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
     if signed_in.person.password.is_none() {
         return Ok(browser::see_other(PATH, &[]));
     }
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
-    let back = |problem: Problem| {
+    let back = |problem: PasswordMistake| {
         let carried = Carried {
             problem: Some(problem),
             ..carried.clone()
@@ -146,23 +150,23 @@ async fn check_current(
     request: &HttpRequest,
     form: &PostedForm,
     person: &Person,
-) -> Result<Result<(), Problem>, PageError> {
+) -> Result<Result<(), PasswordMistake>, PageError> {
     let current = Secret::new(form.field("current")?);
     let (address, known) = (
-        peer::address(app, request),
+        client_address::of(app, request),
         browser::cookie(app, request, CookieKind::Known),
     );
     if current.reveal().is_empty() {
-        return Ok(Err(Problem::CurrentMissing));
+        return Ok(Err(PasswordMistake::CurrentMissing));
     }
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
-        return Ok(Err(Problem::TooMany));
+        return Ok(Err(PasswordMistake::TooMany));
     }
     if current.reveal().len() > LONGEST {
-        return Ok(Err(Problem::CurrentWrong));
+        return Ok(Err(PasswordMistake::CurrentWrong));
     }
     let attempt = Attempt::new(app, &person.username, Some(person), known.as_deref());
     let (counted, now) = (attempt.clone(), app.now());
@@ -170,10 +174,10 @@ async fn check_current(
     let verified = app.hasher.verify(current, person.password.clone()).await?;
     let now = app.now();
     if matches!(verified, Verified::Right(_)) && !locked {
-        app.strangers.release(address, now);
+        app.failure_counts.release(address, now);
         return Ok(Ok(()));
     }
-    let first = app.strangers.note(address, &person.id, now) == Noted::First;
+    let first = app.failure_counts.note(address, &person.id, now) == Noted::First;
     let actor = Actor::Person(person.id.clone());
     let event = |kind, outcome| {
         app.event(kind, actor.clone())
@@ -197,7 +201,7 @@ async fn check_current(
             Ok(())
         })
         .await?;
-    Ok(Err(Problem::CurrentWrong))
+    Ok(Err(PasswordMistake::CurrentWrong))
 }
 
 /// Whose password is set, and in which session.
@@ -217,8 +221,12 @@ struct Renewed {
 }
 
 /// Sets the password. The session goes on under its id, with a new cookie and the new generation.
-async fn set(app: &Arc<App>, at: At<'_>, password: Secret) -> Result<Result<Renewed, Problem>, PageError> {
-    let address = peer::address(app, at.request);
+async fn set(
+    app: &Arc<App>,
+    at: At<'_>,
+    password: Secret,
+) -> Result<Result<Renewed, PasswordMistake>, PageError> {
+    let address = client_address::of(app, at.request);
     let hashed = match judge(app, at.person, at.has_passkey, &password, address).await? {
         Ok(hashed) => hashed,
         Err(problem) => return Ok(Err(problem)),
@@ -282,7 +290,7 @@ async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, 
     let Some(loaded) = expired(app, request).await? else {
         return Ok(browser::see_other(&pending.onward(app, &browser), &[]));
     };
-    let return_to = return_to::of(app, &pending)?;
+    let redirect_target = redirect_target::of(app, &pending)?;
     let carried = Carried::of_query(app, request, &browser)?.unwrap_or_else(|| Carried::new(app));
     Ok(ask(
         app,
@@ -294,7 +302,7 @@ async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, 
             browser: &browser,
             carried: &carried,
             pending: Some(&pending.seal(app, Some(&browser))),
-            form_action: ReturnTo::form_action(return_to.as_ref()),
+            form_action: RedirectTarget::form_action(redirect_target.as_ref()),
         },
     ))
 }
@@ -319,7 +327,7 @@ async fn replace_expired(
     let Some(loaded) = expired(app, request).await? else {
         return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
     };
-    let back = |problem: Problem, pending: &Pending| {
+    let back = |problem: PasswordMistake, pending: &Pending| {
         let carried = Carried {
             problem: Some(problem),
             ..carried.clone()

@@ -22,11 +22,11 @@ use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::secrets::master_key::Purpose;
-use crate::secrets::password_rules::{Refusal, Whose};
+use crate::secrets::password_rules::{PasswordRefused, Whose};
 use crate::session::lockout;
 use crate::store::password_history;
 use crate::web::browser::{self, CookieKind, PostedForm};
-use crate::web::pages::links::{NewPasswordPage, Wrong};
+use crate::web::pages::links::{FieldMistake, NewPasswordPage};
 use crate::web::pages::{self, FormAction};
 use crate::web::parameters::Parameters;
 
@@ -35,7 +35,7 @@ const OPEN_SECONDS: i64 = 3600;
 
 /// What was wrong with a form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Problem {
+enum PasswordMistake {
     CurrentMissing,
     CurrentWrong,
     TooMany,
@@ -45,9 +45,9 @@ enum Problem {
     Refused(String),
 }
 
-impl Problem {
+impl PasswordMistake {
     /// The field at fault, and what the person is told.
-    fn wrong(&self) -> Wrong<'_> {
+    fn wrong(&self) -> FieldMistake<'_> {
         let whole_form = matches!(self, Self::TooMany);
         let (field, text) = match self {
             Self::CurrentMissing => ("current", "Enter your current password"),
@@ -63,7 +63,7 @@ impl Problem {
             ),
             Self::Refused(text) => ("password", text.as_str()),
         };
-        Wrong {
+        FieldMistake {
             field,
             text,
             whole_form,
@@ -78,7 +78,7 @@ struct Carried {
     /// Secret of the link.
     link: Option<String>,
     /// What was wrong with the last attempt.
-    problem: Option<Problem>,
+    problem: Option<PasswordMistake>,
     /// The password was changed.
     #[serde(default)]
     done: bool,
@@ -165,7 +165,7 @@ struct Ask<'a> {
 
 /// Asks for a new password.
 fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
-    let errors: Vec<Wrong<'_>> = ask.carried.problem.iter().map(Problem::wrong).collect();
+    let errors: Vec<FieldMistake<'_>> = ask.carried.problem.iter().map(PasswordMistake::wrong).collect();
     let csrf = browser::csrf_token(app, ask.browser);
     let state = Carried {
         problem: None,
@@ -205,15 +205,15 @@ fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
 }
 
 /// The new password of a form, which asks for it twice.
-fn typed(form: &PostedForm) -> Result<Result<Secret, Problem>, PageError> {
+fn typed(form: &PostedForm) -> Result<Result<Secret, PasswordMistake>, PageError> {
     let (password, again) = (
         Secret::new(form.field("password")?),
         Secret::new(form.field("again")?),
     );
     Ok(if password.reveal().is_empty() {
-        Err(Problem::Missing)
+        Err(PasswordMistake::Missing)
     } else if password.reveal() != again.reveal() {
-        Err(Problem::NotTheSame)
+        Err(PasswordMistake::NotTheSame)
     } else {
         Ok(password)
     })
@@ -227,8 +227,8 @@ async fn judge(
     has_passkey: bool,
     password: &Secret,
     address: IpAddr,
-) -> Result<Result<String, Problem>, Broken> {
-    let refused = |refusal: &Refusal| Ok(Err(Problem::Refused(refusal.for_person())));
+) -> Result<Result<String, PasswordMistake>, Broken> {
+    let refused = |refusal: &PasswordRefused| Ok(Err(PasswordMistake::Refused(refusal.for_person())));
     let (rules, whose, chosen) = (Arc::clone(app), person.clone(), password.clone());
     let checked = web::block(move || {
         rules
@@ -239,10 +239,10 @@ async fn judge(
         return refused(&refusal);
     }
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
-        return Ok(Err(Problem::TooMany));
+        return Ok(Err(PasswordMistake::TooMany));
     }
     let kept = app.password_rules.history();
     let mut earlier = Vec::new();
@@ -256,10 +256,10 @@ async fn judge(
     }
     match app.hasher.hash_unused(password.clone(), earlier).await? {
         Some(hash) => {
-            app.strangers.release(address, app.now());
+            app.failure_counts.release(address, app.now());
             Ok(Ok(hash))
         }
-        None => refused(&Refusal::Used(kept)),
+        None => refused(&PasswordRefused::Used(kept)),
     }
 }
 

@@ -62,15 +62,15 @@ pub fn answer(claims: &AccessToken) -> Result<Map<String, Value>, serde_json::Er
 
 /// Tokens whose signature was verified, or whose row was read, lately. It never answers for revocation.
 #[derive(Debug)]
-pub struct VerifiedTokens(Cache<[u8; 32], Arc<Known>>);
+pub struct TokenCache(Cache<[u8; 32], Arc<Known>>);
 
-impl Default for VerifiedTokens {
+impl Default for TokenCache {
     fn default() -> Self {
         Self(Cache::new(REMEMBERED))
     }
 }
 
-impl VerifiedTokens {
+impl TokenCache {
     /// A token that was remembered.
     #[must_use]
     pub fn get(&self, token: &str) -> Option<Arc<Known>> {

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, Problem, ask, cookies, judge, page_url, typed};
+use super::{Ask, Carried, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Broken, PageError};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::secret::{Secret, SecretHash};
 use crate::policy::console;
-use crate::registry::links::{self, Dead};
+use crate::registry::links::{self, LinkRefused};
 use crate::registry::{Refused, Registry};
-use crate::session::{self, Authentication, Origin, notices, peer};
+use crate::session::{self, Authentication, Origin, client_address, notices};
 use crate::store::passkeys;
 use crate::web::browser::{self, CookieKind, PostedForm};
 use crate::web::pages::links::NoticePage;
@@ -94,9 +94,9 @@ async fn holder(
 }
 
 /// One text for all links that cannot be used; the reason is for the record.
-async fn refuse(app: &App, dead: &Dead, address: IpAddr) -> Result<HttpResponse, Broken> {
+async fn refuse(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<HttpResponse, Broken> {
     let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
-    if app.strangers.note(address, &subject, app.now()) == Noted::First {
+    if app.failure_counts.note(address, &subject, app.now()) == Noted::First {
         let event = app
             .event(Kind::LinkUsed, Actor::Stranger)
             .outcome(Outcome::MinorFailure);
@@ -146,7 +146,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let carried = Carried::of_query(app, request, &browser)?.ok_or_else(missing)?;
     let hash = secret_of(&carried)?;
     Ok(
-        match holder(app, hash.as_str(), peer::address(app, request)).await? {
+        match holder(app, hash.as_str(), client_address::of(app, request)).await? {
             Err(refused) => refused,
             Ok(holder) => ask(
                 app,
@@ -172,12 +172,12 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
 async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let hash = secret_of(&carried)?;
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     let holder = match holder(app, hash.as_str(), address).await? {
         Ok(holder) => holder,
         Err(refused) => return Ok(refused),
     };
-    let back = |problem: Problem| {
+    let back = |problem: PasswordMistake| {
         let carried = Carried {
             problem: Some(problem),
             ..carried.clone()
@@ -222,7 +222,7 @@ async fn redeem(
     holder: Holder,
     (password, hashed): (Secret, String),
     (origin, replaced): (Origin, Option<String>),
-) -> Result<Result<(Person, String), Dead>, PageError> {
+) -> Result<Result<(Person, String), LinkRefused>, PageError> {
     let id = holder.person.id;
     let registry = Registry::new(Arc::clone(app), Actor::Person(id.clone()));
     let signed_in = app

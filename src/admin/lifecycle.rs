@@ -4,16 +4,16 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
-use super::ask::AskPage;
-use super::form::Wrong;
-use super::visit::{Door, Visit};
+use super::access::{AdminRequest, Requires};
+use super::confirm::ConfirmPage;
+use super::form::FieldMistake;
 use crate::error::PageError;
 use crate::policy::console::Area;
 use crate::web::pages::{self, FormAction};
 
 /// What may be done, by the last part of the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Lifecycle {
     /// It gets nothing any more, and can be enabled again.
     Disable,
     /// It gets what it got before.
@@ -22,7 +22,7 @@ pub enum Deed {
     Delete,
 }
 
-impl Deed {
+impl Lifecycle {
     /// The one that the address names.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Deed {
     pub fn of(word: &str) -> Result<Self, PageError> {
         let all = [Self::Disable, Self::Enable, Self::Delete];
         all.into_iter()
-            .find(|deed| deed.word() == word)
+            .find(|action| action.word() == word)
             .ok_or_else(PageError::not_found)
     }
 
@@ -52,9 +52,13 @@ impl Deed {
 
     /// What ends something is not held up; what opens something wants a fresh sign-in.
     #[must_use]
-    pub fn door(self, area: Area) -> Door {
-        let door = Door::change(area);
-        if self == Self::Enable { door.fresh() } else { door }
+    pub fn requires(self, area: Area) -> Requires {
+        let requires = Requires::change(area);
+        if self == Self::Enable {
+            requires.fresh()
+        } else {
+            requires
+        }
     }
 }
 
@@ -71,27 +75,27 @@ pub struct Subject<'a> {
 
 /// The page that asks; after a try, with what is in the way.
 #[must_use]
-pub fn ask(
-    visit: &Visit,
+pub fn confirm(
+    admin: &AdminRequest,
     subject: Subject<'_>,
-    deed: Deed,
+    action: Lifecycle,
     effects: Vec<String>,
-    wrong: Vec<Wrong>,
+    wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
-    let page = AskPage {
-        shell: visit.shell(),
-        frame: visit.frame(subject.area),
-        question: format!("{} {}?", deed.button(), subject.name),
+    let page = ConfirmPage {
+        shell: admin.shell(),
+        frame: admin.frame(subject.area),
+        question: format!("{} {}?", action.button(), subject.name),
         effects,
         wrong,
-        action: format!("{}/{}", subject.path, deed.word()),
-        button: deed.button(),
-        danger: deed != Deed::Enable,
+        action: format!("{}/{}", subject.path, action.word()),
+        button: action.button(),
+        danger: action != Lifecycle::Enable,
         back: subject.path.to_owned(),
     };
     pages::respond(&page, status, FormAction::SelfOnly)

@@ -1,13 +1,13 @@
 //! What the address of the record's list asks for, as a search.
 
 use super::words;
-use crate::admin::form::Wrong;
-use crate::admin::listing::Looked;
+use crate::admin::form::FieldMistake;
+use crate::admin::list_query::ListQuery;
 use crate::app::App;
 use crate::clock::local_time::Zone;
 use crate::error::Broken;
+use crate::store::audit_search::{Place, Search};
 use crate::store::people;
-use crate::store::record::{Place, Search};
 
 /// What the address may say.
 pub const FILTERS: [&str; 6] = ["person", "client", "event", "outcome", "from", "to"];
@@ -19,14 +19,18 @@ const LONGEST_IN_SHORT: usize = 200;
 ///
 /// # Errors
 /// What the database says.
-pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Search, Vec<Wrong>>, Broken> {
+pub async fn search(
+    app: &App,
+    zone: &Zone,
+    looked: &ListQuery,
+) -> Result<Result<Search, Vec<FieldMistake>>, Broken> {
     let mut wrong = Vec::new();
     let person = match looked.get("person") {
         "" => None,
         typed => {
             let id = person_id(app, typed).await?;
             if id.is_none() {
-                wrong.push(Wrong::field(
+                wrong.push(FieldMistake::field(
                     "person",
                     "nobody has this username or ID: check its spelling",
                 ));
@@ -39,7 +43,7 @@ pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Se
         .map(str::to_owned);
     let kinds = words::kinds_of(looked.get("event"));
     if kinds.is_empty() && !looked.get("event").is_empty() {
-        wrong.push(Wrong::field(
+        wrong.push(FieldMistake::field(
             "event",
             "there is no such event: choose one of the list",
         ));
@@ -49,7 +53,10 @@ pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Se
         typed => {
             let found = of(typed);
             if found.is_none() {
-                wrong.push(Wrong::field(name, "this is not a day: type it like 2027-03-31"));
+                wrong.push(FieldMistake::field(
+                    name,
+                    "this is not a day: type it like 2027-03-31",
+                ));
             }
             found
         }
@@ -57,7 +64,7 @@ pub async fn search(app: &App, zone: &Zone, looked: &Looked) -> Result<Result<Se
     let from = day("from", &|typed| zone.begins(typed));
     let to = day("to", &|typed| zone.ends(typed));
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
-        wrong.push(Wrong::field("to", "the last day is before the first"));
+        wrong.push(FieldMistake::field("to", "the last day is before the first"));
     }
     let search = Search {
         person,
@@ -84,7 +91,7 @@ async fn person_id(app: &App, typed: &str) -> Result<Option<String>, Broken> {
 }
 
 /// Where the page begins: `at_ms chain.seq`.
-fn before(looked: &Looked) -> Place {
+fn before(looked: &ListQuery) -> Place {
     let read = || {
         let (at_ms, place) = looked.after()?;
         let (chain, seq) = place.split_once('.')?;
@@ -99,7 +106,7 @@ fn before(looked: &Looked) -> Place {
 
 /// The address of the page behind a place.
 #[must_use]
-pub fn page_before(looked: &Looked, place: Place) -> String {
+pub fn page_before(looked: &ListQuery, place: Place) -> String {
     looked.page_after(
         &FILTERS,
         &place.at_ms.to_string(),
@@ -109,7 +116,7 @@ pub fn page_before(looked: &Looked, place: Place) -> String {
 
 /// The filters as the record tells them.
 #[must_use]
-pub fn in_short(looked: &Looked) -> String {
+pub fn in_short(looked: &ListQuery) -> String {
     let said = FILTERS.iter().filter(|name| !looked.get(name).is_empty());
     let short = |text: &str| text.chars().take(LONGEST_IN_SHORT).collect::<String>();
     said.map(|name| format!("{name}={}", short(looked.get(name))))

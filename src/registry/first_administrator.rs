@@ -67,7 +67,7 @@ pub fn claim(registry: &Registry, tx: &mut Tx<'_>, hash: &str, form: &PersonForm
     let person = good!(people::add(registry, tx, &form, None)?);
     // Locked by the registry's lock: of several who come at once, one is first.
     if !first_links::use_up(tx.conn(), hash, registry.app.now())? {
-        return Err(crate::store::Failure::Defect(
+        return Err(crate::store::StoreBroken::Defect(
             "a link that held was used within the same transaction".to_owned(),
         ));
     }

@@ -330,7 +330,10 @@ pub(super) fn verify(
             ClaimsVerificationError::SignatureVerification(cause) => unverified(cause.to_string()),
             other => unverified(other.to_string()),
         })?;
-    if claims.authorized_party().is_some_and(|party| *party != client_id) {
+    if claims
+        .authorized_party()
+        .is_some_and(|context| *context != client_id)
+    {
         return Err(unverified("azp is another client"));
     }
     if let Some(expected) = claims.access_token_hash() {

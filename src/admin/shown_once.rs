@@ -4,7 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
-use super::visit::{Visit, done};
+use super::access::{AdminRequest, done};
 use crate::secrets::master_key::Purpose;
 use crate::web::browser::{self, CookieKind};
 
@@ -19,7 +19,7 @@ pub struct Once {
     pub note: Option<String>,
 }
 
-impl Visit {
+impl AdminRequest {
     /// 303 to a page that says what was done and shows something once.
     #[must_use]
     pub fn show_once(&self, path: &str, word: &str, once: &Once) -> HttpResponse {

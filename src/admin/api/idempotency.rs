@@ -4,12 +4,12 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::BASE64URL_NOPAD;
 
-use super::problem::{Fault, Problem, Type};
+use super::problem::{MemberMistake, Problem, Type};
 use super::reply::Reply;
 use crate::app::App;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::store::idempotency::{self, Kept};
-use crate::store::{Failure, Stored, Tx};
+use crate::store::{StoreBroken, Stored, Tx};
 
 /// The header with the key.
 pub const HEADER: &str = "Idempotency-Key";
@@ -43,7 +43,7 @@ impl Once {
         if !(1..=LONGEST_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let wanted =
                 format!("it must have 1 to {LONGEST_KEY} printable characters of ASCII without blanks");
-            return Err(Problem::invalid(vec![Fault::parameter(HEADER, wanted)]));
+            return Err(Problem::invalid(vec![MemberMistake::parameter(HEADER, wanted)]));
         }
         // Keyed: the body may hold a password, which nobody with the database must be able to guess quickly.
         let request = app.master.derive(Derivation::Request, &[&hash(request)]);
@@ -69,8 +69,8 @@ impl Once {
         let opened = app
             .master
             .open(Purpose::IdempotentAnswer, &self.key, &kept.answer);
-        let plain = opened.map_err(|cause| Failure::stored("answer", cause))?;
-        let reply = serde_json::from_slice(&plain).map_err(|cause| Failure::stored("answer", cause))?;
+        let plain = opened.map_err(|cause| StoreBroken::stored("answer", cause))?;
+        let reply = serde_json::from_slice(&plain).map_err(|cause| StoreBroken::stored("answer", cause))?;
         Ok(Some(Ok(reply)))
     }
 
@@ -79,7 +79,7 @@ impl Once {
     /// # Errors
     /// What the database says.
     pub fn keep(&self, app: &App, tx: &mut Tx<'_>, reply: &Reply) -> Stored<()> {
-        let plain = serde_json::to_vec(reply).map_err(|cause| Failure::stored("answer", cause))?;
+        let plain = serde_json::to_vec(reply).map_err(|cause| StoreBroken::stored("answer", cause))?;
         let now = app.now();
         let kept = Kept {
             key: self.key.clone(),

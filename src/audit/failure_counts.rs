@@ -33,15 +33,15 @@ struct Minute {
 
 /// The counts of the current minute.
 #[derive(Default)]
-pub struct Strangers {
+pub struct FailureCounts {
     minute: Mutex<Minute>,
     /// Summaries of minutes that have ended, until somebody writes them.
     ended: Mutex<Vec<Event>>,
 }
 
-impl std::fmt::Debug for Strangers {
+impl std::fmt::Debug for FailureCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Strangers")
+        f.write_str("FailureCounts")
     }
 }
 
@@ -61,7 +61,7 @@ fn network(address: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
     }
 }
 
-impl Strangers {
+impl FailureCounts {
     /// The counts of the minute of `now`.
     fn minute(&self, now: i64) -> MutexGuard<'_, Minute> {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +83,7 @@ impl Strangers {
     }
 
     /// Counts a sign-in that is about to be tried, unless the address has used its minute up. Counted first, so that
-    /// many at once are not let through together; [`Strangers::release`] gives a success back.
+    /// many at once are not let through together; [`FailureCounts::release`] gives a success back.
     #[must_use]
     pub fn reserve(&self, address: IpAddr, limit: u32, now: i64) -> bool {
         let mut minute = self.minute(now);
@@ -94,7 +94,7 @@ impl Strangers {
         free
     }
 
-    /// Gives back what [`Strangers::reserve`] counted.
+    /// Gives back what [`FailureCounts::reserve`] counted.
     pub fn release(&self, address: IpAddr, now: i64) {
         let mut minute = self.minute(now);
         let slot = Self::slot(&minute.sign_ins, address);

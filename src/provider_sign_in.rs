@@ -1,7 +1,7 @@
 //! Signing in with an agency's identity provider: there with a sealed state, back with a code.
 //!
 //! The state carries what the person signs in for, bound to the browser's cookie: who brings it in another browser, a
-//! second time or late is refused. What the provider says is verified in [`crate::outbound::upstream`]; whose account it leads to
+//! second time or late is refused. What the provider says is verified in [`crate::outbound::identity_provider`]; whose account it leads to
 //! is decided in [`crate::registry::identity_providers`].
 
 use std::net::IpAddr;
@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::{Broken, PageError};
 use crate::issuance::CERTIFY;
 use crate::login::banner;
 use crate::model::identity_provider::{Identity, IdentityProvider};
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
-use crate::outbound::upstream::{Journey, Returned, UpstreamError};
-use crate::registry::identity_providers::{self, Refusal};
+use crate::outbound::identity_provider::{Journey, Returned, UpstreamError};
+use crate::registry::identity_providers::{self, IdentityRefused};
 use crate::registry::{Refused, Registry};
 use crate::secrets::master_key::Purpose;
 use crate::session::lockout::{self, Attempt};
-use crate::session::{self, Authentication, Due, Origin, peer};
+use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::{Stored, Tx, tokens};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
@@ -79,7 +79,7 @@ async fn send_there(
     if banner::is_due(app, &pending) {
         return Ok(banner::first(app, &pending, &form.browser));
     }
-    let Some(provider) = app.directory.identity_provider(id) else {
+    let Some(provider) = app.live.identity_provider(id) else {
         return Ok(back(app, &form.browser, pending, Notice::ProviderNotAccepted));
     };
     let state = State {
@@ -105,7 +105,7 @@ async fn send_there(
         again: state.max_age.is_some(),
     };
     match app
-        .upstream
+        .identity_providers
         .authorization_url(&provider, journey, app.now())
         .await
     {
@@ -202,7 +202,7 @@ async fn come_back(
     request: &HttpRequest,
     came_from: &str,
 ) -> Result<HttpResponse, PageError> {
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     let query = Parameters::parse(request.query_string().as_bytes())
         .map_err(|error| PageError::new(error.description))?;
     let (state, browser) = match open_state(app, request, &query) {
@@ -220,16 +220,16 @@ async fn come_back(
         record_refusal(app, address, Some(&state.provider), refused).await?;
         return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
     }
-    let Some(provider) = app.directory.identity_provider(&state.provider) else {
+    let Some(provider) = app.live.identity_provider(&state.provider) else {
         return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
     };
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
         return Ok(back(app, &browser, state.pending, Notice::TooMany));
     }
-    let visit = Visit {
+    let visit = AdminRequest {
         app,
         request,
         provider: &provider,
@@ -242,7 +242,7 @@ async fn come_back(
             Ok(back(app, &browser, state.pending, notice))
         }
         Ok((session, cookie)) => {
-            app.strangers.release(address, app.now());
+            app.failure_counts.release(address, app.now());
             let mut pending = state.pending;
             pending.authenticated = Some(session.hash.clone());
             pending.username = None;
@@ -261,14 +261,14 @@ async fn come_back(
 }
 
 /// Somebody who came back from a provider.
-struct Visit<'a> {
+struct AdminRequest<'a> {
     app: &'a Arc<App>,
     request: &'a HttpRequest,
     provider: &'a Arc<IdentityProvider>,
     state: &'a State,
 }
 
-impl Visit<'_> {
+impl AdminRequest<'_> {
     async fn finish(&self, query: &Parameters) -> Result<Result<(Session, String), NotSignedIn>, PageError> {
         let one = |name: &str| query.one(name).map_err(|error| PageError::new(error.description));
         let now = self.app.now();
@@ -302,7 +302,12 @@ impl Visit<'_> {
             verifier: &self.state.verifier,
             secret: secret.as_ref(),
         };
-        let identity = match self.app.upstream.identity(self.provider, returned, now).await {
+        let identity = match self
+            .app
+            .identity_providers
+            .identity(self.provider, returned, now)
+            .await
+        {
             Ok(identity) => identity,
             Err(UpstreamError::Silent(cause)) => {
                 return Ok(Err(NotSignedIn::because(Notice::ProviderSilent, cause)));
@@ -381,7 +386,7 @@ impl Visit<'_> {
             .await;
         match signed_in {
             Ok(Ok(begun)) => Ok(Ok(begun)),
-            Ok(Err(Refusal { reason, person_id })) => {
+            Ok(Err(IdentityRefused { reason, person_id })) => {
                 // Here alone, for the one who has to link it: some providers show it nowhere.
                 tracing::info!(provider = %self.provider.id, %subject, %reason, "an identity leads to no account");
                 let refused = NotSignedIn::because(Notice::ProviderNotAccepted, reason);
@@ -420,14 +425,18 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn record(&self, registry: &Registry, tx: &mut Tx<'_>) -> Stored<Result<(Session, String), Refusal>> {
+    fn record(
+        &self,
+        registry: &Registry,
+        tx: &mut Tx<'_>,
+    ) -> Stored<Result<(Session, String), IdentityRefused>> {
         let app = registry.app();
         let person = match identity_providers::arrive(registry, tx, &self.provider, &self.identity)? {
             Ok(person) => person,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let now = app.now();
-        let refuse = |reason: &str| Refusal {
+        let refuse = |reason: &str| IdentityRefused {
             reason: reason.to_owned(),
             person_id: Some(person.id.clone()),
         };
@@ -485,7 +494,7 @@ async fn record_refusal(
         .person_id
         .clone()
         .unwrap_or_else(|| format!("identity provider {}", provider.unwrap_or("?")));
-    if app.strangers.note(address, &subject, app.now()) == Noted::Counted {
+    if app.failure_counts.note(address, &subject, app.now()) == Noted::Counted {
         return Ok(());
     }
     let mut event = app

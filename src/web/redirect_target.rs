@@ -25,7 +25,7 @@ pub enum ResponseMode {
 
 /// Where an answer may go: a registered redirect URI, and what the client wants back with it.
 #[derive(Debug, Clone)]
-pub struct ReturnTo {
+pub struct RedirectTarget {
     /// The client, registered and enabled.
     pub client: Arc<LiveClient>,
     /// Exactly as sent.
@@ -40,7 +40,7 @@ pub struct ReturnTo {
 ///
 /// # Errors
 /// A page that names the parameter at fault.
-pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
+pub fn find(app: &App, parameters: &Parameters) -> Result<RedirectTarget, PageError> {
     let one = |name: &str| {
         parameters
             .one(name)
@@ -50,7 +50,7 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
         return Err(PageError::malformed("Parameter client_id is missing."));
     };
     let client = app
-        .directory
+        .live
         .client(id)
         .filter(|live| live.client.enabled)
         .ok_or_else(|| {
@@ -77,7 +77,7 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
         _ => ResponseMode::Query,
     };
     let state = parameters.one("state").ok().flatten().map(str::to_owned);
-    Ok(ReturnTo {
+    Ok(RedirectTarget {
         client: Arc::clone(&client),
         redirect_uri: redirect_uri.to_owned(),
         mode,
@@ -89,14 +89,14 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<ReturnTo, PageError> {
 ///
 /// # Errors
 /// As [`find`].
-pub fn of(app: &App, pending: &Pending) -> Result<Option<ReturnTo>, PageError> {
+pub fn of(app: &App, pending: &Pending) -> Result<Option<RedirectTarget>, PageError> {
     pending
         .parameters()
         .map(|parameters| find(app, parameters))
         .transpose()
 }
 
-impl ReturnTo {
+impl RedirectTarget {
     /// The application as pages show it.
     #[must_use]
     pub fn application(&self) -> Application<'_> {
@@ -113,9 +113,9 @@ impl ReturnTo {
 
     /// Where forms on the way there may lead.
     #[must_use]
-    pub fn form_action(return_to: Option<&Self>) -> FormAction<'_> {
-        return_to.map_or(FormAction::SelfOnly, |return_to| {
-            FormAction::ThenRedirect(&return_to.redirect_uri)
+    pub fn form_action(redirect_target: Option<&Self>) -> FormAction<'_> {
+        redirect_target.map_or(FormAction::SelfOnly, |redirect_target| {
+            FormAction::ThenRedirect(&redirect_target.redirect_uri)
         })
     }
 }
@@ -167,45 +167,45 @@ fn loopback_without_port(uri: &str) -> Option<(String, String)> {
 }
 
 /// Sends an answer to the client (RFC 6749 §4.1.2, RFC 9207).
-pub fn redirect(app: &App, return_to: &ReturnTo, parameters: &[(&str, &str)]) -> HttpResponse {
-    let state = return_to.state.as_deref().map(|state| ("state", state));
+pub fn redirect(app: &App, redirect_target: &RedirectTarget, parameters: &[(&str, &str)]) -> HttpResponse {
+    let state = redirect_target.state.as_deref().map(|state| ("state", state));
     let all: Vec<(&str, &str)> = parameters
         .iter()
         .copied()
         .chain(state)
         .chain([("iss", app.issuer())])
         .collect();
-    if return_to.mode == ResponseMode::FormPost {
+    if redirect_target.mode == ResponseMode::FormPost {
         let page = FormPostPage {
             shell: browser::shell(app),
-            application: return_to.application(),
-            redirect_uri: &return_to.redirect_uri,
+            application: redirect_target.application(),
+            redirect_uri: &redirect_target.redirect_uri,
             parameters: &all,
         };
         return pages::respond(
             &page,
             StatusCode::OK,
-            FormAction::ThenRedirect(&return_to.redirect_uri),
+            FormAction::ThenRedirect(&redirect_target.redirect_uri),
         );
     }
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(all)
         .finish();
-    let joint = if return_to.redirect_uri.contains('?') {
+    let joint = if redirect_target.redirect_uri.contains('?') {
         '&'
     } else {
         '?'
     };
-    browser::see_other(&format!("{}{joint}{query}", return_to.redirect_uri), &[])
+    browser::see_other(&format!("{}{joint}{query}", redirect_target.redirect_uri), &[])
 }
 
 /// Sends an error to the client (RFC 6749 §4.1.2.1).
-pub fn redirect_error(app: &App, return_to: &ReturnTo, error: &OAuthError) -> HttpResponse {
-    tracing::info!(client = %return_to.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
+pub fn redirect_error(app: &App, redirect_target: &RedirectTarget, error: &OAuthError) -> HttpResponse {
+    tracing::info!(client = %redirect_target.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
     let description = crate::error::wire_text(&error.description);
     redirect(
         app,
-        return_to,
+        redirect_target,
         &[
             ("error", error.code.as_str()),
             ("error_description", &description),

@@ -9,15 +9,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::error::PageError;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::registry::links::{self, Issued};
 use crate::registry::{Decided, Registry, link_mails};
 use crate::secrets::master_key::Derivation;
+use crate::session::client_address;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
-use crate::session::peer;
 use crate::store::logins::{self, Failures};
 use crate::store::{Stored, Tx, people};
 use crate::web::browser::{self, Notice, Pending, PostedForm};
@@ -115,9 +115,9 @@ fn ask_for_link(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Res
     if username.is_empty() {
         return Ok(back(pending, Notice::UsernameMissing));
     }
-    let address = peer::address(app, request);
+    let address = client_address::of(app, request);
     if !app
-        .strangers
+        .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
         return Ok(back(pending, Notice::TooMany));
@@ -160,7 +160,7 @@ fn make(registry: &Registry, tx: &mut Tx<'_>, username: &str, address: IpAddr) -
         "link for {}",
         person.as_ref().map_or("nobody", |person| &person.id)
     );
-    if app.strangers.note(address, &subject, now) == Noted::First {
+    if app.failure_counts.note(address, &subject, now) == Noted::First {
         let event = app
             .event(Kind::LinkIssued, Actor::Stranger)
             .outcome(Outcome::MinorFailure);

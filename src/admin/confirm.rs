@@ -2,14 +2,14 @@
 
 use askama::Template;
 
-use super::form::Wrong;
-use super::visit::Frame;
+use super::access::Frame;
+use super::form::FieldMistake;
 use crate::web::pages::Shell;
 
 /// A question; its form posts to the page's own address.
 #[derive(Template)]
-#[template(path = "../admin/ask.html")]
-pub struct AskPage<'a> {
+#[template(path = "../admin/confirm.html")]
+pub struct ConfirmPage<'a> {
     /// Shared parts.
     pub shell: Shell<'a>,
     /// Shared parts of the console.
@@ -19,7 +19,7 @@ pub struct AskPage<'a> {
     /// What the answer yes affects, a sentence each.
     pub effects: Vec<String>,
     /// What is in the way.
-    pub wrong: Vec<Wrong>,
+    pub wrong: Vec<FieldMistake>,
     /// Where the form posts to.
     pub action: String,
     /// What the button says.

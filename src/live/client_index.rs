@@ -38,7 +38,7 @@ impl Order {
 pub struct Entry {
     /// The client.
     pub live: Arc<LiveClient>,
-    /// The place of its dataflow in [`Roster::flows`].
+    /// The place of its dataflow in [`ClientIndex::flows`].
     pub flow: usize,
     /// When it can no longer prove who it is, unless somebody does something.
     pub ends: Option<i64>,
@@ -57,7 +57,7 @@ pub struct Flow {
 
 /// The clients as they are registered at one time.
 #[derive(Debug)]
-pub struct Roster {
+pub struct ClientIndex {
     /// What it was made of.
     pub(super) of: Arc<HashMap<String, Arc<LiveClient>>>,
     by_name: Vec<Entry>,
@@ -67,7 +67,7 @@ pub struct Roster {
     users: HashMap<String, Vec<Arc<LiveClient>>>,
 }
 
-impl Roster {
+impl ClientIndex {
     pub(super) fn of(clients: Arc<HashMap<String, Arc<LiveClient>>>) -> Self {
         let mut servers: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
         for live in clients.values() {

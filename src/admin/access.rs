@@ -9,14 +9,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::strangers::Noted;
+use crate::audit::failure_counts::Noted;
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::policy::console::{self, Area, Right};
-use crate::registry::{Registry, Warrant};
-use crate::session::peer;
+use crate::registry::{ActingCredential, Registry};
+use crate::session::client_address;
 use crate::web::browser::{self, PostedForm};
-use crate::web::guard::{self, SignedIn, Stop};
+use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::Shell;
 use crate::web::parameters::Parameters;
 
@@ -27,7 +27,7 @@ const FILLING_IN: i64 = 600;
 
 /// What a page of the console is, for whoever decides whether it is shown.
 #[derive(Debug, Clone, Copy)]
-pub struct Door {
+pub struct Requires {
     /// Where it belongs.
     pub area: Area,
     /// What is needed there.
@@ -36,7 +36,7 @@ pub struct Door {
     pub fresh: bool,
 }
 
-impl Door {
+impl Requires {
     /// A page to look at.
     #[must_use]
     pub const fn read(area: Area) -> Self {
@@ -65,7 +65,7 @@ impl Door {
 }
 
 /// Somebody at the console.
-pub struct Visit {
+pub struct AdminRequest {
     /// The application.
     pub app: Arc<App>,
     /// Who it is.
@@ -177,7 +177,11 @@ const DONE: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// To the sign-in, or a page that says whose this is.
-pub async fn enter(app: &Arc<App>, request: &HttpRequest, door: Door) -> Result<Visit, Stop> {
+pub async fn admit(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    requires: Requires,
+) -> Result<AdminRequest, PageRefused> {
     // A form that was posted goes back to the page that has it: those have one address.
     let page = request
         .uri()
@@ -185,15 +189,17 @@ pub async fn enter(app: &Arc<App>, request: &HttpRequest, door: Door) -> Result<
         .map_or("/admin", |path| path.as_str());
     let posted = request.method() == Method::POST;
     let age = if posted { FRESH + FILLING_IN } else { FRESH };
-    let signed_in = guard::signed_in(app, request, page, door.fresh.then_some(age)).await?;
-    let address = peer::address(app, request);
+    let signed_in = guard::signed_in(app, request, page, requires.fresh.then_some(age)).await?;
+    let address = client_address::of(app, request);
     let roles = &signed_in.person.settings.roles;
     // A role counts with two factors alone, whatever the policy says of it.
-    if !signed_in.session.has_second_factor() || console::right(roles, door.area) < door.right {
-        return Err(Stop::Error(refused(app, &signed_in, address, page, door).await?));
+    if !signed_in.session.has_second_factor() || console::right(roles, requires.area) < requires.right {
+        return Err(PageRefused::Error(
+            refused(app, &signed_in, address, page, requires).await?,
+        ));
     }
     let query = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    Ok(Visit {
+    Ok(AdminRequest {
         csrf: browser::csrf_token(app, &signed_in.browser),
         zone: Zone::of(&signed_in.person.settings, &app.config.policy.time_zone),
         app: Arc::clone(app),
@@ -209,12 +215,12 @@ async fn refused(
     signed_in: &SignedIn,
     address: IpAddr,
     page: &str,
-    door: Door,
+    requires: Requires,
 ) -> Result<PageError, PageError> {
     let person = &signed_in.person;
-    if app.strangers.note(
+    if app.failure_counts.note(
         address,
-        &format!("console {:?} {}", door.area, person.id),
+        &format!("console {:?} {}", requires.area, person.id),
         app.now(),
     ) == Noted::First
     {
@@ -246,7 +252,7 @@ async fn refused(
     })
 }
 
-impl Visit {
+impl AdminRequest {
     /// Whether this person may do something.
     #[must_use]
     pub fn may(&self, area: Area, right: Right) -> bool {
@@ -263,7 +269,7 @@ impl Visit {
     #[must_use]
     pub fn registry(&self) -> Registry {
         let person = &self.signed_in.person;
-        let warrant = Warrant::Session {
+        let warrant = ActingCredential::Session {
             id: self.signed_in.session.id.clone(),
             person_id: person.id.clone(),
             generation: person.generation,
@@ -329,7 +335,7 @@ pub async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Answers what a handler made, or the page that stopped it.
 #[must_use]
-pub fn answer(app: &App, outcome: Result<HttpResponse, Stop>) -> HttpResponse {
+pub fn answer(app: &App, outcome: Result<HttpResponse, PageRefused>) -> HttpResponse {
     outcome.unwrap_or_else(|stop| stop.answer(app))
 }
 

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{found, path};
-use crate::admin::form::Wrong;
-use crate::admin::state::{self, Deed, Subject};
-use crate::admin::visit::{Visit, answer, done, enter};
+use crate::admin::access::{AdminRequest, admit, answer, done};
+use crate::admin::form::FieldMistake;
+use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
 use crate::policy::console::Area;
 use crate::registry::{Refused, resource_servers};
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
 /// How many of its clients are named.
 const NAMED: usize = 10;
 
-fn effects(deed: Deed, users: &[String]) -> Vec<String> {
+fn effects(action: Lifecycle, users: &[String]) -> Vec<String> {
     let used = match users {
         [] => "No client uses it.".to_owned(),
         users if users.len() > NAMED => {
@@ -25,15 +25,15 @@ fn effects(deed: Deed, users: &[String]) -> Vec<String> {
         }
         users => format!("Clients that use it: {}.", users.join(", ")),
     };
-    match deed {
-        Deed::Disable => vec![
+    match action {
+        Lifecycle::Disable => vec![
             "Clients get no tokens for it any more, and it learns nothing when it asks about tokens.".to_owned(),
             "Tokens that are signed (JWT) stay readable for the server until they expire, at most an hour.".to_owned(),
             used,
             "You can enable it again.".to_owned(),
         ],
-        Deed::Enable => vec!["Clients get tokens for it again, and it may ask about tokens.".to_owned(), used],
-        Deed::Delete => vec![
+        Lifecycle::Enable => vec!["Clients get tokens for it again, and it may ask about tokens.".to_owned(), used],
+        Lifecycle::Delete => vec![
             "Its registration and its secrets are removed. The record keeps what was done.".to_owned(),
             used,
             "It cannot be deleted while clients use it. Disabling it ends everything at once and can be undone."
@@ -42,8 +42,8 @@ fn effects(deed: Deed, users: &[String]) -> Vec<String> {
     }
 }
 
-fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> HttpResponse {
-    let roster = visit.app.directory.roster();
+fn confirm(admin: &AdminRequest, id: &str, action: Lifecycle, wrong: Vec<FieldMistake>) -> HttpResponse {
+    let roster = admin.app.live.roster();
     let users: Vec<String> = roster
         .users_of(id)
         .iter()
@@ -54,10 +54,10 @@ fn ask(visit: &Visit, id: &str, deed: Deed, wrong: Vec<Wrong>) -> HttpResponse {
         name: id,
         path: &path(id),
     };
-    state::ask(visit, subject, deed, effects(deed, &users), wrong)
+    lifecycle::confirm(admin, subject, action, effects(action, &users), wrong)
 }
 
-/// `GET /admin/resource-servers/{id}/{deed}`
+/// `GET /admin/resource-servers/{id}/{action}`
 pub async fn get(
     app: web::Data<App>,
     request: HttpRequest,
@@ -71,14 +71,14 @@ async fn page(
     app: &Arc<App>,
     request: &HttpRequest,
     (id, word): &(String, String),
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(word)?;
-    let visit = enter(app, request, deed.door(Area::ResourceServers)).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(word)?;
+    let admin = admit(app, request, action.requires(Area::ResourceServers)).await?;
     found(app, id)?;
-    Ok(ask(&visit, id, deed, Vec::new()))
+    Ok(confirm(&admin, id, action, Vec::new()))
 }
 
-/// `POST /admin/resource-servers/{id}/{deed}`
+/// `POST /admin/resource-servers/{id}/{action}`
 pub async fn post(
     app: web::Data<App>,
     request: HttpRequest,
@@ -94,23 +94,25 @@ async fn act(
     request: &HttpRequest,
     (id, word): &(String, String),
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(word)?;
-    let visit = enter(app, request, deed.door(Area::ResourceServers)).await?;
-    visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(word)?;
+    let admin = admit(app, request, action.requires(Area::ResourceServers)).await?;
+    admin.posted(request, body).await?;
     found(app, id)?;
     let owner = id.clone();
-    let registry = visit.registry();
-    let acted = registry.run(move |registry, tx| match deed {
-        Deed::Disable => Ok(resource_servers::set_enabled(registry, tx, &owner, false)?.map(|_| ())),
-        Deed::Enable => Ok(resource_servers::set_enabled(registry, tx, &owner, true)?.map(|_| ())),
-        Deed::Delete => resource_servers::delete(registry, tx, &owner),
+    let registry = admin.registry();
+    let acted = registry.run(move |registry, tx| match action {
+        Lifecycle::Disable => Ok(resource_servers::set_enabled(registry, tx, &owner, false)?.map(|_| ())),
+        Lifecycle::Enable => Ok(resource_servers::set_enabled(registry, tx, &owner, true)?.map(|_| ())),
+        Lifecycle::Delete => resource_servers::delete(registry, tx, &owner),
     });
-    match (acted.await, deed) {
-        (Ok(()), Deed::Disable) => Ok(done(&path(id), "disabled")),
-        (Ok(()), Deed::Enable) => Ok(done(&path(id), "enabled")),
-        (Ok(()), Deed::Delete) => Ok(done("/admin/resource-servers", "deleted")),
-        (Err(Refused::Mistakes(mistakes)), _) => Ok(ask(&visit, id, deed, Wrong::of(&mistakes, &[]))),
+    match (acted.await, action) {
+        (Ok(()), Lifecycle::Disable) => Ok(done(&path(id), "disabled")),
+        (Ok(()), Lifecycle::Enable) => Ok(done(&path(id), "enabled")),
+        (Ok(()), Lifecycle::Delete) => Ok(done("/admin/resource-servers", "deleted")),
+        (Err(Refused::Mistakes(mistakes)), _) => {
+            Ok(confirm(&admin, id, action, FieldMistake::of(&mistakes, &[])))
+        }
         (Err(Refused::Broken(broken)), _) => Err(broken.into()),
     }
 }

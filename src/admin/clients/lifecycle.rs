@@ -5,32 +5,32 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::show::found;
-use crate::admin::state::{self, Deed, Subject};
-use crate::admin::visit::{answer, done, enter};
+use crate::admin::access::{admit, answer, done};
+use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
 use crate::error::PageError;
 use crate::policy::console::Area;
 use crate::registry::{Refused, clients};
 use crate::store::grants;
-use crate::web::guard::Stop;
+use crate::web::guard::PageRefused;
 
-fn effects(deed: Deed, allowed: i64) -> Vec<String> {
+fn effects(action: Lifecycle, allowed: i64) -> Vec<String> {
     let people = match allowed {
         0 => "Nobody has allowed it anything just now.".to_owned(),
         1 => "One person’s access through it ends.".to_owned(),
         several => format!("The access that people gave it ends: {several} in all."),
     };
-    match deed {
-        Deed::Disable => vec![
+    match action {
+        Lifecycle::Disable => vec![
             "It gets no more tokens, and those it has stop working at once.".to_owned(),
             people,
             "Its settings stay. Enabling it again revives no old token.".to_owned(),
         ],
-        Deed::Enable => vec![
+        Lifecycle::Enable => vec![
             "It can get tokens again with its key or secret.".to_owned(),
             "Old tokens stay dead. People are asked again.".to_owned(),
         ],
-        Deed::Delete => vec![
+        Lifecycle::Delete => vec![
             "Its settings and secrets are deleted, and its tokens stop working at once.".to_owned(),
             people,
             "The record of what it did stays. This cannot be undone: disabling it can.".to_owned(),
@@ -38,7 +38,7 @@ fn effects(deed: Deed, allowed: i64) -> Vec<String> {
     }
 }
 
-/// `GET /admin/clients/{id}/{deed}`: asks first, and says what it affects.
+/// `GET /admin/clients/{id}/{action}`: asks first, and says what it affects.
 pub async fn get(
     app: web::Data<App>,
     request: HttpRequest,
@@ -52,9 +52,9 @@ async fn page(
     app: &Arc<App>,
     request: &HttpRequest,
     (id, word): (String, String),
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(&word)?;
-    let visit = enter(app, request, deed.door(Area::Clients)).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(&word)?;
+    let admin = admit(app, request, action.requires(Area::Clients)).await?;
     let client = found(app, id).await?;
     let (id, now) = (client.id.clone(), app.now());
     let allowed = app
@@ -70,16 +70,16 @@ async fn page(
         name: &name,
         path: &path,
     };
-    Ok(state::ask(
-        &visit,
+    Ok(lifecycle::confirm(
+        &admin,
         subject,
-        deed,
-        effects(deed, allowed),
+        action,
+        effects(action, allowed),
         Vec::new(),
     ))
 }
 
-/// `POST /admin/clients/{id}/{deed}`
+/// `POST /admin/clients/{id}/{action}`
 pub async fn post(
     app: web::Data<App>,
     request: HttpRequest,
@@ -95,22 +95,22 @@ async fn act(
     request: &HttpRequest,
     (id, word): (String, String),
     body: web::Payload,
-) -> Result<HttpResponse, Stop> {
-    let deed = Deed::of(&word)?;
-    let visit = enter(app, request, deed.door(Area::Clients)).await?;
-    visit.posted(request, body).await?;
+) -> Result<HttpResponse, PageRefused> {
+    let action = Lifecycle::of(&word)?;
+    let admin = admit(app, request, action.requires(Area::Clients)).await?;
+    admin.posted(request, body).await?;
     let id = found(app, id).await?.id;
     let page = format!("/admin/clients/{id}");
-    let registry = visit.registry();
-    let work = registry.run(move |registry, tx| match deed {
-        Deed::Disable => Ok(clients::set_enabled(registry, tx, &id, false)?.map(|_| ())),
-        Deed::Enable => Ok(clients::set_enabled(registry, tx, &id, true)?.map(|_| ())),
-        Deed::Delete => clients::delete(registry, tx, &id),
+    let registry = admin.registry();
+    let work = registry.run(move |registry, tx| match action {
+        Lifecycle::Disable => Ok(clients::set_enabled(registry, tx, &id, false)?.map(|_| ())),
+        Lifecycle::Enable => Ok(clients::set_enabled(registry, tx, &id, true)?.map(|_| ())),
+        Lifecycle::Delete => clients::delete(registry, tx, &id),
     });
-    match (work.await, deed) {
-        (Ok(()), Deed::Disable) => Ok(done(&page, "disabled")),
-        (Ok(()), Deed::Enable) => Ok(done(&page, "enabled")),
-        (Ok(()), Deed::Delete) => Ok(done("/admin/clients", "deleted")),
+    match (work.await, action) {
+        (Ok(()), Lifecycle::Disable) => Ok(done(&page, "disabled")),
+        (Ok(()), Lifecycle::Enable) => Ok(done(&page, "enabled")),
+        (Ok(()), Lifecycle::Delete) => Ok(done("/admin/clients", "deleted")),
         // It was there a moment ago: somebody else has deleted it.
         (Err(Refused::Mistakes(_)), _) => Err(PageError::not_found().into()),
         (Err(Refused::Broken(broken)), _) => Err(broken.into()),

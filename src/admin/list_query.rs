@@ -10,7 +10,7 @@ pub const PAGE: usize = 50;
 
 /// What the address of a list says.
 #[derive(Debug, Clone, Default)]
-pub struct Looked {
+pub struct ListQuery {
     path: String,
     query: Parameters,
 }
@@ -18,7 +18,7 @@ pub struct Looked {
 /// The parameter that says after which row a page begins.
 const AFTER: &str = "after";
 
-impl Looked {
+impl ListQuery {
     /// That of a request. An address that cannot be read is the list from its beginning.
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
