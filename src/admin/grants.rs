@@ -16,7 +16,7 @@ use crate::error::PageError;
 use crate::model::grant::Grant;
 use crate::policy::console::Area;
 use crate::registry::{Refused, sessions as registry};
-use crate::store::grants::{self as stored, GrantRequest};
+use crate::store::grants::{self as stored, GrantFilter};
 use crate::store::people;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
@@ -85,17 +85,17 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let tokens = &app.config.tokens;
     let (now, made) = (app.now(), app.now() - tokens.code_seconds - tokens.access_seconds);
     let read = app.store.read(move |conn| {
-        let mut grant_request = GrantRequest {
+        let mut filter = GrantFilter {
             after,
             client_id: Some(client).filter(|id| !id.is_empty()),
             person_id: None,
         };
         if !username.is_empty() {
             // Nobody has no id, and so no grants.
-            grant_request.person_id =
+            filter.person_id =
                 Some(people::find_by_username(conn, &username)?.map_or_else(String::new, |found| found.id));
         }
-        let grants = stored::live(conn, &grant_request, now, made, PAGE + 1)?;
+        let grants = stored::live(conn, &filter, now, made, PAGE + 1)?;
         let ids: Vec<String> = grants.iter().map(|grant| grant.person_id.clone()).collect();
         Ok((names_of(conn, &ids)?, grants))
     });
@@ -129,9 +129,9 @@ async fn enter_about(
     request: &HttpRequest,
     id: &str,
 ) -> Result<(AdminRequest, Grant, Names), PageRefused> {
-    let grant_request = id.to_owned();
+    let filter = id.to_owned();
     let read = app.store.read(move |conn| {
-        let grant = stored::find(conn, &grant_request)?.filter(|grant| grant.revoked_at.is_none());
+        let grant = stored::find(conn, &filter)?.filter(|grant| grant.revoked_at.is_none());
         let owner = grant
             .as_ref()
             .map(|grant| people::find(conn, &grant.person_id))
@@ -194,10 +194,10 @@ async fn end_one(
 ) -> Result<HttpResponse, PageRefused> {
     let (admin, grant, names) = enter_about(app, request, id).await?;
     admin.posted(request, body).await?;
-    let grant_request = grant.id.clone();
+    let filter = grant.id.clone();
     match admin
         .registry()
-        .run(move |job, tx| registry::revoke_grant(job, tx, &grant_request))
+        .run(move |job, tx| registry::revoke_grant(job, tx, &filter))
         .await
     {
         // One that has ended meanwhile has ended all the same.

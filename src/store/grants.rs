@@ -113,7 +113,7 @@ pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64
 
 /// Which grants are looked for.
 #[derive(Debug, Clone, Default)]
-pub struct GrantRequest {
+pub struct GrantFilter {
     /// Of a person, by id.
     pub person_id: Option<String>,
     /// To a client.
@@ -127,13 +127,7 @@ pub struct GrantRequest {
 ///
 /// # Errors
 /// As [`find`].
-pub fn live(
-    conn: &mut Conn,
-    grant_request: &GrantRequest,
-    now: i64,
-    made: i64,
-    limit: usize,
-) -> Stored<Vec<Grant>> {
+pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null())
@@ -154,13 +148,13 @@ pub fn live(
             .limit(at_most(limit))
             .select(Row::as_select())
             .into_boxed();
-        if let Some(person_id) = &grant_request.person_id {
+        if let Some(person_id) = &filter.person_id {
             query = query.filter(grants::person_id.eq(person_id));
         }
-        if let Some(client_id) = &grant_request.client_id {
+        if let Some(client_id) = &filter.client_id {
             query = query.filter(grants::client_id.eq(client_id));
         }
-        if let Some((at, id)) = &grant_request.after {
+        if let Some((at, id)) = &filter.after {
             query = query
                 .filter(grants::created_at.le(at))
                 .filter(grants::created_at.lt(at).or(grants::id.lt(id)));

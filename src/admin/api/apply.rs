@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Group;
 use super::operation::{Answered, Call, Operation};
 use super::problem::{MemberMistake, Problem};
-use super::query::{GrantRequest, Parameter, parameter};
+use super::query::{Accepts, Parameter, parameter};
 use super::reply::Reply;
 use super::users::LinkView;
 use crate::policy::console::Area;
@@ -42,7 +42,7 @@ struct MadeSecret {
 
 const DRY_RUN: [Parameter; 1] = [parameter(
     "dry_run",
-    GrantRequest::Flag,
+    Accepts::Flag,
     "Whether only to say what would change. Nothing is kept then.",
 )];
 

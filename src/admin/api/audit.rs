@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::Group;
 use super::operation::{Answered, Call, Operation};
 use super::problem::Problem;
-use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, cursor, number, parameter};
+use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::policy::console::Area;
@@ -58,26 +58,22 @@ const EVENTS: [Parameter; 8] = [
     CURSOR,
     parameter(
         "user",
-        GrantRequest::Text,
+        Accepts::Text,
         "Only those that concern this person, by id.",
     ),
-    parameter(
-        "client",
-        GrantRequest::Text,
-        "Only those that concern this client.",
-    ),
+    parameter("client", Accepts::Text, "Only those that concern this client."),
     parameter(
         "kind",
-        GrantRequest::Kind,
+        Accepts::Kind,
         "Only those of this kind, such as `client.changed`.",
     ),
     parameter(
         "outcome",
-        GrantRequest::Word(&["0", "4", "8"]),
+        Accepts::Word(&["0", "4", "8"]),
         "Only those that ended so.",
     ),
-    parameter("from", GrantRequest::Time, "Only those from this time on."),
-    parameter("to", GrantRequest::Time, "Only those before this time."),
+    parameter("from", Accepts::Time, "Only those from this time on."),
+    parameter("to", Accepts::Time, "Only those before this time."),
 ];
 
 /// The operations.
@@ -147,7 +143,7 @@ async fn note_look(call: &Call) -> Result<(), Problem> {
     let (app, token) = (&call.app, &call.caller.token.id);
     let filters = EVENTS
         .iter()
-        .filter(|query| !matches!(query.grant_request, GrantRequest::Limit | GrantRequest::Cursor));
+        .filter(|query| !matches!(query.accepts, Accepts::Limit | Accepts::Cursor));
     let said = filters.filter_map(|query| Some(format!(" {}={}", query.name, call.query.text(query.name)?)));
     let at = format!("/admin/api/v1/audit/events{}", said.collect::<String>());
     if !app.readers.is_first(token, &at, app.now()) {

@@ -8,7 +8,7 @@ use super::Group;
 use super::body::Reads;
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
+use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Page, Reply, time};
 use crate::live::client_index::Order;
 use crate::model::client::{Client, ClientSettings, StoredSecret};
@@ -145,7 +145,7 @@ struct NewVendorLinkView {
 
 const ENABLED: Parameter = parameter(
     "enabled",
-    GrantRequest::Flag,
+    Accepts::Flag,
     "Only those that are served, or only those that are not.",
 );
 const LIST: [Parameter; 5] = [
@@ -153,10 +153,10 @@ const LIST: [Parameter; 5] = [
     CURSOR,
     parameter(
         "q",
-        GrantRequest::Text,
+        Accepts::Text,
         "Part of the name, the id or the agency's name.",
     ),
-    parameter("dataflow", GrantRequest::Text, "Only those of this dataflow."),
+    parameter("dataflow", Accepts::Text, "Only those of this dataflow."),
     ENABLED,
 ];
 /// Members of answers that forms do not have.

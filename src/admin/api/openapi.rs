@@ -24,7 +24,7 @@ use super::body::Reads;
 use super::idempotency::{HEADER, LONGEST_KEY};
 use super::operation::{LONGEST_ID, Operation, Shape};
 use super::problem::{self, TYPES, Type};
-use super::query::{GrantRequest, LARGEST_PAGE, LONGEST_TEXT, PAGE};
+use super::query::{Accepts, LARGEST_PAGE, LONGEST_TEXT, PAGE};
 use super::{BASE, groups};
 use crate::audit::event::Kind;
 use crate::model::api_token::ApiScope;
@@ -313,7 +313,7 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
                 ParameterIn::Query,
                 false,
                 known.says,
-                schema(known.grant_request),
+                schema(known.accepts),
             )
             .build(),
         );
@@ -347,7 +347,7 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
 fn parameter(
     name: &str,
     place: ParameterIn,
-    grant_request: bool,
+    accepts: bool,
     says: &str,
     schema: ObjectBuilder,
 ) -> ParameterBuilder {
@@ -355,7 +355,7 @@ fn parameter(
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
-        .required(required(grant_request))
+        .required(required(accepts))
         .description(Some(says))
         .schema(Some(schema))
 }
@@ -364,18 +364,18 @@ fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(JsonType::String)
 }
 
-fn schema(grant_request: GrantRequest) -> ObjectBuilder {
-    match grant_request {
-        GrantRequest::Text => text().max_length(Some(LONGEST_TEXT)),
-        GrantRequest::Cursor => text().pattern(Some("^[A-Za-z0-9_-]+$")),
-        GrantRequest::Flag => ObjectBuilder::new().schema_type(JsonType::Boolean),
-        GrantRequest::Limit => ObjectBuilder::new()
+fn schema(accepts: Accepts) -> ObjectBuilder {
+    match accepts {
+        Accepts::Text => text().max_length(Some(LONGEST_TEXT)),
+        Accepts::Cursor => text().pattern(Some("^[A-Za-z0-9_-]+$")),
+        Accepts::Flag => ObjectBuilder::new().schema_type(JsonType::Boolean),
+        Accepts::Limit => ObjectBuilder::new()
             .schema_type(JsonType::Integer)
             .minimum(Some(1))
             .maximum(Some(LARGEST_PAGE))
             .default(Some(json!(PAGE))),
-        GrantRequest::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
-        GrantRequest::Word(words) => text().enum_values(Some(words.iter().copied())),
-        GrantRequest::Kind => text().enum_values(Some(Kind::ALL.iter().map(|kind| kind.as_str()))),
+        Accepts::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        Accepts::Word(words) => text().enum_values(Some(words.iter().copied())),
+        Accepts::Kind => text().enum_values(Some(Kind::ALL.iter().map(|kind| kind.as_str()))),
     }
 }

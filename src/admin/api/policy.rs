@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::Group;
 use super::operation::{Answered, Call, Operation};
-use super::query::{GrantRequest, LIMIT, Parameter, parameter};
+use super::query::{Accepts, LIMIT, Parameter, parameter};
 use super::reply::{Page, Reply};
 use crate::model::kind::Kind;
 use crate::policy::Askers;
@@ -88,7 +88,7 @@ struct DataflowView {
 
 const VOCABULARY: [Parameter; 2] = [
     LIMIT,
-    parameter("q", GrantRequest::Text, "Part of the code or of its meaning."),
+    parameter("q", Accepts::Text, "Part of the code or of its meaning."),
 ];
 
 /// The operations.

@@ -16,7 +16,7 @@ pub const LONGEST_TEXT: usize = 200;
 
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantRequest {
+pub enum Accepts {
     /// Any text.
     Text,
     /// `true` or `false`.
@@ -39,27 +39,23 @@ pub struct Parameter {
     /// Its name.
     pub name: &'static str,
     /// What it may be.
-    pub grant_request: GrantRequest,
+    pub accepts: Accepts,
     /// What it does.
     pub says: &'static str,
 }
 
 /// A parameter.
 #[must_use]
-pub const fn parameter(name: &'static str, grant_request: GrantRequest, says: &'static str) -> Parameter {
-    Parameter {
-        name,
-        grant_request,
-        says,
-    }
+pub const fn parameter(name: &'static str, accepts: Accepts, says: &'static str) -> Parameter {
+    Parameter { name, accepts, says }
 }
 
 /// How many rows a page has.
-pub const LIMIT: Parameter = parameter("limit", GrantRequest::Limit, "How many rows the page has.");
+pub const LIMIT: Parameter = parameter("limit", Accepts::Limit, "How many rows the page has.");
 /// Where a page begins.
 pub const CURSOR: Parameter = parameter(
     "cursor",
-    GrantRequest::Cursor,
+    Accepts::Cursor,
     "Where the page begins: `next_cursor` of the page before.",
 );
 
@@ -84,7 +80,7 @@ impl Query {
                     parameter.name,
                     "it must not be repeated",
                 ));
-            } else if let Some(wrong) = wrong(parameter.grant_request, &value) {
+            } else if let Some(wrong) = wrong(parameter.accepts, &value) {
                 errors.push(MemberMistake::parameter(parameter.name, wrong));
             }
             query.0.push((parameter.name, value.into_owned()));
@@ -171,32 +167,32 @@ fn unknown(known: &[Parameter]) -> String {
     format!("it is unknown; there are {}", names.join(", "))
 }
 
-fn wrong(grant_request: GrantRequest, value: &str) -> Option<String> {
-    let fits = match grant_request {
-        GrantRequest::Text => value.chars().count() <= LONGEST_TEXT && !value.contains(['\0', '\u{fffd}']),
-        GrantRequest::Flag => ["true", "false"].contains(&value),
-        GrantRequest::Limit => {
+fn wrong(accepts: Accepts, value: &str) -> Option<String> {
+    let fits = match accepts {
+        Accepts::Text => value.chars().count() <= LONGEST_TEXT && !value.contains(['\0', '\u{fffd}']),
+        Accepts::Flag => ["true", "false"].contains(&value),
+        Accepts::Limit => {
             // As JSON writes it, so that each number has one spelling.
             value
                 .parse::<usize>()
                 .is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
         }
-        GrantRequest::Cursor => read_cursor(value).is_some(),
-        GrantRequest::Time => value.parse::<jiff::Timestamp>().is_ok(),
-        GrantRequest::Word(words) => words.contains(&value),
-        GrantRequest::Kind => Kind::parse(value).is_some(),
+        Accepts::Cursor => read_cursor(value).is_some(),
+        Accepts::Time => value.parse::<jiff::Timestamp>().is_ok(),
+        Accepts::Word(words) => words.contains(&value),
+        Accepts::Kind => Kind::parse(value).is_some(),
     };
     if fits {
         return None;
     }
-    Some(match grant_request {
-        GrantRequest::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
-        GrantRequest::Flag => "it must be true or false".to_owned(),
-        GrantRequest::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
-        GrantRequest::Cursor => NO_CURSOR.to_owned(),
-        GrantRequest::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
-        GrantRequest::Word(words) => format!("it must be one of {}", words.join(", ")),
-        GrantRequest::Kind => {
+    Some(match accepts {
+        Accepts::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
+        Accepts::Flag => "it must be true or false".to_owned(),
+        Accepts::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
+        Accepts::Cursor => NO_CURSOR.to_owned(),
+        Accepts::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
+        Accepts::Word(words) => format!("it must be one of {}", words.join(", ")),
+        Accepts::Kind => {
             "it must be a kind of event, such as client.changed; the OpenAPI document has them all".to_owned()
         }
     })

@@ -9,7 +9,7 @@ use super::body::Reads;
 use super::clients::{RotateForm, RotatedView, SecretView};
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
+use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings, TokenFormat};
 use crate::model::secret::Secret;
@@ -47,17 +47,13 @@ struct View {
 
 const ENABLED: Parameter = parameter(
     "enabled",
-    GrantRequest::Flag,
+    Accepts::Flag,
     "Only those that are served, or only those that are not.",
 );
 const LIST: [Parameter; 4] = [
     LIMIT,
     CURSOR,
-    parameter(
-        "q",
-        GrantRequest::Text,
-        "Part of the name, the id or the audience.",
-    ),
+    parameter("q", Accepts::Text, "Part of the name, the id or the audience."),
     ENABLED,
 ];
 /// The `typ` of tokens unless somebody says otherwise.
@@ -150,16 +146,14 @@ fn found(tx: &mut Tx<'_>, id: &str) -> Stored<Result<ResourceServer, Problem>> {
 async fn list(call: Call) -> Answered {
     let query = &call.query;
     let after = query.after::<1>()?.map(|[id]| id);
-    let grant_request = query.text("q").unwrap_or_default().to_lowercase();
+    let accepts = query.text("q").unwrap_or_default().to_lowercase();
     let is_wanted = |server: &ResourceServer| {
         let named = [server.id.as_str(), server.name.as_str(), server.audience.as_str()];
         after.as_ref().is_none_or(|after| server.id > *after)
             && query
                 .flag("enabled")
                 .is_none_or(|enabled| server.enabled == enabled)
-            && named
-                .iter()
-                .any(|text| text.to_lowercase().contains(&grant_request))
+            && named.iter().any(|text| text.to_lowercase().contains(&accepts))
     };
     let mut all = call.app.live.resource_servers();
     all.retain(|live| is_wanted(&live.server));
@@ -174,13 +168,13 @@ async fn list(call: Call) -> Answered {
 
 /// The signing key that a server's tokens will need, if there is none.
 async fn spare(call: &Call, form: &ResourceServerForm) -> Result<Spare, Problem> {
-    let grant_request = form.signing_alg.unwrap_or(Algorithm::ES256);
-    let signs = form.token_format.unwrap_or_default() == TokenFormat::Jwt
-        && Algorithm::SIGNING.contains(&grant_request);
+    let accepts = form.signing_alg.unwrap_or(Algorithm::ES256);
+    let signs =
+        form.token_format.unwrap_or_default() == TokenFormat::Jwt && Algorithm::SIGNING.contains(&accepts);
     if !signs {
         return Ok(Spare::default());
     }
-    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[grant_request]))
+    call.prepare::<_, Refused>(move |registry| keys::spare(registry, &[accepts]))
         .await
 }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Group;
 use super::operation::{Answered, Call, Operation, settled};
 use super::problem::Problem;
-use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, number, page, parameter};
+use super::query::{Accepts, CURSOR, LIMIT, Parameter, number, page, parameter};
 use super::reply::{Reply, time};
 use crate::app::App;
 use crate::model::grant::Grant;
@@ -72,13 +72,13 @@ struct GrantView {
 const SESSIONS: [Parameter; 3] = [
     LIMIT,
     CURSOR,
-    parameter("user", GrantRequest::Text, "Only those of this person, by id."),
+    parameter("user", Accepts::Text, "Only those of this person, by id."),
 ];
 const GRANTS: [Parameter; 4] = [
     LIMIT,
     CURSOR,
-    parameter("user", GrantRequest::Text, "Only those of this person, by id."),
-    parameter("client", GrantRequest::Text, "Only those to this client."),
+    parameter("user", Accepts::Text, "Only those of this person, by id."),
+    parameter("client", Accepts::Text, "Only those to this client."),
 ];
 
 /// Sessions.
@@ -127,7 +127,7 @@ fn after(call: &Call) -> Result<Option<(i64, String)>, Problem> {
 async fn list_sessions(call: Call) -> Answered {
     let (after, limit, now) = (after(&call)?, call.query.limit(), call.app.now());
     let (begun_after, used_after) = Limits::of(&call.app).since(now);
-    let grant_request = lists::Sessions {
+    let accepts = lists::Sessions {
         person: call.query.owned("user"),
         begun_after,
         used_after,
@@ -135,7 +135,7 @@ async fn list_sessions(call: Call) -> Answered {
     let rows = call
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-            lists::sessions(conn, &grant_request, after, limit + 1)
+            lists::sessions(conn, &accepts, after, limit + 1)
         })
         .await?;
     let key = |session: &Session| vec![session.created_at.to_string(), session.id.clone()];
@@ -171,7 +171,7 @@ async fn end_session(call: Call) -> Answered {
 
 async fn list_grants(call: Call) -> Answered {
     let (after, limit) = (after(&call)?, call.query.limit());
-    let grant_request = lists::Grants {
+    let accepts = lists::Grants {
         person: call.query.owned("user"),
         client: call.query.owned("client"),
         kept_after: call.app.now(),
@@ -179,7 +179,7 @@ async fn list_grants(call: Call) -> Answered {
     let rows = call
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-            lists::grants(conn, &grant_request, after, limit + 1)
+            lists::grants(conn, &accepts, after, limit + 1)
         })
         .await?;
     let key = |grant: &Grant| vec![grant.created_at.to_string(), grant.id.clone()];

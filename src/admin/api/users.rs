@@ -8,7 +8,7 @@ use super::Group;
 use super::body::Reads;
 use super::operation::{Answered, Call, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
-use super::query::{CURSOR, GrantRequest, LIMIT, Parameter, page, parameter};
+use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, PersonSettings};
@@ -100,18 +100,14 @@ const LIST: [Parameter; 6] = [
     CURSOR,
     parameter(
         "q",
-        GrantRequest::Text,
+        Accepts::Text,
         "Words of name, username, address or agency, or how they begin. Of more than eight, the eight longest count.",
     ),
-    parameter(
-        "username",
-        GrantRequest::Text,
-        "Only the person with this username.",
-    ),
-    parameter("role", GrantRequest::Text, "Only those with this role."),
+    parameter("username", Accepts::Text, "Only the person with this username."),
+    parameter("role", Accepts::Text, "Only those with this role."),
     parameter(
         "enabled",
-        GrantRequest::Flag,
+        Accepts::Flag,
         "Only those who may sign in, or only those who may not.",
     ),
 ];
