@@ -20,6 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::broken::Stored;
 use crate::model::secret::Secret;
 
 /// A PostgreSQL connection without libpq: tokio-postgres behind diesel's synchronous interface.
@@ -179,11 +180,16 @@ impl Connector {
     }
 
     /// Brings the schema to this program's version. `upgrade` says whether an older one may be migrated
-    /// (`serve`) or is refused (the other commands); an empty database is always initialised.
+    /// (`serve`) or is refused (the other commands); an empty database is always initialised. `after` is done under
+    /// the same lock.
     ///
     /// # Errors
     /// When the schema is not this program's and may not be changed.
-    pub fn prepare(&self, upgrade: bool) -> Result<(), OpenError> {
+    pub fn prepare(
+        &self,
+        upgrade: bool,
+        after: impl FnOnce(&mut Conn) -> Stored<()>,
+    ) -> Result<(), OpenError> {
         let _lock = self.lock_file()?;
         let mut conn = self.connect(Access::Write)?;
         if let Conn::Pg(pg) = &mut conn {
@@ -197,8 +203,7 @@ impl Connector {
             Conn::Sqlite(c) => migrate(c, upgrade),
             Conn::Pg(c) => migrate(c.as_mut(), upgrade),
         }?;
-        super::people::index_all(&mut conn)
-            .map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))
+        after(&mut conn).map_err(|cause| OpenError::Schema(format!("cannot index people: {cause}")))
     }
 
     /// Two processes that start on the same empty SQLite file take turns.
@@ -355,4 +360,24 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// How many rows a query is limited to.
+pub(crate) fn at_most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Runs several queries on one state of the database, whatever is written meanwhile.
+///
+/// # Errors
+/// What the queries say; the connection is of no use then.
+pub fn snapshot<T>(conn: &mut Conn, queries: impl FnOnce(&mut Conn) -> Stored<T>) -> Stored<T> {
+    conn.execute_raw(if conn.is_sqlite() {
+        "BEGIN"
+    } else {
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    })?;
+    let read = queries(conn)?;
+    conn.execute_raw("COMMIT")?;
+    Ok(read)
 }

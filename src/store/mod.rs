@@ -2,8 +2,10 @@
 //! and the writer (several on PostgreSQL), which answers a job only after its transaction was committed.
 
 pub mod audit_search;
+mod broken;
 mod connection;
 pub mod lists;
+mod reader;
 pub mod schema;
 mod writer;
 
@@ -34,131 +36,22 @@ pub mod vendor_links;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub(crate) use connection::each;
-pub use connection::{Access, Conn, Connector, OpenError, PgConn, Target};
-pub use writer::Tx;
+pub use broken::{StoreBroken, Stored};
+pub use connection::{Access, Conn, Connector, OpenError, PgConn, Target, snapshot};
+pub(crate) use connection::{at_most, each};
+use reader::{Answer, ReadJob, Served, read_loop};
+pub use writer::{OnChange, Tx};
 
 use crate::error::Broken;
 
 /// How many jobs may wait; one more is told to come back later.
 const QUEUE: usize = 4096;
-/// After how long an idle connection to another machine is not trusted to be one.
-const LONGEST_IDLE: Duration = Duration::from_secs(180);
-
-/// Why a job failed. It means: roll back. A refusal that must leave a trace is an `Ok` value.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreBroken {
-    /// What the database said.
-    #[error("database: {0}")]
-    Database(#[from] diesel::result::Error),
-    /// What the database holds makes no sense.
-    #[error("defect: {0}")]
-    Defect(String),
-}
-
-impl StoreBroken {
-    /// Stored data that cannot be read back.
-    pub fn stored(what: &str, cause: impl fmt::Display) -> Self {
-        Self::Defect(format!("stored {what} cannot be read: {cause}"))
-    }
-}
-
-impl From<StoreBroken> for Broken {
-    fn from(failure: StoreBroken) -> Self {
-        use diesel::result::{DatabaseErrorKind, Error};
-        match &failure {
-            StoreBroken::Database(Error::DatabaseError(kind, information)) => match kind {
-                DatabaseErrorKind::UniqueViolation
-                | DatabaseErrorKind::ForeignKeyViolation
-                | DatabaseErrorKind::NotNullViolation
-                | DatabaseErrorKind::CheckViolation => Self::Defect(failure.to_string()),
-                DatabaseErrorKind::Unknown if !is_passing(information.message()) => {
-                    Self::Defect(failure.to_string())
-                }
-                _ => Self::Unavailable(information.message().to_owned()),
-            },
-            StoreBroken::Database(Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. }) => {
-                Self::Unavailable(failure.to_string())
-            }
-            _ => Self::Defect(failure.to_string()),
-        }
-    }
-}
-
-/// Locked, full, read-only, connection lost: the data is sound, the moment is not. Neither library tells these apart
-/// from a missing table otherwise.
-fn is_passing(message: &str) -> bool {
-    const PASSING: [&str; 13] = [
-        "locked",
-        "busy",
-        "full",
-        "disk",
-        "readonly",
-        "read-only",
-        "unable to open",
-        "connection",
-        "closed",
-        "communicating",
-        "timeout",
-        "shutting down",
-        "starting up",
-    ];
-    let message = message.to_lowercase();
-    PASSING.iter().any(|word| message.contains(word))
-}
-
-/// How many rows a query is limited to.
-fn at_most(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-/// Runs several queries on one state of the database, whatever is written meanwhile.
-///
-/// # Errors
-/// What the queries say; the connection is of no use then.
-pub fn snapshot<T>(conn: &mut Conn, queries: impl FnOnce(&mut Conn) -> Stored<T>) -> Stored<T> {
-    conn.execute_raw(if conn.is_sqlite() {
-        "BEGIN"
-    } else {
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    })?;
-    let read = queries(conn)?;
-    conn.execute_raw("COMMIT")?;
-    Ok(read)
-}
-
-/// What every store function answers.
-pub type Stored<T> = Result<T, StoreBroken>;
-
-/// Called by the writer after a commit that others must learn of, before the jobs are answered.
-pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;
-
-/// Makes a query.
-type ReadJob = Box<dyn FnOnce(Result<&mut Conn, Broken>) -> Answer + Send>;
-
-/// What became of a connection by a query.
-enum Served {
-    Well,
-    /// It may be in the middle of something.
-    Ill,
-    /// It is broken, and the others may be as well.
-    Lost,
-}
-
-/// What a query came to.
-struct Answer {
-    /// What became of the connection.
-    served: Served,
-    /// Tells the caller, once the connection is free for what he asks next.
-    tell: Box<dyn FnOnce()>,
-}
 
 /// The database and its threads. Dropping it lets the threads finish what is queued.
 pub struct Store {
@@ -199,7 +92,7 @@ impl Store {
         let connector = Arc::new(Connector::new(target)?);
         // Connections are opened on threads of their own: PostgreSQL's must not be opened where async tasks run.
         let preparing = Arc::clone(&connector);
-        thread::spawn(move || preparing.prepare(upgrade))
+        thread::spawn(move || preparing.prepare(upgrade, people::index_all))
             .join()
             .map_err(|_| OpenError::Unreachable("the migration panicked".to_owned()))??;
         let (writes, write_queue) = sync_channel(QUEUE);
@@ -371,49 +264,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::Joi
         .name(name.to_owned())
         .spawn(work)
         .map_err(|cause| OpenError::Unreachable(format!("cannot start a thread: {cause}")))
-}
-
-fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
-}
-
-/// `idle`: connections that nobody reads on. The one that was used last is taken first: it has the statements and the
-/// pages that are wanted, while the others would have to make their own.
-fn read_loop(
-    connector: &Connector,
-    queue: &Mutex<Receiver<ReadJob>>,
-    idle: &Mutex<Vec<(Conn, Instant)>>,
-    queries: &Arc<AtomicU64>,
-) {
-    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-    while let Some(job) = next(queue) {
-        // A network may have dropped without a word what was silent for long.
-        let is_fresh = |since: &Instant| connector.is_sqlite() || since.elapsed() < LONGEST_IDLE;
-        let last_used = idle()
-            .pop()
-            .filter(|(_, since)| is_fresh(since))
-            .map(|(conn, _)| conn);
-        let mut conn = match last_used.map_or_else(|| connector.connect_counted(queries), Ok) {
-            Ok(conn) => conn,
-            Err(cause) => {
-                (job(Err(Broken::Unavailable(cause.to_string()))).tell)();
-                continue;
-            }
-        };
-        // In a panic the sender inside the job tells the caller.
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(&mut conn)))) {
-            Ok(answer) => {
-                match answer.served {
-                    Served::Well => idle().push((conn, Instant::now())),
-                    Served::Ill => drop(conn),
-                    Served::Lost => idle().clear(),
-                }
-                (answer.tell)();
-            }
-            Err(_) => {
-                idle().clear();
-                tracing::error!("a read job panicked");
-            }
-        }
-    }
 }

@@ -5,16 +5,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio::sync::oneshot;
 
+use super::broken::{StoreBroken, Stored};
 use super::changes::{self, Change};
 use super::connection::{Access, Conn, Connector, each};
-use super::{OnChange, StoreBroken, Stored, next};
+
 use crate::audit::event::Event;
 use crate::error::Broken;
 
@@ -27,6 +28,9 @@ const TRIES: usize = 8;
 /// After so many batches without a pause the writer lets go of SQLite's lock for a moment,
 /// so that a command beside a running server gets its turn.
 const BATCHES_BEFORE_PAUSE: usize = 16;
+
+/// Called by the writer after a commit that others must learn of, before the jobs are answered.
+pub type OnChange = Arc<dyn Fn(&mut Conn) -> Stored<()> + Send + Sync>;
 
 /// A transaction as a job sees it: the connection, and what the commit brings along.
 #[derive(Debug)]
@@ -365,4 +369,8 @@ impl Conn {
     pub(super) fn execute_raw(&mut self, sql: &str) -> Result<(), Error> {
         each!(self, c => c.batch_execute(sql))
     }
+}
+
+pub(super) fn next<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
