@@ -6,13 +6,14 @@
 mod client_keys;
 mod signer;
 
+use client_keys::signature_only;
 pub use client_keys::{
     AssertionClaims, AssertionProblem, ClientKeys, JwksProblem, segments, unverified_claims, verify_assertion,
 };
-pub use signer::KeyPair;
+pub use signer::{KeyError, KeyPair};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use jsonwebtoken::{DecodingKey, Validation};
+use jsonwebtoken::DecodingKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,23 +24,6 @@ use crate::secrets::master_key::{MasterKey, Purpose};
 
 /// How long a retired key stays in the JWKS: longer than any token or session log-out hint it may have signed.
 pub const PUBLISHED_AFTER_RETIREMENT_SECONDS: i64 = 7 * 24 * 3600;
-
-/// What can go wrong with a key of ours.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// A key cannot be made, read, or used.
-    #[error("signing key: {0}")]
-    Unusable(String),
-    /// There is no key for the algorithm that signs just now.
-    #[error("no key signs with {0} just now")]
-    NoKey(&'static str),
-}
-
-impl KeyError {
-    fn unusable(cause: impl std::fmt::Display) -> Self {
-        Self::Unusable(cause.to_string())
-    }
-}
 
 /// A signing key in memory, parsed once.
 struct LiveKey {
@@ -223,28 +207,4 @@ pub fn generate(
         retires_at: None,
         purge_at: None,
     })
-}
-
-/// Checks the signature and nothing else: times are checked against our clock, and the rest where it is used.
-fn signature_only(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(jose(algorithm));
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    validation
-}
-
-fn jose(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
-        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-    }
 }

@@ -14,8 +14,24 @@ use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
 use zeroize::Zeroizing;
 
-use super::{KeyError, jose};
 use crate::model::signing::Algorithm;
+
+/// What can go wrong with a key of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A key cannot be made, read, or used.
+    #[error("signing key: {0}")]
+    Unusable(String),
+    /// There is no key for the algorithm that signs just now.
+    #[error("no key signs with {0} just now")]
+    NoKey(&'static str),
+}
+
+impl KeyError {
+    pub(super) fn unusable(cause: impl std::fmt::Display) -> Self {
+        Self::Unusable(cause.to_string())
+    }
+}
 
 /// A private key, ready to sign.
 pub enum KeyPair {
@@ -112,4 +128,18 @@ pub(super) fn generate(algorithm: Algorithm) -> Result<(Zeroizing<Vec<u8>>, Jwk)
     };
     let jwk = Jwk::from_encoding_key(&encoding, jose(algorithm)).map_err(KeyError::unusable)?;
     Ok((pkcs8, jwk))
+}
+
+pub(super) fn jose(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+    }
 }

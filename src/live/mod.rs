@@ -5,7 +5,10 @@
 pub mod client_index;
 pub mod credentials;
 pub mod jwks_cache;
+mod registration;
 pub mod token_cache;
+
+pub use registration::{LiveClient, LiveServer, valid_secrets};
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -21,7 +24,7 @@ use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
 use crate::live::client_index::ClientIndex;
-use crate::model::client::{Client, StoredSecret};
+use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::secrets::master_key::MasterKey;
@@ -35,24 +38,6 @@ pub const POLL: Duration = Duration::from_millis(200);
 
 /// After this long without having read the log, nothing is said about tokens any more.
 pub const STALE: Duration = Duration::from_secs(3);
-
-/// A client with its parsed inline keys.
-#[derive(Debug)]
-pub struct LiveClient {
-    /// The registration.
-    pub client: Client,
-    /// Its inline keys, when it has some.
-    pub keys: Option<ClientKeys>,
-}
-
-/// A resource server with its parsed inline keys.
-#[derive(Debug)]
-pub struct LiveServer {
-    /// The registration.
-    pub server: ResourceServer,
-    /// Its inline keys, when it has some.
-    pub keys: Option<ClientKeys>,
-}
 
 type ById<T> = ArcSwap<HashMap<String, Arc<T>>>;
 
@@ -392,13 +377,6 @@ fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
 
 fn by_id(provider: IdentityProvider) -> (String, Arc<IdentityProvider>) {
     (provider.id.clone(), Arc::new(provider))
-}
-
-/// Those secrets that are valid at `now`.
-pub fn valid_secrets(secrets: &[StoredSecret], now: i64) -> impl Iterator<Item = &StoredSecret> {
-    secrets
-        .iter()
-        .filter(move |secret| secret.expires_at.is_none_or(|expires_at| now < expires_at))
 }
 
 fn replace<T, S: BuildHasher + Clone>(

@@ -1,6 +1,5 @@
 //! What tokens say about somebody, made in one place for the access token, the ID token and introspection alike.
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::{
@@ -60,17 +59,6 @@ pub enum Place {
     IdToken,
     /// The userinfo endpoint.
     UserInfo,
-}
-
-/// The standard claims that one scope releases.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Release {
-    /// Into the ID token.
-    #[serde(default)]
-    pub id_token: Vec<String>,
-    /// At the userinfo endpoint.
-    pub userinfo: Vec<String>,
 }
 
 impl Policy {

@@ -1,8 +1,5 @@
 //! What the consent page says about each scope, in words for a coroner's clerk.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::model::{
@@ -10,7 +7,7 @@ use crate::model::{
     security_label::{CONFIDENTIALITY_SYSTEM, Confidentiality},
 };
 
-use super::Policy;
+use super::data::{Policy, Words};
 
 /// A scope and the sentence that explains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,28 +16,6 @@ pub struct ScopeSentence {
     pub scope: String,
     /// What it allows, without a full stop.
     pub sentence: String,
-}
-
-/// The words from which sentences about SMART scopes are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Words {
-    /// A verb for each letter.
-    pub verbs: BTreeMap<char, String>,
-    /// The words for resource types, `*` included.
-    pub resources: BTreeMap<String, ResourceWords>,
-}
-
-/// The words for one resource type.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResourceWords {
-    /// The FHIR type, or `*`.
-    #[serde(rename = "type")]
-    pub name: String,
-    /// What people call it, in the plural.
-    pub label: String,
-    /// The verb for `c`, if the usual one misleads.
-    pub create: Option<String>,
 }
 
 impl Policy {

@@ -4,70 +4,17 @@
 pub mod claims;
 pub mod consent;
 pub mod console;
+mod data;
 pub mod dataflow;
 pub mod grant;
 mod read;
 pub mod role;
 pub mod vocabulary;
 
-use std::collections::BTreeMap;
-
-use crate::model::{
-    kind::Kind,
-    scope::{Scope, ScopeSet},
-};
-use {
-    claims::Release,
-    consent::Words,
-    dataflow::Dataflow,
-    role::{Role, SystemRole},
-    vocabulary::Vocabulary,
-};
+pub use data::{Askers, NamedScope, Policy};
 
 /// The scope that signs a death certificate: never remembered, never skipped, never refreshed.
 pub const CERTIFY: &str = "__mdi.certify";
-
-/// Everything that decides who may be granted what.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    roles: Vec<Role>,
-    system_role: SystemRole,
-    dataflows: Vec<Dataflow>,
-    scopes: Vec<NamedScope>,
-    words: Words,
-    claims: BTreeMap<String, Release>,
-    catalogues: BTreeMap<Kind, ScopeSet>,
-    vocabulary: Vocabulary,
-}
-
-/// A scope that is a name: `openid`, `__mdi.certify`, an operation's URI.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedScope {
-    /// The scope.
-    pub name: String,
-    /// What the consent page says, in plain words.
-    pub sentence: String,
-    /// Who may be granted it.
-    pub askers: Askers,
-    /// The roles whose holders may be granted it.
-    pub roles: Vec<String>,
-    /// True if it is a right on this server itself: it opens no resource server, and `aud` is the issuer.
-    pub of_issuer: bool,
-}
-
-/// Who may be granted a scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Askers {
-    /// Only people, who sign in.
-    People,
-    /// Only systems, by client credentials.
-    Systems,
-    /// Either.
-    Both,
-    /// Nobody, through a dataflow.
-    None,
-}
 
 impl Policy {
     /// The policy that comes with the product.
@@ -84,88 +31,5 @@ impl Policy {
     /// Every mistake in the file at once, each naming its place, what was found and what is wanted.
     pub fn from_toml(text: &str) -> Result<Self, Vec<String>> {
         read::policy(text)
-    }
-
-    /// All roles, those of the console last.
-    pub fn roles(&self) -> &[Role] {
-        &self.roles
-    }
-
-    /// The role with this code.
-    pub fn role(&self, code: &str) -> Option<&Role> {
-        self.roles.iter().find(|role| role.code == code)
-    }
-
-    /// What systems are called where people have roles.
-    pub fn system_role(&self) -> &SystemRole {
-        &self.system_role
-    }
-
-    /// All dataflows.
-    pub fn dataflows(&self) -> &[Dataflow] {
-        &self.dataflows
-    }
-
-    /// The dataflow with this id.
-    pub fn dataflow(&self, id: &str) -> Option<&Dataflow> {
-        self.dataflows.iter().find(|dataflow| dataflow.id == id)
-    }
-
-    /// All scopes that are names.
-    pub fn named_scopes(&self) -> &[NamedScope] {
-        &self.scopes
-    }
-
-    /// The named scope, if the policy knows it.
-    pub fn named_scope(&self, name: &str) -> Option<&NamedScope> {
-        self.scopes.iter().find(|scope| scope.name == name)
-    }
-
-    /// The code systems: purposes of use, standard roles, security labels.
-    pub fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
-    }
-
-    /// What a resource server of this kind offers if it lists nothing itself: what its kind's dataflows use.
-    pub fn catalogue(&self, kind: Kind) -> &ScopeSet {
-        static NONE: ScopeSet = ScopeSet::new();
-        self.catalogues.get(&kind).unwrap_or(&NONE)
-    }
-
-    /// Every scope that can be granted, for the metadata's `scopes_supported` (RFC 8414 §2): those of the dataflows,
-    /// and the names that only `custom` clients reach.
-    pub fn scopes_supported(&self) -> ScopeSet {
-        let used = self
-            .dataflows
-            .iter()
-            .flat_map(|dataflow| dataflow.scopes.iter().cloned());
-        let named = self.scopes.iter().filter(|scope| scope.askers != Askers::None);
-        used.chain(named.map(|scope| Scope::Named(scope.name.clone())))
-            .collect()
-    }
-
-    /// The most that people with these roles may be granted, without the scopes that only tell who they are. Unknown
-    /// roles hold nothing.
-    pub fn may_hold(&self, roles: &[String]) -> ScopeSet {
-        let held = roles.iter().filter_map(|code| self.role(code));
-        held.flat_map(|role| role.scopes.iter().cloned()).collect()
-    }
-
-    /// True if one of these roles counts only after a second factor.
-    pub fn requires_second_factor(&self, roles: &[String]) -> bool {
-        roles
-            .iter()
-            .filter_map(|code| self.role(code))
-            .any(|role| role.second_factor)
-    }
-
-    /// True if the scope is a right on a resource server, so that its base belongs into `aud`: neither a scope that
-    /// tells who somebody is, nor one of this server's own.
-    pub fn opens_resource_server(&self, scope: &Scope) -> bool {
-        let of_issuer = match scope {
-            Scope::Named(name) => self.named_scope(name).is_some_and(|named| named.of_issuer),
-            Scope::Smart(_) => false,
-        };
-        !of_issuer && !scope.is_identity()
     }
 }

@@ -11,8 +11,7 @@ use crate::model::{
 
 use super::{
     Askers, NamedScope, Policy,
-    claims::Release,
-    consent::{ResourceWords, Words},
+    data::{Release, ResourceWords, Words},
     dataflow::Dataflow,
     role::{Coding, Role, SystemRole},
     vocabulary::Vocabulary,

@@ -162,10 +162,7 @@ impl Writer {
     }
 
     fn drain_into(&self, batch: &mut Vec<Box<dyn Job>>) {
-        let queue = self
-            .queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while batch.len() < BATCH {
             match queue.try_recv() {
                 Ok(job) => batch.push(job),

@@ -14,60 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use crate::model::identity_provider::{Identity, IdentityProvider};
-use crate::model::secret::Secret;
 use crate::outbound::Outbound;
 
 pub use examine::Finding;
+pub use protocol::{Journey, Returned, UpstreamError};
 
 /// How long after a fetch of discovery and keys, or after a failure, the next one may be made, in seconds.
 pub const COOL_DOWN_SECONDS: i64 = 30;
 /// How long discovery and keys are kept, in seconds.
 const KEPT_SECONDS: i64 = 600;
-
-/// Why a sign-in at a provider came to nothing. The texts are for the log and the record, not for the person.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UpstreamError {
-    /// The provider does not answer, or not in a way that could be understood.
-    #[error("{0}")]
-    Silent(String),
-    /// The provider answered, and the answer does not count.
-    #[error("{0}")]
-    Refused(String),
-}
-
-/// What takes a person to a provider.
-#[derive(Clone, Copy)]
-pub struct Journey<'a> {
-    /// Our own address that the person comes back to.
-    pub redirect_uri: &'a str,
-    /// Given back as it is.
-    pub state: &'a str,
-    /// Comes back in the ID token.
-    pub nonce: &'a str,
-    /// The PKCE verifier, 43 characters; only its hash goes through the browser.
-    pub verifier: &'a str,
-    /// How old the sign-in there may be, in seconds. Who is asked says how old it is.
-    pub max_age: i64,
-    /// Whether the person has to prove anew who she is.
-    pub again: bool,
-}
-
-/// What came back with the person.
-#[derive(Clone, Copy)]
-pub struct Returned<'a> {
-    /// The code.
-    pub code: &'a str,
-    /// The `iss` parameter (RFC 9207).
-    pub iss: Option<&'a str>,
-    /// As in [`Journey`].
-    pub redirect_uri: &'a str,
-    /// As in [`Journey`].
-    pub nonce: &'a str,
-    /// As in [`Journey`].
-    pub verifier: &'a str,
-    /// Our secret there.
-    pub secret: Option<&'a Secret>,
-}
 
 /// Discovery and keys of one provider, and until when they may be kept.
 struct Known {

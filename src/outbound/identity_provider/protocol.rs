@@ -22,10 +22,55 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Journey, Returned, UpstreamError};
 use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{Identity, IdentityProvider};
+use crate::model::secret::Secret;
 use crate::outbound::{FetchError, Limits, Outbound};
+
+/// Why a sign-in at a provider came to nothing. The texts are for the log and the record, not for the person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// The provider does not answer, or not in a way that could be understood.
+    #[error("{0}")]
+    Silent(String),
+    /// The provider answered, and the answer does not count.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What takes a person to a provider.
+#[derive(Clone, Copy)]
+pub struct Journey<'a> {
+    /// Our own address that the person comes back to.
+    pub redirect_uri: &'a str,
+    /// Given back as it is.
+    pub state: &'a str,
+    /// Comes back in the ID token.
+    pub nonce: &'a str,
+    /// The PKCE verifier, 43 characters; only its hash goes through the browser.
+    pub verifier: &'a str,
+    /// How old the sign-in there may be, in seconds. Who is asked says how old it is.
+    pub max_age: i64,
+    /// Whether the person has to prove anew who she is.
+    pub again: bool,
+}
+
+/// What came back with the person.
+#[derive(Clone, Copy)]
+pub struct Returned<'a> {
+    /// The code.
+    pub code: &'a str,
+    /// The `iss` parameter (RFC 9207).
+    pub iss: Option<&'a str>,
+    /// As in [`Journey`].
+    pub redirect_uri: &'a str,
+    /// As in [`Journey`].
+    pub nonce: &'a str,
+    /// As in [`Journey`].
+    pub verifier: &'a str,
+    /// Our secret there.
+    pub secret: Option<&'a Secret>,
+}
 
 /// What an answer of a provider may cost.
 const LIMITS: Limits = Limits {
