@@ -11,7 +11,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
-use crate::clock::local_time::{Zone, day_in_words, licence_ends};
+use crate::clock::local_time::{Zone, day_in_words};
+use crate::issuance::licence_ends;
 use crate::login::totp;
 use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::identity_provider::LinkedIdentity;
@@ -152,7 +153,8 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
             .as_deref()
             .map(|last_day| License {
                 last_day: day_in_words(last_day),
-                ended: licence_ends(app, person).is_some_and(|ends| app.now() >= ends),
+                ended: licence_ends(&app.config.policy.time_zone, person)
+                    .is_some_and(|ends| app.now() >= ends),
             }),
         methods: methods(app, person, facts, &zone),
         sessions: sessions::listed(app, signed_in, &facts.sessions, &zone),

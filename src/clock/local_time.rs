@@ -4,8 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::app::App;
-use crate::model::person::{Person, PersonSettings};
+use crate::model::person::PersonSettings;
 
 /// A moment, for a `<time>` element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,15 +119,4 @@ pub fn check_zone(name: &str) -> Result<(), String> {
 pub fn day_in_words(day: &str) -> String {
     day.parse::<Date>()
         .map_or_else(|_| day.to_owned(), |date| date.strftime("%B %-d, %Y").to_string())
-}
-
-/// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one, where the
-/// installation is.
-#[must_use]
-pub fn licence_ends(app: &App, person: &Person) -> Option<i64> {
-    let last_day: Date = person.settings.license_expires.as_deref()?.parse().ok()?;
-    let next = last_day
-        .tomorrow()
-        .and_then(|day| day.to_zoned(app.config.policy.time_zone.clone()));
-    next.map(|midnight| midnight.timestamp().as_second()).ok()
 }

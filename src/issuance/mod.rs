@@ -2,6 +2,8 @@
 //! Authorization, code, refresh and client credentials all ask here, so that they cannot differ, and the console's preview
 //! of a token shows what they would issue.
 
+mod licence;
+mod rules;
 pub mod smart_configuration;
 pub mod token;
 
@@ -9,10 +11,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
-use crate::clock::local_time::licence_ends;
 use crate::error::{Broken, Code, OAuthError};
-use crate::live::{LiveClient, LiveServer};
+use crate::live::{Live, LiveClient, LiveServer};
 use crate::model::Organization;
 use crate::model::grant::GrantFacts;
 use crate::model::person::Person;
@@ -21,6 +21,8 @@ pub use crate::policy::CERTIFY;
 use crate::policy::claims::{Identity, Place, Subject};
 use crate::policy::dataflow::Dataflow;
 use crate::policy::grant::{Ask, Asker, Granted, Refused, Target};
+pub use licence::licence_ends;
+pub use rules::Rules;
 
 /// The scope that lets a bearer introspect.
 pub const INTROSPECT: &str = "__mdi.introspect";
@@ -47,11 +49,11 @@ pub struct ClientContext {
 impl ClientContext {
     /// Looks the client's resource servers up; disabled ones do not exist for it.
     #[must_use]
-    pub fn of(app: &App, client: &Arc<LiveClient>) -> Self {
+    pub fn of(live: &Live, client: &Arc<LiveClient>) -> Self {
         let ids = &client.client.settings.resource_servers;
         let servers = ids
             .iter()
-            .filter_map(|id| app.live.resource_server(id))
+            .filter_map(|id| live.resource_server(id))
             .filter(|live| live.server.enabled)
             .collect();
         Self {
@@ -72,9 +74,9 @@ impl ClientContext {
     ///
     /// # Errors
     /// When the policy does not have it any more.
-    pub fn dataflow<'a>(&self, app: &'a App) -> Result<&'a Dataflow, Broken> {
+    pub fn dataflow<'a>(&self, rules: &Rules<'a>) -> Result<&'a Dataflow, Broken> {
         let id = &self.client.client.dataflow;
-        app.policy.dataflow(id).ok_or_else(|| {
+        rules.policy.dataflow(id).ok_or_else(|| {
             Broken::defect(format!(
                 "the policy has no dataflow {id}, which client {} uses",
                 self.client.client.id
@@ -86,8 +88,12 @@ impl ClientContext {
     ///
     /// # Errors
     /// The policy's refusal.
-    pub fn grant_system(&self, app: &App, grant_request: GrantRequest<'_>) -> Result<Granted, OAuthError> {
-        self.ask(app, Asker::System, grant_request)
+    pub fn grant_system(
+        &self,
+        rules: &Rules<'_>,
+        grant_request: GrantRequest<'_>,
+    ) -> Result<Granted, OAuthError> {
+        self.ask(rules, Asker::System, grant_request)
     }
 
     /// Asks the policy for a person.
@@ -96,12 +102,13 @@ impl ClientContext {
     /// The policy's refusal.
     pub fn grant_person(
         &self,
-        app: &App,
+        rules: &Rules<'_>,
         person: &Person,
         second_factor: bool,
         grant_request: GrantRequest<'_>,
+        now: i64,
     ) -> Result<Granted, OAuthError> {
-        let roles = roles_in_force(app, person);
+        let roles = roles_in_force(rules, person, now);
         let settings = &person.settings;
         let asker = Asker::Person {
             roles: &roles,
@@ -109,12 +116,12 @@ impl ClientContext {
             purposes: settings.purposes.as_deref(),
             clearance: settings.confidentiality,
         };
-        self.ask(app, asker, grant_request)
+        self.ask(rules, asker, grant_request)
     }
 
     fn ask(
         &self,
-        app: &App,
+        rules: &Rules<'_>,
         asker: Asker<'_>,
         grant_request: GrantRequest<'_>,
     ) -> Result<Granted, OAuthError> {
@@ -131,7 +138,7 @@ impl ClientContext {
             .collect();
         let ask = Ask {
             asker,
-            dataflow: self.dataflow(app)?,
+            dataflow: self.dataflow(rules)?,
             client_scopes: settings.scopes.as_ref(),
             client_purposes: settings.purposes.as_deref(),
             client_clearance: settings.confidentiality,
@@ -140,21 +147,20 @@ impl ClientContext {
             named: grant_request.targets,
             purposes: grant_request.purposes,
         };
-        app.policy.grant(&ask).map_err(|refused| refusal(&refused))
+        rules.policy.grant(&ask).map_err(|refused| refusal(&refused))
     }
 
     /// How long an access token lives, in seconds: the smaller of configuration and dataflow.
     ///
     /// # Errors
     /// As [`ClientContext::dataflow`].
-    pub fn access_seconds(&self, app: &App, for_person: bool) -> Result<i64, Broken> {
-        let tokens = &app.config.tokens;
+    pub fn access_seconds(&self, rules: &Rules<'_>, for_person: bool) -> Result<i64, Broken> {
         let configured = if for_person {
-            tokens.access_seconds
+            rules.access_seconds
         } else {
-            tokens.system_access_seconds
+            rules.system_access_seconds
         };
-        Ok(configured.min(i64::from(self.dataflow(app)?.access_seconds)))
+        Ok(configured.min(i64::from(self.dataflow(rules)?.access_seconds)))
     }
 
     /// When an access token of a person ends: one that may certify ends some minutes after sign-in, and one with a role
@@ -164,27 +170,21 @@ impl ClientContext {
     /// As [`ClientContext::dataflow`].
     pub fn access_ends(
         &self,
-        app: &App,
+        rules: &Rules<'_>,
         person: &Person,
         granted: &Granted,
         auth_time: i64,
         now: i64,
     ) -> Result<i64, Broken> {
-        let mut ends = now + self.access_seconds(app, true)?;
+        let mut ends = now + self.access_seconds(rules, true)?;
         if granted.scopes.contains(CERTIFY) {
-            ends = ends.min(certify_ends(app, auth_time));
+            ends = ends.min(rules.certify_ends(auth_time));
         }
-        if granted.roles.iter().any(|role| certifies(app, role)) {
-            ends = licence_ends(app, person).map_or(ends, |licence| ends.min(licence));
+        if granted.roles.iter().any(|role| certifies(rules, role)) {
+            ends = licence_ends(rules.time_zone, person).map_or(ends, |licence| ends.min(licence));
         }
         Ok(ends)
     }
-}
-
-/// Until when a sign-in is fresh enough to certify, in seconds since the epoch.
-#[must_use]
-pub fn certify_ends(app: &App, auth_time: i64) -> i64 {
-    auth_time + app.config.tokens.certify_minutes * 60
 }
 
 fn refusal(refused: &Refused) -> OAuthError {
@@ -198,35 +198,35 @@ fn refusal(refused: &Refused) -> OAuthError {
 }
 
 /// Whether a role may certify.
-fn certifies(app: &App, code: &str) -> bool {
-    app.policy.may_hold(&[code.to_owned()]).contains(CERTIFY)
+fn certifies(rules: &Rules<'_>, code: &str) -> bool {
+    rules.policy.may_hold(&[code.to_owned()]).contains(CERTIFY)
 }
 
 /// The roles that count today: a licence that has ended takes those roles away that certify.
 #[must_use]
-pub fn roles_in_force(app: &App, person: &Person) -> Vec<String> {
-    let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
+pub fn roles_in_force(rules: &Rules<'_>, person: &Person, now: i64) -> Vec<String> {
+    let ended = licence_ends(rules.time_zone, person).is_some_and(|ends| now >= ends);
     person
         .settings
         .roles
         .iter()
-        .filter(|code| !(ended && certifies(app, code)))
+        .filter(|code| !(ended && certifies(rules, code)))
         .cloned()
         .collect()
 }
 
-fn jurisdiction<'a>(app: &'a App, organization: Option<&'a Organization>) -> Option<&'a str> {
+fn jurisdiction<'a>(rules: &Rules<'a>, organization: Option<&'a Organization>) -> Option<&'a str> {
     organization
         .and_then(|organization| organization.jurisdiction.as_deref())
-        .or(app.config.server.jurisdiction.as_deref())
+        .or(rules.jurisdiction)
 }
 
 /// What tokens say about a client that acts for itself.
 #[must_use]
-pub fn system_claims(app: &App, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
+pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
     let organization = context.client.client.settings.organization.as_ref();
     let identity = Identity {
-        issuer: app.issuer(),
+        issuer: rules.issuer,
         subject: Subject::System,
         name: None,
         organization_name: organization.map(|organization| organization.name.as_str()),
@@ -236,18 +236,18 @@ pub fn system_claims(app: &App, context: &ClientContext, granted: &Granted) -> M
         purposes: &granted.purposes,
         clearance: granted.clearance,
         integrity: None,
-        jurisdiction: jurisdiction(app, organization),
+        jurisdiction: jurisdiction(rules, organization),
     };
-    app.policy.identity_claims(&identity, &granted.scopes)
+    rules.policy.identity_claims(&identity, &granted.scopes)
 }
 
 /// What tokens say about a person: the same in access token, ID token and introspection.
 #[must_use]
-pub fn person_claims(app: &App, person: &Person, granted: &Granted) -> Map<String, Value> {
+pub fn person_claims(rules: &Rules<'_>, person: &Person, granted: &Granted) -> Map<String, Value> {
     let settings = &person.settings;
     let organization = settings.organization.as_ref();
     let identity = Identity {
-        issuer: app.issuer(),
+        issuer: rules.issuer,
         subject: Subject::Person {
             roles: &granted.roles,
         },
@@ -259,9 +259,9 @@ pub fn person_claims(app: &App, person: &Person, granted: &Granted) -> Map<Strin
         purposes: &granted.purposes,
         clearance: granted.clearance,
         integrity: settings.integrity,
-        jurisdiction: jurisdiction(app, organization),
+        jurisdiction: jurisdiction(rules, organization),
     };
-    app.policy.identity_claims(&identity, &granted.scopes)
+    rules.policy.identity_claims(&identity, &granted.scopes)
 }
 
 /// Adds how and when the person signed in (OpenID Connect Core §2).
@@ -289,15 +289,15 @@ pub fn stored_claims(person: &Person) -> Map<String, Value> {
 /// anywhere.
 #[must_use]
 pub fn standard_claims(
-    app: &App,
+    rules: &Rules<'_>,
     person: &Person,
     scopes: &ScopeSet,
     place: Place,
     named: &[String],
 ) -> Map<String, Value> {
     let stored = stored_claims(person);
-    let mut claims = app.policy.standard_claims(scopes, &stored, place);
-    let releasable = app.policy.standard_claims(scopes, &stored, Place::UserInfo);
+    let mut claims = rules.policy.standard_claims(scopes, &stored, place);
+    let releasable = rules.policy.standard_claims(scopes, &stored, Place::UserInfo);
     for name in named {
         if let Some(value) = releasable.get(name) {
             claims.insert(name.clone(), value.clone());

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{ClientContext, add_authentication, system_claims};
-use crate::app::App;
+use super::{ClientContext, Rules, add_authentication, system_claims};
+use crate::clock::Entropy;
 use crate::error::Broken;
 use crate::model::grant::Grant;
 use crate::model::person::Person;
@@ -37,7 +37,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// When the policy does not have the client's dataflow any more.
     pub fn of_system(
-        app: &App,
+        rules: &Rules<'_>,
         context: &'a ClientContext,
         granted: &'a Granted,
         now: i64,
@@ -48,13 +48,13 @@ impl<'a> Draft<'a> {
             client_id: &client.id,
             scopes: &granted.scopes,
             target: context.server(granted.target.as_deref()).map(|live| &live.server),
-            exp: now + context.access_seconds(app, false)?,
+            exp: now + context.access_seconds(rules, false)?,
             footing: Footing {
                 grant: None,
                 client_generation: client.generation,
                 person_generation: 0,
             },
-            more: system_claims(app, context, granted),
+            more: system_claims(rules, context, granted),
         })
     }
 
@@ -63,7 +63,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// As [`Draft::of_system`].
     pub fn of_person(
-        app: &App,
+        rules: &Rules<'_>,
         context: &'a ClientContext,
         person: &'a Person,
         grant: &'a Grant,
@@ -78,7 +78,7 @@ impl<'a> Draft<'a> {
             client_id: &grant.client_id,
             scopes: &granted.scopes,
             target: context.server(granted.target.as_deref()).map(|live| &live.server),
-            exp: context.access_ends(app, person, granted, grant.facts.auth_time, now)?,
+            exp: context.access_ends(rules, person, granted, grant.facts.auth_time, now)?,
             footing: Footing {
                 grant: Some(grant.id.clone()),
                 client_generation: grant.client_generation,
@@ -90,10 +90,8 @@ impl<'a> Draft<'a> {
 
     /// The claims, with a name that no other token has.
     #[must_use]
-    pub fn into_claims(self, app: &App, now: i64) -> AccessToken {
-        let audience = self
-            .target
-            .map_or_else(|| app.issuer(), |server| &server.audience);
+    pub fn into_claims(self, issuer: &str, entropy: Entropy, now: i64) -> AccessToken {
+        let audience = self.target.map_or_else(|| issuer, |server| &server.audience);
         let scope = match self.target.map(|server| &server.settings) {
             Some(settings) => self.scopes.project(settings.scope_style, &settings.scope_map),
             None => self
@@ -101,12 +99,12 @@ impl<'a> Draft<'a> {
                 .project(ScopeStyle::V2, &std::collections::BTreeMap::new()),
         };
         AccessToken {
-            iss: app.issuer().to_owned(),
+            iss: issuer.to_owned(),
             sub: self.sub.to_owned(),
             aud: vec![audience.to_owned()],
             exp: self.exp,
             iat: now,
-            jti: app.entropy.id("at"),
+            jti: entropy.id("at"),
             client_id: self.client_id.to_owned(),
             scope,
             footing: self.footing,

@@ -49,7 +49,7 @@ impl Minted {
 /// When there is no key that signs with the resource server's algorithm.
 pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
     let settings = draft.target.map(|server| &server.settings);
-    let claims = draft.into_claims(app, now);
+    let claims = draft.into_claims(app.issuer(), app.entropy, now);
     if settings.is_some_and(|settings| settings.token_format == TokenFormat::Opaque) {
         let token = app.entropy.secret();
         let row = serde_json::to_string(&claims).map_err(Broken::defect)?;

@@ -8,11 +8,11 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
 use super::person_tokens::{self, PersonTokens};
-use super::token::{Refused, TokenResponse, issued, replayed};
+use super::token_response::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::{Broken, OAuthError};
-use crate::issuance::{CERTIFY, ClientContext, certify_ends};
+use crate::issuance::{CERTIFY, ClientContext, Rules};
 use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{AuthorizationCode, Grant, RefreshToken};
@@ -163,10 +163,10 @@ fn prepare(
         .person
         .as_ref()
         .ok_or_else(|| Broken::defect("a code without a person"))?;
-    let context = ClientContext::of(app, client);
+    let context = ClientContext::of(&app.live, client);
     let grant_facts = &facts.grant.facts;
     // The sign-in may have become too old to certify between consent and here.
-    let stale = now >= certify_ends(app, grant_facts.auth_time);
+    let stale = now >= Rules::of(app).certify_ends(grant_facts.auth_time);
     let scope = if stale {
         grant_facts.scope.without(CERTIFY)
     } else {

@@ -6,32 +6,17 @@ use serde_json::Map;
 
 use super::access_token::{self, Minted};
 use super::client_authentication::{Authenticated, replayed_assertion};
-use super::token::{Refused, TokenResponse, issued, replayed};
+use super::token_response::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::Event;
 use crate::error::{Code, OAuthError};
 use crate::issuance::token::Draft;
-use crate::issuance::{ClientContext, GrantRequest, INTROSPECT};
+use crate::issuance::{ClientContext, GrantRequest, INTROSPECT, Rules};
 use crate::live::{LiveClient, LiveServer};
 use crate::model::client::GrantType;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::token::Footing;
 use crate::web::parameters::Parameters;
-
-/// Parses `scope`.
-///
-/// # Errors
-/// `invalid_scope`, with the scope that does not parse.
-pub fn requested_scope(parameters: &Parameters) -> Result<Option<ScopeSet>, OAuthError> {
-    parameters
-        .one("scope")?
-        .filter(|text| !text.trim().is_empty())
-        .map(|text| {
-            text.parse::<ScopeSet>()
-                .map_err(|cause| OAuthError::new(Code::InvalidScope, cause.to_string()))
-        })
-        .transpose()
-}
 
 /// Issues a token to a client.
 ///
@@ -50,14 +35,10 @@ pub async fn grant(
         )
         .into());
     }
-    let (scope, targets, purposes) = (
-        requested_scope(parameters)?,
-        parameters.targets()?,
-        parameters.purposes()?,
-    );
-    let context = ClientContext::of(app, client);
+    let (scope, targets, purposes) = (parameters.scope()?, parameters.targets()?, parameters.purposes()?);
+    let context = ClientContext::of(&app.live, client);
     let granted = context.grant_system(
-        app,
+        &Rules::of(app),
         GrantRequest {
             scope: scope.as_ref(),
             targets: &targets,
@@ -65,7 +46,7 @@ pub async fn grant(
         },
     )?;
     let now = app.now();
-    let draft = Draft::of_system(app, &context, &granted, now)?;
+    let draft = Draft::of_system(&Rules::of(app), &context, &granted, now)?;
     let lifetime = draft.exp - now;
     let minted = access_token::mint(app, draft, now)?;
     let mut event = issued(
@@ -94,7 +75,7 @@ pub async fn grant_introspection(
     parameters: &Parameters,
 ) -> Result<TokenResponse, Refused> {
     let only: ScopeSet = [Scope::Named(INTROSPECT.to_owned())].into_iter().collect();
-    if requested_scope(parameters)?.is_some_and(|scope| scope != only) {
+    if parameters.scope()?.is_some_and(|scope| scope != only) {
         return Err(OAuthError::new(
             Code::InvalidScope,
             format!("a resource server may ask for {INTROSPECT} alone"),

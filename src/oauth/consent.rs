@@ -1,31 +1,25 @@
 //! Consent: the person is told in plain words who asks and for what, and decides; then a code is issued
-//! (RFC 6749 §4.1.2) in one write: grant, code, remembered consent, events.
-
-use std::net::IpAddr;
-use std::sync::Arc;
+//! (RFC 6749 §4.1.2).
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::authorize::{AuthorizationRequest, Decision, Facts, decide, load_facts, parse, record};
+use super::authorization_decision::{Decision, Facts, decide};
+use super::authorization_request::AuthorizationRequest;
+use super::authorize::{load_facts, read, record};
+use super::code_issuance::{Issue, issue};
 use crate::app::App;
-use crate::audit::event::{Actor, Kind};
+use crate::audit::event::Kind;
 use crate::error::{Code, OAuthError, PageError};
-use crate::issuance::{CERTIFY, ClientContext, GrantRequest};
-use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
+use crate::issuance::{CERTIFY, GrantRequest, Rules};
 use crate::model::scope::ScopeSet;
-use crate::model::secret::SecretHash;
 use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::session::client_address;
-use crate::store::{Stored, Tx, grants};
 use crate::web::browser::{self, Pending, PostedForm};
 use crate::web::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::web::parameters::Parameters;
-use crate::web::redirect_target::{self, RedirectTarget, redirect, redirect_error};
-
-/// How long rows of codes outlive them, so that a replay is known as one, in seconds.
-const ROW_OUTLIVES_CODE: i64 = 24 * 3600;
+use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
 
 /// A request that was carried to the consent page, with everything that decides it.
 struct Carried {
@@ -39,9 +33,9 @@ async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Car
         PageError::new("This sign-in was not for an application.").details("Parameter: pending.")
     })?;
     let redirect_target = redirect_target::find(app, parameters)?;
-    let parsed = parse(app, &redirect_target.client, parameters)
+    let parsed = read(app, &redirect_target.client, parameters)
         .map_err(|error| PageError::malformed(error.description))?;
-    let facts = load_facts(app, request, &redirect_target.client.client.id).await?;
+    let facts = load_facts(app, request, &redirect_target.client, pending).await?;
     Ok(Carried {
         redirect_target,
         request: parsed,
@@ -61,13 +55,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     match carried {
         Err(error) => browser::error_page(&app, &error),
         Ok((carried, pending, browser_cookie)) => {
-            match decide(
-                &app,
-                &carried.redirect_target,
-                &carried.request,
-                &carried.facts,
-                &pending,
-            ) {
+            match decide(&carried.request, &carried.facts, &Rules::of(&app), app.now()) {
                 Ok(Decision::AskConsent(granted)) => {
                     page(&app, &carried, &granted, &pending, &browser_cookie)
                 }
@@ -111,13 +99,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     if pending.shown_to.as_deref() != session {
         return again();
     }
-    let granted = match decide(
-        &app,
-        &carried.redirect_target,
-        &carried.request,
-        &carried.facts,
-        &pending,
-    ) {
+    let granted = match decide(&carried.request, &carried.facts, &Rules::of(&app), app.now()) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
@@ -200,12 +182,9 @@ fn choose(
         targets,
         purposes: &carried.request.purposes,
     };
-    ClientContext::of(app, &carried.redirect_target.client).grant_person(
-        app,
-        person,
-        session.has_second_factor(),
-        grant_request,
-    )
+    let second_factor = session.has_second_factor();
+    let context = &carried.facts.context;
+    context.grant_person(&Rules::of(app), person, second_factor, grant_request, app.now())
 }
 
 fn page(
@@ -218,7 +197,7 @@ fn page(
     let Some(person) = &carried.facts.person else {
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
-    let context = ClientContext::of(app, &carried.redirect_target.client);
+    let context = &carried.facts.context;
     let sentences = app.policy.sentences(&granted.scopes);
     let certify_hint = format!(
         "Asked each time, and good for {} minutes after you signed in.",
@@ -240,7 +219,7 @@ fn page(
         .collect();
     let facts = told(app, person, granted);
     let facts: Vec<Fact<'_>> = facts.iter().map(|(label, value)| Fact { label, value }).collect();
-    let seconds = context.access_seconds(app, true).unwrap_or(0);
+    let seconds = context.access_seconds(&Rules::of(app), true).unwrap_or(0);
     let shown_to = carried.facts.session.as_ref().map(|session| session.hash.clone());
     let sealed = Pending {
         shown_to,
@@ -337,131 +316,4 @@ fn told(app: &App, person: &crate::model::person::Person, granted: &Granted) -> 
         facts.push(("Purpose of use", purposes.join(", ")));
     }
     facts
-}
-
-/// Everything that a code is issued from.
-pub struct Issue<'a> {
-    /// Where it goes.
-    pub redirect_target: &'a RedirectTarget,
-    /// What was asked.
-    pub request: &'a AuthorizationRequest,
-    /// Who is at the browser.
-    pub facts: &'a Facts,
-    /// What was granted.
-    pub granted: Granted,
-    /// What the person was asked about just now; none when nobody was asked.
-    pub offered: Option<ScopeSet>,
-}
-
-/// Issues a code and sends it to the client.
-pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpResponse {
-    let (Some(person), Some(session)) = (&issue.facts.person, &issue.facts.session) else {
-        return browser::error_page(app, &PageError::new("You are not signed in any more."));
-    };
-    let now = app.now();
-    let client = &issue.redirect_target.client.client;
-    let code = app.entropy.secret();
-    let expires_at = now + app.config.tokens.code_seconds;
-    let purge_at = expires_at + ROW_OUTLIVES_CODE;
-    let granted = issue.granted;
-    let grant = Grant {
-        id: app.entropy.id("grt"),
-        client_id: client.id.clone(),
-        person_id: person.id.clone(),
-        client_generation: client.generation,
-        person_generation: person.generation,
-        facts: GrantFacts {
-            scope: granted.scopes.clone(),
-            target: granted.target.clone(),
-            purposes: granted.purposes.clone(),
-            acr: session.acr.clone(),
-            amr: session.amr.clone(),
-            auth_time: session.auth_time,
-            nonce: issue.request.nonce.clone(),
-            claims: issue.request.claims.clone(),
-            session: session.id.clone(),
-        },
-        created_at: now,
-        revoked_at: None,
-        purge_at: purge_at + app.config.tokens.access_seconds,
-    };
-    let row = AuthorizationCode {
-        hash: SecretHash::of(&code).as_str().to_owned(),
-        grant_id: grant.id.clone(),
-        redirect_uri: issue.redirect_target.redirect_uri.clone(),
-        code_challenge: issue.request.code_challenge.clone(),
-        expires_at,
-        redeemed_at: None,
-    };
-    let remember = issue
-        .offered
-        .map(|offered| remember(issue.facts, &offered, &grant));
-    let job_app = Arc::clone(app);
-    let written = app
-        .store
-        .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
-    match written.await {
-        Ok(()) => redirect(app, issue.redirect_target, &[("code", &code)]),
-        Err(broken) => browser::error_page(app, &broken.into()),
-    }
-}
-
-/// What to remember: what was allowed now, and of what was allowed before all that was not asked about again.
-fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConsent {
-    let now = RememberedConsent {
-        person_generation: grant.person_generation,
-        client_generation: grant.client_generation,
-        target: grant.facts.target.clone(),
-        purposes: grant.facts.purposes.clone(),
-        scope: grant.facts.scope.without(CERTIFY),
-    };
-    let same = |before: &&RememberedConsent| {
-        (before.person_generation, before.client_generation, &before.target)
-            == (now.person_generation, now.client_generation, &now.target)
-            && before.purposes == now.purposes
-    };
-    let kept: ScopeSet = facts
-        .remembered
-        .iter()
-        .filter(same)
-        .flat_map(|before| before.scope.iter())
-        .filter(|scope| scope.within(offered).is_empty())
-        .cloned()
-        .collect();
-    RememberedConsent {
-        scope: kept.join(&now.scope),
-        ..now
-    }
-}
-
-fn record_issue(
-    app: &App,
-    tx: &mut Tx<'_>,
-    grant: &Grant,
-    (code, purge_at): (&AuthorizationCode, i64),
-    remember: Option<&RememberedConsent>,
-    address: IpAddr,
-) -> Stored<()> {
-    grants::add(tx.conn(), grant)?;
-    grants::add_code(tx.conn(), code, purge_at)?;
-    let event = |kind| {
-        app.event(kind, Actor::Person(grant.person_id.clone()))
-            .client(&grant.client_id)
-            .from(address.to_string())
-            .purposes(&grant.facts.purposes)
-            .with("grant", grant.id.clone())
-            .with("scope", grant.facts.scope.to_string())
-    };
-    if let Some(remember) = remember {
-        grants::remember_consent(
-            tx.conn(),
-            &grant.person_id,
-            &grant.client_id,
-            remember,
-            grant.created_at,
-        )?;
-        tx.audit(event(Kind::ConsentGiven));
-    }
-    tx.audit(event(Kind::CodeIssued).with("acr", grant.facts.acr.clone()));
-    Ok(())
 }

@@ -5,7 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::client_authentication::{Caller, authenticate, replayed_assertion};
-use super::token::replayed;
+use super::token_response::replayed;
 use super::{access_token, bearer};
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};

@@ -5,7 +5,7 @@ use super::id_token;
 use crate::app::App;
 use crate::error::{Broken, Code, OAuthError};
 use crate::issuance::token::Draft;
-use crate::issuance::{ClientContext, GrantRequest, person_claims, standard_claims};
+use crate::issuance::{ClientContext, GrantRequest, Rules, person_claims, standard_claims};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
@@ -39,18 +39,18 @@ pub fn mint(
     granted: Granted,
     now: i64,
 ) -> Result<PersonTokens, Broken> {
-    let facts = &grant.facts;
+    let (facts, rules) = (&grant.facts, Rules::of(app));
     if !facts.scope.covers(&granted.scopes) {
         return Err(Broken::defect(format!("a token beyond grant {}", grant.id)));
     }
-    let claims = person_claims(app, person, &granted);
-    let draft = Draft::of_person(app, context, person, grant, &granted, (claims.clone(), now))?;
+    let claims = person_claims(&rules, person, &granted);
+    let draft = Draft::of_person(&rules, context, person, grant, &granted, (claims.clone(), now))?;
     let exp = draft.exp;
     let access = access_token::mint(app, draft, now)?;
     let id_token = if granted.scopes.contains("openid") {
         let mut more = claims;
         more.extend(standard_claims(
-            app,
+            &rules,
             person,
             &granted.scopes,
             Place::IdToken,
@@ -112,18 +112,14 @@ pub fn grant_again(
             "nothing of what was granted can be issued any more".to_owned(),
         ));
     }
-    let second_factor = facts.acr == ACR_AAL2;
+    let (second_factor, rules, now) = (facts.acr == ACR_AAL2, Rules::of(app), app.now());
     let grant = |purposes: &[String]| {
-        context.grant_person(
-            app,
-            person,
-            second_factor,
-            GrantRequest {
-                scope: Some(scope),
-                targets: &targets,
-                purposes,
-            },
-        )
+        let grant_request = GrantRequest {
+            scope: Some(scope),
+            targets: &targets,
+            purposes,
+        };
+        context.grant_person(&rules, person, second_factor, grant_request, now)
     };
     let granted = if asked.is_empty() {
         // What the person was told, as far as client and roles still allow it.

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use super::client_authentication::{Authenticated, replayed_assertion};
-use super::client_credentials::requested_scope;
 use super::person_tokens::{self, PersonTokens};
-use super::token::{Refused, TokenResponse, issued, replayed};
+use super::token_response::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::error::{Broken, Code, OAuthError};
@@ -161,7 +160,7 @@ fn prepare(
         .as_ref()
         .ok_or_else(|| Broken::defect("a grant without a person"))?;
     let grant_facts = &facts.grant.facts;
-    let asked = requested_scope(parameters)?;
+    let asked = parameters.scope()?;
     if asked
         .as_ref()
         .is_some_and(|asked| !grant_facts.scope.covers(asked))
@@ -183,7 +182,7 @@ fn prepare(
             .map_err(|cause| Broken::defect(cause.to_string()))?,
         _ => requested,
     };
-    let context = ClientContext::of(app, client);
+    let context = ClientContext::of(&app.live, client);
     let granted = person_tokens::grant_again(app, &context, person, grant_facts, &requested, parameters)?;
     // OpenID Connect Core §12.2: the nonce belongs to the sign-in.
     let mut grant = facts.grant.clone();

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::access_token;
 use super::client_authentication::{Authenticated, authenticate, note_stranger, replayed_assertion};
-use super::token::replayed;
+use super::token_response::replayed;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::error::OAuthError;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::bearer;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::issuance::standard_claims;
+use crate::issuance::{Rules, standard_claims};
 use crate::model::scope::ScopeSet;
 use crate::policy::claims::Place;
 use crate::store::{grants, people};
@@ -75,7 +75,7 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let mut released = Map::new();
     released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
     released.extend(standard_claims(
-        app,
+        &Rules::of(app),
         &person,
         &scopes,
         Place::UserInfo,

@@ -8,7 +8,8 @@ use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::error::OAuthError;
+use crate::error::{Code, OAuthError};
+use crate::model::scope::ScopeSet;
 
 /// The largest body that is read, in bytes.
 pub const LARGEST_BODY: usize = 32 * 1024;
@@ -147,6 +148,20 @@ impl Parameters {
             named.extend(self.one(name)?.map(str::to_owned));
         }
         Ok(named)
+    }
+
+    /// `scope` (RFC 6749 §3.3); blank is none.
+    ///
+    /// # Errors
+    /// `invalid_scope`, with the scope that does not parse.
+    pub fn scope(&self) -> Result<Option<ScopeSet>, OAuthError> {
+        self.one("scope")?
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| {
+                text.parse::<ScopeSet>()
+                    .map_err(|cause| OAuthError::new(Code::InvalidScope, cause.to_string()))
+            })
+            .transpose()
     }
 
     /// How many bytes names and values have together.

@@ -13,7 +13,8 @@ use crate::admin::access::{AdminRequest, Frame, answer};
 use crate::admin::sessions::{self, SessionItem};
 use crate::admin::shown_once::Once;
 use crate::app::App;
-use crate::clock::local_time::{When, day_in_words, licence_ends};
+use crate::clock::local_time::{When, day_in_words};
+use crate::issuance::licence_ends;
 use crate::login::totp;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
@@ -159,7 +160,7 @@ fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
     });
     let purposes = settings.purposes.as_ref().map(|codes| purposes(app, codes));
     let license = settings.license_expires.as_deref().map(|day| {
-        let ended = licence_ends(app, person).is_some_and(|ends| app.now() >= ends);
+        let ended = licence_ends(&app.config.policy.time_zone, person).is_some_and(|ends| app.now() >= ends);
         format!(
             "{} {}",
             if ended { "Ended on" } else { "Good through" },

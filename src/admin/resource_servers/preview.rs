@@ -6,7 +6,7 @@ use crate::admin::list_query::ListQuery;
 use crate::app::App;
 use crate::error::Broken;
 use crate::issuance::token::Draft;
-use crate::issuance::{ClientContext, GrantRequest, person_claims};
+use crate::issuance::{ClientContext, GrantRequest, Rules, person_claims};
 use crate::live::token_cache;
 use crate::model::client::GrantType;
 use crate::model::grant::{ClaimsRequest, Grant, GrantFacts};
@@ -89,7 +89,7 @@ pub async fn of(
         Some(Ok(scope)) => Some(scope),
         None => None,
     };
-    let context = ClientContext::of(app, &client);
+    let (context, rules) = (ClientContext::of(&app.live, &client), Rules::of(app));
     let grant = if person.is_some() {
         GrantType::AuthorizationCode
     } else {
@@ -111,8 +111,8 @@ pub async fn of(
         purposes: &[],
     };
     let granted = match &person {
-        Some(person) => context.grant_person(app, person, true, grant_request),
-        None => context.grant_system(app, grant_request),
+        Some(person) => context.grant_person(&rules, person, true, grant_request, app.now()),
+        None => context.grant_system(&rules, grant_request),
     };
     let granted = match granted {
         Ok(granted) => granted,
@@ -160,7 +160,13 @@ fn claims(
 ) -> Result<AccessToken, Broken> {
     let now = app.now();
     let Some(person) = person else {
-        return Ok(Draft::of_system(app, context, granted, now)?.into_claims(app, now));
+        return Ok(
+            Draft::of_system(&Rules::of(app), context, granted, now)?.into_claims(
+                app.issuer(),
+                app.entropy,
+                now,
+            ),
+        );
     };
     let client = &context.client.client;
     let grant = Grant {
@@ -185,8 +191,14 @@ fn claims(
         revoked_at: None,
         purge_at: now,
     };
-    let claims = person_claims(app, person, granted);
-    Ok(Draft::of_person(app, context, person, &grant, granted, (claims, now))?.into_claims(app, now))
+    let claims = person_claims(&Rules::of(app), person, granted);
+    Ok(
+        Draft::of_person(&Rules::of(app), context, person, &grant, granted, (claims, now))?.into_claims(
+            app.issuer(),
+            app.entropy,
+            now,
+        ),
+    )
 }
 
 fn shown(server: &ResourceServer, granted: &Granted, claims: &AccessToken) -> Result<Preview, Broken> {

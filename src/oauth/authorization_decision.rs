@@ -1,0 +1,178 @@
+//! What is done with an authorization request: a pure decision from the request, the facts, the rules and the time. The
+//! order of the checks is the security argument.
+
+use super::authorization_request::AuthorizationRequest;
+use crate::error::{Code, OAuthError};
+use crate::issuance::{CERTIFY, ClientContext, GrantRequest, Rules};
+use crate::model::client::Consent;
+use crate::model::grant::RememberedConsent;
+use crate::model::person::Person;
+use crate::model::session::Session;
+use crate::policy::grant::Granted;
+use crate::session::Due;
+
+/// How long a sign-in that was made for a request counts as made just now, in seconds: time to read the consent page.
+const JUST_NOW_SECONDS: i64 = 300;
+
+/// What is known when a request is decided about: the client with its resource servers, and who is at the browser.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Who asks.
+    pub context: ClientContext,
+    /// The session, if there is one and it holds.
+    pub session: Option<Session>,
+    /// The person of the session.
+    pub person: Option<Person>,
+    /// Whether the sign-in was made for this very request.
+    pub signed_in_for_this: bool,
+    /// What comes before anything else in the session.
+    pub due: Option<Due>,
+    /// Whether the account has a second factor.
+    pub has_second_factor: bool,
+    /// What the person allowed this client before.
+    pub remembered: Option<RememberedConsent>,
+}
+
+impl Facts {
+    /// A client asks, and nobody is signed in.
+    #[must_use]
+    pub fn of_nobody(context: ClientContext) -> Self {
+        Self {
+            context,
+            session: None,
+            person: None,
+            signed_in_for_this: false,
+            due: None,
+            has_second_factor: false,
+            remembered: None,
+        }
+    }
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// The person has to sign in (again).
+    LogIn,
+    /// Something comes first: the second factor, a new password, setting up a second factor.
+    Due(Due),
+    /// The person has to be asked.
+    AskConsent(Granted),
+    /// A code may be issued.
+    Issue(Granted),
+}
+
+/// Decides about a request whose parameters hold, in this order.
+///
+/// # Errors
+/// What goes back to the client.
+pub fn decide(
+    request: &AuthorizationRequest,
+    facts: &Facts,
+    rules: &Rules<'_>,
+    now: i64,
+) -> Result<Decision, OAuthError> {
+    let silent = request.prompts("none");
+    let log_in = |why: &str| {
+        if silent {
+            Err(OAuthError::new(Code::LoginRequired, why))
+        } else {
+            Ok(Decision::LogIn)
+        }
+    };
+    let context = &facts.context;
+    let grant_request = GrantRequest {
+        scope: request.scope.as_ref(),
+        targets: &request.targets,
+        purposes: &request.purposes,
+    };
+    let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
+        // What can never be granted is told before anybody types a password.
+        check_targets(rules, context, grant_request, now)?;
+        return log_in("nobody is signed in");
+    };
+    let comes_first = |due: Due| {
+        if silent {
+            Err(OAuthError::new(Code::LoginRequired, due.why()))
+        } else {
+            Ok(Decision::Due(due))
+        }
+    };
+    if let Some(due) = facts.due {
+        return comes_first(due);
+    }
+    // Signed in for this very request, and lately: prompt and max_age are satisfied.
+    let age = now - session.auth_time;
+    let just_now = facts.signed_in_for_this && age <= JUST_NOW_SECONDS;
+    if !just_now && request.prompts("login") {
+        return Ok(Decision::LogIn);
+    }
+    if !just_now
+        && request
+            .max_age
+            .is_some_and(|max_age| max_age == 0 || age > max_age)
+    {
+        return log_in("the sign-in is older than max_age");
+    }
+    if request
+        .expected_subject
+        .as_ref()
+        .is_some_and(|subject| *subject != person.id)
+    {
+        if just_now {
+            return Err(OAuthError::new(
+                Code::LoginRequired,
+                "somebody else signed in than the client asked for",
+            ));
+        }
+        return log_in("somebody else is signed in");
+    }
+    // RFC 9470 §5: what the account can reach is asked for, what it cannot is told where it is essential.
+    if let Some(due) = request.step_up(session, facts.has_second_factor) {
+        return comes_first(due);
+    }
+    if !request.essential_acr.is_empty() && !request.essential_acr.contains(&session.acr) {
+        return Err(OAuthError::new(
+            Code::UnmetAuthenticationRequirements,
+            "the account cannot reach the acr that the client marked essential",
+        ));
+    }
+    let granted = context.grant_person(rules, person, session.has_second_factor(), grant_request, now)?;
+    let certifies = granted.scopes.contains(CERTIFY);
+    if certifies && now >= rules.certify_ends(session.auth_time) {
+        return log_in("signing a certificate needs a fresh sign-in");
+    }
+    let asked = context.client.client.settings.consent == Consent::Ask;
+    let client = &context.client.client;
+    let remembered = facts.remembered.as_ref().is_some_and(|before| {
+        (before.person_generation, before.client_generation) == (person.generation, client.generation)
+            && (granted.target.is_none() || before.target == granted.target)
+            && granted.purposes.iter().all(|code| before.purposes.contains(code))
+            && before.scope.covers(&granted.scopes)
+    });
+    if certifies || request.prompts("consent") || (asked && !remembered) {
+        return if silent {
+            Err(OAuthError::new(
+                Code::ConsentRequired,
+                "the person has to be asked",
+            ))
+        } else {
+            Ok(Decision::AskConsent(granted))
+        };
+    }
+    Ok(Decision::Issue(granted))
+}
+
+/// Targets and purposes that no person could be granted: told at once.
+fn check_targets(
+    rules: &Rules<'_>,
+    context: &ClientContext,
+    grant_request: GrantRequest<'_>,
+    now: i64,
+) -> Result<(), OAuthError> {
+    let nobody = Person::unknown();
+    match context.grant_person(rules, &nobody, false, grant_request, now) {
+        Err(error) if error.code == Code::InvalidTarget => Err(error),
+        _ => Ok(()),
+    }
+}
