@@ -18,6 +18,7 @@ mod apply;
 mod architecture;
 mod attacks;
 mod audit;
+mod authorization_decision;
 mod browser;
 mod command_line;
 mod config;

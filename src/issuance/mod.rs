@@ -47,6 +47,12 @@ pub struct ClientContext {
 }
 
 impl ClientContext {
+    /// A client and the resource servers that it may use.
+    #[must_use]
+    pub fn new(client: Arc<LiveClient>, servers: Vec<Arc<LiveServer>>) -> Self {
+        Self { client, servers }
+    }
+
     /// Looks the client's resource servers up; disabled ones do not exist for it.
     #[must_use]
     pub fn of(live: &Live, client: &Arc<LiveClient>) -> Self {
@@ -54,12 +60,8 @@ impl ClientContext {
         let servers = ids
             .iter()
             .filter_map(|id| live.resource_server(id))
-            .filter(|live| live.server.enabled)
-            .collect();
-        Self {
-            client: Arc::clone(client),
-            servers,
-        }
+            .filter(|live| live.server.enabled);
+        Self::new(Arc::clone(client), servers.collect())
     }
 
     /// The resource server of an id, if the client may use it.
