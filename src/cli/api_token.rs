@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Done, Start, print, print_json, print_table, time};
+use super::outcome::Done;
+use super::output::{print, print_json, print_table, time};
+use super::start::Start;
 use crate::model::api_token::{ApiScope, ApiToken};
 use crate::registry::Registry;
 use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::input::read_file;
+use super::outcome::Done;
+use super::output::print;
+use super::start::Start;
 use super::user::print_link;
-use super::{Done, Start, print, read_file};
 use crate::registry::apply;
 
 #[derive(Debug, Args)]

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{CommandRefused, Done, Start, print, print_json};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, print_json};
+use super::start::Start;
 use crate::audit::verify::{Chain, verify};
 use crate::config::Database;
 

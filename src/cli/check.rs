@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{CommandRefused, Done, Start, log, print, time};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, time};
+use super::start::{Start, log};
 use crate::app::read_policy;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};

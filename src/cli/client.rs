@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table, read_file,
-    read_secret, time, word,
-};
+use super::input::{OrganizationArguments, given, read_file, read_secret, word};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, print_json, print_object, print_table, time};
+use super::start::Start;
 use crate::model::client::{AuthMethod, Client, Consent};
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
@@ -330,7 +330,7 @@ fn show(registry: &Registry, id: String, json: bool) -> Done {
         .app()
         .store
         .read_blocking(move |conn| stored::find(conn, &id))?;
-    let client = client.ok_or_else(|| super::CommandRefused(format!("no client has the id {shown:?}")))?;
+    let client = client.ok_or_else(|| CommandRefused(format!("no client has the id {shown:?}")))?;
     if json {
         print_json(&Value::Object(view(&client)))
     } else {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CommandRefused, Done, Start, print};
+use super::outcome::{CommandRefused, Done};
+use super::output::print;
+use super::start::Start;
 use crate::registry::export;
 
 #[derive(Debug, Args)]

@@ -4,7 +4,9 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::client::print_enabled;
-use super::{CommandRefused, Done, Start, print, print_json, print_object, print_table};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, print_json, print_object, print_table};
+use super::start::Start;
 use crate::model::identity_provider::IdentityProvider;
 use crate::registry::{Registry, identity_providers};
 use crate::store::identity_providers as stored;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Done, Start, print, print_json, print_table, time, word};
+use super::input::word;
+use super::outcome::Done;
+use super::output::{print, print_json, print_table, time};
+use super::start::Start;
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::registry::keys::{self, State};
 

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::client::{Overlap, print_enabled, print_rotated};
-use super::{
-    CommandRefused, Done, Start, given, print, print_json, print_object, print_table, read_file, read_secret,
-    word,
-};
+use super::input::{given, read_file, read_secret, word};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, print_json, print_object, print_table};
+use super::start::Start;
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::model::scope::ScopeStyle;

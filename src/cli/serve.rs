@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::{CommandRefused, Done, Start, log, print};
+use super::outcome::{CommandRefused, Done};
+use super::output::print;
+use super::start::{Start, log};
 use crate::app::App;
 use crate::audit::event::Actor;
 use crate::clock::SystemClock;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{
-    CommandRefused, Done, OrganizationArguments, Start, given, print, print_json, print_object, print_table,
-    read_secret, time, word,
-};
+use super::input::{OrganizationArguments, given, read_secret, word};
+use super::outcome::{CommandRefused, Done};
+use super::output::{print, print_json, print_object, print_table, time};
+use super::start::Start;
 use crate::login::totp;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
