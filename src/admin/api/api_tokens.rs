@@ -4,9 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Group;
 use super::body::Reads;
-use super::operation::{Answered, Call, Operation, settled};
+use super::operation::{Answered, Call, Group, Operation, settled};
 use super::problem::Problem;
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};

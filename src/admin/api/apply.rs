@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Group;
-use super::operation::{Answered, Call, Operation};
+use super::operation::{Answered, Call, Group, Operation};
 use super::problem::{MemberMistake, Problem};
 use super::query::{Accepts, Parameter, parameter};
 use super::reply::Reply;

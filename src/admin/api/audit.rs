@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Group;
-use super::operation::{Answered, Call, Operation};
+use super::operation::{Answered, Call, Group, Operation};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};

@@ -6,9 +6,9 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde_json::Value;
 
+use super::address::{BASE, OPENAPI};
 use super::openapi::DOCUMENT;
 use super::problem::{About, TYPES};
-use super::{BASE, OPENAPI};
 use crate::app::App;
 use crate::web::browser;
 use crate::web::pages::{self, FormAction, Shell};

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Group;
 use super::body::Reads;
-use super::operation::{Answered, Call, Operation};
+use super::operation::{Answered, Call, Group, Operation};
 use super::reply::{Page, Reply, time};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::policy::console::Area;

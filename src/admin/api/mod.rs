@@ -2,11 +2,13 @@
 //! makes its addresses, its checks and its OpenAPI document.
 
 pub mod access;
+pub mod address;
 pub mod body;
 pub mod docs;
 pub mod idempotency;
 pub mod openapi;
 pub mod operation;
+pub mod operations;
 pub mod problem;
 pub mod query;
 pub mod reply;
@@ -28,62 +30,13 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use self::operation::{Operation, run};
+use self::problem::{Problem, Type};
 use crate::app::App;
-use crate::policy::console::Area;
-use operation::{Operation, run};
-use problem::{Problem, Type};
 
-/// Where the operations are.
-pub const BASE: &str = "/admin/api/v1";
-/// Where the OpenAPI document is.
-pub const OPENAPI: &str = "/admin/api/openapi.json";
-/// Where the documentation is.
-pub const DOCS: &str = "/admin/api/docs";
-
-/// Operations that belong together.
-#[derive(Debug)]
-pub struct Group {
-    /// What people call them.
-    pub name: &'static str,
-    /// What they are about.
-    pub says: &'static str,
-    /// The operations.
-    pub operations: Vec<Operation>,
-}
-
-impl Group {
-    /// Operations of one area.
-    fn new(name: &'static str, says: &'static str, area: Area, operations: Vec<Operation>) -> Self {
-        let operations = operations
-            .into_iter()
-            .map(|operation| operation.of(area))
-            .collect();
-        Self {
-            name,
-            says,
-            operations,
-        }
-    }
-}
-
-/// All operations, by noun.
-#[must_use]
-pub fn groups() -> Vec<Group> {
-    vec![
-        clients::group(),
-        resource_servers::group(),
-        users::group(),
-        sessions_and_grants::sessions_group(),
-        sessions_and_grants::grants_group(),
-        identity_providers::group(),
-        policy::group(),
-        keys::group(),
-        audit::group(),
-        apply::group(),
-        api_tokens::group(),
-        api_tokens::me(),
-    ]
-}
+pub use self::address::{BASE, DOCS, OPENAPI};
+pub use self::operation::Group;
+pub use self::operations::groups;
 
 /// The addresses.
 pub fn urls(config: &mut web::ServiceConfig) {

@@ -20,12 +20,13 @@ use utoipa::openapi::{
     Response, ResponseBuilder, Server,
 };
 
+use super::address::BASE;
 use super::body::Reads;
 use super::idempotency::{HEADER, LONGEST_KEY};
 use super::operation::{LONGEST_ID, Operation, Shape};
+use super::operations::groups;
 use super::problem::{self, TYPES, Type};
 use super::query::{Accepts, LARGEST_PAGE, LONGEST_TEXT, PAGE};
-use super::{BASE, groups};
 use crate::audit::event::Kind;
 use crate::model::api_token::ApiScope;
 use crate::policy::console::right;

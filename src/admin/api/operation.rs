@@ -79,7 +79,7 @@ impl Shape {
 pub struct Operation {
     /// The method.
     pub method: Method,
-    /// Its address below [`BASE`](super::BASE).
+    /// Its address below [`BASE`](super::address::BASE).
     pub path: &'static str,
     /// Its `operationId`.
     pub id: &'static str,
@@ -289,6 +289,37 @@ impl Operation {
     #[must_use]
     pub fn repeatable(&self) -> bool {
         self.method == Method::POST
+    }
+}
+
+/// Operations that belong together.
+#[derive(Debug)]
+pub struct Group {
+    /// What people call them.
+    pub name: &'static str,
+    /// What they are about.
+    pub says: &'static str,
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+impl Group {
+    /// Operations of one area.
+    pub(super) fn new(
+        name: &'static str,
+        says: &'static str,
+        area: Area,
+        operations: Vec<Operation>,
+    ) -> Self {
+        let operations = operations
+            .into_iter()
+            .map(|operation| operation.of(area))
+            .collect();
+        Self {
+            name,
+            says,
+            operations,
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Group;
-use super::operation::{Answered, Call, Operation};
+use super::operation::{Answered, Call, Group, Operation};
 use super::query::{Accepts, LIMIT, Parameter, parameter};
 use super::reply::{Page, Reply};
 use crate::model::kind::Kind;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::DOCS;
+use super::address::DOCS;
 use super::reply::Reply;
 use crate::app::App;
 use crate::error::{self, Broken, wire_text};

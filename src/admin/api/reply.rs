@@ -6,6 +6,8 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::address::BASE;
+
 /// An answer. It can be kept and given again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -78,7 +80,7 @@ impl Reply {
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self {
-            location: Some(format!("{}{path}", super::BASE)),
+            location: Some(format!("{BASE}{path}")),
             ..self
         }
     }

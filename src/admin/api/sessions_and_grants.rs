@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Group;
-use super::operation::{Answered, Call, Operation, settled};
+use super::operation::{Answered, Call, Group, Operation, settled};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, number, page, parameter};
 use super::reply::{Reply, time};

@@ -4,9 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Group;
 use super::body::Reads;
-use super::operation::{Answered, Call, Operation, settled, unchanged};
+use super::operation::{Answered, Call, Group, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
