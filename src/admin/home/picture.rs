@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::System;
+use super::facts::{State, System};
 use crate::activity;
 use crate::admin::access::AdminRequest;
 use crate::clock::local_time::When;
 use crate::live::client_index::{self, ClientIndex};
 use crate::live::credentials;
-use crate::model::client::Client;
 use crate::policy::console::Area;
 use crate::store::activity::Last;
 
@@ -17,53 +16,9 @@ use crate::store::activity::Last;
 const SINGLE: usize = 12;
 /// How many rows are drawn at the most.
 const DRAWN: usize = 40;
-/// How long a client may be silent and still counts as working, and how long a failure is told, in seconds.
-const LATELY: i64 = 7 * 86_400;
-
 /// The height of a row, and of the box in it.
 const ROW: i32 = 84;
 const BOX: i32 = 64;
-
-/// How a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// It was refused after its last token, lately.
-    Failing,
-    /// It got a token lately.
-    Working,
-    /// Neither.
-    Quiet,
-    /// It may not.
-    Disabled,
-}
-
-impl State {
-    /// In a word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Failing => "Failing",
-            Self::Working => "Working",
-            Self::Quiet => "Quiet",
-            Self::Disabled => "Disabled",
-        }
-    }
-
-    /// That of a client that did this last.
-    pub(super) fn of(client: &Client, last: Option<&Last>, now: i64) -> Self {
-        let (token, failure) = (
-            last.and_then(|last| last.last_token_at),
-            last.and_then(|last| last.last_failure_at),
-        );
-        let lately = |at: Option<i64>| at.is_some_and(|at| at > now - LATELY);
-        match client.enabled {
-            false => Self::Disabled,
-            true if lately(failure) && failure > token => Self::Failing,
-            true if lately(token) => Self::Working,
-            true => Self::Quiet,
-        }
-    }
-}
 
 /// The picture.
 #[derive(Debug)]

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::block;
 
-use super::picture::State;
-use super::{Facts, System};
+use super::facts::{Facts, State, System};
 use crate::admin::access::AdminRequest;
 use crate::config::MasterKeySource;
 use crate::error::Broken;
