@@ -13,10 +13,10 @@ use crate::app::App;
 use crate::audit::event::Actor;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Issuer};
-use crate::demo::introduction;
 use crate::demo::parties::Parties;
 use crate::demo::secrets::Secrets;
-use crate::demo::site::{self, Site};
+use crate::demo::site::Site;
+use crate::demo::{introduction, listener};
 use crate::registry::{Registry, apply};
 use crate::server;
 use crate::tls::Tls;
@@ -91,7 +91,7 @@ async fn serve(
         entropy: app.entropy,
     };
     let site = actix_web::web::Data::new(site);
-    let stubs = site::serve(site.clone(), &tls, listeners.1).map_err(complain)?;
+    let stubs = listener::serve(site.clone(), &tls, listeners.1).map_err(complain)?;
     let bound = server::bind_to(&app, &tls, listeners.0, true).map_err(complain)?;
     let (handle, stubs_handle) = (bound.handle(), stubs.handle());
     let stubs = actix_web::rt::spawn(stubs);

@@ -4,6 +4,7 @@
 pub mod case_system;
 pub mod fhir;
 pub mod introduction;
+pub mod listener;
 pub mod parties;
 pub mod secrets;
 pub mod site;
