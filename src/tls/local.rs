@@ -17,7 +17,8 @@ use rustls::server::ParsedCertificate;
 use zeroize::Zeroizing;
 
 use super::certificate::{CertificateInfo, RENEW_BEFORE_SECONDS, covers, verify};
-use super::{TlsError, chain, load, read};
+use super::error::TlsError;
+use super::pem::{chain, load, read};
 use crate::config::TlsFiles;
 
 /// The certificate that clients import to trust ours.

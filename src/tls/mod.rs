@@ -1,75 +1,29 @@
 //! TLS of our listener: the certificate from files or of our own making, replaced while the server runs.
 
 mod certificate;
+mod error;
 mod local;
+mod pem;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs::default_provider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use zeroize::Zeroizing;
 
+use self::pem::load;
 use crate::config;
 
 pub use certificate::CertificateInfo;
+pub use error::TlsError;
 pub use local::CA_FILE;
 
 /// How often the files are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-
-/// What can be wrong with a certificate. Each text says what to mend.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read or written.
-    #[error("cannot {verb} {path}: {cause}")]
-    File {
-        /// "read" or "write".
-        verb: &'static str,
-        /// Which file.
-        path: String,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A file holds something else than it should.
-    #[error("{path} does not hold {wanted}: {cause}")]
-    Content {
-        /// Which file.
-        path: String,
-        /// "a PEM certificate chain", "a PEM private key".
-        wanted: &'static str,
-        /// What the parser said.
-        cause: String,
-    },
-    /// The private key is of another certificate, or of a kind that TLS does not know.
-    #[error("the key in {key} does not fit the certificate in {certificate}: {cause}")]
-    Mismatch {
-        /// The certificate file.
-        certificate: String,
-        /// The key file.
-        key: String,
-        /// What rustls said.
-        cause: rustls::Error,
-    },
-    /// Our own certificate could not be made.
-    #[error("cannot make a certificate for {host}: {cause}")]
-    Making {
-        /// The issuer's host.
-        host: String,
-        /// What the library said.
-        cause: String,
-    },
-    /// rustls refuses our settings.
-    #[error("cannot set up TLS: {0}")]
-    Setup(#[from] rustls::Error),
-}
 
 /// The certificate that new connections get, and where it comes from.
 #[derive(Debug)]
@@ -218,46 +172,5 @@ impl Tls {
             }
             Err(cause) => tracing::warn!(%cause, "cannot read the TLS certificate"),
         }
-    }
-}
-
-/// Reads a chain and its key and checks that they belong together.
-fn load(files: &config::TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
-    let chain = chain(&files.certificate, &certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|cause| TlsError::Content {
-        path: files.key.display().to_string(),
-        wanted: "a PEM private key without a passphrase",
-        cause: cause.to_string(),
-    })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::Mismatch {
-        certificate: files.certificate.display().to_string(),
-        key: files.key.display().to_string(),
-        cause,
-    })
-}
-
-fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content = |cause| TlsError::Content {
-        path: path.display().to_string(),
-        wanted: "a PEM certificate chain",
-        cause,
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match chain {
-        Ok(chain) if chain.is_empty() => Err(content("no BEGIN CERTIFICATE".to_owned())),
-        Ok(chain) => Ok(chain),
-        Err(cause) => Err(content(cause.to_string())),
-    }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    match std::fs::read(path) {
-        Ok(content) => Ok(Zeroizing::new(content)),
-        Err(cause) => Err(TlsError::File {
-            verb: "read",
-            path: path.display().to_string(),
-            cause,
-        }),
     }
 }
