@@ -5,6 +5,8 @@
 
 mod admin_api;
 mod issuer;
+mod lockout;
+mod login;
 mod mail;
 mod profile;
 mod reader;
@@ -14,12 +16,14 @@ use std::path::{Path, PathBuf};
 
 pub use admin_api::AdminApiConfig;
 pub use issuer::Issuer;
+pub use lockout::{Lockout, LockoutCovers};
+pub use login::LoginConfig;
 pub use mail::{Credentials, MailConfig, MailTls};
 pub use profile::Profile;
 pub use reader::Mistake;
 pub use sections::{
-    Database, DatabaseConfig, KeysConfig, Lockout, LockoutCovers, LoginConfig, MasterKeySource,
-    OutboundConfig, PolicyConfig, ServerConfig, TlsFiles, TokensConfig,
+    Database, DatabaseConfig, KeysConfig, MasterKeySource, OutboundConfig, PolicyConfig, ServerConfig,
+    TlsFiles, TokensConfig,
 };
 
 use reader::Reader;
