@@ -4,162 +4,21 @@
 //! with the headers that belong to it. Every text is escaped by askama. The pages work without scripts.
 
 pub mod account;
+mod form_error;
 pub mod links;
+pub mod passkeys;
+pub mod set_up;
+mod shell;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType};
 use askama::Template;
 
-pub mod passkeys;
-pub mod set_up;
+use self::passkeys::PasskeyForm;
 
-use passkeys::PasskeyForm;
-
-/// What all pages share.
-#[derive(Clone, Copy, Debug)]
-pub struct Shell<'a> {
-    /// The name of this installation, shown in the header and at the end of each title.
-    pub service_name: &'a str,
-    /// Whose service it is, such as a state's vital records office; shown under the name.
-    pub jurisdiction: Option<&'a str>,
-    /// Where the logo is; none: the mark of this product.
-    pub logo: Option<&'a str>,
-    /// Who is signed in, on pages that are for somebody who is.
-    pub account: Option<SignedInAs<'a>>,
-}
-
-/// Who is signed in, for the header; its button posts `csrf` to `/account/sign-out`.
-#[derive(Clone, Copy, Debug)]
-pub struct SignedInAs<'a> {
-    /// Full name.
-    pub name: &'a str,
-    /// CSRF token.
-    pub csrf: &'a str,
-    /// Whether there is a way to the console in the header.
-    pub administers: bool,
-}
-
-/// The application that sent the person here.
-#[derive(Clone, Copy, Debug)]
-pub struct Application<'a> {
-    /// The client's name.
-    pub name: &'a str,
-    /// The agency that runs it.
-    pub organization: Option<&'a str>,
-}
-
-/// The person who is signed in.
-#[derive(Clone, Copy, Debug)]
-pub struct Account<'a> {
-    /// Full name.
-    pub name: &'a str,
-    /// Username.
-    pub username: &'a str,
-}
-
-/// What is wrong with a form: shown in the summary at the top, which links to the field, and beside the field
-/// unless it concerns the form as a whole. The texts are fixed here, so that none tells more than another
-/// about an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FormError {
-    field: &'static str,
-    text: &'static str,
-    whole_form: bool,
-}
-
-impl FormError {
-    /// The username was left empty.
-    pub const USERNAME_MISSING: Self = Self::field("username", "Enter your username");
-    /// The password was left empty.
-    pub const PASSWORD_MISSING: Self = Self::field("password", "Enter your password");
-    /// Wrong username or password, or a locked or disabled account: one text for all.
-    pub const NOT_ACCEPTED: Self =
-        Self::sign_in("We could not sign you in. Check your username and password");
-    /// Too many wrong security codes; the password was right.
-    pub const CODES_EXHAUSTED: Self = Self::sign_in(
-        "There were too many wrong security codes. Wait a while, or ask your administrator, then sign in again",
-    );
-    /// Too many attempts from this network address.
-    pub const TOO_MANY_ATTEMPTS: Self =
-        Self::sign_in("There were too many attempts. Wait a minute, then try again");
-    /// The agency's identity provider does not answer.
-    pub const PROVIDER_SILENT: Self = Self::sign_in(
-        "Your agency’s sign-in does not answer just now. Sign in with your username and password, or try again in a minute",
-    );
-    /// The person turned back at the agency's identity provider.
-    pub const PROVIDER_DENIED: Self =
-        Self::sign_in("You did not finish signing in with your agency. Try again");
-    /// What the agency's identity provider said is not accepted, or leads to no account: one text for all.
-    pub const PROVIDER_NOT_ACCEPTED: Self = Self::sign_in(
-        "We could not sign you in with your agency’s account. Ask your administrator whether it is set up for this service",
-    );
-    /// The code was left empty.
-    pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");
-    /// Nothing was chosen.
-    pub const CHOICE_MISSING: Self = Self::field("choice-app", "Choose one of the two");
-    /// A wrong code while an app is set up.
-    pub const NEW_CODE_NOT_ACCEPTED: Self = Self::field(
-        "totp",
-        "That code was not accepted. Enter the code that the app shows now for the account you have just added",
-    );
-    /// The recovery code was left empty.
-    pub const RECOVERY_CODE_MISSING: Self = Self::field("recovery_code", "Enter one of your recovery codes");
-    /// A wrong recovery code, or one that was used before.
-    pub const RECOVERY_CODE_NOT_ACCEPTED: Self = Self::field(
-        "recovery_code",
-        "That code was not accepted. Each recovery code works once: enter another one",
-    );
-    /// A wrong code, or one that was used before.
-    pub const CODE_NOT_ACCEPTED: Self = Self::field(
-        "totp",
-        "That code was not accepted. Wait for the next one, then enter it",
-    );
-    /// The page was open for too long for a passkey.
-    pub const PASSKEY_STALE: Self = Self::whole(
-        "passkey-submit",
-        "This page was open for a while. Use your passkey now",
-    );
-    /// A passkey that is unknown or does not count, or an account that may not sign in: one text for all.
-    pub const PASSKEY_NOT_ACCEPTED: Self = Self::whole(
-        "passkey-submit",
-        "We could not accept that passkey. Try again, or use another way to sign in",
-    );
-    /// A passkey that cannot be added.
-    pub const PASSKEY_NOT_ADDED: Self = Self::whole(
-        "passkey-submit",
-        "That passkey could not be added. Try again, or use another device",
-    );
-    /// The name of a passkey is missing or too long.
-    pub const PASSKEY_NAME: Self = Self::field("name", "Enter a name of 1 to 60 characters");
-
-    const fn field(field: &'static str, text: &'static str) -> Self {
-        Self {
-            field,
-            text,
-            whole_form: false,
-        }
-    }
-
-    const fn sign_in(text: &'static str) -> Self {
-        Self::whole("username", text)
-    }
-
-    const fn whole(field: &'static str, text: &'static str) -> Self {
-        Self {
-            field,
-            text,
-            whole_form: true,
-        }
-    }
-}
-
-/// For the templates: marks a field whose value is to be corrected.
-fn has_error(errors: &[FormError], field: &str) -> bool {
-    errors
-        .iter()
-        .any(|error| error.field == field && !error.whole_form)
-}
+pub use self::form_error::FormError;
+pub use self::shell::{Account, Application, Shell, SignedInAs};
 
 /// The system-use notice (NIST SP 800-53 AC-8); posts `csrf`, `pending` to `/login/notice`.
 #[derive(Template, Clone, Copy, Debug)]
