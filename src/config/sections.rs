@@ -9,8 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::issuer::Issuer;
 use super::reader::{MASTER_KEY_VARIABLE, Section, from_str};
-use crate::model::secret::Secret;
-use crate::secrets::master_key::MasterKey;
+use crate::model::secret::{Secret, key_bytes};
 
 const DAY: i64 = 86_400;
 /// The longest banner, in characters.
@@ -319,7 +318,7 @@ pub struct KeysConfig {
 pub enum MasterKeySource {
     /// A file, made at the first start.
     File(PathBuf),
-    /// The text of `MDI_AUTH_MASTER_KEY`, which [`MasterKey::from_text`] accepts.
+    /// The text of `MDI_AUTH_MASTER_KEY`, in which [`key_bytes`] finds a key.
     Environment(Secret),
 }
 
@@ -329,7 +328,7 @@ impl KeysConfig {
         let given = section.take_master_key();
         if let Some(text) = &given {
             let at = MASTER_KEY_VARIABLE.to_owned();
-            if MasterKey::from_text(text.reveal(), MASTER_KEY_VARIABLE).is_err() {
+            if key_bytes(text.reveal()).is_none() {
                 section.mistake(at, "something else", "32 bytes in base64 or hexadecimal");
             } else if file.is_some() {
                 section.mistake(at, "a key beside [keys] master_key_file", "one of the two");

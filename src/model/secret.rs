@@ -4,10 +4,10 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The shortest secret that somebody may choose for a client, in characters.
 pub const SHORTEST_CHOSEN_SECRET: usize = 32;
@@ -42,6 +42,25 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// The 32 bytes of a key that stands in a text, in base64 or hexadecimal; none: something else stands there.
+#[must_use]
+pub fn key_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let text = text.trim();
+    let bytes = Zeroizing::new(
+        HEXLOWER_PERMISSIVE
+            .decode(text.as_bytes())
+            .or_else(|_| BASE64.decode(text.as_bytes()))
+            .or_else(|_| BASE64URL_NOPAD.decode(text.as_bytes()))
+            .ok()?,
+    );
+    let mut key = Zeroizing::new([0; 32]);
+    if bytes.len() != key.len() {
+        return None;
+    }
+    key.copy_from_slice(&bytes);
+    Some(key)
 }
 
 /// SHA-256 of a secret with at least 256 random bits, as base64url. (People's passwords go through argon2id instead: see [`crate::secrets::password`].)

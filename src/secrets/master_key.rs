@@ -9,10 +9,11 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::hmac;
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use zeroize::Zeroizing;
 
 use crate::clock::Entropy;
+use crate::model::secret::key_bytes;
 
 const NONCE: usize = 12;
 
@@ -159,19 +160,8 @@ impl MasterKey {
     /// # Errors
     /// When the text is something else.
     pub fn from_text(text: &str, origin: &str) -> Result<Self, MasterKeyError> {
-        let text = text.trim();
-        let bytes = Zeroizing::new(
-            HEXLOWER_PERMISSIVE
-                .decode(text.as_bytes())
-                .or_else(|_| BASE64.decode(text.as_bytes()))
-                .or_else(|_| BASE64URL_NOPAD.decode(text.as_bytes()))
-                .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?,
-        );
-        let bytes: &[u8; 32] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| MasterKeyError::Malformed(origin.to_owned()))?;
-        Self::from_bytes(bytes)
+        let bytes = key_bytes(text).ok_or_else(|| MasterKeyError::Malformed(origin.to_owned()))?;
+        Self::from_bytes(&bytes)
     }
 
     /// Reads the key file, or makes it (mode 0600) when there is none.
