@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, PasswordMistake, ask, cookies, judge, page_url, typed};
+use super::form::{Ask, Carried, INVITED, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
@@ -26,8 +26,7 @@ use crate::web::pages::{self, FormAction};
 
 /// The page behind the links.
 const PATH: &str = "/new-password";
-/// Its heading for somebody who is new.
-pub(super) const INVITED: &str = "Choose your password";
+/// Its heading for somebody who had a password before.
 const NEW: &str = "Choose a new password";
 
 /// `GET /invitation/{secret}` and `GET /new-password/{secret}`

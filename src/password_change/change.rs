@@ -7,7 +7,9 @@ use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Ask, Carried, PasswordMistake, ask, cookies, judge, page_url, typed};
+use super::form::{
+    Ask, CHANGE_PATH, Carried, EXPIRED_PATH, PasswordMistake, ask, cookies, judge, page_url, typed,
+};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
@@ -27,16 +29,12 @@ use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction};
 use crate::web::redirect_target::{self, RedirectTarget};
 
-/// Where a password is changed that is good.
-pub(super) const PATH: &str = "/account/password";
-/// Where one is replaced that has expired, while signing in.
-pub(super) const EXPIRED_PATH: &str = "/login/new-password";
 /// How fresh the sign-in must be, in seconds.
 const FRESH: i64 = 900;
 
 /// `GET /account/password`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    match guard::signed_in(&app, &request, PATH, Some(FRESH)).await {
+    match guard::signed_in(&app, &request, CHANGE_PATH, Some(FRESH)).await {
         Ok(signed_in) => {
             page(&app, &request, &signed_in).unwrap_or_else(|error| browser::error_page(&app, &error))
         }
@@ -65,7 +63,7 @@ fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpRe
         app,
         &Ask {
             heading: "Change your password",
-            action: PATH,
+            action: CHANGE_PATH,
             person: &signed_in.person,
             has_passkey: signed_in.has_passkey,
             browser: &signed_in.browser,
@@ -102,9 +100,9 @@ async fn change(
     body: web::Payload,
 ) -> Result<HttpResponse, PageRefused> {
     let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+    let signed_in = guard::signed_in(app, request, CHANGE_PATH, Some(FRESH)).await?;
     if signed_in.person.password.is_none() {
-        return Ok(browser::see_other(PATH, &[]));
+        return Ok(browser::see_other(CHANGE_PATH, &[]));
     }
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let back = |problem: PasswordMistake| {
@@ -113,7 +111,7 @@ async fn change(
             ..carried.clone()
         };
         browser::see_other(
-            &page_url(PATH, &[("state", &carried.seal(app, &form.browser))]),
+            &page_url(CHANGE_PATH, &[("state", &carried.seal(app, &form.browser))]),
             &[],
         )
     };
@@ -138,7 +136,7 @@ async fn change(
                 ..Carried::new(app)
             }
             .seal(app, &form.browser);
-            browser::see_other(&page_url(PATH, &[("state", &done)]), &renewed.cookies)
+            browser::see_other(&page_url(CHANGE_PATH, &[("state", &done)]), &renewed.cookies)
         }
     })
 }
