@@ -133,7 +133,13 @@ impl App {
         let mailer = mailer.map(|mail| Mailer::new(mail, &config.outbound, config.server.issuer.host()));
         let mailer = mailer.transpose().map_err(cannot)?;
         Ok(Arc::new(Self {
-            passkeys: RelyingParty::of(&config.server.issuer, &config.server.name),
+            passkeys: RelyingParty::of(
+                &config.server.issuer,
+                &config.server.name,
+                Arc::clone(&master),
+                Arc::clone(&clock),
+                entropy,
+            ),
             config,
             store,
             live,

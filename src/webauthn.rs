@@ -3,6 +3,7 @@
 //! person, good for five minutes; the write that accepts an answer decides that it is the first. The authenticator has to
 //! verify its user in every ceremony, so that a passkey is two factors by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,12 +18,12 @@ use webauthn_rs::prelude::{
 };
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
-use crate::app::App;
+use crate::clock::{Entropy, SharedClock};
 use crate::config::Issuer;
 use crate::error::Broken;
 use crate::model::person::Person;
 use crate::model::secret::SecretHash;
-use crate::secrets::master_key::Purpose;
+use crate::secrets::master_key::{MasterKey, Purpose};
 use crate::store::passkeys::StoredPasskey;
 use crate::store::{Conn, Stored, tokens};
 
@@ -35,7 +36,18 @@ const LONGEST_CREDENTIAL_ID: usize = 1023;
 
 /// This server as a relying party: its id is the issuer's host, its only origin the issuer.
 #[derive(Debug)]
-pub struct RelyingParty(Webauthn);
+pub struct RelyingParty {
+    library: Webauthn,
+    seals: Seals,
+}
+
+/// What a state is sealed and opened with.
+#[derive(Debug)]
+struct Seals {
+    master: Arc<MasterKey>,
+    clock: SharedClock,
+    entropy: Entropy,
+}
 
 /// What a ceremony is for. An answer never counts for another purpose or person.
 #[derive(Debug, Clone, Copy)]
@@ -175,19 +187,29 @@ impl Assertion {
 }
 
 impl RelyingParty {
-    /// That of an issuer, by the name that devices show; none when its host is an address: passkeys belong to names
-    /// (WebAuthn Level 2 §5.1.2).
+    /// That of an issuer, by the name that devices show; none when its host is an address.
     #[must_use]
-    pub fn of(issuer: &Issuer, name: &str) -> Option<Self> {
-        let origin = Url::parse(issuer.as_str()).ok()?;
-        let host = origin.domain()?;
-        let builder = WebauthnBuilder::new(host, &origin).ok()?;
-        builder
-            .rp_name(name)
-            .timeout(AUTHENTICATOR_PATIENCE)
-            .build()
-            .ok()
-            .map(Self)
+    pub fn of(
+        issuer: &Issuer,
+        name: &str,
+        master: Arc<MasterKey>,
+        clock: SharedClock,
+        entropy: Entropy,
+    ) -> Option<Self> {
+        Some(Self {
+            library: library(issuer, name)?,
+            seals: Seals {
+                master,
+                clock,
+                entropy,
+            },
+        })
+    }
+
+    /// Whether an issuer can be one.
+    #[must_use]
+    pub fn is_possible(issuer: &Issuer, name: &str) -> bool {
+        library(issuer, name).is_some()
     }
 
     /// Begins to add a passkey to an account that has the ones of `known`, which are not offered again.
@@ -196,7 +218,6 @@ impl RelyingParty {
     /// When stored credentials cannot be read.
     pub fn begin_adding(
         &self,
-        app: &App,
         person: &Person,
         known: &[StoredPasskey],
         browser: &str,
@@ -205,7 +226,7 @@ impl RelyingParty {
             .iter()
             .map(|stored| Ok(read(stored)?.cred_id().clone()))
             .collect::<Result<_, Broken>>()?;
-        let begun = self.0.start_passkey_registration(
+        let begun = self.library.start_passkey_registration(
             user_handle(&person.id),
             &person.username,
             &person.name,
@@ -219,7 +240,7 @@ impl RelyingParty {
         }
         Ok(Begun {
             options: options.to_string(),
-            state: seal(app, Ceremony::Adding(&person.id), browser, state)?,
+            state: self.seals.seal(Ceremony::Adding(&person.id), browser, state)?,
         })
     }
 
@@ -230,13 +251,12 @@ impl RelyingParty {
     /// When stored credentials cannot be read.
     pub fn begin_using(
         &self,
-        app: &App,
         ceremony: Ceremony<'_>,
         allowed: &[StoredPasskey],
         browser: &str,
     ) -> Result<Begun, Broken> {
         let (challenge, state) = self
-            .0
+            .library
             .start_discoverable_authentication()
             .map_err(Broken::defect)?;
         let mut options = json!(challenge.public_key);
@@ -257,7 +277,7 @@ impl RelyingParty {
         }
         Ok(Begun {
             options: options.to_string(),
-            state: seal(app, ceremony, browser, state)?,
+            state: self.seals.seal(ceremony, browser, state)?,
         })
     }
 
@@ -267,16 +287,17 @@ impl RelyingParty {
     /// Why it does not count.
     pub fn finish_adding(
         &self,
-        app: &App,
         person_id: &str,
         browser: &str,
         state: &str,
         answer: &str,
     ) -> Result<Added, PasskeyRefused> {
-        let (state, once) = open::<PasskeyRegistration>(app, Ceremony::Adding(person_id), browser, state)?;
+        let (state, once) =
+            self.seals
+                .open::<PasskeyRegistration>(Ceremony::Adding(person_id), browser, state)?;
         let answer: RegisterPublicKeyCredential = serde_json::from_str(answer)
             .map_err(|_| PasskeyRefused::Invalid("passkey: the answer cannot be read"))?;
-        let passkey = self.0.finish_passkey_registration(&answer, &state)?;
+        let passkey = self.library.finish_passkey_registration(&answer, &state)?;
         if passkey.cred_id().len() > LONGEST_CREDENTIAL_ID {
             return Err(PasskeyRefused::Invalid("passkey: its id is too long"));
         }
@@ -299,13 +320,14 @@ impl RelyingParty {
     /// Why it does not count.
     pub fn finish_using(
         &self,
-        app: &App,
         ceremony: Ceremony<'_>,
         browser: &str,
         state: &str,
         (answer, stored): (&Assertion, &StoredPasskey),
     ) -> Result<Used, PasskeyRefused> {
-        let (state, once) = open::<DiscoverableAuthentication>(app, ceremony, browser, state)?;
+        let (state, once) = self
+            .seals
+            .open::<DiscoverableAuthentication>(ceremony, browser, state)?;
         // Who was not known before is told by the passkey itself; else it may be silent, but not name another.
         let handle = answer.0.get_user_unique_id().filter(|handle| !handle.is_empty());
         let fits = match (ceremony, handle) {
@@ -321,7 +343,7 @@ impl RelyingParty {
         let unreadable = |_| PasskeyRefused::Invalid("passkey: the stored credential cannot be read");
         let mut passkey = read(stored).map_err(unreadable)?;
         let used = self
-            .0
+            .library
             .finish_discoverable_authentication_v2(&answer.0, state, &passkey)?;
         passkey.update_credential(&used);
         Ok(Used {
@@ -329,6 +351,14 @@ impl RelyingParty {
             once,
         })
     }
+}
+
+/// What the library needs of an issuer. Passkeys belong to names, not to addresses (WebAuthn Level 2 §5.1.2).
+fn library(issuer: &Issuer, name: &str) -> Option<Webauthn> {
+    let origin = Url::parse(issuer.as_str()).ok()?;
+    let host = origin.domain()?;
+    let builder = WebauthnBuilder::new(host, &origin).ok()?;
+    builder.rp_name(name).timeout(AUTHENTICATOR_PATIENCE).build().ok()
 }
 
 /// The user handle of a person: it tells nothing (WebAuthn Level 2 §14.6.1), for the id is random, and it outlives a change
@@ -350,46 +380,51 @@ fn written(passkey: &Passkey) -> Result<String, PasskeyRefused> {
         .map_err(|_| PasskeyRefused::Invalid("passkey: the credential cannot be written"))
 }
 
-fn seal<S: Serialize>(
-    app: &App,
-    ceremony: Ceremony<'_>,
-    browser: &str,
-    library: S,
-) -> Result<String, Broken> {
-    let state = State {
-        id: app.entropy.id("cer"),
-        begun_at: app.now(),
-        library,
-    };
-    let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
-    Ok(app
-        .master
-        .seal(Purpose::Ceremony, &ceremony.context(browser), &plain, app.entropy))
-}
-
-fn open<S: DeserializeOwned>(
-    app: &App,
-    ceremony: Ceremony<'_>,
-    browser: &str,
-    sealed: &str,
-) -> Result<(S, Once), PasskeyRefused> {
-    let opened = app
-        .master
-        .open(Purpose::Ceremony, &ceremony.context(browser), sealed)
-        .map_err(|_| PasskeyRefused::Stale)?;
-    let state: State<S> = serde_json::from_slice(&opened).map_err(|_| PasskeyRefused::Stale)?;
-    let ends_at = state.begun_at + CEREMONY_SECONDS;
-    if app.now() >= ends_at {
-        return Err(PasskeyRefused::Stale);
+impl Seals {
+    fn seal<S: Serialize>(
+        &self,
+        ceremony: Ceremony<'_>,
+        browser: &str,
+        library: S,
+    ) -> Result<String, Broken> {
+        let state = State {
+            id: self.entropy.id("cer"),
+            begun_at: self.clock.now(),
+            library,
+        };
+        let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
+        Ok(self.master.seal(
+            Purpose::Ceremony,
+            &ceremony.context(browser),
+            &plain,
+            self.entropy,
+        ))
     }
-    let hash = SecretHash::of(&format!("webauthn ceremony {}", state.id))
-        .as_str()
-        .to_owned();
-    Ok((
-        state.library,
-        Once {
-            hash,
-            purge_at: ends_at + CEREMONY_SECONDS,
-        },
-    ))
+
+    fn open<S: DeserializeOwned>(
+        &self,
+        ceremony: Ceremony<'_>,
+        browser: &str,
+        sealed: &str,
+    ) -> Result<(S, Once), PasskeyRefused> {
+        let opened = self
+            .master
+            .open(Purpose::Ceremony, &ceremony.context(browser), sealed)
+            .map_err(|_| PasskeyRefused::Stale)?;
+        let state: State<S> = serde_json::from_slice(&opened).map_err(|_| PasskeyRefused::Stale)?;
+        let ends_at = state.begun_at + CEREMONY_SECONDS;
+        if self.clock.now() >= ends_at {
+            return Err(PasskeyRefused::Stale);
+        }
+        let hash = SecretHash::of(&format!("webauthn ceremony {}", state.id))
+            .as_str()
+            .to_owned();
+        Ok((
+            state.library,
+            Once {
+                hash,
+                purge_at: ends_at + CEREMONY_SECONDS,
+            },
+        ))
+    }
 }

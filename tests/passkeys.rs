@@ -584,7 +584,7 @@ fn passkeys_belong_to_names() {
         ("https://[2001:db8::1]", false),
     ] {
         assert_eq!(
-            RelyingParty::of(&Issuer::parse(issuer).unwrap(), "MDI Auth").is_some(),
+            RelyingParty::is_possible(&Issuer::parse(issuer).unwrap(), "MDI Auth"),
             possible,
             "{issuer}"
         );

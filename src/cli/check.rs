@@ -85,7 +85,7 @@ pub(super) fn run(start: &Start) -> Done {
         }
     };
     check_sign_in(&mut report, &config);
-    if RelyingParty::of(&config.server.issuer, &config.server.name).is_none() {
+    if !RelyingParty::is_possible(&config.server.issuer, &config.server.name) {
         report.note(format!(
             "passkeys: browsers want a host name, and {} is an address, so none is offered; give the issuer a name",
             config.server.issuer.host()

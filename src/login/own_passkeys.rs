@@ -104,7 +104,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     if known.len() >= MOST {
         return Ok(too_many(app));
     }
-    let begun = context(app)?.begin_adding(app, &person, &known, &browser_cookie)?;
+    let begun = context(app)?.begin_adding(&person, &known, &browser_cookie)?;
     let typed = Parameters::parse(request.query_string().as_bytes()).ok();
     let sealed = pending.seal(app, Some(&browser_cookie));
     let back = match &pending.destination {
@@ -163,7 +163,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         return back(pending, Notice::PasskeyStale);
     }
     let state = form.field("ceremony")?;
-    let added = match context(app)?.finish_adding(app, &loaded.person.id, &form.browser, state, answer) {
+    let added = match context(app)?.finish_adding(&loaded.person.id, &form.browser, state, answer) {
         Ok(added) => added,
         Err(PasskeyRefused::Stale) => return back(pending, Notice::PasskeyStale),
         Err(_) => return back(pending, Notice::PasskeyNotAccepted),

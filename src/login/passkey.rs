@@ -29,9 +29,8 @@ pub const METHODS: [&str; 2] = ["pop", "mfa"];
 /// # Errors
 /// A defect.
 pub fn begin(app: &App, browser: &str) -> Result<Option<Begun>, Broken> {
-    let begin = |passkeys: &crate::webauthn::RelyingParty| {
-        passkeys.begin_using(app, Ceremony::SigningIn, &[], browser)
-    };
+    let begin =
+        |passkeys: &crate::webauthn::RelyingParty| passkeys.begin_using(Ceremony::SigningIn, &[], browser);
     app.passkeys.as_ref().map(begin).transpose()
 }
 
@@ -44,7 +43,7 @@ pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> R
     let own = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
     match &app.passkeys {
         Some(context) if !own.is_empty() => context
-            .begin_using(app, Ceremony::SecondFactor(&person.id), &own, browser)
+            .begin_using(Ceremony::SecondFactor(&person.id), &own, browser)
             .map(Some),
         _ => Ok(None),
     }
@@ -148,7 +147,7 @@ async fn show(
     };
     let ceremony = of.map_or(Ceremony::SigningIn, |of| Ceremony::SecondFactor(&of.id));
     let state = form.field("ceremony")?;
-    match context.finish_using(app, ceremony, &form.browser, state, (&assertion, &passkey)) {
+    match context.finish_using(ceremony, &form.browser, state, (&assertion, &passkey)) {
         Err(PasskeyRefused::Stale) => Ok(Shown::Stale),
         outcome => Ok(Shown::Known(Box::new(person), passkey, outcome)),
     }
