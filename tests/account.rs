@@ -1,13 +1,13 @@
 //! "My access": what is listed, what ends, and that nobody reaches into what is somebody else's.
 
 use jiff::tz::TimeZone;
+use mdi_auth::app::logo::Logo;
 use mdi_auth::audit::event::Kind;
 use mdi_auth::clock::local_time::{Zone, day_in_words};
 use mdi_auth::login::device;
 use mdi_auth::model::person::PersonSettings;
 use mdi_auth::store::audit::{Concerned, last_of};
 use mdi_auth::store::{people, sessions};
-use mdi_auth::web::assets::Logo;
 use serde_json::{Value, json};
 
 use crate::harness::agent::{Agent, Page, hidden_fields};

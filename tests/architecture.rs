@@ -67,7 +67,7 @@ fn rooms_know_only_those_below_them() {
         ("registry/link_mails.rs", &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::password_change", "crate::admin", "crate::server", "crate::cli"]),
         ("registry/spreadsheet.rs", &["actix_web", "diesel", "crate::app", "crate::store", "crate::registry", "crate::admin", "crate::server", "crate::cli"]),
         ("activity.rs", &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::registry", "crate::admin", "crate::server", "crate::cli"]),
-        ("app.rs",      &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::registry", "crate::server", "crate::cli"]),
+        ("app",         &["actix_web", "diesel", "crate::oauth", "crate::login", "crate::registry", "crate::web", "crate::server", "crate::cli"]),
         ("live",&["actix_web", "diesel", "crate::app", "crate::oauth", "crate::login", "crate::registry"]),
         ("web/browser.rs",  &["diesel", "crate::oauth", "crate::login", "crate::registry", "crate::server"]),
         ("webauthn.rs", &["actix_web", "diesel", "crate::app", "crate::oauth", "crate::login", "crate::registry", "crate::web"]),

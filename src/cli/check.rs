@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::outcome::{CommandRefused, Done};
 use super::output::{print, time};
 use super::start::{Start, log};
+use crate::app::logo::Logo;
 use crate::app::read_policy;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
@@ -23,7 +24,6 @@ use crate::secrets::master_key::{MasterKey, open_to_others};
 use crate::secrets::password_rules::count_listed;
 use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
 use crate::tls::{self, TlsError};
-use crate::web::assets::Logo;
 use crate::webauthn::RelyingParty;
 
 /// 2025-01-01: an earlier clock is wrong.

@@ -1,15 +1,12 @@
 //! The files of `static/`, embedded in the binary and served under a URL that names their content,
 //! so that browsers may keep them for ever and an upgrade is seen at once.
 
-use std::path::Path;
-
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::HEXLOWER;
 use std::sync::LazyLock;
 
 use crate::app::App;
+use crate::app::logo::url_of;
 
 /// Name in `static/`, content type, content.
 const FILES: [(&str, &str, &[u8]); 9] = [
@@ -81,56 +78,6 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         })
         .collect()
 });
-
-fn url_of(stem: &str, content: &[u8], extension: &str) -> String {
-    let hash = digest(&SHA256, content);
-    format!(
-        "/static/{stem}.{}.{extension}",
-        HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default())
-    )
-}
-
-/// The most that a logo may have, in bytes: people on a slow line wait for it.
-const LARGEST_LOGO: usize = 200 * 1024;
-
-/// The logo of an installation, read at the start and served like the files of `static/`.
-#[derive(Debug, Clone)]
-pub struct Logo {
-    /// Its path at this server.
-    pub url: String,
-    content_type: &'static str,
-    content: Vec<u8>,
-}
-
-impl Logo {
-    /// Reads an SVG or PNG.
-    ///
-    /// # Errors
-    /// When it cannot be read, is larger than 200 KB, or is something else.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let at = |what: String| format!("{} ([server] logo_file): {what}", path.display());
-        let content = std::fs::read(path).map_err(|cause| at(cause.to_string()))?;
-        if content.len() > LARGEST_LOGO {
-            return Err(at(format!(
-                "found {} bytes; wanted at most {LARGEST_LOGO}",
-                content.len()
-            )));
-        }
-        let is_svg = std::str::from_utf8(&content).is_ok_and(|text| text.contains("<svg"));
-        let (extension, content_type) = if content.starts_with(b"\x89PNG\r\n\x1a\n") {
-            ("png", "image/png")
-        } else if is_svg {
-            ("svg", "image/svg+xml")
-        } else {
-            return Err(at("wanted an SVG or a PNG".to_owned()));
-        };
-        Ok(Self {
-            url: url_of("logo", &content, extension),
-            content_type,
-            content,
-        })
-    }
-}
 
 /// The URL path of the file `name` of `static/`: `/static/<stem>.<first 16 hex of its SHA-256>.<extension>`.
 /// Empty for a name that does not exist; the tests of the pages look for such.

@@ -1,8 +1,11 @@
 //! The application: what a handler may use.
 
+pub mod logo;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use self::logo::Logo;
 use crate::activity::Latest;
 use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
@@ -25,7 +28,6 @@ use crate::secrets::master_key::MasterKey;
 use crate::secrets::password::{Cost, Hasher, cost_of};
 use crate::secrets::password_rules::Rules;
 use crate::store::{Store, Target, Threads, installation, people};
-use crate::web::assets::Logo;
 use crate::webauthn::RelyingParty;
 
 /// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
