@@ -174,7 +174,11 @@ fn fill(scene: &Scene) {
     // What follows the record reads all of it before the clock starts.
     tokio::runtime::Runtime::new()
         .unwrap()
-        .block_on(mdi_auth::activity::catch_up(&app))
+        .block_on(mdi_auth::audit::activity::catch_up(
+            &app.store,
+            &app.live,
+            app.clock.as_ref(),
+        ))
         .unwrap();
     eprintln!(" filled");
     app.stop();

@@ -5,7 +5,6 @@
 //! `tests/architecture.rs` holds the directions.
 
 pub mod account;
-pub mod activity;
 pub mod admin;
 pub mod app;
 pub mod audit;

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::app::App;
+use crate::audit::activity;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
@@ -26,7 +27,7 @@ use crate::password_change::{by_link, change, forgotten};
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
 use crate::web::{assets, browser};
-use crate::{account, activity, admin, login, provider_sign_in, session, store};
+use crate::{account, admin, login, provider_sign_in, session, store};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -740,7 +741,11 @@ impl Bound {
         // Whoever checks a certificate does it by the real time, whatever clock tests have moved.
         let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
         let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
-        let counting = actix_web::rt::spawn(activity::follow(Arc::clone(&app)));
+        let counting = actix_web::rt::spawn(activity::follow(
+            Arc::clone(&app.store),
+            Arc::clone(&app.live),
+            Arc::clone(&app.clock),
+        ));
         let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
         let posting = Arc::clone(&app);
         let mail = actix_web::rt::spawn(async move {

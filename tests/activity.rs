@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mdi_auth::activity::{self, HOUR, Latest, REASONS};
 use mdi_auth::app::App;
+use mdi_auth::audit::activity::{HOUR, Latest, REASONS};
 use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
 use mdi_auth::store::activity::{Last, since};
 use mdi_auth::store::sweep::sweep;
 
 use crate::console::audit::{event, record};
-use crate::harness::{BEGIN, CMS, FULTON, Harness, LIMS, blocking};
+use crate::harness::{BEGIN, CMS, FULTON, Harness, LIMS, blocking, catch_up};
 use crate::on_both;
 
 type Counts = BTreeMap<(i64, String, String), i64>;
@@ -60,7 +60,7 @@ on_both! {
         assert_eq!(wrong.error(), "invalid_client");
         harness.introspect(CMS, answer.str("access_token")).await;
         record(&harness, harness.app.introspections.drain(harness.now() * 1000));
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         let counted = counts(&harness.app).await;
         let hour = BEGIN - BEGIN % HOUR;
         for (what, reason) in [
@@ -88,15 +88,15 @@ on_both! {
         record(&harness, many(0));
         record(&harness, many(10_000));
         // The server follows as well, all the while.
-        let (one, two) = tokio::join!(activity::catch_up(&harness.app), activity::catch_up(&other));
+        let (one, two) = tokio::join!(catch_up(&harness.app), catch_up(&other));
         assert!(one.is_ok() && two.is_ok());
         assert_eq!(sum(&counts(&harness.app).await, "token", ""), 1800);
         // Another one, which knows nothing but the database.
         record(&harness, many(20_000));
         let restarted = beside(&harness);
-        activity::catch_up(&restarted).await.unwrap();
+        catch_up(&restarted).await.unwrap();
         assert_eq!(sum(&counts(&harness.app).await, "token", ""), 2700);
-        assert_eq!(activity::catch_up(&other).await.unwrap(), 0);
+        assert_eq!(catch_up(&other).await.unwrap(), 0);
         assert_eq!(lasts(&harness.app).await["sys-a"].last_token_at, Some(BEGIN + 20_899));
         blocking(move || [other, restarted].iter().for_each(|app| app.stop()));
     }
@@ -147,7 +147,7 @@ on_both! {
         for (event, what, reason, count) in rows {
             let shown = format!("{event:?}");
             record(&harness, vec![event]);
-            activity::catch_up(&harness.app).await.unwrap();
+            catch_up(&harness.app).await.unwrap();
             let now = counts(&harness.app).await;
             let expected = if reason == "unknown_client" && sum(&before, what, reason) == 1 { 2 } else { count };
             assert_eq!(sum(&now, what, reason), expected, "{shown}");
@@ -167,7 +167,7 @@ on_both! {
         };
         let day = 86_400;
         record(&harness, vec![signed_in(0, "due"), signed_in(1, "none"), signed_in(-399 * day, ""), signed_in(-401 * day, "")]);
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         // What is older than counts are kept is not counted at all.
         assert_eq!(sum(&counts(&harness.app).await, "sign_in", ""), 2);
         let now = harness.now() + 2 * day;
@@ -180,10 +180,10 @@ on_both! {
     async fn a_client_that_was_deleted_leaves_nothing_to_the_next_of_its_name(db) {
         let harness = Harness::start(db);
         record(&harness, vec![event(0, Kind::TokenIssued, "sys-a"), event(0, Kind::TokenIssued, "sys-b")]);
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         assert!(lasts(&harness.app).await.contains_key("sys-a"));
         record(&harness, vec![event(1, Kind::ClientChanged, "sys-a").with("action", "deleted")]);
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         let last = lasts(&harness.app).await;
         assert!(!last.contains_key("sys-a") && last.contains_key("sys-b"));
     }
@@ -194,9 +194,9 @@ on_both! {
         let harness = Harness::start(db);
         let refused = |seconds: i64, error: &str| event(seconds, Kind::TokenRefused, "sys-a").with("error", error);
         record(&harness, vec![refused(50, "invalid_scope"), event(60, Kind::TokenIssued, "sys-a")]);
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         record(&harness, vec![refused(40, "invalid_grant"), event(30, Kind::TokenIssued, "sys-a")]);
-        activity::catch_up(&harness.app).await.unwrap();
+        catch_up(&harness.app).await.unwrap();
         let last = lasts(&harness.app).await.remove("sys-a").unwrap();
         assert_eq!((last.last_token_at, last.last_failure_at), (Some(BEGIN + 60), Some(BEGIN + 50)));
         assert_eq!(last.last_failure.as_deref(), Some("invalid_scope"));

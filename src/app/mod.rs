@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::logo::Logo;
-use crate::activity::Latest;
+use crate::audit::activity::Latest;
 use crate::audit::check::Check;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};

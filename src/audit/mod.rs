@@ -1,5 +1,6 @@
 //! The audit record: what happened (`event`), how each row commits to the one before (`chain`), and how that is checked (`verify`).
 
+pub mod activity;
 pub mod chain;
 pub mod check;
 pub mod counts;

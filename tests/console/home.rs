@@ -1,14 +1,13 @@
 //! The first page of the console: who talks to whom, what to look after, what happened.
 
 use jsonwebtoken::Algorithm;
-use mdi_auth::activity;
 use mdi_auth::audit::event::{Actor, Event, Kind, Outcome};
 use mdi_auth::config::MasterKeySource;
 
 use crate::console::audit::{event, record};
 use crate::console::{STAFF, open};
 use crate::harness::assertion::ClientKey;
-use crate::harness::{CMS, EDRS, FULTON, Harness, LIMS};
+use crate::harness::{CMS, EDRS, FULTON, Harness, LIMS, catch_up};
 use crate::on_both;
 
 const MARKUP: &str = "<script>alert('1')</script>";
@@ -16,7 +15,7 @@ const DAY: i64 = 86_400;
 
 /// The text of the page, as somebody sees it who signs in now.
 async fn home(harness: &Harness, username: &str, path: &str) -> String {
-    activity::catch_up(&harness.app).await.unwrap();
+    catch_up(&harness.app).await.unwrap();
     let (_, page) = open(harness, username, path).await;
     // A code works once.
     harness.clock.advance(60);

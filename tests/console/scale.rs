@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use mdi_auth::activity;
 use mdi_auth::audit::event::{Actor, Event, Kind};
 
 use crate::console::access::PAGES;
 use crate::console::providers::PROVIDER;
 use crate::console::{STAFF, at_console};
-use crate::harness::{Harness, blocking};
+use crate::harness::{Harness, blocking, catch_up};
 use crate::on_both;
 
 /// More rows of everything than a page of a list has.
@@ -42,7 +41,7 @@ fn fill(harness: &Harness) {
 async fn queries(harness: &Harness) -> Vec<(&'static str, u64)> {
     let mut agent = at_console(harness, "admin").await;
     // What counts the record behind it has nothing left to read.
-    activity::catch_up(&harness.app).await.unwrap();
+    catch_up(&harness.app).await.unwrap();
     let mut counted = Vec::new();
     // A file of all events is read and sent piece by piece: it is no page.
     for (path, _) in PAGES.iter().filter(|(path, _)| *path != "/admin/audit/export") {

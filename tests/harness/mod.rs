@@ -15,9 +15,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
 use mdi_auth::app::App;
+use mdi_auth::audit::activity;
 use mdi_auth::audit::event::Actor;
 use mdi_auth::clock::Clock;
 use mdi_auth::config::{Config, Database, Issuer};
+use mdi_auth::error::Broken;
 use mdi_auth::model::secret::Secret;
 use mdi_auth::registry::{Decided, Registry, apply, clients, people};
 use mdi_auth::server;
@@ -29,6 +31,11 @@ use crate::support::TempDir;
 
 /// When every test begins: 2026-11-21 02:00:00 UTC.
 pub const BEGIN: i64 = 1_795_226_400;
+
+/// Counts what is new in the record.
+pub async fn catch_up(app: &App) -> Result<usize, Broken> {
+    activity::catch_up(&app.store, &app.live, app.clock.as_ref()).await
+}
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::activity::{self, HOUR};
+use crate::audit::activity::{self, HOUR};
 use crate::clock::local_time::Zone;
 use crate::store::activity::Count;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::facts::{State, System};
-use crate::activity;
 use crate::admin::access::AdminRequest;
+use crate::audit::activity;
 use crate::clock::local_time::When;
 use crate::live::client_index::{self, ClientIndex};
 use crate::live::credentials;

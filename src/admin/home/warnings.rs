@@ -6,6 +6,7 @@ use actix_web::web::block;
 
 use super::facts::{Facts, State, System};
 use crate::admin::access::AdminRequest;
+use crate::audit::activity;
 use crate::config::MasterKeySource;
 use crate::error::Broken;
 use crate::live::{LiveServer, credentials};
@@ -13,7 +14,7 @@ use crate::model::client::{Client, StoredSecret};
 use crate::model::resource_server::ResourceServer;
 use crate::policy::console::{Area, Right};
 use crate::secrets::master_key::open_to_others;
-use crate::{activity, tls};
+use crate::tls;
 
 const DAY: i64 = 86_400;
 /// How old a secret may get.

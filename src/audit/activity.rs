@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::app::App;
 use crate::audit::event::Kind;
+use crate::clock::{Clock, SharedClock};
 use crate::error::Broken;
+use crate::live::Live;
 use crate::store::activity::{self, Batch, Count, Last};
 use crate::store::audit::AuditRow;
-use crate::store::{Conn, Stored, Tx};
+use crate::store::{Conn, Store, Stored, Tx};
 
 /// How often the record is looked at.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -83,10 +84,10 @@ pub fn in_words(reason: &str) -> &'static str {
 }
 
 /// Counts what is new every few seconds, until it is ended.
-pub async fn follow(app: Arc<App>) {
+pub async fn follow(store: Arc<Store>, live: Arc<Live>, clock: SharedClock) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        if let Err(cause) = catch_up(&app).await {
+        if let Err(cause) = catch_up(&store, &live, clock.as_ref()).await {
             tracing::warn!(%cause, "the record could not be counted");
         }
     }
@@ -96,14 +97,14 @@ pub async fn follow(app: Arc<App>) {
 ///
 /// # Errors
 /// What the store says.
-pub async fn catch_up(app: &App) -> Result<usize, Broken> {
+pub async fn catch_up(store: &Store, live: &Live, clock: &dyn Clock) -> Result<usize, Broken> {
     let mut counted = 0;
-    while let Some(batch) = app.store.read(|conn| activity::next(conn, BATCH)).await? {
-        let tally = Tally::of(&batch.rows, app.now(), &|id| {
-            app.live.client(id).is_some() || app.live.resource_server(id).is_some()
+    while let Some(batch) = store.read(|conn| activity::next(conn, BATCH)).await? {
+        let tally = Tally::of(&batch.rows, clock.now(), &|id| {
+            live.client(id).is_some() || live.resource_server(id).is_some()
         });
         let events = batch.rows.len();
-        if app.store.write(move |tx| write(tx, &batch, &tally)).await? {
+        if store.write(move |tx| write(tx, &batch, &tally)).await? {
             counted += events;
         }
     }
