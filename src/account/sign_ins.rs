@@ -6,7 +6,7 @@ use super::provider_name;
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::clock::local_time::Zone;
-use crate::login::recovery;
+use crate::login::recovery_codes;
 use crate::store::audit::AuditRow;
 use crate::web::pages::account::SignIn;
 
@@ -130,7 +130,7 @@ pub fn methods_in_words<'a>(amr: impl Iterator<Item = &'a str>) -> String {
             "pwd" => "password",
             "otp" => "security code",
             "hwk" | "swk" | "pop" => "passkey",
-            recovery::METHOD => "recovery code",
+            recovery_codes::METHOD => "recovery code",
             _ => continue,
         };
         if !words.contains(&word) {

@@ -7,9 +7,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
-use super::second_factor::{self, Met, Step};
-use super::set_up::{FRESH, PASSKEY_PATH, allowed, sign_in_first};
-use super::{passkey, recovery};
+use super::proof::{self, Met, Step};
+use super::set_up::{self, FRESH, PASSKEY_PATH, allowed, sign_in_first};
+use super::{passkey, recovery_codes};
 use crate::account;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
@@ -18,7 +18,7 @@ use crate::model::person::Person;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::passkeys::{self, StoredPasskey};
-use crate::store::{Stored, Tx, people, recovery_codes};
+use crate::store::{Stored, Tx, people, recovery_codes as stored_codes};
 use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
 use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
@@ -170,17 +170,17 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     };
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
     let (origin, methods) = (Origin::of(app, request), passkey::missing(&loaded.session));
-    let met = second_factor::complete(app, &loaded, &origin, (Step::SetUp, &methods), move |tx| {
+    let met = proof::complete(app, &loaded, &origin, (Step::SetUp, &methods), move |tx| {
         let refused = write(&job_app, tx, &person, &name, &added)?;
         if refused.is_none() {
-            recovery::after_set_up(&job_app, tx, &person, &session_id)?;
+            recovery_codes::after_set_up(&job_app, tx, &person, &session_id)?;
         }
         Ok(refused)
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {
             notices::second_factor_changed(app, &loaded.person, SecondFactor::PasskeyAdded);
-            Ok(second_factor::go_on_set_up(
+            Ok(set_up::go_on(
                 app,
                 pending,
                 &form.browser,
@@ -189,7 +189,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
             ))
         }
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
-        Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
+        Met::Locked => Ok(proof::go_on(app, pending, &form.browser, Met::Locked)),
     }
 }
 
@@ -303,7 +303,7 @@ async fn removed(
             }
             passkeys::remove(tx.conn(), &person.id, &id)?;
             if last {
-                recovery_codes::remove_all(tx.conn(), &person.id)?;
+                stored_codes::remove_all(tx.conn(), &person.id)?;
                 people::want_new_password(tx.conn(), &person.id)?;
             }
             tx.audit(changed(&job_app, &person, "passkey_removed", &passkey.name));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::banner;
-use super::second_factor::{self, Met, Step};
+use super::proof::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
@@ -315,8 +315,8 @@ pub async fn post_second_factor(
 
 async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
-    let Some(loaded) = second_factor::awaited(app, request).await? else {
-        return second_factor::not_awaited(app, request, &pending, &form.browser).await;
+    let Some(loaded) = proof::awaited(app, request).await? else {
+        return proof::not_awaited(app, request, &pending, &form.browser).await;
     };
     let back = |pending: Pending, notice| {
         let sealed = pending.saying(notice).seal(app, Some(&form.browser));
@@ -336,7 +336,7 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let origin = Origin::of(app, request);
     let copied = failed_seriously(app, &loaded.person, &origin);
     let (job_app, methods) = (Arc::clone(app), missing(&loaded.session));
-    let met = second_factor::complete(
+    let met = proof::complete(
         app,
         &loaded,
         &origin,
@@ -354,7 +354,7 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     );
     match met.await? {
         Met::Refused => back(pending, Notice::PasskeyNotAccepted),
-        met => Ok(second_factor::go_on(app, pending, &form.browser, met)),
+        met => Ok(proof::go_on(app, pending, &form.browser, met)),
     }
 }
 

@@ -1,22 +1,19 @@
-//! Recovery codes: each signs in once in place of a second factor that was lost. They are made when the first second
-//! factor is set up, shown until the person says that they are kept, and stored as keyed hashes.
+//! Signing in with a recovery code, and the page of one's own codes.
 
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 
-use super::second_factor::{self, Met, Step};
-use super::set_up::FRESH;
+use super::proof::{self, Met, Step};
+use super::recovery_codes::{CODES_PATH, METHOD, codes, hash, make};
+use super::set_up::{self, FRESH};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::PageError;
-use crate::model::person::Person;
-use crate::secrets::master_key::Derivation;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
-use crate::store::{Stored, Tx, people, recovery_codes, sessions};
+use crate::store::{people, recovery_codes, sessions};
 use crate::web::browser::{self, Notice, Pending, PostedForm};
 use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
@@ -27,85 +24,8 @@ use crate::web::redirect_target::{self, RedirectTarget};
 pub const PATH: &str = "/login/recovery";
 /// Where somebody learns how many codes are left.
 pub const RECOVERED_PATH: &str = "/login/recovered";
-/// Where the codes are shown and made.
-pub const CODES_PATH: &str = "/account/recovery-codes";
-/// What stands in `amr` for a recovery code, for which RFC 8176 has no word.
-pub const METHOD: &str = "recovery";
-/// How many codes there are.
-const CODES: usize = 10;
-/// Characters of a code: 80 bits in base32.
-const LENGTH: usize = 16;
 /// How long codes are shown, in seconds.
 const SHOWN_SECONDS: i64 = 900;
-
-/// The codes that derive from a nonce, each in groups of four.
-fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
-    let code = |number: usize| {
-        let derived = app.master.derive(
-            Derivation::RecoveryCode,
-            &["code", person_id, nonce, &number.to_string()],
-        );
-        let bytes = BASE64URL_NOPAD.decode(derived.as_bytes()).unwrap_or_default();
-        let text: Vec<char> = BASE32_NOPAD
-            .encode(&bytes)
-            .to_lowercase()
-            .chars()
-            .take(LENGTH)
-            .collect();
-        text.chunks(4)
-            .map(|group| group.iter().collect::<String>())
-            .collect::<Vec<_>>()
-            .join("-")
-    };
-    (0..CODES).map(code).collect()
-}
-
-/// What the database keeps of a code, however it was typed.
-fn hash(app: &App, person_id: &str, typed: &str) -> String {
-    let plain: String = typed
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_lowercase();
-    app.master
-        .derive(Derivation::RecoveryCode, &["hash", person_id, &plain])
-}
-
-/// Makes new codes in place of those that a person has, to be shown in a session.
-///
-/// # Errors
-/// What the database says.
-pub fn make(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
-    let nonce = app.entropy.secret();
-    let hashes: Vec<String> = codes(app, &person.id, &nonce)
-        .iter()
-        .map(|code| hash(app, &person.id, code))
-        .collect();
-    recovery_codes::replace(tx.conn(), &person.id, &hashes, app.now())?;
-    sessions::keep_recovery_nonce(tx.conn(), session_id, Some(&nonce))?;
-    tx.audit(
-        app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()))
-            .with("action", "recovery_codes_made"),
-    );
-    Ok(())
-}
-
-/// What follows when a second factor was set up: whoever has no recovery codes gets some, shown at [`CODES_PATH`].
-///
-/// # Errors
-/// What the database says.
-pub fn after_set_up(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
-    if recovery_codes::left(tx.conn(), &person.id)?.0 == 0 {
-        make(app, tx, person, session_id)?;
-    }
-    Ok(())
-}
-
-/// Where somebody goes when a second factor was set up: to the codes if there are some to show, and then onward.
-#[must_use]
-pub fn path_after_set_up(app: &App, pending: &Pending, browser_cookie: &str) -> String {
-    browser::page_url(CODES_PATH, &pending.seal(app, Some(browser_cookie)))
-}
 
 /// `GET /login/recovery`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
@@ -116,8 +36,8 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    if second_factor::awaited(app, request).await?.is_none() {
-        return second_factor::not_awaited(app, request, &pending, &browser_cookie).await;
+    if proof::awaited(app, request).await?.is_none() {
+        return proof::not_awaited(app, request, &pending, &browser_cookie).await;
     }
     let redirect_target = redirect_target::of(app, &pending)?;
     let errors: &[FormError] = match pending.notice.take() {
@@ -152,8 +72,8 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let mut pending = form.pending(app)?;
-    let Some(loaded) = second_factor::awaited(app, request).await? else {
-        return second_factor::not_awaited(app, request, &pending, &form.browser).await;
+    let Some(loaded) = proof::awaited(app, request).await? else {
+        return proof::not_awaited(app, request, &pending, &form.browser).await;
     };
     let typed = form.field("recovery_code")?.trim();
     let on = |path: &str, pending: &Pending| browser::page_url(path, &pending.seal(app, Some(&form.browser)));
@@ -169,7 +89,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         Arc::clone(app),
     );
     let origin = Origin::of(app, request);
-    let met = second_factor::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
+    let met = proof::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
         if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
             return Ok(Some("wrong recovery code, or one that was used before"));
         }
@@ -189,7 +109,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
             &on(PATH, &pending.saying(Notice::CodeNotAccepted)),
             &[],
         )),
-        Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
+        Met::Locked => Ok(proof::go_on(app, pending, &form.browser, Met::Locked)),
     }
 }
 
@@ -212,7 +132,7 @@ pub async fn recovered(app: web::Data<App>, request: HttpRequest) -> HttpRespons
         let page = RecoveredPage {
             shell: browser::shell(&app),
             left,
-            set_up: &browser::page_url(super::set_up::PATH, &sealed),
+            set_up: &browser::page_url(set_up::PATH, &sealed),
             onward: &onward,
         };
         Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))

@@ -8,17 +8,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-use super::second_factor::{self, Met, Step};
-use super::{recovery, totp};
+use super::proof::{self, Met, Step};
+use super::{recovery_codes, totp};
 use crate::account;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::{Broken, PageError};
+use crate::model::session::Session;
 use crate::secrets::master_key::Purpose;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
-use crate::store::{passkeys, people, recovery_codes, sessions};
-use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
+use crate::store::{passkeys, people, recovery_codes as stored_codes, sessions};
+use crate::web::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
 use crate::web::guard::{self, PageRefused};
 use crate::web::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
 use crate::web::pages::{self, FormAction, FormError};
@@ -223,7 +224,7 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
         "authenticator_app_added"
     };
     let origin = Origin::of(app, request);
-    let met = second_factor::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
+    let met = proof::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
         let Some(step) = step else {
             return Ok(Some("wrong one-time code while setting up an app"));
         };
@@ -233,7 +234,7 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
         sessions::keep_totp_set_up(tx.conn(), &session_id, None)?;
         let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
         tx.audit(event.with("action", action));
-        recovery::after_set_up(&job_app, tx, &person, &session_id)?;
+        recovery_codes::after_set_up(&job_app, tx, &person, &session_id)?;
         Ok(None)
     });
     match met.await? {
@@ -244,7 +245,7 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
                 SecondFactor::AppAdded
             };
             notices::second_factor_changed(app, &loaded.person, what);
-            Ok(second_factor::go_on_set_up(
+            Ok(go_on(
                 app,
                 pending,
                 &form.browser,
@@ -253,8 +254,29 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
             ))
         }
         Met::Refused => back(pending, Notice::CodeNotAccepted),
-        Met::Locked => Ok(second_factor::go_on(app, pending, &form.browser, Met::Locked)),
+        Met::Locked => Ok(proof::go_on(app, pending, &form.browser, Met::Locked)),
     }
+}
+
+/// Where it goes on after something was set up: to the recovery codes, if there are some to show. A sign-in that was made
+/// for the request stays made for it, another does not become so.
+#[must_use]
+pub fn go_on(
+    app: &App,
+    mut pending: Pending,
+    browser_cookie: &str,
+    old: &Session,
+    (cookie, hash): (&str, String),
+) -> HttpResponse {
+    if pending.authenticated.as_deref() == Some(old.hash.as_str()) {
+        pending.authenticated = Some(hash);
+    }
+    pending.notice = None;
+    let cookie = browser::set_cookie(app, CookieKind::Session, cookie);
+    browser::see_other(
+        &recovery_codes::path_after_set_up(app, &pending, browser_cookie),
+        &[cookie],
+    )
 }
 
 /// `GET /account/authenticator`: what there is, and what can be done with it.
@@ -319,7 +341,7 @@ async fn remove(
                 return Ok(false);
             }
             if !spare {
-                recovery_codes::remove_all(tx.conn(), &person.id)?;
+                stored_codes::remove_all(tx.conn(), &person.id)?;
                 people::want_new_password(tx.conn(), &person.id)?;
             }
             let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));

@@ -1,0 +1,212 @@
+//! What a second factor proves, whichever it is: a one-time code, a passkey or a recovery code. Each works once, tries are
+//! limited, and the session gets a new cookie. [`complete`] is the one write that decides.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::error::{Broken, PageError};
+use crate::model::session::Session;
+use crate::session::{self, Authentication, Loaded, Origin, lockout};
+use crate::store::{Stored, Tx, logins, people, sessions};
+use crate::web::browser::{self, CookieKind, Notice, Pending};
+use crate::web::guard;
+
+/// The session whose second factor is awaited.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
+    let loaded = guard::session_of(app, request).await?;
+    Ok(loaded.filter(|loaded| loaded.has_second_factor() && !loaded.session.has_second_factor()))
+}
+
+/// Where somebody goes of whom no second factor is awaited. Whoever has none any more, though it was due, begins anew.
+///
+/// # Errors
+/// A page, when the database does not answer.
+pub async fn not_awaited(
+    app: &App,
+    request: &HttpRequest,
+    pending: &Pending,
+    browser_cookie: &str,
+) -> Result<HttpResponse, PageError> {
+    let due = guard::session_of(app, request)
+        .await?
+        .is_some_and(|loaded| loaded.session.second_factor_due);
+    let sealed = pending.seal(app, Some(browser_cookie));
+    let to = if due {
+        browser::page_url("/login", &sealed)
+    } else {
+        pending.onward(app, browser_cookie)
+    };
+    Ok(browser::see_other(&to, &[]))
+}
+
+/// How a second factor was met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met {
+    /// With the session's new cookie and its hash.
+    Accepted {
+        /// The value of the cookie.
+        cookie: String,
+        /// The session's new hash.
+        hash: String,
+    },
+    /// Refused: tries are left.
+    Refused,
+    /// Too many wrong ones: the sign-in starts over.
+    Locked,
+}
+
+/// Where it goes on after a second factor that was accepted, or was wrong too often.
+#[must_use]
+pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) -> HttpResponse {
+    match met {
+        Met::Accepted { cookie, hash } => {
+            pending.authenticated = Some(hash);
+            pending.notice = None;
+            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
+            browser::see_other(&pending.onward(app, browser_cookie), &[cookie])
+        }
+        _ => {
+            let sealed = pending
+                .saying(Notice::CodesExhausted)
+                .seal(app, Some(browser_cookie));
+            browser::see_other(&browser::page_url("/login", &sealed), &[])
+        }
+    }
+}
+
+/// What a step makes of the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A second factor was shown: the person has proved anew who she is.
+    Shown,
+    /// A second factor was set up. Whoever sits at the browser can do that, so the sign-in gets no younger by it.
+    SetUp,
+}
+
+/// What a session stands for after another method on top of what it had.
+fn on_top(
+    app: &App,
+    loaded: &Loaded,
+    origin: &Origin,
+    (step, methods): (Step, &[&str]),
+) -> (Session, String) {
+    let old = &loaded.session;
+    let counts = step == Step::Shown || !old.has_second_factor();
+    let new = methods
+        .iter()
+        .copied()
+        .filter(|method| counts && !old.used(method));
+    let amr: Vec<&str> = old.amr.iter().map(String::as_str).chain(new).collect();
+    let how = Authentication {
+        identity_provider: old.identity_provider.clone(),
+        ..Authentication::by(&amr, true)
+    };
+    let (next, cookie) = session::begin(app, &loaded.person, origin, how);
+    let auth_time = if step == Step::Shown {
+        next.auth_time
+    } else {
+        old.auth_time
+    };
+    (
+        Session {
+            id: old.id.clone(),
+            created_at: old.created_at,
+            auth_time,
+            ..next
+        },
+        cookie,
+    )
+}
+
+/// Whether something may still be set up: nothing has changed since the page was sent. Nothing is written otherwise.
+fn may_set_up(tx: &mut Tx<'_>, loaded: &Loaded) -> Stored<bool> {
+    let (person, session) = (&loaded.person, &loaded.session);
+    let Some(current) = people::lock(tx.conn(), &person.id)? else {
+        return Ok(false);
+    };
+    let has_factor = session::has_second_factor(tx.conn(), &current)?;
+    Ok(current.enabled
+        && current.generation == person.generation
+        && (session.has_second_factor() || !has_factor)
+        && sessions::lock(tx.conn(), &session.hash)?.is_some())
+}
+
+/// One write decides: whether tries are left, whether what was shown still counts, and the session's new cookie.
+/// `use_up` uses it up, or says why it does not count.
+///
+/// # Errors
+/// What the database says.
+pub async fn complete(
+    app: &Arc<App>,
+    loaded: &Loaded,
+    origin: &Origin,
+    (step, methods): (Step, &[&str]),
+    mut use_up: impl FnMut(&mut Tx<'_>) -> Stored<Option<&'static str>> + Send + 'static,
+) -> Result<Met, Broken> {
+    let (next, cookie) = on_top(app, loaded, origin, (step, methods));
+    let subject = lockout::totp_subject(app, &loaded.person.id);
+    let event = |kind| {
+        app.event(kind, Actor::Person(loaded.person.id.clone()))
+            .from(origin.address.clone())
+    };
+    let accepted = event(Kind::LoginSucceeded).with("amr", next.amr.join(" "));
+    let failed = event(Kind::LoginFailed).outcome(Outcome::MinorFailure);
+    let ended = event(Kind::SessionEnded).with("reason", "too many wrong codes");
+    let locked = event(Kind::LoginLocked)
+        .outcome(Outcome::SeriousFailure)
+        .with("reason", "too many wrong codes");
+    let (job_app, loaded) = (Arc::clone(app), loaded.clone());
+    let written = app.store.write(move |tx| {
+        let (now, old) = (job_app.now(), &loaded.session);
+        if lockout::is_locked(tx.conn(), &subject, now)? {
+            session::end_with(&job_app, tx, old, &ended)?;
+            tx.audit(failed.clone().with("reason", "locked after too many wrong codes"));
+            return Ok(Met::Locked);
+        }
+        if step == Step::SetUp && !may_set_up(tx, &loaded)? {
+            tx.audit(
+                failed
+                    .clone()
+                    .with("reason", "the account or the session was changed meanwhile"),
+            );
+            return Ok(Met::Refused);
+        }
+        let refused = match use_up(tx)? {
+            // Another request may have used the session up: its cookie is good for one second factor.
+            None if session::record(&job_app, tx, &next, Some(old))? => {
+                logins::forget(tx.conn(), &subject)?;
+                if !old.has_second_factor() {
+                    tx.audit(accepted.clone());
+                }
+                // Sessions from before the first second factor were opened by the password alone.
+                if step == Step::SetUp && !loaded.has_second_factor() {
+                    session::end_all(&job_app, tx, &loaded.person.id, Some(&old.id))?;
+                }
+                return Ok(Met::Accepted {
+                    cookie: cookie.clone(),
+                    hash: next.hash.clone(),
+                });
+            }
+            None => "the sign-in was completed by another request",
+            Some(reason) => reason,
+        };
+        tx.audit(failed.clone().with("reason", refused));
+        let limit = lockout::Limit {
+            threshold: job_app.config.login.totp_attempts,
+            known: true,
+        };
+        if lockout::fail(&job_app, tx, &subject, limit, now)? {
+            session::end_with(&job_app, tx, old, &ended)?;
+            tx.audit(locked.clone());
+            return Ok(Met::Locked);
+        }
+        Ok(Met::Refused)
+    });
+    written.await
+}
