@@ -122,7 +122,7 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
 
 /// The steps of signing in.
 fn login_urls(config: &mut web::ServiceConfig) {
-    use login::{banner, own_passkeys, passkey, recovery, second_factor, set_up, sign_in};
+    use login::{banner, passkey, recovery, second_factor, set_up, set_up_passkey, sign_in};
     config
         .service(
             only("/login", "GET, POST")
@@ -166,8 +166,8 @@ fn login_urls(config: &mut web::ServiceConfig) {
         )
         .service(
             only("/login/set-up/passkey", "GET, POST")
-                .route(web::get().to(own_passkeys::get))
-                .route(web::post().to(own_passkeys::post)),
+                .route(web::get().to(set_up_passkey::get))
+                .route(web::post().to(set_up_passkey::post)),
         );
 }
 
@@ -201,23 +201,23 @@ fn new_password_urls(config: &mut web::ServiceConfig) {
 
 /// "My access".
 fn account_urls(config: &mut web::ServiceConfig) {
-    use login::{own_passkeys, recovery, set_up};
+    use account::{authenticator, passkeys, recovery_codes};
     config
         .service(only("/account", "GET").route(web::get().to(account::get)))
         .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
         .service(
             only("/account/authenticator", "GET, POST")
-                .route(web::get().to(set_up::authenticator_get))
-                .route(web::post().to(set_up::authenticator_post)),
+                .route(web::get().to(authenticator::get))
+                .route(web::post().to(authenticator::post)),
         )
         .service(
             only("/account/recovery-codes", "GET, POST")
-                .route(web::get().to(recovery::codes_get))
-                .route(web::post().to(recovery::codes_post)),
+                .route(web::get().to(recovery_codes::get))
+                .route(web::post().to(recovery_codes::post)),
         )
-        .service(only("/account/passkeys/add", "GET").route(web::get().to(own_passkeys::add)))
-        .service(only("/account/passkeys/rename", "POST").route(web::post().to(own_passkeys::rename)))
-        .service(only("/account/passkeys/remove", "POST").route(web::post().to(own_passkeys::remove)))
+        .service(only("/account/passkeys/add", "GET").route(web::get().to(passkeys::add)))
+        .service(only("/account/passkeys/rename", "POST").route(web::post().to(passkeys::rename)))
+        .service(only("/account/passkeys/remove", "POST").route(web::post().to(passkeys::remove)))
         .service(only("/account/sessions/end", "POST").route(web::post().to(account::sessions::end)))
         .service(
             only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)),

@@ -1,25 +1,25 @@
 //! What somebody allowed applications, and taking it back: their tokens end at once, and what was remembered is forgotten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
-use super::{AllowedFacts, back};
+use super::done::back;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::clock::local_time::Zone;
 use crate::error::PageError;
 use crate::login::set_up::FRESH;
 use crate::model::client::Consent;
-use crate::model::grant::Grant;
+use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::CERTIFY;
 use crate::session::{client_address, revocation};
-use crate::store::grants;
+use crate::store::{Conn, Stored, grants, tokens};
 use crate::web::browser::{self, Notice, PostedForm};
 use crate::web::guard::{self, PageRefused};
 use crate::web::pages::account::{Allowed, EndApplicationPage};
@@ -27,6 +27,29 @@ use crate::web::pages::{self, FormAction};
 use crate::web::parameters::Parameters;
 
 const END_PATH: &str = "/account/applications/end";
+
+/// What the database knows of what somebody allowed.
+pub struct AllowedFacts {
+    grants: Vec<Grant>,
+    /// When the refresh tokens of grants end.
+    refresh_ends: BTreeMap<String, i64>,
+    /// By client, with when.
+    consents: Vec<(String, RememberedConsent, i64)>,
+}
+
+impl AllowedFacts {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
+        Ok(Self {
+            grants: grants::of_person(conn, person_id)?,
+            refresh_ends: tokens::refresh_ends(conn, person_id)?.into_iter().collect(),
+            consents: grants::consents_of_person(conn, person_id)?,
+        })
+    }
+}
 
 /// The page that asks whether to end what a client was allowed.
 fn end_path(client_id: &str) -> String {

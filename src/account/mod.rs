@@ -2,77 +2,33 @@
 //! and who tried to be her. Everybody sees and ends what is her own, and nothing else.
 
 pub mod applications;
+pub mod authenticator;
+pub mod done;
+pub mod passkeys;
+pub mod recovery_codes;
 pub mod sessions;
 pub mod sign_ins;
-
-use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use self::applications::AllowedFacts;
+use self::done::{PATH, in_words};
+use self::sign_ins::provider_name;
 use crate::app::App;
 use crate::clock::local_time::{Zone, day_in_words};
 use crate::issuance::licence_ends;
 use crate::login::totp;
-use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::identity_provider::LinkedIdentity;
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::store::audit::{self, AuditRow, Concerned};
-use crate::store::passkeys::{self, StoredPasskey};
-use crate::store::{Conn, Stored, grants, identity_providers, recovery_codes, tokens};
-use crate::web::browser::{self, Destination, Notice, Pending};
+use crate::store::passkeys::{self as stored_passkeys, StoredPasskey};
+use crate::store::{Conn, Stored, identity_providers, recovery_codes as stored_codes};
+use crate::web::browser;
 use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
 use crate::web::pages::{self, Account, FormAction};
-
-/// The page's path.
-pub const PATH: &str = "/account";
-
-/// Back to "My access", which says what was done.
-#[must_use]
-pub fn back(app: &App, browser: &str, done: Notice) -> HttpResponse {
-    let pending = Pending::new(Destination::Page(PATH.to_owned()), app.now()).saying(done);
-    browser::see_other(&browser::page_url(PATH, &pending.seal(app, Some(browser))), &[])
-}
-
-/// What the page says has been done.
-fn in_words(done: Notice) -> Option<&'static str> {
-    match done {
-        Notice::SessionEnded => Some("That browser is signed out."),
-        Notice::OtherSessionsEnded => Some("You are signed out everywhere else."),
-        Notice::ApplicationEnded => Some("The application can do nothing for you any more."),
-        Notice::PasskeyRenamed => Some("The passkey has its new name."),
-        Notice::PasskeyRemoved => Some("The passkey is removed. It cannot sign in any more."),
-        Notice::AuthenticatorRemoved => {
-            Some("The authenticator app is removed. Its codes cannot sign in any more.")
-        }
-        _ => None,
-    }
-}
-
-/// What the database knows of what somebody allowed.
-pub struct AllowedFacts {
-    grants: Vec<Grant>,
-    /// When the refresh tokens of grants end.
-    refresh_ends: BTreeMap<String, i64>,
-    /// By client, with when.
-    consents: Vec<(String, RememberedConsent, i64)>,
-}
-
-impl AllowedFacts {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
-        Ok(Self {
-            grants: grants::of_person(conn, person_id)?,
-            refresh_ends: tokens::refresh_ends(conn, person_id)?.into_iter().collect(),
-            consents: grants::consents_of_person(conn, person_id)?,
-        })
-    }
-}
 
 /// What the database knows beside the person.
 struct Facts {
@@ -90,8 +46,8 @@ impl Facts {
         Ok(Self {
             sessions: crate::store::sessions::of_person(conn, person_id)?,
             allowed: AllowedFacts::load(conn, person_id)?,
-            passkeys: passkeys::of_person(conn, person_id)?,
-            recovery_codes: recovery_codes::left(conn, person_id)?,
+            passkeys: stored_passkeys::of_person(conn, person_id)?,
+            recovery_codes: stored_codes::left(conn, person_id)?,
             identities: identity_providers::links_of_person(conn, person_id)?,
             sign_ins: audit::last_of(
                 conn,
@@ -162,13 +118,6 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
         sign_ins: sign_ins::listed(app, &facts.sign_ins, &zone),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
-}
-
-/// What people call a provider; its id, when it is gone.
-fn provider_name(app: &App, id: &str) -> String {
-    app.live
-        .identity_provider(id)
-        .map_or_else(|| id.to_owned(), |provider| provider.name.clone())
 }
 
 fn methods(app: &App, person: &Person, facts: &Facts, zone: &Zone) -> Methods {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::sign_ins::methods_in_words;
-use super::{PATH, back, provider_name};
+use super::done::{PATH, back};
+use super::sign_ins::{methods_in_words, provider_name};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::clock::local_time::Zone;

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::provider_name;
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::clock::local_time::Zone;
@@ -118,6 +117,13 @@ fn in_words(app: &App, event: &Told<'_>) -> String {
     } else {
         format!("Failed: {reason}")
     }
+}
+
+/// What people call a provider; its id, when it is gone.
+pub(super) fn provider_name(app: &App, id: &str) -> String {
+    app.live
+        .identity_provider(id)
+        .map_or_else(|| id.to_owned(), |provider| provider.name.clone())
 }
 
 /// Methods of authentication (RFC 8176) in words: "with password and security code". What is no method by itself, or is

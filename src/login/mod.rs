@@ -2,7 +2,6 @@
 
 pub mod banner;
 pub mod device;
-pub mod own_passkeys;
 pub mod passkey;
 pub mod password_strength;
 pub mod proof;
@@ -10,5 +9,6 @@ pub mod recovery;
 pub mod recovery_codes;
 pub mod second_factor;
 pub mod set_up;
+pub mod set_up_passkey;
 pub mod sign_in;
 pub mod totp;

@@ -1,4 +1,4 @@
-//! Signing in with a recovery code, and the page of one's own codes.
+//! Signing in with a recovery code, and the page that says so and how many are left.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::proof::{self, Met, Step};
-use super::recovery_codes::{CODES_PATH, METHOD, codes, hash, make};
-use super::set_up::{self, FRESH};
+use super::recovery_codes::{METHOD, hash};
+use super::set_up;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::PageError;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
-use crate::store::{people, recovery_codes, sessions};
+use crate::store::recovery_codes;
 use crate::web::browser::{self, Notice, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused, SignedIn};
-use crate::web::pages::set_up::{RecoveredPage, RecoveryCodesPage, RecoveryPage};
+use crate::web::guard;
+use crate::web::pages::set_up::{RecoveredPage, RecoveryPage};
 use crate::web::pages::{self, FormAction, FormError};
 use crate::web::redirect_target::{self, RedirectTarget};
 
@@ -24,9 +24,6 @@ use crate::web::redirect_target::{self, RedirectTarget};
 pub const PATH: &str = "/login/recovery";
 /// Where somebody learns how many codes are left.
 pub const RECOVERED_PATH: &str = "/login/recovered";
-/// How long codes are shown, in seconds.
-const SHOWN_SECONDS: i64 = 900;
-
 /// `GET /login/recovery`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     page(&app, &request)
@@ -140,119 +137,4 @@ pub async fn recovered(app: web::Data<App>, request: HttpRequest) -> HttpRespons
     shown
         .await
         .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
-}
-
-/// The sign-in that a page of the account carries on with, if it came from one.
-fn carried(app: &App, request: &HttpRequest) -> Option<Pending> {
-    browser::carried(app, request).ok().map(|(pending, _)| pending)
-}
-
-/// `GET /account/recovery-codes`: the codes while they are to be shown, otherwise how many are left.
-pub async fn codes_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    codes_page(&app, &request)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn codes_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let SignedIn {
-        session,
-        person,
-        browser: browser_cookie,
-        ..
-    } = guard::signed_in(app, request, CODES_PATH, None).await?;
-    let pending = carried(app, request);
-    let (session_id, person_id) = (session.id.clone(), person.id.clone());
-    let (nonce, (left, made_at)) = app
-        .store
-        .read(move |conn| {
-            Ok((
-                sessions::recovery_nonce(conn, &session_id)?,
-                recovery_codes::left(conn, &person_id)?,
-            ))
-        })
-        .await?;
-    // Who finds the browser open later does not find the codes on it.
-    let young = made_at.is_some_and(|made_at| app.now() - made_at <= SHOWN_SECONDS);
-    let codes = nonce
-        .filter(|_| young)
-        .map(|nonce| codes(app, &person.id, &nonce))
-        .unwrap_or_default();
-    if codes.is_empty()
-        && let Some(pending) = &pending
-    {
-        return Ok(browser::see_other(&pending.onward(app, &browser_cookie), &[]));
-    }
-    if !session.has_second_factor() {
-        return Ok(browser::see_other("/account", &[]));
-    }
-    let redirect_target = pending
-        .as_ref()
-        .map(|pending| redirect_target::of(app, pending))
-        .transpose()?
-        .flatten();
-    let sealed = pending.map(|pending| pending.seal(app, Some(&browser_cookie)));
-    let csrf = browser::csrf_token(app, &browser_cookie);
-    let page = RecoveryCodesPage {
-        shell: browser::shell_of(app, &person, &csrf),
-        csrf: &csrf,
-        pending: sealed.as_deref(),
-        codes: &codes,
-        left,
-    };
-    Ok(pages::respond(
-        &page,
-        StatusCode::OK,
-        RedirectTarget::form_action(redirect_target.as_ref()),
-    ))
-}
-
-/// `POST /account/recovery-codes`: makes new codes, or says that they are kept.
-pub async fn codes_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    codes_form(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn codes_form(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let kept = form.field("do")? == "kept";
-    let fresh = (!kept).then_some(FRESH);
-    let SignedIn { session, person, .. } = guard::signed_in(app, request, CODES_PATH, fresh).await?;
-    if kept {
-        let id = session.id.clone();
-        app.store
-            .write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None))
-            .await?;
-        let onward = match form.field("pending")? {
-            "" => "/account".to_owned(),
-            _ => form.pending(app)?.onward(app, &form.browser),
-        };
-        return Ok(browser::see_other(&onward, &[]));
-    }
-    if session.has_second_factor() {
-        let (job_app, hers) = (Arc::clone(app), person.clone());
-        let made = app
-            .store
-            .write(move |tx| {
-                let current = people::lock(tx.conn(), &person.id)?;
-                let same =
-                    current.is_some_and(|current| current.enabled && current.generation == person.generation);
-                let holds = same && sessions::lock(tx.conn(), &session.hash)?.is_some();
-                if holds {
-                    make(&job_app, tx, &person, &session.id)?;
-                }
-                Ok(holds)
-            })
-            .await?;
-        if made {
-            notices::second_factor_changed(app, &hers, SecondFactor::RecoveryCodesMade);
-        }
-    }
-    Ok(browser::see_other(CODES_PATH, &[]))
 }

@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 
 use super::proof::{self, Met, Step};
 use super::{recovery_codes, totp};
-use crate::account;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::{Broken, PageError};
@@ -18,10 +17,10 @@ use crate::model::session::Session;
 use crate::secrets::master_key::Purpose;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
-use crate::store::{passkeys, people, recovery_codes as stored_codes, sessions};
-use crate::web::browser::{self, CookieKind, Destination, Notice, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused};
-use crate::web::pages::set_up::{AuthenticatorPage, QrCode, SetUpAppPage, SetUpPage};
+use crate::store::{people, sessions};
+use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::guard;
+use crate::web::pages::set_up::{QrCode, SetUpAppPage, SetUpPage};
 use crate::web::pages::{self, FormAction, FormError};
 
 /// Where the person chooses what to set up.
@@ -30,8 +29,6 @@ pub const PATH: &str = "/login/set-up";
 pub const APP_PATH: &str = "/login/set-up/app";
 /// Where a passkey is set up.
 pub const PASSKEY_PATH: &str = "/login/set-up/passkey";
-/// Where the authenticator app of an account is replaced or removed.
-pub const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 /// How long ago somebody may have signed in to change second factors, in seconds. Short, for a passkey signs in alone: who
 /// finds a browser open must not get the account.
 pub const FRESH: i64 = 300;
@@ -277,82 +274,4 @@ pub fn go_on(
         &recovery_codes::path_after_set_up(app, &pending, browser_cookie),
         &[cookie],
     )
-}
-
-/// `GET /account/authenticator`: what there is, and what can be done with it.
-pub async fn authenticator_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    authenticator(&app, &request)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn authenticator(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
-    let person = &signed_in.person;
-    if person.totp_secret.is_none() {
-        let pending = Pending::new(Destination::Page("/account".to_owned()), app.now());
-        return Ok(browser::on_to(app, request, APP_PATH, &pending));
-    }
-    let pending = Pending::new(Destination::Page("/account".to_owned()), app.now());
-    let csrf = browser::csrf_token(app, &signed_in.browser);
-    let page = AuthenticatorPage {
-        shell: browser::shell_of(app, person, &csrf),
-        csrf: &csrf,
-        replace: &browser::page_url(APP_PATH, &pending.seal(app, Some(&signed_in.browser))),
-        removable: signed_in.has_passkey || !app.policy.requires_second_factor(&person.settings.roles),
-    };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
-}
-
-/// `POST /account/authenticator`: removes the authenticator app, unless it is the last second factor of somebody whose
-/// role needs one.
-pub async fn authenticator_post(
-    app: web::Data<App>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    remove(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn remove(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, AUTHENTICATOR_PATH, Some(FRESH)).await?;
-    let required = app
-        .policy
-        .requires_second_factor(&signed_in.person.settings.roles);
-    let (job_app, person) = (Arc::clone(app), signed_in.person.clone());
-    let removed = app
-        .store
-        .write(move |tx| {
-            // Locked: two requests at once must not take the last two away.
-            let current = people::lock(tx.conn(), &person.id)?;
-            let spare = passkeys::any(tx.conn(), &person.id)?;
-            if (required && !spare)
-                || current.is_none_or(|current| current.totp_secret.is_none())
-                || !people::put_totp(tx.conn(), &person.id, person.generation, None, person.totp_step)?
-            {
-                return Ok(false);
-            }
-            if !spare {
-                stored_codes::remove_all(tx.conn(), &person.id)?;
-                people::want_new_password(tx.conn(), &person.id)?;
-            }
-            let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));
-            tx.audit(event.with("action", "authenticator_app_removed"));
-            Ok(true)
-        })
-        .await?;
-    Ok(if removed {
-        notices::second_factor_changed(app, &signed_in.person, SecondFactor::AppRemoved);
-        account::back(app, &form.browser, Notice::AuthenticatorRemoved)
-    } else {
-        browser::see_other(account::PATH, &[])
-    })
 }

@@ -8,7 +8,7 @@ use askama::Template;
 
 use super::action::Action;
 use super::{area_of, enter_about};
-use crate::account::{AllowedFacts, applications};
+use crate::account::applications::{self, AllowedFacts};
 use crate::admin::access::{AdminRequest, Frame, answer};
 use crate::admin::sessions::{self, SessionItem};
 use crate::admin::shown_once::Once;
