@@ -69,7 +69,7 @@ async fn nothing_that_is_made_up_breaks_it_or_gets_an_answer_that_the_document_d
             "--suppress-health-check",
             "all",
             "--request-timeout",
-            "20",
+            "60",
             "--no-color",
         ])
         .env(

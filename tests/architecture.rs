@@ -193,21 +193,27 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-impl House {
-    fn read() -> Self {
-        fn walk(path: &Path, found: &mut Vec<PathBuf>) {
-            for entry in std::fs::read_dir(path).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(&path, found);
-                } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    found.push(path);
-                }
+/// The Rust files below a folder of the repository.
+fn files(under: &str) -> Vec<PathBuf> {
+    fn walk(path: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
             }
         }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(under), &mut found);
+    found
+}
+
+impl House {
+    fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut paths = Vec::new();
-        walk(&root, &mut paths);
+        let paths = files("src");
         let module = |path: &Path| {
             let place = path.strip_prefix(&root).unwrap().with_extension("");
             let parts = place.iter().map(|part| part.to_str().unwrap().to_owned());
@@ -408,5 +414,30 @@ fn the_tables_name_what_exists() {
             house.0.iter().any(|(module, source)| used(module, source)),
             "nobody uses {krate}"
         );
+    }
+}
+
+/// A fixed time is too short on a busy machine and too long on every other: tests wait by `support::eventually`.
+#[test]
+fn tests_wait_for_states_and_not_for_times() {
+    // Where time passes or is measured, in how many lines, and why.
+    #[rustfmt::skip]
+    let known = BTreeMap::from([
+        ("architecture.rs",       (1, "these words")),
+        ("harness/mod.rs",        (1, "a transaction is held open: a race, which is run until it is won")),
+        ("logout.rs",             (1, "a sign-out is quicker than a client may be: one of them has to be")),
+        ("support/eventually.rs", (4, "how tests wait")),
+    ]);
+    let words = || "sleep elapsed interval( recv_timeout wait_timeout park_timeout".split(' ');
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for path in files("tests") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        let lines: Vec<&str> = code
+            .filter(|line| words().any(|word| line.contains(word)))
+            .collect();
+        let place = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let allowed = known.get(place).map_or(0, |(count, _)| *count);
+        assert_eq!(lines.len(), allowed, "{place} waits for a time: {lines:#?}");
     }
 }

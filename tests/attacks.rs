@@ -6,6 +6,7 @@ use crate::harness::agent::Agent;
 use crate::harness::assertion::{ClientKey, TYPE};
 use crate::harness::{CALLBACK, CMS, Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::person_flow::{authorize_url, code_of, redeem};
+use crate::support::eventually;
 
 fn claims_of(jwt: &str) -> Value {
     let part = jwt.split('.').nth(1).unwrap();
@@ -502,10 +503,12 @@ async fn a_server_that_cannot_follow_issues_nothing() {
             .map(drop)
             .unwrap()
     });
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    let token = harness
-        .token(Some(LIMS), &[("grant_type", "client_credentials")])
-        .await;
+    let ask = async || {
+        harness
+            .token(Some(LIMS), &[("grant_type", "client_credentials")])
+            .await
+    };
+    let token = eventually("refusal", ask, |token| token.status != 200).await;
     assert_eq!((token.status, token.error()), (503, "temporarily_unavailable"));
     let asked = harness
         .post("/oauth2/introspect", Some(EDRS), &[("token", "x")])

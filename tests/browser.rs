@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use mdi_auth::store::passkeys::{self, StoredPasskey};
 use mdi_auth::store::people;
@@ -14,7 +13,7 @@ use crate::demo::{Demo, two_ports};
 use crate::harness::agent::totp;
 use crate::harness::browser::{Browser, look, press, tab_to, wait_for};
 use crate::harness::{Db, EDRS_BASE, Harness, PASSWORD};
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually};
 
 /// The client's side of the redirect: answers every request with a line of text.
 pub fn listening_client() -> u16 {
@@ -251,15 +250,8 @@ async fn give_a_passkey(harness: &Harness) {
 
 /// Waits until the page says what was done.
 async fn wait_to_read(window: &WebDriver, text: &str) {
-    let begun = Instant::now();
-    while !window.source().await.is_ok_and(|page| page.contains(text)) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "{text} is not in {}",
-            window.source().await.unwrap()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let read = async || window.source().await.unwrap_or_default();
+    eventually(text, read, |page| page.contains(text)).await;
 }
 
 /// Signs in at the page that asks for it.

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::harness::smtp::{self, MailServer};
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually_blocking};
 
 struct Program {
     dir: TempDir,
@@ -310,7 +310,7 @@ fn links_from_the_command_line() {
         sent.starts_with("sent a link to bob@fulton.example") && !sent.contains("https://"),
         "{sent}"
     );
-    let got = server.messages();
+    let got = eventually_blocking("message", || server.messages(), |got| !got.is_empty());
     assert!(
         got.len() == 1
             && got[0]["text"]

@@ -11,6 +11,7 @@ use crate::harness::browser::{Browser, look, wait_for};
 use crate::harness::{CALLBACK, Db, EDRS_BASE, Harness, PASSWORD, blocking};
 use crate::on_both;
 use crate::second_factor::code_of;
+use crate::support::eventually;
 
 /// An authorization request of the case system.
 fn authorize(harness: &Harness, scope: &str, more: &[(&str, &str)]) -> String {
@@ -69,34 +70,21 @@ pub async fn follow(window: &WebDriver, element: WebElement) {
         .await
         .unwrap();
     element.click().await.unwrap();
-    let begun = std::time::Instant::now();
     let arrived = "return document.readyState === 'complete' && !document.documentElement.dataset.left";
-    loop {
+    let look = async || {
         // While one page goes and the next comes there is nothing to ask.
         let answer = window.execute(arrived, Vec::new()).await;
-        if answer.is_ok_and(|answer| answer.convert::<bool>().unwrap_or(false)) {
-            return;
-        }
-        assert!(
-            begun.elapsed().as_secs() < 30,
-            "no page follows {}",
-            window.current_url().await.unwrap()
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-    }
+        let arrived = answer.is_ok_and(|answer| answer.convert::<bool>().unwrap_or(false));
+        let url = window.current_url().await;
+        (arrived, url.map_or_else(|cause| cause.to_string(), String::from))
+    };
+    eventually("page that follows", look, |(arrived, _)| *arrived).await;
 }
 
 /// Waits until an element says something.
 async fn wait_until_told(window: &WebDriver, css: &str, what: &str) {
-    let begun = std::time::Instant::now();
-    loop {
-        let told = window.find(By::Css(css)).await.unwrap().text().await.unwrap();
-        if told.contains(what) {
-            return;
-        }
-        assert!(begun.elapsed().as_secs() < 20, "not {what}, but {told}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let look = async || window.find(By::Css(css)).await.unwrap().text().await.unwrap();
+    eventually(what, look, |told| told.contains(what)).await;
 }
 
 /// Ticks a box.

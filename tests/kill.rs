@@ -2,15 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use crate::harness::{Answer, CMS, Db, LIMS, PERSONAS, client, postgres};
 use crate::on_both;
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually};
 
 struct Program {
     dir: TempDir,
@@ -77,25 +75,14 @@ impl Program {
 
     async fn http(&self) -> reqwest::Client {
         let ca = self.dir.path().join("data/ca.pem");
-        let begun = Instant::now();
-        loop {
-            if Path::new(&ca).exists() {
-                let http = client(&ca);
-                if http
-                    .get(format!("{}/readyz", self.issuer()))
-                    .send()
-                    .await
-                    .is_ok_and(|answer| answer.status() == 200)
-                {
-                    return http;
-                }
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "the server does not get ready"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually("authority", async || ca.exists(), |exists| *exists).await;
+        let http = client(&ca);
+        let url = format!("{}/readyz", self.issuer());
+        let look = async || http.get(&url).send().await.map(|answer| answer.status().as_u16());
+        eventually("server that is ready", look, |status| matches!(status, Ok(200)))
+            .await
+            .unwrap();
+        http
     }
 }
 
@@ -122,9 +109,7 @@ on_both! {
                 })
             })
             .collect();
-        while answered.lock().unwrap().len() < 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("200 answers", async || answered.lock().unwrap().len(), |count| *count >= 200).await;
         server.kill().unwrap();
         server.wait().unwrap();
         stop.store(true, Ordering::Relaxed);

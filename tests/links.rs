@@ -1,8 +1,6 @@
 //! New passwords through the front door: by invitation, by an administrator's link, forgotten, changed, expired; and
 //! everything that must not work.
 
-use std::time::Duration;
-
 use mdi_auth::config::{Config, Lockout, LockoutCovers};
 use mdi_auth::model::secret::Secret;
 use mdi_auth::registry::links::{self, Issued};
@@ -17,6 +15,7 @@ use crate::harness::smtp::MailServer;
 use crate::harness::{Answer, Db, EDRS, Harness, PASSWORD, blocking};
 use crate::on_both;
 use crate::person_flow::{authorize_url, redeem};
+use crate::support::eventually;
 
 const NEW: &str = "paper lantern under the fig tree";
 const DEAD: &str = "This link cannot be used";
@@ -100,14 +99,13 @@ async fn events(harness: &Harness, kind: &str) -> Vec<Value> {
 
 /// Waits until there are so many.
 async fn awaited(harness: &Harness, kind: &str, count: usize) -> Vec<Value> {
-    for _ in 0..500 {
-        let found = events(harness, kind).await;
-        if found.len() >= count {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{count} × {kind} were not recorded");
+    let what = format!("{count} × {kind}");
+    eventually(
+        &what,
+        async || events(harness, kind).await,
+        |found| found.len() >= count,
+    )
+    .await
 }
 
 fn heading(page: &Page) -> &str {

@@ -12,10 +12,12 @@ use diesel::RunQueryDsl;
 use mdi_auth::app::App;
 use mdi_auth::audit::event::Actor;
 use mdi_auth::config::{Config, Database};
+use mdi_auth::model::logout_notice::LogoutNotice;
 use mdi_auth::model::signing::Algorithm;
 use mdi_auth::registry::{Registry, people};
 use mdi_auth::session;
-use mdi_auth::store::{Conn, audit};
+use mdi_auth::store::changes::{Change, ChangeKind};
+use mdi_auth::store::{Conn, audit, logout_notices};
 use mdi_auth::tls::Tls;
 use mdi_auth::web::browser::csrf_token;
 use openidconnect::{
@@ -33,7 +35,7 @@ use crate::harness::{Answer, CALLBACK, Db, EDRS, FULTON, Harness, PASSWORD, bloc
 use crate::journeys::fill;
 use crate::on_both;
 use crate::person_flow::{authorize_url, refresh};
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually};
 
 /// RFC 7636 appendix B: the verifier of the challenge in [`authorize_url`].
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -610,22 +612,20 @@ impl Receiver {
                         let form = url::form_urlencoded::parse(body.as_bytes())
                             .into_owned()
                             .collect();
+                        // Before anybody can see the request: what is set from then on is for the next one.
+                        let how = *how.lock().unwrap();
                         kept.lock().unwrap().push(Told {
                             path: request.path().to_owned(),
                             content_type,
                             form,
                         });
-                        let how = *how.lock().unwrap();
                         async move {
                             match how {
                                 Answering::Status(status) => HttpResponse::build(
                                     actix_web::http::StatusCode::from_u16(status).unwrap(),
                                 )
                                 .finish(),
-                                Answering::Hanging => {
-                                    actix_web::rt::time::sleep(Duration::from_secs(60)).await;
-                                    HttpResponse::Ok().finish()
-                                }
+                                Answering::Hanging => std::future::pending().await,
                             }
                         }
                     }))
@@ -674,12 +674,10 @@ impl Receiver {
 
     /// Waits until so many requests have come.
     async fn wait(&self, count: usize) -> Vec<Told> {
-        let begun = Instant::now();
-        while self.told().len() < count && begun.elapsed() < Duration::from_secs(10) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(self.told().len(), count, "{:?}", self.told());
-        self.told()
+        let what = format!("{count} requests");
+        let told = eventually(&what, async || self.told(), |told| told.len() >= count).await;
+        assert_eq!(told.len(), count, "{told:?}");
+        told
     }
 }
 
@@ -690,17 +688,75 @@ impl Drop for Receiver {
     }
 }
 
-/// Waits until so many notices have been settled in the record.
+/// The notices that have been settled in the record.
+fn notified(harness: &Harness) -> Vec<Value> {
+    let mut found = events(harness, "logout.notified");
+    found.retain(|event| event["client_id"] != NOBODY);
+    found
+}
+
+/// Waits until so many notices have been settled.
 async fn settled(harness: &Harness, count: usize) -> Vec<Value> {
-    let begun = Instant::now();
-    loop {
-        let found = events(harness, "logout.notified");
-        if found.len() >= count || begun.elapsed() > Duration::from_secs(10) {
-            assert_eq!(found.len(), count, "{found:?}");
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let what = format!("{count} settled notices");
+    let found = eventually(&what, async || notified(harness), |found| found.len() >= count).await;
+    assert_eq!(found.len(), count, "{found:?}");
+    found
+}
+
+/// A client that does not exist.
+const NOBODY: &str = "nobody";
+
+/// The notices that wait for a try, or for its end.
+async fn listed(harness: &Harness) -> Vec<LogoutNotice> {
+    let list = harness
+        .app
+        .store
+        .read(|conn| logout_notices::due(conn, i64::MAX, 1000));
+    list.await.unwrap()
+}
+
+/// Waits until the server has gone through its list once more: it claims all that is due at once, so when a notice to
+/// [`NOBODY`] is off the list, whatever else was due by now is claimed as well.
+async fn looked_through(harness: &Harness) {
+    let (id, now) = (harness.app.entropy.id("lgn"), harness.now());
+    let notice = LogoutNotice {
+        id: id.clone(),
+        client_id: NOBODY.to_owned(),
+        person_id: NOBODY.to_owned(),
+        session_id: NOBODY.to_owned(),
+        attempts: 0,
+    };
+    let added = harness.app.store.write(move |tx| {
+        let change = Change {
+            kind: ChangeKind::LogoutNotice,
+            subject: notice.id.clone(),
+            purge_at: now + 60,
+        };
+        tx.changed(change);
+        logout_notices::add(tx.conn(), &notice, now, now + 60)
+    });
+    added.await.unwrap();
+    let look = async || listed(harness).await;
+    eventually("end of a notice to nobody", look, |list| {
+        list.iter().all(|notice| notice.id != id)
+    })
+    .await;
+}
+
+/// How often each notice on the list was tried, when all that is due by now was.
+async fn tries(harness: &Harness) -> Vec<i64> {
+    looked_through(harness).await;
+    listed(harness)
+        .await
+        .iter()
+        .map(|notice| notice.attempts)
+        .collect()
+}
+
+/// Holds that so many requests were all: nothing is left that could lead to another one.
+async fn no_more_than(harness: &Harness, receiver: &Receiver, count: usize) {
+    assert_eq!(tries(harness).await, [0; 0], "all is settled");
+    assert_eq!(receiver.told().len(), count);
 }
 
 on_both! {
@@ -744,8 +800,7 @@ on_both! {
         assert!(events.iter().all(|event| event["outcome"] == "0" && event["person_id"] == id["sub"] && event["detail"]["session"] == id["sid"]), "{events:?}");
         let clients: BTreeSet<&str> = events.iter().map(|event| event["client_id"].as_str().unwrap()).collect();
         assert_eq!(clients, BTreeSet::from(["fulton-cms", "review"]));
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert_eq!(receiver.told().len(), 2, "once each");
+        no_more_than(&harness, &receiver, 2).await;
         assert!(is_signed_in(&harness, &mut elsewhere).await);
     }
 }
@@ -757,28 +812,19 @@ on_both! {
         let mut agent = Agent::new(&harness);
         let id_token = tokens(&harness, &mut agent).await.str("id_token").to_owned();
         receiver.answer(Answering::Hanging);
-        let begun = Instant::now();
         let done = agent.get(&logout_url(&harness, &[("id_token_hint", &id_token), ("post_logout_redirect_uri", BACK)])).await;
         assert_eq!(done.elsewhere().as_str(), BACK);
-        assert!(begun.elapsed() < Duration::from_secs(4), "nobody waits for a client: {:?}", begun.elapsed());
         receiver.wait(1).await;
         // It is not tried again before its time, and then with a token of its own.
-        receiver.answer(Answering::Status(500));
-        tokio::time::sleep(Duration::from_millis(6500)).await;
-        assert_eq!(receiver.told().len(), 1);
-        for (tried, wait) in [10, 30, 120, 600].into_iter().enumerate() {
-            receiver.answer(Answering::Status([500, 400, 302, 401][tried]));
+        for (tried, wait) in [10, 30, 120, 600, 3600].into_iter().enumerate() {
+            receiver.answer(Answering::Status([500, 400, 302, 401, 503][tried]));
             harness.clock.advance(wait - 1);
-            tokio::time::sleep(Duration::from_millis(1200)).await;
-            assert_eq!(receiver.told().len(), tried + 1, "not yet");
+            assert_eq!(tries(&harness).await, [tried as i64 + 1], "not yet");
+            assert_eq!(notified(&harness), Vec::<Value>::new(), "no event a try");
             harness.clock.advance(1);
             receiver.wait(tried + 2).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        assert_eq!(events(&harness, "logout.notified"), Vec::<Value>::new(), "no event a try");
-        receiver.answer(Answering::Status(503));
-        harness.clock.advance(3600);
-        let told = receiver.wait(6).await;
+        let told = receiver.told();
         let jtis: BTreeSet<String> = told.iter().map(|told| claims_of(told.token())["jti"].to_string()).collect();
         assert_eq!(jtis.len(), 6);
         let event = settled(&harness, 1).await.remove(0);
@@ -786,8 +832,46 @@ on_both! {
         let reason = event["detail"]["reason"].as_str().unwrap();
         assert!(reason.starts_with("given up") && reason.contains("503"), "{reason}");
         harness.clock.advance(86_400);
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert_eq!(receiver.told().len(), 6, "that was the last");
+        no_more_than(&harness, &receiver, 6).await;
+    }
+}
+
+on_both! {
+    async fn a_client_that_hangs_is_given_up(db) {
+        let receiver = Receiver::start();
+        let harness = receiver.harness(db);
+        let mut agent = Agent::new(&harness);
+        let id_token = tokens(&harness, &mut agent).await.str("id_token").to_owned();
+        receiver.answer(Answering::Hanging);
+        agent.get(&logout_url(&harness, &[("id_token_hint", &id_token)])).await;
+        for (tried, wait) in [10, 30, 120, 600, 3600].into_iter().enumerate() {
+            receiver.wait(tried + 1).await;
+            harness.clock.advance(wait);
+        }
+        // Each try times out before the next one does: after the last, none of them leads to another.
+        let event = settled(&harness, 1).await.remove(0);
+        let reason = event["detail"]["reason"].as_str().unwrap();
+        assert!(reason.starts_with("given up") && reason.contains("did not answer within 5000 ms"), "{reason}");
+        no_more_than(&harness, &receiver, 6).await;
+    }
+}
+
+on_both! {
+    async fn nobody_who_signs_out_waits_for_a_client(db) {
+        let receiver = Receiver::start();
+        let harness = receiver.harness(db);
+        receiver.answer(Answering::Hanging);
+        // On a busy machine one of them takes its time; if people waited, each would take as long as a client may.
+        let sign_out = async || {
+            harness.clock.advance(30);
+            let mut agent = Agent::new(&harness);
+            let id_token = tokens(&harness, &mut agent).await.str("id_token").to_owned();
+            let begun = Instant::now();
+            let done = agent.get(&logout_url(&harness, &[("id_token_hint", &id_token), ("post_logout_redirect_uri", BACK)])).await;
+            assert_eq!(done.elsewhere().as_str(), BACK);
+            begun.elapsed()
+        };
+        eventually("quick sign-out", sign_out, |took| *took < Duration::from_secs(5)).await;
     }
 }
 
@@ -800,7 +884,6 @@ on_both! {
         receiver.answer(Answering::Status(500));
         agent.get(&logout_url(&harness, &[("id_token_hint", &id_token)])).await;
         receiver.wait(1).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
         receiver.answer(Answering::Status(200));
         harness.clock.advance(10);
         receiver.wait(2).await;
@@ -870,8 +953,7 @@ on_both! {
         // Idle for too long is not over: she may be busy at a client. The absolute limit is.
         harness.clock.advance(2000);
         session::end_expired(&harness.app).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        assert_eq!(receiver.told().len(), 4);
+        no_more_than(&harness, &receiver, 4).await;
         harness.clock.advance(43_200);
         session::end_expired(&harness.app).await.unwrap();
         assert_eq!(newest(&harness, &receiver, 5).await, kept);
@@ -890,7 +972,6 @@ on_both! {
         agent.get(&logout_url(&harness, &[("id_token_hint", &id_token)])).await;
         assert!(!is_signed_in(&harness, &mut agent).await, "a damaged row keeps nobody signed in");
         receiver.wait(2).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
         // One is disabled before the next try, the other takes its address back.
         harness.disable_client(FULTON.0);
         harness.apply("[[client]]\nclient_id = \"review\"\nbackchannel_logout_uri = \"\"\n");
@@ -935,8 +1016,10 @@ async fn two_servers_on_one_database_tell_once() {
         .collect();
     assert_eq!(told, sids);
     settled(&one, 8).await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(receiver.told().len(), 8, "once each");
+    no_more_than(&one, &receiver, 8).await;
+    // Whichever did that, now the other one does.
+    drop(one);
+    no_more_than(&two, &receiver, 8).await;
 }
 
 /// An application's pages: one with a form that asks for sign-out, and whatever comes after it.

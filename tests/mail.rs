@@ -1,15 +1,13 @@
 //! Mail through a real mail server: TLS, sign-in, what is tried again and what is recorded.
 
-use std::time::Duration;
-
 use mdi_auth::config::{Config, MailConfig, MailTls, OutboundConfig};
 use mdi_auth::model::secret::Secret;
 use mdi_auth::outbound::mail::{Mail, Mailer};
-use mdi_auth::store::audit::rows_after;
 use serde_json::Value;
 
 use crate::harness::smtp::{MailServer, USER};
 use crate::harness::{BEGIN, Db, Harness};
+use crate::support::eventually;
 
 const LINK: &str = "https://as.example/new-password/geheim";
 
@@ -127,32 +125,16 @@ async fn what_is_wrong_with_the_mail_server_is_named() {
 
 /// Waits for what became of messages: their events as `(outcome, detail)`, oldest first.
 async fn outcomes(harness: &Harness, count: usize) -> Vec<(String, Value)> {
-    for _ in 0..500 {
-        let rows = harness
-            .app
-            .store
-            .read(|conn| rows_after(conn, 0, 0, 1000))
-            .await
-            .unwrap();
-        let sent: Vec<Value> = rows
-            .iter()
-            .filter(|row| row.kind == "mail.sent")
-            .map(|row| serde_json::from_str(&row.body).unwrap())
-            .collect();
-        if sent.len() == count {
-            return sent
-                .iter()
-                .map(|event| {
-                    (
-                        event["outcome"].as_str().unwrap().to_owned(),
-                        event["detail"].clone(),
-                    )
-                })
-                .collect();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{count} messages were not recorded");
+    let look = async || harness.events("mail.sent");
+    let sent = eventually("record of all messages", look, |sent| sent.len() == count).await;
+    sent.iter()
+        .map(|event| {
+            (
+                event["outcome"].as_str().unwrap().to_owned(),
+                event["detail"].clone(),
+            )
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -187,7 +169,7 @@ async fn what_is_posted_is_tried_again_or_given_up_and_recorded() {
         "{told:?}"
     );
     assert_eq!(told[3], ("0", "2", ""));
-    assert_eq!(server.messages().len(), 2);
+    server.message(2).await;
     let everything = format!("{recorded:?}");
     assert!(
         !everything.contains("geheim") && !everything.contains("secret.example"),
@@ -210,7 +192,7 @@ async fn what_is_queued_at_the_end_is_sent_before_it() {
     }
     let app = harness.app.clone();
     drop(harness);
-    assert_eq!(server.messages().len(), 3);
+    server.message(3).await;
     // Afterwards nothing is taken, and nobody is held up.
     app.mailer.as_ref().unwrap().post(mail("jane@fulton.example"));
 }

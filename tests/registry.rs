@@ -22,6 +22,7 @@ use toml::Table;
 
 use crate::harness::{Harness, blocking, in_flight};
 use crate::on_both;
+use crate::support::eventually_blocking;
 use crate::support::installation::{Installation, START, mistakes};
 
 const DAY: i64 = 86_400;
@@ -747,18 +748,16 @@ fn disabling_raises_the_generation_and_is_recorded() {
     assert!(detail["before"].as_str().unwrap().contains("\"enabled\":true"));
     assert!(detail["after"].as_str().unwrap().contains("\"enabled\":false"));
     // Another process on the same database learns of it.
-    for _ in 0..100 {
-        if beside
+    let look = || {
+        beside
             .live
             .resource_server("cms-fulton")
-            .is_some_and(|live| !live.server.enabled)
-        {
-            beside.stop();
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    panic!("the other process did not learn of it within 2 s");
+            .map(|live| live.server.enabled)
+    };
+    eventually_blocking("news at the other process", look, |enabled| {
+        *enabled == Some(false)
+    });
+    beside.stop();
 }
 
 #[test]

@@ -656,7 +656,7 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
         ("404", Script::Status(404)),
         ("redirect", evil),
         ("oversized", Script::Huge),
-        ("slow", Script::Slow),
+        ("hanging", Script::Hanging),
         ("not JSON", Script::Text("<html>".to_owned())),
         (
             "Discovery §4.3: another issuer",
@@ -683,10 +683,11 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
         stage.harness.clock.advance(601);
         stage.agency.says().discovery = script;
         let mut agent = Agent::new(&stage.harness);
-        let began = std::time::Instant::now();
+        let asked = stage.agency.says().asked.len();
         let page = stage.login_page(&mut agent, &[]).await;
-        assert!(
-            began.elapsed().as_millis() < 2000,
+        assert_eq!(
+            stage.agency.says().asked.len(),
+            asked,
             "{what}: nobody waits for the provider here"
         );
         let page = agent.submit_to(&page, BUTTON, &[]).await;
@@ -703,11 +704,9 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
                 .contains("<bdi>Fulton County</bdi> does not answer just now"),
             "{what}"
         );
-        // For half a minute it is left alone, and the answer comes at once.
+        // For half a minute it is left alone: nobody waits for it again.
         let asked = stage.agency.says().asked.len();
-        let began = std::time::Instant::now();
         let page = agent.submit_to(&page, BUTTON, &[]).await;
-        assert!(began.elapsed().as_millis() < 1000, "{what}");
         assert_eq!(stage.agency.says().asked.len(), asked, "{what}");
         assert_eq!(
             agent.sign_in(page, "norole", crate::harness::PASSWORD).await.at(),
@@ -722,7 +721,7 @@ async fn a_provider_that_is_not_there_keeps_nobody_out() {
     // The token endpoint is another matter.
     for script in [
         Script::Status(500),
-        Script::Slow,
+        Script::Hanging,
         Script::Huge,
         Script::Redirect("https://127.0.0.1:1/".to_owned()),
     ] {

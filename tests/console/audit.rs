@@ -14,6 +14,7 @@ use crate::console::{STAFF, at_console, open};
 use crate::harness::agent::{Agent, Page};
 use crate::harness::{BEGIN, Db, Harness, LIMS, blocking};
 use crate::on_both;
+use crate::support::eventually;
 
 const MARKUP: &str = "<script>alert('1')</script>";
 
@@ -363,13 +364,11 @@ on_both! {
 
 /// Waits until the check that was begun has ended.
 async fn checked(harness: &Harness, agent: &mut Agent<'_>) -> Page {
-    loop {
-        let page = agent.get(&harness.url("/admin/audit/check")).await;
-        if !page.answer().text.contains("id=\"running\"") {
-            return page;
-        }
-        tokio::task::yield_now().await;
-    }
+    let look = async || agent.get(&harness.url("/admin/audit/check")).await;
+    eventually("end of the check", look, |page| {
+        !page.answer().text.contains("id=\"running\"")
+    })
+    .await
 }
 
 on_both! {

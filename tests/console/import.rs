@@ -8,6 +8,7 @@ use crate::harness::agent::{Agent, Page};
 use crate::harness::smtp::MailServer;
 use crate::harness::{Db, Harness};
 use crate::on_both;
+use crate::support::eventually;
 
 const PATH: &str = "/admin/users/import";
 
@@ -19,19 +20,22 @@ async fn bring(agent: &mut Agent<'_>, harness: &Harness, file: &[u8]) -> Page {
 }
 
 /// Refreshes until nothing goes on any more.
-async fn settled(agent: &mut Agent<'_>, harness: &Harness, mut page: Page) -> Page {
-    for _ in 0..900 {
-        if !page.answer().text.contains("id=\"progress\"") {
-            return page;
-        }
-        assert!(
-            page.answer().text.contains("id=\"refresh\""),
-            "it works without script"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        page = agent.get(&harness.url(page.at())).await;
+pub async fn settled(agent: &mut Agent<'_>, harness: &Harness, page: Page) -> Page {
+    if is_settled(&page) {
+        return page;
     }
-    panic!("it does not end");
+    let url = harness.url(page.at());
+    eventually("end", async || agent.get(&url).await, is_settled).await
+}
+
+fn is_settled(page: &Page) -> bool {
+    let text = &page.answer().text;
+    let goes_on = text.contains("id=\"progress\"");
+    assert!(
+        !goes_on || text.contains("id=\"refresh\""),
+        "it works without script"
+    );
+    !goes_on
 }
 
 async fn go_on(agent: &mut Agent<'_>, harness: &Harness, page: &Page, fields: &[(&str, &str)]) -> Page {

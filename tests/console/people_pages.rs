@@ -9,6 +9,7 @@ use crate::harness::browser::{Browser, look, wait_for};
 use crate::harness::{Db, Harness, PASSWORD};
 use crate::journeys::{click, fill};
 use crate::person_flow::{code_of, redeem};
+use crate::support::eventually;
 
 #[tokio::test]
 async fn they_can_be_read_and_used() {
@@ -105,11 +106,11 @@ async fn they_can_be_read_and_used() {
 
 /// Waits for an element of a page that reloads itself.
 async fn appears(window: &WebDriver, id: &str) {
-    for _ in 0..200 {
-        if window.find(By::Id(id)).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no {id}: {}", window.source().await.unwrap());
+    let look = async || {
+        (
+            window.find(By::Id(id)).await.is_ok(),
+            window.source().await.unwrap_or_default(),
+        )
+    };
+    eventually(id, look, |(found, _)| *found).await;
 }

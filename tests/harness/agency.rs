@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jsonwebtoken::Algorithm;
@@ -20,8 +19,8 @@ pub enum Script {
     Json(Value),
     Status(u16),
     Redirect(String),
-    /// Longer than anybody waits.
-    Slow,
+    /// No answer at all.
+    Hanging,
     /// Larger than anybody reads.
     Huge,
     /// Not JSON.
@@ -73,10 +72,7 @@ async fn answer(says: web::Data<Mutex<Says>>, request: HttpRequest, body: String
             HttpResponse::build(status.try_into().unwrap()).json(json!({ "error": "broken" }))
         }
         Script::Redirect(to) => HttpResponse::Found().insert_header(("Location", to)).finish(),
-        Script::Slow => {
-            tokio::time::sleep(Duration::from_secs(20)).await;
-            HttpResponse::Ok().json(json!({}))
-        }
+        Script::Hanging => std::future::pending().await,
         Script::Huge => HttpResponse::Ok().json(json!({ "issuer": "x".repeat(600_000) })),
         Script::Text(text) => HttpResponse::Ok().content_type("application/json").body(text),
     }

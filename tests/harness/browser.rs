@@ -1,16 +1,15 @@
 //! A real browser: Chromium by its driver, with our own authority among those it trusts, so that everything works that
 //! browsers keep for trusted sites (WebAuthn).
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromeCapabilities, Key};
 
-use crate::support::TempDir;
+use crate::support::{PATIENCE, TempDir, eventually, eventually_blocking};
 
 /// A browser with its driver; both end with it.
 pub struct Browser {
@@ -37,14 +36,8 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is needed: tests/run installs it");
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "chromedriver does not start"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let look = || TcpStream::connect(("127.0.0.1", port));
+        eventually_blocking("chromedriver", look, Result::is_ok).unwrap();
         Self {
             driver,
             url: format!("http://127.0.0.1:{port}"),
@@ -85,7 +78,10 @@ impl Browser {
         capabilities
             .set("goog:loggingPrefs", json!({ "browser": "ALL" }))
             .unwrap();
-        WebDriver::new(&self.url, capabilities).await.unwrap()
+        let window = WebDriver::new(&self.url, capabilities).await.unwrap();
+        // axe reads whole pages.
+        window.set_script_timeout(PATIENCE).await.unwrap();
+        window
     }
 
     /// What the console says: errors and warnings.
@@ -261,14 +257,9 @@ async fn objections(window: &WebDriver) -> Vec<String> {
 
 /// Waits until the address contains `what`.
 pub async fn wait_for(window: &WebDriver, what: &str) {
-    let begun = Instant::now();
-    while !window.current_url().await.unwrap().as_str().contains(what) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "still at {}: {}",
-            window.current_url().await.unwrap(),
-            window.source().await.unwrap()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let look = async || {
+        let url = window.current_url().await.unwrap();
+        (url.to_string(), window.source().await.unwrap_or_default())
+    };
+    eventually(what, look, |(url, _)| url.contains(what)).await;
 }

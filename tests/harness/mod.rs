@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use mdi_auth::app::App;
 use mdi_auth::audit::activity;
@@ -103,14 +104,18 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     std::thread::spawn(work).join().unwrap()
 }
 
+/// How long a transaction is [`in_flight`].
+const FLIGHT: Duration = Duration::from_millis(500);
+
 /// Runs `work` in a transaction that is committed a moment after this returns: what others read until then is old.
+/// Nothing tells whether they have read by then, so whoever must not lose this race runs it until it is won.
 pub fn in_flight(harness: &Harness, mut work: impl FnMut(&mut Tx<'_>) + Send + 'static) -> JoinHandle<()> {
     let (store, (told, written)) = (Arc::clone(&harness.app.store), std::sync::mpsc::channel());
     let thread = std::thread::spawn(move || {
         let job = move |tx: &mut Tx<'_>| {
             work(tx);
             let _ = told.send(());
-            std::thread::sleep(std::time::Duration::from_millis(500));
+            std::thread::sleep(FLIGHT);
             Ok(())
         };
         store.write_blocking(job).unwrap();

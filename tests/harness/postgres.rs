@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+
+use crate::support::{eventually, eventually_blocking};
 
 struct Cluster {
     port: u16,
@@ -89,11 +90,9 @@ fn cluster() -> &'static Cluster {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "PostgreSQL does not start: see {}/log", dir.display());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let what = format!("PostgreSQL, see {}/log", dir.display());
+        let look = || std::net::TcpStream::connect(("127.0.0.1", port));
+        eventually_blocking(&what, look, Result::is_ok).unwrap();
         Cluster { port, password, _keeper: keeper }
     })
 }
@@ -114,17 +113,13 @@ fn as_admin(sql: Vec<String>) {
             .build()
             .unwrap();
         runtime.block_on(async move {
-            let begun = Instant::now();
-            let (client, connection) = loop {
-                match tokio_postgres::connect(&admin, tokio_postgres::NoTls).await {
-                    Ok(connected) => break connected,
-                    Err(_) if begun.elapsed() < Duration::from_secs(30) => {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                    Err(cause) => panic!("{cause}"),
-                }
+            // It listens before it is ready.
+            let look = async || {
+                let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await?;
+                tokio::spawn(connection);
+                Ok::<_, tokio_postgres::Error>(client)
             };
-            tokio::spawn(connection);
+            let client = eventually("connection", look, Result::is_ok).await.unwrap();
             for statement in sql {
                 client.batch_execute(&statement).await.unwrap();
             }

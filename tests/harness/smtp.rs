@@ -5,14 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use mdi_auth::config::{Config, Credentials, MailConfig, MailTls};
 use mdi_auth::model::secret::Secret;
 use mdi_auth::tls::Tls;
 use serde_json::Value;
 
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually};
 
 pub const USER: &str = "mdi-auth";
 pub const PASSWORD: &str = "päss word of the mail server";
@@ -112,19 +111,10 @@ impl MailServer {
 
     /// Waits until it has got so many messages, and answers the last one.
     pub async fn message(&self, count: usize) -> Value {
-        let begin = Instant::now();
-        loop {
-            let messages = self.messages();
-            assert!(messages.len() <= count, "{messages:#?}");
-            if messages.len() == count {
-                return messages[count - 1].clone();
-            }
-            assert!(
-                begin.elapsed() < Duration::from_secs(20),
-                "message {count} did not come: {messages:#?}"
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("message {count}");
+        let mut messages = eventually(&what, async || self.messages(), |got| got.len() >= count).await;
+        assert_eq!(messages.len(), count, "{messages:#?}");
+        messages.remove(count - 1)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Rich, normal};
 use mdi_auth::registry::first_administrator;
 use reqwest::Method;
 
+use crate::console::import::settled;
 use crate::console::{at_console, send};
 use crate::harness::agent::{Agent, Page};
 use crate::harness::{Harness, blocking};
@@ -201,23 +202,6 @@ async fn states(rich: &Rich, admin: &mut Agent<'_>, seen: &mut Seen) {
     let page = admin.submit_to(&page, page.at(), &[]).await;
     let page = settled(admin, harness, page).await;
     seen.page(harness, "import-done", 200, &page);
-}
-
-/// A page that loads itself again while something goes on, when it is over.
-async fn settled(admin: &mut Agent<'_>, harness: &Harness, page: Page) -> Page {
-    let Page::Ours { url, .. } = &page else {
-        panic!("{page:?}")
-    };
-    let url = harness.url(url);
-    let mut page = page;
-    for _ in 0..1000 {
-        if !page.answer().text.contains("refresh.") {
-            return page;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        page = admin.get(&url).await;
-    }
-    panic!("still going on: {page:?}");
 }
 
 /// What is shown without an account.

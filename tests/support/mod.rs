@@ -1,9 +1,12 @@
 //! What several tests need.
 
+mod eventually;
 pub mod installation;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use eventually::{PATIENCE, eventually, eventually_blocking};
 
 /// A directory of its own for a test, removed at its end.
 pub struct TempDir(PathBuf);
