@@ -12,7 +12,6 @@ const FLOORS: &[&str] = &[
     "policy",
     "clock",
     "error",
-    "secrets::master_key",
     "config",
     "tls",
     "secrets",
@@ -48,7 +47,7 @@ const APART: &[(&str, &[&str])] = &[
     ("account", &["registry", "oauth"]),
     ("password_change", &["oauth", "account"]),
     ("provider_sign_in", &["oauth", "account", "password_change"]),
-    ("admin", &["password_change", "provider_sign_in", "account"]),
+    ("admin", &["password_change", "provider_sign_in"]),
     // Configuration is read where things are put together; everything else gets what it needs.
     ("oauth", &["config"]),
     ("issuance", &["config"]),
