@@ -291,7 +291,12 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<()> {
     if indexed != Some(false) {
         return Ok(());
     }
-    conn.execute_raw("BEGIN")?;
+    // A server that runs may write meanwhile: SQLite gives up where a transaction that has read begins to write.
+    conn.execute_raw(if conn.is_sqlite() {
+        "BEGIN IMMEDIATE"
+    } else {
+        "BEGIN"
+    })?;
     let mut after = String::new();
     loop {
         let people = page(conn, &after, INDEXED_AT_ONCE)?;
