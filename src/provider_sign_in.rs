@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
+use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::issuance::CERTIFY;
 use crate::login::banner;
@@ -501,7 +502,7 @@ async fn record_refusal(
         .event(Kind::LoginFailed, Actor::Stranger)
         .outcome(refused.outcome)
         .from(address.to_string())
-        .with("reason", refused.reason);
+        .because(Reason::Provider, refused.reason);
     if let Some(provider) = provider {
         event = event.with("provider", provider);
     }

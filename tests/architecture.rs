@@ -16,6 +16,7 @@ const FLOORS: &[&str] = &[
     "tls",
     "secrets",
     "keys",
+    "audit::reason",
     "audit::event",
     "audit::chain",
     "store",

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::audit::event::Kind;
+use crate::audit::reason::Reason;
 use crate::clock::local_time::Zone;
 use crate::login::recovery_codes;
 use crate::store::audit::AuditRow;
@@ -105,12 +106,12 @@ fn in_words(app: &App, event: &Told<'_>) -> String {
     if event.is(Kind::LoginLocked) {
         return "Signing in was paused after too many failed attempts".to_owned();
     }
-    let reason = match event.detail("reason") {
-        "wrong one-time code" | "wrong one-time code while setting up an app" => "wrong security code",
-        "one-time code was used before" => "security code was used before",
-        "account locked" | "locked after too many wrong codes" => "signing in was paused",
-        "account disabled" => "the account was disabled",
-        reason => reason,
+    let reason = match event.detail("reason_code").parse() {
+        Ok(Reason::WrongCode) => "wrong security code",
+        Ok(Reason::UsedCode) => "security code was used before",
+        Ok(Reason::Locked) => "signing in was paused",
+        Ok(Reason::Disabled) => "the account was disabled",
+        _ => event.detail("reason"),
     };
     if reason.is_empty() {
         "Failed".to_owned()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::audit::event::Kind;
+use crate::audit::reason::Reason;
 use crate::clock::{Clock, SharedClock};
 use crate::error::Broken;
 use crate::live::Live;
@@ -38,49 +39,10 @@ pub const CLIENT_FAILED: &str = "client_failed";
 /// Tokens that resource servers asked about.
 pub const INTROSPECTION: &str = "introspection";
 
-/// Why something was refused, by its word in the counts, and as people read it. There are no others.
-pub const REASONS: [(&str, &str); 28] = [
-    ("unknown_username", "Unknown username"),
-    ("wrong_password", "Wrong password"),
-    ("wrong_code", "Wrong security code"),
-    ("passkey", "Passkey not accepted"),
-    ("locked", "Signing in was paused"),
-    ("disabled", "Disabled"),
-    ("dormant", "Not here for too long"),
-    ("provider", "Refused at an agency's own sign-in"),
-    ("repeated", "Repeated within a minute"),
-    ("wrong_secret", "Wrong or ended secret"),
-    ("unknown_client", "Unknown client"),
-    ("wrong_method", "Another way to prove itself than registered"),
-    ("unknown_key", "Signed with a key that is not registered"),
-    ("keys_unreachable", "Its keys could not be fetched"),
-    ("wrong_audience", "Assertion meant for another server"),
-    ("wrong_time", "Assertion too old, or the clocks differ"),
-    ("used_assertion", "Assertion used before"),
-    ("bad_assertion", "Assertion not valid"),
-    ("invalid_request", "Malformed request"),
-    ("invalid_client", "Client not accepted"),
-    ("invalid_grant", "Code or refresh token not valid any more"),
-    ("invalid_scope", "Asked for more than it may"),
-    ("invalid_target", "Named another resource server than its own"),
-    ("unauthorized_client", "Not allowed to ask in this way"),
-    ("unsupported_grant_type", "Unknown way to ask"),
-    ("access_denied", "The person may not do this"),
-    (
-        "temporarily_unavailable",
-        "Too many tries, or the server was busy",
-    ),
-    (OTHER, "Another reason"),
-];
-const OTHER: &str = "other";
-
-/// A reason as people read it.
+/// A reason of the counts as people read it.
 #[must_use]
 pub fn in_words(reason: &str) -> &'static str {
-    REASONS
-        .iter()
-        .find(|(known, _)| *known == reason)
-        .map_or("Another reason", |(_, words)| words)
+    reason.parse().unwrap_or(Reason::Other).in_words()
 }
 
 /// Counts what is new every few seconds, until it is ended.
@@ -130,7 +92,7 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
             },
         )?;
     }
-    for (id, context) in &tally.parties {
+    for (id, context) in &tally.seen {
         if context.deleted {
             activity::forget(tx.conn(), (batch.chain, to), id)?;
         }
@@ -197,11 +159,11 @@ impl Latest {
 #[derive(Debug, Default)]
 struct Tally {
     counts: BTreeMap<(i64, &'static str, &'static str), i64>,
-    parties: BTreeMap<String, ClientContext>,
+    seen: BTreeMap<String, Seen>,
 }
 
 #[derive(Debug, Default)]
-struct ClientContext {
+struct Seen {
     last: Last,
     deleted: bool,
 }
@@ -251,37 +213,39 @@ impl Tally {
         let at = event.row.at_ms.div_euclid(1000);
         match kind {
             Kind::LoginSucceeded if event.detail("second_factor") != "due" => self.add(at, SIGN_IN, "", 1),
-            Kind::LoginFailed => self.add(at, SIGN_IN_FAILED, sign_in_reason(event), 1),
+            Kind::LoginFailed => self.add(at, SIGN_IN_FAILED, reason_of(event), 1),
             Kind::TokenIssued => {
                 self.add(at, TOKEN, "", 1);
-                self.context(event, |last| {
+                self.note(event, |last| {
                     last.last_token_at = last.last_token_at.max(Some(at))
                 });
             }
-            Kind::TokenRefused => self.fail(at, TOKEN_REFUSED, refusal_reason(event), event),
-            Kind::ClientAuthenticationFailed => {
-                self.fail(at, CLIENT_FAILED, proof_reason(event.detail("reason")), event)
-            }
+            Kind::TokenRefused => self.fail(at, TOKEN_REFUSED, reason_of(event), event),
+            Kind::ClientAuthenticationFailed => self.fail(at, CLIENT_FAILED, reason_of(event), event),
             Kind::IntrospectionsCounted => {
                 self.add(at, INTROSPECTION, "", event.count());
-                self.context(event, |last| {
+                self.note(event, |last| {
                     last.last_introspection_at = last.last_introspection_at.max(Some(at))
                 });
             }
             // The first of them was recorded by itself.
             Kind::FailuresCounted => match event.detail("subject") {
-                "unknown client" => self.add(at, CLIENT_FAILED, "repeated", event.count() - 1),
-                subject if is_client(subject) => self.add(at, CLIENT_FAILED, "repeated", event.count() - 1),
-                subject if is_account(subject) => self.add(at, SIGN_IN_FAILED, "repeated", event.count() - 1),
+                "unknown client" => self.add(at, CLIENT_FAILED, Reason::Repeated.as_str(), event.count() - 1),
+                subject if is_client(subject) => {
+                    self.add(at, CLIENT_FAILED, Reason::Repeated.as_str(), event.count() - 1)
+                }
+                subject if is_account(subject) => {
+                    self.add(at, SIGN_IN_FAILED, Reason::Repeated.as_str(), event.count() - 1)
+                }
                 _ => {}
             },
             Kind::ClientChanged | Kind::ResourceServerChanged if event.detail("action") == "deleted" => {
                 if let Some(id) = &event.row.client_id {
-                    self.parties.insert(
+                    self.seen.insert(
                         id.clone(),
-                        ClientContext {
+                        Seen {
                             deleted: true,
-                            ..ClientContext::default()
+                            ..Seen::default()
                         },
                     );
                 }
@@ -301,16 +265,16 @@ impl Tally {
 
     fn fail(&mut self, at: i64, what: &'static str, reason: &'static str, event: &Read<'_>) {
         self.add(at, what, reason, 1);
-        self.context(event, |last| {
+        self.note(event, |last| {
             if last.last_failure_at <= Some(at) {
                 (last.last_failure_at, last.last_failure) = (Some(at), Some(reason.to_owned()));
             }
         });
     }
 
-    fn context(&mut self, event: &Read<'_>, seen: impl FnOnce(&mut Last)) {
+    fn note(&mut self, event: &Read<'_>, seen: impl FnOnce(&mut Last)) {
         if let Some(id) = &event.row.client_id {
-            seen(&mut self.parties.entry(id.clone()).or_default().last);
+            seen(&mut self.seen.entry(id.clone()).or_default().last);
         }
     }
 }
@@ -320,47 +284,10 @@ fn is_account(subject: &str) -> bool {
     subject.starts_with("usr_") || (subject.len() >= 40 && !subject.contains(' '))
 }
 
-fn sign_in_reason(event: &Read<'_>) -> &'static str {
-    let reason = event.detail("reason");
-    let has = |part: &str| reason.contains(part);
-    match reason {
-        _ if !event.detail("provider").is_empty() => "provider",
-        "unknown username" => "unknown_username",
-        "wrong password" => "wrong_password",
-        _ if has("locked") || has("too many") => "locked",
-        _ if has("disabled") => "disabled",
-        _ if has("dormant") => "dormant",
-        _ if has("passkey") => "passkey",
-        _ if has("code") => "wrong_code",
-        _ => OTHER,
-    }
-}
-
-fn refusal_reason(event: &Read<'_>) -> &'static str {
-    if event.detail("reason").contains("was used before") && event.detail("error") == "invalid_client" {
-        return "used_assertion";
-    }
-    let error = event.detail("error");
-    REASONS
-        .iter()
-        .find(|(known, _)| *known == error)
-        .map_or(OTHER, |(known, _)| known)
-}
-
-/// The reasons of `oauth::client_authentication`, which name what was sent.
-fn proof_reason(reason: &str) -> &'static str {
-    let has = |part: &str| reason.contains(part);
-    match reason {
-        _ if reason.starts_with("wrong or ended secret") => "wrong_secret",
-        _ if reason.starts_with("unknown client") || has("is unknown, disabled") => "unknown_client",
-        _ if reason.starts_with("client ") && has("is disabled") => "disabled",
-        _ if has("is not registered for") => "wrong_method",
-        _ if reason.starts_with("no key has the kid") || has("no keys are registered") => "unknown_key",
-        _ if reason.starts_with("the keys at ") => "keys_unreachable",
-        _ if has("used before") => "used_assertion",
-        _ if reason.starts_with("aud of") => "wrong_audience",
-        _ if has("server time is") => "wrong_time",
-        _ if has("assertion") || has("signature") => "bad_assertion",
-        _ => OTHER,
-    }
+/// Why it failed, as the event says; else by the error that an application was told (RFC 6749 §5.2).
+fn reason_of(event: &Read<'_>) -> &'static str {
+    let said = event.detail("reason_code").parse();
+    let told = || event.detail("error").parse();
+    let reason: Reason = said.or_else(|_| told()).unwrap_or(Reason::Other);
+    reason.counted().as_str()
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::reason::Reason;
+
 use serde::Serialize;
 
 /// What happened. The names are stable: auditors search for them.
@@ -324,6 +326,12 @@ impl Event {
     pub fn person(mut self, id: impl Into<String>) -> Self {
         self.person_id = Some(id.into());
         self
+    }
+
+    /// Says why it did not happen: the reason that counts, and the text for whoever reads the record.
+    #[must_use]
+    pub fn because(self, reason: Reason, text: impl Into<String>) -> Self {
+        self.with("reason_code", reason.as_str()).with("reason", text)
     }
 
     /// Sets the address that the request came from.

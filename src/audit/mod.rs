@@ -7,4 +7,5 @@ pub mod counts;
 pub mod event;
 pub mod failure_counts;
 pub mod readers;
+pub mod reason;
 pub mod verify;

@@ -11,6 +11,7 @@ use super::proof::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
+use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::session::Session;
@@ -154,12 +155,15 @@ async fn show(
 }
 
 /// Uses an answer up, in the write that accepts it; or says why it does not count.
-fn use_up(app: &App, tx: &mut Tx<'_>, passkey: &StoredPasskey, used: &Used) -> Stored<Option<&'static str>> {
+fn use_up(app: &App, tx: &mut Tx<'_>, passkey: &StoredPasskey, used: &Used) -> Stored<Option<Why>> {
     if !used.once.burn(tx.conn())? {
-        return Ok(Some("passkey: this answer was used before"));
+        return Ok(Some((Reason::Passkey, "passkey: this answer was used before")));
     }
     let changed = !passkeys::used(tx.conn(), passkey, &used.credential, app.now())?;
-    Ok(changed.then_some("passkey: it was removed, or used elsewhere at the same time"))
+    Ok(changed.then_some((
+        Reason::Passkey,
+        "passkey: it was removed, or used elsewhere at the same time",
+    )))
 }
 
 /// Where a passkey was shown.
@@ -180,23 +184,33 @@ struct SignedIn {
 }
 
 /// Why a person may not sign in now, whatever she shows.
-fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> Stored<Option<&'static str>> {
+fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> Stored<Option<Why>> {
     let now = app.now();
     let current = people::find(conn, &person.id)?.filter(|current| current.generation == person.generation);
-    if !current.is_some_and(|current| lockout::may_sign_in(app, &current, now)) {
-        return Ok(Some("account disabled or dormant"));
+    if !current
+        .as_ref()
+        .is_some_and(|current| lockout::may_sign_in(app, current, now))
+    {
+        let dormant = current.is_some_and(|current| current.enabled);
+        let reason = if dormant {
+            Reason::Dormant
+        } else {
+            Reason::Disabled
+        };
+        return Ok(Some((reason, "account disabled or dormant")));
     }
     // Who has left the agency must not get in past the provider, which alone knows of it.
     if person.settings.provisioned_by.is_some() && person.password.is_none() {
-        return Ok(Some(
+        return Ok(Some((
+            Reason::Passkey,
             "the account is an identity provider's: a passkey counts on top of its sign-in alone",
-        ));
+        )));
     }
     // By passwords that others guess, which is no reason to doubt a passkey (NIST SP 800-63B-4 §3.2.2).
     let by_password = lockout::covers_account(app)
         && lockout::Attempt::new(app, &person.username, Some(person), known).is_locked(conn, now)?;
     let locked = by_password || lockout::is_locked(conn, &lockout::totp_subject(app, &person.id), now)?;
-    Ok(locked.then_some("account locked"))
+    Ok(locked.then_some((Reason::Locked, "account locked")))
 }
 
 /// One write decides, and makes the session or records the failure.
@@ -231,9 +245,9 @@ async fn record(
         let refused = match (barred, &outcome) {
             (Some(barred), _) => Some(barred),
             (None, Ok(used)) => use_up(&job_app, tx, &passkey, used)?,
-            (None, Err(refusal)) => Some(refusal.why()),
+            (None, Err(refusal)) => Some((Reason::Passkey, refusal.why())),
         };
-        let Some(reason) = refused else {
+        let Some((reason, text)) = refused else {
             // Another request may have used the browser's session up.
             let recorded = session::record_anew(&job_app, tx, &session, at.replaced.as_deref())?;
             if recorded {
@@ -247,7 +261,7 @@ async fn record(
             actor: Actor::Stranger,
             ..event.clone()
         }
-        .with("reason", reason);
+        .because(reason, text);
         if first || copied {
             let outcome = if copied {
                 Outcome::SeriousFailure
@@ -290,7 +304,9 @@ async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
     let event = app
         .event(Kind::LoginFailed, Actor::Stranger)
         .outcome(Outcome::MinorFailure);
-    let event = event.from(address.to_string()).with("reason", "unknown passkey");
+    let event = event
+        .from(address.to_string())
+        .because(Reason::Passkey, "unknown passkey");
     app.store
         .write(move |tx| {
             tx.audit(event.clone());
@@ -347,9 +363,9 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
                 if *refusal == PasskeyRefused::Copied {
                     tx.audit(copied.clone().with("passkey", &passkey.name));
                 }
-                Ok(Some(refusal.why()))
+                Ok(Some((Reason::Passkey, refusal.why())))
             }
-            _ => Ok(Some("passkey: it is not one of this account")),
+            _ => Ok(Some((Reason::Passkey, "passkey: it is not one of this account"))),
         },
     );
     match met.await? {
@@ -364,7 +380,7 @@ fn failed_seriously(app: &App, person: &Person, origin: &Origin) -> Event {
         .outcome(Outcome::SeriousFailure);
     event
         .from(origin.address.clone())
-        .with("reason", PasskeyRefused::Copied.why())
+        .because(Reason::Passkey, PasskeyRefused::Copied.why())
 }
 
 /// What a passkey adds to the methods of a session.

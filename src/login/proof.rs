@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::session::Session;
 use crate::session::{self, Authentication, Loaded, Origin, lockout};
@@ -147,7 +148,7 @@ pub async fn complete(
     loaded: &Loaded,
     origin: &Origin,
     (step, methods): (Step, &[&str]),
-    mut use_up: impl FnMut(&mut Tx<'_>) -> Stored<Option<&'static str>> + Send + 'static,
+    mut use_up: impl FnMut(&mut Tx<'_>) -> Stored<Option<Why>> + Send + 'static,
 ) -> Result<Met, Broken> {
     let (next, cookie) = on_top(app, loaded, origin, (step, methods));
     let subject = lockout::totp_subject(app, &loaded.person.id);
@@ -166,18 +167,22 @@ pub async fn complete(
         let (now, old) = (job_app.now(), &loaded.session);
         if lockout::is_locked(tx.conn(), &subject, now)? {
             session::end_with(&job_app, tx, old, &ended)?;
-            tx.audit(failed.clone().with("reason", "locked after too many wrong codes"));
+            tx.audit(
+                failed
+                    .clone()
+                    .because(Reason::Locked, "locked after too many wrong codes"),
+            );
             return Ok(Met::Locked);
         }
         if step == Step::SetUp && !may_set_up(tx, &loaded)? {
             tx.audit(
                 failed
                     .clone()
-                    .with("reason", "the account or the session was changed meanwhile"),
+                    .because(Reason::Other, "the account or the session was changed meanwhile"),
             );
             return Ok(Met::Refused);
         }
-        let refused = match use_up(tx)? {
+        let (reason, text) = match use_up(tx)? {
             // Another request may have used the session up: its cookie is good for one second factor.
             None if session::record(&job_app, tx, &next, Some(old))? => {
                 logins::forget(tx.conn(), &subject)?;
@@ -193,10 +198,10 @@ pub async fn complete(
                     hash: next.hash.clone(),
                 });
             }
-            None => "the sign-in was completed by another request",
-            Some(reason) => reason,
+            None => (Reason::Other, "the sign-in was completed by another request"),
+            Some(why) => why,
         };
-        tx.audit(failed.clone().with("reason", refused));
+        tx.audit(failed.clone().because(reason, text));
         let limit = lockout::Limit {
             threshold: job_app.config.login.totp_attempts,
             known: true,

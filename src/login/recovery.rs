@@ -10,6 +10,7 @@ use super::recovery_codes::{METHOD, hash};
 use super::set_up;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
+use crate::audit::reason::Reason;
 use crate::error::PageError;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
@@ -88,7 +89,10 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let origin = Origin::of(app, request);
     let met = proof::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
         if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
-            return Ok(Some("wrong recovery code, or one that was used before"));
+            return Ok(Some((
+                Reason::RecoveryCode,
+                "wrong recovery code, or one that was used before",
+            )));
         }
         let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(id.clone()));
         tx.audit(event.with("action", "recovery_code_used"));

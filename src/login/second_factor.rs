@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::proof::{Met, Step, awaited, complete, go_on, not_awaited};
 use super::{passkey, recovery, totp};
 use crate::app::App;
+use crate::audit::reason::Reason;
 use crate::error::PageError;
 use crate::session::Origin;
 use crate::store::people;
@@ -91,9 +92,9 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let origin = Origin::of(app, request);
     let met = complete(app, &loaded, &origin, (Step::Shown, &["otp"]), move |tx| {
         Ok(match step {
-            None => Some("wrong one-time code"),
+            None => Some((Reason::WrongCode, "wrong one-time code")),
             Some(step) if people::use_totp_step(tx.conn(), &id, step)? => None,
-            Some(_) => Some("one-time code was used before"),
+            Some(_) => Some((Reason::UsedCode, "one-time code was used before")),
         })
     });
     match met.await? {

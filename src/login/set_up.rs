@@ -12,6 +12,7 @@ use super::proof::{self, Met, Step};
 use super::{recovery_codes, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
+use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::model::session::Session;
 use crate::secrets::master_key::Purpose;
@@ -223,10 +224,13 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     let origin = Origin::of(app, request);
     let met = proof::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
         let Some(step) = step else {
-            return Ok(Some("wrong one-time code while setting up an app"));
+            return Ok(Some((
+                Reason::WrongCode,
+                "wrong one-time code while setting up an app",
+            )));
         };
         if !people::put_totp(tx.conn(), &person.id, person.generation, Some(&wrapped), step)? {
-            return Ok(Some("the account was changed meanwhile"));
+            return Ok(Some((Reason::Other, "the account was changed meanwhile")));
         }
         sessions::keep_totp_set_up(tx.conn(), &session_id, None)?;
         let event = job_app.event(Kind::SecondFactorChanged, Actor::Person(person.id.clone()));

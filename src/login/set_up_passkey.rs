@@ -11,6 +11,7 @@ use super::set_up::{self, PASSKEY_PATH, allowed, sign_in_first};
 use super::{passkey, recovery_codes};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
+use crate::audit::reason::Reason;
 use crate::error::PageError;
 use crate::model::person::Person;
 use crate::session::notices::{self, SecondFactor};
@@ -159,7 +160,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         if refused.is_none() {
             recovery_codes::after_set_up(&job_app, tx, &person, &session_id)?;
         }
-        Ok(refused)
+        Ok(refused.map(|text| (Reason::Passkey, text)))
     });
     match met.await? {
         Met::Accepted { cookie, hash } => {

@@ -11,6 +11,7 @@ use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
+use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
@@ -233,7 +234,7 @@ async fn succeed(
     let (job_app, id, generation) = (Arc::clone(app), person.id.clone(), person.generation);
     let written = app.store.write(move |tx| {
         let now = job_app.now();
-        let refused = |tx: &mut Tx<'_>, reason: &str| {
+        let refused = |tx: &mut Tx<'_>, (reason, text): Why| {
             let failed = Event {
                 kind: Kind::LoginFailed,
                 actor: Actor::Stranger,
@@ -243,17 +244,17 @@ async fn succeed(
                 failed
                     .outcome(Outcome::MinorFailure)
                     .person(&id)
-                    .with("reason", reason),
+                    .because(reason, text),
             );
             Ok(None)
         };
         // Changed or locked while the password was hashed: then it does not count.
         let current = people::lock(tx.conn(), &id)?.filter(|current| current.generation == generation);
         let Some(current) = current.filter(|current| lockout::may_sign_in(&job_app, current, now)) else {
-            return refused(tx, "account changed meanwhile");
+            return refused(tx, (Reason::Other, "account changed meanwhile"));
         };
         if attempt.is_locked(tx.conn(), now)? {
-            return refused(tx, "account locked");
+            return refused(tx, (Reason::Locked, "account locked"));
         }
         let second_factor_due = session::has_second_factor(tx.conn(), &current)?;
         let session = Session {
@@ -265,7 +266,7 @@ async fn succeed(
             people::rehashed(tx.conn(), &id, generation, phc)?;
         }
         if !session::record_anew(&job_app, tx, &session, at.replaced.as_deref())? {
-            return refused(tx, "the browser's session was used up meanwhile");
+            return refused(tx, (Reason::Other, "the browser's session was used up meanwhile"));
         }
         tx.audit(
             event
@@ -291,12 +292,12 @@ async fn fail(
     attempt: Attempt,
     address: IpAddr,
 ) -> Result<(), Broken> {
-    let reason = match person {
-        None => "unknown username",
-        Some(person) if !person.enabled => "account disabled",
-        Some(_) if locked => "account locked",
-        Some(person) if lockout::is_dormant(app, person, app.now()) => "account dormant",
-        Some(_) => "wrong password",
+    let (reason, text) = match person {
+        None => (Reason::UnknownUsername, "unknown username"),
+        Some(person) if !person.enabled => (Reason::Disabled, "account disabled"),
+        Some(_) if locked => (Reason::Locked, "account locked"),
+        Some(person) if lockout::is_dormant(app, person, app.now()) => (Reason::Dormant, "account dormant"),
+        Some(_) => (Reason::WrongPassword, "wrong password"),
     };
     // A username that nobody has is recorded as its keyed hash: people type passwords there. It is told apart by that as
     // accounts are, so that both cause the same writes.
@@ -309,7 +310,7 @@ async fn fail(
         let event = event
             .outcome(Outcome::MinorFailure)
             .from(address.to_string())
-            .with("reason", reason);
+            .because(reason, text);
         match person {
             Some(person) => event.person(&person.id),
             None => event.with("username_hash", attempt.account().to_owned()),

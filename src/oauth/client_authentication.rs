@@ -14,6 +14,7 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
+use crate::audit::reason::Reason;
 use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
 use crate::live::{LiveClient, LiveServer, valid_secrets};
@@ -317,31 +318,47 @@ type Verified = (Caller, AuthMethod, Option<Burn>, Option<(String, i64)>);
 
 /// Why authentication failed: what the caller is told, and what only the log is told.
 struct Refused {
+    reason: Reason,
     told: String,
     logged: String,
 }
 
 impl Refused {
-    fn told(text: impl Into<String>) -> Self {
+    fn told(reason: Reason, text: impl Into<String>) -> Self {
         let told = text.into();
         Self {
+            reason,
             logged: told.clone(),
             told,
         }
     }
 
-    fn secret(cause: impl Into<String>) -> Self {
+    fn secret(reason: Reason, cause: impl Into<String>) -> Self {
         Self {
+            reason,
             told: "client authentication failed: unknown client, wrong secret, or not the method it is registered for"
                 .to_owned(),
             logged: cause.into(),
         }
     }
 
-    fn key(cause: impl Into<String>) -> Self {
+    fn key(reason: Reason, cause: impl Into<String>) -> Self {
         Self {
+            reason,
             told: "client_assertion does not verify: unknown client, a kid, alg or jku that fits none of its registered keys, or a wrong signature".to_owned(),
             logged: cause.into(),
+        }
+    }
+}
+
+impl From<AssertionProblem> for Refused {
+    fn from(problem: AssertionProblem) -> Self {
+        match problem {
+            AssertionProblem::Refused(text) => Self::told(Reason::BadAssertion, text),
+            AssertionProblem::UnknownKey(kid) => {
+                Self::key(Reason::UnknownKey, format!("no key has the kid {}", shown(&kid)))
+            }
+            AssertionProblem::Key(cause) => Self::key(Reason::BadAssertion, cause),
         }
     }
 }
@@ -362,6 +379,7 @@ async fn verify(app: &App, presented: Presented) -> Result<Verified, Refused> {
                 Ok((caller, AuthMethod::None, None, None))
             }
             _ => Err(Refused {
+                reason: Reason::UnknownClient,
                 told: "only client_id was sent: unknown client, or one that has to authenticate".to_owned(),
                 logged: format!("client {} is unknown, disabled or not public", shown(&id)),
             }),
@@ -390,21 +408,27 @@ fn verify_secret(app: &App, id: &str, sent: &[Secret], method: AuthMethod) -> Re
         .last()
         .cloned();
     match (caller, matching) {
-        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refused::secret(format!(
-            "client {id} is disabled (its secret {} is right)",
-            secret.id
-        ))),
-        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refused::secret(format!(
-            "client {id} is not registered for {}",
-            method.as_str()
-        ))),
+        (Some(caller), Some(secret)) if !caller.enabled() => Err(Refused::secret(
+            Reason::Disabled,
+            format!("client {id} is disabled (its secret {} is right)", secret.id),
+        )),
+        (Some(caller), Some(_)) if !caller.allows(method) => Err(Refused::secret(
+            Reason::WrongMethod,
+            format!("client {id} is not registered for {}", method.as_str()),
+        )),
         (Some(caller), Some(secret)) => {
             let noted = secret.last_used_at.is_some_and(|at| now - at < 60);
             let used = (!noted).then(|| (secret.id.clone(), now));
             Ok((caller, method, None, used))
         }
-        (Some(_), None) => Err(Refused::secret(format!("wrong or ended secret for client {id}"))),
-        (None, _) => Err(Refused::secret(format!("unknown client {}", shown(id)))),
+        (Some(_), None) => Err(Refused::secret(
+            Reason::WrongSecret,
+            format!("wrong or ended secret for client {id}"),
+        )),
+        (None, _) => Err(Refused::secret(
+            Reason::UnknownClient,
+            format!("unknown client {}", shown(id)),
+        )),
     }
 }
 
@@ -413,26 +437,30 @@ async fn verify_client_assertion(
     assertion: &str,
     client_id: Option<&str>,
 ) -> Result<Verified, Refused> {
-    let problem = |problem: AssertionProblem| match problem {
-        AssertionProblem::Refused(text) => Refused::told(text),
-        AssertionProblem::UnknownKey(kid) => Refused::key(format!("no key has the kid {}", shown(&kid))),
-        AssertionProblem::Key(cause) => Refused::key(cause),
-    };
     let now = app.now();
-    let claims = unverified_claims(assertion).map_err(problem)?;
-    check_claims(app, &claims, client_id, now).map_err(Refused::told)?;
+    let claims = unverified_claims(assertion)?;
+    check_claims(app, &claims, client_id, now).map_err(|(reason, text)| Refused::told(reason, text))?;
     let Some(caller) = find(app, &claims.iss) else {
-        return Err(Refused::key(format!("unknown client {}", shown(&claims.iss))));
+        return Err(Refused::key(
+            Reason::UnknownClient,
+            format!("unknown client {}", shown(&claims.iss)),
+        ));
     };
     if !caller.enabled() || !caller.allows(AuthMethod::PrivateKeyJwt) {
-        return Err(Refused::key(format!(
-            "client {} is disabled or not registered for private_key_jwt",
-            caller.id()
-        )));
+        let reason = if caller.enabled() {
+            Reason::WrongMethod
+        } else {
+            Reason::Disabled
+        };
+        return Err(Refused::key(
+            reason,
+            format!(
+                "client {} is disabled or not registered for private_key_jwt",
+                caller.id()
+            ),
+        ));
     }
-    let verified = verify_with_keys(app, &caller, assertion, now)
-        .await
-        .map_err(problem)?;
+    let verified = verify_with_keys(app, &caller, assertion, now).await?;
     let jti = jti_hash(caller.id(), &verified.jti);
     let burn = Burn {
         hash: jti.as_str().to_owned(),
@@ -447,21 +475,25 @@ async fn verify_with_keys(
     caller: &Caller,
     assertion: &str,
     now: i64,
-) -> Result<AssertionClaims, AssertionProblem> {
+) -> Result<AssertionClaims, Refused> {
     let (algorithms, uri) = (caller.algorithms(), caller.jwks_uri());
     if let Some(keys) = caller.inline_keys() {
-        return verify_assertion(keys, algorithms, uri, assertion);
+        return Ok(verify_assertion(keys, algorithms, uri, assertion)?);
     }
-    let uri = uri.ok_or_else(|| AssertionProblem::Key("no keys are registered".to_owned()))?;
-    let unreachable =
-        |cause: String| AssertionProblem::Key(format!("the keys at {uri} cannot be had: {cause}"));
+    let uri = uri.ok_or_else(|| Refused::key(Reason::UnknownKey, "no keys are registered"))?;
+    let unreachable = |cause: String| {
+        Refused::key(
+            Reason::KeysUnreachable,
+            format!("the keys at {uri} cannot be had: {cause}"),
+        )
+    };
     let keys = app.jwks.keys(uri, None, now).await.map_err(unreachable)?;
     match verify_assertion(&keys, algorithms, Some(uri), assertion) {
         Err(AssertionProblem::UnknownKey(kid)) => {
             let keys = app.jwks.keys(uri, Some(&kid), now).await.map_err(unreachable)?;
-            verify_assertion(&keys, algorithms, Some(uri), assertion)
+            Ok(verify_assertion(&keys, algorithms, Some(uri), assertion)?)
         }
-        outcome => outcome,
+        outcome => Ok(outcome?),
     }
 }
 
@@ -471,44 +503,51 @@ fn check_claims(
     claims: &AssertionClaims,
     client_id: Option<&str>,
     now: i64,
-) -> Result<(), String> {
+) -> Result<(), (Reason, String)> {
+    let bad = |text: String| (Reason::BadAssertion, text);
+    let time = |text: String| (Reason::WrongTime, text);
     if claims.iss != claims.sub {
-        return Err("iss and sub of client_assertion must both be the client_id".to_owned());
+        return Err(bad(
+            "iss and sub of client_assertion must both be the client_id".to_owned()
+        ));
     }
     if client_id.is_some_and(|id| id != claims.iss) {
-        return Err("client_id differs from iss of client_assertion".to_owned());
+        return Err(bad("client_id differs from iss of client_assertion".to_owned()));
     }
     let token_endpoint = app.url("/oauth2/token");
     if !claims.names_audience(app.issuer()) && !claims.names_audience(&token_endpoint) {
-        return Err(format!(
-            "aud of client_assertion must be '{}' or '{token_endpoint}'; found {}",
-            app.issuer(),
-            shown(&claims.aud.to_string())
+        return Err((
+            Reason::WrongAudience,
+            format!(
+                "aud of client_assertion must be '{}' or '{token_endpoint}'; found {}",
+                app.issuer(),
+                shown(&claims.aud.to_string())
+            ),
         ));
     }
     if claims.exp <= now {
-        return Err(format!(
+        return Err(time(format!(
             "client_assertion has expired: exp is {}, server time is {now}",
             claims.exp
-        ));
+        )));
     }
     for (name, at) in [("iat", claims.iat), ("nbf", claims.nbf)] {
         if at.is_some_and(|at| at > now.saturating_add(CLOCK_SKEW_SECONDS)) {
-            return Err(format!(
+            return Err(time(format!(
                 "{name} of client_assertion is more than {CLOCK_SKEW_SECONDS} s ahead: server time is {now}"
-            ));
+            )));
         }
     }
     if claims.exp > now.saturating_add(LONGEST_ASSERTION_SECONDS + CLOCK_SKEW_SECONDS) {
-        return Err(format!(
+        return Err(time(format!(
             "client_assertion lives too long: exp may be at most {LONGEST_ASSERTION_SECONDS} s ahead; exp is {}, server time is {now}",
             claims.exp
-        ));
+        )));
     }
     if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
-        return Err(format!(
+        return Err(bad(format!(
             "jti of client_assertion must have 1 to {LONGEST_JTI} bytes"
-        ));
+        )));
     }
     Ok(())
 }
@@ -546,7 +585,7 @@ async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Ref
         .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
         .outcome(Outcome::MinorFailure)
         .from(address.to_string())
-        .with("reason", refusal.logged.clone());
+        .because(refusal.reason, refusal.logged.clone());
     if let Some(id) = known {
         event = event.client(id);
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::client_authentication::Authenticated;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
+use crate::audit::reason::Reason;
 use crate::error::{Broken, Code, OAuthError};
 use crate::model::client::GrantType;
 
@@ -81,5 +82,8 @@ pub fn replayed(app: &App, caller: &Authenticated) -> Event {
         .outcome(Outcome::SeriousFailure)
         .from(caller.address.to_string())
         .with("error", Code::InvalidClient.as_str())
-        .with("reason", "the jti of client_assertion was used before")
+        .because(
+            Reason::UsedAssertion,
+            "the jti of client_assertion was used before",
+        )
 }

@@ -13,6 +13,7 @@ use super::form::{
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
+use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::{Secret, SecretHash};
@@ -182,13 +183,13 @@ async fn check_current(
             .outcome(outcome)
             .from(address.to_string())
     };
-    let reason = if locked {
-        "account locked"
+    let (reason, text) = if locked {
+        (Reason::Locked, "account locked")
     } else {
-        "wrong current password"
+        (Reason::WrongPassword, "wrong current password")
     };
-    let failed = first.then(|| event(Kind::LoginFailed, Outcome::MinorFailure).with("reason", reason));
-    let locks = event(Kind::LoginLocked, Outcome::SeriousFailure).with("reason", reason);
+    let failed = first.then(|| event(Kind::LoginFailed, Outcome::MinorFailure).because(reason, text));
+    let locks = event(Kind::LoginLocked, Outcome::SeriousFailure).because(reason, text);
     let job_app = Arc::clone(app);
     app.store
         .write(move |tx| {
