@@ -1,8 +1,7 @@
 //! MDI Auth: an OAuth 2 and OpenID Connect authorization server for medicolegal death investigation.
 //!
-//! `main → cli → server → { oauth, login, admin } → registry → { app, live, keys, policy, audit, store } → model`: a
-//! module knows those to its right. `ARCHITECTURE.md` has the map, the invariants, and a walkthrough of each flow;
-//! `tests/architecture.rs` holds the directions.
+//! Rooms lie in floors: a module knows those below it. `ARCHITECTURE.md` has the map, the invariants, and a walkthrough of
+//! each flow; `tests/architecture.rs` holds the floors.
 
 pub mod account;
 pub mod admin;
