@@ -7,11 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::clock::Entropy;
 
 /// The error codes of the RFCs that we speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Code {
     /// RFC 6749 §5.2
     InvalidRequest,
@@ -52,6 +54,7 @@ pub enum Code {
     /// OpenID Connect Core §3.1.2.6
     RequestUriNotSupported,
     /// Too many failures from one address: 429 (RFC 6585 §4) under the nearest code.
+    #[strum(serialize = "temporarily_unavailable")]
     Throttled,
     /// OpenID Connect Core Unmet Authentication Requirements 1.0 §2
     UnmetAuthenticationRequirements,
@@ -61,28 +64,7 @@ impl Code {
     /// The code as it stands on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidClient => "invalid_client",
-            Self::InvalidGrant => "invalid_grant",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::UnsupportedGrantType => "unsupported_grant_type",
-            Self::InvalidScope => "invalid_scope",
-            Self::AccessDenied => "access_denied",
-            Self::UnsupportedResponseType => "unsupported_response_type",
-            Self::ServerError => "server_error",
-            Self::TemporarilyUnavailable | Self::Throttled => "temporarily_unavailable",
-            Self::InvalidTarget => "invalid_target",
-            Self::InvalidToken => "invalid_token",
-            Self::InsufficientScope => "insufficient_scope",
-            Self::UnsupportedTokenType => "unsupported_token_type",
-            Self::LoginRequired => "login_required",
-            Self::ConsentRequired => "consent_required",
-            Self::InteractionRequired => "interaction_required",
-            Self::RequestNotSupported => "request_not_supported",
-            Self::RequestUriNotSupported => "request_uri_not_supported",
-            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
-        }
+        self.into()
     }
 
     fn status(self) -> StatusCode {

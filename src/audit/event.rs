@@ -6,215 +6,174 @@ use std::collections::BTreeMap;
 use super::reason::Reason;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// What happened. The names are stable: auditors search for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The installation was initialised.
+    #[strum(serialize = "installation.initialised")]
     Initialised,
     /// The server started.
+    #[strum(serialize = "server.started")]
     ServerStarted,
     /// The server stopped.
+    #[strum(serialize = "server.stopped")]
     ServerStopped,
     /// A client got tokens (IHE IUA ITI-71).
+    #[strum(serialize = "token.issued")]
     TokenIssued,
     /// A token request was refused after the client had authenticated.
+    #[strum(serialize = "token.refused")]
     TokenRefused,
     /// A client or resource server failed to authenticate.
+    #[strum(serialize = "client_authentication.failed")]
     ClientAuthenticationFailed,
     /// A code was issued to a client on behalf of a person.
+    #[strum(serialize = "code.issued")]
     CodeIssued,
     /// An authorization request was refused.
+    #[strum(serialize = "authorization.refused")]
     AuthorizationRefused,
     /// A code was presented again; what it produced was revoked.
+    #[strum(serialize = "code.replayed")]
     CodeReplayed,
     /// A refresh token was presented again after the grace time; its family was revoked.
+    #[strum(serialize = "refresh.replayed")]
     RefreshReplayed,
     /// A refresh token was presented again within the grace time and got the same successor.
+    #[strum(serialize = "refresh.repeated")]
     RefreshRepeated,
     /// A token or a grant was revoked (RFC 7009).
+    #[strum(serialize = "token.revoked")]
     TokenRevoked,
     /// A person signed in with the first factor or the second.
+    #[strum(serialize = "login.succeeded")]
     LoginSucceeded,
     /// A person failed to sign in.
+    #[strum(serialize = "login.failed")]
     LoginFailed,
     /// An account was locked after too many failures.
+    #[strum(serialize = "login.locked")]
     LoginLocked,
     /// An account was unlocked.
+    #[strum(serialize = "login.unlocked")]
     LoginUnlocked,
     /// A session ended: by its person, an administrator, or because somebody else signed in with the browser.
+    #[strum(serialize = "session.ended")]
     SessionEnded,
     /// A second factor or recovery codes were added, used up, renamed or taken away.
+    #[strum(serialize = "second_factor.changed")]
     SecondFactorChanged,
     /// A password was set.
+    #[strum(serialize = "password.changed")]
     PasswordChanged,
     /// A one-time link was made.
+    #[strum(serialize = "link.issued")]
     LinkIssued,
     /// A one-time link was used, or was refused.
+    #[strum(serialize = "link.used")]
     LinkUsed,
     /// A person took back what she had allowed a client.
+    #[strum(serialize = "consent.revoked")]
     ConsentRevoked,
     /// An identity provider was registered, changed, disabled, enabled or deleted.
+    #[strum(serialize = "identity_provider.changed")]
     IdentityProviderChanged,
     /// An account was joined with an identity at a provider, or parted from it.
+    #[strum(serialize = "identity.linked")]
     IdentityLinked,
     /// A client was told that a session has ended, or could not be told.
+    #[strum(serialize = "logout.notified")]
     LogoutNotified,
     /// A message was sent, or could not be sent.
+    #[strum(serialize = "mail.sent")]
     MailSent,
     /// A person allowed a client.
+    #[strum(serialize = "consent.given")]
     ConsentGiven,
     /// A person refused a client.
+    #[strum(serialize = "consent.denied")]
     ConsentDenied,
     /// Somebody at the console or its API reached for what her roles do not allow.
+    #[strum(serialize = "console.refused")]
     ConsoleRefused,
     /// Something was taken out of the server that is not the asker's own: the record, the configuration, a list.
     Exported,
     /// Somebody looked at who holds which role, and said so.
+    #[strum(serialize = "access.reviewed")]
     AccessReviewed,
     /// Somebody looked at the record at the console.
+    #[strum(serialize = "audit.read")]
     AuditRead,
     /// The record was checked at the console.
+    #[strum(serialize = "audit.checked")]
     AuditChecked,
     /// A client was registered, changed, disabled, enabled or deleted.
+    #[strum(serialize = "client.changed")]
     ClientChanged,
     /// A resource server was registered, changed, disabled, enabled or deleted.
+    #[strum(serialize = "resource_server.changed")]
     ResourceServerChanged,
     /// A person was added, changed, disabled or enabled.
+    #[strum(serialize = "person.changed")]
     PersonChanged,
     /// The roles of a person changed.
+    #[strum(serialize = "person.roles_changed")]
     RolesChanged,
     /// A secret was made or ended.
+    #[strum(serialize = "secret.changed")]
     SecretChanged,
     /// A link for the vendor of a client was made or ended.
+    #[strum(serialize = "vendor_link.changed")]
     VendorLinkChanged,
     /// A vendor's link was opened, or shows nothing any more.
+    #[strum(serialize = "vendor_link.opened")]
     VendorLinkOpened,
     /// A token of the admin API was made or revoked.
+    #[strum(serialize = "api_token.changed")]
     ApiTokenChanged,
     /// A signing key was made, retired or wrapped anew.
+    #[strum(serialize = "key.changed")]
     KeyChanged,
     /// Tokens that a resource server asked about and was told of, counted.
+    #[strum(serialize = "introspections.counted")]
     IntrospectionsCounted,
     /// Failures of strangers, counted over a minute.
+    #[strum(serialize = "failures.counted")]
     FailuresCounted,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::Initialised,
-        Self::ServerStarted,
-        Self::ServerStopped,
-        Self::TokenIssued,
-        Self::TokenRefused,
-        Self::ClientAuthenticationFailed,
-        Self::CodeIssued,
-        Self::AuthorizationRefused,
-        Self::CodeReplayed,
-        Self::RefreshReplayed,
-        Self::RefreshRepeated,
-        Self::TokenRevoked,
-        Self::LoginSucceeded,
-        Self::LoginFailed,
-        Self::LoginLocked,
-        Self::LoginUnlocked,
-        Self::SessionEnded,
-        Self::SecondFactorChanged,
-        Self::PasswordChanged,
-        Self::LinkIssued,
-        Self::LinkUsed,
-        Self::ConsentRevoked,
-        Self::IdentityProviderChanged,
-        Self::IdentityLinked,
-        Self::LogoutNotified,
-        Self::MailSent,
-        Self::ConsentGiven,
-        Self::ConsentDenied,
-        Self::ConsoleRefused,
-        Self::Exported,
-        Self::AccessReviewed,
-        Self::AuditRead,
-        Self::AuditChecked,
-        Self::ClientChanged,
-        Self::ResourceServerChanged,
-        Self::PersonChanged,
-        Self::RolesChanged,
-        Self::SecretChanged,
-        Self::VendorLinkChanged,
-        Self::VendorLinkOpened,
-        Self::KeyChanged,
-        Self::ApiTokenChanged,
-        Self::IntrospectionsCounted,
-        Self::FailuresCounted,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The kind of that name in the record.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+        name.parse().ok()
     }
 
     /// The name in the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Initialised => "installation.initialised",
-            Self::ServerStarted => "server.started",
-            Self::ServerStopped => "server.stopped",
-            Self::TokenIssued => "token.issued",
-            Self::TokenRefused => "token.refused",
-            Self::ClientAuthenticationFailed => "client_authentication.failed",
-            Self::CodeIssued => "code.issued",
-            Self::AuthorizationRefused => "authorization.refused",
-            Self::CodeReplayed => "code.replayed",
-            Self::RefreshReplayed => "refresh.replayed",
-            Self::RefreshRepeated => "refresh.repeated",
-            Self::TokenRevoked => "token.revoked",
-            Self::LoginSucceeded => "login.succeeded",
-            Self::LoginFailed => "login.failed",
-            Self::LoginLocked => "login.locked",
-            Self::LoginUnlocked => "login.unlocked",
-            Self::SessionEnded => "session.ended",
-            Self::SecondFactorChanged => "second_factor.changed",
-            Self::PasswordChanged => "password.changed",
-            Self::LinkIssued => "link.issued",
-            Self::LinkUsed => "link.used",
-            Self::ConsentRevoked => "consent.revoked",
-            Self::IdentityProviderChanged => "identity_provider.changed",
-            Self::IdentityLinked => "identity.linked",
-            Self::LogoutNotified => "logout.notified",
-            Self::MailSent => "mail.sent",
-            Self::ConsentGiven => "consent.given",
-            Self::ConsentDenied => "consent.denied",
-            Self::ConsoleRefused => "console.refused",
-            Self::Exported => "exported",
-            Self::AccessReviewed => "access.reviewed",
-            Self::AuditRead => "audit.read",
-            Self::AuditChecked => "audit.checked",
-            Self::ClientChanged => "client.changed",
-            Self::ResourceServerChanged => "resource_server.changed",
-            Self::PersonChanged => "person.changed",
-            Self::RolesChanged => "person.roles_changed",
-            Self::SecretChanged => "secret.changed",
-            Self::VendorLinkChanged => "vendor_link.changed",
-            Self::VendorLinkOpened => "vendor_link.opened",
-            Self::ApiTokenChanged => "api_token.changed",
-            Self::KeyChanged => "key.changed",
-            Self::IntrospectionsCounted => "introspections.counted",
-            Self::FailuresCounted => "failures.counted",
-        }
+        self.into()
     }
 }
 
 /// How it ended: the codes of FHIR R4 `AuditEvent.outcome`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// 0
+    #[strum(serialize = "0")]
     Success,
     /// 4: a refusal.
+    #[strum(serialize = "4")]
     MinorFailure,
     /// 8: a refusal that points to an attack or a theft.
+    #[strum(serialize = "8")]
     SeriousFailure,
 }
 
@@ -222,11 +181,7 @@ impl Outcome {
     /// The code.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "0",
-            Self::MinorFailure => "4",
-            Self::SeriousFailure => "8",
-        }
+        self.into()
     }
 }
 

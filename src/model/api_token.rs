@@ -1,14 +1,16 @@
 //! A token of the admin API: what a program administers with, in place of a person at the console.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// What the text of each token begins with, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "mdi_api_";
 
 /// What a token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum ApiScope {
     /// Everything.
     Admin,
@@ -27,12 +29,7 @@ impl ApiScope {
     /// The word in commands and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Clients => "clients",
-            Self::Users => "users",
-            Self::Audit => "audit",
-        }
+        self.into()
     }
 
     /// Reads [`ApiScope::as_str`].
@@ -47,10 +44,8 @@ impl ApiScope {
                     .to_owned(),
             );
         }
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is not one of admin, clients, users, audit"))
+        text.parse()
+            .map_err(|_| format!("{text:?} is not one of admin, clients, users, audit"))
     }
 
     /// The role of the console whose rights it has.

@@ -1,6 +1,7 @@
 //! A client: a case system, a registration system, a laboratory system (RFC 6749 §2).
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
 use crate::model::Organization;
@@ -10,8 +11,9 @@ use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
 
 /// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AuthMethod {
     /// HTTP Basic with the secret (RFC 6749 §2.3.1).
     ClientSecretBasic,
@@ -27,12 +29,7 @@ impl AuthMethod {
     /// The name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::None => "none",
-        }
+        self.into()
     }
 
     /// Whether the client proves itself with a secret.
@@ -43,8 +40,9 @@ impl AuthMethod {
 }
 
 /// A grant that a client may use (`grant_type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum GrantType {
     /// RFC 6749 §4.1
     AuthorizationCode,
@@ -58,23 +56,13 @@ impl GrantType {
     /// The name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthorizationCode => "authorization_code",
-            Self::ClientCredentials => "client_credentials",
-            Self::RefreshToken => "refresh_token",
-        }
+        self.into()
     }
 
     /// The grant of that name, if it is one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::AuthorizationCode,
-            Self::ClientCredentials,
-            Self::RefreshToken,
-        ]
-        .into_iter()
-        .find(|grant| grant.as_str() == text)
+        text.parse().ok()
     }
 }
 

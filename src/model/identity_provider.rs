@@ -1,6 +1,7 @@
 //! A provider of an agency that people may sign in with (OpenID Connect), and what it says of somebody.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -8,8 +9,9 @@ use crate::model::Organization;
 use crate::model::client::AuthMethod;
 
 /// Whose account a first sign-in leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Accounts {
     /// Only accounts that an administrator linked.
     #[default]
@@ -24,11 +26,7 @@ impl Accounts {
     /// The word in the apply file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Linked => "linked",
-            Self::Invited => "invited",
-            Self::Create => "create",
-        }
+        self.into()
     }
 }
 

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 /// The kind of a resource server, as in the apply file's `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Kind {
     /// An electronic death registration system.
     Edrs,
@@ -23,11 +25,7 @@ impl Kind {
 
     /// The spelling in files and in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Edrs => "edrs",
-            Self::Cms => "cms",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

@@ -1,7 +1,10 @@
 //! A one-time link: whoever has it may choose the password of one account, once.
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 /// What a link is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum LinkKind {
     /// A new account: an administrator invites its person.
     Invitation,
@@ -13,22 +16,18 @@ pub enum LinkKind {
 
 impl LinkKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Invitation, Self::NewPassword, Self::Forgotten];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name in the database and the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Invitation => "invitation",
-            Self::NewPassword => "new_password",
-            Self::Forgotten => "forgotten",
-        }
+        self.into()
     }
 
     /// Reads [`LinkKind::as_str`].
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        text.parse().ok()
     }
 
     /// Where the link leads; its secret follows.

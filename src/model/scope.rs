@@ -9,6 +9,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use thiserror::Error;
 use utoipa::ToSchema;
 
@@ -74,7 +75,8 @@ pub struct SmartScope {
 }
 
 /// Whose rights a SMART scope speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Level {
     /// The data of one patient in context.
     Patient,
@@ -160,11 +162,7 @@ impl fmt::Display for Permissions {
 impl Level {
     /// The word before the slash.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Patient => "patient",
-            Self::User => "user",
-            Self::System => "system",
-        }
+        self.into()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1) and our signing keys.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// A signature algorithm, by its JOSE name. There is no `none` and nothing symmetric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString)]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256.
     ES256,
@@ -46,25 +47,13 @@ impl Algorithm {
     /// The JOSE name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::EdDSA => "EdDSA",
-        }
+        self.into()
     }
 
     /// The algorithm of that name, if we accept it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ACCEPTED
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
+        text.parse().ok()
     }
 }
 

@@ -1,8 +1,11 @@
 //! Who may do what at the console and its interfaces: one table, deny by default. The roles are those of
 //! `[[console_role]]`; a role that is not in the table has no rights here.
 
+use strum::IntoStaticStr;
+
 /// A part of the administration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Area {
     /// The picture of the deployment.
     Home,
@@ -13,6 +16,7 @@ pub enum Area {
     /// Identity providers of agencies.
     IdentityProviders,
     /// People without a role of the console.
+    #[strum(serialize = "users")]
     People,
     /// People with a role of the console, and giving or taking such a role.
     Administrators,
@@ -38,22 +42,7 @@ impl Area {
     /// The word for programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Home => "home",
-            Self::Clients => "clients",
-            Self::ResourceServers => "resource-servers",
-            Self::IdentityProviders => "identity-providers",
-            Self::People => "users",
-            Self::Administrators => "administrators",
-            Self::Sessions => "sessions",
-            Self::Grants => "grants",
-            Self::Policy => "policy",
-            Self::Keys => "keys",
-            Self::Audit => "audit",
-            Self::AccessReview => "access-review",
-            Self::Configuration => "configuration",
-            Self::ApiTokens => "api-tokens",
-        }
+        self.into()
     }
 }
 

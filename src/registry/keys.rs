@@ -1,5 +1,6 @@
 //! Signing keys: listed, made, replaced, wrapped anew.
 
+use strum::IntoStaticStr;
 use std::path::Path;
 
 use super::{Decided, Refused, Registry, mistake};
@@ -18,7 +19,8 @@ use crate::store::{
 const DAY_SECONDS: i64 = 86_400;
 
 /// Where a key stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// In the JWKS, but does not sign yet.
     Published,
@@ -44,11 +46,7 @@ impl State {
     /// The word for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Signing => "signing",
-            Self::Retired => "retired",
-        }
+        self.into()
     }
 }
 

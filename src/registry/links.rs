@@ -45,7 +45,7 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
     let secret = Secret::new(app.entropy.secret());
     let ended: &[LinkKind] = match kind {
         LinkKind::Forgotten => &[LinkKind::Forgotten],
-        _ => &LinkKind::ALL,
+        _ => LinkKind::ALL,
     };
     links::end(tx.conn(), &person.id, ended, now)?;
     let link = Link {
@@ -212,7 +212,7 @@ pub fn redeem(
             )));
         }
     };
-    links::end(tx.conn(), &person.id, &LinkKind::ALL, now)?;
+    links::end(tx.conn(), &person.id, LinkKind::ALL, now)?;
     logins::forget_all(tx.conn(), &login_subject(&registry.app, &person.username))?;
     tx.audit(
         registry

@@ -590,7 +590,7 @@ fn put(
     if before.is_some_and(|before| {
         before.settings.email.is_some() && before.settings.email != person.settings.email
     }) {
-        links::end(tx.conn(), &person.id, &LinkKind::ALL, registry.app.now())?;
+        links::end(tx.conn(), &person.id, LinkKind::ALL, registry.app.now())?;
     }
     if let Some(before) = before {
         event = event.with("before", Value::Object(recorded(before, has_passkey)).to_string());

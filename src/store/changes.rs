@@ -1,12 +1,14 @@
 //! What other processes must learn of: a log in commit order behind the installation's revision row.
 
+use strum::{EnumString, IntoStaticStr};
 use diesel::prelude::*;
 
 use super::schema::{change, installation};
 use super::{Conn, StoreBroken, Stored, each};
 
 /// What changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum ChangeKind {
     /// A client: load it again.
     Client,
@@ -27,28 +29,8 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] = [
-        Self::Client,
-        Self::ResourceServer,
-        Self::IdentityProvider,
-        Self::Person,
-        Self::GrantRevoked,
-        Self::TokenRevoked,
-        Self::Keys,
-        Self::LogoutNotice,
-    ];
-
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::ResourceServer => "resource_server",
-            Self::IdentityProvider => "identity_provider",
-            Self::Person => "person",
-            Self::GrantRevoked => "grant_revoked",
-            Self::TokenRevoked => "token_revoked",
-            Self::Keys => "keys",
-            Self::LogoutNotice => "logout_notice",
-        }
+        self.into()
     }
 }
 
@@ -103,10 +85,9 @@ pub fn after(conn: &mut Conn, seq: i64) -> Stored<Vec<(i64, Change)>> {
         each!(conn, c => change::table.filter(change::seq.gt(seq)).order(change::seq).load(c))?;
     rows.into_iter()
         .map(|(seq, kind, subject, purge_at)| {
-            let kind = ChangeKind::ALL
-                .into_iter()
-                .find(|known| known.as_str() == kind)
-                .ok_or_else(|| StoreBroken::stored("change", &kind))?;
+            let kind = kind
+                .parse()
+                .map_err(|_| StoreBroken::stored("change", &kind))?;
             Ok((
                 seq,
                 Change {
