@@ -62,7 +62,6 @@ pub enum Code {
 
 impl Code {
     /// The code as it stands on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -107,7 +106,6 @@ pub struct OAuthError {
 
 impl OAuthError {
     /// An error with its description.
-    #[must_use]
     pub fn new(code: Code, description: impl Into<String>) -> Self {
         Self {
             code,
@@ -120,7 +118,6 @@ impl OAuthError {
 
     /// Adds what only the log may know, under a reference that the peer can quote. It goes into a header: the body must
     /// not tell an unknown client from a wrong secret.
-    #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self.reference = Some(reference());
@@ -128,20 +125,17 @@ impl OAuthError {
     }
 
     /// Adds the challenge for the scheme that the caller used.
-    #[must_use]
     pub fn challenged(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);
         self
     }
 
     /// `invalid_request` (RFC 6749 §5.2).
-    #[must_use]
     pub fn invalid_request(description: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest, description)
     }
 
     /// `invalid_grant` (RFC 6749 §5.2).
-    #[must_use]
     pub fn invalid_grant(description: impl Into<String>) -> Self {
         Self::new(Code::InvalidGrant, description)
     }
@@ -208,7 +202,6 @@ impl ResponseError for OAuthError {
 }
 
 /// The characters that RFC 6749 §5.2 allows in `error_description`: printable ASCII without `"` and `\`.
-#[must_use]
 pub fn wire_text(text: &str) -> String {
     text.replace('§', "section ")
         .chars()
@@ -240,7 +233,6 @@ pub struct PageError {
 
 impl PageError {
     /// An error page with status 400.
-    #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -254,14 +246,12 @@ impl PageError {
 
     /// A request that an application or a browser made wrongly: the person is told that it is not hers to mend, the
     /// engineer what is wrong.
-    #[must_use]
     pub fn malformed(details: impl Into<String>) -> Self {
         Self::new("The application sent something that this service cannot use. You did nothing wrong.")
             .details(details)
     }
 
     /// A page that does not exist, or not for this person.
-    #[must_use]
     pub fn not_found() -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
@@ -270,21 +260,18 @@ impl PageError {
     }
 
     /// Adds what the engineer must know.
-    #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {
         self.details = Some(details.into());
         self
     }
 
     /// Adds what only the log may know.
-    #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
     /// Offers to sign out here.
-    #[must_use]
     pub fn with_sign_out(mut self) -> Self {
         self.sign_out = true;
         self
@@ -303,7 +290,6 @@ impl fmt::Display for PageError {
 }
 
 /// A short number that ties an answer to a line in the log.
-#[must_use]
 pub fn reference() -> String {
     data_encoding::BASE32_NOPAD.encode(&Entropy.bytes::<5>())
 }

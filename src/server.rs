@@ -686,9 +686,6 @@ pub fn bind(app: &Arc<App>, tls: &Tls, signals: bool) -> std::io::Result<Bound> 
 }
 
 /// [`bind`] with a listener that is open already.
-///
-/// # Errors
-/// As [`bind`].
 pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) -> std::io::Result<Bound> {
     let address = listener.local_addr()?;
     let data = web::Data::from(Arc::clone(app));
@@ -727,7 +724,6 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
 
 impl Bound {
     /// A handle that can stop the server.
-    #[must_use]
     pub fn handle(&self) -> actix_web::dev::ServerHandle {
         self.server.handle()
     }

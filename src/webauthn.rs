@@ -97,9 +97,6 @@ pub struct Once {
 
 impl Once {
     /// Uses the answer up. Answers false when it was used before: the database decides the race.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn burn(&self, conn: &mut Conn) -> Stored<bool> {
         tokens::burn_jti(conn, &self.hash, self.purge_at)
     }
@@ -118,7 +115,6 @@ pub enum PasskeyRefused {
 
 impl PasskeyRefused {
     /// In words for the record.
-    #[must_use]
     pub fn why(self) -> &'static str {
         match self {
             Self::Stale => "passkey: the page was open for too long, or belongs to another browser",
@@ -180,7 +176,6 @@ impl Assertion {
     }
 
     /// The id of the credential that it names, in base64url.
-    #[must_use]
     pub fn credential_id(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0.raw_id)
     }
@@ -188,7 +183,6 @@ impl Assertion {
 
 impl RelyingParty {
     /// That of an issuer, by the name that devices show; none when its host is an address.
-    #[must_use]
     pub fn of(
         issuer: &Issuer,
         name: &str,
@@ -207,7 +201,6 @@ impl RelyingParty {
     }
 
     /// Whether an issuer can be one.
-    #[must_use]
     pub fn is_possible(issuer: &Issuer, name: &str) -> bool {
         library(issuer, name).is_some()
     }

@@ -39,9 +39,6 @@ pub struct AllowedFacts {
 
 impl AllowedFacts {
     /// Reads it.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn load(conn: &mut Conn, person_id: &str) -> Stored<Self> {
         Ok(Self {
             grants: grants::of_person(conn, person_id)?,
@@ -60,7 +57,6 @@ fn end_path(client_id: &str) -> String {
 }
 
 /// The applications that can do something for the person, or could without asking, by name.
-#[must_use]
 pub fn listed(app: &App, person: &Person, facts: &AllowedFacts, zone: &Zone) -> Vec<Allowed> {
     let granted = facts.grants.iter().map(|grant| grant.client_id.as_str());
     let clients: BTreeSet<&str> = granted

@@ -9,7 +9,6 @@ use crate::web::browser::{self, Destination, Notice, Pending};
 pub const PATH: &str = "/account";
 
 /// Back to "My access", which says what was done.
-#[must_use]
 pub fn back(app: &App, browser: &str, done: Notice) -> HttpResponse {
     let pending = Pending::new(Destination::Page(PATH.to_owned()), app.now()).saying(done);
     browser::see_other(&browser::page_url(PATH, &pending.seal(app, Some(browser))), &[])

@@ -129,7 +129,6 @@ pub(super) fn provider_name(app: &App, id: &str) -> String {
 
 /// Methods of authentication (RFC 8176) in words: "with password and security code". What is no method by itself, or is
 /// not known, is left out.
-#[must_use]
 pub fn methods_in_words<'a>(amr: impl Iterator<Item = &'a str>) -> String {
     let mut words: Vec<&str> = Vec::new();
     for method in amr {

@@ -38,7 +38,6 @@ pub struct Requires {
 
 impl Requires {
     /// A page to look at.
-    #[must_use]
     pub const fn read(area: Area) -> Self {
         Self {
             area,
@@ -48,7 +47,6 @@ impl Requires {
     }
 
     /// A page that changes something.
-    #[must_use]
     pub const fn change(area: Area) -> Self {
         Self {
             area,
@@ -58,7 +56,6 @@ impl Requires {
     }
 
     /// The same for somebody who has just signed in.
-    #[must_use]
     pub const fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }
@@ -254,19 +251,16 @@ async fn refused(
 
 impl AdminRequest {
     /// Whether this person may do something.
-    #[must_use]
     pub fn may(&self, area: Area, right: Right) -> bool {
         console::right(&self.signed_in.person.settings.roles, area) >= right
     }
 
     /// Whether this person may change something there: for the templates.
-    #[must_use]
     pub fn changes(&self, area: Area) -> bool {
         self.may(area, Right::Change)
     }
 
     /// The registry, as this person uses it.
-    #[must_use]
     pub fn registry(&self) -> Registry {
         let person = &self.signed_in.person;
         let warrant = ActingCredential::Session {
@@ -281,7 +275,6 @@ impl AdminRequest {
         )
     }
     /// An event that this person causes.
-    #[must_use]
     pub fn event(&self, kind: Kind) -> crate::audit::event::Event {
         self.app
             .event(kind, Actor::Person(self.signed_in.person.id.clone()))
@@ -289,13 +282,11 @@ impl AdminRequest {
     }
 
     /// The shell of the page.
-    #[must_use]
     pub fn shell(&self) -> Shell<'_> {
         browser::shell_of(&self.app, &self.signed_in.person, &self.csrf)
     }
 
     /// What the page shares with the others of the console; it belongs to `area`.
-    #[must_use]
     pub fn frame(&self, area: Area) -> Frame<'_> {
         let seen = NAV.iter().filter(|(_, _, listed)| self.may(*listed, Right::Read));
         let nav = seen
@@ -334,13 +325,11 @@ pub async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// Answers what a handler made, or the page that stopped it.
-#[must_use]
 pub fn answer(app: &App, outcome: Result<HttpResponse, PageRefused>) -> HttpResponse {
     outcome.unwrap_or_else(|stop| stop.answer(app))
 }
 
 /// 303 to a page that says what was done.
-#[must_use]
 pub fn done(path: &str, word: &str) -> HttpResponse {
     let mark = if path.contains('?') { '&' } else { '?' };
     browser::see_other(&format!("{path}{mark}done={word}"), &[])

@@ -31,9 +31,6 @@ pub struct Changed {
 }
 
 /// What was changed since a form was shown (milliseconds since the epoch), the newest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn since(
     app: &App,
     subject: &Concerned,

@@ -45,7 +45,6 @@ pub struct ClientContext {
 }
 
 /// Rows of the record in words.
-#[must_use]
 pub fn told(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Vec<Told> {
     let told = |row: &AuditRow| {
         let body = Body::of(row);
@@ -65,7 +64,6 @@ pub fn told(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Vec<Told>
 }
 
 /// Who acted.
-#[must_use]
 pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> ClientContext {
     match body.actor_kind.as_str() {
         "person" => person(admin, &body.actor, names),
@@ -78,7 +76,6 @@ pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> ClientContext {
 }
 
 /// A client or resource server by its id.
-#[must_use]
 pub fn client(admin: &AdminRequest, id: &str) -> ClientContext {
     let directory = &admin.app.live;
     let (area, path) = if directory.client(id).is_some() {
@@ -97,7 +94,6 @@ pub fn client(admin: &AdminRequest, id: &str) -> ClientContext {
 }
 
 /// A person by `sub`.
-#[must_use]
 pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> ClientContext {
     let known = names.known(id);
     let path = known
@@ -113,9 +109,6 @@ pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> ClientContext {
 }
 
 /// The last events of a client or resource server, if the visitor may see them.
-///
-/// # Errors
-/// What the database says.
 pub async fn last_of_client(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
     last(
         admin,
@@ -128,9 +121,6 @@ pub async fn last_of_client(admin: &AdminRequest, id: &str) -> Result<Option<Vec
 }
 
 /// The last events of a person, if the visitor may see them.
-///
-/// # Errors
-/// What the database says.
 pub async fn last_of_person(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
     last(
         admin,

@@ -22,7 +22,6 @@ pub struct FieldMistake {
 
 impl FieldMistake {
     /// What is wrong with a field.
-    #[must_use]
     pub fn field(field: &str, text: impl Into<String>) -> Self {
         Self {
             field: field.to_owned(),
@@ -32,7 +31,6 @@ impl FieldMistake {
     }
 
     /// Mistakes of the registry, beside the fields of a form; those that have no field there are the whole form's.
-    #[must_use]
     pub fn of(mistakes: &[Mistake], fields: &[&str]) -> Vec<Self> {
         let wrong = |mistake: &Mistake| {
             let known = mistake.key != VERSION && fields.contains(&mistake.key);
@@ -65,7 +63,6 @@ fn sentence(text: &str) -> String {
 }
 
 /// For the templates: marks a field whose value is to be corrected.
-#[must_use]
 pub fn is_wrong(wrong: &[FieldMistake], field: &str) -> bool {
     wrong
         .iter()
@@ -78,7 +75,6 @@ pub struct Typed(Vec<(String, String)>);
 
 impl Typed {
     /// Those of a form that was posted.
-    #[must_use]
     pub fn of(form: &PostedForm, fields: &[&str]) -> Self {
         let values = fields
             .iter()
@@ -91,21 +87,18 @@ impl Typed {
     }
 
     /// Puts a value, of what is registered.
-    #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<String>) -> Self {
         self.0.push((field.to_owned(), value.into()));
         self
     }
 
     /// Takes a field away.
-    #[must_use]
     pub fn without(mut self, field: &str) -> Self {
         self.0.retain(|(known, _)| known != field);
         self
     }
 
     /// Puts several values of one field.
-    #[must_use]
     pub fn with_all<T: Into<String>>(self, field: &str, values: impl IntoIterator<Item = T>) -> Self {
         values
             .into_iter()
@@ -113,7 +106,6 @@ impl Typed {
     }
 
     /// The value of a field, without surrounding blanks; empty when there is none.
-    #[must_use]
     pub fn get(&self, field: &str) -> &str {
         self.0
             .iter()
@@ -122,7 +114,6 @@ impl Typed {
     }
 
     /// The value, if there is one.
-    #[must_use]
     pub fn some(&self, field: &str) -> Option<String> {
         Some(self.get(field))
             .filter(|value| !value.is_empty())
@@ -130,13 +121,11 @@ impl Typed {
     }
 
     /// Whether a box of a field is ticked.
-    #[must_use]
     pub fn has(&self, field: &str, value: &str) -> bool {
         self.0.iter().any(|(known, kept)| known == field && kept == value)
     }
 
     /// All values of a field.
-    #[must_use]
     pub fn all(&self, field: &str) -> Vec<String> {
         self.0
             .iter()
@@ -146,7 +135,6 @@ impl Typed {
     }
 
     /// The lines of a field, without those that are empty.
-    #[must_use]
     pub fn lines(&self, field: &str) -> Vec<String> {
         self.get(field)
             .lines()
@@ -169,7 +157,6 @@ pub struct Choice {
 }
 
 /// The choices of a field: value, label and hint of each.
-#[must_use]
 pub fn choices(listed: &[(&str, &str, &str)]) -> Vec<Choice> {
     let choice = |&(value, label, hint): &(&str, &str, &str)| Choice {
         value: value.to_owned(),

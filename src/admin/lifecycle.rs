@@ -51,7 +51,6 @@ impl Lifecycle {
     }
 
     /// What ends something is not held up; what opens something wants a fresh sign-in.
-    #[must_use]
     pub fn requires(self, area: Area) -> Requires {
         let requires = Requires::change(area);
         if self == Self::Enable {
@@ -74,7 +73,6 @@ pub struct Subject<'a> {
 }
 
 /// The page that asks; after a try, with what is in the way.
-#[must_use]
 pub fn confirm(
     admin: &AdminRequest,
     subject: Subject<'_>,

@@ -20,7 +20,6 @@ const AFTER: &str = "after";
 
 impl ListQuery {
     /// That of a request. An address that cannot be read is the list from its beginning.
-    #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
         let query = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
         Self {
@@ -30,13 +29,11 @@ impl ListQuery {
     }
 
     /// What a filter says, without surrounding blanks; empty when it says nothing.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.query.one(name).ok().flatten().unwrap_or_default().trim()
     }
 
     /// Where the page begins: the sort key and the id of the last row before it.
-    #[must_use]
     pub fn after(&self) -> Option<(String, String)> {
         // As it is: a key may be empty.
         let (key, id) = self.query.one(AFTER).ok().flatten()?.rsplit_once(' ')?;
@@ -44,19 +41,16 @@ impl ListQuery {
     }
 
     /// Whether it is the first page.
-    #[must_use]
     pub fn is_first(&self) -> bool {
         self.get(AFTER).is_empty()
     }
 
     /// The address of the page behind a row, with the same filters.
-    #[must_use]
     pub fn page_after(&self, filters: &[&str], key: &str, id: &str) -> String {
         self.address(filters, Some(&format!("{key} {id}")))
     }
 
     /// The address of the first page, with the same filters.
-    #[must_use]
     pub fn first(&self, filters: &[&str]) -> String {
         self.address(filters, None)
     }
@@ -92,7 +86,6 @@ pub struct Filter {
 }
 
 /// The choices of a filter, with the one that is chosen marked.
-#[must_use]
 pub fn filters(chosen: &str, choices: &[(&str, &str)]) -> Vec<Filter> {
     let filter = |&(value, label): &(&str, &str)| Filter {
         value: value.to_owned(),
@@ -103,7 +96,6 @@ pub fn filters(chosen: &str, choices: &[(&str, &str)]) -> Vec<Filter> {
 }
 
 /// The rows of a page, and whether there are more: `rows` are up to one more than [`PAGE`].
-#[must_use]
 pub fn cut<T>(mut rows: Vec<T>) -> (Vec<T>, bool) {
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
@@ -112,7 +104,6 @@ pub fn cut<T>(mut rows: Vec<T>) -> (Vec<T>, bool) {
 
 /// Of all rows that are in memory, those of a page and one more: in the order of their keys, after the last row of the
 /// page before.
-#[must_use]
 pub fn page_of<T>(
     rows: impl Iterator<Item = T>,
     key: impl Fn(&T) -> (String, String),

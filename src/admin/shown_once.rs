@@ -21,7 +21,6 @@ pub struct Once {
 
 impl AdminRequest {
     /// 303 to a page that says what was done and shows something once.
-    #[must_use]
     pub fn show_once(&self, path: &str, word: &str, once: &Once) -> HttpResponse {
         let plain = serde_json::to_vec(once).unwrap_or_default();
         let context = self.once_context();
@@ -36,7 +35,6 @@ impl AdminRequest {
     }
 
     /// What the page of `subject` has to show once.
-    #[must_use]
     pub fn once(&self, request: &HttpRequest, subject: &str) -> Option<Once> {
         let sealed = browser::cookie(&self.app, request, CookieKind::Once)?;
         let plain = self
@@ -50,7 +48,6 @@ impl AdminRequest {
     }
 
     /// Takes away what an answer has shown once.
-    #[must_use]
     pub fn shown(&self, mut answer: HttpResponse) -> HttpResponse {
         let _ = answer.add_cookie(&browser::clear_cookie(&self.app, CookieKind::Once));
         answer

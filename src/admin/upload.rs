@@ -34,7 +34,6 @@ pub struct Uploaded {
 
 impl Uploaded {
     /// A long part; empty when there was none.
-    #[must_use]
     pub fn long(&self, name: &str) -> &[u8] {
         self.long.get(name).map(Vec::as_slice).unwrap_or_default()
     }

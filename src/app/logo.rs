@@ -50,7 +50,6 @@ impl Logo {
 }
 
 /// The path of a file under `/static/`: it names the content, so that browsers may keep it for ever.
-#[must_use]
 pub fn url_of(stem: &str, content: &[u8], extension: &str) -> String {
     let hash = digest(&SHA256, content);
     format!(

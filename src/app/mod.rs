@@ -165,25 +165,21 @@ impl App {
     }
 
     /// The issuer identifier, byte for byte.
-    #[must_use]
     pub fn issuer(&self) -> &str {
         self.config.server.issuer.as_str()
     }
 
     /// The absolute URL of a path of ours.
-    #[must_use]
     pub fn url(&self, path: &str) -> String {
         self.config.server.issuer.url(path)
     }
 
     /// Seconds since the epoch.
-    #[must_use]
     pub fn now(&self) -> i64 {
         self.clock.now()
     }
 
     /// An event that happens now.
-    #[must_use]
     pub fn event(&self, kind: Kind, actor: Actor) -> Event {
         Event::new(self.clock.now_millis(), kind, actor)
     }

@@ -40,7 +40,6 @@ pub const CLIENT_FAILED: &str = "client_failed";
 pub const INTROSPECTION: &str = "introspection";
 
 /// A reason of the counts as people read it.
-#[must_use]
 pub fn in_words(reason: &str) -> &'static str {
     reason.parse().unwrap_or(Reason::Other).in_words()
 }
@@ -56,9 +55,6 @@ pub async fn follow(store: Arc<Store>, live: Arc<Live>, clock: SharedClock) {
 }
 
 /// Counts all that is new. Answers how many events were counted here, and not by another server.
-///
-/// # Errors
-/// What the store says.
 pub async fn catch_up(store: &Store, live: &Live, clock: &dyn Clock) -> Result<usize, Broken> {
     let mut counted = 0;
     while let Some(batch) = store.read(|conn| activity::next(conn, BATCH)).await? {
@@ -124,9 +120,6 @@ struct Known {
 
 impl Latest {
     /// What all of them did last, by their ids.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn read(&self, conn: &mut Conn) -> Stored<Arc<BTreeMap<String, Last>>> {
         // Not locked while the database is asked: one that hangs must not hold the others up.
         let Known { seen, mut lasts } = self.known().clone();

@@ -19,7 +19,6 @@ pub fn canonical(event: &Bound<'_>) -> Result<String, serde_json::Error> {
 }
 
 /// The leaf of a canonical text, in hexadecimal.
-#[must_use]
 pub fn leaf(canonical: &str) -> String {
     let mut context = Context::new(&SHA256);
     context.update(&[0]);

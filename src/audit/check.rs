@@ -36,7 +36,6 @@ impl Check {
     }
 
     /// Begins, unless one runs.
-    #[must_use]
     pub fn begin(&self, now: i64) -> bool {
         let mut state = self.lock();
         if state.running_since.is_some() {
@@ -61,13 +60,11 @@ impl Check {
     }
 
     /// How it stands.
-    #[must_use]
     pub fn state(&self) -> State {
         self.lock().clone()
     }
 
     /// How many rows were checked.
-    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows.load(Ordering::Relaxed)
     }

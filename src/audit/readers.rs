@@ -9,7 +9,6 @@ pub struct Readers(Mutex<(i64, HashSet<(String, String)>)>);
 
 impl Readers {
     /// Whether it is somebody's first look at this in the minute of `now`.
-    #[must_use]
     pub fn is_first(&self, who: &str, what: &str, now: i64) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = now.div_euclid(60);

@@ -71,13 +71,11 @@ pub enum Reason {
 
 impl Reason {
     /// The word of the counts and of `reason_code`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// As what it is counted: what people need not tell apart is one.
-    #[must_use]
     pub fn counted(self) -> Self {
         match self {
             Self::UsedCode | Self::RecoveryCode => Self::WrongCode,
@@ -86,7 +84,6 @@ impl Reason {
     }
 
     /// In words for the charts.
-    #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {
             Self::UnknownUsername => "Unknown username",

@@ -44,9 +44,6 @@ pub fn verify(store: &Store) -> Result<Vec<Chain>, Broken> {
 }
 
 /// The same, telling after each step how many rows it was.
-///
-/// # Errors
-/// As [`verify`].
 pub fn verify_telling(store: &Store, mut tell: impl FnMut(usize)) -> Result<Vec<Chain>, Broken> {
     let heads = store.read_blocking(heads)?;
     heads

@@ -77,7 +77,6 @@ enum Command {
 }
 
 /// Runs the command that the arguments name.
-#[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let start = Start { config: cli.config };

@@ -22,7 +22,6 @@ pub struct Zone(TimeZone);
 impl Zone {
     /// The zone that an administrator entered for the person (`zoneinfo`, OpenID Connect Core §5.1) if it is one of the
     /// IANA database, else that of the installation.
-    #[must_use]
     pub fn of(settings: &PersonSettings, installation: &TimeZone) -> Self {
         let named = settings.claims.get("zoneinfo").and_then(|zone| zone.as_str());
         let known = named
@@ -32,19 +31,16 @@ impl Zone {
     }
 
     /// When a day `YYYY-MM-DD` begins there, in seconds since the epoch; none: there is no such day.
-    #[must_use]
     pub fn begins(&self, day: &str) -> Option<i64> {
         self.begin_of(day.parse().ok()?)
     }
 
     /// When the day after a day `YYYY-MM-DD` begins there.
-    #[must_use]
     pub fn ends(&self, day: &str) -> Option<i64> {
         self.begin_of(day.parse::<Date>().ok()?.tomorrow().ok()?)
     }
 
     /// When the last `count` days began there, today as the last of them.
-    #[must_use]
     pub fn days_until(&self, now: i64, count: i64) -> Vec<i64> {
         let today = Timestamp::from_second(now)
             .unwrap_or_default()
@@ -55,7 +51,6 @@ impl Zone {
     }
 
     /// A moment by its hour: "9 p.m.".
-    #[must_use]
     pub fn hour(&self, seconds: i64) -> String {
         let at = Timestamp::from_second(seconds)
             .unwrap_or_default()
@@ -68,7 +63,6 @@ impl Zone {
     }
 
     /// A moment by its day: "Nov 21".
-    #[must_use]
     pub fn day(&self, seconds: i64) -> String {
         let at = Timestamp::from_second(seconds)
             .unwrap_or_default()
@@ -83,7 +77,6 @@ impl Zone {
     }
 
     /// A moment in seconds since the epoch; one that no calendar has is the epoch.
-    #[must_use]
     pub fn when(&self, seconds: i64) -> When {
         let at = Timestamp::from_second(seconds)
             .unwrap_or_default()
@@ -115,7 +108,6 @@ pub fn check_zone(name: &str) -> Result<(), String> {
 }
 
 /// A day `YYYY-MM-DD` in words: "March 31, 2027". What is no such day stays as it is.
-#[must_use]
 pub fn day_in_words(day: &str) -> String {
     day.parse::<Date>()
         .map_or_else(|_| day.to_owned(), |date| date.strftime("%B %-d, %Y").to_string())

@@ -41,7 +41,6 @@ impl Entropy {
     ///
     /// The generator fails only where the operating system has no entropy source at all; then nothing here may
     /// go on, so the process ends.
-    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that draws random bytes"
@@ -55,13 +54,11 @@ impl Entropy {
     }
 
     /// A 256-bit secret as base64url (43 characters).
-    #[must_use]
     pub fn secret(&self) -> String {
         BASE64URL_NOPAD.encode(&self.bytes::<32>())
     }
 
     /// A 128-bit identifier in lower-case base32 behind its prefix: `usr_…`, `grt_…`.
-    #[must_use]
     pub fn id(&self, prefix: &str) -> String {
         format!(
             "{prefix}_{}",

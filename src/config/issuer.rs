@@ -36,13 +36,11 @@ impl Issuer {
     }
 
     /// The exact text, for `iss` and for comparison.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The host name or address; an IPv6 address without its brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         let authority = self.0.strip_prefix("https://").unwrap_or_default();
         let (host, end) = match authority.strip_prefix('[') {
@@ -53,7 +51,6 @@ impl Issuer {
     }
 
     /// The port that browsers connect to.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.0
             .rsplit_once(':')
@@ -62,7 +59,6 @@ impl Issuer {
     }
 
     /// Whether only this machine can reach it: no HSTS then, and cookies are told apart by port.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.host() == "localhost"
             || self
@@ -72,7 +68,6 @@ impl Issuer {
     }
 
     /// The URL of a path, which begins with a slash.
-    #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }

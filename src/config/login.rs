@@ -147,7 +147,6 @@ impl LoginConfig {
     }
 
     /// The settings that are weaker than those of the profile, one line each.
-    #[must_use]
     pub fn weaker_than_profile(&self) -> Vec<String> {
         let profile = &self.profile;
         let mut weaker = Vec::new();

@@ -79,7 +79,6 @@ impl Config {
     }
 
     /// The defaults, with everything under one directory: for the demo and for tests.
-    #[must_use]
     pub fn default_with(data_dir: impl Into<PathBuf>) -> Self {
         Self::read(Reader::default(), &data_dir.into()).0
     }

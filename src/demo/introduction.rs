@@ -10,7 +10,6 @@ use super::parties::{CASE_SYSTEM, CMS, DOCUMENT, EDRS, LIMS, PROCESS_MESSAGE, Pa
 use crate::model::secret::Secret;
 
 /// The whole text.
-#[must_use]
 pub fn text(parties: &Parties, ca_file: &Path) -> String {
     let curl = format!(
         "--noproxy localhost --cacert {}",

@@ -46,43 +46,36 @@ pub struct Person<'a> {
 
 impl Parties {
     /// The issuer.
-    #[must_use]
     pub fn issuer(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
     /// The port of the systems around the authorization server.
-    #[must_use]
     pub fn site_port(&self) -> u16 {
         self.port.saturating_add(1)
     }
 
     /// A URL of the systems around the authorization server.
-    #[must_use]
     pub fn site(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.site_port())
     }
 
     /// The FHIR base of the EDRS.
-    #[must_use]
     pub fn edrs_base(&self) -> String {
         self.site("/edrs/fhir")
     }
 
     /// The FHIR base of the MDI CMS.
-    #[must_use]
     pub fn cms_base(&self) -> String {
         self.site("/cms/fhir")
     }
 
     /// Where the case system takes codes.
-    #[must_use]
     pub fn redirect_uri(&self) -> String {
         self.site("/cms/cb")
     }
 
     /// The people.
-    #[must_use]
     pub fn people(&self) -> [Person<'_>; 3] {
         [
             Person {
@@ -110,7 +103,6 @@ impl Parties {
     }
 
     /// The apply file that registers everybody. All values are of our making and need no escapes.
-    #[must_use]
     pub fn apply_file(&self) -> String {
         self.servers() + &self.clients() + &self.users()
     }

@@ -7,7 +7,6 @@ use crate::model::person::Person;
 
 /// When a licence has ended, in seconds since the epoch: at the beginning of the day after its last one, where the
 /// installation is.
-#[must_use]
 pub fn licence_ends(time_zone: &TimeZone, person: &Person) -> Option<i64> {
     let last_day: Date = person.settings.license_expires.as_deref()?.parse().ok()?;
     let next = last_day

@@ -48,13 +48,11 @@ pub struct ClientContext {
 
 impl ClientContext {
     /// A client and the resource servers that it may use.
-    #[must_use]
     pub fn new(client: Arc<LiveClient>, servers: Vec<Arc<LiveServer>>) -> Self {
         Self { client, servers }
     }
 
     /// Looks the client's resource servers up; disabled ones do not exist for it.
-    #[must_use]
     pub fn of(live: &Live, client: &Arc<LiveClient>) -> Self {
         let ids = &client.client.settings.resource_servers;
         let servers = ids
@@ -65,7 +63,6 @@ impl ClientContext {
     }
 
     /// The resource server of an id, if the client may use it.
-    #[must_use]
     pub fn server(&self, id: Option<&str>) -> Option<&Arc<LiveServer>> {
         self.servers
             .iter()
@@ -153,9 +150,6 @@ impl ClientContext {
     }
 
     /// How long an access token lives, in seconds: the smaller of configuration and dataflow.
-    ///
-    /// # Errors
-    /// As [`ClientContext::dataflow`].
     pub fn access_seconds(&self, rules: &Rules<'_>, for_person: bool) -> Result<i64, Broken> {
         let configured = if for_person {
             rules.access_seconds
@@ -167,9 +161,6 @@ impl ClientContext {
 
     /// When an access token of a person ends: one that may certify ends some minutes after sign-in, and one with a role
     /// that certifies ends with the licence.
-    ///
-    /// # Errors
-    /// As [`ClientContext::dataflow`].
     pub fn access_ends(
         &self,
         rules: &Rules<'_>,
@@ -205,7 +196,6 @@ fn certifies(rules: &Rules<'_>, code: &str) -> bool {
 }
 
 /// The roles that count today: a licence that has ended takes those roles away that certify.
-#[must_use]
 pub fn roles_in_force(rules: &Rules<'_>, person: &Person, now: i64) -> Vec<String> {
     let ended = licence_ends(rules.time_zone, person).is_some_and(|ends| now >= ends);
     person
@@ -224,7 +214,6 @@ fn jurisdiction<'a>(rules: &Rules<'a>, organization: Option<&'a Organization>) -
 }
 
 /// What tokens say about a client that acts for itself.
-#[must_use]
 pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
     let organization = context.client.client.settings.organization.as_ref();
     let identity = Identity {
@@ -244,7 +233,6 @@ pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Grant
 }
 
 /// What tokens say about a person: the same in access token, ID token and introspection.
-#[must_use]
 pub fn person_claims(rules: &Rules<'_>, person: &Person, granted: &Granted) -> Map<String, Value> {
     let settings = &person.settings;
     let organization = settings.organization.as_ref();
@@ -274,7 +262,6 @@ pub fn add_authentication(claims: &mut Map<String, Value>, facts: &GrantFacts) {
 }
 
 /// Everything known about a person as OpenID standard claims (OpenID Connect Core §5.1).
-#[must_use]
 pub fn stored_claims(person: &Person) -> Map<String, Value> {
     let mut claims = person.settings.claims.clone();
     claims.insert("name".to_owned(), json!(person.name));
@@ -289,7 +276,6 @@ pub fn stored_claims(person: &Person) -> Map<String, Value> {
 
 /// Standard claims for a place: those that the scopes release, and those asked for by name (§5.5) that they release
 /// anywhere.
-#[must_use]
 pub fn standard_claims(
     rules: &Rules<'_>,
     person: &Person,

@@ -26,7 +26,6 @@ pub struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     /// Those of this server.
-    #[must_use]
     pub fn of(app: &'a App) -> Self {
         let tokens = &app.config.tokens;
         Self {
@@ -41,7 +40,6 @@ impl<'a> Rules<'a> {
     }
 
     /// Until when a sign-in is fresh enough to certify, in seconds since the epoch.
-    #[must_use]
     pub fn certify_ends(&self, auth_time: i64) -> i64 {
         auth_time + self.certify_seconds
     }

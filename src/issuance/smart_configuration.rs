@@ -23,7 +23,6 @@ const CAPABILITIES: [&str; 10] = [
 ];
 
 /// The algorithms of assertions that we accept.
-#[must_use]
 pub fn algorithms() -> Vec<&'static str> {
     Algorithm::ACCEPTED
         .iter()
@@ -32,7 +31,6 @@ pub fn algorithms() -> Vec<&'static str> {
 }
 
 /// What all documents for machines begin with (RFC 8414 §2).
-#[must_use]
 pub fn endpoints(app: &App) -> Map<String, Value> {
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
@@ -77,7 +75,6 @@ pub fn endpoints(app: &App) -> Map<String, Value> {
 }
 
 /// The SMART configuration of a resource server (SMART App Launch 2.2 `.well-known/smart-configuration`).
-#[must_use]
 pub fn smart(app: &App, server: &ResourceServer) -> Value {
     let settings = &server.settings;
     let offered = settings
@@ -104,7 +101,6 @@ pub fn smart(app: &App, server: &ResourceServer) -> Value {
 }
 
 /// The part of a FHIR server's CapabilityStatement that says how it is protected (`rest.security`).
-#[must_use]
 pub fn capability_statement(app: &App) -> Value {
     let uri = |name: &str, path: &str| json!({ "url": name, "valueUri": app.url(path) });
     let oauth_uris = json!({

@@ -59,9 +59,6 @@ impl<'a> Draft<'a> {
     }
 
     /// The token of a person; `claims` are those that [`person_claims`](super::person_claims) says.
-    ///
-    /// # Errors
-    /// As [`Draft::of_system`].
     pub fn of_person(
         rules: &Rules<'_>,
         context: &'a ClientContext,
@@ -89,7 +86,6 @@ impl<'a> Draft<'a> {
     }
 
     /// The claims, with a name that no other token has.
-    #[must_use]
     pub fn into_claims(self, issuer: &str, entropy: Entropy, now: i64) -> AccessToken {
         let audience = self.target.map_or_else(|| issuer, |server| &server.audience);
         let scope = match self.target.map(|server| &server.settings) {

@@ -90,20 +90,17 @@ impl ClientKeys {
     }
 
     /// The key ids, for messages.
-    #[must_use]
     pub fn kids(&self) -> Vec<&str> {
         self.0.iter().filter_map(|key| key.kid.as_deref()).collect()
     }
 
     /// When the first of the keys ends that say so with `exp`, a member that RFC 7517 §4 leaves
     /// open; in seconds since the epoch.
-    #[must_use]
     pub fn first_end(&self) -> Option<i64> {
         self.0.iter().filter_map(|key| key.ends).min()
     }
 
     /// Two keys with one `kid`, if there are: then neither can be chosen.
-    #[must_use]
     pub fn duplicate_kid(&self) -> Option<&str> {
         let kids = self.kids();
         kids.iter()
@@ -238,7 +235,6 @@ fn optional_numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 
 impl AssertionClaims {
     /// Whether an audience is named.
-    #[must_use]
     pub fn names_audience(&self, audience: &str) -> bool {
         match &self.aud {
             Value::String(one) => one == audience,
@@ -263,7 +259,6 @@ fn segment(assertion: &str, place: usize) -> Option<Map<String, Value>> {
 pub type Segment = Map<String, Value>;
 
 /// Header and claims of an assertion as they stand, whatever they say: for whoever looks for what is wrong.
-#[must_use]
 pub fn segments(assertion: &str) -> (Option<Segment>, Option<Segment>) {
     (segment(assertion, 0), segment(assertion, 1))
 }

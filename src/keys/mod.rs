@@ -104,19 +104,16 @@ impl Keyring {
     }
 
     /// The JWKS document (RFC 7517 §5), serialised.
-    #[must_use]
     pub fn jwks(&self) -> &str {
         &self.jwks
     }
 
     /// Its entity tag.
-    #[must_use]
     pub fn etag(&self) -> &str {
         &self.etag
     }
 
     /// The algorithms that can sign just now.
-    #[must_use]
     pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
         let mut algorithms: Vec<_> = self
             .keys
@@ -158,7 +155,6 @@ impl Keyring {
     }
 
     /// A JWT that one of our keys signed, whatever its times say. None for anything else.
-    #[must_use]
     pub fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<Signed<T>> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let kid = header.kid?;
@@ -175,7 +171,6 @@ impl Keyring {
     }
 
     /// Whether a key is still published: what it signed counts no longer than that.
-    #[must_use]
     pub fn has(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.kid == kid)
     }

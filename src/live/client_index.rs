@@ -21,7 +21,6 @@ pub enum Order {
 
 impl Order {
     /// What a client is sorted by, and its id: the place in the list.
-    #[must_use]
     pub fn place(self, client: &Client) -> (String, String) {
         let key = match self {
             Self::Name => client.name.to_lowercase(),
@@ -135,25 +134,21 @@ impl ClientIndex {
     }
 
     /// Whether there is no client.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
     /// All clients by their ids.
-    #[must_use]
     pub fn clients(&self) -> &[Entry] {
         &self.by_id
     }
 
     /// The dataflows that clients use, by their ids.
-    #[must_use]
     pub fn flows(&self) -> &[Flow] {
         &self.flows
     }
 
     /// The clients that use a resource server, by their names.
-    #[must_use]
     pub fn users_of(&self, server: &str) -> &[Arc<LiveClient>] {
         self.users.get(server).map_or(&[], Vec::as_slice)
     }

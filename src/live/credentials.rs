@@ -8,7 +8,6 @@ use crate::model::client::StoredSecret;
 pub const SOON: i64 = 14 * 86_400;
 
 /// When a client can no longer prove who it is, unless somebody does something.
-#[must_use]
 pub fn end_of(live: &LiveClient) -> Option<i64> {
     let secrets = live
         .client
@@ -24,7 +23,6 @@ pub fn end_of(live: &LiveClient) -> Option<i64> {
 }
 
 /// When the last of some secrets ends; none: one of them never does, or there is none.
-#[must_use]
 pub fn secrets_end(secrets: &[StoredSecret]) -> Option<i64> {
     // One without an end outlives all others.
     secrets
@@ -35,7 +33,6 @@ pub fn secrets_end(secrets: &[StoredSecret]) -> Option<i64> {
 }
 
 /// When the newest valid secret was made.
-#[must_use]
 pub fn made_at(secrets: &[StoredSecret], now: i64) -> Option<i64> {
     valid_secrets(secrets, now).map(|secret| secret.created_at).max()
 }

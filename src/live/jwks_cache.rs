@@ -62,7 +62,6 @@ impl std::fmt::Debug for JwksCache {
 
 impl JwksCache {
     /// An empty cache that fetches through the guard for outbound requests.
-    #[must_use]
     pub fn new(outbound: Outbound) -> Self {
         Self {
             outbound,
@@ -71,7 +70,6 @@ impl JwksCache {
     }
 
     /// The guard itself, for checks at registration.
-    #[must_use]
     pub fn outbound(&self) -> &Outbound {
         &self.outbound
     }

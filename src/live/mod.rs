@@ -108,9 +108,6 @@ impl Live {
     }
 
     /// Reads the log of changes and applies what is new.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn follow(&self, conn: &mut Conn) -> Stored<()> {
         let read_at = self.started.elapsed();
         let mut seen = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +177,6 @@ impl Live {
     }
 
     /// Whether the log of changes was read lately; if not, nobody may be told that a token is good.
-    #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = millis(self.started.elapsed()) - self.followed_at_ms.load(Ordering::Acquire);
         age < millis(STALE)
@@ -239,7 +235,6 @@ impl Live {
     }
 
     /// All clients, in the orders of the console's lists.
-    #[must_use]
     pub fn roster(&self) -> Arc<ClientIndex> {
         // Whoever comes while it is made waits, and makes no other one.
         let mut known = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,25 +246,21 @@ impl Live {
     }
 
     /// A client, enabled or not.
-    #[must_use]
     pub fn client(&self, id: &str) -> Option<Arc<LiveClient>> {
         self.clients.load().get(id).cloned()
     }
 
     /// A resource server by id, enabled or not.
-    #[must_use]
     pub fn resource_server(&self, id: &str) -> Option<Arc<LiveServer>> {
         self.servers.load().get(id).cloned()
     }
 
     /// All resource servers.
-    #[must_use]
     pub fn resource_servers(&self) -> Vec<Arc<LiveServer>> {
         self.servers.load().values().cloned().collect()
     }
 
     /// An identity provider, if people can sign in with it.
-    #[must_use]
     pub fn identity_provider(&self, id: &str) -> Option<Arc<IdentityProvider>> {
         self.providers
             .load()
@@ -279,7 +270,6 @@ impl Live {
     }
 
     /// The identity providers that people can sign in with, by their names.
-    #[must_use]
     pub fn identity_providers(&self) -> Vec<Arc<IdentityProvider>> {
         let mut providers: Vec<_> = self
             .providers
@@ -293,7 +283,6 @@ impl Live {
     }
 
     /// Whether a client registered this origin for browser code.
-    #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
         self.clients.load().values().any(|live| {
             live.client
@@ -310,31 +299,26 @@ impl Live {
     }
 
     /// Our signing keys.
-    #[must_use]
     pub fn keyring(&self) -> Arc<Keyring> {
         self.keyring.load_full()
     }
 
     /// Whether a grant was revoked.
-    #[must_use]
     pub fn grant_is_revoked(&self, id: &str) -> bool {
         read(&self.revoked_grants).contains_key(id)
     }
 
     /// Whether a single token was revoked.
-    #[must_use]
     pub fn token_is_revoked(&self, jti: &str) -> bool {
         read(&self.revoked_tokens).contains_key(jti)
     }
 
     /// Whether a person of this generation still counts.
-    #[must_use]
     pub fn person_holds(&self, id: &str, generation: i64) -> bool {
         read(&self.people).get(id).copied().unwrap_or((0, true)) == (generation, true)
     }
 
     /// Whether a client of this generation still counts.
-    #[must_use]
     pub fn client_holds(&self, id: &str, generation: i64) -> bool {
         if let Some(live) = self.client(id) {
             return live.client.enabled && live.client.generation == generation;
@@ -407,9 +391,6 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// Builds what is live and ties it to the store: own changes are followed before the answer, others' in the background.
-///
-/// # Errors
-/// What the database says.
 pub fn open(store: &Arc<Store>, master: Arc<MasterKey>, clock: SharedClock) -> Result<Arc<Live>, Broken> {
     let directory = Arc::new(store.read_blocking(move |conn| Live::load(conn, master, clock))?);
     let following = Arc::clone(&directory);

@@ -24,7 +24,6 @@ pub struct Known {
 
 impl Known {
     /// One of the claims beyond those that every token has.
-    #[must_use]
     pub fn claim(&self, name: &str) -> Option<Value> {
         serde_json::from_str::<Map<String, Value>>(&self.answer)
             .ok()?
@@ -72,7 +71,6 @@ impl Default for TokenCache {
 
 impl TokenCache {
     /// A token that was remembered.
-    #[must_use]
     pub fn get(&self, token: &str) -> Option<Arc<Known>> {
         self.0.get(&sha256(token))
     }

@@ -13,13 +13,11 @@ use crate::web::pages::{self, BannerPage, FormAction};
 pub const PATH: &str = "/login/notice";
 
 /// Whether the notice is still to be acknowledged.
-#[must_use]
 pub fn is_due(app: &App, pending: &Pending) -> bool {
     app.config.server.banner.is_some() && !pending.banner_read
 }
 
 /// To the notice, and from there to the sign-in.
-#[must_use]
 pub fn first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
     browser::see_other(
         &browser::page_url(PATH, &pending.seal(app, Some(browser_cookie))),

@@ -30,7 +30,6 @@ const DEVICES: [(&str, &str); 8] = [
 ];
 
 /// A browser in words, from its `User-Agent` (RFC 9110 §10.1.5): "Firefox on Windows".
-#[must_use]
 pub fn in_words(user_agent: &str) -> String {
     let first = |rules: &[(&str, &'static str)]| {
         rules

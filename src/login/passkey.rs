@@ -36,9 +36,6 @@ pub fn begin(app: &App, browser: &str) -> Result<Option<Begun>, Broken> {
 }
 
 /// The ceremony of the second factor of a person; none without passkeys.
-///
-/// # Errors
-/// What the database says.
 pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> Result<Option<Begun>, Broken> {
     let id = person.id.clone();
     let own = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
@@ -384,7 +381,6 @@ fn failed_seriously(app: &App, person: &Person, origin: &Origin) -> Event {
 }
 
 /// What a passkey adds to the methods of a session.
-#[must_use]
 pub fn missing(session: &Session) -> Vec<&'static str> {
     METHODS
         .into_iter()

@@ -63,7 +63,6 @@ pub enum Met {
 }
 
 /// Where it goes on after a second factor that was accepted, or was wrong too often.
-#[must_use]
 pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) -> HttpResponse {
     match met {
         Met::Accepted { cookie, hash } => {
@@ -140,9 +139,6 @@ fn may_set_up(tx: &mut Tx<'_>, loaded: &Loaded) -> Stored<bool> {
 
 /// One write decides: whether tries are left, whether what was shown still counts, and the session's new cookie.
 /// `use_up` uses it up, or says why it does not count.
-///
-/// # Errors
-/// What the database says.
 pub async fn complete(
     app: &Arc<App>,
     loaded: &Loaded,

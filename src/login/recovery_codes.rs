@@ -20,7 +20,6 @@ const CODES: usize = 10;
 const LENGTH: usize = 16;
 
 /// The codes that derive from a nonce, each in groups of four.
-#[must_use]
 pub(crate) fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
     let code = |number: usize| {
         let derived = app.master.derive(
@@ -43,7 +42,6 @@ pub(crate) fn codes(app: &App, person_id: &str, nonce: &str) -> Vec<String> {
 }
 
 /// What the database keeps of a code, however it was typed.
-#[must_use]
 pub(crate) fn hash(app: &App, person_id: &str, typed: &str) -> String {
     let plain: String = typed
         .chars()
@@ -55,9 +53,6 @@ pub(crate) fn hash(app: &App, person_id: &str, typed: &str) -> String {
 }
 
 /// Makes new codes in place of those that a person has, to be shown in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn make(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
     let nonce = app.entropy.secret();
     let hashes: Vec<String> = codes(app, &person.id, &nonce)
@@ -74,9 +69,6 @@ pub fn make(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> St
 }
 
 /// What follows when a second factor was set up: whoever has no recovery codes gets some, shown at [`CODES_PATH`].
-///
-/// # Errors
-/// What the database says.
 pub fn after_set_up(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &str) -> Stored<()> {
     if recovery_codes::left(tx.conn(), &person.id)?.0 == 0 {
         make(app, tx, person, session_id)?;
@@ -85,7 +77,6 @@ pub fn after_set_up(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &st
 }
 
 /// Where somebody goes when a second factor was set up: to the codes if there are some to show, and then onward.
-#[must_use]
 pub fn path_after_set_up(app: &App, pending: &Pending, browser_cookie: &str) -> String {
     browser::page_url(CODES_PATH, &pending.seal(app, Some(browser_cookie)))
 }

@@ -54,7 +54,6 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
 }
 
 /// Where whoever may not set anything up goes: to sign in again.
-#[must_use]
 pub fn sign_in_first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
     browser::see_other(
         &browser::page_url("/login", &pending.seal(app, Some(browser_cookie))),
@@ -261,7 +260,6 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
 
 /// Where it goes on after something was set up: to the recovery codes, if there are some to show. A sign-in that was made
 /// for the request stays made for it, another does not become so.
-#[must_use]
 pub fn go_on(
     app: &App,
     mut pending: Pending,

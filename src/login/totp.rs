@@ -43,19 +43,16 @@ pub fn step_of_person(app: &App, person: &Person, typed: &str) -> Result<Option<
 }
 
 /// When a code of the time step was used, in seconds since the epoch.
-#[must_use]
 pub fn used_at(step: i64) -> Option<i64> {
     (step > 0).then_some(step.saturating_mul(30))
 }
 
 /// A code as it was typed: blanks fall away.
-#[must_use]
 pub fn typed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
 /// A new secret, wrapped for a person.
-#[must_use]
 pub fn new_wrapped(app: &App, person: &Person) -> String {
     let secret = zeroize::Zeroizing::new(app.entropy.bytes::<SECRET>());
     app.master

@@ -27,7 +27,6 @@ impl ApiScope {
     pub const ALL: [Self; 4] = [Self::Admin, Self::Clients, Self::Users, Self::Audit];
 
     /// The word in commands and in JSON.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -49,7 +48,6 @@ impl ApiScope {
     }
 
     /// The role of the console whose rights it has.
-    #[must_use]
     pub fn role(self) -> &'static str {
         match self {
             Self::Admin => "administrator",
@@ -60,7 +58,6 @@ impl ApiScope {
     }
 
     /// The scope with the rights of a role.
-    #[must_use]
     pub fn of_role(role: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.role() == role)
     }
@@ -89,7 +86,6 @@ pub struct ApiToken {
 
 impl ApiToken {
     /// Whether it is good for something now.
-    #[must_use]
     pub fn holds(&self, now: i64) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }

@@ -27,20 +27,20 @@ pub enum AuthMethod {
 
 impl AuthMethod {
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// Whether the client proves itself with a secret.
-    #[must_use]
     pub fn uses_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
     }
 }
 
 /// A grant that a client may use (`grant_type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum GrantType {
@@ -54,13 +54,11 @@ pub enum GrantType {
 
 impl GrantType {
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// The grant of that name, if it is one of ours.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -162,13 +160,11 @@ pub struct Client {
 
 impl Client {
     /// Whether it is a public client (RFC 6749 §2.1).
-    #[must_use]
     pub fn is_public(&self) -> bool {
         self.settings.auth_method == AuthMethod::None
     }
 
     /// Whether it may use a grant.
-    #[must_use]
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.settings.grants.contains(&grant)
     }

@@ -1,8 +1,8 @@
 //! A provider of an agency that people may sign in with (OpenID Connect), and what it says of somebody.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
 use serde_json::{Map, Value};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::model::Organization;
@@ -24,7 +24,6 @@ pub enum Accounts {
 
 impl Accounts {
     /// The word in the apply file.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -93,7 +92,6 @@ pub struct IdentityProvider {
 
 impl IdentityProvider {
     /// Whether people can sign in with it: it is enabled, and our secret there is known if there must be one.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         self.enabled && (self.secret.is_some() || !self.settings.auth_method.uses_secret())
     }
@@ -139,13 +137,11 @@ impl Identity {
     }
 
     /// A claim that is a text.
-    #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.claim(name)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// Whether a claim is, or holds, a value.
-    #[must_use]
     pub fn has(&self, name: &str, value: &str) -> bool {
         match self.claim(name) {
             Some(Value::String(text)) => text == value,
@@ -155,7 +151,6 @@ impl Identity {
     }
 
     /// Whether the provider vouches for `email` (OpenID Connect Core §5.1).
-    #[must_use]
     pub fn email_verified(&self) -> bool {
         self.claims
             .get("email_verified")
@@ -164,7 +159,6 @@ impl Identity {
     }
 
     /// The full name, if the provider says one.
-    #[must_use]
     pub fn full_name(&self) -> Option<String> {
         let parts = || {
             Some(format!(
@@ -179,13 +173,11 @@ impl Identity {
 
 impl IdentityProviderSettings {
     /// The claim with the username of new accounts.
-    #[must_use]
     pub fn username_claim(&self) -> &str {
         self.username_claim.as_deref().unwrap_or("preferred_username")
     }
 
     /// Whether the person has shown two factors there, as far as this installation trusts the provider.
-    #[must_use]
     pub fn trusts_second_factor(&self, identity: &Identity) -> bool {
         identity
             .acr
@@ -198,7 +190,6 @@ impl IdentityProviderSettings {
     }
 
     /// The roles that the claims stand for, each once.
-    #[must_use]
     pub fn mapped_roles(&self, identity: &Identity) -> Vec<String> {
         let mut roles: Vec<String> = Vec::new();
         for mapping in &self.roles {
@@ -210,7 +201,6 @@ impl IdentityProviderSettings {
     }
 
     /// The claims that decide about an account: when the ID token lacks one, it is worth asking the UserInfo endpoint.
-    #[must_use]
     pub fn wanted_claims(&self) -> Vec<&str> {
         let mut wanted = match self.accounts {
             Accounts::Linked => Vec::new(),

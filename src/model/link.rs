@@ -19,19 +19,16 @@ impl LinkKind {
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name in the database and the record.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// Reads [`LinkKind::as_str`].
-    #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         text.parse().ok()
     }
 
     /// Where the link leads; its secret follows.
-    #[must_use]
     pub fn path(self) -> &'static str {
         match self {
             Self::Invitation => "/invitation/",

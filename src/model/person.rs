@@ -81,13 +81,11 @@ pub const MUST_CHANGE: i64 = -1;
 
 impl Person {
     /// Whether the account has a second factor; `has_passkey`: whether there is one of those.
-    #[must_use]
     pub fn has_second_factor(&self, has_passkey: bool) -> bool {
         has_passkey || self.totp_secret.is_some()
     }
 
     /// Nobody: without roles, to ask the policy what does not depend on who signs in.
-    #[must_use]
     pub fn unknown() -> Self {
         Self {
             id: String::new(),
@@ -109,7 +107,6 @@ impl Person {
 }
 
 /// How usernames are compared: without surrounding blanks, letter case ignored.
-#[must_use]
 pub fn username_key(username: &str) -> String {
     username.trim().to_lowercase()
 }

@@ -20,19 +20,16 @@ pub struct Secret(String);
 
 impl Secret {
     /// Takes the text in.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// The text itself, for the one who has to send or hash it.
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
     /// What the database keeps of it.
-    #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash::of(&self.0)
     }
@@ -45,7 +42,6 @@ impl fmt::Debug for Secret {
 }
 
 /// The 32 bytes of a key that stands in a text, in base64 or hexadecimal; none: something else stands there.
-#[must_use]
 pub fn key_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let text = text.trim();
     let bytes = Zeroizing::new(
@@ -70,25 +66,21 @@ pub struct SecretHash(String);
 
 impl SecretHash {
     /// Hashes a secret.
-    #[must_use]
     pub fn of(secret: &str) -> Self {
         Self(BASE64URL_NOPAD.encode(digest(&SHA256, secret.as_bytes()).as_ref()))
     }
 
     /// A hash read from the database.
-    #[must_use]
     pub fn stored(text: String) -> Self {
         Self(text)
     }
 
     /// The text that the database keeps.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Compares in constant time.
-    #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
     }

@@ -38,13 +38,11 @@ pub struct Session {
 
 impl Session {
     /// Whether a second factor was shown.
-    #[must_use]
     pub fn has_second_factor(&self) -> bool {
         !self.second_factor_due && self.acr == ACR_AAL2
     }
 
     /// Whether a method was used.
-    #[must_use]
     pub fn used(&self, method: &str) -> bool {
         self.amr.iter().any(|used| used == method)
     }

@@ -5,7 +5,21 @@ use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// A signature algorithm, by its JOSE name. There is no `none` and nothing symmetric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    IntoStaticStr,
+    EnumString,
+)]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256.
     ES256,
@@ -45,13 +59,11 @@ impl Algorithm {
     ];
 
     /// The JOSE name.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// The algorithm of that name, if we accept it.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }

@@ -30,9 +30,6 @@ pub struct Minted {
 
 impl Minted {
     /// Writes the row that an opaque token needs.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn record(&self, tx: &mut Tx<'_>) -> Stored<()> {
         match &self.opaque {
             Some((hash, claims)) => {
@@ -126,7 +123,6 @@ fn is_plausible(app: &App, signed: &Signed<AccessToken>) -> bool {
 }
 
 /// Whether a token of ours is active: not expired, and everything it stands on holds.
-#[must_use]
 pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
     let directory = &app.live;
     let footing = &claims.footing;

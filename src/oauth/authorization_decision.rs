@@ -35,7 +35,6 @@ pub struct Facts {
 
 impl Facts {
     /// A client asks, and nobody is signed in.
-    #[must_use]
     pub fn of_nobody(context: ClientContext) -> Self {
         Self {
             context,

@@ -45,13 +45,11 @@ pub struct AuthorizationRequest {
 
 impl AuthorizationRequest {
     /// Whether `prompt` names a value.
-    #[must_use]
     pub fn prompts(&self, value: &str) -> bool {
         self.prompt.iter().any(|prompt| prompt == value)
     }
 
     /// What has to come first so that the session reaches a level that the client asks for, where it can.
-    #[must_use]
     pub fn step_up(&self, session: &Session, has_second_factor: bool) -> Option<Due> {
         let asked = if self.essential_acr.is_empty() {
             &self.preferred_acr

@@ -123,9 +123,6 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
 }
 
 /// Reads a request of a client, with the hint that it may carry.
-///
-/// # Errors
-/// As [`parse`].
 pub fn read(
     app: &App,
     client: &LiveClient,

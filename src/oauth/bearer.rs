@@ -11,7 +11,6 @@ use crate::error::{Challenge, Code, OAuthError};
 use crate::live::token_cache::Known;
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
-#[must_use]
 pub fn in_header(request: &HttpRequest) -> Option<String> {
     let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;

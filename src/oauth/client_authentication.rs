@@ -46,7 +46,6 @@ pub enum Caller {
 
 impl Caller {
     /// The `client_id`.
-    #[must_use]
     pub fn id(&self) -> &str {
         match self {
             Self::Client(live) => &live.client.id,
@@ -130,9 +129,6 @@ pub struct Authenticated {
 impl Authenticated {
     /// Burns the assertion's `jti` and notes the use of a secret, in the endpoint's one write, refusals included.
     /// Answers false when the `jti` was used before: then nothing else may be done.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn settle(&self, tx: &mut Tx<'_>) -> Stored<bool> {
         if let Some((id, at)) = &self.used_secret {
             secrets::used(tx.conn(), id, *at)?;
@@ -153,7 +149,6 @@ impl Authenticated {
     }
 
     /// The same caller, after a write that has settled.
-    #[must_use]
     pub fn settled(&self) -> Self {
         Self {
             burn: None,
@@ -163,20 +158,17 @@ impl Authenticated {
     }
 
     /// Whether [`Authenticated::settle`] has nothing to write.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         self.burn.is_none() && self.used_secret.is_none()
     }
 }
 
 /// Under what the database knows that an assertion was used.
-#[must_use]
 pub fn jti_hash(client_id: &str, jti: &str) -> SecretHash {
     SecretHash::of(&format!("{client_id}\0{jti}"))
 }
 
 /// What is said when a `jti` was used before (RFC 7523 §3).
-#[must_use]
 pub fn replayed_assertion() -> OAuthError {
     OAuthError::new(
         Code::InvalidClient,

@@ -65,7 +65,6 @@ pub struct Hint {
 }
 
 /// Reads an `id_token_hint` (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2): an ID token of ours, however old.
-#[must_use]
 pub fn read_hint(app: &App, hint: &str) -> Option<Hint> {
     let claims: Map<String, Value> = app.live.keyring().verify(hint)?.claims;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);

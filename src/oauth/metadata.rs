@@ -23,7 +23,6 @@ pub struct Documents {
 
 impl Documents {
     /// Writes the documents out.
-    #[must_use]
     pub fn new(app: &App) -> Self {
         let mut document = endpoints(app);
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);

@@ -347,9 +347,6 @@ fn audit_issued(
 }
 
 /// Writes a refresh token down, and keeps its grant at least as long.
-///
-/// # Errors
-/// What the database says.
 pub fn keep(app: &App, tx: &mut Tx<'_>, token: &RefreshToken) -> Stored<()> {
     let purge_at = token.expires_at + ROW_OUTLIVES_TOKEN;
     tokens::add_refresh(tx.conn(), token, purge_at)?;

@@ -32,7 +32,6 @@ pub struct TokenResponse {
 
 impl TokenResponse {
     /// The answer, which nobody keeps (RFC 6749 §5.1).
-    #[must_use]
     pub fn answer(&self) -> HttpResponse {
         HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
@@ -65,7 +64,6 @@ impl From<Broken> for Refused {
 }
 
 /// The event of tokens that were issued (IHE IUA ITI-71).
-#[must_use]
 pub fn issued(app: &App, caller: &Authenticated, grant: GrantType, scope: &str, jti: &str) -> Event {
     app.event(Kind::TokenIssued, Actor::Client(caller.caller.id().to_owned()))
         .from(caller.address.to_string())
@@ -76,7 +74,6 @@ pub fn issued(app: &App, caller: &Authenticated, grant: GrantType, scope: &str, 
 }
 
 /// The event of an assertion that was presented again.
-#[must_use]
 pub fn replayed(app: &App, caller: &Authenticated) -> Event {
     app.event(Kind::TokenRefused, Actor::Client(caller.caller.id().to_owned()))
         .outcome(Outcome::SeriousFailure)

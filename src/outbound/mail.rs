@@ -15,7 +15,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{self, AsyncSmtpTransport};
-use lettre::{AsyncTransport, Tokio1Executor};
+use lettre::{Address, AsyncTransport, Tokio1Executor};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -23,6 +23,11 @@ use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::clock::{Clock, Entropy};
 use crate::config::{MailConfig, MailTls, OutboundConfig};
 use crate::store::Store;
+
+/// Whether a text is an address that mail could go to (RFC 5321 §4.1.2).
+pub fn is_address(text: &str) -> bool {
+    text.parse::<Address>().is_ok()
+}
 
 /// How many messages may wait.
 const QUEUE: usize = 1000;
@@ -319,7 +324,6 @@ impl Mailer {
 }
 
 /// What became of a message, for the record.
-#[must_use]
 pub fn event(
     mail: &Mail,
     outcome: &Result<(), MailError>,

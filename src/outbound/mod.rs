@@ -189,9 +189,6 @@ impl Outbound {
     }
 
     /// [`Outbound::get_json`] with an access token (RFC 6750 §2.1).
-    ///
-    /// # Errors
-    /// As [`Outbound::get_json`].
     pub async fn get_json_with(
         &self,
         url: &Url,
@@ -206,9 +203,6 @@ impl Outbound {
 
     /// Posts a form as the client `id` with its `secret` (RFC 6749 §2.3.1) and takes a JSON document, as
     /// [`Outbound::get_json`] does.
-    ///
-    /// # Errors
-    /// As [`Outbound::get_json`].
     pub async fn post_form(
         &self,
         url: &Url,
@@ -225,9 +219,6 @@ impl Outbound {
     }
 
     /// Posts a form to somebody who only has to take note of it: 200, or 204 (OpenID Connect Back-Channel Logout §2.8).
-    ///
-    /// # Errors
-    /// As [`Outbound::get_json`].
     pub async fn tell(&self, url: &Url, form: &[(&str, &str)], timeout: Duration) -> Result<(), FetchError> {
         let host = self.check_url(url)?;
         let told = async {

@@ -40,7 +40,6 @@ pub enum Area {
 
 impl Area {
     /// The word for programs.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -88,13 +87,11 @@ pub const TABLE: [(Area, [Right; 4]); 14] = [
 pub const ADMINISTRATOR: &str = "administrator";
 
 /// Whether a role is one of the console.
-#[must_use]
 pub fn is_console_role(code: &str) -> bool {
     ROLES.contains(&code)
 }
 
 /// The most that one of these roles may do there.
-#[must_use]
 pub fn right(roles: &[String], area: Area) -> Right {
     let Some((_, rights)) = TABLE.iter().find(|(listed, _)| *listed == area) else {
         return Right::None;

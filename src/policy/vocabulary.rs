@@ -90,7 +90,6 @@ impl Vocabulary {
 
     /// Up to `limit` concepts with a code or display that holds these words, letter case ignored, in the order of code
     /// systems and codes; and whether there are more.
-    #[must_use]
     pub fn search(&self, wanted: &str, limit: usize) -> (Vec<&Concept>, bool) {
         let wanted = wanted.to_lowercase();
         let holds = |text: &str| text.to_lowercase().contains(&wanted);

@@ -32,7 +32,6 @@ pub struct ApiTokenForm {
 }
 
 /// What people may see of a token.
-#[must_use]
 pub fn view(token: &ApiToken) -> Map<String, Value> {
     let members = [
         ("name", json!(token.name)),
@@ -88,9 +87,6 @@ pub fn create(registry: &Registry, tx: &mut Tx<'_>, form: &ApiTokenForm) -> Deci
 }
 
 /// Revokes a token: the next call with it is refused. Answers whether that changed anything.
-///
-/// # Errors
-/// As [`create`].
 pub fn revoke(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<bool> {
     let Some(token) = stored::find(tx.conn(), id)? else {
         return Ok(mistake("id", format!("no API token has the id {id:?}")));

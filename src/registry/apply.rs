@@ -117,9 +117,6 @@ pub fn apply(registry: &Registry, text: &str, dry_run: bool) -> Result<Outcome, 
 
 /// Reads and plans a file; only for a file that is to be applied are keys and hashes made. Must not run where async tasks
 /// run.
-///
-/// # Errors
-/// As [`apply`].
 pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepared, ApplyError> {
     let file = File::read(text);
     let (planner, copy) = (registry.clone(), file.clone());
@@ -167,9 +164,6 @@ pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepare
 }
 
 /// Does what was prepared, in a transaction of the caller's: all of it, or nothing and all mistakes.
-///
-/// # Errors
-/// What the database says.
 pub fn perform(
     registry: &Registry,
     tx: &mut Tx<'_>,

@@ -103,13 +103,11 @@ pub struct Draft {
 
 impl Draft {
     /// Whether it is new.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         self.before.is_none()
     }
 
     /// What changes, one line a setting; nothing if all is as it was.
-    #[must_use]
     pub fn differences(&self) -> Vec<String> {
         let before = self.before.as_ref().map(view).unwrap_or_default();
         let mut lines = difference(&before, &view(&self.client));
@@ -119,7 +117,6 @@ impl Draft {
 }
 
 /// The settings of a client, as the record and the listings show them.
-#[must_use]
 pub fn view(client: &Client) -> Map<String, Value> {
     let mut view = object(&client.settings);
     view.insert("name".to_owned(), json!(client.name));
@@ -670,9 +667,6 @@ impl<'a> Check<'a> {
 }
 
 /// Writes a draft. Answers a secret that was made.
-///
-/// # Errors
-/// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<Option<Secret>> {
     let Draft {
         client,
@@ -740,7 +734,6 @@ pub fn register(
 }
 
 /// Names the state of a client; see [`change`].
-#[must_use]
 pub fn version(client: &Client) -> String {
     version_of(&view(client), &client.generation.to_string())
 }
@@ -773,9 +766,6 @@ pub fn change(
 }
 
 /// Disables or enables. Answers whether that changed anything.
-///
-/// # Errors
-/// As [`register`].
 pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
     let before = good!(found(tx, id)?);
     if before.enabled == enabled {
@@ -801,9 +791,6 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 }
 
 /// Makes a new secret; see [`secrets`].
-///
-/// # Errors
-/// As [`register`].
 pub fn rotate_secret(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -827,9 +814,6 @@ pub fn rotate_secret(
 }
 
 /// Deletes a client with its grants, tokens and remembered consents.
-///
-/// # Errors
-/// As [`register`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let client = good!(found(tx, id)?);
     clients::delete(tx.conn(), id)?;

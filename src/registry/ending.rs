@@ -25,9 +25,6 @@ pub fn session(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
 }
 
 /// Signs a person out everywhere. Answers how many sessions that ended.
-///
-/// # Errors
-/// As [`session`].
 pub fn sessions_of(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<usize> {
     let person = good!(people::found(registry, tx, username)?);
     let ended = session::end_all(registry.app(), tx, &person.id, None)?;
@@ -43,9 +40,6 @@ pub fn sessions_of(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Deci
 }
 
 /// Revokes what a person allowed a client, with all its tokens, and forgets that it was allowed.
-///
-/// # Errors
-/// As [`session`].
 pub fn grant(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let Some(grant) = grants::find(tx.conn(), id)?.filter(|grant| grant.revoked_at.is_none()) else {
         return Ok(mistake("id", format!("no grant that holds has the id {id:?}")));

@@ -69,9 +69,6 @@ struct Registered {
 }
 
 /// Writes the registration out, with or without people, and records who took it. Must not run where async tasks run.
-///
-/// # Errors
-/// What the store says.
 pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused> {
     let read = move |conn: &mut Conn| store::snapshot(conn, |conn| registered(conn, with_people));
     let mut all = registry.app.store.read_blocking(read)?;

@@ -16,9 +16,6 @@ pub const SECONDS: i64 = 3600;
 pub const PATH: &str = "/first/";
 
 /// Makes a link if nobody administers this server; an older link ends.
-///
-/// # Errors
-/// What the database says.
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>) -> Decided<Option<Secret>> {
     if stored::somebody_else_has(tx.conn(), ADMINISTRATOR, "")? {
         return Ok(Ok(None));
@@ -37,9 +34,6 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>) -> Decided<Option<Secret>> {
 }
 
 /// Whether a link holds: it was not used, has not ended, and nobody administers this server.
-///
-/// # Errors
-/// What the database says.
 pub fn holds(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<bool> {
     Ok(first_links::holds(conn, hash, registry.app.now())?
         && !stored::somebody_else_has(conn, ADMINISTRATOR, "")?)

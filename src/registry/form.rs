@@ -13,7 +13,6 @@ pub struct Words(Vec<String>);
 
 impl Words {
     /// The words, each once, in order.
-    #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
         for word in self.0.iter().flat_map(|text| text.split_whitespace()) {

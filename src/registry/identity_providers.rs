@@ -100,20 +100,17 @@ impl SecretStep {
 
 impl Draft {
     /// Whether it is new.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         self.before.is_none()
     }
 
     /// Whether our secret there is still to be entered.
-    #[must_use]
     pub fn lacks_secret(&self) -> bool {
         let sets = matches!(self.secret, SecretStep::Set(_));
         self.provider.settings.auth_method.uses_secret() && self.provider.secret.is_none() && !sets
     }
 
     /// What changes, one line a setting; nothing if all is as it was.
-    #[must_use]
     pub fn differences(&self) -> Vec<String> {
         let before = self.before.as_ref().map(view).unwrap_or_default();
         let mut lines = difference(&before, &view(&self.provider));
@@ -124,13 +121,11 @@ impl Draft {
 
 /// The redirect URI that is registered at a provider: one for each, so that no provider is handed the code of another
 /// (RFC 9700 §4.4.2.2).
-#[must_use]
 pub fn redirect_uri(app: &App, provider_id: &str) -> String {
     app.url(&format!("/login/upstream/{provider_id}/callback"))
 }
 
 /// The settings of a provider, as the record and the listings show them.
-#[must_use]
 pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
     let mut view = object(&provider.settings);
     view.insert("name".to_owned(), json!(provider.name));
@@ -429,9 +424,6 @@ fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<
 }
 
 /// Writes a draft.
-///
-/// # Errors
-/// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> {
     let Draft {
         provider,
@@ -502,7 +494,6 @@ pub fn register(
 }
 
 /// Names the state of a provider; see [`change`].
-#[must_use]
 pub fn version(provider: &IdentityProvider) -> String {
     version_of(&view(provider), provider.secret.as_deref().unwrap_or_default())
 }
@@ -557,9 +548,6 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 
 /// Deletes a provider. The accounts stay, but nobody signs in to them with it any more. Answers how many were joined
 /// with identities there.
-///
-/// # Errors
-/// As [`set_enabled`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> {
     let provider = good!(found(tx, id)?);
     let links = stored::delete(tx.conn(), id)?;
@@ -573,7 +561,6 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> 
 }
 
 /// How the record names an identity: a keyed hash, for some providers use addresses.
-#[must_use]
 pub fn subject_hash(registry: &Registry, provider_id: &str, subject: &str) -> String {
     registry
         .app
@@ -593,9 +580,6 @@ fn linked(registry: &Registry, action: &'static str, link: &LinkedIdentity) -> E
 }
 
 /// Joins an account with an identity, as an administrator vouches.
-///
-/// # Errors
-/// As [`set_enabled`].
 pub fn link(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -647,9 +631,6 @@ fn join(
 }
 
 /// Parts an account from an identity; `person_id` says whose it must be.
-///
-/// # Errors
-/// As [`set_enabled`].
 pub fn unlink(
     registry: &Registry,
     tx: &mut Tx<'_>,

@@ -142,7 +142,6 @@ impl RowMistake {
     }
 
     /// As JSON, for programs.
-    #[must_use]
     pub fn view(&self) -> Value {
         json!({ "row": self.row, "column": self.column, "found": self.found, "wanted": self.wanted })
     }
@@ -185,7 +184,6 @@ pub struct Progress(AtomicUsize);
 
 impl Progress {
     /// How many rows are done.
-    #[must_use]
     pub fn done(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -200,7 +198,6 @@ impl Progress {
 }
 
 /// A file to begin with: the names of the columns and one example.
-#[must_use]
 pub fn template() -> Vec<u8> {
     spreadsheet::write([
         COLUMNS.map(|column| column.name).to_vec(),
@@ -209,7 +206,6 @@ pub fn template() -> Vec<u8> {
 }
 
 /// The links of people who were invited, as a file.
-#[must_use]
 pub fn links_file(issued: &[Issued]) -> Vec<u8> {
     let ends = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let ends: Vec<String> = issued.iter().map(|issued| ends(issued.expires_at)).collect();
@@ -284,7 +280,6 @@ impl Cells<'_> {
 
 impl File {
     /// Reads a file. What is wrong with it is among the findings.
-    #[must_use]
     pub fn read(bytes: &[u8]) -> Self {
         let mut file = Self::default();
         let whole = |found: &str, wanted: &str| RowMistake::of_file(None, "", found, wanted);
@@ -423,19 +418,16 @@ impl File {
     }
 
     /// How many people it has.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether it has nobody.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// How many of its people have an address that an invitation can be sent to.
-    #[must_use]
     pub fn with_address(&self) -> usize {
         self.entries
             .iter()
@@ -516,9 +508,6 @@ fn plan(
 }
 
 /// Says what is wrong with a file; nothing, if it can be imported. Must not run where async tasks run.
-///
-/// # Errors
-/// What the store says.
 pub fn check(
     registry: &Registry,
     file: &File,

@@ -1,7 +1,7 @@
 //! Signing keys: listed, made, replaced, wrapped anew.
 
-use strum::IntoStaticStr;
 use std::path::Path;
+use strum::IntoStaticStr;
 
 use super::{Decided, Refused, Registry, mistake};
 use crate::audit::event::Kind;
@@ -32,7 +32,6 @@ pub enum State {
 
 impl State {
     /// The state of a key at a time.
-    #[must_use]
     pub fn of(key: &StoredKey, now: i64) -> Self {
         if key.retires_at.is_some_and(|retires_at| retires_at <= now) {
             Self::Retired
@@ -44,7 +43,6 @@ impl State {
     }
 
     /// The word for people.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -120,9 +118,6 @@ fn add(registry: &Registry, tx: &mut Tx<'_>, key: &StoredKey, action: &'static s
 }
 
 /// All signing keys, oldest first.
-///
-/// # Errors
-/// What the store says.
 pub fn list(registry: &Registry) -> Result<Vec<StoredKey>, Refused> {
     Ok(registry.app.store.read_blocking(stored::all)?)
 }
@@ -147,9 +142,6 @@ pub fn rotate(
 
 /// The keys that [`rotate`] puts in place of the old ones, not written yet: making an RSA key takes long. Must not run
 /// where async tasks run.
-///
-/// # Errors
-/// As [`rotate`].
 pub fn successors(
     registry: &Registry,
     only: Option<Algorithm>,
@@ -186,9 +178,6 @@ pub fn successors(
 }
 
 /// Puts [`successors`] in place of the old keys.
-///
-/// # Errors
-/// What the database says.
 pub fn replace_by(registry: &Registry, tx: &mut Tx<'_>, new: &[StoredKey], at_once: bool) -> Stored<()> {
     let published = if at_once {
         0
@@ -226,7 +215,6 @@ fn replace(registry: &Registry, tx: &mut Tx<'_>, new: &StoredKey, published_seco
 }
 
 /// When the successor of an algorithm's newest key is published by itself, in seconds since the epoch; none without a key.
-#[must_use]
 pub fn next_rotation(registry: &Registry, existing: &[StoredKey], algorithm: Algorithm) -> Option<i64> {
     let settings = &registry.app.config.keys;
     let newest = existing

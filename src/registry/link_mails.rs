@@ -7,7 +7,6 @@ use crate::registry::links::Issued;
 use crate::session::notices::{day_and_time, mail};
 
 /// The mail with a link; none for somebody without an address.
-#[must_use]
 pub fn link(app: &App, issued: &Issued) -> Option<Mail> {
     let service = &app.config.server.name;
     let (about, subject, why) = match issued.kind {

@@ -26,7 +26,6 @@ pub struct Issued {
 }
 
 /// How long a link holds, in seconds.
-#[must_use]
 pub fn seconds(kind: LinkKind, login: &LoginConfig) -> i64 {
     match kind {
         LinkKind::Invitation => login.invitation_seconds,
@@ -37,9 +36,6 @@ pub fn seconds(kind: LinkKind, login: &LoginConfig) -> i64 {
 
 /// Makes a link for a person. It ends the older ones; but one that anybody may ask for ends its like alone, so that
 /// nobody can spoil what an administrator has sent.
-///
-/// # Errors
-/// What the database says.
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKind) -> Stored<Issued> {
     let (app, now) = (&registry.app, registry.app.now());
     let secret = Secret::new(app.entropy.secret());
@@ -75,9 +71,6 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
 
 /// Whether a person was mailed a link on request that still holds and has not reached half its time. Another one would
 /// end it: strangers could ask for so many that the person never has one that works.
-///
-/// # Errors
-/// What the database says.
 pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
     let (kind, now) = (LinkKind::Forgotten, registry.app.now());
     let youngest = links::youngest(tx.conn(), &person.id, kind, now)?;
@@ -87,9 +80,6 @@ pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored
 }
 
 /// Adds a person, and makes an invitation for her.
-///
-/// # Errors
-/// As [`people::add`].
 pub fn add_and_invite(registry: &Registry, tx: &mut Tx<'_>, form: &people::PersonForm) -> Decided<Issued> {
     let person = good!(people::add(registry, tx, form, None)?);
     Ok(Ok(issue(registry, tx, &person, LinkKind::Invitation)?))
@@ -113,9 +103,6 @@ pub fn invite(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<I
 }
 
 /// Makes a link with which a person chooses a new password.
-///
-/// # Errors
-/// As [`invite`].
 pub fn reset_link(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Issued> {
     let person = good!(usable(registry, tx, username)?);
     Ok(Ok(issue(registry, tx, &person, LinkKind::NewPassword)?))

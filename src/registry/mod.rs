@@ -161,7 +161,6 @@ pub struct Registry {
 
 impl Registry {
     /// The registry as `actor` uses it.
-    #[must_use]
     pub fn new(app: Arc<App>, actor: Actor) -> Self {
         Self {
             app,
@@ -175,14 +174,12 @@ impl Registry {
     }
 
     /// The registry of a demo, whose clients may act for the purpose HTEST.
-    #[must_use]
     pub fn for_demo(mut self) -> Self {
         self.demo = true;
         self
     }
 
     /// The registry of somebody who changes her own account: this session, by its id, goes on where all others end.
-    #[must_use]
     pub fn keeping(mut self, session_id: &str) -> Self {
         self.kept_session = Some(session_id.to_owned());
         self
@@ -190,7 +187,6 @@ impl Registry {
 
     /// The registry of somebody at the console or its API: these roles bound what may be done to people, and the record
     /// tells the address. What they stand on is looked at again in the transaction: a request may take long to arrive.
-    #[must_use]
     pub fn bounded(
         mut self,
         roles: &[String],
@@ -203,20 +199,17 @@ impl Registry {
     }
 
     /// The registry of somebody whose address the record tells.
-    #[must_use]
     pub fn seen_at(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
     }
 
     /// Who acts.
-    #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
     /// The application.
-    #[must_use]
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }
@@ -236,9 +229,6 @@ impl Registry {
     }
 
     /// Runs `work` in one transaction, from an async task.
-    ///
-    /// # Errors
-    /// As [`Registry::blocking`].
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
@@ -383,7 +373,6 @@ fn identifier(text: &str) -> Result<(), String> {
 }
 
 /// An id made from a name: `Fulton County CMS` → `fulton-county-cms`. Empty when the name has nothing that an id may have.
-#[must_use]
 pub fn id_from(name: &str) -> String {
     let plain = name.to_ascii_lowercase();
     let words = plain
@@ -456,7 +445,6 @@ pub struct Difference {
 }
 
 /// What differs between two objects, in the order of the keys.
-#[must_use]
 pub fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Difference> {
     let mut keys: Vec<&String> = before
         .keys()

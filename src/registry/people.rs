@@ -20,6 +20,7 @@ use crate::model::link::LinkKind;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
+use crate::outbound::mail;
 use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
 use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
@@ -100,21 +101,18 @@ impl fmt::Debug for Draft {
 
 impl Draft {
     /// Whether the person is new.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         self.before.is_none()
     }
 
     /// Whether the person gets an invitation: she is new, nobody has set a password for her, and she does not come by way
     /// of her agency.
-    #[must_use]
     pub fn is_invited(&self) -> bool {
         let by_agency = self.person.settings.provisioned_by.is_some();
         self.is_new() && self.password.is_none() && self.person.enabled && !by_agency
     }
 
     /// What changes, one line a setting; nothing if all is as it was.
-    #[must_use]
     pub fn differences(&self) -> Vec<String> {
         difference(
             &self.before.as_ref().map(view).unwrap_or_default(),
@@ -124,7 +122,6 @@ impl Draft {
 }
 
 /// What is known about a person, without password and second factor, as the record and the listings show it.
-#[must_use]
 pub fn view(person: &Person) -> Map<String, Value> {
     let mut view = object(&person.settings);
     view.insert("username".to_owned(), json!(person.username));
@@ -412,16 +409,7 @@ fn check_fhir_user(reference: &str) -> Result<(), String> {
 }
 
 fn check_email(email: &str) -> Result<(), String> {
-    let plausible = email.len() <= 254
-        && !email.contains(|character: char| character.is_whitespace() || character.is_control())
-        && email.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty()
-                && !domain.is_empty()
-                && !domain.contains('@')
-                && !domain.starts_with('.')
-                && !domain.ends_with('.')
-        });
-    if plausible {
+    if email.len() <= 254 && mail::is_address(email) {
         Ok(())
     } else {
         Err(format!("{email:?} must be an e-mail address"))
@@ -512,7 +500,6 @@ fn read_totp_secret(secret: &Secret) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// A new TOTP secret in base32.
-#[must_use]
 pub fn new_totp_secret(registry: &Registry) -> Secret {
     let bytes = Zeroizing::new(registry.app.entropy.bytes::<TOTP_SECRET>());
     Secret::new(BASE32_NOPAD.encode(bytes.as_slice()))
@@ -534,9 +521,6 @@ fn wrap(registry: &Registry, id: &str, totp: &[u8]) -> String {
 }
 
 /// Writes a draft; `password` is the hash of the draft's.
-///
-/// # Errors
-/// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Option<&str>) -> Stored<()> {
     let mut person = draft.person.clone();
     if draft.is_new() {
@@ -647,7 +631,6 @@ pub fn add(
 }
 
 /// Names the state of a person; see [`change`].
-#[must_use]
 pub fn version(person: &Person) -> String {
     version_of(&view(person), &person.generation.to_string())
 }
@@ -756,9 +739,6 @@ fn alter(
 }
 
 /// Replaces the roles. Ends sessions and grants if they change.
-///
-/// # Errors
-/// As [`add`].
 pub fn set_roles(registry: &Registry, tx: &mut Tx<'_>, username: &str, roles: &[String]) -> Decided<Person> {
     let event = registry.event(Kind::RolesChanged, "changed");
     alter(registry, tx, username, event, |person| {
@@ -770,9 +750,6 @@ pub fn set_roles(registry: &Registry, tx: &mut Tx<'_>, username: &str, roles: &[
 }
 
 /// Disables or enables. Disabling ends sessions and grants, and enabling revives none.
-///
-/// # Errors
-/// As [`add`].
 pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled: bool) -> Decided<Person> {
     let event = registry.event(Kind::PersonChanged, if enabled { "enabled" } else { "disabled" });
     alter(registry, tx, username, event, |person| {
@@ -786,9 +763,6 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, username: &str, enabled
 }
 
 /// Ends all that a person is signed in to and has allowed, what stays connected as well. She may sign in again.
-///
-/// # Errors
-/// As [`add`].
 pub fn revoke_everything(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
     let event = registry.event(Kind::PersonChanged, "everything_revoked");
     alter(registry, tx, username, event, |person| {
@@ -798,9 +772,6 @@ pub fn revoke_everything(registry: &Registry, tx: &mut Tx<'_>, username: &str) -
 }
 
 /// Deletes a person who was never here: an entry that was a mistake.
-///
-/// # Errors
-/// As [`add`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<Person> {
     let person = good!(found(registry, tx, username)?);
     let mut gone = person.clone();
@@ -893,9 +864,6 @@ pub async fn prepare_password(
 }
 
 /// [`prepare_password`] for threads that run no async tasks.
-///
-/// # Errors
-/// As [`prepare_password`].
 pub fn prepare_password_blocking(
     registry: &Registry,
     username: &str,
@@ -914,9 +882,6 @@ pub fn prepare_password_blocking(
 }
 
 /// Sets a password; `hash` is what [`prepare_password`] made of it. Ends sessions and grants.
-///
-/// # Errors
-/// As [`add`].
 pub fn set_password(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -958,9 +923,6 @@ pub fn set_password(
 
 /// Takes all second factors away, passkeys and recovery codes as well, or leaves a new TOTP secret in base32 as the only
 /// one. Ends sessions and grants.
-///
-/// # Errors
-/// As [`add`].
 pub fn reset_second_factor(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -996,9 +958,6 @@ pub fn reset_second_factor(
 }
 
 /// Forgets failed sign-ins and codes, so that the person may try again. Answers whether there were some.
-///
-/// # Errors
-/// As [`add`].
 pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<bool> {
     let person = good!(found(registry, tx, username)?);
     let locked = lockout::release(&registry.app, tx, &person)?;
@@ -1010,9 +969,6 @@ pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<b
 
 /// Disables those who did not sign in for `[login] dormant_days` (NIST SP 800-53 AC-2(3)), in small batches. Answers how
 /// many.
-///
-/// # Errors
-/// What the store says.
 pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
     let Some(before) = lockout::dormant_before(&registry.app, registry.app.now()) else {
         return Ok(0);

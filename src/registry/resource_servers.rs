@@ -74,13 +74,11 @@ pub struct Draft {
 
 impl Draft {
     /// Whether it is new.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         self.before.is_none()
     }
 
     /// What changes, one line a setting; nothing if all is as it was.
-    #[must_use]
     pub fn differences(&self) -> Vec<String> {
         let before = self.before.as_ref().map(view).unwrap_or_default();
         let mut lines = difference(&before, &view(&self.server));
@@ -89,7 +87,6 @@ impl Draft {
     }
 
     /// The algorithm for which a signing key is needed.
-    #[must_use]
     pub fn signing_alg(&self) -> Option<Algorithm> {
         let settings = &self.server.settings;
         (settings.token_format == TokenFormat::Jwt).then_some(settings.signing_alg)
@@ -97,7 +94,6 @@ impl Draft {
 }
 
 /// The settings of a resource server, as the record and the listings show them.
-#[must_use]
 pub fn view(server: &ResourceServer) -> Map<String, Value> {
     let mut view = object(&server.settings);
     view.insert("name".to_owned(), json!(server.name));
@@ -316,9 +312,6 @@ fn scope_map(
 }
 
 /// Writes a draft. `spare` holds signing keys that may be missing. Answers a secret that was made.
-///
-/// # Errors
-/// What the database says.
 pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, spare: &Spare) -> Stored<Option<Secret>> {
     let Draft {
         server,
@@ -382,7 +375,6 @@ pub fn register(
 }
 
 /// Names the state of a resource server; see [`change`].
-#[must_use]
 pub fn version(server: &ResourceServer) -> String {
     version_of(&view(server), &server.generation.to_string())
 }
@@ -412,9 +404,6 @@ pub fn change(
 }
 
 /// Disables or enables. Answers whether that changed anything.
-///
-/// # Errors
-/// As [`register`].
 pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
     let before = good!(found(tx, id)?);
     if before.enabled == enabled {
@@ -437,9 +426,6 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 }
 
 /// Makes a new secret; see [`secrets`].
-///
-/// # Errors
-/// As [`register`].
 pub fn rotate_secret(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -462,9 +448,6 @@ pub fn rotate_secret(
 }
 
 /// Deletes a resource server that no client uses.
-///
-/// # Errors
-/// As [`register`].
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let server = good!(found(tx, id)?);
     let all = clients::all(tx.conn())?;

@@ -78,9 +78,6 @@ pub struct List {
 }
 
 /// Reads the list, on a reader: it may be long, and what is changed meanwhile is found when somebody signs for it.
-///
-/// # Errors
-/// What the database says.
 pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let time = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let mut rows: Vec<[String; 8]> = Vec::new();
@@ -119,9 +116,6 @@ pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
 }
 
 /// Records that a list is taken out, with its fingerprint.
-///
-/// # Errors
-/// What the database says.
 pub fn export(registry: &Registry, tx: &mut Tx<'_>, list: &List) -> Decided<()> {
     let event = registry
         .event(Kind::Exported, "exported")
@@ -135,9 +129,6 @@ pub fn export(registry: &Registry, tx: &mut Tx<'_>, list: &List) -> Decided<()> 
 }
 
 /// The list that a person has taken out last, and may sign for.
-///
-/// # Errors
-/// What the database says.
 pub fn last_export(conn: &mut Conn, person_id: &str, now: i64) -> Stored<Option<Exported>> {
     let since = (now - LIST_HOLDS) * 1000;
     let rows = audit::last_of(

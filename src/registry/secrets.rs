@@ -26,7 +26,6 @@ pub struct Rotated {
 }
 
 /// What people may see of secrets.
-#[must_use]
 pub fn view(secrets: &[StoredSecret]) -> Value {
     let view = |secret: &StoredSecret| {
         json!({

@@ -33,9 +33,6 @@ pub fn end(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<Option<Ses
 
 /// Takes back what somebody allowed a client once, and what is remembered of it, so that the client asks again. Answers
 /// it, unless it had ended already.
-///
-/// # Errors
-/// As [`end`].
 pub fn revoke_grant(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<Option<Grant>> {
     let Some(grant) = grants::find(tx.conn(), id)? else {
         return Ok(Ok(None));

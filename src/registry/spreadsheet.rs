@@ -4,7 +4,6 @@
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
 /// Whether a spreadsheet would take a cell for a formula.
-#[must_use]
 pub fn is_formula(cell: &str) -> bool {
     cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
@@ -144,7 +143,6 @@ fn unreadable(cause: &csv::Error) -> CsvMistake {
 
 /// Writes rows, the names of the columns first. A cell that would be a formula gets an apostrophe in front, which
 /// spreadsheets do not show.
-#[must_use]
 pub fn write<'a>(rows: impl IntoIterator<Item = Vec<&'a str>>) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)

@@ -196,7 +196,6 @@ impl MasterKey {
     }
 
     /// Tells keys apart without telling anything of them; the database keeps it and refuses another key.
-    #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -216,7 +215,6 @@ impl MasterKey {
     }
 
     /// Seals bytes for a purpose, bound to a context that must be the same when they are opened.
-    #[must_use]
     pub fn seal(&self, purpose: Purpose, context: &str, plain: &[u8], entropy: Entropy) -> String {
         let nonce = entropy.bytes::<NONCE>();
         let mut sealed = plain.to_vec();
@@ -262,7 +260,6 @@ impl MasterKey {
     }
 
     /// HMAC-SHA-256 over length-prefixed parts, as base64url: the same on every server that holds this key.
-    #[must_use]
     pub fn derive(&self, what: Derivation, parts: &[&str]) -> String {
         let mut key = Zeroizing::new([0u8; 32]);
         if expand(&self.derive, what.label(), key.as_mut_slice()).is_err() {
@@ -279,14 +276,12 @@ impl MasterKey {
 
 /// Who else may touch a file: the permission bits of group and others.
 #[cfg(unix)]
-#[must_use]
 pub fn open_to_others(metadata: &std::fs::Metadata) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
 }
 
 /// Who else may touch a file: not known on this system.
 #[cfg(not(unix))]
-#[must_use]
 pub fn open_to_others(_: &std::fs::Metadata) -> u32 {
     0
 }

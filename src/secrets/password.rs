@@ -42,7 +42,6 @@ pub struct Cost {
 
 impl Cost {
     /// How stored hashes of this cost begin.
-    #[must_use]
     pub fn prefix(self) -> String {
         format!(
             "$argon2id$v=19$m={},t={},p={}$",
@@ -144,9 +143,6 @@ impl Hasher {
     }
 
     /// Judges a password: that can take long as well.
-    ///
-    /// # Errors
-    /// As [`Hasher::verify`].
     pub async fn judge(
         &self,
         password: Secret,
@@ -178,9 +174,6 @@ impl Hasher {
     }
 
     /// Hashes a password for storage. None when it is one of `earlier`, which are stored hashes.
-    ///
-    /// # Errors
-    /// As [`Hasher::verify`].
     pub async fn hash_unused(
         &self,
         password: Secret,
@@ -194,9 +187,6 @@ impl Hasher {
     }
 
     /// [`Hasher::hash_unused`] for threads that run no async tasks.
-    ///
-    /// # Errors
-    /// As [`Hasher::verify`].
     pub fn hash_unused_blocking(
         &self,
         password: Secret,
@@ -210,9 +200,6 @@ impl Hasher {
     }
 
     /// Hashes a password for storage, on threads that run no async tasks.
-    ///
-    /// # Errors
-    /// As [`Hasher::verify`].
     pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
         self.hash_unused_blocking(password, Vec::new())?
             .ok_or_else(|| Broken::defect("a hash was asked for"))
@@ -342,7 +329,6 @@ fn verify(
 }
 
 /// The cost of a stored hash; none of one that cannot be read.
-#[must_use]
 pub fn cost_of(stored: &str) -> Option<Cost> {
     let params = Params::try_from(&PasswordHash::new(stored).ok()?).ok()?;
     Some(Cost {

@@ -11,7 +11,6 @@ const FORWARDED_FOR: &str = "X-Forwarded-For";
 
 /// The address that a request came from. Behind trusted proxies it is the last address in `X-Forwarded-For` that is
 /// not one of theirs: what stands before it anybody can write.
-#[must_use]
 pub fn of(app: &App, request: &HttpRequest) -> IpAddr {
     let peer = request
         .peer_addr()

@@ -24,7 +24,6 @@ const DAY_SECONDS: i64 = 86_400;
 const KNOWN_PEOPLE: usize = 8;
 
 /// Under which key failures of a username are counted.
-#[must_use]
 pub fn login_subject(app: &App, username: &str) -> String {
     login_subject_under(&app.master, username)
 }
@@ -34,7 +33,6 @@ fn login_subject_under(master: &MasterKey, username: &str) -> String {
 }
 
 /// Under which key wrong one-time codes of a person are counted.
-#[must_use]
 pub fn totp_subject(app: &App, person_id: &str) -> String {
     totp_subject_under(&app.master, person_id)
 }
@@ -44,23 +42,16 @@ fn totp_subject_under(master: &MasterKey, person_id: &str) -> String {
 }
 
 /// Whether a subject is locked.
-///
-/// # Errors
-/// What the database says.
 pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))
 }
 
 /// Whether wrong passwords lock the whole account, whatever is shown, or the password alone.
-#[must_use]
 pub fn covers_account(app: &App) -> bool {
     app.config.login.lockout_covers == LockoutCovers::Account
 }
 
 /// Whether an account, and not its password alone, is locked until an administrator unlocks it.
-///
-/// # Errors
-/// What the database says.
 pub fn is_locked_until_admin(app: &App, conn: &mut Conn, person: &Person) -> Stored<bool> {
     let until_admin = |row: Failures| row.locked_until >= UNTIL_ADMIN;
     Ok(covers_account(app)
@@ -77,9 +68,6 @@ pub struct Limit {
 }
 
 /// Counts a failure. Answers true when it locked the subject.
-///
-/// # Errors
-/// What the database says.
 pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -> Stored<bool> {
     let login = &app.config.login;
     let empty = Failures {
@@ -120,28 +108,22 @@ pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -
 }
 
 /// When somebody was here last who is dormant now, in seconds since the epoch; none: nobody ever is.
-#[must_use]
 pub fn dormant_before(app: &App, now: i64) -> Option<i64> {
     let days = app.config.login.dormant_days;
     (days > 0).then(|| now - days * DAY_SECONDS)
 }
 
 /// Whether somebody was not here for too long.
-#[must_use]
 pub fn is_dormant(app: &App, person: &Person, now: i64) -> bool {
     dormant_before(app, now).is_some_and(|before| person.idle_since <= before)
 }
 
 /// Whether somebody may sign in, by whatever means: neither disabled nor dormant.
-#[must_use]
 pub fn may_sign_in(app: &App, person: &Person, now: i64) -> bool {
     person.enabled && !is_dormant(app, person, now)
 }
 
 /// Forgets all failures of a person, with password and code, in whatever browser. Answers whether there were some.
-///
-/// # Errors
-/// What the database says.
 pub fn release(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
     let by_password = logins::forget_all(tx.conn(), &login_subject(app, &person.username))?;
     let by_code = logins::forget(tx.conn(), &totp_subject(app, &person.id))?;
@@ -150,9 +132,6 @@ pub fn release(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
 
 /// Carries locks and counts of people over to another master key, from which their keys derive. What was counted for
 /// names that nobody has, for browsers that are known no more and for mailed links is forgotten.
-///
-/// # Errors
-/// What the database says.
 pub fn rewrap(app: &App, tx: &mut Tx<'_>, new: &MasterKey) -> Stored<()> {
     let mut carried = Vec::new();
     let mut after = String::new();
@@ -187,7 +166,6 @@ pub struct Attempt {
 
 impl Attempt {
     /// Of a username, and whose it is; `known` is what the browser keeps to be known by.
-    #[must_use]
     pub fn new(app: &App, username: &str, person: Option<&Person>, known: Option<&str>) -> Self {
         let account = login_subject(app, username);
         let own = person
@@ -211,7 +189,6 @@ impl Attempt {
     }
 
     /// The key of the account, for the record.
-    #[must_use]
     pub fn account(&self) -> &str {
         &self.account
     }
@@ -225,18 +202,12 @@ impl Attempt {
     }
 
     /// Whether it is refused whatever the password.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn is_locked(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
         let subject = self.subject(conn, now)?;
         is_locked(conn, subject, now)
     }
 
     /// Counts its failure. Answers true when that locked something.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn fail(&self, app: &App, tx: &mut Tx<'_>, now: i64) -> Stored<bool> {
         let subject = self.subject(tx.conn(), now)?;
         fail(app, tx, subject, self.limit, now)
@@ -244,9 +215,6 @@ impl Attempt {
 
     /// After a success: forgets the browser's own failures, or those of all that are not known. The success of a known
     /// browser says nothing of what strangers did (§3.2.2: from the same address).
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn forget(&self, tx: &mut Tx<'_>, now: i64) -> Stored<()> {
         let subject = self.subject(tx.conn(), now)?.to_owned();
         logins::forget(tx.conn(), &subject)?;
@@ -278,7 +246,6 @@ fn mark(app: &App, browser: &str, person: &Person) -> String {
 
 /// What the browser keeps after somebody has signed in, to be known by: a random name and a mark for each person, the
 /// last one first. None where browsers are not known.
-#[must_use]
 pub fn known_after(app: &App, person: &Person, known: Option<&str>) -> Option<String> {
     if !app.config.login.known_browsers {
         return None;

@@ -45,7 +45,6 @@ const USER_AGENT_LENGTH: usize = 200;
 
 impl Limits {
     /// Those of the configuration.
-    #[must_use]
     pub fn of(app: &App) -> Self {
         Self {
             idle: app.config.login.session_idle_seconds,
@@ -54,7 +53,6 @@ impl Limits {
     }
 
     /// Whether a session is neither too old nor idle for too long.
-    #[must_use]
     pub fn hold(self, session: &Session, now: i64) -> bool {
         let whole = if session.second_factor_due {
             SECOND_FACTOR_SECONDS
@@ -65,7 +63,6 @@ impl Limits {
     }
 
     /// After which times a session began and was last used that holds.
-    #[must_use]
     pub fn since(self, now: i64) -> (i64, i64) {
         (now - self.whole, now - self.idle)
     }
@@ -95,7 +92,6 @@ pub enum Due {
 
 impl Due {
     /// Why the client cannot be answered yet.
-    #[must_use]
     pub fn why(self) -> &'static str {
         match self {
             Self::SecondFactor => "the second factor is still to come",
@@ -105,7 +101,6 @@ impl Due {
     }
 
     /// The page where it is done.
-    #[must_use]
     pub fn path(self) -> &'static str {
         match self {
             Self::SecondFactor => "/login/second-factor",
@@ -117,13 +112,11 @@ impl Due {
 
 impl Loaded {
     /// Whether the account has a second factor.
-    #[must_use]
     pub fn has_second_factor(&self) -> bool {
         self.person.has_second_factor(self.has_passkey)
     }
 
     /// What comes before anything else.
-    #[must_use]
     pub fn due(&self, app: &App) -> Option<Due> {
         let proved = self.session.has_second_factor();
         let required = app.policy.requires_second_factor(&self.person.settings.roles);
@@ -143,9 +136,6 @@ impl Loaded {
 }
 
 /// A session that holds, with its person: not ended, not too old, not idle for too long, the person enabled and unchanged.
-///
-/// # Errors
-/// What the database says.
 pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Option<Loaded>> {
     let Some(session) = sessions::find(conn, hash)?.filter(|session| limits.hold(session, now)) else {
         return Ok(None);
@@ -164,17 +154,11 @@ pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Opt
 }
 
 /// Whether a person has a second factor.
-///
-/// # Errors
-/// What the database says.
 pub fn has_second_factor(conn: &mut Conn, person: &Person) -> Stored<bool> {
     Ok(person.has_second_factor(passkeys::any(conn, &person.id)?))
 }
 
 /// Notes that a session was used, at most once a minute.
-///
-/// # Errors
-/// What the database says.
 pub async fn note_use(app: &App, session: &Session) -> Result<(), Broken> {
     let now = app.now();
     if now - session.last_seen_at < 60 {
@@ -197,7 +181,6 @@ pub struct Origin {
 
 impl Origin {
     /// That of a request.
-    #[must_use]
     pub fn of(app: &App, request: &HttpRequest) -> Self {
         let named = request
             .headers()
@@ -230,7 +213,6 @@ pub struct Authentication {
 
 impl Authentication {
     /// By these methods, one factor or two.
-    #[must_use]
     pub fn by(amr: &[&str], two_factors: bool) -> Self {
         Self {
             amr: amr.iter().map(|method| (*method).to_owned()).collect(),
@@ -241,7 +223,6 @@ impl Authentication {
     }
 
     /// The same, with the second factor still to come.
-    #[must_use]
     pub fn with_second_factor_due(mut self, due: bool) -> Self {
         self.second_factor_due = due;
         self
@@ -249,7 +230,6 @@ impl Authentication {
 }
 
 /// A session that begins now, and the value of its cookie.
-#[must_use]
 pub fn begin(app: &App, person: &Person, origin: &Origin, how: Authentication) -> (Session, String) {
     let now = app.now();
     let cookie = app.entropy.secret();
@@ -273,9 +253,6 @@ pub fn begin(app: &App, person: &Person, origin: &Origin, how: Authentication) -
 
 /// Writes a session down in place of the one that the browser had. The same person's goes on under its id with the new
 /// cookie, somebody else's ends. Answers false, and writes nothing, when another request has used the old cookie up.
-///
-/// # Errors
-/// What the database says.
 pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&Session>) -> Stored<bool> {
     let purge_at = session.created_at + app.config.login.session_seconds + ROW_OUTLIVES_SESSION;
     match replaced {
@@ -310,9 +287,6 @@ pub fn record(app: &App, tx: &mut Tx<'_>, session: &Session, replaced: Option<&S
 }
 
 /// [`record`] in place of the session of a browser that begins a sign-in, by the hash of its cookie, if it had one.
-///
-/// # Errors
-/// What the database says.
 pub fn record_anew(app: &App, tx: &mut Tx<'_>, session: &Session, cookie_hash: Option<&str>) -> Stored<bool> {
     let replaced = cookie_hash
         .map(|hash| sessions::find(tx.conn(), hash))
@@ -323,9 +297,6 @@ pub fn record_anew(app: &App, tx: &mut Tx<'_>, session: &Session, cookie_hash: O
 
 /// Ends a session with what was allowed in it, but for what was to stay connected (`offline_access`), and leaves notices
 /// for the clients that want to be told. Answers whether it was alive.
-///
-/// # Errors
-/// What the database says.
 pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
     let now = app.now();
     if !sessions::end(tx.conn(), &session.id, now)? {
@@ -361,9 +332,6 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
 
 /// Ends all sessions of a person, or all `except` one, by its id. Answers how many were alive. The event is the
 /// caller's.
-///
-/// # Errors
-/// What the database says.
 pub fn end_all(app: &App, tx: &mut Tx<'_>, person_id: &str, except: Option<&str>) -> Stored<usize> {
     let mut ended = 0;
     for session in sessions::of_person(tx.conn(), person_id)? {
@@ -376,9 +344,6 @@ pub fn end_all(app: &App, tx: &mut Tx<'_>, person_id: &str, except: Option<&str>
 
 /// Ends the sessions that have reached their absolute limit, so that their clients learn of it. Those that are idle for
 /// too long stay as they are: a person who does not come here may be busy at a client all the while.
-///
-/// # Errors
-/// What the database says.
 pub async fn end_expired(app: &Arc<App>) -> Result<(), Broken> {
     let row_may_go = app.now() + ROW_OUTLIVES_SESSION;
     loop {
@@ -404,9 +369,6 @@ pub async fn end_expired(app: &Arc<App>) -> Result<(), Broken> {
 }
 
 /// [`end`], with its event.
-///
-/// # Errors
-/// What the database says.
 pub fn end_with(app: &App, tx: &mut Tx<'_>, session: &Session, event: &Event) -> Stored<bool> {
     let alive = end(app, tx, session)?;
     if alive {

@@ -96,7 +96,6 @@ fn post(app: &App, person: &Person, about: &'static str, subject: String, text: 
 }
 
 /// A mail to a person; none for somebody without an address.
-#[must_use]
 pub fn mail(person: &Person, about: &'static str, subject: String, text: String) -> Option<Mail> {
     Some(Mail {
         person_id: person.id.clone(),
@@ -109,7 +108,6 @@ pub fn mail(person: &Person, about: &'static str, subject: String, text: String)
 }
 
 /// In the person's time zone, or else the installation's.
-#[must_use]
 pub fn day_and_time(app: &App, person: &Person, at: i64) -> String {
     Zone::of(&person.settings, &app.config.policy.time_zone)
         .when(at)

@@ -8,9 +8,6 @@ use crate::store::{Stored, Tx, grants};
 pub const TOLD_LONGER: i64 = 3600;
 
 /// Revokes a grant with all its tokens. Answers whether it was alive.
-///
-/// # Errors
-/// What the database says.
 pub fn revoke_grant(tx: &mut Tx<'_>, id: &str, now: i64) -> Stored<bool> {
     let alive = grants::revoke(tx.conn(), id, now)?;
     if alive {

@@ -68,9 +68,6 @@ pub struct Last {
 }
 
 /// How far each chain was counted.
-///
-/// # Errors
-/// What the database says.
 pub fn positions(conn: &mut Conn) -> Stored<BTreeMap<i32, i64>> {
     let counted: Vec<(i32, i64)> = each!(conn, c => activity_position::table
         .select((activity_position::chain, activity_position::seq))
@@ -80,7 +77,6 @@ pub fn positions(conn: &mut Conn) -> Stored<BTreeMap<i32, i64>> {
 
 impl Last {
     /// Whether it did something from this time on: what was before may be somebody else's, who had the id.
-    #[must_use]
     pub fn is_since(&self, time: i64) -> bool {
         [
             self.last_token_at,
@@ -93,7 +89,6 @@ impl Last {
     }
 
     /// Whether it did nothing.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last_token_at
             .or(self.last_failure_at)
@@ -103,9 +98,6 @@ impl Last {
 }
 
 /// Up to `limit` events of some chain that were not counted yet.
-///
-/// # Errors
-/// What the database says.
 pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
     let counted = positions(conn)?;
     for head in heads(conn)? {
@@ -125,9 +117,6 @@ pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
 }
 
 /// Moves the position in a chain, unless somebody else did so first.
-///
-/// # Errors
-/// What the database says.
 pub fn advance(conn: &mut Conn, chain: i32, from: i64, to: i64) -> Stored<bool> {
     use activity_position as position;
     let moved = each!(conn, c => {
@@ -143,9 +132,6 @@ pub fn advance(conn: &mut Conn, chain: i32, from: i64, to: i64) -> Stored<bool> 
 }
 
 /// Adds to a count.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, count: &Count) -> Stored<()> {
     each!(conn, c => diesel::insert_into(activity::table)
         .values(count)
@@ -158,9 +144,6 @@ pub fn add(conn: &mut Conn, count: &Count) -> Stored<()> {
 
 /// Notes what a client did last, where it is later than what is known: chains are counted one after the other. `at` is
 /// how far its chain is counted by this.
-///
-/// # Errors
-/// What the database says.
 pub fn note(conn: &mut Conn, at: Position, last: &Last) -> Stored<()> {
     use client_activity::{
         client_id, last_failure, last_failure_at, last_introspection_at, last_token_at, table,
@@ -190,9 +173,6 @@ pub fn note(conn: &mut Conn, at: Position, last: &Last) -> Stored<()> {
 
 /// Forgets what a client did that was deleted: another one may get its id. The row stays, empty, so that whoever follows
 /// hears of it.
-///
-/// # Errors
-/// What the database says.
 pub fn forget(conn: &mut Conn, at: Position, id: &str) -> Stored<()> {
     use client_activity::{last_failure, last_failure_at, last_introspection_at, last_token_at};
     let (no_time, no_reason) = (None::<i64>, None::<String>);
@@ -209,9 +189,6 @@ pub fn forget(conn: &mut Conn, at: Position, id: &str) -> Stored<()> {
 }
 
 /// The counts of the hours from `since` on.
-///
-/// # Errors
-/// What the database says.
 pub fn since(conn: &mut Conn, since: i64) -> Stored<Vec<Count>> {
     Ok(each!(conn, c => activity::table
         .filter(activity::hour.ge(since))
@@ -222,9 +199,6 @@ pub fn since(conn: &mut Conn, since: i64) -> Stored<Vec<Count>> {
 
 /// What clients and resource servers did last of whom something was noted between two looks at the positions; `seen` is
 /// none: all.
-///
-/// # Errors
-/// What the database says.
 pub fn noted_since(
     conn: &mut Conn,
     seen: Option<&BTreeMap<i32, i64>>,

@@ -37,9 +37,6 @@ impl Row {
 }
 
 /// Adds a token.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &ApiToken, hash: &SecretHash) -> Stored<()> {
     each!(conn, c => diesel::insert_into(api_token::table)
         .values((
@@ -56,9 +53,6 @@ pub fn add(conn: &mut Conn, model: &ApiToken, hash: &SecretHash) -> Stored<()> {
 }
 
 /// A token by its text.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn by_hash(conn: &mut Conn, hash: &SecretHash) -> Stored<Option<ApiToken>> {
     let row: Option<Row> = each!(conn, c => api_token::table
         .filter(api_token::hash.eq(hash.as_str()))
@@ -69,9 +63,6 @@ pub fn by_hash(conn: &mut Conn, hash: &SecretHash) -> Stored<Option<ApiToken>> {
 }
 
 /// A token by its id.
-///
-/// # Errors
-/// As [`by_hash`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ApiToken>> {
     let row: Option<Row> =
         each!(conn, c => api_token::table.find(id).select(Row::as_select()).get_result(c).optional())?;
@@ -79,9 +70,6 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ApiToken>> {
 }
 
 /// Up to `limit` tokens, the newest first, after one that is known by when it was made and its id.
-///
-/// # Errors
-/// As [`by_hash`].
 pub fn page(conn: &mut Conn, after: Option<(i64, &str)>, limit: usize) -> Stored<Vec<ApiToken>> {
     let (at, id) = after.unwrap_or((i64::MAX, ""));
     let rows: Vec<Row> = each!(conn, c => api_token::table
@@ -94,18 +82,12 @@ pub fn page(conn: &mut Conn, after: Option<(i64, &str)>, limit: usize) -> Stored
 }
 
 /// Notes that a token was used.
-///
-/// # Errors
-/// What the database says.
 pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(api_token::table.find(id)).set(api_token::last_used_at.eq(at)).execute(c))?;
     Ok(())
 }
 
 /// The ids of the tokens that somebody made and that are not revoked.
-///
-/// # Errors
-/// What the database says.
 pub fn made_by(conn: &mut Conn, creator: &str) -> Stored<Vec<String>> {
     Ok(each!(conn, c => api_token::table
         .filter(api_token::created_by.eq(creator).and(api_token::revoked_at.is_null()))
@@ -114,9 +96,6 @@ pub fn made_by(conn: &mut Conn, creator: &str) -> Stored<Vec<String>> {
 }
 
 /// Revokes a token. Answers whether it had not been revoked yet.
-///
-/// # Errors
-/// What the database says.
 pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(api_token::table.filter(
             api_token::id.eq(id).and(api_token::revoked_at.is_null())))

@@ -117,17 +117,11 @@ pub(super) fn create_chains(conn: &mut Conn) -> Stored<()> {
 }
 
 /// The heads of all chains, in order.
-///
-/// # Errors
-/// What the database says.
 pub fn heads(conn: &mut Conn) -> Stored<Vec<Head>> {
     Ok(each!(conn, c => audit_chain::table.order(audit_chain::id).select(Head::as_select()).load(c))?)
 }
 
 /// Up to `limit` rows of a chain after number `after`, in order.
-///
-/// # Errors
-/// What the database says.
 pub fn rows_after(conn: &mut Conn, chain: i32, after: i64, limit: i64) -> Stored<Vec<AuditRow>> {
     Ok(each!(conn, c => audit_event::table
         .filter(audit_event::chain.eq(chain).and(audit_event::seq.gt(after)))
@@ -148,9 +142,6 @@ pub enum Concerned {
 
 /// The last events of these kinds that concern somebody, the newest first, from `since_ms` (milliseconds) on: a record
 /// grows for ever, and most of it is tokens.
-///
-/// # Errors
-/// What the database says.
 pub fn last_of(
     conn: &mut Conn,
     concerned: &Concerned,
@@ -174,9 +165,6 @@ pub fn last_of(
 }
 
 /// The last events of a kind, whomever they concern, the newest first.
-///
-/// # Errors
-/// What the database says.
 pub fn last_of_kind(conn: &mut Conn, kind: Kind, limit: i64) -> Stored<Vec<AuditRow>> {
     Ok(each!(conn, c => audit_event::table
         .filter(audit_event::kind.eq(kind.as_str()))

@@ -36,7 +36,6 @@ impl Place {
 
 impl AuditRow {
     /// Its place in the record.
-    #[must_use]
     pub fn place(&self) -> Place {
         Place {
             at_ms: self.at_ms,
@@ -135,9 +134,6 @@ impl Search {
 }
 
 /// The next `page` events that fit.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, search: &Search, page: usize) -> Stored<Found> {
     // Mostly nearly all that an index leads to fits, so few are enough.
     let found = look(conn, search, page, 2 * page)?;
@@ -204,9 +200,6 @@ fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: usize) -> Stored
 }
 
 /// One event.
-///
-/// # Errors
-/// What the database says.
 pub fn one(conn: &mut Conn, chain: i32, seq: i64) -> Stored<Option<AuditRow>> {
     Ok(each!(conn, c => audit_event::table
         .find((chain, seq))
@@ -216,9 +209,6 @@ pub fn one(conn: &mut Conn, chain: i32, seq: i64) -> Stored<Option<AuditRow>> {
 }
 
 /// The last event of a kind.
-///
-/// # Errors
-/// What the database says.
 pub fn last_of(conn: &mut Conn, kind: Kind) -> Stored<Option<AuditRow>> {
     let search = Search {
         kinds: vec![kind],

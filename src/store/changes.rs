@@ -1,7 +1,7 @@
 //! What other processes must learn of: a log in commit order behind the installation's revision row.
 
-use strum::{EnumString, IntoStaticStr};
 use diesel::prelude::*;
+use strum::{EnumString, IntoStaticStr};
 
 use super::schema::{change, installation};
 use super::{Conn, StoreBroken, Stored, each};
@@ -69,25 +69,17 @@ pub(super) fn record(conn: &mut Conn, changes: &[Change]) -> Stored<()> {
 }
 
 /// The number of the last change.
-///
-/// # Errors
-/// What the database says.
 pub fn revision(conn: &mut Conn) -> Stored<i64> {
     Ok(each!(conn, c => installation::table.find(1).select(installation::revision).get_result(c))?)
 }
 
 /// The changes after a number, in order, each with its own.
-///
-/// # Errors
-/// What the database says.
 pub fn after(conn: &mut Conn, seq: i64) -> Stored<Vec<(i64, Change)>> {
     let rows: Vec<(i64, String, String, i64)> =
         each!(conn, c => change::table.filter(change::seq.gt(seq)).order(change::seq).load(c))?;
     rows.into_iter()
         .map(|(seq, kind, subject, purge_at)| {
-            let kind = kind
-                .parse()
-                .map_err(|_| StoreBroken::stored("change", &kind))?;
+            let kind = kind.parse().map_err(|_| StoreBroken::stored("change", &kind))?;
             Ok((
                 seq,
                 Change {

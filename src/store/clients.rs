@@ -38,9 +38,6 @@ impl Row {
 }
 
 /// All clients.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<Client>> {
     let rows: Vec<Row> = each!(conn, c => client::table.order(client::id).select(Row::as_select()).load(c))?;
     let mut secrets = secrets::by_owner(conn)?;
@@ -53,9 +50,6 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<Client>> {
 }
 
 /// One client.
-///
-/// # Errors
-/// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Client>> {
     let row: Option<Row> =
         each!(conn, c => client::table.find(id).select(Row::as_select()).get_result(c).optional())?;
@@ -63,9 +57,6 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Client>> {
 }
 
 /// Writes a client, new or changed; its secrets are written by [`super::secrets`].
-///
-/// # Errors
-/// What the database says.
 pub fn put(conn: &mut Conn, model: &Client) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -96,9 +87,6 @@ pub fn put(conn: &mut Conn, model: &Client) -> Stored<()> {
 
 /// Deletes a client with its secrets, the vendor's link, grants (their codes and refresh tokens go along) and remembered
 /// consents.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
     secrets::delete_of(conn, id)?;
     vendor_links::delete(conn, id)?;

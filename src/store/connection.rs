@@ -139,7 +139,6 @@ impl Connector {
     }
 
     /// Whether this is SQLite: one writer, one chain of audit events.
-    #[must_use]
     pub fn is_sqlite(&self) -> bool {
         matches!(self.target, Target::Sqlite(_))
     }
@@ -153,9 +152,6 @@ impl Connector {
     }
 
     /// [`Connector::connect`] for reading, with the queries counted.
-    ///
-    /// # Errors
-    /// As [`Connector::connect`].
     pub(super) fn connect_counted(&self, queries: &Arc<AtomicU64>) -> Result<Conn, OpenError> {
         let mut conn = self.open(Access::Read)?;
         count_queries(&mut conn, queries);

@@ -10,9 +10,6 @@ use super::{Conn, Stored, each};
 const ROW_OUTLIVES_LINK: i64 = 86_400;
 
 /// Puts a link in place of those before it.
-///
-/// # Errors
-/// What the database says.
 pub fn replace(conn: &mut Conn, hash: &str, now: i64, expires_at: i64) -> Stored<()> {
     each!(conn, c => {
         diesel::delete(first_link::table).execute(c)?;
@@ -29,9 +26,6 @@ pub fn replace(conn: &mut Conn, hash: &str, now: i64, expires_at: i64) -> Stored
 }
 
 /// Whether a link holds.
-///
-/// # Errors
-/// What the database says.
 pub fn holds(conn: &mut Conn, hash: &str, now: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(first_link::table.filter(
             first_link::hash.eq(hash).and(first_link::used_at.is_null()).and(first_link::expires_at.gt(now)))))
@@ -39,9 +33,6 @@ pub fn holds(conn: &mut Conn, hash: &str, now: i64) -> Stored<bool> {
 }
 
 /// Uses a link up. Answers false when it was used already, or has ended: the database decides the race.
-///
-/// # Errors
-/// What the database says.
 pub fn use_up(conn: &mut Conn, hash: &str, now: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(first_link::table.filter(
             first_link::hash.eq(hash).and(first_link::used_at.is_null()).and(first_link::expires_at.gt(now))))

@@ -40,9 +40,6 @@ impl Row {
 }
 
 /// A grant.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Grant>> {
     let row: Option<Row> =
         each!(conn, c => grants::table.find(id).select(Row::as_select()).get_result(c).optional())?;
@@ -64,9 +61,6 @@ pub struct MadeInSession {
 }
 
 /// The grants that were made in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<MadeInSession>> {
     let rows: Vec<(String, String, String, Option<i64>)> = each!(conn, c => grants::table
         .filter(grants::session_id.eq(session_id))
@@ -88,9 +82,6 @@ pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<MadeInSession
 }
 
 /// The grants of a person that were not revoked, the newest first. Some may have died in other ways.
-///
-/// # Errors
-/// As [`find`].
 pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Grant>> {
     let rows: Vec<Row> = each!(conn, c => grants::table
         .filter(grants::person_id.eq(person_id).and(grants::revoked_at.is_null()))
@@ -101,9 +92,6 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Grant>> {
 }
 
 /// How many grants of a client are alive.
-///
-/// # Errors
-/// What the database says.
 pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64> {
     Ok(each!(conn, c => grants::table
         .filter(grants::client_id.eq(client_id).and(grants::revoked_at.is_null()).and(grants::purge_at.gt(now)))
@@ -124,9 +112,6 @@ pub struct GrantFilter {
 
 /// Up to `limit` grants with which a client can do something `now`, the newest first. One without a refresh token is
 /// alive if it was made after `made`.
-///
-/// # Errors
-/// As [`find`].
 pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
@@ -165,9 +150,6 @@ pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: u
 }
 
 /// Adds a grant.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -186,9 +168,6 @@ pub fn add(conn: &mut Conn, model: &Grant) -> Stored<()> {
 }
 
 /// Revokes a grant. Answers whether it was alive.
-///
-/// # Errors
-/// What the database says.
 pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::revoked_at.is_null())))
@@ -199,9 +178,6 @@ pub fn revoke(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
 }
 
 /// Keeps a grant's row at least until `purge_at`.
-///
-/// # Errors
-/// What the database says.
 pub fn keep_until(conn: &mut Conn, id: &str, purge_at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(grants::table.filter(grants::id.eq(id).and(grants::purge_at.lt(purge_at))))
         .set(grants::purge_at.eq(purge_at))
@@ -222,9 +198,6 @@ struct CodeRow {
 }
 
 /// Adds a code. Its row outlives it, so that a replay is known as one.
-///
-/// # Errors
-/// What the database says.
 pub fn add_code(conn: &mut Conn, model: &AuthorizationCode, purge_at: i64) -> Stored<()> {
     let row = CodeRow {
         hash: model.hash.clone(),
@@ -240,9 +213,6 @@ pub fn add_code(conn: &mut Conn, model: &AuthorizationCode, purge_at: i64) -> St
 }
 
 /// A code, locked against other writers.
-///
-/// # Errors
-/// What the database says.
 pub fn lock_code(conn: &mut Conn, hash: &str) -> Stored<Option<AuthorizationCode>> {
     let query = authorization_code::table.find(hash).select(CodeRow::as_select());
     let row: Option<CodeRow> = match conn {
@@ -265,9 +235,6 @@ pub fn lock_code(conn: &mut Conn, hash: &str) -> Stored<Option<AuthorizationCode
 }
 
 /// Redeems a code. Answers false when it was redeemed already.
-///
-/// # Errors
-/// What the database says.
 pub fn redeem_code(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(authorization_code::table
             .filter(authorization_code::hash.eq(hash).and(authorization_code::redeemed_at.is_null())))
@@ -310,9 +277,6 @@ impl ConsentRow {
 }
 
 /// What a person allowed a client before.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<RememberedConsent>> {
     let row: Option<ConsentRow> = each!(conn, c => consent::table
         .find((person, client))
@@ -323,9 +287,6 @@ pub fn consent(conn: &mut Conn, person: &str, client: &str) -> Stored<Option<Rem
 }
 
 /// All that a person allowed clients before, by client, with when.
-///
-/// # Errors
-/// As [`consent`].
 pub fn consents_of_person(conn: &mut Conn, person: &str) -> Stored<Vec<(String, RememberedConsent, i64)>> {
     let rows: Vec<ConsentRow> = each!(conn, c => consent::table
         .filter(consent::person_id.eq(person))
@@ -341,17 +302,11 @@ pub fn consents_of_person(conn: &mut Conn, person: &str) -> Stored<Vec<(String, 
 }
 
 /// Forgets what a person allowed a client. Answers whether there was something.
-///
-/// # Errors
-/// What the database says.
 pub fn forget_consent(conn: &mut Conn, person: &str, client: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::delete(consent::table.find((person, client))).execute(c))? == 1)
 }
 
 /// Remembers what a person allowed a client.
-///
-/// # Errors
-/// What the database says.
 pub fn remember_consent(
     conn: &mut Conn,
     person: &str,

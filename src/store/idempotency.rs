@@ -22,9 +22,6 @@ pub struct Kept {
 }
 
 /// The answer that was given under a key, unless its time is over.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, key: &str, now: i64) -> Stored<Option<Kept>> {
     Ok(each!(conn, c => idempotency::table
         .filter(idempotency::key.eq(key).and(idempotency::purge_at.gt(now)))
@@ -48,9 +45,6 @@ pub fn keep(conn: &mut Conn, kept: &Kept, now: i64) -> Stored<()> {
 }
 
 /// Forgets all answers: the master key that sealed them is replaced.
-///
-/// # Errors
-/// What the database says.
 pub fn clear(conn: &mut Conn) -> Stored<()> {
     each!(conn, c => diesel::delete(idempotency::table).execute(c))?;
     Ok(())

@@ -62,27 +62,18 @@ diesel::define_sql_function! {
 }
 
 /// All providers.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
     let rows: Vec<Row> = each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
     rows.into_iter().map(Row::into_model).collect()
 }
 
 /// One provider.
-///
-/// # Errors
-/// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<IdentityProvider>> {
     let row: Option<Row> = each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
     row.map(Row::into_model).transpose()
 }
 
 /// Writes a provider, new or changed.
-///
-/// # Errors
-/// What the database says.
 pub fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -110,9 +101,6 @@ pub fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
 }
 
 /// Deletes a provider, with the links to it. Answers how many there were.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<usize> {
     let links = each!(conn, c => diesel::delete(linked_identity::table.filter(linked_identity::provider_id.eq(id))).execute(c))?;
     each!(conn, c => diesel::delete(identity_provider::table.find(id)).execute(c))?;
@@ -120,9 +108,6 @@ pub fn delete(conn: &mut Conn, id: &str) -> Stored<usize> {
 }
 
 /// Replaces a wrapped secret by the same secret, wrapped anew.
-///
-/// # Errors
-/// What the database says.
 pub fn rewrap(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
     each!(conn, c => diesel::update(identity_provider::table.find(id))
         .set(identity_provider::secret.eq(wrapped))
@@ -131,9 +116,6 @@ pub fn rewrap(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
 }
 
 /// The account of an identity.
-///
-/// # Errors
-/// What the database says.
 pub fn link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<Option<LinkedIdentity>> {
     let row: Option<LinkRow> = each!(conn, c => linked_identity::table
         .find((provider_id, subject))
@@ -144,9 +126,6 @@ pub fn link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<Option<
 }
 
 /// The identities of a person, the oldest first.
-///
-/// # Errors
-/// What the database says.
 pub fn links_of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<LinkedIdentity>> {
     let rows: Vec<LinkRow> = each!(conn, c => linked_identity::table
         .filter(linked_identity::person_id.eq(person_id))
@@ -157,9 +136,6 @@ pub fn links_of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<LinkedIde
 }
 
 /// How many accounts are joined with identities at a provider.
-///
-/// # Errors
-/// What the database says.
 pub fn count_links(conn: &mut Conn, provider_id: &str) -> Stored<i64> {
     Ok(each!(conn, c => linked_identity::table
         .filter(linked_identity::provider_id.eq(provider_id))
@@ -168,9 +144,6 @@ pub fn count_links(conn: &mut Conn, provider_id: &str) -> Stored<i64> {
 }
 
 /// Joins an account with an identity. Answers false when the identity has an account already.
-///
-/// # Errors
-/// What the database says.
 pub fn add_link(conn: &mut Conn, model: &LinkedIdentity) -> Stored<bool> {
     let row = LinkRow {
         provider_id: model.provider_id.clone(),
@@ -187,9 +160,6 @@ pub fn add_link(conn: &mut Conn, model: &LinkedIdentity) -> Stored<bool> {
 }
 
 /// Notes that somebody signed in by an identity.
-///
-/// # Errors
-/// What the database says.
 pub fn link_used(conn: &mut Conn, provider_id: &str, subject: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(linked_identity::table.find((provider_id, subject)))
         .set(linked_identity::last_used_at.eq(at))
@@ -198,9 +168,6 @@ pub fn link_used(conn: &mut Conn, provider_id: &str, subject: &str, at: i64) -> 
 }
 
 /// Parts an account from an identity. Answers whether they were joined.
-///
-/// # Errors
-/// What the database says.
 pub fn delete_link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::delete(linked_identity::table.find((provider_id, subject))).execute(c))?
@@ -209,9 +176,6 @@ pub fn delete_link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<
 }
 
 /// Usernames of those in whose entry an address occurs, letter case ignored: candidates, to be looked at closely.
-///
-/// # Errors
-/// What the database says.
 pub fn usernames_with_email(conn: &mut Conn, email: &str) -> Stored<Vec<String>> {
     let pattern = format!("%\"email\":\"{}\"%", email.to_lowercase());
     Ok(each!(conn, c => person::table

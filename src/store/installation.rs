@@ -6,9 +6,6 @@ use super::schema::installation;
 use super::{Conn, Stored, each};
 
 /// The fingerprint of the master key, if the installation is initialised.
-///
-/// # Errors
-/// What the database says.
 pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
     Ok(
         each!(conn, c => installation::table.find(1).select(installation::key_fingerprint).get_result(c).optional())?,
@@ -16,18 +13,12 @@ pub fn key_fingerprint(conn: &mut Conn) -> Stored<Option<String>> {
 }
 
 /// When the installation was made, in seconds since the epoch.
-///
-/// # Errors
-/// What the database says.
 pub fn installed_at(conn: &mut Conn) -> Stored<i64> {
     let found: Option<i64> = each!(conn, c => installation::table.find(1).select(installation::created_at).get_result(c).optional())?;
     Ok(found.unwrap_or(0))
 }
 
 /// Initialises the installation unless it is. Answers whether this call did it.
-///
-/// # Errors
-/// What the database says.
 pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> {
     let made = each!(conn, c => diesel::insert_into(installation::table)
         .values((
@@ -45,9 +36,6 @@ pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> 
 }
 
 /// Writes without changing anything: proves that the database takes writes.
-///
-/// # Errors
-/// What the database says.
 pub fn touch(conn: &mut Conn) -> Stored<()> {
     each!(conn, c => diesel::update(installation::table.find(1))
         .set(installation::created_at.eq(installation::created_at))
@@ -57,9 +45,6 @@ pub fn touch(conn: &mut Conn) -> Stored<()> {
 
 /// Takes the installation's row for this transaction: what administrators do is done one after the other, on every
 /// server, so that a name that was found free stays free. SQLite has one writer anyway.
-///
-/// # Errors
-/// What the database says.
 pub fn lock(conn: &mut Conn) -> Stored<()> {
     if let Conn::Pg(c) = conn {
         installation::table
@@ -72,9 +57,6 @@ pub fn lock(conn: &mut Conn) -> Stored<()> {
 }
 
 /// Replaces the fingerprint, in the transaction that wraps everything under another master key.
-///
-/// # Errors
-/// What the database says.
 pub fn set_key_fingerprint(conn: &mut Conn, fingerprint: &str) -> Stored<()> {
     each!(conn, c => diesel::update(installation::table.find(1))
         .set(installation::key_fingerprint.eq(fingerprint))

@@ -20,9 +20,6 @@ struct Row {
 }
 
 /// All signing keys, oldest first; of keys made at once, by algorithm.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<StoredKey>> {
     let rows: Vec<Row> = each!(conn, c => signing_key::table
         .order((signing_key::created_at, signing_key::algorithm, signing_key::kid))
@@ -46,9 +43,6 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<StoredKey>> {
 }
 
 /// Adds a key.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &StoredKey) -> Stored<()> {
     let row = Row {
         kid: model.kid.clone(),
@@ -65,9 +59,6 @@ pub fn add(conn: &mut Conn, model: &StoredKey) -> Stored<()> {
 }
 
 /// Sets when a key signs no more and when it leaves the JWKS.
-///
-/// # Errors
-/// What the database says.
 pub fn retire(conn: &mut Conn, kid: &str, retires_at: i64, purge_at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(signing_key::table.find(kid))
         .set((signing_key::retires_at.eq(retires_at), signing_key::purge_at.eq(purge_at)))
@@ -76,17 +67,11 @@ pub fn retire(conn: &mut Conn, kid: &str, retires_at: i64, purge_at: i64) -> Sto
 }
 
 /// Deletes keys that have left the JWKS. Answers how many.
-///
-/// # Errors
-/// What the database says.
 pub fn delete_gone(conn: &mut Conn, now: i64) -> Stored<usize> {
     Ok(each!(conn, c => diesel::delete(signing_key::table.filter(signing_key::purge_at.le(now))).execute(c))?)
 }
 
 /// Replaces the wrapped private part.
-///
-/// # Errors
-/// What the database says.
 pub fn rewrap(conn: &mut Conn, kid: &str, private_key: &str) -> Stored<()> {
     each!(conn, c => diesel::update(signing_key::table.find(kid))
         .set(signing_key::private_key.eq(private_key))

@@ -34,9 +34,6 @@ impl Row {
 }
 
 /// Adds a link.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &Link, purge_at: i64) -> Stored<()> {
     let row = Row {
         hash: model.hash.clone(),
@@ -53,9 +50,6 @@ pub fn add(conn: &mut Conn, model: &Link, purge_at: i64) -> Stored<()> {
 }
 
 /// A link, whatever became of it.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Link>> {
     let row: Option<Row> =
         each!(conn, c => link::table.find(hash).select(Row::as_select()).get_result(c).optional())?;
@@ -63,9 +57,6 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Link>> {
 }
 
 /// The link of a person that was made last, of this kind, if it was not used and has not ended.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn youngest(conn: &mut Conn, person_id: &str, kind: LinkKind, now: i64) -> Stored<Option<Link>> {
     let row: Option<Row> = each!(conn, c => link::table
         .filter(link::person_id.eq(person_id).and(link::kind.eq(kind.as_str())))
@@ -78,9 +69,6 @@ pub fn youngest(conn: &mut Conn, person_id: &str, kind: LinkKind, now: i64) -> S
 }
 
 /// Uses a link up. Answers false when it was used already, or has ended: the database decides the race.
-///
-/// # Errors
-/// What the database says.
 pub fn use_up(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(link::table.filter(
             link::hash.eq(hash).and(link::used_at.is_null()).and(link::expires_at.gt(at))))
@@ -90,9 +78,6 @@ pub fn use_up(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
 }
 
 /// Ends the links of a person that are of these kinds.
-///
-/// # Errors
-/// What the database says.
 pub fn end(conn: &mut Conn, person_id: &str, kinds: &[LinkKind], at: i64) -> Stored<()> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     each!(conn, c => diesel::update(link::table.filter(

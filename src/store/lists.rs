@@ -20,9 +20,6 @@ pub struct Sessions {
 }
 
 /// Up to `limit` sessions that nobody has ended, the newest first, after a time and an id.
-///
-/// # Errors
-/// What the database says.
 pub fn sessions(
     conn: &mut Conn,
     wanted: &Sessions,
@@ -60,9 +57,6 @@ pub struct Grants {
 }
 
 /// Up to `limit` grants that nobody has revoked, the newest first, after a time and an id.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn grants(
     conn: &mut Conn,
     wanted: &Grants,

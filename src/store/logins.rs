@@ -25,9 +25,6 @@ pub struct Failures {
 }
 
 /// What is remembered about a subject.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, subject: &str) -> Stored<Option<Failures>> {
     Ok(
         each!(conn, c => login_failure::table.find(subject).select(Failures::as_select()).get_result(c).optional())?,
@@ -36,9 +33,6 @@ pub fn find(conn: &mut Conn, subject: &str) -> Stored<Option<Failures>> {
 
 /// What is remembered about a subject, or else `empty`, locked against other writers. The row is made first: what does
 /// not exist cannot be locked, and many first failures at once would all count as one.
-///
-/// # Errors
-/// What the database says.
 pub fn lock(conn: &mut Conn, empty: &Failures) -> Stored<Failures> {
     each!(conn, c => diesel::insert_into(login_failure::table).values(empty).on_conflict_do_nothing().execute(c))?;
     let subject = &empty.subject;
@@ -56,9 +50,6 @@ pub fn lock(conn: &mut Conn, empty: &Failures) -> Stored<Failures> {
 }
 
 /// Remembers.
-///
-/// # Errors
-/// What the database says.
 pub fn put(conn: &mut Conn, row: &Failures) -> Stored<()> {
     each!(conn, c => diesel::insert_into(login_failure::table)
         .values(row)
@@ -76,17 +67,11 @@ pub fn put(conn: &mut Conn, row: &Failures) -> Stored<()> {
 }
 
 /// Forgets, after a success or when an administrator unlocks. Answers whether there was something.
-///
-/// # Errors
-/// What the database says.
 pub fn forget(conn: &mut Conn, subject: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::delete(login_failure::table.find(subject)).execute(c))? > 0)
 }
 
 /// Forgets a subject and all that begin with it and a full stop. Answers whether there was something.
-///
-/// # Errors
-/// What the database says.
 pub fn forget_all(conn: &mut Conn, subject: &str) -> Stored<bool> {
     // An underscore in a pattern stands for any character; 43 characters of a keyed hash match no other's by that.
     let below = format!("{subject}.%");
@@ -98,9 +83,6 @@ pub fn forget_all(conn: &mut Conn, subject: &str) -> Stored<bool> {
 }
 
 /// Forgets everything.
-///
-/// # Errors
-/// What the database says.
 pub fn clear(conn: &mut Conn) -> Stored<()> {
     each!(conn, c => diesel::delete(login_failure::table).execute(c))?;
     Ok(())

@@ -20,9 +20,6 @@ struct Row {
 }
 
 /// Adds a notice, due at `now`.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &LogoutNotice, now: i64, purge_at: i64) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -39,9 +36,6 @@ pub fn add(conn: &mut Conn, model: &LogoutNotice, now: i64, purge_at: i64) -> St
 
 /// Up to `limit` notices that are due, those that were tried least first: a client that does not answer must not keep
 /// the others waiting.
-///
-/// # Errors
-/// What the database says.
 pub fn due(conn: &mut Conn, now: i64, limit: i64) -> Stored<Vec<LogoutNotice>> {
     let rows: Vec<Row> = each!(conn, c => logout_notice::table
         .filter(logout_notice::next_at.le(now))
@@ -62,9 +56,6 @@ pub fn due(conn: &mut Conn, now: i64, limit: i64) -> Stored<Vec<LogoutNotice>> {
 }
 
 /// Claims a notice for one more attempt; the next one is due at `next_at`. Answers false when another server was faster.
-///
-/// # Errors
-/// What the database says.
 pub fn claim(conn: &mut Conn, model: &LogoutNotice, next_at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(logout_notice::table
             .filter(logout_notice::id.eq(&model.id).and(logout_notice::attempts.eq(model.attempts))))
@@ -74,9 +65,6 @@ pub fn claim(conn: &mut Conn, model: &LogoutNotice, next_at: i64) -> Stored<bool
 }
 
 /// Takes a notice off the list. Answers false when it was not there any more.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::delete(logout_notice::table.find(id)).execute(c))? == 1)
 }

@@ -134,13 +134,11 @@ impl Store {
     }
 
     /// How many queries the readers have made since the start.
-    #[must_use]
     pub fn queries(&self) -> u64 {
         self.queries.load(Ordering::Relaxed)
     }
 
     /// Whether this is SQLite.
-    #[must_use]
     pub fn is_sqlite(&self) -> bool {
         self.connector.is_sqlite()
     }
@@ -165,9 +163,6 @@ impl Store {
     }
 
     /// [`Store::write`] for threads that run no async tasks: the command line.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
     pub fn write_blocking<T: Send + 'static>(
         &self,
         job: impl FnMut(&mut Tx<'_>) -> Stored<T> + Send + 'static,
@@ -189,9 +184,6 @@ impl Store {
     }
 
     /// Runs a query on a reader.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
@@ -202,9 +194,6 @@ impl Store {
     }
 
     /// [`Store::read`] for threads that run no async tasks.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
     pub fn read_blocking<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
@@ -235,9 +224,6 @@ impl Store {
     }
 
     /// A connection for somebody who reads all the time, on a thread of its own.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub fn connect(&self) -> Result<Conn, OpenError> {
         self.connector.connect(Access::Read)
     }

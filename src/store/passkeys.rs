@@ -26,17 +26,11 @@ pub struct StoredPasskey {
 }
 
 /// A credential.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<StoredPasskey>> {
     Ok(each!(conn, c => passkey::table.find(id).select(StoredPasskey::as_select()).get_result(c).optional())?)
 }
 
 /// Those of a person, the oldest first.
-///
-/// # Errors
-/// What the database says.
 pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<StoredPasskey>> {
     Ok(each!(conn, c => passkey::table
         .filter(passkey::person_id.eq(person_id))
@@ -46,9 +40,6 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<StoredPasskey>>
 }
 
 /// Whether a person has one.
-///
-/// # Errors
-/// What the database says.
 pub fn any(conn: &mut Conn, person_id: &str) -> Stored<bool> {
     let first: Option<String> = each!(conn, c => passkey::table
         .filter(passkey::person_id.eq(person_id))
@@ -60,9 +51,6 @@ pub fn any(conn: &mut Conn, person_id: &str) -> Stored<bool> {
 }
 
 /// Adds a credential. Answers false when it is known already.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::insert_into(passkey::table).values(model).on_conflict_do_nothing().execute(c))?
@@ -72,9 +60,6 @@ pub fn add(conn: &mut Conn, model: &StoredPasskey) -> Stored<bool> {
 
 /// Notes a use, with the credential as it is after it. Answers false when it was removed, or used elsewhere since it was
 /// read.
-///
-/// # Errors
-/// What the database says.
 pub fn used(conn: &mut Conn, read: &StoredPasskey, credential: &str, at: i64) -> Stored<bool> {
     let unchanged = passkey::id
         .eq(&read.id)
@@ -86,9 +71,6 @@ pub fn used(conn: &mut Conn, read: &StoredPasskey, credential: &str, at: i64) ->
 }
 
 /// Gives a credential of a person another name. Answers whether it was there.
-///
-/// # Errors
-/// What the database says.
 pub fn rename(conn: &mut Conn, person_id: &str, id: &str, name: &str) -> Stored<bool> {
     let own = passkey::id.eq(id).and(passkey::person_id.eq(person_id));
     Ok(
@@ -98,18 +80,12 @@ pub fn rename(conn: &mut Conn, person_id: &str, id: &str, name: &str) -> Stored<
 }
 
 /// Who has one.
-///
-/// # Errors
-/// What the database says.
 pub fn holders(conn: &mut Conn) -> Stored<BTreeSet<String>> {
     let all: Vec<String> = each!(conn, c => passkey::table.select(passkey::person_id).distinct().load(c))?;
     Ok(all.into_iter().collect())
 }
 
 /// Removes one credential of a person. Answers whether it was there.
-///
-/// # Errors
-/// What the database says.
 pub fn remove(conn: &mut Conn, person_id: &str, id: &str) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::delete(passkey::table.filter(passkey::id.eq(id).and(passkey::person_id.eq(person_id))))
@@ -119,9 +95,6 @@ pub fn remove(conn: &mut Conn, person_id: &str, id: &str) -> Stored<bool> {
 }
 
 /// Removes all credentials of a person. Answers how many there were.
-///
-/// # Errors
-/// What the database says.
 pub fn remove_all(conn: &mut Conn, person_id: &str) -> Stored<usize> {
     Ok(each!(conn, c => diesel::delete(passkey::table.filter(passkey::person_id.eq(person_id))).execute(c))?)
 }

@@ -6,9 +6,6 @@ use super::schema::password_history;
 use super::{Conn, Stored, each};
 
 /// The last `limit` passwords before the present one, newest first.
-///
-/// # Errors
-/// What the database says.
 pub fn of(conn: &mut Conn, person_id: &str, limit: u32) -> Stored<Vec<String>> {
     Ok(each!(conn, c => password_history::table
         .filter(password_history::person_id.eq(person_id))
@@ -19,9 +16,6 @@ pub fn of(conn: &mut Conn, person_id: &str, limit: u32) -> Stored<Vec<String>> {
 }
 
 /// Adds the password that was just replaced, and forgets all but the last `keep`.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, row: Replaced<'_>, keep: u32) -> Stored<()> {
     each!(conn, c => diesel::insert_into(password_history::table).values(&row).execute(c))?;
     prune(conn, row.person_id, keep)
@@ -42,9 +36,6 @@ pub struct Replaced<'a> {
 }
 
 /// Forgets all but the last `keep`.
-///
-/// # Errors
-/// What the database says.
 pub fn prune(conn: &mut Conn, person_id: &str, keep: u32) -> Stored<()> {
     let old: Vec<String> = each!(conn, c => password_history::table
         .filter(password_history::person_id.eq(person_id))

@@ -43,13 +43,11 @@ const INDEXED_AT_ONCE: i64 = 500;
 const LONGEST_TERM: usize = 64;
 
 /// How names are ordered: letter case ignored.
-#[must_use]
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
 /// The words of a text as [`person_term`] keeps them, each once: in hexadecimal, so that every collation orders them alike.
-#[must_use]
 pub fn terms(text: &str) -> BTreeSet<String> {
     let lower = text.to_lowercase();
     let words = lower
@@ -118,9 +116,6 @@ impl Row {
 }
 
 /// A person by `sub`.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
     let row: Option<Row> =
         each!(conn, c => person::table.find(id).select(Row::as_select()).get_result(c).optional())?;
@@ -128,9 +123,6 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
 }
 
 /// A person by what she types to sign in.
-///
-/// # Errors
-/// As [`find`].
 pub fn find_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person>> {
     let row: Option<Row> = each!(conn, c => person::table
         .filter(person::username_key.eq(username_key(username)))
@@ -141,9 +133,6 @@ pub fn find_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person
 }
 
 /// Id, name and username of those among `ids` who exist.
-///
-/// # Errors
-/// What the database says.
 pub fn names(conn: &mut Conn, ids: &[String]) -> Stored<Vec<(String, String, String)>> {
     Ok(each!(conn, c => person::table
         .filter(person::id.eq_any(ids))
@@ -152,9 +141,6 @@ pub fn names(conn: &mut Conn, ids: &[String]) -> Stored<Vec<(String, String, Str
 }
 
 /// Up to `limit` people after a username, in its order.
-///
-/// # Errors
-/// As [`find`].
 pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Stored<Vec<Person>> {
     let rows: Vec<Row> = each!(conn, c => person::table
         .filter(person::username_key.gt(username_key(after)))
@@ -166,9 +152,6 @@ pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Stored<Vec<Person>> {
 }
 
 /// Those whose generation was ever raised, or who are disabled: `(id, generation, enabled)`.
-///
-/// # Errors
-/// What the database says.
 pub fn with_generation(conn: &mut Conn) -> Stored<Vec<(String, i64, bool)>> {
     Ok(each!(conn, c => person::table
         .filter(person::generation.gt(0).or(person::enabled.eq(false)))
@@ -177,9 +160,6 @@ pub fn with_generation(conn: &mut Conn) -> Stored<Vec<(String, i64, bool)>> {
 }
 
 /// Generation and state of one person.
-///
-/// # Errors
-/// What the database says.
 pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
     Ok(each!(conn, c => person::table
         .find(id)
@@ -190,9 +170,6 @@ pub fn generation(conn: &mut Conn, id: &str) -> Stored<Option<(i64, bool)>> {
 
 /// Writes a person, new or changed. When she was added, the TOTP step and the last sign-in are only set on a new row: the
 /// latter two move by [`use_totp_step`] and [`signed_in`] alone.
-///
-/// # Errors
-/// What the database says.
 pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -316,9 +293,6 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<()> {
 }
 
 /// The ids of those who are enabled and have a role.
-///
-/// # Errors
-/// What the database says.
 pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
     Ok(each!(conn, c => person_role::table
         .inner_join(person::table)
@@ -329,9 +303,6 @@ pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
 }
 
 /// Whether somebody else who can sign in has a role.
-///
-/// # Errors
-/// What the database says.
 pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(
         person_role::table
@@ -351,9 +322,6 @@ pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bo
 
 /// Sets or takes away the wrapped TOTP secret, with the last time step that was used. Answers false when the person was
 /// changed meanwhile.
-///
-/// # Errors
-/// What the database says.
 pub fn put_totp(
     conn: &mut Conn,
     id: &str,
@@ -370,18 +338,12 @@ pub fn put_totp(
 }
 
 /// Wants a new password at the next sign-in.
-///
-/// # Errors
-/// What the database says.
 pub fn want_new_password(conn: &mut Conn, id: &str) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id)).set(person::password_changed_at.eq(MUST_CHANGE)).execute(c))?;
     Ok(())
 }
 
 /// A person, locked against other writers: for what is decided by counting what she has.
-///
-/// # Errors
-/// What the database says.
 pub fn lock(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
     if let Conn::Pg(c) = conn {
         person::table
@@ -395,9 +357,6 @@ pub fn lock(conn: &mut Conn, id: &str) -> Stored<Option<Person>> {
 }
 
 /// [`lock`], by what the person types to sign in.
-///
-/// # Errors
-/// As [`find`].
 pub fn lock_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person>> {
     match find_by_username(conn, username)? {
         Some(person) => lock(conn, &person.id),
@@ -406,9 +365,6 @@ pub fn lock_by_username(conn: &mut Conn, username: &str) -> Stored<Option<Person
 }
 
 /// Uses up a TOTP time step. Answers false when it, or a later one, was used already: a code works once.
-///
-/// # Errors
-/// What the database says.
 pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::totp_step.lt(step))))
@@ -419,9 +375,6 @@ pub fn use_totp_step(conn: &mut Conn, id: &str, step: i64) -> Stored<bool> {
 }
 
 /// Notes a sign-in that is complete.
-///
-/// # Errors
-/// What the database says.
 pub fn signed_in(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id))
         .set((person::last_login_at.eq(at), person::idle_since.eq(at)))
@@ -435,9 +388,6 @@ pub fn signed_in(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
 }
 
 /// Replaces the stored password hash, when the hashing parameters changed; a password that was set meanwhile stays.
-///
-/// # Errors
-/// What the database says.
 pub fn rehashed(conn: &mut Conn, id: &str, generation: i64, password: &str) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.filter(person::id.eq(id).and(person::generation.eq(generation))))
         .set(person::password.eq(password))
@@ -446,9 +396,6 @@ pub fn rehashed(conn: &mut Conn, id: &str, generation: i64, password: &str) -> S
 }
 
 /// A stored password hash that begins with none of `prefixes`, if there is one.
-///
-/// # Errors
-/// What the database says.
 pub fn password_unlike(conn: &mut Conn, prefixes: &[String]) -> Stored<Option<String>> {
     Ok(each!(conn, c => {
         let mut query = person::table
@@ -464,9 +411,6 @@ pub fn password_unlike(conn: &mut Conn, prefixes: &[String]) -> Stored<Option<St
 }
 
 /// Those who were not here since `before`, and may still sign in: up to `limit` ids.
-///
-/// # Errors
-/// What the database says.
 pub fn idle_since(conn: &mut Conn, before: i64, limit: i64) -> Stored<Vec<String>> {
     Ok(each!(conn, c => person::table
         .filter(person::enabled.eq(true).and(person::idle_since.le(before)))
@@ -477,9 +421,6 @@ pub fn idle_since(conn: &mut Conn, before: i64, limit: i64) -> Stored<Vec<String
 }
 
 /// The wrapped TOTP secrets: `(id, secret)`.
-///
-/// # Errors
-/// What the database says.
 pub fn totp_secrets(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
     Ok(each!(conn, c => person::table
         .filter(person::totp_secret.is_not_null())
@@ -488,9 +429,6 @@ pub fn totp_secrets(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
 }
 
 /// Replaces a wrapped TOTP secret by the same secret, wrapped anew.
-///
-/// # Errors
-/// What the database says.
 pub fn rewrap_totp_secret(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id)).set(person::totp_secret.eq(wrapped)).execute(c))?;
     Ok(())
@@ -498,9 +436,6 @@ pub fn rewrap_totp_secret(conn: &mut Conn, id: &str, wrapped: &str) -> Stored<()
 
 /// Deletes a person who was never here, with all that was written of her but the record. Whatever else refers to her
 /// makes it fail: such a person is disabled instead.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
     each!(conn, c => {
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id))).execute(c)?;

@@ -6,9 +6,6 @@ use super::schema::recovery_code;
 use super::{Conn, Stored, each};
 
 /// Replaces the codes of a person by these.
-///
-/// # Errors
-/// What the database says.
 pub fn replace(conn: &mut Conn, person_id: &str, hashes: &[String], at: i64) -> Stored<()> {
     remove_all(conn, person_id)?;
     for hash in hashes {
@@ -24,9 +21,6 @@ pub fn replace(conn: &mut Conn, person_id: &str, hashes: &[String], at: i64) -> 
 }
 
 /// Uses a code of a person up. Answers false when it is none, or was used: the database decides the race.
-///
-/// # Errors
-/// What the database says.
 pub fn use_up(conn: &mut Conn, person_id: &str, hash: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(recovery_code::table.filter(
             recovery_code::hash.eq(hash)
@@ -38,9 +32,6 @@ pub fn use_up(conn: &mut Conn, person_id: &str, hash: &str, at: i64) -> Stored<b
 }
 
 /// How many codes of a person are left, and when they were made.
-///
-/// # Errors
-/// What the database says.
 pub fn left(conn: &mut Conn, person_id: &str) -> Stored<(i64, Option<i64>)> {
     let unused: Vec<i64> = each!(conn, c => recovery_code::table
         .filter(recovery_code::person_id.eq(person_id).and(recovery_code::used_at.is_null()))
@@ -53,9 +44,6 @@ pub fn left(conn: &mut Conn, person_id: &str) -> Stored<(i64, Option<i64>)> {
 }
 
 /// Removes the codes of a person. Answers how many there were.
-///
-/// # Errors
-/// What the database says.
 pub fn remove_all(conn: &mut Conn, person_id: &str) -> Stored<usize> {
     Ok(
         each!(conn, c => diesel::delete(recovery_code::table.filter(recovery_code::person_id.eq(person_id))).execute(c))?,
@@ -63,9 +51,6 @@ pub fn remove_all(conn: &mut Conn, person_id: &str) -> Stored<usize> {
 }
 
 /// Removes the codes of everybody. Answers how many there were.
-///
-/// # Errors
-/// What the database says.
 pub fn clear(conn: &mut Conn) -> Stored<usize> {
     Ok(each!(conn, c => diesel::delete(recovery_code::table).execute(c))?)
 }

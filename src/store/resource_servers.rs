@@ -39,9 +39,6 @@ impl Row {
 }
 
 /// All resource servers.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn all(conn: &mut Conn) -> Stored<Vec<ResourceServer>> {
     let rows: Vec<Row> =
         each!(conn, c => resource_server::table.order(resource_server::id).select(Row::as_select()).load(c))?;
@@ -55,9 +52,6 @@ pub fn all(conn: &mut Conn) -> Stored<Vec<ResourceServer>> {
 }
 
 /// One resource server.
-///
-/// # Errors
-/// As [`all`].
 pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ResourceServer>> {
     let row: Option<Row> =
         each!(conn, c => resource_server::table.find(id).select(Row::as_select()).get_result(c).optional())?;
@@ -65,9 +59,6 @@ pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<ResourceServer>> {
 }
 
 /// Writes a resource server, new or changed; its secrets are written by [`super::secrets`].
-///
-/// # Errors
-/// What the database says.
 pub fn put(conn: &mut Conn, model: &ResourceServer) -> Stored<()> {
     let row = Row {
         id: model.id.clone(),
@@ -97,9 +88,6 @@ pub fn put(conn: &mut Conn, model: &ResourceServer) -> Stored<()> {
 }
 
 /// Deletes a resource server with its secrets.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
     secrets::delete_of(conn, id)?;
     each!(conn, c => diesel::delete(resource_server::table.find(id)).execute(c))?;

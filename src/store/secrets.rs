@@ -46,9 +46,6 @@ pub(super) fn by_owner(conn: &mut Conn) -> Stored<HashMap<String, Vec<StoredSecr
 }
 
 /// The secrets of one owner, oldest first.
-///
-/// # Errors
-/// What the database says.
 pub fn of(conn: &mut Conn, owner: &str) -> Stored<Vec<StoredSecret>> {
     let rows: Vec<Row> = each!(conn, c => client_secret::table
         .filter(client_secret::owner_id.eq(owner))
@@ -59,9 +56,6 @@ pub fn of(conn: &mut Conn, owner: &str) -> Stored<Vec<StoredSecret>> {
 }
 
 /// Adds a secret.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, owner: &str, secret: &StoredSecret) -> Stored<()> {
     let row = Row {
         id: secret.id.clone(),
@@ -76,9 +70,6 @@ pub fn add(conn: &mut Conn, owner: &str, secret: &StoredSecret) -> Stored<()> {
 }
 
 /// Sets when a secret ends.
-///
-/// # Errors
-/// What the database says.
 pub fn expire(conn: &mut Conn, id: &str, expires_at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(client_secret::table.find(id))
         .set(client_secret::expires_at.eq(expires_at))
@@ -87,9 +78,6 @@ pub fn expire(conn: &mut Conn, id: &str, expires_at: i64) -> Stored<()> {
 }
 
 /// Notes when a secret was used.
-///
-/// # Errors
-/// What the database says.
 pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(client_secret::table.find(id))
         .set(client_secret::last_used_at.eq(at))
@@ -98,9 +86,6 @@ pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
 }
 
 /// Deletes all secrets of an owner.
-///
-/// # Errors
-/// What the database says.
 pub fn delete_of(conn: &mut Conn, owner: &str) -> Stored<()> {
     each!(conn, c => diesel::delete(client_secret::table.filter(client_secret::owner_id.eq(owner))).execute(c))?;
     Ok(())

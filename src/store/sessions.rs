@@ -74,9 +74,6 @@ impl Row {
 }
 
 /// A session that has not ended, by the hash of its cookie.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
     let row: Option<Row> = each!(conn, c => session::table
         .filter(session::hash.eq(hash).and(session::ended_at.is_null()))
@@ -87,9 +84,6 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
 }
 
 /// A session that has not ended, by the hash of its cookie, locked: it neither ends nor gets another cookie meanwhile.
-///
-/// # Errors
-/// What the database says.
 pub fn lock(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
     if let Conn::Pg(c) = conn {
         let query = session::table
@@ -102,9 +96,6 @@ pub fn lock(conn: &mut Conn, hash: &str) -> Stored<Option<Session>> {
 }
 
 /// A session that has not ended, by its id.
-///
-/// # Errors
-/// What the database says.
 pub fn by_id(conn: &mut Conn, id: &str) -> Stored<Option<Session>> {
     let row: Option<Row> = each!(conn, c => session::table
         .filter(session::id.eq(id).and(session::ended_at.is_null()))
@@ -115,9 +106,6 @@ pub fn by_id(conn: &mut Conn, id: &str) -> Stored<Option<Session>> {
 }
 
 /// The sessions of a person that have not ended, the last used first; some of them may be too old.
-///
-/// # Errors
-/// What the database says.
 pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
     let rows: Vec<Row> = each!(conn, c => session::table
         .filter(session::person_id.eq(person_id).and(session::ended_at.is_null()))
@@ -128,9 +116,6 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
 }
 
 /// Up to `limit` sessions that nobody ended and whose rows may go at `purge_at` or before.
-///
-/// # Errors
-/// What the database says.
 pub fn forgotten(conn: &mut Conn, purge_at: i64, limit: i64) -> Stored<Vec<Session>> {
     let rows: Vec<Row> = each!(conn, c => session::table
         .filter(session::purge_at.le(purge_at).and(session::ended_at.is_null()))
@@ -142,9 +127,6 @@ pub fn forgotten(conn: &mut Conn, purge_at: i64, limit: i64) -> Stored<Vec<Sessi
 }
 
 /// Adds a session.
-///
-/// # Errors
-/// What the database says.
 pub fn add(conn: &mut Conn, model: &Session, purge_at: i64) -> Stored<()> {
     let row = Row::of(model, purge_at);
     each!(conn, c => diesel::insert_into(session::table).values(&row).execute(c))?;
@@ -153,9 +135,6 @@ pub fn add(conn: &mut Conn, model: &Session, purge_at: i64) -> Stored<()> {
 
 /// Gives a session another cookie and what it now stands for. Answers false when the old cookie holds no more: it is
 /// good for one change.
-///
-/// # Errors
-/// What the database says.
 pub fn renew(conn: &mut Conn, old_hash: &str, model: &Session, purge_at: i64) -> Stored<bool> {
     let row = Row::of(model, purge_at);
     Ok(each!(conn, c => diesel::update(session::table.filter(
@@ -166,27 +145,18 @@ pub fn renew(conn: &mut Conn, old_hash: &str, model: &Session, purge_at: i64) ->
 }
 
 /// Forgets what was being set up in a session: somebody signs in anew.
-///
-/// # Errors
-/// What the database says.
 pub fn forget_set_up(conn: &mut Conn, id: &str) -> Stored<()> {
     keep_totp_set_up(conn, id, None)?;
     keep_recovery_nonce(conn, id, None)
 }
 
 /// Notes that a session was used.
-///
-/// # Errors
-/// What the database says.
 pub fn seen(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(session::table.find(id)).set(session::last_seen_at.eq(at)).execute(c))?;
     Ok(())
 }
 
 /// Whether somebody ended a session, in contrast to one that has expired.
-///
-/// # Errors
-/// What the database says.
 pub fn was_ended(conn: &mut Conn, id: &str) -> Stored<bool> {
     let ended: Option<Option<i64>> =
         each!(conn, c => session::table.find(id).select(session::ended_at).get_result(c).optional())?;
@@ -194,17 +164,11 @@ pub fn was_ended(conn: &mut Conn, id: &str) -> Stored<bool> {
 }
 
 /// Whose session it is, or was, as long as its row stands.
-///
-/// # Errors
-/// What the database says.
 pub fn owner(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
     Ok(each!(conn, c => session::table.find(id).select(session::person_id).get_result(c).optional())?)
 }
 
 /// Ends a session. Answers whether it was alive.
-///
-/// # Errors
-/// What the database says.
 pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::update(session::table.filter(session::id.eq(id).and(session::ended_at.is_null())))
@@ -219,9 +183,6 @@ pub fn end(conn: &mut Conn, id: &str, at: i64) -> Stored<bool> {
 }
 
 /// The wrapped TOTP secret that is being set up in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn totp_set_up(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
     let found: Option<Option<String>> =
         each!(conn, c => session::table.find(id).select(session::totp_set_up).get_result(c).optional())?;
@@ -229,18 +190,12 @@ pub fn totp_set_up(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
 }
 
 /// Keeps, or with none forgets, the wrapped TOTP secret that is being set up in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn keep_totp_set_up(conn: &mut Conn, id: &str, wrapped: Option<&str>) -> Stored<()> {
     each!(conn, c => diesel::update(session::table.find(id)).set(session::totp_set_up.eq(wrapped)).execute(c))?;
     Ok(())
 }
 
 /// What the recovery codes derive from that are still to be shown in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn recovery_nonce(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
     let found: Option<Option<String>> =
         each!(conn, c => session::table.find(id).select(session::recovery_nonce).get_result(c).optional())?;
@@ -248,9 +203,6 @@ pub fn recovery_nonce(conn: &mut Conn, id: &str) -> Stored<Option<String>> {
 }
 
 /// Keeps, or with none forgets, what the recovery codes derive from that are shown in a session.
-///
-/// # Errors
-/// What the database says.
 pub fn keep_recovery_nonce(conn: &mut Conn, id: &str, nonce: Option<&str>) -> Stored<()> {
     each!(conn, c => diesel::update(session::table.find(id)).set(session::recovery_nonce.eq(nonce)).execute(c))?;
     Ok(())
@@ -266,9 +218,6 @@ pub struct Alive {
 }
 
 /// Up to `limit` sessions in which somebody can do something, the newest first, behind a place: of one person, or of all.
-///
-/// # Errors
-/// What the database says.
 pub fn live(
     conn: &mut Conn,
     alive: Alive,
@@ -303,9 +252,6 @@ pub fn live(
 }
 
 /// Whether a session has not ended.
-///
-/// # Errors
-/// What the database says.
 pub fn is_alive(conn: &mut Conn, id: &str) -> Stored<bool> {
     Ok(
         each!(conn, c => diesel::select(exists(session::table.filter(session::id.eq(id).and(session::ended_at.is_null()))))

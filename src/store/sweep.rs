@@ -9,9 +9,6 @@ use super::schema::{
 use super::{Conn, Stored, each};
 
 /// Deletes up to `limit` rows a table that may go. Answers how many went.
-///
-/// # Errors
-/// What the database says.
 pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     // Keys first, then the rows: both databases know this form, neither a DELETE with LIMIT.
     macro_rules! purge {

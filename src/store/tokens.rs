@@ -35,9 +35,6 @@ impl RefreshRow {
 }
 
 /// A refresh token, locked against other writers.
-///
-/// # Errors
-/// What the database says.
 pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
     let query = refresh_token::table.find(hash).select(RefreshRow::as_select());
     let row: Option<RefreshRow> = match conn {
@@ -53,9 +50,6 @@ pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>>
 }
 
 /// The member of a family at a place.
-///
-/// # Errors
-/// What the database says.
 pub fn refresh_at(conn: &mut Conn, grant: &str, generation: i64) -> Stored<Option<RefreshToken>> {
     let row: Option<RefreshRow> = each!(conn, c => refresh_token::table
         .filter(refresh_token::grant_id.eq(grant).and(refresh_token::generation.eq(generation)))
@@ -66,9 +60,6 @@ pub fn refresh_at(conn: &mut Conn, grant: &str, generation: i64) -> Stored<Optio
 }
 
 /// Adds a refresh token. Its row outlives it, so that a replay is known as one.
-///
-/// # Errors
-/// What the database says.
 pub fn add_refresh(conn: &mut Conn, model: &RefreshToken, purge_at: i64) -> Stored<()> {
     let row = RefreshRow {
         hash: model.hash.clone(),
@@ -85,9 +76,6 @@ pub fn add_refresh(conn: &mut Conn, model: &RefreshToken, purge_at: i64) -> Stor
 }
 
 /// Uses a refresh token up. Answers false when it was used already.
-///
-/// # Errors
-/// What the database says.
 pub fn use_refresh(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::update(refresh_token::table
             .filter(refresh_token::hash.eq(hash).and(refresh_token::used_at.is_null())))
@@ -97,18 +85,12 @@ pub fn use_refresh(conn: &mut Conn, hash: &str, at: i64) -> Stored<bool> {
 }
 
 /// A refresh token, unlocked, for introspection and revocation.
-///
-/// # Errors
-/// What the database says.
 pub fn find_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>> {
     let row: Option<RefreshRow> = each!(conn, c => refresh_token::table.find(hash).select(RefreshRow::as_select()).get_result(c).optional())?;
     Ok(row.map(RefreshRow::into_model))
 }
 
 /// When the refresh tokens of a person's grants end, by grant; of those alone that were not used.
-///
-/// # Errors
-/// What the database says.
 pub fn refresh_ends(conn: &mut Conn, person_id: &str) -> Stored<Vec<(String, i64)>> {
     Ok(each!(conn, c => refresh_token::table
         .inner_join(grants::table)
@@ -119,9 +101,6 @@ pub fn refresh_ends(conn: &mut Conn, person_id: &str) -> Stored<Vec<(String, i64
 }
 
 /// Keeps the claims of an opaque access token under its hash.
-///
-/// # Errors
-/// What the database says.
 pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> Stored<()> {
     each!(conn, c => diesel::insert_into(opaque_token::table)
         .values((opaque_token::hash.eq(hash), opaque_token::claims.eq(claims), opaque_token::purge_at.eq(purge_at)))
@@ -130,9 +109,6 @@ pub fn add_opaque(conn: &mut Conn, hash: &str, claims: &str, purge_at: i64) -> S
 }
 
 /// The claims of an opaque access token.
-///
-/// # Errors
-/// What the database says.
 pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
     Ok(
         each!(conn, c => opaque_token::table.find(hash).select(opaque_token::claims).get_result(c).optional())?,
@@ -140,17 +116,11 @@ pub fn find_opaque(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
 }
 
 /// Whether an assertion was used, by SHA-256 over client and `jti`.
-///
-/// # Errors
-/// What the database says.
 pub fn jti_is_burned(conn: &mut Conn, hash: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(assertion_jti::table.find(hash))).get_result(c))?)
 }
 
 /// Burns the `jti` of an assertion, by SHA-256 over client and `jti`. Answers false when it was burned already: the database decides the race.
-///
-/// # Errors
-/// What the database says.
 pub fn burn_jti(conn: &mut Conn, hash: &str, purge_at: i64) -> Stored<bool> {
     Ok(each!(conn, c => diesel::insert_into(assertion_jti::table)
         .values((assertion_jti::hash.eq(hash), assertion_jti::purge_at.eq(purge_at)))

@@ -31,9 +31,6 @@ impl Row {
 }
 
 /// Puts a link in place of the one before it.
-///
-/// # Errors
-/// What the database says.
 pub fn replace(conn: &mut Conn, model: &VendorLink) -> Stored<()> {
     let row = Row {
         client_id: model.client_id.clone(),
@@ -48,18 +45,12 @@ pub fn replace(conn: &mut Conn, model: &VendorLink) -> Stored<()> {
 }
 
 /// The link of a client, whether it holds or has ended.
-///
-/// # Errors
-/// What the database says.
 pub fn of_client(conn: &mut Conn, client_id: &str) -> Stored<Option<VendorLink>> {
     let row: Option<Row> = each!(conn, c => vendor_link::table.find(client_id).select(Row::as_select()).get_result(c).optional())?;
     Ok(row.map(Row::into_model))
 }
 
 /// The link with that hash, whether it holds or has ended.
-///
-/// # Errors
-/// What the database says.
 pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<VendorLink>> {
     let row: Option<Row> = each!(conn, c => vendor_link::table
         .filter(vendor_link::hash.eq(hash))
@@ -70,9 +61,6 @@ pub fn find(conn: &mut Conn, hash: &str) -> Stored<Option<VendorLink>> {
 }
 
 /// Takes the link of a client away. Answers whether there was one.
-///
-/// # Errors
-/// What the database says.
 pub fn delete(conn: &mut Conn, client_id: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::delete(vendor_link::table.find(client_id)).execute(c))? == 1)
 }

@@ -358,7 +358,6 @@ fn is_serialization(error: &Error) -> bool {
 
 impl Conn {
     /// Whether this is SQLite.
-    #[must_use]
     pub fn is_sqlite(&self) -> bool {
         matches!(self, Self::Sqlite(_))
     }

@@ -56,13 +56,11 @@ impl CertificateInfo {
     }
 
     /// Whether a client that connects to this host name or address would accept the name.
-    #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         ParsedCertificate::try_from(&self.certificate).is_ok_and(|parsed| covers(&parsed, host))
     }
 
     /// What clients will object to, now (in Unix seconds) or soon: one sentence each.
-    #[must_use]
     pub fn problems(&self, host: &str, now: i64) -> Vec<String> {
         let mut problems = Vec::new();
         let day = |seconds: i64| {

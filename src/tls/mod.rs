@@ -104,7 +104,6 @@ impl Tls {
     }
 
     /// The certificate of the authority that clients must import, when the certificate is of our own making.
-    #[must_use]
     pub fn ca_file(&self) -> Option<PathBuf> {
         self.own.as_ref().map(|dir| dir.join(CA_FILE))
     }

@@ -38,7 +38,6 @@ const LONGEST_ONCE: usize = 3000;
 pub const OTHER_BROWSER: &str = "This page belongs to another browser, or cookies are switched off.";
 
 /// What the pages share.
-#[must_use]
 pub fn shell(app: &App) -> Shell<'_> {
     Shell {
         service_name: &app.config.server.name,
@@ -49,7 +48,6 @@ pub fn shell(app: &App) -> Shell<'_> {
 }
 
 /// The same for somebody who is signed in: with the name, and the button that signs out.
-#[must_use]
 pub fn shell_of<'a>(app: &'a App, person: &'a Person, csrf: &'a str) -> Shell<'a> {
     let administers = person
         .settings
@@ -98,7 +96,6 @@ fn cookie_name(app: &App, kind: CookieKind) -> String {
 }
 
 /// The value of one of our cookies. A value that is not of our making counts as none.
-#[must_use]
 pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<String> {
     let cookie = request.cookie(&cookie_name(app, kind))?;
     let fits = match kind {
@@ -110,7 +107,6 @@ pub fn cookie(app: &App, request: &HttpRequest, kind: CookieKind) -> Option<Stri
 }
 
 /// One of our cookies, to be set.
-#[must_use]
 pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
     let mut cookie = Cookie::build(cookie_name(app, kind), value.to_owned())
         .path("/")
@@ -127,7 +123,6 @@ pub fn set_cookie(app: &App, kind: CookieKind, value: &str) -> Cookie<'static> {
 }
 
 /// One of our cookies, to be taken away.
-#[must_use]
 pub fn clear_cookie(app: &App, kind: CookieKind) -> Cookie<'static> {
     let mut cookie = set_cookie(app, kind, "");
     cookie.set_max_age(Duration::ZERO);
@@ -216,7 +211,6 @@ pub struct Pending {
 
 impl Pending {
     /// A sign-in that begins now.
-    #[must_use]
     pub fn new(destination: Destination, now: i64) -> Self {
         Self {
             destination,
@@ -230,7 +224,6 @@ impl Pending {
     }
 
     /// The authorization request, if an application sent the person.
-    #[must_use]
     pub fn parameters(&self) -> Option<&Parameters> {
         match &self.destination {
             Destination::Application(parameters) => Some(parameters),
@@ -240,7 +233,6 @@ impl Pending {
 
     /// Where it goes on when a step is done: to the authorization endpoint, which knows what comes next, or to our page,
     /// which knows as well.
-    #[must_use]
     pub fn onward(&self, app: &App, browser: &str) -> String {
         match &self.destination {
             Destination::Application(_) => page_url("/oauth2/authorize", &self.seal(app, Some(browser))),
@@ -249,7 +241,6 @@ impl Pending {
     }
 
     /// Seals it to a browser; none: to nobody, for the step from a form of another site to our own GET.
-    #[must_use]
     pub fn seal(&self, app: &App, browser: Option<&str>) -> String {
         let plain = serde_json::to_vec(self).unwrap_or_default();
         app.master.seal(
@@ -282,7 +273,6 @@ impl Pending {
     }
 
     /// The same request with something to say on the next page.
-    #[must_use]
     pub fn saying(mut self, notice: Notice) -> Self {
         self.notice = Some(notice);
         self
@@ -290,7 +280,6 @@ impl Pending {
 }
 
 /// The CSRF token of a browser.
-#[must_use]
 pub fn csrf_token(app: &App, browser: &str) -> String {
     app.master.derive(Derivation::Csrf, &[browser])
 }
@@ -353,9 +342,6 @@ impl PostedForm {
     }
 
     /// The sign-in that it carries.
-    ///
-    /// # Errors
-    /// As [`Pending::open`].
     pub fn pending(&self, app: &App) -> Result<Pending, PageError> {
         Pending::open(app, self.field("pending")?, Some(&self.browser))
     }
@@ -377,14 +363,12 @@ pub fn carried(app: &App, request: &HttpRequest) -> Result<(Pending, String), Pa
 }
 
 /// 303 to a step of signing in, sealed to this browser, which gets its cookie now if it has none.
-#[must_use]
 pub fn on_to(app: &App, request: &HttpRequest, path: &str, pending: &Pending) -> HttpResponse {
     let (browser, fresh) = browser_cookie(app, request);
     see_other(&page_url(path, &pending.seal(app, Some(&browser))), &fresh)
 }
 
 /// The cookie that tells the browser, and that cookie to be set if it is new.
-#[must_use]
 pub fn browser_cookie(app: &App, request: &HttpRequest) -> (String, Vec<Cookie<'static>>) {
     match cookie(app, request, CookieKind::Browser) {
         Some(known) => (known, Vec::new()),
@@ -397,7 +381,6 @@ pub fn browser_cookie(app: &App, request: &HttpRequest) -> (String, Vec<Cookie<'
 }
 
 /// The path of one of our pages with the request it carries.
-#[must_use]
 pub fn page_url(path: &str, sealed: &str) -> String {
     format!(
         "{path}?{}",
@@ -408,7 +391,6 @@ pub fn page_url(path: &str, sealed: &str) -> String {
 }
 
 /// 303 to somewhere, never stored.
-#[must_use]
 pub fn see_other(location: &str, cookies: &[Cookie<'_>]) -> HttpResponse {
     let mut answer = HttpResponse::SeeOther();
     answer
@@ -421,13 +403,11 @@ pub fn see_other(location: &str, cookies: &[Cookie<'_>]) -> HttpResponse {
 }
 
 /// The hash under which the database knows a session.
-#[must_use]
 pub fn session_hash(app: &App, request: &HttpRequest) -> Option<String> {
     cookie(app, request, CookieKind::Session).map(|value| SecretHash::of(&value).as_str().to_owned())
 }
 
 /// An error page.
-#[must_use]
 pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
     tracing::info!(reference = %error.reference, what = %error.details.as_ref().unwrap_or(&error.what), cause = error.cause.as_deref().unwrap_or("-"), "error page");
     let mut page = ErrorPage::new(shell(app), &error.what, &error.reference);

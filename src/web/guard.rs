@@ -40,7 +40,6 @@ impl<E: Into<PageError>> From<E> for PageRefused {
 
 impl PageRefused {
     /// The answer.
-    #[must_use]
     pub fn answer(self, app: &App) -> HttpResponse {
         match self {
             Self::Elsewhere(answer) => *answer,

@@ -127,7 +127,6 @@ impl Parameters {
     }
 
     /// The first parameter that stands there twice, apart from those that may.
-    #[must_use]
     pub fn repeated(&self) -> Option<&str> {
         let mut seen = HashSet::new();
         let names = self
@@ -165,7 +164,6 @@ impl Parameters {
     }
 
     /// How many bytes names and values have together.
-    #[must_use]
     pub fn size(&self) -> usize {
         self.0
             .iter()
@@ -188,7 +186,6 @@ impl Parameters {
 }
 
 /// A name or value as a message may show it: short, printable.
-#[must_use]
 pub fn shown(text: &str) -> String {
     let mut short: String = text
         .chars()

@@ -86,9 +86,6 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<RedirectTarget, PageEr
 }
 
 /// Where the answer goes when an application sent the person; none when the sign-in is for a page of ours.
-///
-/// # Errors
-/// As [`find`].
 pub fn of(app: &App, pending: &Pending) -> Result<Option<RedirectTarget>, PageError> {
     pending
         .parameters()
@@ -98,7 +95,6 @@ pub fn of(app: &App, pending: &Pending) -> Result<Option<RedirectTarget>, PageEr
 
 impl RedirectTarget {
     /// The application as pages show it.
-    #[must_use]
     pub fn application(&self) -> Application<'_> {
         let client = &self.client.client;
         Application {
@@ -112,7 +108,6 @@ impl RedirectTarget {
     }
 
     /// Where forms on the way there may lead.
-    #[must_use]
     pub fn form_action(redirect_target: Option<&Self>) -> FormAction<'_> {
         redirect_target.map_or(FormAction::SelfOnly, |redirect_target| {
             FormAction::ThenRedirect(&redirect_target.redirect_uri)

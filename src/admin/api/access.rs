@@ -46,13 +46,11 @@ pub struct Caller {
 
 impl Caller {
     /// The role whose rights it has, as the table of rights takes it.
-    #[must_use]
     pub fn roles(&self) -> [String; 1] {
         [self.token.scope.role().to_owned()]
     }
 
     /// Whether it may do something.
-    #[must_use]
     pub fn may(&self, area: Area, right: Right) -> bool {
         console::right(&self.roles(), area) >= right
     }

@@ -35,7 +35,6 @@ pub enum Reads {
 
 impl Reads {
     /// The media types that it takes.
-    #[must_use]
     pub fn media_types(self) -> &'static [&'static str] {
         match self {
             Self::Nothing => &[],

@@ -93,7 +93,6 @@ pub async fn get(app: web::Data<App>) -> HttpResponse {
 }
 
 /// The parts of a text, and whether each stands between backticks: for the template.
-#[must_use]
 pub fn prose(text: &str) -> Vec<(bool, &str)> {
     text.split('`')
         .enumerate()

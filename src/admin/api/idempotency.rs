@@ -75,9 +75,6 @@ impl Once {
     }
 
     /// Keeps an answer.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn keep(&self, app: &App, tx: &mut Tx<'_>, reply: &Reply) -> Stored<()> {
         let plain = serde_json::to_vec(reply).map_err(|cause| StoreBroken::stored("answer", cause))?;
         let now = app.now();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::http::header::{Header, HeaderName, IF_NONE_MATCH, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,7 +46,6 @@ pub struct Shape {
 
 impl Shape {
     /// That of a type.
-    #[must_use]
     pub fn of<T: ToSchema>() -> Self {
         let mut named = Vec::new();
         T::schemas(&mut named);
@@ -194,7 +193,6 @@ impl Operation {
     }
 
     /// Says what it does.
-    #[must_use]
     pub fn says(self, summary: &'static str, note: &'static str) -> Self {
         Self {
             summary,
@@ -204,19 +202,16 @@ impl Operation {
     }
 
     /// Says where it belongs.
-    #[must_use]
     pub fn of(self, area: Area) -> Self {
         Self { area, ..self }
     }
 
     /// Says which parameters it knows.
-    #[must_use]
     pub fn queries(self, query: &'static [Parameter]) -> Self {
         Self { query, ..self }
     }
 
     /// Says what it reads.
-    #[must_use]
     pub fn takes<T: ToSchema>(self, reads: Reads, example: Value) -> Self {
         Self {
             reads,
@@ -226,7 +221,6 @@ impl Operation {
     }
 
     /// Says that it reads an apply file.
-    #[must_use]
     pub fn takes_file(self, example: &str) -> Self {
         let schema = Object::builder()
             .schema_type(JsonType::String)
@@ -243,7 +237,6 @@ impl Operation {
     }
 
     /// Says what it answers.
-    #[must_use]
     pub fn answers<T: ToSchema>(self, status: u16) -> Self {
         Self {
             status,
@@ -253,7 +246,6 @@ impl Operation {
     }
 
     /// Says that it answers a page of a list.
-    #[must_use]
     pub fn answers_page<T: ToSchema>(self) -> Self {
         Self {
             answer: Some(Shape::page::<T>()),
@@ -262,7 +254,6 @@ impl Operation {
     }
 
     /// Says that its answer has a version.
-    #[must_use]
     pub fn versioned(self) -> Self {
         Self {
             versioned: true,
@@ -271,7 +262,6 @@ impl Operation {
     }
 
     /// Says that what it makes may exist already.
-    #[must_use]
     pub fn named_by_caller(self) -> Self {
         Self {
             named_by_caller: true,
@@ -280,13 +270,11 @@ impl Operation {
     }
 
     /// Whether it wants to know which version the caller has seen.
-    #[must_use]
     pub fn needs_version(&self) -> bool {
         [Method::PUT, Method::PATCH].contains(&self.method)
     }
 
     /// Whether an answer of it is kept for those who send a request again.
-    #[must_use]
     pub fn repeatable(&self) -> bool {
         self.method == Method::POST
     }
@@ -341,7 +329,6 @@ pub struct Call {
 
 impl Call {
     /// The registry, as the caller uses it.
-    #[must_use]
     pub fn registry(&self) -> Registry {
         Registry::new(
             Arc::clone(&self.app),
@@ -355,17 +342,11 @@ impl Call {
     }
 
     /// The form in the body; `read_only` are members that answers have and forms do not.
-    ///
-    /// # Errors
-    /// As [`body::form`].
     pub fn form<F: DeserializeOwned>(&self, read_only: &[&str]) -> Result<F, Problem> {
         body::form(&self.bytes, read_only)
     }
 
     /// The apply file in the body.
-    ///
-    /// # Errors
-    /// As [`body::text`].
     pub fn file(&self) -> Result<String, Problem> {
         body::text(&self.bytes)
     }
@@ -385,9 +366,6 @@ impl Call {
     }
 
     /// Runs a query.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Stored<T> + Send + 'static,
@@ -476,8 +454,9 @@ pub async fn run(
     let answered = attempt(operation, app, request, payload, caller).await;
     let mut answer = match answered {
         Ok(reply) => {
-            let known = header(request, &IF_NONE_MATCH).filter(|_| operation.method == Method::GET);
-            reply.answer(known.as_deref())
+            let asks = operation.method == Method::GET && request.headers().contains_key(IF_NONE_MATCH);
+            let known = asks.then(|| IfNoneMatch::parse(request).ok()).flatten();
+            reply.answer(known.as_ref())
         }
         Err(problem) => problem.answer(app),
     };
@@ -494,8 +473,8 @@ async fn attempt(
 ) -> Answered {
     access::admit(app, request, &caller, operation.area, operation.right).await?;
     let query = Query::read(request, operation.query)?;
-    let seen = Seen::read(header(request, &IF_MATCH).as_deref());
-    if operation.needs_version() && seen == Seen::Unsaid {
+    let seen = Seen::read(request);
+    if operation.needs_version() && !seen.is_said() {
         let what = "If-Match is missing: send the ETag of the GET that you started from";
         return Err(Problem::new(Type::PreconditionRequired, what));
     }

@@ -7,7 +7,6 @@ use super::{
 };
 
 /// All operations, by noun.
-#[must_use]
 pub fn groups() -> Vec<Group> {
     vec![
         clients::group(),

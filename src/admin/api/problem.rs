@@ -3,7 +3,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, ETag, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -140,7 +140,6 @@ pub const TYPES: [About; 15] = [
 
 impl Type {
     /// What the type is.
-    #[must_use]
     pub fn about(self) -> About {
         let [first, ..] = TYPES;
         TYPES
@@ -167,7 +166,6 @@ pub struct MemberMistake {
 
 impl MemberMistake {
     /// A member of the body.
-    #[must_use]
     pub fn member(name: &str, detail: impl Into<String>) -> Self {
         // RFC 6901 §3.
         let name = name.replace('~', "~0").replace('/', "~1");
@@ -179,7 +177,6 @@ impl MemberMistake {
     }
 
     /// A parameter or header.
-    #[must_use]
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         Self {
             pointer: None,
@@ -230,7 +227,6 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of a type.
-    #[must_use]
     pub fn new(kind: Type, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -244,7 +240,6 @@ impl Problem {
     }
 
     /// Things that are wrong in the request.
-    #[must_use]
     pub fn invalid(errors: Vec<MemberMistake>) -> Self {
         let detail = match errors.as_slice() {
             [one] => one.detail.clone(),
@@ -257,7 +252,6 @@ impl Problem {
     }
 
     /// No bearer token, or one that does not count (RFC 6750 §3).
-    #[must_use]
     pub fn unauthorized(detail: &str, error: Option<&str>) -> Self {
         let error = error.map_or_else(String::new, |error| {
             format!(", error=\"{error}\", error_description=\"{}\"", wire_text(detail))
@@ -267,7 +261,6 @@ impl Problem {
     }
 
     /// The token's scope does not include it (RFC 6750 §3.1).
-    #[must_use]
     pub fn forbidden(detail: &str) -> Self {
         let challenge = format!(
             "Bearer realm=\"mdi-auth admin API\", error=\"insufficient_scope\", error_description=\"{}\"",
@@ -277,13 +270,11 @@ impl Problem {
     }
 
     /// Nothing has this id.
-    #[must_use]
     pub fn not_found(what: &str, id: &str) -> Self {
         Self::new(Type::NotFound, format!("no {what} has the id {id:?}"))
     }
 
     /// The address knows other methods.
-    #[must_use]
     pub fn method(allow: &str) -> Self {
         Self::new(Type::Method, format!("this address answers {allow} alone")).with(ALLOW, allow.to_owned())
     }
@@ -296,7 +287,6 @@ impl Problem {
     }
 
     /// The version that was seen is not the present one; `current` is.
-    #[must_use]
     pub fn changed(current: Reply) -> Self {
         let what = "somebody else has changed it since you read it; current is what it is now";
         Self {
@@ -306,7 +296,6 @@ impl Problem {
     }
 
     /// Too many; to be tried again after some seconds.
-    #[must_use]
     pub fn too_many(detail: &str, retry_after: i64) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -315,7 +304,6 @@ impl Problem {
     }
 
     /// The answer.
-    #[must_use]
     pub fn answer(&self, app: &App) -> HttpResponse {
         let about = self.kind.about();
         let reference = error::reference();
@@ -335,7 +323,7 @@ impl Problem {
             answer.insert_header((RETRY_AFTER, seconds.to_string()));
         }
         if let Some(etag) = self.current.as_ref().and_then(|current| current.etag()) {
-            answer.insert_header((ETAG, etag));
+            answer.insert_header(ETag(etag));
         }
         let body = Body {
             kind: app.url(&format!("{DOCS}#problem-{}", about.anchor)),

@@ -45,7 +45,6 @@ pub struct Parameter {
 }
 
 /// A parameter.
-#[must_use]
 pub const fn parameter(name: &'static str, accepts: Accepts, says: &'static str) -> Parameter {
     Parameter { name, accepts, says }
 }
@@ -93,7 +92,6 @@ impl Query {
     }
 
     /// The text of a parameter.
-    #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -102,19 +100,16 @@ impl Query {
     }
 
     /// [`Query::text`] as one's own.
-    #[must_use]
     pub fn owned(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)
     }
 
     /// A parameter that is `true` or `false`.
-    #[must_use]
     pub fn flag(&self, name: &str) -> Option<bool> {
         self.text(name).map(|text| text == "true")
     }
 
     /// How many rows the page has.
-    #[must_use]
     pub fn limit(&self) -> usize {
         self.text(LIMIT.name)
             .and_then(|text| text.parse().ok())
@@ -122,7 +117,6 @@ impl Query {
     }
 
     /// A time, in milliseconds since the epoch.
-    #[must_use]
     pub fn time_ms(&self, name: &str) -> Option<i64> {
         Some(self.text(name)?.parse::<jiff::Timestamp>().ok()?.as_millisecond())
     }
@@ -199,7 +193,6 @@ fn wrong(accepts: Accepts, value: &str) -> Option<String> {
 }
 
 /// A cursor, of the key of the last row of a page.
-#[must_use]
 pub fn cursor(parts: &[String]) -> String {
     BASE64URL_NOPAD.encode(&serde_json::to_vec(parts).unwrap_or_default())
 }
@@ -220,7 +213,6 @@ fn read_cursor(text: &str) -> Option<Vec<String>> {
 }
 
 /// A page of rows, of which there may be one more than `limit`; `key` is what a row is found by again.
-#[must_use]
 pub fn page<R, T>(
     mut rows: Vec<R>,
     limit: usize,

@@ -1,8 +1,11 @@
 //! What is answered when all went well, and how it tells its version.
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, ETAG, LOCATION};
+use actix_web::http::header::{
+    CACHE_CONTROL, ETag, EntityTag, Header, IF_MATCH, IfMatch, IfNoneMatch, LOCATION,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,7 +35,6 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// A list that is always whole.
-    #[must_use]
     pub fn whole(items: Vec<T>) -> Self {
         Self {
             items,
@@ -43,7 +45,6 @@ impl<T> Page<T> {
 
 impl Reply {
     /// 200 with what a view shows; members without a value are left out.
-    #[must_use]
     pub fn ok(view: &impl Serialize) -> Self {
         let mut body = serde_json::to_value(view).unwrap_or_default();
         if let Value::Object(members) = &mut body {
@@ -59,7 +60,6 @@ impl Reply {
     }
 
     /// 204
-    #[must_use]
     pub fn done() -> Self {
         Self {
             status: 204,
@@ -71,13 +71,11 @@ impl Reply {
     }
 
     /// The same as 201.
-    #[must_use]
     pub fn created(self) -> Self {
         Self { status: 201, ..self }
     }
 
     /// The same, with where it is.
-    #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self {
             location: Some(format!("{BASE}{path}")),
@@ -86,7 +84,6 @@ impl Reply {
     }
 
     /// The same, with the version of the object.
-    #[must_use]
     pub fn version(self, version: String) -> Self {
         Self {
             version: Some(version),
@@ -95,7 +92,6 @@ impl Reply {
     }
 
     /// The same, as it was given before.
-    #[must_use]
     pub fn replayed(self) -> Self {
         Self {
             replayed: true,
@@ -104,30 +100,31 @@ impl Reply {
     }
 
     /// The entity tag.
-    #[must_use]
-    pub fn etag(&self) -> Option<String> {
-        self.version.as_ref().map(|version| format!("\"{version}\""))
+    pub fn etag(&self) -> Option<EntityTag> {
+        self.version.clone().map(EntityTag::new_strong)
     }
 
     /// The body.
-    #[must_use]
     pub fn body(&self) -> Option<&Value> {
         self.body.as_ref()
     }
 
     /// The answer; `if_none_match` is the header of a GET.
-    #[must_use]
-    pub fn answer(&self, if_none_match: Option<&str>) -> HttpResponse {
+    pub fn answer(&self, if_none_match: Option<&IfNoneMatch>) -> HttpResponse {
         let mut status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let known = |tag: &str| if_none_match.is_some_and(|header| names(header, tag));
+        let known = |tag: &EntityTag| match if_none_match {
+            None => false,
+            Some(IfNoneMatch::Any) => true,
+            Some(IfNoneMatch::Items(tags)) => tags.iter().any(|one| one.weak_eq(tag)),
+        };
         let etag = self.etag();
-        if etag.as_deref().is_some_and(known) {
+        if etag.as_ref().is_some_and(known) {
             status = StatusCode::NOT_MODIFIED;
         }
         let mut answer = HttpResponse::build(status);
         answer.insert_header((CACHE_CONTROL, "no-store"));
         if let Some(etag) = etag {
-            answer.insert_header((ETAG, etag));
+            answer.insert_header(ETag(etag));
         }
         if let Some(location) = &self.location {
             answer.insert_header((LOCATION, location.as_str()));
@@ -142,54 +139,39 @@ impl Reply {
     }
 }
 
-/// Whether `If-None-Match` names a tag: weak comparison (RFC 9110 §13.1.2).
-fn names(header: &str, tag: &str) -> bool {
-    header.trim() == "*"
-        || header
-            .split(',')
-            .any(|known| known.trim().trim_start_matches("W/") == tag)
-}
-
-/// The versions that a caller has seen (`If-Match`, RFC 9110 §13.1.1).
+/// The versions that a caller has seen (`If-Match`, RFC 9110 §13.1.1); none: nothing is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// Nothing is said.
-    Unsaid,
-    /// Any.
-    Any,
-    /// One of these tags.
-    Tags(Vec<String>),
-}
+pub struct Seen(Option<IfMatch>);
 
 impl Seen {
-    /// Reads the header. Weak tags never match: the comparison is strong.
-    #[must_use]
-    pub fn read(header: Option<&str>) -> Self {
-        match header.map(str::trim) {
-            None => Self::Unsaid,
-            Some("*") => Self::Any,
-            Some(tags) => Self::Tags(tags.split(',').map(|tag| tag.trim().to_owned()).collect()),
-        }
+    /// Reads the header. What is no tag matches nothing.
+    pub fn read(request: &HttpRequest) -> Self {
+        let said = request.headers().contains_key(IF_MATCH);
+        Self(said.then(|| IfMatch::parse(request).unwrap_or(IfMatch::Items(Vec::new()))))
     }
 
-    /// Whether the caller has seen what is there now.
-    #[must_use]
+    /// Whether the caller says something.
+    pub fn is_said(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether the caller has seen what is there now. Weak tags never match: the comparison is strong.
     pub fn includes(&self, now: &Reply) -> bool {
-        match self {
-            Self::Unsaid | Self::Any => true,
-            Self::Tags(tags) => now.etag().is_some_and(|etag| tags.contains(&etag)),
+        match &self.0 {
+            None | Some(IfMatch::Any) => true,
+            Some(IfMatch::Items(tags)) => now
+                .etag()
+                .is_some_and(|etag| tags.iter().any(|tag| tag.strong_eq(&etag))),
         }
     }
 }
 
 /// A time for programs (RFC 3339), from seconds since the epoch.
-#[must_use]
 pub fn time(seconds: i64) -> String {
     millis(seconds.saturating_mul(1000))
 }
 
 /// [`time`] from milliseconds.
-#[must_use]
 pub fn millis(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| String::new(), |time| time.to_string())
 }

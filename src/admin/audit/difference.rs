@@ -27,7 +27,6 @@ pub struct Piece {
 }
 
 /// The settings of two views, in the order of their names. What was not there before, or is not afterwards, is empty.
-#[must_use]
 pub fn between(before: &str, after: &str) -> Vec<Setting> {
     let (before, after) = (flat(before), flat(after));
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();

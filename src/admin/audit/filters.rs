@@ -16,9 +16,6 @@ pub const FILTERS: [&str; 6] = ["person", "client", "event", "outcome", "from", 
 const LONGEST_IN_SHORT: usize = 200;
 
 /// A search, or what is wrong with what was typed.
-///
-/// # Errors
-/// What the database says.
 pub async fn search(
     app: &App,
     zone: &Zone,
@@ -105,7 +102,6 @@ fn before(looked: &ListQuery) -> Place {
 }
 
 /// The address of the page behind a place.
-#[must_use]
 pub fn page_before(looked: &ListQuery, place: Place) -> String {
     looked.page_after(
         &FILTERS,
@@ -115,7 +111,6 @@ pub fn page_before(looked: &ListQuery, place: Place) -> String {
 }
 
 /// The filters as the record tells them.
-#[must_use]
 pub fn in_short(looked: &ListQuery) -> String {
     let said = FILTERS.iter().filter(|name| !looked.get(name).is_empty());
     let short = |text: &str| text.chars().take(LONGEST_IN_SHORT).collect::<String>();

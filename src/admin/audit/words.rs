@@ -23,7 +23,6 @@ pub const GROUPS: [(&str, &str); 10] = [
 ];
 
 /// The group of a kind.
-#[must_use]
 pub fn group(kind: Kind) -> &'static str {
     match kind {
         Kind::LoginSucceeded
@@ -68,7 +67,6 @@ pub fn group(kind: Kind) -> &'static str {
 }
 
 /// The kinds of a group, or the one kind of that name in the record.
-#[must_use]
 pub fn kinds_of(event: &str) -> Vec<Kind> {
     let all = Kind::ALL.iter().copied();
     all.filter(|kind| group(*kind) == event || kind.as_str() == event)
@@ -76,7 +74,6 @@ pub fn kinds_of(event: &str) -> Vec<Kind> {
 }
 
 /// How an event ended, in a word.
-#[must_use]
 pub fn outcome(code: &str) -> &'static str {
     match code {
         "0" => "Worked",
@@ -86,7 +83,6 @@ pub fn outcome(code: &str) -> &'static str {
 }
 
 /// The outcome that a word of the address asks for.
-#[must_use]
 pub fn outcome_of(word: &str) -> Option<Outcome> {
     match word {
         "worked" => Some(Outcome::Success),
@@ -120,19 +116,16 @@ pub struct Body {
 
 impl Body {
     /// That of a row. One that cannot be read says nothing.
-    #[must_use]
     pub fn of(row: &AuditRow) -> Self {
         serde_json::from_str(&row.body).unwrap_or_default()
     }
 
     /// A detail; empty when there is none.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.detail.get(name).map_or("", String::as_str)
     }
 
     /// The person who acted.
-    #[must_use]
     pub fn acting_person(&self) -> Option<&str> {
         (self.actor_kind == "person").then_some(self.actor.as_str())
     }
@@ -146,9 +139,6 @@ pub struct Names {
 
 impl Names {
     /// Those of the people whom `rows` name, with one query.
-    ///
-    /// # Errors
-    /// What the database says.
     pub fn of(conn: &mut Conn, rows: &[AuditRow]) -> Stored<Self> {
         let bodies = rows.iter().map(Body::of);
         let mut ids: Vec<String> = bodies
@@ -175,13 +165,11 @@ impl Names {
     }
 
     /// The name of a person, or her id.
-    #[must_use]
     pub fn person<'a>(&'a self, id: &'a str) -> &'a str {
         self.people.get(id).map_or(id, |(name, _)| name)
     }
 
     /// Name and username of a person.
-    #[must_use]
     pub fn known(&self, id: &str) -> Option<(&str, &str)> {
         self.people
             .get(id)
@@ -190,7 +178,6 @@ impl Names {
 }
 
 /// Who acted, at the beginning of a sentence.
-#[must_use]
 pub fn who(body: &Body, names: &Names) -> String {
     match body.actor_kind.as_str() {
         "person" => names.person(&body.actor).to_owned(),
@@ -203,7 +190,6 @@ pub fn who(body: &Body, names: &Names) -> String {
 }
 
 /// One sentence for an event.
-#[must_use]
 pub fn sentence(row: &AuditRow, body: &Body, names: &Names) -> String {
     let Some(kind) = Kind::parse(&row.kind) else {
         return format!("{}.", row.kind);

@@ -28,7 +28,6 @@ pub enum Verdict {
 
 impl Verdict {
     /// The word that says it.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Good => "Good",
@@ -82,7 +81,6 @@ pub struct Report {
 
 impl Report {
     /// Whether something was judged, and not only explained.
-    #[must_use]
     pub fn judges(&self) -> bool {
         self.findings
             .iter()
@@ -90,7 +88,6 @@ impl Report {
     }
 
     /// Whether nothing has to be mended.
-    #[must_use]
     pub fn is_good(&self) -> bool {
         self.findings
             .iter()
@@ -118,9 +115,6 @@ fn note(what: &'static str, text: impl Into<String>) -> Finding {
 }
 
 /// Looks at something pasted.
-///
-/// # Errors
-/// What the store says.
 pub async fn of(app: &App, client: &Client, reader: Reader, pasted: &str) -> Result<Report, Broken> {
     let text = pasted.trim();
     let mut report = if let Some(assertion) = assertion_in(text) {

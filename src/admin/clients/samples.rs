@@ -132,7 +132,6 @@ impl Facts {
 }
 
 /// The samples for a client: of the way in which it gets tokens.
-#[must_use]
 pub fn of(app: &App, client: &Client, flow: &Dataflow) -> Vec<Sample> {
     let facts = &Facts::of(app, client, flow);
     let by_itself = client.may_use(GrantType::ClientCredentials);

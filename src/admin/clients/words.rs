@@ -28,7 +28,6 @@ impl Choice {
 
 /// A dataflow as administrators speak of it: what happens, and who is the client. The labels of the policy stand for
 /// dataflows that are not among those that come with it.
-#[must_use]
 pub fn of_dataflow(flow: &Dataflow) -> (String, String) {
     let (title, text) = match flow.id.as_str() {
         "lims-to-cms" => (
@@ -65,7 +64,6 @@ pub fn of_dataflow(flow: &Dataflow) -> (String, String) {
 }
 
 /// How a client proves who it is.
-#[must_use]
 pub fn of_method(method: AuthMethod) -> &'static str {
     match method {
         AuthMethod::PrivateKeyJwt => "With a key of its own (private_key_jwt)",
@@ -76,7 +74,6 @@ pub fn of_method(method: AuthMethod) -> &'static str {
 }
 
 /// What a client will be able to do, as sentences.
-#[must_use]
 pub fn abilities(app: &App, flow: &Dataflow, client: Option<&Client>) -> Vec<String> {
     let scopes = flow.ceiling(client.and_then(|client| client.settings.scopes.as_ref()));
     let mut sentences: Vec<String> = Vec::new();
@@ -89,7 +86,6 @@ pub fn abilities(app: &App, flow: &Dataflow, client: Option<&Client>) -> Vec<Str
 }
 
 /// Whether people sign in for this client.
-#[must_use]
 pub fn is_for_people(flow: &Dataflow, grants: &[GrantType]) -> bool {
     if flow.as_written {
         grants.is_empty() || grants.contains(&GrantType::AuthorizationCode)
@@ -99,7 +95,6 @@ pub fn is_for_people(flow: &Dataflow, grants: &[GrantType]) -> bool {
 }
 
 /// An id made of a name: `UF Forensic Toxicology LIMS` becomes `uf-forensic-toxicology-lims`.
-#[must_use]
 pub fn id_of(name: &str) -> String {
     let lower = name.to_lowercase();
     let words = lower

@@ -22,13 +22,11 @@ pub enum Span {
 
 impl Span {
     /// The one that the address asks for.
-    #[must_use]
     pub fn of(word: &str) -> Self {
         if word == "30d" { Self::Month } else { Self::Day }
     }
 
     /// The beginnings of its parts.
-    #[must_use]
     pub fn parts(self, zone: &Zone, now: i64) -> Vec<i64> {
         match self {
             Self::Day => (0..24)
@@ -131,7 +129,6 @@ pub const TOKENS: Counted = Counted {
 };
 
 /// The chart of some counts.
-#[must_use]
 pub fn chart(counted: Counted, counts: &[Count], span: Span, parts: &[i64], zone: &Zone) -> Chart {
     let mut sums: Vec<(i64, i64)> = vec![(0, 0); parts.len()];
     for count in counts {
@@ -204,7 +201,6 @@ pub struct Reason {
 }
 
 /// The reasons of what did not work, the most frequent first.
-#[must_use]
 pub fn reasons(counted: Counted, counts: &[Count]) -> Vec<Reason> {
     let mut sums: BTreeMap<&'static str, i64> = BTreeMap::new();
     for count in counts

@@ -46,7 +46,6 @@ impl Facts {
     }
 
     /// What a client or resource server did last.
-    #[must_use]
     pub fn last(&self, id: &str) -> Option<&Last> {
         self.lasts.get(id)
     }
@@ -75,7 +74,6 @@ pub enum State {
 
 impl State {
     /// In a word.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Failing => "Failing",

@@ -105,7 +105,6 @@ fn named(name: &str, url: String) -> Named {
 }
 
 /// The picture of what is registered; none: nothing is.
-#[must_use]
 pub fn picture(admin: &AdminRequest, roster: &ClientIndex, systems: &[System<'_>]) -> Option<Picture> {
     if systems.is_empty() && admin.app.live.resource_servers().is_empty() {
         return None;

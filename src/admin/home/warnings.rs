@@ -101,9 +101,6 @@ impl Whom {
 }
 
 /// All that this visitor should know of, the urgent first.
-///
-/// # Errors
-/// What the store says.
 pub async fn warnings(
     admin: &AdminRequest,
     facts: &Facts,

@@ -92,7 +92,6 @@ fn is_looked_for(looked: &ListQuery, provider: &IdentityProvider) -> bool {
 }
 
 /// The page of a provider.
-#[must_use]
 pub fn path(id: &str) -> String {
     format!("/admin/identity-providers/{id}")
 }

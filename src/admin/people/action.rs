@@ -57,7 +57,6 @@ impl Action {
     ];
 
     /// Its part of the address.
-    #[must_use]
     pub fn path(self) -> &'static str {
         match self {
             Self::Invite => "invite",
@@ -72,7 +71,6 @@ impl Action {
     }
 
     /// What it is called.
-    #[must_use]
     pub fn heading(self) -> &'static str {
         match self {
             Self::Invite => "Make a new invitation",
@@ -87,7 +85,6 @@ impl Action {
     }
 
     /// Those that make sense for a person.
-    #[must_use]
     pub fn for_person(person: &Person, locked: bool) -> Vec<Self> {
         let fits = |action: &Self| match action {
             Self::Invite => person.enabled && person.password.is_none(),

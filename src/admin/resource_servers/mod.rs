@@ -42,7 +42,6 @@ pub const KINDS: [(Kind, &str, &str); 3] = [
 ];
 
 /// What people call a kind.
-#[must_use]
 pub fn kind_in_words(kind: Kind) -> &'static str {
     KINDS
         .iter()
@@ -51,7 +50,6 @@ pub fn kind_in_words(kind: Kind) -> &'static str {
 }
 
 /// The page of a resource server.
-#[must_use]
 pub fn path(id: &str) -> String {
     format!("/admin/resource-servers/{id}")
 }

@@ -61,9 +61,6 @@ pub struct Preview {
 }
 
 /// The preview, or why there would be no token.
-///
-/// # Errors
-/// What the store says.
 pub async fn of(
     app: &App,
     server: &ResourceServer,

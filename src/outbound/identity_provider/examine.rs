@@ -19,7 +19,6 @@ pub struct Finding {
 
 impl Finding {
     /// Something that is as it should be.
-    #[must_use]
     pub fn good(text: impl Into<String>) -> Self {
         Self {
             problem: false,
@@ -28,7 +27,6 @@ impl Finding {
     }
 
     /// Something that must be mended.
-    #[must_use]
     pub fn problem(text: impl Into<String>) -> Self {
         Self {
             problem: true,

@@ -72,7 +72,6 @@ impl fmt::Debug for IdentityProviders {
 
 impl IdentityProviders {
     /// Knows none yet; speaks through the guard for outbound requests.
-    #[must_use]
     pub fn new(outbound: Outbound) -> Self {
         Self {
             outbound,
@@ -86,7 +85,6 @@ impl IdentityProviders {
     }
 
     /// Whether a provider did not answer lately.
-    #[must_use]
     pub fn is_silent(&self, provider: &IdentityProvider, now: i64) -> bool {
         self.entry(&provider.settings.issuer).is_silent(now)
     }

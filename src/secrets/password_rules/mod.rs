@@ -36,7 +36,6 @@ const DAY_SECONDS: i64 = 86_400;
 
 /// A password as it is hashed and compared: in Unicode's normalization form C (§3.1.1.2), because the same letter can be
 /// typed in more than one way.
-#[must_use]
 pub fn normalized(password: &Secret) -> Zeroizing<String> {
     Zeroizing::new(password.reveal().nfc().collect())
 }
@@ -54,7 +53,6 @@ pub struct Whose<'a> {
 
 impl<'a> Whose<'a> {
     /// Somebody's; `has_passkey`: whether she has one.
-    #[must_use]
     pub fn of(person: &'a Person, has_passkey: bool) -> Self {
         Self {
             username: &person.username,
@@ -118,7 +116,6 @@ impl std::fmt::Display for PasswordRefused {
 
 impl PasswordRefused {
     /// What the person is told at the field.
-    #[must_use]
     pub fn for_person(&self) -> String {
         match self {
             Self::TooShort { wanted, .. } => format!("Choose a password with at least {wanted} characters"),
@@ -169,7 +166,6 @@ impl Rules {
     }
 
     /// The fewest characters.
-    #[must_use]
     pub fn shortest(&self, second_factor: bool) -> u32 {
         if second_factor {
             self.length_with_second_factor
@@ -179,13 +175,11 @@ impl Rules {
     }
 
     /// How many of the last passwords, the present one among them, may not be chosen again.
-    #[must_use]
     pub fn history(&self) -> u32 {
         self.history
     }
 
     /// Whether a password that was set then must be changed now; a time before the epoch says that it must.
-    #[must_use]
     pub fn has_expired(&self, changed_at: i64, now: i64) -> bool {
         changed_at < 0 || self.days > 0 && now - changed_at >= self.days * DAY_SECONDS
     }
@@ -247,7 +241,6 @@ const OWN_WORDS: &str = "Your name, your username and the name of this service a
 const MORE_WORDS: &str = "Use three or four words that do not belong together.";
 
 /// Judges a password; `words` are those that anybody knows about the person and the place.
-#[must_use]
 pub fn strength(password: &str, words: &[&str]) -> Strength {
     let text = Zeroizing::new(undisguised(password.nfc().take(JUDGED)));
     let known = parts(words);

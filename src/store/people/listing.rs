@@ -72,7 +72,6 @@ pub struct Search {
 pub type Place = (String, String);
 
 /// The sort key of a person, for the page behind her.
-#[must_use]
 pub fn sort_key(order: Order, model: &Person) -> String {
     match order {
         Order::Name => super::name_key(&model.name),
@@ -225,9 +224,6 @@ fn plan(conn: &mut Conn, mut terms: Vec<Terms>, order: Order) -> Stored<Plan> {
 }
 
 /// Up to `limit` people that are looked for.
-///
-/// # Errors
-/// What the database says, or a row that cannot be read.
 pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
     snapshot(conn, |conn| found(conn, search, limit))
 }
@@ -468,17 +464,11 @@ fn walk<'a>(
 }
 
 /// Whether there is anybody at all.
-///
-/// # Errors
-/// What the database says.
 pub fn any(conn: &mut Conn) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(person::table.select(person::id))).get_result(c))?)
 }
 
 /// Which of these keys of usernames are taken.
-///
-/// # Errors
-/// What the database says.
 pub fn taken(conn: &mut Conn, keys: &[String]) -> Stored<Vec<String>> {
     Ok(each!(conn, c => person::table
         .filter(person::username_key.eq_any(keys))
@@ -511,7 +501,6 @@ pub struct Holder {
 
 impl Holder {
     /// The agency that the person works for.
-    #[must_use]
     pub fn agency(&self) -> Option<String> {
         let settings: Option<crate::model::person::PersonSettings> =
             serde_json::from_str(&self.settings).ok();
@@ -523,9 +512,6 @@ impl Holder {
 pub type HolderPlace = (String, String, String);
 
 /// Up to `limit` people who hold roles, by role and name, behind a place.
-///
-/// # Errors
-/// What the database says.
 pub fn holders(
     conn: &mut Conn,
     role: Option<&str>,
