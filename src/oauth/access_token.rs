@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::Broken;
-use crate::issuance::token::Draft;
+use crate::issuance::draft::Draft;
 use crate::keys::Signed;
 use crate::live::token_cache::Known;
 use crate::model::resource_server::TokenFormat;

@@ -10,7 +10,7 @@ use super::token_response::{Refused, TokenResponse, issued, replayed};
 use crate::app::App;
 use crate::audit::event::Event;
 use crate::error::{Code, OAuthError};
-use crate::issuance::token::Draft;
+use crate::issuance::draft::Draft;
 use crate::issuance::{ClientContext, GrantRequest, INTROSPECT, Rules};
 use crate::live::{LiveClient, LiveServer};
 use crate::model::client::GrantType;

@@ -4,7 +4,7 @@ use super::access_token::{self, Minted};
 use super::id_token;
 use crate::app::App;
 use crate::error::{Broken, Code, OAuthError};
-use crate::issuance::token::Draft;
+use crate::issuance::draft::Draft;
 use crate::issuance::{ClientContext, GrantRequest, Rules, person_claims, standard_claims};
 use crate::model::grant::{Grant, GrantFacts};
 use crate::model::person::Person;

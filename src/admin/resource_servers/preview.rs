@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::admin::list_query::ListQuery;
 use crate::app::App;
 use crate::error::Broken;
-use crate::issuance::token::Draft;
+use crate::issuance::draft::Draft;
 use crate::issuance::{ClientContext, GrantRequest, Rules, person_claims};
 use crate::live::token_cache;
 use crate::model::client::GrantType;

@@ -1,0 +1,98 @@
+//! What tokens say about a client or a person: the same in access token, ID token and introspection.
+
+use serde_json::{Map, Value, json};
+
+use super::{ClientContext, Rules};
+use crate::model::Organization;
+use crate::model::grant::GrantFacts;
+use crate::model::person::Person;
+use crate::model::scope::ScopeSet;
+use crate::policy::claims::{Identity, Place, Subject};
+use crate::policy::grant::Granted;
+
+fn jurisdiction<'a>(rules: &Rules<'a>, organization: Option<&'a Organization>) -> Option<&'a str> {
+    organization
+        .and_then(|organization| organization.jurisdiction.as_deref())
+        .or(rules.jurisdiction)
+}
+
+/// What tokens say about a client that acts for itself.
+pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
+    let organization = context.client.client.settings.organization.as_ref();
+    let identity = Identity {
+        issuer: rules.issuer,
+        subject: Subject::System,
+        name: None,
+        organization_name: organization.map(|organization| organization.name.as_str()),
+        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        npi: None,
+        fhir_user: None,
+        purposes: &granted.purposes,
+        clearance: granted.clearance,
+        integrity: None,
+        jurisdiction: jurisdiction(rules, organization),
+    };
+    rules.policy.identity_claims(&identity, &granted.scopes)
+}
+
+/// What tokens say about a person: the same in access token, ID token and introspection.
+pub fn person_claims(rules: &Rules<'_>, person: &Person, granted: &Granted) -> Map<String, Value> {
+    let settings = &person.settings;
+    let organization = settings.organization.as_ref();
+    let identity = Identity {
+        issuer: rules.issuer,
+        subject: Subject::Person {
+            roles: &granted.roles,
+        },
+        name: Some(&person.name),
+        organization_name: organization.map(|organization| organization.name.as_str()),
+        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        npi: settings.npi.as_deref(),
+        fhir_user: settings.fhir_user.as_deref(),
+        purposes: &granted.purposes,
+        clearance: granted.clearance,
+        integrity: settings.integrity,
+        jurisdiction: jurisdiction(rules, organization),
+    };
+    rules.policy.identity_claims(&identity, &granted.scopes)
+}
+
+/// Adds how and when the person signed in (OpenID Connect Core §2).
+pub fn add_authentication(claims: &mut Map<String, Value>, facts: &GrantFacts) {
+    claims.insert("acr".to_owned(), json!(facts.acr));
+    claims.insert("amr".to_owned(), json!(facts.amr));
+    claims.insert("auth_time".to_owned(), json!(facts.auth_time));
+}
+
+/// Everything known about a person as OpenID standard claims (OpenID Connect Core §5.1).
+pub fn stored_claims(person: &Person) -> Map<String, Value> {
+    let mut claims = person.settings.claims.clone();
+    claims.insert("name".to_owned(), json!(person.name));
+    claims.insert("preferred_username".to_owned(), json!(person.username));
+    claims.insert("updated_at".to_owned(), json!(person.updated_at));
+    if let Some(email) = &person.settings.email {
+        claims.insert("email".to_owned(), json!(email));
+        claims.insert("email_verified".to_owned(), json!(person.settings.email_verified));
+    }
+    claims
+}
+
+/// Standard claims for a place: those that the scopes release, and those asked for by name (§5.5) that they release
+/// anywhere.
+pub fn standard_claims(
+    rules: &Rules<'_>,
+    person: &Person,
+    scopes: &ScopeSet,
+    place: Place,
+    named: &[String],
+) -> Map<String, Value> {
+    let stored = stored_claims(person);
+    let mut claims = rules.policy.standard_claims(scopes, &stored, place);
+    let releasable = rules.policy.standard_claims(scopes, &stored, Place::UserInfo);
+    for name in named {
+        if let Some(value) = releasable.get(name) {
+            claims.insert(name.clone(), value.clone());
+        }
+    }
+    claims
+}
