@@ -173,7 +173,8 @@ on_both! {
 
 on_both! {
     async fn what_was_refused_at_the_door_says_why(db) {
-        let harness = Harness::start(db);
+        // Nobody listens where the client says that its keys are.
+        let harness = Harness::start_with(db, |config| config.outbound.allow_loopback = true);
         let key = ClientKey::new(Algorithm::ES256, "k1");
         harness.apply(&format!(
             "[[client]]\nclient_id = \"keyed\"\nname = \"Keyed\"\ndataflow = \"lims-to-cms\"\njwks = {:?}\n\

@@ -131,12 +131,12 @@ pub enum Kind {
     /// A vendor's link was opened, or shows nothing any more.
     #[strum(serialize = "vendor_link.opened")]
     VendorLinkOpened,
-    /// A token of the admin API was made or revoked.
-    #[strum(serialize = "api_token.changed")]
-    ApiTokenChanged,
     /// A signing key was made, retired or wrapped anew.
     #[strum(serialize = "key.changed")]
     KeyChanged,
+    /// A token of the admin API was made or revoked.
+    #[strum(serialize = "api_token.changed")]
+    ApiTokenChanged,
     /// Tokens that a resource server asked about and was told of, counted.
     #[strum(serialize = "introspections.counted")]
     IntrospectionsCounted,
