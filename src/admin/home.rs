@@ -49,14 +49,14 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let parts = span.parts(&admin.zone, app.now());
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
     let may = |area| admin.may(area, Right::Read);
-    let roster = may(Area::Clients).then(|| app.live.roster());
-    let systems = roster
+    let client_index = may(Area::Clients).then(|| app.live.client_index());
+    let systems = client_index
         .as_ref()
-        .map(|roster| facts.systems(roster, app.now()))
+        .map(|client_index| facts.systems(client_index, app.now()))
         .unwrap_or_default();
-    let picture = roster
+    let picture = client_index
         .as_ref()
-        .and_then(|roster| picture::picture(&admin, roster, &systems));
+        .and_then(|client_index| picture::picture(&admin, client_index, &systems));
     let mut shown = Vec::new();
     if may(Area::Clients) {
         shown.push(TOKENS);

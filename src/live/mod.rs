@@ -47,7 +47,7 @@ pub struct Live {
     master: Arc<MasterKey>,
     clock: SharedClock,
     clients: ById<LiveClient>,
-    roster: Mutex<Option<Arc<ClientIndex>>>,
+    client_index: Mutex<Option<Arc<ClientIndex>>>,
     servers: ById<LiveServer>,
     providers: ById<IdentityProvider>,
     keyring: ArcSwap<Keyring>,
@@ -82,11 +82,11 @@ impl Live {
             .into_iter()
             .map(|(id, generation, enabled)| (id, (generation, enabled)))
             .collect();
-        let directory = Self {
+        let live = Self {
             master,
             clock,
             clients: ArcSwap::from_pointee(clients),
-            roster: Mutex::default(),
+            client_index: Mutex::default(),
             servers: ArcSwap::from_pointee(servers),
             providers: ArcSwap::from_pointee(providers),
             keyring: ArcSwap::from_pointee(keyring),
@@ -100,11 +100,11 @@ impl Live {
             stopped: AtomicBool::new(false),
         };
         for (_, change) in changes::after(conn, 0)? {
-            directory.note_revocation(&change);
+            live.note_revocation(&change);
         }
-        *directory.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
-        directory.mark_fresh();
-        Ok(directory)
+        *live.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+        live.mark_fresh();
+        Ok(live)
     }
 
     /// Reads the log of changes and applies what is new.
@@ -196,19 +196,19 @@ impl Live {
 
     /// Follows the log on a thread of its own until [`Live::stop`].
     pub fn follow_in_background(self: &Arc<Self>, store: &Arc<Store>) {
-        let (directory, store) = (Arc::downgrade(self), Arc::downgrade(store));
+        let (live, store) = (Arc::downgrade(self), Arc::downgrade(store));
         let follower = thread::Builder::new().name("follow".to_owned()).spawn(move || {
             // A connection of its own: a queue full of other people's reads must not keep revocations from being heard.
             let mut connection = None;
-            while let (Some(directory), Some(store)) = (directory.upgrade(), store.upgrade()) {
-                if directory.stopped.load(Ordering::Acquire) {
+            while let (Some(live), Some(store)) = (live.upgrade(), store.upgrade()) {
+                if live.stopped.load(Ordering::Acquire) {
                     break;
                 }
-                if let Err(cause) = directory.follow_on(&store, &mut connection) {
+                if let Err(cause) = live.follow_on(&store, &mut connection) {
                     connection = None;
                     tracing::warn!(%cause, "cannot read what other processes changed");
                 }
-                drop((directory, store));
+                drop((live, store));
                 thread::sleep(POLL);
             }
         });
@@ -235,12 +235,12 @@ impl Live {
     }
 
     /// All clients, in the orders of the console's lists.
-    pub fn roster(&self) -> Arc<ClientIndex> {
+    pub fn client_index(&self) -> Arc<ClientIndex> {
         // Whoever comes while it is made waits, and makes no other one.
-        let mut known = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.client_index.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = self.clients.load_full();
         match &*known {
-            Some(roster) if Arc::ptr_eq(&roster.of, &clients) => Arc::clone(roster),
+            Some(client_index) if Arc::ptr_eq(&client_index.of, &clients) => Arc::clone(client_index),
             _ => Arc::clone(known.insert(Arc::new(ClientIndex::of(clients)))),
         }
     }
@@ -392,9 +392,9 @@ fn millis(duration: Duration) -> i64 {
 
 /// Builds what is live and ties it to the store: own changes are followed before the answer, others' in the background.
 pub fn open(store: &Arc<Store>, master: Arc<MasterKey>, clock: SharedClock) -> Result<Arc<Live>, Broken> {
-    let directory = Arc::new(store.read_blocking(move |conn| Live::load(conn, master, clock))?);
-    let following = Arc::clone(&directory);
+    let live = Arc::new(store.read_blocking(move |conn| Live::load(conn, master, clock))?);
+    let following = Arc::clone(&live);
     store.on_change(Arc::new(move |conn| following.follow(conn)));
-    directory.follow_in_background(store);
-    Ok(directory)
+    live.follow_in_background(store);
+    Ok(live)
 }

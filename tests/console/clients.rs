@@ -120,7 +120,7 @@ on_both! {
                 assert!(text.contains("value=\"Kept &#60;b&#62;name&#60;/b&#62;\""), "{given:?}: what was typed is kept");
             }
         }
-        assert!(harness.app.live.roster().clients().iter().all(|entry| !entry.live.client.name.starts_with("Kept")));
+        assert!(harness.app.live.client_index().clients().iter().all(|entry| !entry.live.client.name.starts_with("Kept")));
     }
 }
 

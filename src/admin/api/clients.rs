@@ -264,8 +264,8 @@ async fn list(call: Call) -> Answered {
                 .text("dataflow")
                 .is_none_or(|dataflow| client.dataflow == dataflow)
     };
-    let roster = call.app.live.roster();
-    let found = roster.search(Order::Id, after, query.text("q").unwrap_or_default());
+    let client_index = call.app.live.client_index();
+    let found = client_index.search(Order::Id, after, query.text("q").unwrap_or_default());
     let one_more = query.limit() + 1;
     let all: Vec<_> = found
         .filter(|live| is_wanted(&live.client))

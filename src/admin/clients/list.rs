@@ -53,13 +53,13 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
     let admin = admit(app, request, Requires::read(Area::Clients)).await?;
     let looked = ListQuery::of(request);
-    let roster = app.live.roster();
+    let client_index = app.live.client_index();
     let order = match looked.get("sort") {
         "id" => Order::Id,
         "newest" => Order::Newest,
         _ => Order::Name,
     };
-    let found = roster.search(order, looked.after(), looked.get("q"));
+    let found = client_index.search(order, looked.after(), looked.get("q"));
     let found = found
         .map(|live| &live.client)
         .filter(|client| is_looked_for(&looked, client));
@@ -79,7 +79,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
         shell: admin.shell(),
         frame: admin.frame(Area::Clients),
         may_change: admin.changes(Area::Clients),
-        some: !roster.is_empty(),
+        some: !client_index.is_empty(),
         dataflows: list_query::filters(looked.get("dataflow"), &dataflows),
         servers: servers(app, looked.get("server")),
         states: list_query::filters(

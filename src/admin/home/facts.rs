@@ -28,7 +28,7 @@ pub struct Facts {
 
 impl Facts {
     /// All clients by their ids.
-    pub(super) fn systems<'a>(&'a self, roster: &'a ClientIndex, now: i64) -> Vec<System<'a>> {
+    pub(super) fn systems<'a>(&'a self, client_index: &'a ClientIndex, now: i64) -> Vec<System<'a>> {
         // Both are in the order of the ids: side by side, for looking each up would take most of the page's time.
         let mut lasts = self.lasts.values().peekable();
         let system = |entry: &'a Entry| {
@@ -42,7 +42,7 @@ impl Facts {
                 state: State::of(client, last, now),
             }
         };
-        roster.clients().iter().map(system).collect()
+        client_index.clients().iter().map(system).collect()
     }
 
     /// What a client or resource server did last.

@@ -105,11 +105,11 @@ fn named(name: &str, url: String) -> Named {
 }
 
 /// The picture of what is registered; none: nothing is.
-pub fn picture(admin: &AdminRequest, roster: &ClientIndex, systems: &[System<'_>]) -> Option<Picture> {
+pub fn picture(admin: &AdminRequest, client_index: &ClientIndex, systems: &[System<'_>]) -> Option<Picture> {
     if systems.is_empty() && admin.app.live.resource_servers().is_empty() {
         return None;
     }
-    let mut flows: Vec<Flow<'_>> = roster.flows().iter().map(Flow::of).collect();
+    let mut flows: Vec<Flow<'_>> = client_index.flows().iter().map(Flow::of).collect();
     for system in systems {
         if let Some(flow) = flows.get_mut(system.entry.flow) {
             flow.add(system);
@@ -133,7 +133,7 @@ pub fn picture(admin: &AdminRequest, roster: &ClientIndex, systems: &[System<'_>
         y += ROW;
     }
     let mut servers = server_boxes(&arrows);
-    for server in without_clients(admin, roster).into_iter().take(SINGLE) {
+    for server in without_clients(admin, client_index).into_iter().take(SINGLE) {
         servers.push(ServerBox {
             y,
             height: BOX,
@@ -144,7 +144,7 @@ pub fn picture(admin: &AdminRequest, roster: &ClientIndex, systems: &[System<'_>
         y += ROW;
     }
     let unused = if admin.changes(Area::Clients) {
-        unused(admin, roster)
+        unused(admin, client_index)
     } else {
         Vec::new()
     };
@@ -309,11 +309,11 @@ fn server_boxes(arrows: &[Arrow]) -> Vec<ServerBox> {
 }
 
 /// Resource servers that no client may talk to.
-fn without_clients(admin: &AdminRequest, roster: &ClientIndex) -> Vec<Named> {
+fn without_clients(admin: &AdminRequest, client_index: &ClientIndex) -> Vec<Named> {
     let servers = admin.app.live.resource_servers();
     let mut idle: Vec<Named> = servers
         .iter()
-        .filter(|live| roster.users_of(&live.server.id).is_empty())
+        .filter(|live| client_index.users_of(&live.server.id).is_empty())
         .map(|live| {
             named(
                 &live.server.name,
@@ -326,14 +326,14 @@ fn without_clients(admin: &AdminRequest, roster: &ClientIndex) -> Vec<Named> {
 }
 
 /// Dataflows that no client uses.
-fn unused(admin: &AdminRequest, roster: &ClientIndex) -> Vec<(String, String)> {
+fn unused(admin: &AdminRequest, client_index: &ClientIndex) -> Vec<(String, String)> {
     let flows = admin
         .app
         .policy
         .dataflows()
         .iter()
         .filter(|flow| !flow.as_written);
-    let idle = flows.filter(|flow| roster.flows().iter().all(|used| used.id != flow.id));
+    let idle = flows.filter(|flow| client_index.flows().iter().all(|used| used.id != flow.id));
     idle.map(|flow| (flow.id.clone(), flow.label.clone())).collect()
 }
 

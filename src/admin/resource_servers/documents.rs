@@ -84,7 +84,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         sees_people,
         clients: app
             .live
-            .roster()
+            .client_index()
             .users_of(id)
             .iter()
             .take(SUGGESTED)

@@ -43,8 +43,8 @@ fn effects(action: Lifecycle, users: &[String]) -> Vec<String> {
 }
 
 fn confirm(admin: &AdminRequest, id: &str, action: Lifecycle, wrong: Vec<FieldMistake>) -> HttpResponse {
-    let roster = admin.app.live.roster();
-    let users: Vec<String> = roster
+    let client_index = admin.app.live.client_index();
+    let users: Vec<String> = client_index
         .users_of(id)
         .iter()
         .map(|live| live.client.name.clone())

@@ -65,7 +65,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
         let (key, id) = sort_key(&sort, &live.server);
         looked.page_after(&FILTERS, &key, &id)
     });
-    let roster = app.live.roster();
+    let client_index = app.live.client_index();
     let mut kinds = vec![("", "All kinds")];
     kinds.extend(KINDS.iter().map(|(kind, words, _)| (kind.as_str(), *words)));
     let page = ServersPage {
@@ -86,7 +86,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
             looked.get("sort"),
             &[("", "Name"), ("id", "ID"), ("newest", "Newest first")],
         ),
-        rows: rows.iter().map(|live| row(&live.server, &roster)).collect(),
+        rows: rows.iter().map(|live| row(&live.server, &client_index)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
         next,
         looked,
@@ -120,13 +120,13 @@ fn sort_key(sort: &str, server: &ResourceServer) -> (String, String) {
     (key, server.id.clone())
 }
 
-fn row(server: &ResourceServer, roster: &ClientIndex) -> Row {
+fn row(server: &ResourceServer, client_index: &ClientIndex) -> Row {
     Row {
         id: server.id.clone(),
         name: server.name.clone(),
         kind: kind_in_words(server.settings.kind),
         audience: server.audience.clone(),
-        clients: roster.users_of(&server.id).len(),
+        clients: client_index.users_of(&server.id).len(),
         enabled: server.enabled,
     }
 }

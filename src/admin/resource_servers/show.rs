@@ -125,8 +125,8 @@ fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
             enabled: client.enabled,
         }
     };
-    let roster = app.live.roster();
-    let all = roster.users_of(id);
+    let client_index = app.live.client_index();
+    let all = client_index.users_of(id);
     (
         all.iter().take(CLIENTS).map(client).collect(),
         all.len() > CLIENTS,
