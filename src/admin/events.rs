@@ -20,11 +20,11 @@ pub struct Told {
     /// What happened.
     pub what: String,
     /// Who acted.
-    pub who: ClientContext,
+    pub who: Party,
     /// The client or resource server concerned.
-    pub client: Option<ClientContext>,
+    pub client: Option<Party>,
     /// The person concerned.
-    pub person: Option<ClientContext>,
+    pub person: Option<Party>,
     /// Where from.
     pub address: Option<String>,
     /// How it ended, in a word.
@@ -37,7 +37,7 @@ pub struct Told {
 
 /// Somebody whom an event names.
 #[derive(Debug, Clone)]
-pub struct ClientContext {
+pub struct Party {
     /// What people read.
     pub name: String,
     /// The page, if the visitor may see it.
@@ -64,11 +64,11 @@ pub fn told(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Vec<Told>
 }
 
 /// Who acted.
-pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> ClientContext {
+pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> Party {
     match body.actor_kind.as_str() {
         "person" => person(admin, &body.actor, names),
         "client" => client(admin, &body.actor),
-        _ => ClientContext {
+        _ => Party {
             name: words::who(body, names),
             url: None,
         },
@@ -76,7 +76,7 @@ pub fn who(admin: &AdminRequest, body: &Body, names: &Names) -> ClientContext {
 }
 
 /// A client or resource server by its id.
-pub fn client(admin: &AdminRequest, id: &str) -> ClientContext {
+pub fn client(admin: &AdminRequest, id: &str) -> Party {
     let directory = &admin.app.live;
     let (area, path) = if directory.client(id).is_some() {
         (Area::Clients, Some("clients"))
@@ -87,19 +87,19 @@ pub fn client(admin: &AdminRequest, id: &str) -> ClientContext {
         )
     };
     let path = path.filter(|_| admin.may(area, Right::Read));
-    ClientContext {
+    Party {
         name: id.to_owned(),
         url: path.map(|path| format!("/admin/{path}/{id}")),
     }
 }
 
 /// A person by `sub`.
-pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> ClientContext {
+pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> Party {
     let known = names.known(id);
     let path = known
         .filter(|_| admin.may(Area::People, Right::Read))
         .map(|_| format!("/admin/users/{id}"));
-    ClientContext {
+    Party {
         name: known.map_or_else(
             || id.to_owned(),
             |(name, username)| format!("{name} ({username})"),

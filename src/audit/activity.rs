@@ -88,18 +88,18 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
             },
         )?;
     }
-    for (id, context) in &tally.seen {
-        if context.deleted {
+    for (id, seen) in &tally.seen {
+        if seen.deleted {
             activity::forget(tx.conn(), (batch.chain, to), id)?;
         }
-        let seen = &context.last;
-        if !seen.is_empty() {
+        let last = &seen.last;
+        if !last.is_empty() {
             activity::note(
                 tx.conn(),
                 (batch.chain, to),
                 &Last {
                     client_id: id.clone(),
-                    ..seen.clone()
+                    ..last.clone()
                 },
             )?;
         }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::reason::Reason;
-
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::reason::Reason;
 
 /// What happened. The names are stable: auditors search for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray)]

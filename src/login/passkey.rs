@@ -40,7 +40,7 @@ pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> R
     let id = person.id.clone();
     let own = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
     match &app.passkeys {
-        Some(context) if !own.is_empty() => context
+        Some(relying_party) if !own.is_empty() => relying_party
             .begin_using(Ceremony::SecondFactor(&person.id), &own, browser)
             .map(Some),
         _ => Ok(None),
@@ -129,7 +129,7 @@ async fn show(
     credential: &str,
     of: Option<&Person>,
 ) -> Result<Shown, PageError> {
-    let (Some(context), Ok(assertion)) = (&app.passkeys, Assertion::parse(credential)) else {
+    let (Some(relying_party), Ok(assertion)) = (&app.passkeys, Assertion::parse(credential)) else {
         return Ok(Shown::Unknown);
     };
     let id = assertion.credential_id();
@@ -145,7 +145,7 @@ async fn show(
     };
     let ceremony = of.map_or(Ceremony::SigningIn, |of| Ceremony::SecondFactor(&of.id));
     let state = form.field("ceremony")?;
-    match context.finish_using(ceremony, &form.browser, state, (&assertion, &passkey)) {
+    match relying_party.finish_using(ceremony, &form.browser, state, (&assertion, &passkey)) {
         Err(PasskeyRefused::Stale) => Ok(Shown::Stale),
         outcome => Ok(Shown::Known(Box::new(person), passkey, outcome)),
     }

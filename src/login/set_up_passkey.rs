@@ -42,7 +42,7 @@ pub(crate) fn changed(app: &App, person: &Person, action: &str, name: &str) -> E
     event.with("action", action).with("passkey", name)
 }
 
-fn context(app: &App) -> Result<&RelyingParty, PageError> {
+fn relying_party(app: &App) -> Result<&RelyingParty, PageError> {
     app.passkeys
         .as_ref()
         .ok_or_else(|| PageError::new("Passkeys need a server with a host name; this one has an address."))
@@ -89,7 +89,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
     if known.len() >= MOST {
         return Ok(too_many(app));
     }
-    let begun = context(app)?.begin_adding(&person, &known, &browser_cookie)?;
+    let begun = relying_party(app)?.begin_adding(&person, &known, &browser_cookie)?;
     let typed = Parameters::parse(request.query_string().as_bytes()).ok();
     let sealed = pending.seal(app, Some(&browser_cookie));
     let back = match &pending.destination {
@@ -148,7 +148,7 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         return back(pending, Notice::PasskeyStale);
     }
     let state = form.field("ceremony")?;
-    let added = match context(app)?.finish_adding(&loaded.person.id, &form.browser, state, answer) {
+    let added = match relying_party(app)?.finish_adding(&loaded.person.id, &form.browser, state, answer) {
         Ok(added) => added,
         Err(PasskeyRefused::Stale) => return back(pending, Notice::PasskeyStale),
         Err(_) => return back(pending, Notice::PasskeyNotAccepted),
