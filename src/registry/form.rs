@@ -1,14 +1,13 @@
 //! How lists may be written.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Array, Object, OneOf, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A list of words as people write it: an array, or one text with spaces in between, as scopes stand in requests.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "ListOrText")]
 pub struct Words(Vec<String>);
 
 impl Words {
@@ -56,28 +55,21 @@ pub(super) fn text_or_table() -> Schema {
         .into()
 }
 
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Words;
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "it must be a list of texts, or one text with spaces in between"
+)]
+enum ListOrText {
+    List(Vec<String>),
+    Text(String),
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of texts, or one text with spaces in between")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Words, E> {
-                Ok(Words(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
-                let mut words = Vec::new();
-                while let Some(word) = list.next_element()? {
-                    words.push(word);
-                }
-                Ok(Words(words))
-            }
-        }
-        deserializer.deserialize_any(List)
+impl From<ListOrText> for Words {
+    fn from(written: ListOrText) -> Self {
+        Self(match written {
+            ListOrText::List(words) => words,
+            ListOrText::Text(text) => vec![text],
+        })
     }
 }
