@@ -69,8 +69,6 @@ fn role_term(role: &str) -> String {
 const DISABLED: &str = "state=disabled";
 /// The term of those who have no password yet and were never here.
 const AWAITED: &str = "state=awaited";
-/// When those were here last who never were, for an order that has them at its end.
-const NEVER: i64 = 0;
 
 /// Everything that a person is found by: the words of name, username, address and agency, the whole username, roles and
 /// states.
@@ -215,22 +213,16 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
 /// Writes what a person is listed and found by.
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
-    // What only a new row is given, or a sign-in since the model was read.
-    let (created_at, last_login_at): (i64, Option<i64>) = each!(conn, c => person::table
+    // She may have signed in since the model was read.
+    let was_here: bool = each!(conn, c => person::table
         .find(id)
-        .select((person::created_at, person::last_login_at))
+        .select(person::last_login_at.is_not_null())
         .get_result(c))?;
-    let terms = terms_of(model, last_login_at.is_some());
-    let row = |term| {
-        (
-            person_term::person_id.eq(id),
-            person_term::term.eq(term),
-            person_term::name_key.eq(&name_key),
-            person_term::created_at.eq(created_at),
-            person_term::last_login_at.eq(last_login_at.unwrap_or(NEVER)),
-        )
-    };
-    let terms: Vec<_> = terms.iter().map(row).collect();
+    let terms = terms_of(model, was_here);
+    let terms: Vec<_> = terms
+        .iter()
+        .map(|term| (person_term::person_id.eq(id), person_term::term.eq(term)))
+        .collect();
     each!(conn, c => {
         let roles = &model.settings.roles;
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id).and(person_role::role.ne_all(roles))))
@@ -379,11 +371,7 @@ pub fn signed_in(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     each!(conn, c => diesel::update(person::table.find(id))
         .set((person::last_login_at.eq(at), person::idle_since.eq(at)))
         .execute(c))?;
-    let terms = person_term::table.filter(person_term::person_id.eq(id));
-    each!(conn, c => {
-        diesel::delete(terms.filter(person_term::term.eq(AWAITED))).execute(c)?;
-        diesel::update(terms).set(person_term::last_login_at.eq(at)).execute(c)?;
-    });
+    each!(conn, c => diesel::delete(person_term::table.find((id, AWAITED))).execute(c))?;
     Ok(())
 }
 

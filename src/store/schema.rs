@@ -93,9 +93,6 @@ diesel::table! {
     person_term (person_id, term) {
         person_id -> Text,
         term -> Text,
-        name_key -> Text,
-        created_at -> BigInt,
-        last_login_at -> BigInt,
     }
 }
 

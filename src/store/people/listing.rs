@@ -1,31 +1,28 @@
 //! People as the console lists them: searched, filtered, in an order, page by page. The number of queries depends on
 //! what is looked for and never on how many people there are.
 //!
-//! Words, roles and states are terms. One that not too many have leads to its people, in each order; roles and states
-//! lead to any number of people in the order of their names. Otherwise all people are walked along, in their order, until
-//! the page is full: soon, for what many have, unless those who have it stand together far down the list.
+//! Words, roles and states are terms ([`person_term`]). One query walks along the people in the order of the list and
+//! keeps those who have every term: a term that no more than [`LISTED`] people have is a list that the database makes
+//! once and sets out from, one that more have is looked up person by person, and met soon.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use diesel::dsl::{exists, not};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::{AWAITED, DISABLED, NEVER, Row, role_term, terms};
+use super::{AWAITED, DISABLED, Row, role_term, terms};
 use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
 use crate::store::{Conn, Stored, at_most, each, snapshot};
 
-/// How many people are asked about all else that is looked for in the query that finds them. Of more, those on a page are
-/// asked.
-const FEW: usize = 1500;
-/// Terms that no more people have than this are as rare as each other; if there are none, those that [`MOST_LED`] have.
-const RARE: usize = 4000;
-/// How many people a term may lead to, unless it has them in order. What more have is met soon enough by whoever walks
-/// along all people, and costs more to put in order.
-const MOST_LED: usize = 8000;
+/// How many people a list of those who have a term holds at most. Of 100,000 people SQLite lists and orders so many in a
+/// few hundredths of a second; to find nobody by two terms that more have takes several times as long.
+const LISTED: usize = 16_000;
 /// How many words are looked for at most: the longest, which say most.
 const MOST_WORDS: usize = 8;
+/// When those were here last who never were, for an order that has them at its end.
+const NEVER: i64 = 0;
 
 /// Who may be in the list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,44 +99,15 @@ impl Terms {
         }
     }
 
-    /// Whether it is one term, which has its people in the order of their names.
-    fn is_one(&self) -> bool {
-        self.from == self.to
-    }
-
-    /// Whether more than so many have it; somebody with several words that begin so counts as often.
-    fn is_had_by_more_than(&self, conn: &mut Conn, count: usize) -> Stored<bool> {
+    /// Whether more people have it than are listed; somebody with several words that begin so counts as often.
+    fn are_common(&self, conn: &mut Conn) -> Stored<bool> {
         let one_more: Option<String> = each!(conn, c => person_term::table
             .filter(person_term::term.between(&self.from, &self.to))
             .select(person_term::person_id)
-            .offset(at_most(count))
+            .offset(at_most(LISTED))
             .first(c)
             .optional())?;
         Ok(one_more.is_some())
-    }
-
-    /// Who has it, from one name up to another or of all.
-    fn people(&self, conn: &mut Conn, names: Option<(&str, &str)>) -> Stored<HashSet<String>> {
-        let those: Vec<String> = each!(conn, c => {
-            let mut query = person_term::table
-                .filter(person_term::term.between(&self.from, &self.to))
-                .select(person_term::person_id)
-                .into_boxed();
-            if let Some((first, last)) = names {
-                query = query.filter(person_term::name_key.between(first, last));
-            }
-            query.load(c)
-        })?;
-        Ok(those.into_iter().collect())
-    }
-
-    /// Which of some people have it.
-    fn among(&self, conn: &mut Conn, ids: &[String]) -> Stored<HashSet<String>> {
-        let those: Vec<String> = each!(conn, c => person_term::table
-            .filter(person_term::person_id.eq_any(ids).and(person_term::term.between(&self.from, &self.to)))
-            .select(person_term::person_id)
-            .load(c))?;
-        Ok(those.into_iter().collect())
     }
 }
 
@@ -158,69 +126,13 @@ impl Search {
             .chain(role.into_iter().chain(state.map(str::to_owned)).map(Terms::only))
             .collect()
     }
-}
 
-/// The terms that are looked for, by what they are good for.
-struct Plan {
-    /// Leads to its people. None: everybody is walked along.
-    lead: Option<Terms>,
-    /// About as rare: their people are read.
-    rare: Vec<Terms>,
-    /// Looked for in the same query: roles and states that more have, or all else if the lead leads to few.
-    beside: Vec<Terms>,
-    /// Words that more have: whoever comes is asked.
-    common: Vec<Terms>,
-}
-
-/// Which of some terms no more than so many people have, and which more.
-fn split(conn: &mut Conn, terms: Vec<Terms>, count: usize) -> Stored<(Vec<Terms>, Vec<Terms>)> {
-    let (mut rare, mut common) = (Vec::new(), Vec::new());
-    for one in terms {
-        let some = if one.is_had_by_more_than(conn, count)? {
-            &mut common
-        } else {
-            &mut rare
-        };
-        some.push(one);
+    /// The time of the last row before the page. An address that somebody made up begins at the beginning.
+    fn behind(&self) -> Option<(i64, &str)> {
+        let (key, id) = self.after.as_ref()?;
+        let at = key.parse().ok().filter(|at| *at >= NEVER)?;
+        Some((at, id))
     }
-    Ok((rare, common))
-}
-
-fn plan(conn: &mut Conn, mut terms: Vec<Terms>, order: Order) -> Stored<Plan> {
-    // The longest word is the first, and as a rule the rarest.
-    for (place, one) in terms.iter().enumerate() {
-        if !one.is_had_by_more_than(conn, FEW)? {
-            let lead = Some(terms.remove(place));
-            if terms.len() > 1 {
-                // Whoever lacks what is rarer isn't asked for the rest.
-                let (rare, common) = split(conn, terms, RARE)?;
-                terms = rare.into_iter().chain(common).collect();
-            }
-            return Ok(Plan {
-                lead,
-                rare: Vec::new(),
-                beside: terms,
-                common: Vec::new(),
-            });
-        }
-    }
-    let (mut rare, mut common) = split(conn, terms, RARE)?;
-    if rare.is_empty() {
-        (rare, common) = split(conn, common, MOST_LED)?;
-    }
-    let (mut beside, common): (Vec<_>, Vec<_>) = common.into_iter().partition(Terms::is_one);
-    let in_order = order == Order::Name && common.is_empty();
-    let lead = match rare.is_empty() {
-        false => Some(rare.remove(0)),
-        true if in_order => beside.pop(),
-        true => None,
-    };
-    Ok(Plan {
-        lead,
-        rare,
-        beside,
-        common,
-    })
 }
 
 /// Up to `limit` people that are looked for.
@@ -229,11 +141,22 @@ pub fn page(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person
 }
 
 fn found(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> {
-    let plan = plan(conn, search.terms(), search.order)?;
-    let ids = match &plan.lead {
-        Some(lead) => led(conn, search, lead, &plan, limit)?,
-        None => walked(conn, search, plan.beside.iter().chain(&plan.common), limit)?,
-    };
+    let (mut common, mut listed) = (Vec::new(), Vec::new());
+    for terms in search.terms() {
+        let some = if terms.are_common(conn)? {
+            &mut common
+        } else {
+            &mut listed
+        };
+        some.push(terms);
+    }
+    let mut ids = Vec::new();
+    for stretch in stretches(search) {
+        let left = limit.saturating_sub(ids.len());
+        if left > 0 {
+            ids.extend(walk(conn, search, &listed, &common, *stretch, left)?);
+        }
+    }
     let rows: Vec<Row> =
         each!(conn, c => person::table.filter(person::id.eq_any(&ids)).select(Row::as_select()).load(c))?;
     let mut rows: HashMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -241,145 +164,6 @@ fn found(conn: &mut Conn, search: &Search, limit: usize) -> Stored<Vec<Person>> 
         .filter_map(|id| rows.remove(id))
         .map(Row::into_model)
         .collect()
-}
-
-/// The ids of a page, led to by a term.
-fn led(conn: &mut Conn, search: &Search, lead: &Terms, plan: &Plan, limit: usize) -> Stored<Vec<String>> {
-    let (mut ids, mut after): (Vec<String>, _) = (Vec::new(), search.after.clone());
-    // More than a page: those with several words that begin alike come as often, and not everybody has the other words.
-    let mut asked = if plan.rare.is_empty() {
-        limit.saturating_mul(2)
-    } else {
-        MOST_LED
-    };
-    loop {
-        let found = stretch(conn, search, lead, plan, (after.as_ref(), asked))?;
-        let last = found.len() < asked;
-        after = found.last().cloned();
-        let names = found
-            .first()
-            .zip(found.last())
-            .map(|((first, _), (last, _))| (first.as_str(), last.as_str()));
-        let names = names.filter(|_| search.order == Order::Name);
-        let mut rare = Vec::new();
-        for one in &plan.rare {
-            rare.push(one.people(conn, names)?);
-        }
-        let mut found: Vec<String> = found.into_iter().map(|(_, id)| id).collect();
-        found.dedup();
-        found.retain(|id| rare.iter().all(|those| those.contains(id)));
-        for word in &plan.common {
-            let those = word.among(conn, &found)?;
-            found.retain(|id| those.contains(id));
-        }
-        ids.extend(found);
-        if last || ids.len() >= limit {
-            ids.truncate(limit);
-            return Ok(ids);
-        }
-        asked = asked.saturating_mul(4).min(MOST_LED);
-    }
-}
-
-/// So many places behind another of those who have the leading term and what is beside it.
-fn stretch(
-    conn: &mut Conn,
-    search: &Search,
-    lead: &Terms,
-    plan: &Plan,
-    (after, limit): (Option<&Place>, usize),
-) -> Stored<Vec<Place>> {
-    let table = diesel::alias!(person_term as lead);
-    let (term, id) = table.fields((person_term::term, person_term::person_id));
-    let (name, created, last_login) = table.fields((
-        person_term::name_key,
-        person_term::created_at,
-        person_term::last_login_at,
-    ));
-    let numbers = |rows: Vec<(i64, String)>| rows.into_iter().map(|(at, id)| (at.to_string(), id)).collect();
-    Ok(each!(conn, c => {
-        let mut query = table.limit(at_most(limit)).into_boxed();
-        // Only so does SQLite see that an index has them in order.
-        query = if lead.is_one() {
-            query.filter(term.eq(&lead.from))
-        } else {
-            query.filter(term.between(&lead.from, &lead.to))
-        };
-        // A range of one id, so that the index is the one that has the names in order, as the leading term has, and not
-        // that of the ids, which are anywhere.
-        let of_lead = |one: &str| person_term::table.filter(
-            person_term::term.eq(one.to_owned())
-                .and(person_term::name_key.eq(name))
-                .and(person_term::person_id.between(id, id)));
-        for one in &plan.beside {
-            query = if one.is_one() {
-                query.filter(exists(of_lead(&one.from)))
-            } else {
-                query.filter(exists(person_term::table.filter(
-                    person_term::person_id.eq(id).and(person_term::term.between(&one.from, &one.to)))))
-            };
-        }
-        if search.state == State::Enabled {
-            query = query.filter(not(exists(of_lead(DISABLED))));
-        }
-        match search.order {
-            Order::Name => {
-                if let Some((after, last)) = after {
-                    query = query.filter(name.ge(after)).filter(name.gt(after).or(id.gt(last)));
-                }
-                query.order((name, id)).select((name, id)).load(c)
-            }
-            Order::Newest => {
-                if let Some((at, last)) = numbered(after) {
-                    query = query.filter(created.lt(at).or(created.eq(at).and(id.lt(last))));
-                }
-                query.order((created.desc(), id.desc())).select((created, id)).load(c).map(numbers)
-            }
-            Order::LastSignIn => {
-                if let Some((at, last)) = numbered(after) {
-                    query = query.filter(last_login.lt(at).or(last_login.eq(at).and(id.lt(last))));
-                }
-                query.order((last_login.desc(), id.desc())).select((last_login, id)).load(c).map(numbers)
-            }
-        }
-    })?)
-}
-
-/// The terms of the person at hand that are among some.
-#[diesel::dsl::auto_type]
-fn of_person<'a>(some: &'a Terms) -> _ {
-    let (from, to): (&'a str, &'a str) = (&some.from, &some.to);
-    person_term::table.filter(
-        person_term::person_id
-            .eq(person::id)
-            .and(person_term::term.between(from, to)),
-    )
-}
-
-/// A place in an order of times. An address that somebody made up begins at the beginning.
-fn numbered(after: Option<&Place>) -> Option<(i64, &str)> {
-    let (key, id) = after?;
-    let at = key.parse().ok().filter(|at| *at >= NEVER)?;
-    Some((at, id))
-}
-
-/// The ids of a page, found while walking along all people.
-fn walked<'a>(
-    conn: &mut Conn,
-    search: &Search,
-    terms: impl Iterator<Item = &'a Terms> + Clone,
-    limit: usize,
-) -> Stored<Vec<String>> {
-    let mut ids = Vec::new();
-    let never =
-        search.state == State::Awaited || numbered(search.after.as_ref()).is_some_and(|(at, _)| at == NEVER);
-    for stretch in stretches(search.order, never) {
-        let left = limit.saturating_sub(ids.len());
-        if left > 0 {
-            ids.extend(walk(conn, search, terms.clone(), *stretch, left)?);
-        }
-    }
-    Ok(ids)
 }
 
 /// A stretch of a list that one index has in order.
@@ -391,30 +175,38 @@ enum Stretch {
     NeverHere,
 }
 
-/// The stretches of a list; `never`: the page has none but those who never signed in.
-fn stretches(order: Order, never: bool) -> &'static [Stretch] {
-    match order {
+/// The stretches of a list.
+fn stretches(search: &Search) -> &'static [Stretch] {
+    let never_here = search.state == State::Awaited || search.behind().is_some_and(|(at, _)| at == NEVER);
+    match search.order {
         Order::Name => &[Stretch::ByName],
         Order::Newest => &[Stretch::ByCreation],
         // Neither database puts those without a time where the other does: they are a stretch of their own.
-        Order::LastSignIn if never => &[Stretch::NeverHere],
+        Order::LastSignIn if never_here => &[Stretch::NeverHere],
         Order::LastSignIn => &[Stretch::BySignIn, Stretch::NeverHere],
     }
 }
 
-fn walk<'a>(
+/// The ids of up to `limit` people of a stretch who have all terms.
+fn walk(
     conn: &mut Conn,
     search: &Search,
-    terms: impl Iterator<Item = &'a Terms>,
+    listed: &[Terms],
+    common: &[Terms],
     stretch: Stretch,
     limit: usize,
 ) -> Stored<Vec<String>> {
     let after = search.after.as_ref();
-    let at = numbered(after);
+    let at = search.behind();
     Ok(each!(conn, c => {
         let mut query = person::table.select(person::id).limit(at_most(limit)).into_boxed();
-        for one in terms {
-            query = query.filter(exists(of_person(one)));
+        for Terms { from, to } in listed {
+            query = query.filter(person::id.eq_any(
+                person_term::table.filter(person_term::term.between(from, to)).select(person_term::person_id)));
+        }
+        for Terms { from, to } in common {
+            query = query.filter(exists(person_term::table.filter(
+                person_term::person_id.eq(person::id).and(person_term::term.between(from, to)))));
         }
         if search.state == State::Enabled {
             // No reason to leave the order of the list and sort everybody: a comparison that no index serves.
