@@ -98,7 +98,7 @@ pub struct OAuthError {
     pub description: String,
     /// For our log alone.
     pub cause: Option<String>,
-    /// Under what the log has the cause; the header `X-Reference`.
+    /// Under what the log has it; the header `X-Reference`, made anew for an error without one.
     pub reference: Option<String>,
     /// The challenge, when the caller authenticated by header, or has to.
     pub challenge: Option<Challenge>,
@@ -187,13 +187,16 @@ impl ResponseError for OAuthError {
             };
             answer.insert_header((WWW_AUTHENTICATE, challenge));
         }
-        if let Some(cause) = &self.cause {
-            let reference = self.reference.as_deref().unwrap_or("-");
-            answer.insert_header(("X-Reference", reference));
-            tracing::info!(%reference, code = self.code.as_str(), description = %self.description, %cause, "refused");
+        // Much client software shows its operator the code alone: the log has the rest under what the header says.
+        let reference = self.reference.clone().unwrap_or_else(reference);
+        let (code, cause) = (self.code.as_str(), self.cause.as_deref().unwrap_or("-"));
+        if self.cause.is_none() && matches!(self.code, Code::Throttled | Code::InvalidToken) {
+            // What strangers cause any number of.
+            tracing::debug!(%reference, code, description = %self.description, "refused");
         } else {
-            tracing::debug!(code = self.code.as_str(), description = %self.description, "refused");
+            tracing::info!(%reference, code, description = %self.description, %cause, "refused");
         }
+        answer.insert_header(("X-Reference", reference));
         answer.json(ErrorBody {
             error: self.code.as_str(),
             error_description: &wire_text(&self.description),
@@ -229,6 +232,8 @@ pub struct PageError {
     pub cause: Option<String>,
     /// The person wanted to sign out, and is offered to do so here.
     pub sign_out: bool,
+    /// Where the browser goes instead, when that mends it: a path of ours.
+    pub onward: Option<Box<str>>,
 }
 
 impl PageError {
@@ -241,6 +246,7 @@ impl PageError {
             reference: reference(),
             cause: None,
             sign_out: false,
+            onward: None,
         }
     }
 
@@ -268,6 +274,12 @@ impl PageError {
     /// Adds what only the log may know.
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Sends the browser on instead of showing a page.
+    pub fn leading(mut self, onward: String) -> Self {
+        self.onward = Some(onward.into());
         self
     }
 
@@ -362,6 +374,7 @@ impl From<Broken> for PageError {
             reference,
             cause: None,
             sign_out: false,
+            onward: None,
         }
     }
 }

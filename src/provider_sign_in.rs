@@ -26,7 +26,7 @@ use crate::registry::{Refused, Registry};
 use crate::secrets::master_key::Purpose;
 use crate::session::lockout::{self, Attempt};
 use crate::session::{self, Authentication, Due, Origin, client_address};
-use crate::store::{Stored, Tx, tokens};
+use crate::store::{Stored, Tx, people, tokens};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
 use crate::web::parameters::{Parameters, shown};
@@ -130,7 +130,7 @@ async fn wanted_age(app: &App, request: &HttpRequest, pending: &Pending) -> Resu
     let one = |name: &str| parameters.one(name).ok().flatten().unwrap_or_default();
     let asked_to_log_in = one("prompt")
         .split_ascii_whitespace()
-        .any(|prompt| prompt == "login")
+        .any(|prompt| matches!(prompt, "login" | "select_account"))
         .then_some(0);
     let max_age = one("max_age").parse::<i64>().ok();
     let certifies = one("scope")
@@ -441,8 +441,10 @@ impl Arrival {
             reason: reason.to_owned(),
             person_id: Some(person.id.clone()),
         };
+        // The person first, then what failed: one order everywhere.
+        people::lock(tx.conn(), &person.id)?;
         let attempt = Attempt::new(app, &person.username, Some(&person), self.known.as_deref());
-        if lockout::covers_account(app) && person.password.is_some() && attempt.is_locked(tx.conn(), now)? {
+        if lockout::covers_account(app) && person.password.is_some() && attempt.hold(tx, now)? {
             return Ok(Err(refuse("account locked")));
         }
         let trusted = self.provider.settings.trusts_second_factor(&self.identity);

@@ -9,7 +9,7 @@ use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
-use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, Route, web};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -23,7 +23,7 @@ use crate::oauth::metadata::{self, Documents};
 use crate::oauth::{
     authorize, backchannel_logout, consent, introspect, jwks, logout, revoke, token, userinfo,
 };
-use crate::password_change::{by_link, change, forgotten};
+use crate::password_change::{self, by_link, change, forgotten};
 use crate::registry::{self, Registry};
 use crate::tls::Tls;
 use crate::web::{assets, browser};
@@ -71,19 +71,22 @@ fn urls(config: &mut web::ServiceConfig) {
 fn protocol_urls(config: &mut web::ServiceConfig) {
     config
         .service(
-            only("/.well-known/openid-configuration", "GET, HEAD")
+            only("/.well-known/openid-configuration", "GET, HEAD, OPTIONS")
                 .route(web::get().to(metadata::get))
-                .route(web::head().to(metadata::get)),
+                .route(web::head().to(metadata::get))
+                .route(any_origin()),
         )
         .service(
-            only("/.well-known/oauth-authorization-server", "GET, HEAD")
+            only("/.well-known/oauth-authorization-server", "GET, HEAD, OPTIONS")
                 .route(web::get().to(metadata::get))
-                .route(web::head().to(metadata::get)),
+                .route(web::head().to(metadata::get))
+                .route(any_origin()),
         )
         .service(
-            only("/oauth2/jwks", "GET, HEAD")
+            only("/oauth2/jwks", "GET, HEAD, OPTIONS")
                 .route(web::get().to(jwks::get))
-                .route(web::head().to(jwks::get)),
+                .route(web::head().to(jwks::get))
+                .route(any_origin()),
         )
         .service(
             only("/oauth2/authorize", "GET, POST")
@@ -109,14 +112,19 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
                 .route(web::post().to(logout::post)),
         )
         .service(
-            only("/fhir/CodeSystem/mdi-role", "GET, HEAD")
+            only("/fhir/CodeSystem/mdi-role", "GET, HEAD, OPTIONS")
                 .route(web::get().to(metadata::role_codes))
-                .route(web::head().to(metadata::role_codes)),
+                .route(web::head().to(metadata::role_codes))
+                .route(any_origin()),
         )
         .service(
-            only("/fhir/{resource_server_id}/smart-configuration", "GET, HEAD")
-                .route(web::get().to(metadata::smart))
-                .route(web::head().to(metadata::smart)),
+            only(
+                "/fhir/{resource_server_id}/smart-configuration",
+                "GET, HEAD, OPTIONS",
+            )
+            .route(web::get().to(metadata::smart))
+            .route(web::head().to(metadata::smart))
+            .route(any_origin()),
         );
 }
 
@@ -196,7 +204,7 @@ fn new_password_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(change::get))
                 .route(web::post().to(change::post)),
         )
-        .service(only("/password-strength", "POST").route(web::post().to(login::password_strength::post)));
+        .service(only("/password-strength", "POST").route(web::post().to(password_change::strength::post)));
 }
 
 /// "My access".
@@ -507,6 +515,21 @@ fn only(path: &str, allow: &'static str) -> Resource {
                 "error_description": format!("this URL answers {allow} alone"),
             }))
     }))
+}
+
+/// The preflight of what anybody may read: code of every origin may send the headers that such code sends.
+fn any_origin() -> Route {
+    web::method(Method::OPTIONS).to(|| async {
+        HttpResponse::NoContent()
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"))
+            .insert_header((
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "accept, authorization, cache-control, content-type, if-none-match",
+            ))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
+            .finish()
+    })
 }
 
 async fn not_found(app: web::Data<App>, request: HttpRequest) -> HttpResponse {

@@ -21,10 +21,15 @@ for (const field of document.querySelectorAll("input[data-strength]")) {
     const known = [field.dataset.words, field.form.elements.username?.value, field.form.elements.name?.value];
     const body = new URLSearchParams({
       csrf: field.form.elements.csrf.value,
+      state: field.form.elements.state.value,
       password: [...field.value].slice(0, 64).join(""),
       words: known.filter(Boolean).join(" "),
     });
     const answer = field.value && (await fetch(field.dataset.strength, { method: "POST", body }).catch(() => null));
+    if (answer && answer.status === 503 && turn === asked) {
+      timer = setTimeout(ask, 1000);
+      return;
+    }
     const judged = answer && answer.ok ? await answer.json() : null;
     if (turn !== asked) return;
     meter.classList.toggle("unsaid", !judged);

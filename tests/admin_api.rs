@@ -1,9 +1,13 @@
 //! The admin API: who may call, what is refused and how, and that nothing is lost or done twice.
 
+use std::sync::Arc;
+
 use mdi_auth::admin::api::{self, operation::Operation};
+use mdi_auth::audit::event::Actor;
 use mdi_auth::model::api_token::ApiScope;
-use mdi_auth::policy::console::right;
+use mdi_auth::policy::console::{Authority, right};
 use mdi_auth::registry::api_tokens::{self, ApiTokenForm};
+use mdi_auth::registry::{ActingCredential, Registry};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -187,6 +191,94 @@ on_both! {
 }
 
 on_both! {
+    async fn a_token_holds_no_more_than_the_person_whose_it_is(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let operator = Program::new(&harness, "admin");
+        let id = operator.user("admin").await;
+        let make = || {
+            let registry = Registry::new(Arc::clone(&harness.app), Actor::Person(id.clone()));
+            let form = ApiTokenForm { scope: Some(ApiScope::Admin), ..ApiTokenForm::default() };
+            blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form)))
+        };
+        let (made, text) = make().unwrap();
+        let program = Program { harness: &harness, token: text.reveal().to_owned() };
+        let client = |id: &str| json!({ "client_id": id, "name": id, "dataflow": "lims-to-cms", "resource_servers": ["cms-fulton"] });
+        assert_eq!(program.post("/clients", &client("first")).await.status, 201);
+        // A token makes no tokens, so none outlives whom it came from.
+        let answer = program.post("/api-tokens", &json!({ "scope": "audit" })).await;
+        assert_eq!(problem(&answer), (403, "forbidden"));
+        assert!(answer.text.contains("a token makes no tokens"), "{answer:?}");
+        // At most 50 that hold.
+        for _ in 1..50 {
+            make().unwrap();
+        }
+        assert!(make().unwrap_err().to_string().contains("50 tokens"));
+        // Whatever path changes her roles: the token holds what she holds now.
+        let roles = |roles: &str| harness.apply(&format!("[[user]]\nusername = \"admin\"\nroles = [{roles}]\n"));
+        roles("\"auditor\"");
+        assert_eq!(program.get("/clients").await.status, 200);
+        let answer = program.post("/clients", &client("second")).await;
+        assert_eq!(problem(&answer), (403, "forbidden"));
+        assert!(answer.text.contains("the person this token belongs to"), "{answer:?}");
+        for (path, body) in [
+            ("/users", json!({ "username": "x", "name": "X", "roles": ["administrator"] })),
+            (&format!("/users/{id}/enable"), json!({})),
+            ("/keys", json!({})),
+        ] {
+            assert_eq!(problem(&program.post(path, &body).await), (403, "forbidden"), "{path}");
+        }
+        let me = program.get("/me").await;
+        assert!(me.json["may"].as_array().unwrap().iter().all(|may| may["change"] == false), "{me:?}");
+        assert_eq!(me.json["token"]["person_id"], json!(id));
+        // Without a role of the console all of hers end; the installation's go on.
+        roles("\"data-clerk\"");
+        assert_eq!(problem(&program.get("/me").await), (401, "unauthorized"));
+        roles("\"administrator\"");
+        assert_eq!(problem(&program.get("/me").await), (401, "unauthorized"), "nothing comes back");
+        assert_eq!(operator.get("/me").await.json["token"]["person_id"], Value::Null);
+        // Handed over, one outlives who made it.
+        let (kept, text) = make().unwrap();
+        let program = Program { harness: &harness, token: text.reveal().to_owned() };
+        let hand_over = |to: Option<&'static str>| {
+            let (registry, id) = (harness.registry(), kept.id.clone());
+            blocking(move || registry.blocking(move |registry, tx| api_tokens::hand_over(registry, tx, &id, to)))
+        };
+        assert!(hand_over(Some("clerk")).unwrap_err().to_string().contains("no role of the console"));
+        assert!(hand_over(Some("nobody")).unwrap_err().to_string().contains("nobody who may sign in"));
+        hand_over(None).unwrap();
+        harness.disable_user("admin");
+        assert_eq!(program.post("/clients", &client("third")).await.status, 201);
+        let events = harness.events("api_token.changed");
+        let handed: Vec<&Value> = events.iter().filter(|event| event["detail"]["action"] == "handed over").collect();
+        assert_eq!((handed.len(), &handed[0]["detail"]["token"]), (1, &json!(kept.id)));
+        assert!(events.iter().any(|event| event["detail"]["action"] == "revoked" && event["detail"]["token"] == json!(made.id)));
+    }
+}
+
+on_both! {
+    async fn what_a_token_rests_on_is_looked_at_in_the_transaction(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let id = Program::new(&harness, "admin").user("admin").await;
+        let registry = Registry::new(Arc::clone(&harness.app), Actor::Person(id.clone()));
+        let form = ApiTokenForm { scope: Some(ApiScope::Admin), ..ApiTokenForm::default() };
+        let (token, _) = blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form))).unwrap();
+        // As a request does that was let in, and whose body took its time.
+        let owner = Some((id.clone(), 0));
+        let let_in = Registry::new(Arc::clone(&harness.app), Actor::ApiToken(token.id.clone())).bounded(
+            Authority::of(&["administrator".to_owned()]),
+            ActingCredential::Token { id: token.id, owner },
+            "127.0.0.1",
+        );
+        let nothing = |registry: Registry| blocking(move || registry.blocking(|_, _| Ok(Ok(()))));
+        nothing(let_in.clone()).unwrap();
+        harness.apply("[[user]]\nusername = \"admin\"\nroles = [\"auditor\"]\n");
+        assert!(nothing(let_in).unwrap_err().to_string().contains("has ended meanwhile"));
+    }
+}
+
+on_both! {
     async fn a_user_manager_does_not_touch_who_administers(db) {
         let harness = Harness::start(db);
         harness.apply(STAFF);
@@ -241,7 +333,6 @@ on_both! {
             ("/identity-providers", json!({ "id": "x", "name": "X", "issuer": "http://x" }), &["#/issuer", "#/client_id", "#/secret"]),
             ("/keys", json!({ "alg": "RS512" }), &["#/alg"]),
             ("/api-tokens", json!({ "scope": "everything" }), &["#/scope"]),
-            ("/api-tokens", json!({ "name": "", "expires_days": 0 }), &["#/scope", "#/name", "#/expires_days"]),
         ];
         for (path, body, expected) in rows {
             let answer = program.post(path, body).await;
@@ -424,7 +515,6 @@ on_both! {
         secrets.push(program.post("/resource-servers", &server).await.str("secret").to_owned());
         secrets.push(program.post("/clients/new-lims/secrets", &json!({})).await.str("secret").to_owned());
         secrets.push(program.post("/resource-servers/new-cms/secrets", &json!({})).await.str("secret").to_owned());
-        secrets.push(program.post("/api-tokens", &json!({ "scope": "audit" })).await.str("token").to_owned());
         let person = program.post("/users", &json!({ "username": "new", "name": "New Person" })).await;
         secrets.push(person.json["invitation"]["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
         let id = person.str("id");

@@ -261,6 +261,21 @@ fn every_mistake_is_told_and_nothing_is_written() {
 }
 
 #[test]
+fn of_many_mistakes_two_hundred_are_told() {
+    let installation = Installation::new();
+    let file = "[[client]]\ncolour = \"red\"\n".repeat(1000);
+    let mistakes = told(&installation, &file);
+    assert_eq!(mistakes.len(), 201);
+    assert!(mistakes[0].starts_with("client 1"), "{mistakes:#?}");
+    let rest: usize = mistakes[200]
+        .strip_prefix("and ")
+        .and_then(|rest| rest.strip_suffix(" more mistakes"))
+        .and_then(|count| count.parse().ok())
+        .unwrap();
+    assert!(rest >= 800, "{rest}");
+}
+
+#[test]
 fn mistakes_show_no_secret() {
     let installation = Installation::new();
     for (file, wanted) in [

@@ -1,5 +1,9 @@
 //! Attacks that were tried on the flows, each with what it must come to.
 
+use std::net::{IpAddr, Ipv6Addr};
+
+use mdi_auth::audit::failure_counts::FailureCounts;
+use mdi_auth::secrets::fair_queue::FairQueue;
 use serde_json::{Value, json};
 
 use crate::harness::agent::Agent;
@@ -267,11 +271,18 @@ async fn a_misconfigured_system_does_not_shut_its_neighbours_out() {
             .token(Some((LIMS.0, "wrong-wrong-wrong-wrong-wrong-wrong-")), &grant)
             .await;
     }
-    let guessed = harness.token(Some(LIMS), &grant).await;
+    let wrong = harness
+        .token(Some((LIMS.0, "wrong-wrong-wrong-wrong-wrong-wrong-")), &grant)
+        .await;
     assert_eq!(
-        (guessed.status, guessed.header("retry-after")),
+        (wrong.status, wrong.header("retry-after")),
         (429, "60"),
-        "nothing is compared any more"
+        "what is wrong is told so no more"
+    );
+    assert_eq!(
+        harness.token(Some(LIMS), &grant).await.status,
+        200,
+        "the same client, by its right secret, from the same address"
     );
     assert_eq!(
         harness.introspect(CMS, "x").await["active"],
@@ -333,6 +344,147 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
             .failures("127.0.0.1".parse().unwrap(), &subject, harness.now())
     };
     assert_eq!((0..80).map(counted).sum::<u32>(), 10);
+}
+
+#[tokio::test]
+async fn one_network_does_not_keep_the_others_from_signing_in() {
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.login.hashing_threads = Some(1);
+        (config.login.argon2_memory_kib, config.login.argon2_iterations) = (65_536, 3);
+        config.login.address_attempts_per_minute = 1000;
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let mut agent = Agent::new(&harness);
+    let login = agent.get(&authorize_url(&harness, &[])).await;
+    let text = login.answer().text.clone();
+    let field = |name: &str| {
+        let rest = text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let (csrf, pending) = (field("csrf"), field("pending"));
+    let cookies: Vec<String> = agent
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let sign_in = |from: String, username: String, password: &str| {
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("pending", pending.as_str()),
+            ("username", username.as_str()),
+            ("password", password),
+        ];
+        let request = harness
+            .http
+            .post(harness.url("/login"))
+            .header("cookie", cookies.join("; "))
+            .header("X-Forwarded-For", from);
+        request.form(&form).send()
+    };
+    // So many from one network that some are turned away: nobody else's place is taken by that.
+    let (turned_away, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let flood: Vec<_> = (0..300)
+        .map(|n| {
+            let (request, turned_away) = (
+                sign_in(format!("198.51.100.{}", n % 250), format!("u{n}"), "wrong"),
+                turned_away.clone(),
+            );
+            tokio::spawn(async move {
+                if request.await.is_ok_and(|answer| answer.status() == 503) {
+                    let _ = turned_away.send(());
+                }
+            })
+        })
+        .collect();
+    told.recv().await.unwrap();
+    for other in ["203.0.113.5", "203.0.114.5", "2001:db8::5"] {
+        let answer = sign_in(other.to_owned(), "jlehz".to_owned(), PASSWORD)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 303, "{other}");
+        let to = answer.headers()["location"].to_str().unwrap();
+        assert!(to.contains("/login/second-factor"), "{other}: {to}");
+    }
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[test]
+fn beyond_ten_thousand_addresses_larger_networks_are_counted() {
+    let counts = FailureCounts::default();
+    let (now, limit) = (1_800_000_000, 30);
+    for n in 0..10_000_u32 {
+        counts.attempt(
+            std::net::Ipv4Addr::from(0x0A00_0000 + n * 7).into(),
+            "client",
+            now,
+        );
+    }
+    // Whoever comes now is throttled all the same, with its network; another network is not.
+    for n in 0..limit {
+        counts.attempt(
+            format!("198.51.100.{n}").parse().unwrap(),
+            &format!("client {n}"),
+            now,
+        );
+    }
+    let tried = |address: &str| counts.attempts(address.parse().unwrap(), "new", now);
+    assert_eq!(tried("198.51.100.200"), limit);
+    assert_eq!(tried("203.0.113.5"), 0);
+    // Nor do any number of invented addresses make one count for everybody.
+    for n in 0..60_000_u128 {
+        let address = Ipv6Addr::from((0x2001_0db8_u128 << 96) + (n << 80));
+        counts.attempt(address.into(), "client", now);
+    }
+    assert_eq!(tried("203.0.113.5"), 0);
+    assert!(tried("2001:db8:ffff:1::1") > limit, "their own network is");
+    assert!(!counts.reserve("2001:db8:ffff:1::1".parse().unwrap(), 0, now));
+    assert!(counts.reserve("203.0.113.5".parse().unwrap(), limit, now));
+}
+
+#[test]
+fn networks_take_turns_and_the_busiest_loses_its_newest() {
+    let network = |n: u8| IpAddr::from([10, 0, n, 0]);
+    let queue = FairQueue::new(4);
+    for item in ["a1", "a2", "a3", "a4"] {
+        assert_eq!(queue.put(network(1), item), None);
+    }
+    assert_eq!(
+        queue.put(network(1), "a5"),
+        Some("a5"),
+        "it has the most waiting itself"
+    );
+    assert_eq!(
+        queue.put(network(2), "b1"),
+        Some("a4"),
+        "the newest of the busiest"
+    );
+    assert_eq!(queue.put(network(3), "c1"), Some("a3"));
+    assert_eq!(queue.put(network(4), "d1"), Some("a2"));
+    assert_eq!(
+        queue.put(network(5), "e1"),
+        Some("e1"),
+        "nobody has more than this one would have"
+    );
+    let mut taken: Vec<_> = (0..4).map(|_| queue.take().unwrap()).collect();
+    assert_eq!(taken, ["a1", "b1", "c1", "d1"]);
+    // Somebody may have any number of networks, but they lie in a larger one.
+    let of_one = |n: u128| IpAddr::from(Ipv6Addr::from((0x2001_0db8_u128 << 96) + (n << 80)));
+    for n in 0..4 {
+        assert_eq!(queue.put(of_one(n), "v6"), None);
+    }
+    assert_eq!(queue.put(network(1), "a6"), Some("v6"));
+    assert_eq!(
+        queue.put(of_one(9), "v6"),
+        Some("v6"),
+        "and take no places by that"
+    );
+    taken = (0..4).map(|_| queue.take().unwrap()).collect();
+    assert!(taken.contains(&"a6"), "{taken:?}");
+    assert_eq!(queue.put(network(1), "a6"), None);
+    queue.close();
+    assert_eq!(queue.put(network(1), "a7"), Some("a7"));
+    taken = std::iter::from_fn(|| queue.take()).collect();
+    assert_eq!(taken, ["a6"], "what waits is still done");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! `invalid_request_uri`, `invalid_request_object` and `registration_not_supported` (OpenID Connect Core §3.1.2.6: there
 //! is a more exact one, or nothing that could be refused).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mdi_auth::error::Code;
@@ -103,6 +104,7 @@ struct World {
     servers: Vec<Arc<LiveServer>>,
     person: Option<Person>,
     session: Option<Session>,
+    native: bool,
     signed_in_for_this: bool,
     due: Option<Due>,
     has_second_factor: bool,
@@ -117,6 +119,7 @@ impl World {
             servers: vec![server("edrs-ga", "https://edrs.ga.example/fhir")],
             person: Some(person("medical-examiner")),
             session: Some(session()),
+            native: false,
             signed_in_for_this: false,
             due: None,
             has_second_factor: true,
@@ -173,6 +176,7 @@ impl World {
                 context: ClientContext::new(live, self.servers),
                 session: self.session,
                 person: self.person,
+                native: self.native,
                 signed_in_for_this: self.signed_in_for_this,
                 due: self.due,
                 has_second_factor: self.has_second_factor,
@@ -197,6 +201,7 @@ const NOBODY: Change = |world| (world.person, world.session) = (None, None);
 const LONG_AGO: Change = |world| world.signed_in(|session| session.auth_time = NOW - 3600);
 const ONE_FACTOR: Change = |world| world.signed_in(|session| session.acr = ACR_AAL1.to_owned());
 const FOR_THIS: Change = |world| world.signed_in_for_this = true;
+const NATIVE: Change = |world| world.native = true;
 const OTHER_HINT: Change = |world| {
     world.hint = Some(Hint {
         client_id: "fulton-cms".to_owned(),
@@ -236,6 +241,8 @@ fn every_refusal_and_every_way_to_go_on() {
         ("OpenID Core §3.1.2.6 login_required, second factor", |world| world.due = Some(Due::SecondFactor), &[("prompt", "none")], "login_required", "second factor"),
         ("OpenID Core §3.1.2.6 login_required, password", |world| world.due = Some(Due::NewPassword), &[("prompt", "none")], "login_required", "has expired"),
         ("OpenID Core §3.1.2.6 consent_required", SAME, &[("prompt", "none")], "consent_required", "has to be asked"),
+        ("OpenID Core §3.1.2.6 consent_required before what the roles lack is told", |world| world.person = Some(person("funeral-director")), &[("prompt", "none"), ("scope", "__mdi.certify")], "consent_required", "has to be asked"),
+        ("RFC 8252 §8.6 interaction_required", |world| { NATIVE(world); world.remember("openid user/Patient.rs"); }, &[("prompt", "none")], "interaction_required", "redirect_uri"),
         ("OpenID Core §3.1.2.6 request_not_supported", SAME, &[("request", "x")], "request_not_supported", "request objects"),
         ("OpenID Core §3.1.2.6 request_uri_not_supported", SAME, &[("request_uri", "https://x")], "request_uri_not_supported", "request_uri"),
         ("OpenID Core §3.1.2.1 prompt", SAME, &[("prompt", "create")], "invalid_request", "prompt must be"),
@@ -256,7 +263,8 @@ fn every_refusal_and_every_way_to_go_on() {
         ("RFC 8707 §2 unknown resource", SAME, &[("aud", ""), ("resource", "https://other.example/fhir")], "invalid_target", "https://other.example/fhir"),
         ("RFC 8707 §2 known before anybody signs in", NOBODY, &[("aud", ""), ("resource", "https://other.example/fhir")], "invalid_target", "https://other.example/fhir"),
         ("RFC 8707 §2 two resources", TWO_SERVERS, &[("aud", ""), ("resource", "https://edrs.ga.example/fhir"), ("resource", "https://edrs.al.example/fhir")], "invalid_target", "one"),
-        ("RFC 8707 §2 none of several", TWO_SERVERS, &[("aud", "")], "invalid_target", "https://edrs.al.example/fhir"),
+        ("RFC 8707 §2 none of several", TWO_SERVERS, &[("aud", "")], "invalid_target", "name one with the parameter resource; its hand-off sheet lists them"),
+        ("RFC 8707 §2 the list is the client's alone", SAME, &[("aud", "https://other.example/fhir")], "invalid_target", "of this client; its hand-off sheet lists them"),
         ("SMART App Launch 2.2 §2.0.9 aud", SAME, &[("aud", "https://other.example/fhir")], "invalid_target", "https://other.example/fhir"),
         ("SMART App Launch 2.2 §2.0.9 aud repeated", SAME, &[("aud", "https://edrs.ga.example/fhir"), ("aud", "https://edrs.al.example/fhir")], "invalid_request", "parameter aud must not be repeated"),
         // Ours
@@ -265,6 +273,7 @@ fn every_refusal_and_every_way_to_go_on() {
         // Ways to go on
         ("log in: nobody is here", NOBODY, &[], "log in", ""),
         ("log in: OpenID Core §3.1.2.1 prompt=login", SAME, &[("prompt", "login")], "log in", ""),
+        ("log in: OpenID Core §3.1.2.1 prompt=select_account", SAME, &[("prompt", "select_account")], "log in", ""),
         ("log in: OpenID Core §3.1.2.1 max_age", LONG_AGO, &[("max_age", "60")], "log in", ""),
         ("log in: OpenID Core §3.1.2.1 id_token_hint", OTHER_HINT, &[("id_token_hint", "x")], "log in", ""),
         ("log in: a certificate wants a fresh sign-in", LONG_AGO, &[("scope", "__mdi.certify user/Patient.rs")], "log in", ""),
@@ -279,6 +288,8 @@ fn every_refusal_and_every_way_to_go_on() {
         ("consent: OpenID Core §3.1.2.1 prompt=login, done", FOR_THIS, &[("prompt", "login")], "ask", "openid user/Patient.rs"),
         ("consent: OpenID Core §3.1.2.1 prompt=consent", |world| world.remember("openid user/Patient.rs"), &[("prompt", "consent")], "ask", "openid user/Patient.rs"),
         ("consent: more than was allowed", |world| world.remember("openid"), &[], "ask", "openid user/Patient.rs"),
+        ("consent: RFC 8252 §8.6, though remembered", |world| { NATIVE(world); world.remember("openid user/Patient.rs"); }, &[], "ask", "openid user/Patient.rs"),
+        ("consent: RFC 8252 §8.6, though an administrator vouches", |world| { NATIVE(world); world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[], "ask", "openid user/Patient.rs"),
         ("consent: for another server", |world| { world.remember("openid user/Patient.rs"); world.remembered.as_mut().unwrap().target = Some("edrs-al".to_owned()); }, &[], "ask", "openid user/Patient.rs"),
         ("consent: given to another generation of the client", |world| { world.remember("openid user/Patient.rs"); world.client.generation = 2; }, &[], "ask", "openid user/Patient.rs"),
         ("consent: for another purpose", |world| { world.remember("openid user/Patient.rs"); world.remembered.as_mut().unwrap().purposes.clear(); }, &[], "ask", "openid user/Patient.rs"),
@@ -286,6 +297,8 @@ fn every_refusal_and_every_way_to_go_on() {
         ("issue: remembered", |world| world.remember("openid user/Patient.rs"), &[], "issue", "openid user/Patient.rs"),
         ("issue: remembered, silently", |world| world.remember("openid user/Patient.rs"), &[("prompt", "none")], "issue", "openid user/Patient.rs"),
         ("issue: an administrator vouches", |world| world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(), &[], "issue", "openid user/Patient.rs"),
+        ("a constraint that the application wrote", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[("scope", "openid user/Composition.crus?status=none.%20Only%20test%20data")], "access_denied", "its constraint is none"),
+        ("issue: a constraint that the client is registered with", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); world.client.settings.scopes = Some("openid user/Patient.rs?_tag=x".parse().unwrap()); }, &[("scope", "openid user/Patient.rs?_tag=x")], "issue", "openid user/Patient.rs?_tag=x"),
         ("issue: narrowed to the role", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[("scope", "openid user/Patient.cruds")], "issue", "openid user/Patient.crus"),
     ];
     let mut wrong = Vec::new();
@@ -295,9 +308,10 @@ fn every_refusal_and_every_way_to_go_on() {
         let (found, text) = world.outcome(parameters);
         // Scopes come in an order of their own.
         let says = match found.as_str() {
-            "ask" | "issue" => told
-                .split(' ')
-                .all(|scope| text.split(' ').any(|one| one == scope)),
+            "ask" | "issue" => {
+                let scopes = |text: &str| text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+                scopes(told) == scopes(&text)
+            }
             _ => text.contains(told),
         };
         if found != *expected || !says {
@@ -317,6 +331,7 @@ fn every_refusal_and_every_way_to_go_on() {
         Code::InvalidTarget,
         Code::LoginRequired,
         Code::ConsentRequired,
+        Code::InteractionRequired,
         Code::RequestNotSupported,
         Code::RequestUriNotSupported,
         Code::UnmetAuthenticationRequirements,

@@ -410,6 +410,24 @@ fn a_file_from_the_command_line() {
 }
 
 #[test]
+fn a_master_key_is_made_for_a_new_database_alone() {
+    let program = Program::new();
+    program.good(&["key", "list"]);
+    let file = program.dir.path().join("data/master.key");
+    let kept = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for command in [&["key", "list"][..], &["user", "list"], &["audit", "verify"]] {
+        let refused = program.bad(command, 1);
+        for told in ["no master key file at", "master.key", "put the file back"] {
+            assert!(refused.contains(told), "{command:?}: {refused}");
+        }
+        assert!(!file.exists(), "{command:?}: nothing takes its place");
+    }
+    std::fs::write(&file, kept).unwrap();
+    program.good(&["key", "list"]);
+}
+
+#[test]
 fn mistakes_and_misuse() {
     let program = Program::new();
     assert!(program.bad(&["client", "frobnicate"], 2).contains("frobnicate"));

@@ -115,6 +115,7 @@ What you do is recorded."""
         system_access_seconds = 120
         id_seconds = 60
         refresh_seconds = 3600
+        refresh_family_seconds = 86400
         refresh_grace_seconds = 0
         code_seconds = 30
         certify_minutes = 5

@@ -189,6 +189,46 @@ async fn only_registered_origins_may_call_the_token_endpoint() {
 }
 
 #[tokio::test]
+async fn what_anybody_may_read_has_a_preflight() {
+    let harness = Harness::start(Db::Sqlite);
+    for path in [
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        "/oauth2/jwks",
+        "/fhir/edrs-ga/smart-configuration",
+        "/fhir/CodeSystem/mdi-role",
+    ] {
+        let preflight = harness
+            .http
+            .request(reqwest::Method::OPTIONS, harness.url(path))
+            .header("Origin", "https://anywhere.example")
+            .header("Access-Control-Request-Method", "GET")
+            .header("Access-Control-Request-Headers", "authorization")
+            .send();
+        let preflight = Answer::read(preflight.await.unwrap()).await;
+        let header = |name: &str| {
+            preflight
+                .header(&format!("access-control-allow-{name}"))
+                .to_owned()
+        };
+        assert_eq!(preflight.status, 204, "{path}");
+        assert_eq!(
+            (header("origin").as_str(), header("methods").as_str()),
+            ("*", "GET, HEAD"),
+            "{path}"
+        );
+        assert!(header("headers").contains("authorization"), "{path}");
+        // The preflight alone: nothing else is opened by it.
+        let posted = Answer::read(harness.http.post(harness.url(path)).send().await.unwrap()).await;
+        assert_eq!(
+            (posted.status, posted.header("allow")),
+            (405, "GET, HEAD, OPTIONS"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn plain_http_is_for_a_trusted_proxy_that_speaks_https() {
     let proxy = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -21,6 +21,8 @@ use crate::support::TempDir;
 pub struct Laboratory {
     pub keys: Arc<Mutex<Value>>,
     fetches: Arc<AtomicUsize>,
+    /// How many of the next answers fail.
+    failing: Arc<AtomicUsize>,
     pub url: String,
     pub ca: PathBuf,
     handle: actix_web::dev::ServerHandle,
@@ -42,20 +44,30 @@ impl Laboratory {
             listener.local_addr().unwrap().port()
         );
         let (keys, fetches) = (Arc::new(Mutex::new(Value::Null)), Arc::new(AtomicUsize::new(0)));
-        let (served, counted, rustls) = (
+        let failing = Arc::new(AtomicUsize::new(0));
+        let (served, counted, fails, rustls) = (
             Arc::clone(&keys),
             Arc::clone(&fetches),
+            Arc::clone(&failing),
             tls.server_config().unwrap(),
         );
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = HttpServer::new(move || {
-                    let (served, counted) = (Arc::clone(&served), Arc::clone(&counted));
+                    let (served, counted, fails) =
+                        (Arc::clone(&served), Arc::clone(&counted), Arc::clone(&fails));
                     App::new().default_service(web::to(move || {
                         counted.fetch_add(1, Ordering::SeqCst);
+                        let fewer = |left: usize| left.checked_sub(1);
+                        let fails = fails
+                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+                            .is_ok();
                         let body = served.lock().unwrap().to_string();
                         async move {
+                            if fails {
+                                return HttpResponse::BadGateway().finish();
+                            }
                             HttpResponse::Ok()
                                 .insert_header(("Cache-Control", "max-age=600"))
                                 .body(body)
@@ -76,6 +88,7 @@ impl Laboratory {
         Self {
             keys,
             fetches,
+            failing,
             url,
             ca: tls.ca_file().unwrap(),
             handle,
@@ -191,6 +204,33 @@ async fn replace_a_key(db: Db) {
 }
 
 #[tokio::test]
+async fn an_address_that_is_down_for_a_moment_refuses_nobody() {
+    let laboratory = Laboratory::start();
+    let ca = laboratory.ca.clone();
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.outbound.allow_loopback = true;
+        config.outbound.extra_ca_file = Some(ca);
+    });
+    register(&harness, &laboratory.url);
+    let key = ClientKey::new(Algorithm::ES384, "k1");
+    laboratory.publish(&[&key]);
+    laboratory.failing.store(1, Ordering::SeqCst);
+    assert_eq!(ask(&harness, &key).await.status, 200, "it was asked once more");
+    assert_eq!(laboratory.fetches(), 2);
+    // Keys end with what their Cache-Control allowed. Nobody knows who the caller is then: that is no wrong key.
+    harness.clock.advance(601);
+    laboratory.failing.store(2, Ordering::SeqCst);
+    let unknown = ask(&harness, &key).await;
+    assert_eq!(
+        (unknown.status, unknown.error()),
+        (503, "temporarily_unavailable")
+    );
+    assert!(unknown.description().contains("jwks_uri"), "{unknown:?}");
+    harness.clock.advance(31);
+    assert_eq!(ask(&harness, &key).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_server_does_not_go_where_it_must_not() {
     let laboratory = Laboratory::start();
     let harness = Harness::start(Db::Sqlite);
@@ -198,7 +238,10 @@ async fn the_server_does_not_go_where_it_must_not() {
     let key = ClientKey::new(Algorithm::ES384, "k1");
     laboratory.publish(&[&key]);
     let refused = ask(&harness, &key).await;
-    assert_eq!((refused.status, refused.error()), (401, "invalid_client"));
+    assert_eq!(
+        (refused.status, refused.error()),
+        (503, "temporarily_unavailable")
+    );
     assert!(
         !refused.description().contains("localhost"),
         "a stranger learns nothing of our keys: {refused:?}"

@@ -295,7 +295,8 @@ async fn a_page_of_a_link_belongs_to_one_browser() {
     let clean = mine.hops.last().unwrap().clone();
     other.get(&harness.url("/new-password/x")).await;
     // The address of the page, in another browser or without cookies; altered; left out.
-    let tampered = format!("{}A", &clean[..clean.len() - 1]);
+    let last = if clean.ends_with('A') { "Q" } else { "A" };
+    let tampered = format!("{}{last}", &clean[..clean.len() - 1]);
     for (name, agent, path) in [
         ("another browser", &mut other, clean.as_str()),
         ("no cookies", &mut Agent::new(&harness), &clean),

@@ -1061,7 +1061,7 @@ on_both! {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         harness.apply(&format!(
-            "[[client]]\nclient_id = \"desk-cms\"\nname = \"Desk\"\ndataflow = \"cms-user-to-edrs\"\nauth_method = \"none\"\nconsent = \"skip\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\npost_logout_redirect_uris = [\"http://127.0.0.1:{port}/out\"]\nresource_servers = [\"edrs-ga\"]\n"
+            "[[client]]\nclient_id = \"desk-cms\"\nname = \"Desk\"\ndataflow = \"cms-user-to-edrs\"\nauth_method = \"none\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\npost_logout_redirect_uris = [\"http://127.0.0.1:{port}/out\"]\nresource_servers = [\"edrs-ga\"]\n"
         ));
         application(&harness.url("/oauth2/logout"), &[("client_id", "desk-cms")], port, listener);
         let callback = format!("http://127.0.0.1:{port}/cb");
@@ -1073,6 +1073,8 @@ on_both! {
             fill(&window, "username", "norole").await;
             fill(&window, "password", PASSWORD).await;
             press_on(&window, "login-submit").await;
+            wait_for(&window, "/consent").await;
+            press_on(&window, "consent-approve").await;
             wait_for(&window, "/cb?code=").await;
             // From another site, by a form: our cookies come along with our own redirect.
             press_on(&window, "leave").await;

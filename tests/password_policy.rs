@@ -23,6 +23,8 @@ use crate::support::{TempDir, eventually};
 
 const DAY: i64 = 86_400;
 const WRONG: &str = "wrong but long enough to be one";
+/// The network of whoever has a password hashed here.
+const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn login(env: &[(&str, &str)]) -> LoginConfig {
     let env = env
@@ -73,6 +75,7 @@ fn profiles_have_the_limits_of_their_documents() {
         (|l| json!(l.dormant_days), json!(0), json!(90), "CJIS AC-2(3)"),
         (|l| json!(l.session_idle_seconds), json!(1800), json!(1800), "63B-4 2.2.3; CJIS AC-11 a"),
         (|l| json!(l.session_seconds), json!(43200), json!(43200), "63B-4 2.2.3; CJIS AC-12, IA-11"),
+        (|l| json!(l.profile.refresh_family_seconds), json!(2_592_000), json!(43200), "CJIS IA-11"),
         (|l| json!(l.profile.banner_required), json!(false), json!(true), "CJIS AC-8"),
     ];
     for (limit, of_nist, of_cjis, section) in rows {
@@ -274,7 +277,7 @@ async fn passwords_are_hashed_anew_when_the_cost_changes() {
     );
     let before = Hasher::start(old, &[], 1).unwrap();
     let stored = before
-        .hash_unused(Secret::new("na\u{ef}ve café"), Vec::new())
+        .hash_unused(HERE, Secret::new("na\u{ef}ve café"), Vec::new())
         .await
         .unwrap()
         .unwrap();
@@ -282,25 +285,31 @@ async fn passwords_are_hashed_anew_when_the_cost_changes() {
     let today = Hasher::start(new, &[old], 1).unwrap();
     // Typed with separate accents: the same text.
     let typed = Secret::new("nai\u{308}ve cafe\u{301}");
-    let Verified::Right(Some(rehashed)) = today.verify(typed.clone(), Some(stored.clone())).await.unwrap()
+    let Verified::Right(Some(rehashed)) = today
+        .verify(HERE, typed.clone(), Some(stored.clone()))
+        .await
+        .unwrap()
     else {
         panic!("not hashed anew")
     };
     assert!(rehashed.starts_with(&new.prefix()), "{rehashed}");
     assert_eq!(
-        today.verify(typed.clone(), Some(rehashed)).await.unwrap(),
+        today.verify(HERE, typed.clone(), Some(rehashed)).await.unwrap(),
         Verified::Right(None)
     );
     assert_eq!(
         today
-            .verify(Secret::new("naive cafe"), Some(stored.clone()))
+            .verify(HERE, Secret::new("naive cafe"), Some(stored.clone()))
             .await
             .unwrap(),
         Verified::Wrong
     );
-    assert_eq!(today.verify(typed.clone(), None).await.unwrap(), Verified::Wrong);
     assert_eq!(
-        today.hash_unused(typed, vec![stored]).await.unwrap(),
+        today.verify(HERE, typed.clone(), None).await.unwrap(),
+        Verified::Wrong
+    );
+    assert_eq!(
+        today.hash_unused(HERE, typed, vec![stored]).await.unwrap(),
         None,
         "it was used before"
     );
@@ -729,12 +738,27 @@ on_both! {
         // At the next refresh the role is gone: nothing is left of one, the clerk's part of the other.
         let ended = refresh(&harness, certifier.str("refresh_token")).await;
         assert_eq!((ended.status, ended.error()), (400, "invalid_grant"), "{ended:?}");
+        assert!(ended.description().contains("the licence on file for the person's role has ended"), "{ended:?}");
         let narrowed = refresh(&harness, both.str("refresh_token")).await;
         assert_eq!((narrowed.status, &narrowed.json["expires_in"]), (200, &json!(900)), "{narrowed:?}");
         let told = harness.introspect(EDRS, narrowed.str("access_token")).await;
         let roles = told["extensions"]["ihe_iua"]["subject_role"].to_string();
         assert!(roles.contains("data-clerk") && !roles.contains("medical-examiner"), "{roles}");
-        // So it is at the authorization endpoint.
+        // So it is at the authorization endpoint, and both are told why: the application by the error, the person by the page.
+        harness.clock.advance(60);
+        let certify = [("scope", "openid __mdi.certify user/Composition.crus")];
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&authorize_url(&harness, &certify)).await;
+        let refused = agent.sign_in(login, "locum", PASSWORD).await;
+        assert_eq!(refused.parameter("error").as_deref(), Some("access_denied"));
+        assert!(refused.parameter("error_description").unwrap().contains("licence on file"), "{refused:?}");
+        harness.clock.advance(60);
+        let mut agent = Agent::new(&harness);
+        let asked = [certify[0], ("prompt", "consent")];
+        let login = agent.get(&authorize_url(&harness, &asked)).await;
+        let consent = agent.sign_in(login, "deputy", PASSWORD).await;
+        assert_eq!(consent.at(), "/consent");
+        assert!(consent.answer().text.contains("The license on file for your role ended on 2026-11-20."), "{consent:?}");
         harness.clock.advance(60);
         let mut agent = Agent::new(&harness);
         let login = agent.get(&authorize_url(&harness, &scope)).await;
@@ -751,8 +775,21 @@ on_both! {
 async fn the_meter_answers_our_own_pages_alone() {
     let harness = start(crate::harness::Db::Sqlite, &[]);
     let mut agent = Agent::new(&harness);
-    let login = agent.get(&authorize_url(&harness, &[])).await;
-    let (csrf, cookies) = (hidden(&login, "csrf"), cookies(&agent));
+    let login = agent.get(&harness.url("/account/password")).await;
+    let page = agent.sign_in(login, "jlehz", PASSWORD).await;
+    assert_eq!(page.at(), "/account/password");
+    let (csrf, state, cookies) = (hidden(&page, "csrf"), hidden(&page, "state"), cookies(&agent));
+    // What the link of nobody carries stands in no page that asks for a password.
+    let bogus = agent.get(&harness.url("/new-password/of-nobody")).await;
+    assert_ne!(bogus.answer().status, 200);
+    let carried = agent
+        .hops
+        .last()
+        .unwrap()
+        .split("state=")
+        .nth(1)
+        .unwrap()
+        .to_owned();
     let ask = async |fields: &[(&str, &str)], origin: &str, cookies: &str| {
         let request = harness
             .http
@@ -763,6 +800,7 @@ async fn the_meter_answers_our_own_pages_alone() {
     };
     let good = [
         ("csrf", csrf.as_str()),
+        ("state", state.as_str()),
         ("password", "Jane Lehz 1234"),
         ("words", "Jane Lehz"),
     ];
@@ -776,7 +814,7 @@ async fn the_meter_answers_our_own_pages_alone() {
         "{told:?}"
     );
     let service = ask(
-        &[("csrf", &csrf), ("password", "MDI Auth 1234")],
+        &[("csrf", &csrf), ("state", &state), ("password", "MDI Auth 1234")],
         &harness.issuer,
         &cookies,
     )
@@ -785,9 +823,26 @@ async fn the_meter_answers_our_own_pages_alone() {
     for refused in [
         ask(&good, "https://evil.example", &cookies).await,
         ask(&good, &harness.issuer, "").await,
-        ask(&[("csrf", "no"), ("password", "x")], &harness.issuer, &cookies).await,
         ask(
-            &[("csrf", &csrf), ("password", "x"), ("password", "y")],
+            &[("csrf", "no"), ("state", &state), ("password", "x")],
+            &harness.issuer,
+            &cookies,
+        )
+        .await,
+        ask(&[("csrf", &csrf), ("password", "x")], &harness.issuer, &cookies).await,
+        ask(
+            &[("csrf", &csrf), ("state", &carried), ("password", "x")],
+            &harness.issuer,
+            &cookies,
+        )
+        .await,
+        ask(
+            &[
+                ("csrf", &csrf),
+                ("state", &state),
+                ("password", "x"),
+                ("password", "y"),
+            ],
             &harness.issuer,
             &cookies,
         )

@@ -325,11 +325,110 @@ on_both! {
         let stranger = harness.token(Some((FULTON.0, "wrong-secret-wrong-secret-wrong-secret")), &[("grant_type", "authorization_code"), ("code", &code)]).await;
         assert_eq!((stranger.status, stranger.error()), (401, "invalid_client"));
         assert_eq!(harness.introspect(EDRS, &access).await["active"], true);
+        // Nor does who has the client's secret (everybody, if it is public) and the code, but not what belongs to it.
+        for (rule, form) in [
+            ("no verifier", vec![("redirect_uri", CALLBACK)]),
+            ("another verifier", vec![("redirect_uri", CALLBACK), ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXX")]),
+            ("another redirect_uri", vec![("redirect_uri", "https://cms.fulton.example/"), ("code_verifier", VERIFIER)]),
+        ] {
+            let mut whole = vec![("grant_type", "authorization_code"), ("code", code.as_str())];
+            whole.extend(form);
+            let thief = harness.token(Some(FULTON), &whole).await;
+            assert_eq!((thief.status, thief.error()), (400, "invalid_grant"), "{rule}: {thief:?}");
+            assert_eq!(harness.introspect(EDRS, &access).await["active"], true, "{rule}");
+        }
         let replay = redeem(&harness, &code).await;
         assert_eq!((replay.status, replay.error()), (400, "invalid_grant"), "{replay:?}");
         assert_eq!(harness.introspect(EDRS, &access).await, json!({ "active": false }), "RFC 6749 §4.1.2");
         let refreshed = refresh(&harness, first.str("refresh_token")).await;
         assert_eq!((refreshed.status, refreshed.error()), (400, "invalid_grant"));
+    }
+}
+
+/// A public client: in the browser, and on the person's own machine.
+const PUBLIC: &str = r#"
+[[client]]
+client_id = "smart-app"
+name = "SMART application"
+dataflow = "cms-user-to-edrs"
+auth_method = "none"
+redirect_uris = ["https://app.example/cb", "http://127.0.0.1/cb"]
+resource_servers = ["edrs-ga"]
+"#;
+
+on_both! {
+    async fn a_public_client_refreshes_without_its_id(db) {
+        let harness = Harness::start(db);
+        harness.apply(PUBLIC);
+        let app = [("client_id", "smart-app"), ("redirect_uri", "https://app.example/cb")];
+        let code = code_of(&harness, "jlehz", &app).await;
+        let mut form = vec![("grant_type", "authorization_code"), ("code", code.as_str()), ("code_verifier", VERIFIER)];
+        form.extend(app);
+        let tokens = harness.token(None, &form).await;
+        let by_token_alone = |token: String| {
+            let harness = &harness;
+            async move { harness.token(None, &[("grant_type", "refresh_token"), ("refresh_token", &token)]).await }
+        };
+        let refreshed = by_token_alone(tokens.str("refresh_token").to_owned()).await;
+        assert_eq!(refreshed.status, 200, "SMART App Launch 2.2 §2.0.12: {refreshed:?}");
+        // A client that has to authenticate still has to, and loses nothing by what others send.
+        harness.clock.advance(30);
+        let confidential = redeem(&harness, &code_of(&harness, "jlehz", &[]).await).await;
+        let held = confidential.str("refresh_token").to_owned();
+        let unproven = by_token_alone(held.clone()).await;
+        assert_eq!((unproven.status, unproven.error()), (401, "invalid_client"));
+        let unknown = by_token_alone("unknown".to_owned()).await;
+        assert_eq!(unknown.text, unproven.text, "nobody learns which tokens exist");
+        assert_eq!(refresh(&harness, &held).await.status, 200, "it was not spent");
+        // Who tries many is slowed down, and nobody else behind the same address.
+        let mut last = unknown;
+        for _ in 0..harness.app.config.login.address_attempts_per_minute {
+            last = by_token_alone("unknown".to_owned()).await;
+        }
+        assert_eq!(last.status, 429, "{last:?}");
+        assert_eq!(by_token_alone(refreshed.str("refresh_token").to_owned()).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_program_on_the_machine_gets_nothing_without_a_page(db) {
+        let harness = Harness::start(db);
+        harness.apply(PUBLIC);
+        let web = [("client_id", "smart-app"), ("redirect_uri", "https://app.example/cb"), ("scope", "openid user/Patient.rs")];
+        let native = [("client_id", "smart-app"), ("redirect_uri", "http://127.0.0.1:49152/cb"), ("scope", "openid user/Patient.rs")];
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&authorize_url(&harness, &web)).await;
+        let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
+        assert!(agent.approve(&consent).await.parameter("code").is_some());
+        // What she allowed is remembered where the answer goes to the application's own server, and nowhere else.
+        let again = agent.get(&authorize_url(&harness, &web)).await;
+        assert!(again.parameter("code").is_some(), "{again:?}");
+        for round in 1..3 {
+            let asked = agent.get(&authorize_url(&harness, &native)).await;
+            assert_eq!(asked.at(), "/consent", "RFC 8252 §8.6, round {round}");
+            assert!(agent.approve(&asked).await.parameter("code").is_some());
+        }
+        let mut silent = native.to_vec();
+        silent.push(("prompt", "none"));
+        let refused = agent.get(&authorize_url(&harness, &silent)).await;
+        assert_eq!(refused.parameter("error").as_deref(), Some("interaction_required"));
+    }
+}
+
+on_both! {
+    async fn a_refusal_by_redirect_stays_short_and_the_log_has_the_rest(db) {
+        let harness = Harness::start(db);
+        let many: Vec<String> = (0..60).map(|n| format!("user/Resource{n}.cruds")).collect();
+        let mut agent = Agent::new(&harness);
+        let refused = agent.get(&authorize_url(&harness, &[("scope", &many.join(" ")), ("acr_values", "")])).await;
+        let refused = match refused.at() {
+            "/login" => agent.sign_in(refused, "clerk", PASSWORD).await,
+            _ => refused,
+        };
+        let query = refused.elsewhere().query().unwrap().to_owned();
+        assert!(query.len() <= 500, "{} bytes: {query}", query.len());
+        let told = refused.parameter("error_description").unwrap();
+        assert!(told.contains("user/Resource0.cruds") && told.contains("The server's log has the rest under "), "{told}");
     }
 }
 
@@ -362,6 +461,24 @@ on_both! {
         let dead = refresh(&harness, &third).await;
         assert_eq!((dead.status, dead.error()), (400, "invalid_grant"), "RFC 9700 §4.14.2: the family is revoked");
         assert_eq!(harness.introspect(EDRS, narrowed.str("access_token")).await, json!({ "active": false }));
+    }
+}
+
+on_both! {
+    async fn access_is_refreshed_for_thirty_days_from_when_it_was_allowed(db) {
+        let harness = Harness::start(db);
+        let first = redeem(&harness, &code_of(&harness, "jlehz", &[]).await).await;
+        let mut held = first.str("refresh_token").to_owned();
+        for _ in 0..2 {
+            harness.clock.advance(14 * 86_400);
+            let refreshed = refresh(&harness, &held).await;
+            assert_eq!(refreshed.status, 200, "{refreshed:?}");
+            held = refreshed.str("refresh_token").to_owned();
+        }
+        harness.clock.advance(2 * 86_400);
+        let refused = refresh(&harness, &held).await;
+        assert_eq!((refused.status, refused.error()), (400, "invalid_grant"), "two days after its last use");
+        assert!(refused.description().contains("expired"), "{refused:?}");
     }
 }
 
@@ -514,6 +631,29 @@ on_both! {
 }
 
 on_both! {
+    async fn a_page_left_open_over_night_begins_anew(db) {
+        let harness = Harness::start(db);
+        let mut agent = Agent::new(&harness);
+        let mut page = agent.get(&authorize_url(&harness, &[])).await;
+        // The sign-in page, then the consent page: each ends at a sign-in for the same application, with what happened.
+        for left_open in ["/login", "/consent"] {
+            assert_eq!(page.at(), left_open);
+            harness.clock.advance(12 * 3600);
+            let again = match left_open {
+                "/login" => agent.sign_in(page, "jlehz", PASSWORD).await,
+                _ => agent.approve(&page).await,
+            };
+            let answer = again.answer();
+            assert_eq!((again.at(), answer.status), ("/login", 200), "{left_open}");
+            assert!(answer.text.contains("This page was open for a long time"), "{left_open}: {}", answer.text);
+            page = agent.sign_in(again, "jlehz", PASSWORD).await;
+        }
+        let tokens = redeem(&harness, &agent.approve(&page).await.parameter("code").unwrap()).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+    }
+}
+
+on_both! {
     async fn wrong_passwords_and_codes(db) {
         let harness = Harness::start(db);
         let mut texts = Vec::new();
@@ -606,9 +746,6 @@ on_both! {
         let foreign = harness.http.post(harness.url("/login")).header("Cookie", cookies.join("; ")).header("Origin", "https://evil.example");
         let foreign = foreign.form(&[("username", "jlehz"), ("password", PASSWORD)]).send().await.unwrap();
         assert_eq!(foreign.status(), 400);
-        // An hour later.
-        harness.clock.advance(3601);
-        assert_eq!(agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await.answer().status, 400);
     }
 }
 

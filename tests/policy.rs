@@ -113,6 +113,7 @@ impl Case<'_> {
             None => Asker::System,
             Some(_) => Asker::Person {
                 roles: &roles,
+                lapsed: &[],
                 second_factor: !self.password_only,
                 purposes: own_purposes.as_deref(),
                 clearance: self.own_clearance,

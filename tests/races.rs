@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
+use crate::harness::agent::Agent;
 use crate::harness::assertion::{ClientKey, TYPE, claims};
-use crate::harness::{Answer, CALLBACK, EDRS, FULTON, Harness};
+use crate::harness::{Answer, CALLBACK, EDRS, FULTON, Harness, PASSWORD};
 use crate::on_both;
-use crate::person_flow::{code_of, redeem};
+use crate::person_flow::{authorize_url, code_of, redeem};
 
 const RACERS: usize = 64;
 
@@ -119,5 +120,44 @@ on_both! {
         ];
         let answers = race(&harness, None, form).await;
         assert_eq!(outcomes(&answers), BTreeMap::from([((200, String::new()), 1), ((401, "invalid_client".to_owned()), RACERS - 1)]));
+    }
+}
+
+on_both! {
+    async fn of_many_codes_at_once_no_more_are_judged_than_may_be_tried(db) {
+        let harness = Harness::start(db);
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&authorize_url(&harness, &[])).await;
+        let page = agent
+            .submit(&login, &[("username", "jlehz"), ("password", PASSWORD)])
+            .await;
+        assert_eq!(page.at(), "/login/second-factor");
+        let text = &page.answer().text;
+        let field = |name: &str| {
+            let rest = text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let cookies: Vec<String> = agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let form = Arc::new(vec![("csrf", field("csrf")), ("pending", field("pending")), ("totp", "000000".to_owned())]);
+        let start = Arc::new(tokio::sync::Barrier::new(RACERS));
+        let racers: Vec<_> = (0..RACERS)
+            .map(|_| {
+                let request = crate::harness::client(&harness.ca_file)
+                    .post(harness.url("/login/second-factor"))
+                    .header("cookie", cookies.join("; "));
+                let (start, form) = (Arc::clone(&start), Arc::clone(&form));
+                tokio::spawn(async move {
+                    start.wait().await;
+                    request.form(&*form).send().await.unwrap().status()
+                })
+            })
+            .collect();
+        for racer in racers {
+            assert!(!racer.await.unwrap().is_server_error());
+        }
+        let failed = harness.events("login.failed");
+        let judged = failed.iter().filter(|event| event["detail"]["reason_code"] == "wrong_code").count();
+        assert_eq!(judged, harness.app.config.login.totp_attempts as usize, "{failed:#?}");
+        assert_eq!(harness.events("login.locked").len(), 1);
     }
 }

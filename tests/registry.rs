@@ -317,6 +317,11 @@ fn clients_are_refused_by_name() {
             "31 characters",
         ),
         (
+            r#"secret = "0123456789abcdef0123456789abcdef""#,
+            "secret",
+            "too easy to guess",
+        ),
+        (
             r#"secret = "                                ""#,
             "secret",
             "one character repeated",
@@ -372,6 +377,17 @@ fn clients_of_people_are_refused_by_name() {
         ("redirect_uris = []", "redirect_uris", "at least one"),
         ("require_pkce = false", "require_pkce", "always"),
         ("refresh_rotation = false", "refresh_rotation", "always"),
+        // RFC 8252 §8.6
+        (
+            "consent = \"skip\"\nredirect_uris = [\"https://bench.example/cb\", \"http://127.0.0.1/cb\"]",
+            "consent",
+            "always asked",
+        ),
+        (
+            "consent = \"skip\"\nredirect_uris = [\"com.example.bench:/cb\"]",
+            "consent",
+            "always asked",
+        ),
         (r#"redirect_uris = ["callback"]"#, "redirect_uris", "absolute"),
         // RFC 6749 §3.1.2
         (
@@ -539,6 +555,13 @@ fn people_are_refused_by_name() {
         (r#"license_expires = "20270228""#, "license_expires", "YYYY-MM-DD"),
         // OpenID Connect Core §5.1
         (r#"claims = { sub = "x" }"#, "claims", "sub"),
+        (r#"claims = { name = "x" }"#, "claims", "stands outside"),
+        (
+            r#"claims = { preferred_username = "x" }"#,
+            "claims",
+            "it is the username",
+        ),
+        (r#"claims = { updated_at = 5 }"#, "claims", "notes itself"),
         (
             r#"claims = { shoe_size = "44" }"#,
             "claims",
@@ -650,7 +673,7 @@ fn what_is_allowed_is_registered() {
         npi = "1234567893"
         fhir_user = "Practitioner/77"
         license_expires = "2027-01-31"
-        claims = { email = "jane@ga.example", email_verified = true, address = { country = "US" }, updated_at = 5 }
+        claims = { email = "jane@ga.example", email_verified = true, address = { country = "US" } }
     "#,
     )
     .unwrap();

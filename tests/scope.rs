@@ -306,3 +306,21 @@ fn v1_spellings_mean_their_letters() {
         );
     }
 }
+
+#[test]
+fn what_is_said_twice_is_told_once() {
+    #[rustfmt::skip]
+    let rows = [
+        ("user/Composition.crus user/Composition.rs", "user/Composition.crus"),
+        ("user/Bundle.c user/Bundle.cr user/Bundle.r openid", "user/Bundle.cr openid"),
+        ("user/Patient.read user/Patient.rs", "user/Patient.read"),
+        // Nothing is put together: applications and maps of resource servers know the scopes by their spelling.
+        ("system/Bundle.c system/Bundle.r", "system/Bundle.c system/Bundle.r"),
+        ("user/Patient.read user/Patient.write", "user/Patient.read user/Patient.write"),
+        ("user/Patient.rs user/Patient.r?a=1 system/Patient.s", "user/Patient.rs user/Patient.r?a=1 system/Patient.s"),
+        ("user/*.rs user/Patient.r", "user/*.rs user/Patient.r"),
+    ];
+    for (scopes, wanted) in rows {
+        assert_eq!(set(scopes).without_doubles().to_string(), wanted, "{scopes}");
+    }
+}

@@ -10,6 +10,9 @@ use crate::on_both;
 const SCOPE: &str = "system/MessageHeader.c system/Bundle.c http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
 
 /// Registers a LIMS that signs assertions.
+/// A client whose secret is taken in the header alone.
+const STRICT: (&str, &str) = ("lims-strict", "lims-strict-secret-0123456789-abcdef");
+
 fn register(harness: &Harness, client_id: &str, keys: &[Value]) {
     let jwks = json!({ "keys": keys }).to_string();
     harness.apply(&format!(
@@ -123,6 +126,8 @@ on_both! {
             ("RFC 7523 §3 iat ahead of the clock",  key.sign(&with("iat", json!(now + 60))), "iat"),
             ("RFC 7523 §3 nbf ahead of the clock",  key.sign(&with("nbf", json!(now + 60))), "nbf"),
             ("RFC 7523 §3 wrong aud",               key.sign(&with("aud", json!("https://other.example/token"))), "aud"),
+            ("RFC 7523bis §4 aud beside ours",      key.sign(&with("aud", json!([harness.issuer, "https://other.example"]))), "nothing beside it"),
+            ("RFC 7523bis §4 two that are ours",    key.sign(&with("aud", json!([harness.issuer, harness.url("/oauth2/token")]))), "nothing beside it"),
             ("RFC 7523 §3 aud of another type",     key.sign(&with("aud", json!(7))), "aud"),
             ("RFC 7523 §3 iss is not sub",          key.sign(&with("sub", json!("somebody"))), "iss and sub"),
             ("RFC 7523 §3 no jti",                  key.sign(&without("jti")), "jti"),
@@ -159,6 +164,10 @@ on_both! {
         bare["jti"] = json!("another");
         bare["exp"] = json!(now + 311);
         assert_eq!(ask(&harness, &key.sign(&bare), &[]).await.error(), "invalid_client");
+        // RFC 7519 §4.1.3: one audience may stand in a list.
+        let mut listed = claims("lims-uf-tox", &harness.issuer, now);
+        listed["aud"] = json!([harness.issuer]);
+        assert_eq!(ask(&harness, &key.sign(&listed), &[]).await.status, 200);
         // The clock of a client may be ten seconds ahead.
         let ahead = key.sign(&with("iat", json!(now + 9)));
         assert_eq!(ask(&harness, &ahead, &[]).await.status, 200);
@@ -177,6 +186,11 @@ on_both! {
         let harness = Harness::start(db);
         let key = ClientKey::new(Algorithm::ES256, "k1");
         register(&harness, "lims-uf-tox", &[key.jwk()]);
+        harness.apply(&format!(
+            "[[client]]\nclient_id = \"{}\"\nname = \"LIMS\"\ndataflow = \"lims-to-cms\"\nauth_method = \"client_secret_basic\"\n\
+             auth_method_strict = true\nsecret = \"{}\"\nresource_servers = [\"cms-fulton\"]\n",
+            STRICT.0, STRICT.1
+        ));
         let assertion = key.sign(&claims("lims-uf-tox", &harness.issuer, harness.now()));
         let grant = ("grant_type", "client_credentials");
         let wrong = Some((LIMS.0, "wrong-secret-wrong-secret-wrong-secret"));
@@ -185,7 +199,9 @@ on_both! {
             ("RFC 6749 §5.2 no authentication",       None,       &[grant], 401, "invalid_client"),
             ("RFC 6749 §5.2 wrong secret",            wrong,      &[grant], 401, "invalid_client"),
             ("RFC 6749 §5.2 unknown client",          Some(("nobody", LIMS.1)), &[grant], 401, "invalid_client"),
-            ("RFC 6749 §2.3 not its method",          None,       &[grant, ("client_id", LIMS.0), ("client_secret", LIMS.1)], 401, "invalid_client"),
+            ("RFC 6749 §2.3 not its method",          None,       &[grant, ("client_id", STRICT.0), ("client_secret", STRICT.1)], 401, "invalid_client"),
+            ("RFC 6749 §5.2 a grant of nobody first", None,       &[("grant_type", "password")], 400, "unsupported_grant_type"),
+            ("RFC 6749 §5.2 no grant of nobody",      None,       &[("client_id", "nobody")], 400, "invalid_request"),
             ("RFC 6749 §2.3 secret client unproven",  None,       &[grant, ("client_id", LIMS.0)], 401, "invalid_client"),
             ("RFC 6749 §2.3 two authentications",     Some(LIMS), &[grant, ("client_assertion_type", TYPE), ("client_assertion", &assertion)], 400, "invalid_request"),
             ("RFC 6749 §2.3 header and form",         Some(LIMS), &[grant, ("client_id", LIMS.0), ("client_secret", LIMS.1)], 400, "invalid_request"),
@@ -211,6 +227,7 @@ on_both! {
             let answer = harness.token(*basic, form).await;
             assert_eq!((answer.status, answer.error()), (*status, *error), "{rule}: {answer:?}");
             assert!(answer.description().len() > 10, "{rule}: {answer:?}");
+            assert_eq!(answer.header("x-reference").len(), 8, "the log has it under this: {rule}");
             assert_eq!(answer.header("cache-control"), "no-store", "{rule}");
             assert!(answer.status != 401 || basic.is_none() || answer.header("www-authenticate").starts_with("Basic"), "RFC 6749 §5.2: {rule}");
             described.push(answer.description().to_owned());
@@ -251,8 +268,10 @@ on_both! {
         let by_key = ask(&harness, &key.sign(&claims("lims-uf-tox", &harness.issuer, harness.now())), &[]).await;
         let by_basic = harness.token(Some(LIMS), &[grant]).await;
         let by_post = harness.token(None, &[grant, ("client_id", post.0), ("client_secret", post.1)]).await;
+        // A secret is good either way: much software tries both.
+        let other_way = harness.token(Some(post), &[grant]).await;
         let mut told = Vec::new();
-        for answer in [&by_key, &by_basic, &by_post] {
+        for answer in [&by_key, &by_basic, &by_post, &other_way] {
             let mut claims = harness.introspect(CMS, answer.str("access_token")).await;
             assert_eq!((&claims["iss"], &claims["scope"]), (&json!(harness.issuer), &json!(SCOPE)));
             for own in ["sub", "client_id", "jti"] {

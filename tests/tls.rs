@@ -354,7 +354,13 @@ fn a_new_certificate_is_served_after_reload_and_a_broken_one_is_not() {
         std::fs::read(&files.certificate).unwrap(),
         std::fs::read(&files.key).unwrap(),
     );
-    let other_key = KeyPair::generate().unwrap().serialize_pem();
+    let other_key = KeyPair::generate().unwrap();
+    let other_certificate = CertificateParams::new(vec!["ca.example".to_owned()])
+        .unwrap()
+        .self_signed(&other_key)
+        .unwrap()
+        .pem();
+    let other_key = other_key.serialize_pem();
     let broken: &[(&str, &[u8], &[u8], &str)] = &[
         ("no certificate", b"", &good.1, "PEM certificate chain"),
         (
@@ -371,6 +377,12 @@ fn a_new_certificate_is_served_after_reload_and_a_broken_one_is_not() {
             "does not fit",
         ),
         ("files exchanged", &good.1, &good.0, "PEM certificate chain"),
+        (
+            "the signer first",
+            &[other_certificate.as_bytes(), &good.0].concat(),
+            &good.1,
+            "wrong order",
+        ),
     ];
     for (what, certificate, key, text) in broken {
         std::fs::write(&files.certificate, certificate).unwrap();
@@ -384,9 +396,16 @@ fn a_new_certificate_is_served_after_reload_and_a_broken_one_is_not() {
     }
 
     write_own(&files, "one.example");
+    let second = files.certificate.with_extension("second");
+    std::fs::copy(&files.certificate, &second).unwrap();
+    // As some editors save it.
+    for file in [&files.certificate, &files.key] {
+        let marked = ["\u{feff}".as_bytes(), &std::fs::read(file).unwrap()].concat();
+        std::fs::write(file, marked).unwrap();
+    }
     assert!(tls.reload(now()).unwrap());
     assert!(handshake(&tls, &first, "one.example").is_err());
-    handshake(&tls, &files.certificate, "one.example").unwrap();
+    handshake(&tls, &second, "one.example").unwrap();
 }
 
 #[tokio::test]

@@ -16,9 +16,9 @@ use crate::harness::agency::{Agency, Script, merge};
 use crate::harness::agent::{Agent, Page, totp};
 use crate::harness::assertion::ClientKey;
 use crate::harness::authenticator::Authenticator;
-use crate::harness::{Db, Harness, blocking};
+use crate::harness::{Db, EDRS, EDRS_BASE, Harness, blocking};
 use crate::on_both;
-use crate::person_flow::{authorize_url, redeem};
+use crate::person_flow::{authorize_url, redeem, refresh};
 use crate::support::TempDir;
 
 const BUTTON: &str = "/login/upstream/fulton";
@@ -1209,6 +1209,66 @@ on_both! {
         let purpose = mdi_auth::secrets::master_key::Purpose::UpstreamSecret;
         assert_eq!(master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).unwrap().as_slice(), SECRET.as_bytes());
         assert!(registry.app().master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).is_err());
+    }
+}
+
+on_both! {
+    async fn what_began_at_a_provider_ends_with_it(db) {
+        let stage = Stage::start(db, "trusted_amr = [\"mfa\"]");
+        let harness = &stage.harness;
+        let registry = harness.registry();
+        blocking(move || registry.blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-77", "clerk")).unwrap());
+        let sign_in = async || {
+            let mut traveller = stage.leave_asking(&[("scope", "openid user/Patient.rs offline_access"), ("aud", EDRS_BASE)]).await;
+            let token = stage.agency.key.sign(&stage.claims(&traveller, json!({ "amr": ["pwd", "mfa"] })));
+            let page = stage.come_back(&mut traveller, &token).await;
+            let code = match &page {
+                Page::Elsewhere(_) => page.parameter("code"),
+                Page::Ours { .. } => traveller.agent.approve(&page).await.parameter("code"),
+            };
+            (traveller.agent, redeem(harness, &code.unwrap()).await)
+        };
+        // Only the agency knows when somebody has left: after 12 hours it is asked again, however often access was refreshed.
+        let (_, tokens) = sign_in().await;
+        let mut held = tokens.str("refresh_token").to_owned();
+        for _ in 0..2 {
+            harness.clock.advance(5 * 3600 + 1800);
+            let refreshed = refresh(harness, &held).await;
+            assert_eq!(refreshed.status, 200, "{refreshed:?}");
+            held = refreshed.str("refresh_token").to_owned();
+        }
+        harness.clock.advance(3600);
+        let refused = refresh(harness, &held).await;
+        assert_eq!((refused.status, refused.error()), (400, "invalid_grant"));
+        // Switched off, it ends what began there, at once and for good.
+        for delete in [false, true] {
+            let (mut agent, tokens) = sign_in().await;
+            assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], true);
+            let registry = harness.registry();
+            blocking(move || registry.blocking(move |registry, tx| {
+                if delete {
+                    return Ok(identity_providers::delete(registry, tx, "fulton")?.map(|_| true));
+                }
+                identity_providers::set_enabled(registry, tx, "fulton", false)
+            }).unwrap());
+            assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await, json!({ "active": false }), "{delete}");
+            let refused = refresh(harness, tokens.str("refresh_token")).await;
+            assert_eq!((refused.status, refused.error()), (400, "invalid_grant"), "{delete}");
+            assert_eq!(agent.get(&harness.url("/account")).await.at(), "/login", "{delete}");
+            let registry = harness.registry();
+            if !delete {
+                blocking(move || registry.blocking(|registry, tx| identity_providers::set_enabled(registry, tx, "fulton", true)).unwrap());
+                let revived = refresh(harness, tokens.str("refresh_token")).await;
+                assert_eq!(revived.status, 400, "nothing comes back");
+            }
+        }
+        let changed = harness.events("identity_provider.changed");
+        let ended = |action: &str| {
+            let event = changed.iter().find(|event| event["detail"]["action"] == action).unwrap();
+            event["detail"]["sessions_ended"].as_str().unwrap().to_owned()
+        };
+        // The first one was open all the while.
+        assert_eq!((ended("disabled").as_str(), ended("deleted").as_str()), ("2", "1"));
     }
 }
 

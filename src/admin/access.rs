@@ -138,7 +138,10 @@ const DONE: &[(&str, &str)] = &[
     ("ended", "Ended."),
     ("server-registered", "The resource server is registered."),
     ("provider-registered", "The identity provider is registered."),
-    ("provider-disabled", "Disabled. Nobody signs in with it any more."),
+    (
+        "provider-disabled",
+        "Disabled. Nobody can sign in with it any more, and everyone who did is signed out.",
+    ),
     ("keys-made", "There are new signing keys."),
     ("check-begun", "The check has begun."),
     (
@@ -269,7 +272,7 @@ impl AdminRequest {
             generation: person.generation,
         };
         Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone())).bounded(
-            &person.settings.roles,
+            console::Authority::of(&person.settings.roles),
             warrant,
             self.address.to_string(),
         )

@@ -1,5 +1,6 @@
 //! `/admin/api-tokens`: what programs administer with. A token is shown once, when it is made.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -17,7 +18,7 @@ use crate::model::api_token::{ApiScope, ApiToken};
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};
-use crate::store::api_tokens as stored;
+use crate::store::{Conn, Stored, api_tokens as stored, people};
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -41,9 +42,15 @@ struct Row {
     name: String,
     scope: &'static str,
     state: Option<&'static str>,
-    created_by: String,
+    owner: Option<Owner>,
     expires: When,
     last_used: Option<When>,
+}
+
+/// The person whose a token is.
+struct Owner {
+    id: String,
+    name: String,
 }
 
 #[derive(Template)]
@@ -83,13 +90,13 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
     let rows = app
         .store
         .read(move |conn| {
-            stored::page(
-                conn,
-                after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str())),
-                PAGE + 1,
-            )
+            let after = after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str()));
+            let tokens = stored::page(conn, after, PAGE + 1)?;
+            let owners = owners(conn, &tokens)?;
+            Ok((tokens, owners))
         })
         .await?;
+    let (rows, owners) = rows;
     let (rows, more) = list_query::cut(rows);
     let next = rows.last().filter(|_| more);
     let next = next.map(|last| looked.page_after(&[], &last.created_at.to_string(), &last.id));
@@ -100,7 +107,7 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
         frame: admin.frame(Area::ApiTokens),
         may_change: admin.changes(Area::ApiTokens),
         once,
-        rows: rows.iter().map(|token| row(&admin, token)).collect(),
+        rows: rows.iter().map(|token| row(&admin, token, &owners)).collect(),
         first: (!looked.is_first()).then(|| looked.first(&[])),
         next,
     };
@@ -108,7 +115,17 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
     Ok(if shows { admin.shown(answer) } else { answer })
 }
 
-fn row(admin: &AdminRequest, token: &ApiToken) -> Row {
+/// The names of those whose some tokens are, by id.
+fn owners(conn: &mut Conn, tokens: &[ApiToken]) -> Stored<HashMap<String, String>> {
+    let ids: Vec<String> = tokens
+        .iter()
+        .filter_map(|token| token.person_id.clone())
+        .collect();
+    let names = people::names(conn, &ids)?;
+    Ok(names.into_iter().map(|(id, name, _)| (id, name)).collect())
+}
+
+fn row(admin: &AdminRequest, token: &ApiToken, owners: &HashMap<String, String>) -> Row {
     let state = match token.revoked_at {
         Some(_) => Some("Revoked"),
         None if !token.holds(admin.app.now()) => Some("Expired"),
@@ -119,7 +136,10 @@ fn row(admin: &AdminRequest, token: &ApiToken) -> Row {
         name: token.name.clone(),
         scope: label(token.scope),
         state,
-        created_by: token.created_by.clone(),
+        owner: token.person_id.as_ref().map(|id| Owner {
+            name: owners.get(id).unwrap_or(id).clone(),
+            id: id.clone(),
+        }),
         expires: admin.zone.when(token.expires_at),
         last_used: token.last_used_at.map(|at| admin.zone.when(at)),
     }
@@ -257,14 +277,17 @@ pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 
 async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<HttpResponse, PageRefused> {
     let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
-    let token = app.store.read(move |conn| stored::find(conn, &id)).await?;
-    let token = token
-        .filter(|token| token.revoked_at.is_none())
-        .ok_or_else(PageError::not_found)?;
+    let found = app.store.read(move |conn| {
+        let token = stored::find(conn, &id)?.filter(|token| token.revoked_at.is_none());
+        let owners = owners(conn, token.as_slice())?;
+        Ok((token, owners))
+    });
+    let (token, owners) = found.await?;
+    let token = token.ok_or_else(PageError::not_found)?;
     let page = RevokePage {
         shell: admin.shell(),
         frame: admin.frame(Area::ApiTokens),
-        token: row(&admin, &token),
+        token: row(&admin, &token, &owners),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }

@@ -97,16 +97,12 @@ impl App {
         let entropy = Entropy;
         make_private_directory(&config.server.data_dir)?;
         let policy = read_policy(config.policy.file.as_deref())?;
-        let master = match &config.keys.master_key {
-            MasterKeySource::File(path) => MasterKey::from_file(path, entropy),
-            MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
-        };
-        let master = Arc::new(master.map_err(cannot)?);
         let threads = Threads {
             readers: to_usize(config.database.readers),
             writers: to_usize(config.database.writers),
         };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
+        let master = Arc::new(master_key(&store, &config.keys.master_key, entropy)?);
         initialise(&store, &master, &clock)?;
         let live = live::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -257,6 +253,30 @@ pub fn read_policy(file: Option<&Path>) -> Result<Policy, StartError> {
             })?;
             Policy::from_toml(&text).map_err(listed)
         }
+    }
+}
+
+/// The master key. It is made for a new database alone: what another one holds opens with its own key, and a new file in
+/// the old one's place would hide that it is gone.
+fn master_key(store: &Store, source: &MasterKeySource, entropy: Entropy) -> Result<MasterKey, StartError> {
+    let path = match source {
+        MasterKeySource::File(path) => path,
+        MasterKeySource::Environment(text) => {
+            return MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY").map_err(cannot);
+        }
+    };
+    if let Some(master) = MasterKey::read_file(path).map_err(cannot)? {
+        return Ok(master);
+    }
+    match store
+        .read_blocking(installation::key_fingerprint)
+        .map_err(cannot)?
+    {
+        Some(stored) => Err(StartError(format!(
+            "there is no master key file at {}, and the database was made with the key {stored}: put the file back from its copy, or its text into MDI_AUTH_MASTER_KEY",
+            path.display()
+        ))),
+        None => MasterKey::make_file(path, entropy).map_err(cannot),
     }
 }
 

@@ -11,6 +11,11 @@ use super::event::{Actor, Event, Kind, Outcome};
 
 /// How many addresses, and how many pairs of address and subject, are told apart within a minute.
 const TOLD_APART: usize = 10_000;
+/// Bits of IPv4 and IPv6 that make a network of one party, as providers hand them out.
+const NETWORK: (u32, u32) = (24, 48);
+/// Whoever comes when so many are told apart is counted with its network, then with ever larger ones: never not at all, and
+/// never with everybody.
+const COARSER: [(u32, u32); 3] = [NETWORK, (16, 32), (8, 16)];
 
 /// Whether a failure is to be recorded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +29,45 @@ pub enum Noted {
 #[derive(Default)]
 struct Minute {
     number: i64,
-    sign_ins: HashMap<IpAddr, u32>,
-    attempts: HashMap<(IpAddr, String), u32>,
+    sign_ins: Counts,
+    attempts: Counts,
     failures: HashMap<(IpAddr, String), u32>,
     calls: HashMap<String, u32>,
     others: u32,
+}
+
+/// How often addresses did something within a minute, each in the name of a subject.
+#[derive(Default)]
+struct Counts(HashMap<(IpAddr, String), u32>);
+
+impl Counts {
+    /// Where an address is counted with a subject: by itself while there is room.
+    fn slot(&self, address: IpAddr, subject: &str) -> (IpAddr, String) {
+        let own = (bucket(address), subject.to_owned());
+        if self.0.len() < TOLD_APART || self.0.contains_key(&own) {
+            return own;
+        }
+        let mut room = TOLD_APART;
+        let mut last = own;
+        for (v4_bits, v6_bits) in COARSER {
+            room += TOLD_APART;
+            // The subject is whatever a stranger says: it tells nobody apart any more.
+            last = (network(address, v4_bits, v6_bits), String::new());
+            if self.0.len() < room || self.0.contains_key(&last) {
+                break;
+            }
+        }
+        last
+    }
+
+    fn get(&self, address: IpAddr, subject: &str) -> u32 {
+        self.0.get(&self.slot(address, subject)).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, address: IpAddr, subject: &str) -> &mut u32 {
+        let slot = self.slot(address, subject);
+        self.0.entry(slot).or_default()
+    }
 }
 
 /// The counts of the current minute.
@@ -48,6 +87,11 @@ impl std::fmt::Debug for FailureCounts {
 /// IPv6 hosts have a /64 to choose from, so the /64 is the address.
 fn bucket(address: IpAddr) -> IpAddr {
     network(address, 32, 64)
+}
+
+/// The network of an address, as one party has it: a /24 or a /48.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    network(address, NETWORK.0, NETWORK.1)
 }
 
 fn network(address: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
@@ -87,8 +131,7 @@ impl FailureCounts {
     #[must_use]
     pub fn reserve(&self, address: IpAddr, limit: u32, now: i64) -> bool {
         let mut minute = self.minute(now);
-        let slot = Self::slot(&minute.sign_ins, address);
-        let count = minute.sign_ins.entry(slot).or_default();
+        let count = minute.sign_ins.count(address, "");
         let free = *count < limit;
         *count += u32::from(free);
         free
@@ -97,43 +140,21 @@ impl FailureCounts {
     /// Gives back what [`FailureCounts::reserve`] counted.
     pub fn release(&self, address: IpAddr, now: i64) {
         let mut minute = self.minute(now);
-        let slot = Self::slot(&minute.sign_ins, address);
-        if let Some(count) = minute.sign_ins.get_mut(&slot) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    /// Beyond so many addresses, those of a network share one count; beyond twice as many, all others do.
-    fn slot(known: &HashMap<IpAddr, u32>, address: IpAddr) -> IpAddr {
-        let own = bucket(address);
-        let shared = network(address, 24, 48);
-        if known.len() < TOLD_APART || known.contains_key(&own) {
-            own
-        } else if known.len() < 2 * TOLD_APART || known.contains_key(&shared) {
-            shared
-        } else {
-            network(address, 0, 0)
-        }
+        let count = minute.sign_ins.count(address, "");
+        *count = count.saturating_sub(1);
     }
 
     /// Counts an attempt of an address in the name of `subject`, whoever or whatever that may be.
     pub fn attempt(&self, address: IpAddr, subject: &str, now: i64) {
         let mut minute = self.minute(now);
-        let pair = (bucket(address), subject.to_owned());
-        // Who comes after so many others in one minute is not throttled, only counted.
-        if minute.attempts.len() < TOLD_APART || minute.attempts.contains_key(&pair) {
-            *minute.attempts.entry(pair).or_default() += 1;
-        }
+        let count = minute.attempts.count(address, subject);
+        *count = count.saturating_add(1);
     }
 
     /// Attempts of an address in the name of `subject` in this minute.
     #[must_use]
     pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
-        self.minute(now)
-            .attempts
-            .get(&(bucket(address), subject.to_owned()))
-            .copied()
-            .unwrap_or(0)
+        self.minute(now).attempts.get(address, subject)
     }
 
     /// Counts a call of somebody who is known, by an id of ours, and answers how many that makes in this minute.

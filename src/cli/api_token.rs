@@ -16,7 +16,7 @@ const LISTED: usize = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token and print it, this once
+    /// Make a token of the installation and print it, this once
     Create {
         /// What it is good for: admin (everything), clients, users, audit (reading)
         #[arg(long, value_parser = ApiScope::parse)]
@@ -33,6 +33,17 @@ pub(super) enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Give a token to somebody else: it may do no more than its owner may, and stops when the owner is disabled
+    HandOver {
+        /// Its id
+        id: String,
+        /// The username of the new owner
+        #[arg(long, value_name = "USERNAME", required_unless_present = "to_installation")]
+        to: Option<String>,
+        /// Make it a token of the installation: it may do what its scope says, until it is revoked
+        #[arg(long, conflicts_with = "to")]
+        to_installation: bool,
     },
     /// Revoke a token: the next call with it is refused
     Revoke {
@@ -58,6 +69,12 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             print(text.reveal())
         }
         Command::List { json } => list(&registry, json),
+        Command::HandOver { id, to, .. } => {
+            let owner = to.clone().unwrap_or_else(|| "the installation".to_owned());
+            let token = registry
+                .blocking(move |registry, tx| api_tokens::hand_over(registry, tx, &id, to.as_deref()))?;
+            print(format!("{} is {owner}'s now", token.id))
+        }
         Command::Revoke { id } => {
             let shown = id.clone();
             let changed = registry.blocking(move |registry, tx| api_tokens::revoke(registry, tx, &id))?;
@@ -92,13 +109,26 @@ fn list(registry: &Registry, json: bool) -> Done {
             state.to_owned(),
             time(token.expires_at),
             date(token.last_used_at),
+            token
+                .person_id
+                .clone()
+                .unwrap_or_else(|| "installation".to_owned()),
             token.created_by.clone(),
             token.name.clone(),
         ]
     };
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     print_table(
-        &["ID", "SCOPE", "STATE", "ENDS", "LAST USED", "MADE BY", "NAME"],
+        &[
+            "ID",
+            "SCOPE",
+            "STATE",
+            "ENDS",
+            "LAST USED",
+            "BELONGS TO",
+            "MADE BY",
+            "NAME",
+        ],
         &rows,
     )
 }

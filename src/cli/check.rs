@@ -10,7 +10,7 @@ use super::output::{print, time};
 use super::start::{Start, log};
 use crate::app::logo::Logo;
 use crate::app::read_policy;
-use crate::clock::{Clock, Entropy, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::keys::{ClientKeys, Keyring};
 use crate::live::valid_secrets;
@@ -160,21 +160,18 @@ fn check_master_key(report: &mut Report, config: &Config) -> Option<MasterKey> {
         MasterKeySource::Environment(text) => MasterKey::from_text(text.reveal(), "MDI_AUTH_MASTER_KEY"),
         MasterKeySource::File(path) => {
             let shown = path.display();
-            match std::fs::metadata(path) {
-                Err(cause) if cause.kind() == ErrorKind::NotFound => {
-                    report.note(format!(
-                        "master key: {shown} does not exist; serve will create it with an empty database"
-                    ));
-                    return None;
-                }
-                Ok(metadata) if open_to_others(&metadata) != 0 => {
-                    report.problem(format!(
-                        "master key: others may read {shown}; run chmod 600 {shown}"
-                    ));
-                }
-                _ => {}
+            let Some(read) = MasterKey::read_file(path).transpose() else {
+                report.note(format!(
+                    "master key: {shown} does not exist; serve will create it with an empty database"
+                ));
+                return None;
+            };
+            if std::fs::metadata(path).is_ok_and(|metadata| open_to_others(&metadata) != 0) {
+                report.problem(format!(
+                    "master key: others may read {shown}; run chmod 600 {shown}"
+                ));
             }
-            MasterKey::from_file(path, Entropy)
+            read
         }
     };
     match read {

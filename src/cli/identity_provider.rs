@@ -37,7 +37,7 @@ pub(super) enum Command {
         /// Its id
         id: String,
     },
-    /// Let nobody sign in with it; sessions that began there go on
+    /// Let nobody sign in with it, and sign out those who did
     Disable {
         /// Its id
         id: String,

@@ -55,6 +55,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long access may be refreshed from when the person allowed it, in seconds.
+    pub fn refresh_family_seconds(&self) -> i64 {
+        let of_profile = self.login.profile.refresh_family_seconds;
+        self.tokens.refresh_family_seconds.unwrap_or(of_profile)
+    }
+
     /// Reads a file (or none: the defaults) and the environment over it. Relative paths are taken as they are,
     /// from the working directory.
     ///

@@ -34,6 +34,7 @@ pub struct Profile {
     pub dormant_days: i64,
     pub session_idle_seconds: i64,
     pub session_seconds: i64,
+    pub refresh_family_seconds: i64,
     /// Whether `[server] banner` must be there.
     pub banner_required: bool,
 }

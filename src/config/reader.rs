@@ -290,6 +290,17 @@ impl Section {
         })
     }
 
+    /// [`Section::integer`] that need not be there.
+    pub fn optional_integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let (least, most) = (*range.start(), *range.end());
+        let setting = self.take(key)?;
+        let number = setting.integer().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.wrong(&setting, format!("an integer from {least} to {most}"));
+        }
+        number
+    }
+
     /// Takes a number within a range.
     pub fn integer(&mut self, key: &'static str, default: i64, range: RangeInclusive<i64>) -> i64 {
         let Some(setting) = self.take(key) else {

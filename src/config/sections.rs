@@ -272,6 +272,8 @@ pub struct TokensConfig {
     pub id_seconds: i64,
     /// Refresh tokens, from their last use.
     pub refresh_seconds: i64,
+    /// All refresh tokens of a grant, from when the person allowed it; none: what the sign-in profile says.
+    pub refresh_family_seconds: Option<i64>,
     /// How long a refresh token that was used still brings its successor; 0: its second use ends the family.
     pub refresh_grace_seconds: i64,
     /// Authorization codes.
@@ -287,6 +289,7 @@ impl TokensConfig {
             system_access_seconds: section.integer("system_access_seconds", 300, 1..=DAY),
             id_seconds: section.integer("id_seconds", 300, 1..=DAY),
             refresh_seconds: section.integer("refresh_seconds", 30 * DAY, 1..=366 * DAY),
+            refresh_family_seconds: section.optional_integer("refresh_family_seconds", 1..=366 * DAY),
             refresh_grace_seconds: section.integer("refresh_grace_seconds", 10, 0..=60),
             code_seconds: section.integer("code_seconds", 60, 1..=60),
             certify_minutes: section.integer("certify_minutes", 15, 1..=60),

@@ -54,7 +54,12 @@ pub fn person_claims(rules: &Rules<'_>, person: &Person, granted: &Granted) -> M
         integrity: settings.integrity,
         jurisdiction: jurisdiction(rules, organization),
     };
-    rules.policy.identity_claims(&identity, &granted.scopes)
+    let mut claims = rules.policy.identity_claims(&identity, &granted.scopes);
+    // Name, roles and agency are for a resource server that decides by them; `openid` alone tells who it is, and no more.
+    if granted.target.is_none() {
+        claims.retain(|name, _| name == "fhirUser");
+    }
+    claims
 }
 
 /// Adds how and when the person signed in (OpenID Connect Core §2).

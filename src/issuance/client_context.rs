@@ -20,6 +20,8 @@ pub struct GrantRequest<'a> {
     pub targets: &'a [String],
     /// `purpose_of_use`
     pub purposes: &'a [String],
+    /// Whether the client has authenticated: what it may use is not told to others who ask in its name.
+    pub authenticated: bool,
 }
 
 /// A client with the resource servers that it may use, as they are registered now.
@@ -93,8 +95,15 @@ impl ClientContext {
     ) -> Result<Granted, OAuthError> {
         let roles = roles_in_force(rules, person, now);
         let settings = &person.settings;
+        let lapsed: Vec<String> = settings
+            .roles
+            .iter()
+            .filter(|code| !roles.contains(code))
+            .cloned()
+            .collect();
         let asker = Asker::Person {
             roles: &roles,
+            lapsed: &lapsed,
             second_factor,
             purposes: settings.purposes.as_deref(),
             clearance: settings.confidentiality,
@@ -130,7 +139,10 @@ impl ClientContext {
             named: grant_request.targets,
             purposes: grant_request.purposes,
         };
-        rules.policy.grant(&ask).map_err(|refused| refusal(&refused))
+        rules
+            .policy
+            .grant(&ask)
+            .map_err(|refused| refusal(&refused, grant_request.authenticated))
     }
 
     /// How long an access token lives, in seconds: the smaller of configuration and dataflow.
@@ -164,14 +176,18 @@ impl ClientContext {
     }
 }
 
-fn refusal(refused: &Refused) -> OAuthError {
+fn refusal(refused: &Refused, authenticated: bool) -> OAuthError {
     let code = match refused {
-        Refused::InvalidTarget(_) => Code::InvalidTarget,
+        Refused::InvalidTarget { .. } => Code::InvalidTarget,
         Refused::InvalidScope(_) => Code::InvalidScope,
         Refused::AccessDenied(_) => Code::AccessDenied,
         Refused::PurposeRefused(_) => Code::InvalidRequest,
     };
-    OAuthError::new(code, refused.to_string())
+    if authenticated {
+        OAuthError::new(code, refused.to_string())
+    } else {
+        OAuthError::new(code, refused.to_strangers()).because(refused)
+    }
 }
 
 /// Whether a role may certify.

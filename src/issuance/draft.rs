@@ -69,7 +69,9 @@ impl<'a> Draft<'a> {
     ) -> Result<Self, Broken> {
         let mut more = claims;
         add_authentication(&mut more, &grant.facts);
-        more.insert("username".to_owned(), person.username.clone().into());
+        if granted.target.is_some() {
+            more.insert("username".to_owned(), person.username.clone().into());
+        }
         Ok(Self {
             sub: &person.id,
             client_id: &grant.client_id,

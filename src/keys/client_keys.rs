@@ -63,8 +63,9 @@ impl ClientKeys {
         bad: impl Fn(JwksProblem) -> Result<(), JwksProblem>,
     ) -> Result<Self, JwksProblem> {
         let problem = |text: String| JwksProblem(text);
-        let document: Value =
-            serde_json::from_str(jwks).map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
+        // Windows editors put a byte order mark before what they save (RFC 8259 §8.1 lets us pass it over).
+        let document: Value = serde_json::from_str(jwks.trim_start_matches('\u{feff}'))
+            .map_err(|cause| problem(format!("the JWKS is not JSON: {cause}")))?;
         let listed = document
             .get("keys")
             .and_then(Value::as_array)
@@ -123,6 +124,14 @@ fn parse_key(jwk: &Value) -> Result<Option<ClientKey>, String> {
     }
     if text("use").is_some_and(|purpose| purpose != "sig") {
         return Ok(None);
+    }
+    if let Some(member) = ["n", "e", "x", "y"]
+        .into_iter()
+        .find(|member| text(member).is_some_and(|value| BASE64URL_NOPAD.decode(value.as_bytes()).is_err()))
+    {
+        return Err(format!(
+            "its member {member:?} is not base64url without padding: A-Z a-z 0-9 - _, no = at the end (RFC 7515 section 2)"
+        ));
     }
     let algorithms: &[Algorithm] = match (text("kty"), text("crv")) {
         (Some("RSA"), _) => {
@@ -234,12 +243,15 @@ fn optional_numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 }
 
 impl AssertionClaims {
-    /// Whether an audience is named.
-    pub fn names_audience(&self, audience: &str) -> bool {
+    /// The one audience, as a text or in a list. An assertion for several is good for none: each of them could use it at
+    /// the others (RFC 7523bis, CVE-2025-27370).
+    pub fn audience(&self) -> Option<&str> {
         match &self.aud {
-            Value::String(one) => one == audience,
-            Value::Array(several) => several.iter().any(|one| one.as_str() == Some(audience)),
-            _ => false,
+            Value::Array(list) => match list.as_slice() {
+                [only] => only.as_str(),
+                _ => None,
+            },
+            one => one.as_str(),
         }
     }
 }

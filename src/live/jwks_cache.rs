@@ -19,6 +19,17 @@ pub const COOL_DOWN_SECONDS: i64 = 30;
 /// How long keys are kept when the client does not say, and at the most, in seconds.
 const LONGEST_SECONDS: i64 = 3600;
 
+/// Why there are no keys.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoKeys {
+    /// The address did not answer, or may not be asked.
+    #[error("{0}")]
+    Unreachable(String),
+    /// What it answered is of no use.
+    #[error("{0}")]
+    Unusable(String),
+}
+
 /// Keys that were fetched, and until when they may be kept.
 struct Kept {
     keys: Arc<ClientKeys>,
@@ -36,7 +47,7 @@ struct Entry {
 struct LastFetch {
     /// When it was made, however it ended; none before the first.
     at: Option<i64>,
-    problem: Option<String>,
+    problem: Option<NoKeys>,
 }
 
 impl Entry {
@@ -78,7 +89,7 @@ impl JwksCache {
     ///
     /// # Errors
     /// Why there are none, for the log and for the client's engineer once the client is known.
-    pub async fn keys(&self, uri: &str, missing: Option<&str>, now: i64) -> Result<Arc<ClientKeys>, String> {
+    pub async fn keys(&self, uri: &str, missing: Option<&str>, now: i64) -> Result<Arc<ClientKeys>, NoKeys> {
         let entry = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(entries.entry(uri.to_owned()).or_default())
@@ -94,14 +105,19 @@ impl JwksCache {
         if last.at.is_some_and(|at| now < at + COOL_DOWN_SECONDS) {
             let kept = entry.usable(None, now);
             let problem = || {
-                last.problem
-                    .clone()
-                    .unwrap_or_else(|| format!("fetched less than {COOL_DOWN_SECONDS} s ago"))
+                last.problem.clone().unwrap_or_else(|| {
+                    NoKeys::Unusable(format!("fetched less than {COOL_DOWN_SECONDS} s ago"))
+                })
             };
             return kept.ok_or_else(problem);
         }
         last.at = Some(now);
-        match self.fetch(uri).await {
+        // Once more, for a host that was down for a moment.
+        let fetched = match self.fetch(uri).await {
+            Err(NoKeys::Unreachable(_)) => self.fetch(uri).await,
+            fetched => fetched,
+        };
+        match fetched {
             Ok((keys, max_age)) => {
                 let keys = Arc::new(keys);
                 // Even what may not be kept serves until it may be fetched again.
@@ -120,15 +136,17 @@ impl JwksCache {
         }
     }
 
-    async fn fetch(&self, uri: &str) -> Result<(ClientKeys, i64), String> {
-        let url = Url::parse(uri).map_err(|cause| format!("jwks_uri {uri}: {cause}"))?;
+    async fn fetch(&self, uri: &str) -> Result<(ClientKeys, i64), NoKeys> {
+        let unusable = |cause: String| NoKeys::Unusable(cause);
+        let url = Url::parse(uri).map_err(|cause| unusable(format!("jwks_uri {uri}: {cause}")))?;
         let fetched = self
             .outbound
             .get_json(&url, LARGEST, TIMEOUT)
             .await
-            .map_err(|cause| cause.to_string())?;
-        let text = String::from_utf8(fetched.body).map_err(|_| "the JWKS is not UTF-8".to_owned())?;
-        let keys = ClientKeys::parse_fetched(&text).map_err(|problem| problem.to_string())?;
+            .map_err(|cause| NoKeys::Unreachable(cause.to_string()))?;
+        let text =
+            String::from_utf8(fetched.body).map_err(|_| unusable("the JWKS is not UTF-8".to_owned()))?;
+        let keys = ClientKeys::parse_fetched(&text).map_err(|problem| unusable(problem.to_string()))?;
         let allowed = fetched
             .max_age
             .and_then(|age| i64::try_from(age.as_secs()).ok())

@@ -3,7 +3,6 @@
 pub mod banner;
 pub mod device;
 pub mod passkey;
-pub mod password_strength;
 pub mod proof;
 pub mod recovery;
 pub mod recovery_codes;

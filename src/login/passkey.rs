@@ -238,6 +238,9 @@ async fn record(
     };
     let job_app = Arc::clone(app);
     let accepted = app.store.write(move |tx| {
+        // The person first, then what failed, as everywhere: what is tried at the same time is decided before or after.
+        people::lock(tx.conn(), &person.id)?;
+        lockout::hold(tx, &lockout::totp_subject(&job_app, &person.id), job_app.now())?;
         let barred = why_not(&job_app, tx.conn(), &person, at.known.as_deref())?;
         let refused = match (barred, &outcome) {
             (Some(barred), _) => Some(barred),

@@ -161,7 +161,9 @@ pub async fn complete(
     let (job_app, loaded) = (Arc::clone(app), loaded.clone());
     let written = app.store.write(move |tx| {
         let (now, old) = (job_app.now(), &loaded.session);
-        if lockout::is_locked(tx.conn(), &subject, now)? {
+        // The person first, then what failed: one order everywhere.
+        people::lock(tx.conn(), &loaded.person.id)?;
+        if lockout::hold(tx, &subject, now)? {
             session::end_with(&job_app, tx, old, &ended)?;
             tx.audit(
                 failed

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Noted, network_of};
 use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
@@ -48,6 +48,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
         Some(Notice::PasswordMissing) => &[FormError::PASSWORD_MISSING],
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
+        Some(Notice::PageStale) => &[FormError::PAGE_STALE],
         Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
         Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
         Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
@@ -199,7 +200,10 @@ async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Resu
         .await?;
     // Hashed in any case: the time must not tell whether the account exists, is locked, disabled or dormant.
     let stored = person.as_ref().and_then(|person| person.password.clone());
-    let verified = app.hasher.verify(password, stored).await?;
+    let verified = app
+        .hasher
+        .verify(network_of(at.address), password, stored)
+        .await?;
     let accepted = person
         .as_ref()
         .filter(|person| lockout::may_sign_in(app, person, now) && !locked);
@@ -253,7 +257,7 @@ async fn succeed(
         let Some(current) = current.filter(|current| lockout::may_sign_in(&job_app, current, now)) else {
             return refused(tx, (Reason::Other, "account changed meanwhile"));
         };
-        if attempt.is_locked(tx.conn(), now)? {
+        if attempt.hold(tx, now)? {
             return refused(tx, (Reason::Locked, "account locked"));
         }
         let second_factor_due = session::has_second_factor(tx.conn(), &current)?;

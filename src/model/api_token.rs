@@ -72,6 +72,8 @@ pub struct ApiToken {
     pub name: String,
     /// What it is good for.
     pub scope: ApiScope,
+    /// The id of the person whose it is, and who answers for it; none: the installation's, made by an operator.
+    pub person_id: Option<String>,
     /// Who made it, as the record names actors.
     pub created_by: String,
     /// When it was made, in seconds since the epoch.

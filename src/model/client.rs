@@ -80,8 +80,11 @@ pub enum Consent {
 pub struct ClientSettings {
     /// The agency that runs it.
     pub organization: Option<Organization>,
-    /// How it authenticates; any other way is refused.
+    /// How it authenticates. A secret may come in the header or in the form; any other way is refused.
     pub auth_method: AuthMethod,
+    /// Whether the secret must come the way that `auth_method` says.
+    #[serde(default)]
+    pub auth_method_strict: bool,
     /// Its public keys, inline (RFC 7517 §5).
     pub jwks: Option<String>,
     /// Where its public keys are fetched.
@@ -118,6 +121,14 @@ pub struct ClientSettings {
     /// The highest confidentiality that its tokens carry.
     #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
+}
+
+impl ClientSettings {
+    /// Whether it may authenticate by a method. Much software tries a secret both ways, or switches between them.
+    pub fn allows(&self, method: AuthMethod) -> bool {
+        let either = self.auth_method.uses_secret() && method.uses_secret() && !self.auth_method_strict;
+        self.auth_method == method || either
+    }
 }
 
 /// One of the secrets of a client or resource server. Two may be valid at a time.

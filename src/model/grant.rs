@@ -26,6 +26,9 @@ pub struct GrantFacts {
     pub claims: ClaimsRequest,
     /// Id of the session in which it was made.
     pub session: String,
+    /// The agency's identity provider, if the person signed in there.
+    #[serde(default)]
+    pub identity_provider: Option<String>,
 }
 
 /// What a person allowed a client before, with what the page had told.

@@ -232,6 +232,11 @@ impl SmartScope {
         })
     }
 
+    /// Whether the two differ in their letters alone.
+    fn is_twin_of(&self, other: &Self) -> bool {
+        self.level == other.level && self.resource == other.resource && self.constraint == other.constraint
+    }
+
     /// What both allow: `*` yields to a type, no constraint yields to a constraint, and of two different constraints
     /// nobody can say what they have in common, so nothing.
     pub fn meet(&self, other: &Self) -> Option<Self> {
@@ -371,12 +376,7 @@ impl Scope {
 fn join_pieces(met: impl Iterator<Item = SmartScope>) -> Vec<SmartScope> {
     let mut joined: Vec<SmartScope> = Vec::new();
     for piece in met {
-        let same = |other: &&mut SmartScope| {
-            other.resource == piece.resource
-                && other.constraint == piece.constraint
-                && other.level == piece.level
-        };
-        match joined.iter_mut().find(same) {
+        match joined.iter_mut().find(|other| other.is_twin_of(&piece)) {
             Some(other) => other.permissions = other.permissions.join(piece.permissions),
             None => joined.push(piece),
         }
@@ -495,6 +495,30 @@ impl ScopeSet {
     /// These scopes and then those of `other` that are new.
     pub fn join(&self, other: &Self) -> Self {
         self.0.iter().chain(&other.0).cloned().collect()
+    }
+
+    /// The same without what another scope of the same level, type and constraint says already: `user/Patient.rs` beside
+    /// `user/Patient.crus`. Of two that say the same the first stays, as it is spelled.
+    pub fn without_doubles(&self) -> Self {
+        let said_by = |place: usize, scope: &Scope| {
+            self.0
+                .iter()
+                .enumerate()
+                .any(|(other, known)| match (known, scope) {
+                    (Scope::Smart(known), Scope::Smart(piece))
+                        if other != place && known.is_twin_of(piece) =>
+                    {
+                        known.covers(piece) && (other < place || !piece.covers(known))
+                    }
+                    _ => false,
+                })
+        };
+        let kept = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(place, scope)| !said_by(*place, scope));
+        Self(kept.map(|(_, scope)| scope.clone()).collect())
     }
 
     /// These scopes without the one so spelled.

@@ -11,6 +11,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The shortest secret that somebody may choose for a client, in characters.
 pub const SHORTEST_CHOSEN_SECRET: usize = 32;
+/// How many guesses a secret that somebody chose withstands at least, as a power of ten, as far as zxcvbn counts (to 19.26).
+/// Nobody is kept out by the failed guesses of others, so that the secret itself has to last.
+pub const CHOSEN_SECRET_LOG10: f64 = 19.0;
 
 /// A secret in the clear: a client secret, a code, a token, a password. Debug and Display never show it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop, Deserialize, ToSchema)]

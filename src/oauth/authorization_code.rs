@@ -1,5 +1,5 @@
-//! Redeeming an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6). The database decides who is first; a replay
-//! revokes what the code produced (RFC 6749 §4.1.2, RFC 9700 §2.1.1).
+//! Redeeming an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6). The database decides who is first; a replay by whoever
+//! could have redeemed it revokes what the code produced (RFC 6749 §4.1.2, RFC 9700 §2.1.1).
 
 use std::sync::Arc;
 
@@ -49,12 +49,15 @@ enum Verdict {
     Refused(String),
 }
 
+/// RFC 7636 §4.1
+fn is_verifier(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    (43..=128).contains(&text.len()) && text.chars().all(allowed)
+}
+
 /// RFC 7636 §4.6
 fn verifier_fits(challenge: &str, verifier: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    (43..=128).contains(&verifier.len())
-        && verifier.chars().all(allowed)
-        && BASE64URL_NOPAD.encode(digest(&SHA256, verifier.as_bytes()).as_ref()) == challenge
+    BASE64URL_NOPAD.encode(digest(&SHA256, verifier.as_bytes()).as_ref()) == challenge
 }
 
 /// Decides, in this order; nothing is written here.
@@ -64,19 +67,17 @@ fn redeem(facts: Option<&Facts>, request: &Redemption, generations: (i64, i64), 
     let Some(facts) = facts.filter(|facts| facts.grant.client_id == request.client_id) else {
         return refused("the code is unknown, expired, or was issued to another client");
     };
-    // RFC 6749 §4.1.2: used more than once.
-    if facts.code.redeemed_at.is_some() {
-        return Verdict::Replayed;
-    }
-    if now >= facts.code.expires_at {
-        return refused("the code has expired: redeem it within a minute");
-    }
-    // RFC 6749 §4.1.3
+    // RFC 6749 §4.1.3. This and PKCE come before the replay: who has nothing but the code can end nobody's tokens.
     if request.redirect_uri.as_deref() != Some(facts.code.redirect_uri.as_str()) {
         return refused("redirect_uri must be the same as in the authorization request");
     }
     // RFC 7636 §4.6; RFC 9700 §4.8.2: a verifier without a challenge is a downgrade.
     match (&facts.code.code_challenge, &request.code_verifier) {
+        (Some(_), Some(verifier)) if !is_verifier(verifier) => {
+            return refused(
+                "code_verifier must have 43 to 128 of the characters A-Z a-z 0-9 - . _ ~ (RFC 7636 section 4.1)",
+            );
+        }
         (Some(challenge), Some(verifier)) if verifier_fits(challenge, verifier) => {}
         (Some(_), Some(_)) => {
             return refused("code_verifier does not fit the code_challenge of the authorization request");
@@ -88,6 +89,13 @@ fn redeem(facts: Option<&Facts>, request: &Redemption, generations: (i64, i64), 
             return refused("code_verifier was sent, but the authorization request had no code_challenge");
         }
         (None, None) => {}
+    }
+    // RFC 6749 §4.1.2: used more than once.
+    if facts.code.redeemed_at.is_some() {
+        return Verdict::Replayed;
+    }
+    if now >= facts.code.expires_at {
+        return refused("the code has expired: redeem it within a minute");
     }
     if facts.signed_out {
         return refused("the person has signed out since the code was issued");
@@ -255,7 +263,7 @@ fn record(
     tokens.access.record(tx)?;
     let scope = tokens.granted.scopes.to_string();
     if let Some(refresh) = refresh {
-        let expires_at = now + app.config.tokens.refresh_seconds;
+        let expires_at = super::refresh_token::ends(app, grant, now);
         let first = RefreshToken {
             hash: SecretHash::of(refresh).as_str().to_owned(),
             grant_id: grant.id.clone(),

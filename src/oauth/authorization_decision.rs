@@ -14,11 +14,16 @@ use crate::session::Due;
 /// How long a sign-in that was made for a request counts as made just now, in seconds: time to read the consent page.
 const JUST_NOW_SECONDS: i64 = 300;
 
+/// What a client is told that asks without a page for what nobody allowed it.
+const NOT_ASKED: &str = "the person has to be asked";
+
 /// What is known when a request is decided about: the client with its resource servers, and who is at the browser.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// Who asks.
     pub context: ClientContext,
+    /// Whether the answer goes to a program on the person's own machine.
+    pub native: bool,
     /// The session, if there is one and it holds.
     pub session: Option<Session>,
     /// The person of the session.
@@ -35,9 +40,10 @@ pub struct Facts {
 
 impl Facts {
     /// A client asks, and nobody is signed in.
-    pub fn of_nobody(context: ClientContext) -> Self {
+    pub fn of_nobody(context: ClientContext, native: bool) -> Self {
         Self {
             context,
+            native,
             session: None,
             person: None,
             signed_in_for_this: false,
@@ -84,6 +90,7 @@ pub fn decide(
         scope: request.scope.as_ref(),
         targets: &request.targets,
         purposes: &request.purposes,
+        authenticated: false,
     };
     let (Some(session), Some(person)) = (&facts.session, &facts.person) else {
         // What can never be granted is told before anybody types a password.
@@ -103,7 +110,7 @@ pub fn decide(
     // Signed in for this very request, and lately: prompt and max_age are satisfied.
     let age = now - session.auth_time;
     let just_now = facts.signed_in_for_this && age <= JUST_NOW_SECONDS;
-    if !just_now && request.prompts("login") {
+    if !just_now && (request.prompts("login") || request.prompts("select_account")) {
         return Ok(Decision::LogIn);
     }
     if !just_now
@@ -136,30 +143,49 @@ pub fn decide(
             "the account cannot reach the acr that the client marked essential",
         ));
     }
-    let granted = context.grant_person(rules, person, session.has_second_factor(), grant_request, now)?;
+    let client = &context.client.client;
+    let asked = client.settings.consent == Consent::Ask;
+    let before = facts.remembered.as_ref().filter(|before| {
+        (before.person_generation, before.client_generation) == (person.generation, client.generation)
+    });
+    if silent && facts.native {
+        // RFC 8252 §8.6: every program on the machine can ask as this one does.
+        return Err(OAuthError::new(
+            Code::InteractionRequired,
+            "redirect_uri leads to a program on the person's machine: each sign-in shows a page, and prompt=none cannot",
+        ));
+    }
+    let granted = context
+        .grant_person(rules, person, session.has_second_factor(), grant_request, now)
+        .map_err(|error| {
+            // What somebody's roles lack is no affair of a client that she was never asked about.
+            let unasked = silent && asked && before.is_none();
+            if unasked && error.code == Code::AccessDenied {
+                OAuthError::new(Code::ConsentRequired, NOT_ASKED)
+            } else {
+                error
+            }
+        })?;
     let certifies = granted.scopes.contains(CERTIFY);
     if certifies && now >= rules.certify_ends(session.auth_time) {
         return log_in("signing a certificate needs a fresh sign-in");
     }
-    let asked = context.client.client.settings.consent == Consent::Ask;
-    let client = &context.client.client;
-    let remembered = facts.remembered.as_ref().is_some_and(|before| {
-        (before.person_generation, before.client_generation) == (person.generation, client.generation)
-            && (granted.target.is_none() || before.target == granted.target)
-            && granted.purposes.iter().all(|code| before.purposes.contains(code))
-            && before.scope.covers(&granted.scopes)
-    });
-    if certifies || request.prompts("consent") || (asked && !remembered) {
+    let remembered = before.is_some_and(|before| covers(before, &granted));
+    if certifies || facts.native || request.prompts("consent") || (asked && !remembered) {
         return if silent {
-            Err(OAuthError::new(
-                Code::ConsentRequired,
-                "the person has to be asked",
-            ))
+            Err(OAuthError::new(Code::ConsentRequired, NOT_ASKED))
         } else {
             Ok(Decision::AskConsent(granted))
         };
     }
     Ok(Decision::Issue(granted))
+}
+
+/// Whether what was allowed before is all that is granted now.
+fn covers(before: &RememberedConsent, granted: &Granted) -> bool {
+    (granted.target.is_none() || before.target == granted.target)
+        && granted.purposes.iter().all(|code| before.purposes.contains(code))
+        && before.scope.covers(&granted.scopes)
 }
 
 /// Targets and purposes that no person could be granted: told at once.

@@ -16,6 +16,10 @@ use crate::policy::Policy;
 use crate::session::Due;
 use crate::web::parameters::{Parameters, shown};
 
+/// What `prompt` may name (`prompt_values_supported`, Initiating User Registration via OpenID Connect 1.0 §4). A browser
+/// has one account here: to select one is to sign in.
+pub const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
+
 /// An authorization request whose parameters hold by themselves.
 #[derive(Debug, Clone)]
 pub struct AuthorizationRequest {
@@ -214,12 +218,10 @@ fn parse_prompt(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
         .split_ascii_whitespace()
         .map(str::to_owned)
         .collect();
-    if let Some(unknown) = prompt
-        .iter()
-        .find(|value| !["none", "login", "consent"].contains(&value.as_str()))
-    {
+    if let Some(unknown) = prompt.iter().find(|value| !PROMPTS.contains(&value.as_str())) {
         return Err(OAuthError::invalid_request(format!(
-            "prompt must be none, login or consent; found {}",
+            "prompt must be {}; found {}",
+            PROMPTS.join(", "),
             shown(unknown)
         )));
     }

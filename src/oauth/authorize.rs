@@ -73,6 +73,7 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
                 .map(|browser| Pending::open(app, sealed, Some(browser)))
             {
                 Some(Ok(pending)) => Ok(pending),
+                Some(Err(stale)) if stale.onward.is_some() => Err(stale),
                 _ => Pending::open(app, sealed, None),
             }
         }
@@ -97,7 +98,7 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
         Ok(parsed) => parsed,
         Err(error) => return redirect_error(app, &redirect_target, &error),
     };
-    let facts = match load_facts(app, request, &redirect_target.client, &pending).await {
+    let facts = match load_facts(app, request, &redirect_target, &pending).await {
         Ok(facts) => facts,
         Err(error) => return browser::error_page(app, &error),
     };
@@ -117,8 +118,8 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             issue(app, client_address::of(app, request), issued).await
         }
         Ok(Decision::LogIn) => browser::on_to(app, request, "/login", &pending),
-        Ok(Decision::Due(due)) => browser::on_to(app, request, due.path(), &pending),
-        Ok(Decision::AskConsent(_)) => browser::on_to(app, request, "/consent", &pending),
+        Ok(Decision::Due(due)) => browser::on_to(app, request, due.path(), &pending.saying_nothing()),
+        Ok(Decision::AskConsent(_)) => browser::on_to(app, request, "/consent", &pending.saying_nothing()),
     }
 }
 
@@ -138,12 +139,13 @@ pub fn read(
 pub async fn load_facts(
     app: &App,
     request: &HttpRequest,
-    client: &Arc<LiveClient>,
+    redirect_target: &RedirectTarget,
     pending: &Pending,
 ) -> Result<Facts, PageError> {
+    let (client, native) = (&redirect_target.client, redirect_target.is_native());
     let context = ClientContext::of(&app.live, client);
     let Some(hash) = browser::session_hash(app, request) else {
-        return Ok(Facts::of_nobody(context));
+        return Ok(Facts::of_nobody(context, native));
     };
     let (client_id, limits, now) = (client.client.id.clone(), session::Limits::of(app), app.now());
     let loaded = app.store.read(move |conn| {
@@ -154,11 +156,12 @@ pub async fn load_facts(
         Ok(Some((loaded, remembered)))
     });
     let Some((loaded, remembered)) = loaded.await? else {
-        return Ok(Facts::of_nobody(context));
+        return Ok(Facts::of_nobody(context, native));
     };
     session::note_use(app, &loaded.session).await?;
     Ok(Facts {
         context,
+        native,
         signed_in_for_this: pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()),
         due: loaded.due(app),
         has_second_factor: loaded.has_second_factor(),

@@ -17,6 +17,7 @@ use crate::audit::failure_counts::Noted;
 use crate::audit::reason::Reason;
 use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
+use crate::live::jwks_cache::NoKeys;
 use crate::live::{LiveClient, LiveServer, valid_secrets};
 use crate::model::client::{AuthMethod, StoredSecret};
 use crate::model::secret::{Secret, SecretHash};
@@ -32,6 +33,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub const LONGEST_ASSERTION_SECONDS: i64 = 300;
 /// How far a client's clock may be ahead of ours, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 10;
+const NO_AUTHENTICATION: &str = "no client authentication: send the Authorization header, client_id with client_secret, or client_assertion";
 /// The longest `jti` that is looked at, in bytes.
 pub const LONGEST_JTI: usize = 255;
 
@@ -70,7 +72,7 @@ impl Caller {
     /// A client authenticates as it registered; a resource server by what it has.
     fn allows(&self, method: AuthMethod) -> bool {
         match self {
-            Self::Client(live) => live.client.settings.auth_method == method,
+            Self::Client(live) => live.client.settings.allows(method),
             Self::ResourceServer(live) => match method {
                 AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
                     !live.server.secrets.is_empty()
@@ -212,15 +214,12 @@ pub async fn authenticate(
         }
         Presented::Assertion { assertion, .. } => unverified_claims(assertion).ok().map(|claims| claims.iss),
     };
-    // Nothing is compared any more for a client that failed too often from this address.
+    // Others may share the address: whoever failed too often is refused what fails again, never what is right.
     let failed = app
         .failure_counts
         .attempts(address, &throttle_subject(id.as_deref()), app.now());
-    if failed >= app.config.login.address_attempts_per_minute {
-        return Err(throttled());
-    }
-    let verified = verify(app, presented).await;
-    match verified {
+    let limited = failed >= app.config.login.address_attempts_per_minute;
+    match verify(app, presented, limited).await {
         Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
             caller,
             method,
@@ -228,7 +227,70 @@ pub async fn authenticate(
             burn,
             used_secret,
         }),
+        Err(refusal) if limited && refusal.code == Code::InvalidClient => {
+            note_more(app, address, id.as_deref());
+            Err(throttled())
+        }
         Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),
+    }
+}
+
+/// Authenticates whoever refreshes. A public client may leave its `client_id` out, as SMART App Launch 2.2 writes the
+/// request (§2.0.12): the token names the client. A token of a client that has to authenticate says nothing without that.
+///
+/// # Errors
+/// As [`authenticate`].
+pub async fn authenticate_refresh(
+    app: &App,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<Authenticated, OAuthError> {
+    let says_who = request.headers().contains_key(AUTHORIZATION)
+        || [
+            "client_id",
+            "client_secret",
+            "client_assertion",
+            "client_assertion_type",
+        ]
+        .into_iter()
+        .any(|name| parameters.one(name).is_ok_and(|value| value.is_some()));
+    let token = parameters.one("refresh_token")?;
+    let Some(token) = token.filter(|_| !says_who) else {
+        return authenticate(app, request, parameters).await;
+    };
+    let hash = SecretHash::of(token).as_str().to_owned();
+    let owner = app
+        .store
+        .read(move |conn| tokens::client_of_refresh(conn, &hash))
+        .await?;
+    let caller = owner.as_deref().and_then(|id| find(app, id));
+    match caller.filter(|caller| caller.enabled() && caller.allows(AuthMethod::None)) {
+        Some(caller) => Ok(Authenticated {
+            caller,
+            method: AuthMethod::None,
+            address: client_address::of(app, request),
+            burn: None,
+            used_secret: None,
+        }),
+        None => {
+            let address = client_address::of(app, request);
+            if app
+                .failure_counts
+                .attempts(address, &throttle_subject(None), app.now())
+                >= app.config.login.address_attempts_per_minute
+            {
+                return Err(throttled());
+            }
+            let refusal = Refused {
+                code: Code::InvalidClient,
+                reason: Reason::UnknownClient,
+                told: NO_AUTHENTICATION.to_owned(),
+                logged: "a refresh token without client authentication: unknown, or of a client that has to authenticate"
+                    .to_owned(),
+            };
+            let error = note_failure(app, address, None, refusal).await;
+            Err(error.challenged(Challenge::Basic))
+        }
     }
 }
 
@@ -272,14 +334,18 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
         return Ok(Presented::Assertion { assertion, client_id });
     }
     match (client_id, secret) {
-        (Some(id), Some(secret)) => Ok(Presented::Post { id, secret: Secret::new(secret) }),
+        (Some(id), Some(secret)) => Ok(Presented::Post {
+            id,
+            secret: Secret::new(secret),
+        }),
         (Some(id), None) => Ok(Presented::Public { id }),
-        (None, Some(_)) => Err(OAuthError::new(Code::InvalidClient, "client_secret without client_id")),
-        (None, None) => Err(OAuthError::new(
+        (None, Some(_)) => Err(OAuthError::new(
             Code::InvalidClient,
-            "no client authentication: send the Authorization header, client_id with client_secret, or client_assertion",
-        )
-        .challenged(Challenge::Basic)),
+            "client_secret without client_id",
+        )),
+        (None, None) => {
+            Err(OAuthError::new(Code::InvalidClient, NO_AUTHENTICATION).challenged(Challenge::Basic))
+        }
     }
 }
 
@@ -310,6 +376,7 @@ type Verified = (Caller, AuthMethod, Option<Burn>, Option<(String, i64)>);
 
 /// Why authentication failed: what the caller is told, and what only the log is told.
 struct Refused {
+    code: Code,
     reason: Reason,
     told: String,
     logged: String,
@@ -319,6 +386,7 @@ impl Refused {
     fn told(reason: Reason, text: impl Into<String>) -> Self {
         let told = text.into();
         Self {
+            code: Code::InvalidClient,
             reason,
             logged: told.clone(),
             told,
@@ -327,6 +395,7 @@ impl Refused {
 
     fn secret(reason: Reason, cause: impl Into<String>) -> Self {
         Self {
+            code: Code::InvalidClient,
             reason,
             told: "client authentication failed: unknown client, wrong secret, or not the method it is registered for"
                 .to_owned(),
@@ -334,8 +403,20 @@ impl Refused {
         }
     }
 
+    /// The caller may be who it says: nobody can tell just now.
+    fn keys_unreachable(uri: &str, cause: &str) -> Self {
+        Self {
+            code: Code::TemporarilyUnavailable,
+            reason: Reason::KeysUnreachable,
+            told: "the keys at the client's jwks_uri could not be fetched, twice: try again, and look whether that address answers"
+                .to_owned(),
+            logged: format!("the keys at {uri} cannot be had: {cause}"),
+        }
+    }
+
     fn key(reason: Reason, cause: impl Into<String>) -> Self {
         Self {
+            code: Code::InvalidClient,
             reason,
             told: "client_assertion does not verify: unknown client, a kid, alg or jku that fits none of its registered keys, or a wrong signature".to_owned(),
             logged: cause.into(),
@@ -362,7 +443,8 @@ fn find(app: &App, id: &str) -> Option<Caller> {
     app.live.resource_server(id).map(Caller::ResourceServer)
 }
 
-async fn verify(app: &App, presented: Presented) -> Result<Verified, Refused> {
+/// Verifies what was sent; `limited`: an unknown `kid` fetches nothing.
+async fn verify(app: &App, presented: Presented, limited: bool) -> Result<Verified, Refused> {
     match presented {
         Presented::Basic { id, secrets } => verify_secret(app, &id, &secrets, AuthMethod::ClientSecretBasic),
         Presented::Post { id, secret } => verify_secret(app, &id, &[secret], AuthMethod::ClientSecretPost),
@@ -371,13 +453,14 @@ async fn verify(app: &App, presented: Presented) -> Result<Verified, Refused> {
                 Ok((caller, AuthMethod::None, None, None))
             }
             _ => Err(Refused {
+                code: Code::InvalidClient,
                 reason: Reason::UnknownClient,
                 told: "only client_id was sent: unknown client, or one that has to authenticate".to_owned(),
                 logged: format!("client {} is unknown, disabled or not public", shown(&id)),
             }),
         },
         Presented::Assertion { assertion, client_id } => {
-            verify_client_assertion(app, &assertion, client_id.as_deref()).await
+            verify_client_assertion(app, &assertion, client_id.as_deref(), limited).await
         }
     }
 }
@@ -428,6 +511,7 @@ async fn verify_client_assertion(
     app: &App,
     assertion: &str,
     client_id: Option<&str>,
+    limited: bool,
 ) -> Result<Verified, Refused> {
     let now = app.now();
     let claims = unverified_claims(assertion)?;
@@ -452,7 +536,7 @@ async fn verify_client_assertion(
             ),
         ));
     }
-    let verified = verify_with_keys(app, &caller, assertion, now).await?;
+    let verified = verify_with_keys(app, &caller, assertion, limited, now).await?;
     let jti = jti_hash(caller.id(), &verified.jti);
     let burn = Burn {
         hash: jti.as_str().to_owned(),
@@ -466,6 +550,7 @@ async fn verify_with_keys(
     app: &App,
     caller: &Caller,
     assertion: &str,
+    limited: bool,
     now: i64,
 ) -> Result<AssertionClaims, Refused> {
     let (algorithms, uri) = (caller.algorithms(), caller.jwks_uri());
@@ -473,15 +558,16 @@ async fn verify_with_keys(
         return Ok(verify_assertion(keys, algorithms, uri, assertion)?);
     }
     let uri = uri.ok_or_else(|| Refused::key(Reason::UnknownKey, "no keys are registered"))?;
-    let unreachable = |cause: String| {
-        Refused::key(
+    let unreachable = |cause: NoKeys| match cause {
+        NoKeys::Unreachable(cause) => Refused::keys_unreachable(uri, &cause),
+        NoKeys::Unusable(cause) => Refused::key(
             Reason::KeysUnreachable,
-            format!("the keys at {uri} cannot be had: {cause}"),
-        )
+            format!("the keys at {uri} are of no use: {cause}"),
+        ),
     };
     let keys = app.jwks.keys(uri, None, now).await.map_err(unreachable)?;
     match verify_assertion(&keys, algorithms, Some(uri), assertion) {
-        Err(AssertionProblem::UnknownKey(kid)) => {
+        Err(AssertionProblem::UnknownKey(kid)) if !limited => {
             let keys = app.jwks.keys(uri, Some(&kid), now).await.map_err(unreachable)?;
             Ok(verify_assertion(&keys, algorithms, Some(uri), assertion)?)
         }
@@ -507,11 +593,14 @@ fn check_claims(
         return Err(bad("client_id differs from iss of client_assertion".to_owned()));
     }
     let token_endpoint = app.url("/oauth2/token");
-    if !claims.names_audience(app.issuer()) && !claims.names_audience(&token_endpoint) {
+    if !claims
+        .audience()
+        .is_some_and(|audience| audience == app.issuer() || audience == token_endpoint)
+    {
         return Err((
             Reason::WrongAudience,
             format!(
-                "aud of client_assertion must be '{}' or '{token_endpoint}'; found {}",
+                "aud of client_assertion must be '{}' or '{token_endpoint}', and nothing beside it; found {}",
                 app.issuer(),
                 shown(&claims.aud.to_string())
             ),
@@ -568,10 +657,21 @@ pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) ->
     }
 }
 
+/// Counts one more failure of somebody who is refused without a record.
+fn note_more(app: &App, address: IpAddr, id: Option<&str>) {
+    let known = id.filter(|id| find(app, id).is_some());
+    let _ = app
+        .failure_counts
+        .note(address, known.unwrap_or("unknown client"), app.now());
+}
+
 /// Counts and records a failure; beyond the limit nothing is recorded singly any more.
 async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Refused) -> OAuthError {
-    app.failure_counts
-        .attempt(address, &throttle_subject(id), app.now());
+    // What keeps us from knowing who it is, is nobody's failed try.
+    if refusal.code == Code::InvalidClient {
+        app.failure_counts
+            .attempt(address, &throttle_subject(id), app.now());
+    }
     let known = id.filter(|id| find(app, id).is_some());
     let mut event = app
         .event(Kind::ClientAuthenticationFailed, Actor::Stranger)
@@ -591,5 +691,5 @@ async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Ref
             return broken.into();
         }
     }
-    OAuthError::new(Code::InvalidClient, refusal.told).because(refusal.logged)
+    OAuthError::new(refusal.code, refusal.told).because(refusal.logged)
 }

@@ -43,6 +43,7 @@ pub async fn grant(
             scope: scope.as_ref(),
             targets: &targets,
             purposes: &purposes,
+            authenticated: true,
         },
     )?;
     let now = app.now();

@@ -63,6 +63,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
             nonce: issue.request.nonce.clone(),
             claims: issue.request.claims.clone(),
             session: session.id.clone(),
+            identity_provider: session.identity_provider.clone(),
         },
         created_at: now,
         revoked_at: None,

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Code, OAuthError, PageError};
 use crate::issuance::{CERTIFY, GrantRequest, Rules};
+use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
@@ -35,7 +36,7 @@ async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Car
     let redirect_target = redirect_target::find(app, parameters)?;
     let parsed = read(app, &redirect_target.client, parameters)
         .map_err(|error| PageError::malformed(error.description))?;
-    let facts = load_facts(app, request, &redirect_target.client, pending).await?;
+    let facts = load_facts(app, request, &redirect_target, pending).await?;
     Ok(Carried {
         redirect_target,
         request: parsed,
@@ -181,6 +182,7 @@ fn choose(
         scope: Some(&kept),
         targets,
         purposes: &carried.request.purposes,
+        authenticated: false,
     };
     let second_factor = session.has_second_factor();
     let context = &carried.facts.context;
@@ -212,7 +214,7 @@ fn page(
             required: is_required(&item.scope),
         })
         .collect();
-    let withheld = withheld(app, granted);
+    let withheld = withheld(app, person, granted);
     let withheld: Vec<Withheld<'_>> = withheld
         .iter()
         .map(|(sentence, reason)| Withheld { sentence, reason })
@@ -253,30 +255,42 @@ fn page(
 }
 
 /// Why something is not given, for the one who signs in; the engineer reads [`Reason`]'s own words.
-fn in_plain_words(reason: Reason) -> &'static str {
-    match reason {
+fn in_plain_words(reason: Reason, person: &Person) -> String {
+    let text = match reason {
+        Reason::LicenceEnded => {
+            let day = person.settings.license_expires.as_deref().unwrap_or_default();
+            return format!(
+                "The license on file for your role ended on {day}. Ask your administrator to enter the new date."
+            );
+        }
         Reason::NotOfRole => "Your role does not include this.",
         Reason::SecondFactorMissing => "Your role includes this only when you sign in with a security code.",
         Reason::NotOfClient => "This application is not registered for this.",
         Reason::NoResourceServer | Reason::WrongKind | Reason::NotOffered => {
             "The records system does not offer this."
         }
+        Reason::UnknownConstraint => "The application asked for a part of this that is not set up here.",
         Reason::PeopleOnly | Reason::SystemsOnly | Reason::NeverGranted => "This cannot be given here.",
-    }
+    };
+    text.to_owned()
 }
 
 /// What was asked and will not be given, in words.
-fn withheld(app: &App, granted: &Granted) -> Vec<(String, String)> {
+fn withheld(app: &App, person: &Person, granted: &Granted) -> Vec<(String, String)> {
     let mut told: Vec<(String, String)> = Vec::new();
     for narrowed in &granted.narrowed {
-        let sentence = narrowed
-            .scope
+        // In words of ours alone: what the application wrote beside a scope, or as one, is no sentence of this page.
+        let plain = narrowed.scope.split('?').next().unwrap_or_default();
+        let known = plain
             .parse::<ScopeSet>()
             .ok()
-            .and_then(|scope| app.policy.sentences(&scope).into_iter().next())
-            .map_or_else(|| narrowed.scope.clone(), |item| item.sentence);
+            .filter(|scopes| scopes.iter().all(|scope| app.policy.has_words_for(scope)));
+        let Some(sentence) = known.and_then(|scopes| app.policy.sentences(&scopes).into_iter().next()) else {
+            continue;
+        };
+        let sentence = sentence.sentence;
         if !told.iter().any(|(known, _)| *known == sentence) {
-            let mut reason = in_plain_words(narrowed.reason).to_owned();
+            let mut reason = in_plain_words(narrowed.reason, person);
             if !narrowed.left.is_empty() {
                 reason = format!("In part: {reason}");
             }
@@ -287,7 +301,7 @@ fn withheld(app: &App, granted: &Granted) -> Vec<(String, String)> {
 }
 
 /// What the client will learn about the person.
-fn told(app: &App, person: &crate::model::person::Person, granted: &Granted) -> Vec<(&'static str, String)> {
+fn told(app: &App, person: &Person, granted: &Granted) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Name", person.name.clone())];
     if let Some(organization) = &person.settings.organization {
         facts.push(("Agency", organization.name.clone()));

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::app::App;
 
 /// How long a client may keep the keys, in seconds.
-const KEPT_SECONDS: i64 = 3600;
+const KEPT_SECONDS: i64 = 300;
 
 /// `GET /oauth2/jwks`
 pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {

@@ -6,6 +6,7 @@ use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTEN
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
+use super::authorization_request::PROMPTS;
 use crate::app::App;
 use crate::issuance::INTROSPECT;
 use crate::issuance::smart_configuration::{self, algorithms, endpoints};
@@ -68,7 +69,7 @@ impl Documents {
         );
         put("authorization_response_iss_parameter_supported", json!(true));
         put("acr_values_supported", json!([ACR_AAL1, ACR_AAL2]));
-        put("prompt_values_supported", json!(["none", "login", "consent"]));
+        put("prompt_values_supported", json!(PROMPTS));
         let own = [
             "sub",
             "iss",

@@ -118,6 +118,7 @@ pub fn grant_again(
             scope: Some(scope),
             targets: &targets,
             purposes,
+            authenticated: true,
         };
         context.grant_person(&rules, person, second_factor, grant_request, now)
     };

@@ -18,11 +18,47 @@ use crate::model::scope::ScopeSet;
 use crate::model::secret::SecretHash;
 use crate::secrets::master_key::Derivation;
 use crate::session::revocation::revoke_grant;
-use crate::store::{Conn, Stored, Tx, grants, people, tokens};
+use crate::store::{Conn, Stored, Tx, grants, identity_providers, people, tokens};
 use crate::web::parameters::Parameters;
 
 /// How long rows of refresh tokens outlive them, so that a late replay is known as one, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 24 * 3600;
+
+/// How long access may be refreshed that began with a sign-in at an agency's provider, in seconds: only the agency knows
+/// when somebody has left.
+const PROVIDER_FAMILY_SECONDS: i64 = 12 * 3600;
+
+/// When a refresh token ends that is made now: some time after its last use, and with its family, which began when the
+/// person allowed it.
+pub fn ends(app: &App, grant: &Grant, now: i64) -> i64 {
+    let family_ends = family_ends(grant, app.config.refresh_family_seconds());
+    (now + app.config.tokens.refresh_seconds).min(family_ends)
+}
+
+/// When the family of a grant ends, however its refresh tokens were written.
+fn family_ends(grant: &Grant, family_seconds: i64) -> i64 {
+    let family_seconds = match grant.facts.identity_provider {
+        Some(_) => family_seconds.min(PROVIDER_FAMILY_SECONDS),
+        None => family_seconds,
+    };
+    grant.created_at + family_seconds
+}
+
+/// What the configuration says of refreshing, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    grace: i64,
+    family: i64,
+}
+
+impl Limits {
+    fn of(app: &App) -> Self {
+        Self {
+            grace: app.config.tokens.refresh_grace_seconds,
+            family: app.config.refresh_family_seconds(),
+        }
+    }
+}
 
 /// What the database says.
 #[derive(Debug, Clone)]
@@ -31,6 +67,8 @@ struct Facts {
     successor: Option<RefreshToken>,
     grant: Grant,
     person: Option<Person>,
+    /// Whether the agency's provider is gone or disabled at which the person signed in.
+    provider_ended: bool,
 }
 
 /// How a refresh ends.
@@ -56,7 +94,7 @@ fn successor(app: &App, row: &RefreshToken) -> String {
 }
 
 /// Decides; nothing is written here.
-fn decide(facts: Option<&Facts>, client: &LiveClient, grace_seconds: i64, now: i64) -> Verdict {
+fn decide(facts: Option<&Facts>, client: &LiveClient, limits: Limits, now: i64) -> Verdict {
     let refused = |text: &str| Verdict::Refused(text.to_owned());
     let Some(facts) = facts.filter(|facts| facts.grant.client_id == client.client.id) else {
         return refused("the refresh token is unknown, or was issued to another client");
@@ -71,14 +109,19 @@ fn decide(facts: Option<&Facts>, client: &LiveClient, grace_seconds: i64, now: i
             "the client or the person's account has changed since: the person must sign in again",
         );
     }
-    if now >= facts.row.expires_at {
+    if facts.provider_ended {
+        return refused(
+            "the agency's sign-in that the person used was switched off: the person must sign in again",
+        );
+    }
+    if now >= facts.row.expires_at || now >= family_ends(grant, limits.family) {
         return refused("the refresh token has expired: the person must sign in again");
     }
     match (facts.row.used_at, &facts.successor) {
         (None, _) if client.client.settings.refresh_rotation => Verdict::Rotate,
         (None, _) => Verdict::Keep,
         (Some(used_at), Some(successor))
-            if grace_seconds > 0 && now - used_at <= grace_seconds && successor.used_at.is_none() =>
+            if limits.grace > 0 && now - used_at <= limits.grace && successor.used_at.is_none() =>
         {
             Verdict::Repeat
         }
@@ -95,7 +138,12 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     };
     let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
+    let provider_ended = match &grant.facts.identity_provider {
+        Some(id) => !identity_providers::find(conn, id)?.is_some_and(|provider| provider.enabled),
+        None => false,
+    };
     Ok(Some(Facts {
+        provider_ended,
         row,
         successor,
         grant,
@@ -117,13 +165,13 @@ pub async fn grant(
         .as_str()
         .to_owned();
     let now = app.now();
-    let grace = app.config.tokens.refresh_grace_seconds;
+    let limits = Limits::of(app);
     let mut caller = caller.clone();
     // Tokens are signed before the write. Where another request rotated in between, they are made again for its scope.
     for _ in 0..3 {
         let key = hash.clone();
         let facts = app.store.read(move |conn| load(conn, &key)).await?;
-        let verdict = decide(facts.as_ref(), client, grace, now);
+        let verdict = decide(facts.as_ref(), client, limits, now);
         let prepared = match (&facts, &verdict) {
             (Some(facts), Verdict::Rotate | Verdict::Keep | Verdict::Repeat) => Some(prepare(
                 app,
@@ -211,7 +259,7 @@ async fn write(
 ) -> Result<Option<TokenResponse>, Refused> {
     let job_app = Arc::clone(app);
     let (job_caller, job_client, job_prepared) = (caller.clone(), Arc::clone(client), prepared.clone());
-    let grace = app.config.tokens.refresh_grace_seconds;
+    let limits = Limits::of(app);
     let written = app.store.write(move |tx| {
         if !job_caller.settle(tx)? {
             tx.audit(replayed(&job_app, &job_caller));
@@ -219,7 +267,7 @@ async fn write(
         }
         let facts = load(tx.conn(), &hash)?;
         match (
-            decide(facts.as_ref(), &job_client, grace, now),
+            decide(facts.as_ref(), &job_client, limits, now),
             &facts,
             &job_prepared,
         ) {
@@ -307,7 +355,7 @@ fn apply(
                 generation: facts.row.generation + 1,
                 nonce: app.entropy.secret(),
                 answered_scope: minted.granted.scopes.to_string(),
-                expires_at: now + app.config.tokens.refresh_seconds,
+                expires_at: ends(app, &facts.grant, now),
                 used_at: None,
             };
             keep(app, tx, &next)?;

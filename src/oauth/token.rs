@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::client_authentication::{Authenticated, Caller, authenticate, note_stranger, replayed_assertion};
+use super::client_authentication::{
+    Authenticated, Caller, authenticate, authenticate_refresh, note_stranger, replayed_assertion,
+};
 use super::token_response::{Refused, TokenResponse};
 use super::{authorization_code, client_credentials, refresh_token};
 use crate::app::App;
@@ -30,22 +32,23 @@ pub async fn post(
             shown(name)
         )));
     }
-    let caller = authenticate(&app, &request, &parameters).await?;
+    // Before the client is known: a grant that nobody has is no matter of who asks.
+    let requested = requested_grant(&parameters)?;
+    let caller = match requested {
+        GrantType::RefreshToken => authenticate_refresh(&app, &request, &parameters).await?,
+        _ => authenticate(&app, &request, &parameters).await?,
+    };
     let app = app.into_inner();
     app.live.require_fresh()?;
-    match grant(&app, &caller, &parameters).await {
+    match grant(&app, &caller, requested, &parameters).await {
         Ok(response) => Ok(response.answer()),
         Err(refused) => Err(record_refusal(&app, caller, refused).await),
     }
 }
 
-async fn grant(
-    app: &Arc<App>,
-    caller: &Authenticated,
-    parameters: &Parameters,
-) -> Result<TokenResponse, Refused> {
+fn requested_grant(parameters: &Parameters) -> Result<GrantType, OAuthError> {
     let named = parameters.required("grant_type")?;
-    let grant = GrantType::parse(named).ok_or_else(|| {
+    GrantType::parse(named).ok_or_else(|| {
         OAuthError::new(
             Code::UnsupportedGrantType,
             format!(
@@ -53,7 +56,15 @@ async fn grant(
                 shown(named)
             ),
         )
-    })?;
+    })
+}
+
+async fn grant(
+    app: &Arc<App>,
+    caller: &Authenticated,
+    grant: GrantType,
+    parameters: &Parameters,
+) -> Result<TokenResponse, Refused> {
     match (grant, &caller.caller) {
         (GrantType::ClientCredentials, Caller::ResourceServer(server)) => {
             client_credentials::grant_introspection(app, caller, server, parameters).await

@@ -12,7 +12,7 @@ use super::form::{
 };
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Noted, network_of};
 use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
@@ -170,9 +170,15 @@ async fn check_current(
     let attempt = Attempt::new(app, &person.username, Some(person), known.as_deref());
     let (counted, now) = (attempt.clone(), app.now());
     let locked = app.store.read(move |conn| counted.is_locked(conn, now)).await?;
-    let verified = app.hasher.verify(current, person.password.clone()).await?;
-    let now = app.now();
-    if matches!(verified, Verified::Right(_)) && !locked {
+    let verified = app
+        .hasher
+        .verify(network_of(address), current, person.password.clone())
+        .await?;
+    let (right, now) = (matches!(verified, Verified::Right(_)), app.now());
+    let held = attempt.clone();
+    // Locked by what was tried at the same time counts as well.
+    let locked = locked || (right && app.store.write(move |tx| held.hold(tx, now)).await?);
+    if right && !locked {
         app.failure_counts.release(address, now);
         return Ok(Ok(()));
     }

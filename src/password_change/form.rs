@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::app::App;
+use crate::audit::failure_counts::network_of;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
@@ -83,6 +84,9 @@ pub(super) struct Carried {
     /// The password was changed.
     #[serde(default)]
     pub(super) done: bool,
+    /// It stands in a form that asks for a password, which nobody sees without a link or a session that holds.
+    #[serde(default)]
+    pub(super) asks: bool,
 }
 
 impl Carried {
@@ -174,6 +178,7 @@ pub(super) fn ask(app: &App, ask: &Ask<'_>) -> HttpResponse {
     let csrf = browser::csrf_token(app, ask.browser);
     let state = Carried {
         problem: None,
+        asks: true,
         ..ask.carried.clone()
     }
     .seal(app, ask.browser);
@@ -259,7 +264,11 @@ pub(super) async fn judge(
             .await?;
         earlier.extend(person.password.clone());
     }
-    match app.hasher.hash_unused(password.clone(), earlier).await? {
+    match app
+        .hasher
+        .hash_unused(network_of(address), password.clone(), earlier)
+        .await?
+    {
         Some(hash) => {
             app.failure_counts.release(address, app.now());
             Ok(Ok(hash))

@@ -5,3 +5,4 @@ pub mod by_link;
 pub mod change;
 pub mod forgotten;
 mod form;
+pub mod strength;

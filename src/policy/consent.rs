@@ -1,7 +1,5 @@
 //! What the consent page says about each scope, in words for a coroner's clerk.
 
-use url::form_urlencoded;
-
 use crate::model::{
     scope::{Level, Resource, Scope, ScopeSet, SmartScope},
     security_label::{CONFIDENTIALITY_SYSTEM, Confidentiality},
@@ -19,6 +17,17 @@ pub struct ScopeSentence {
 }
 
 impl Policy {
+    /// Whether the policy has words of its own for a scope: the name of any other is whatever somebody writes.
+    pub fn has_words_for(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Smart(smart) => {
+                *smart.resource() == Resource::Any
+                    || self.words.resources.contains_key(&smart.resource().to_string())
+            }
+            Scope::Named(name) => self.named_scope(name).is_some(),
+        }
+    }
+
     /// A sentence for each scope, in order.
     pub fn sentences(&self, scopes: &ScopeSet) -> Vec<ScopeSentence> {
         let sentence = |scope: &Scope| match scope {
@@ -68,7 +77,10 @@ impl Words {
 
 /// `?category=http://…|laboratory` in words: `, only where category is laboratory`.
 fn limit(query: &str) -> String {
-    let pairs: Vec<String> = form_urlencoded::parse(query.as_bytes())
+    // As it is written: an escape that is decoded could write a sentence of its own.
+    let pairs: Vec<String> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| {
             let values: Vec<String> = value.split(',').map(value_in_words).collect();
             let values: Vec<&str> = values.iter().map(String::as_str).collect();

@@ -91,6 +91,35 @@ pub fn is_console_role(code: &str) -> bool {
     ROLES.contains(&code)
 }
 
+/// What somebody may do: no more than each of some sets of roles may. A person has one; a token of hers has its own, and
+/// hers.
+#[derive(Debug, Clone)]
+pub struct Authority(Vec<Vec<String>>);
+
+impl Authority {
+    /// What these roles may do.
+    pub fn of(roles: &[String]) -> Self {
+        Self(vec![roles.to_vec()])
+    }
+
+    /// The same, but no more than these roles may do.
+    pub fn within(mut self, roles: &[String]) -> Self {
+        self.0.push(roles.to_vec());
+        self
+    }
+
+    /// The most that may be done there.
+    pub fn right(&self, area: Area) -> Right {
+        let rights = self.0.iter().map(|roles| right(roles, area));
+        rights.min().unwrap_or(Right::None)
+    }
+
+    /// Whether something may be done.
+    pub fn may(&self, area: Area, wanted: Right) -> bool {
+        self.right(area) >= wanted
+    }
+}
+
 /// The most that one of these roles may do there.
 pub fn right(roles: &[String], area: Area) -> Right {
     let Some((_, rights)) = TABLE.iter().find(|(listed, _)| *listed == area) else {

@@ -22,6 +22,8 @@ pub enum Asker<'a> {
     Person {
         /// Role codes of an account that is in good standing.
         roles: &'a [String],
+        /// Its roles that do not count any more, because a licence has ended.
+        lapsed: &'a [String],
         /// True if the session has passed a second factor.
         second_factor: bool,
         /// The person's own purposes of use, where they were set.
@@ -105,10 +107,14 @@ pub enum Reason {
     SystemsOnly,
     /// No dataflow grants the scope.
     NeverGranted,
+    /// It is limited by a search that neither the client's dataflow nor its own list has.
+    UnknownConstraint,
     /// The client's dataflow, or its own list, does not have it.
     NotOfClient,
     /// None of the person's roles may hold it.
     NotOfRole,
+    /// A role may hold it whose licence has ended.
+    LicenceEnded,
     /// A role may hold it, but counts only after a second factor.
     SecondFactorMissing,
     /// The client has no resource server.
@@ -123,8 +129,13 @@ pub enum Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
     /// RFC 8707 §2.
-    #[error("{0}")]
-    InvalidTarget(String),
+    #[error("{what}{}", others(offered))]
+    InvalidTarget {
+        /// What is wrong.
+        what: String,
+        /// The audiences that would be right; none where the text says all.
+        offered: Vec<String>,
+    },
     /// RFC 6749 §5.2.
     #[error("{0}")]
     InvalidScope(String),
@@ -136,11 +147,28 @@ pub enum Refused {
     PurposeRefused(String),
 }
 
+fn others(offered: &[String]) -> String {
+    match offered {
+        [] => String::new(),
+        offered => format!("; it may use {}", list(offered)),
+    }
+}
+
 impl Refused {
+    /// The text for somebody who has not authenticated: which resource servers a client may use is the client's affair.
+    pub fn to_strangers(&self) -> String {
+        match self {
+            Self::InvalidTarget { what, offered } if !offered.is_empty() => {
+                format!("{what}; its hand-off sheet lists them")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The `error` that goes with it.
     pub fn oauth_code(&self) -> &'static str {
         match self {
-            Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidTarget { .. } => "invalid_target",
             Self::InvalidScope(_) => "invalid_scope",
             Self::AccessDenied(_) => "access_denied",
             Self::PurposeRefused(_) => "invalid_request",
@@ -154,8 +182,12 @@ impl fmt::Display for Reason {
             Self::PeopleOnly => "only people who sign in may have it",
             Self::SystemsOnly => "only systems may have it, by client_credentials",
             Self::NeverGranted => "no dataflow grants it",
+            Self::UnknownConstraint => {
+                "its constraint is none that the client's dataflow or its own scopes list"
+            }
             Self::NotOfClient => "the client's dataflow or its own scopes do not have it",
             Self::NotOfRole => "none of the person's roles may hold it",
+            Self::LicenceEnded => "the licence on file for the person's role has ended",
             Self::SecondFactorMissing => "the person's role counts only after a second factor",
             Self::NoResourceServer => "the client has no resource server",
             Self::WrongKind => "the client's dataflow does not go to this kind of resource server",
@@ -189,6 +221,7 @@ impl Policy {
 
         let mut sieve = Sieve::new(requested.unwrap_or(&ceiling));
         sieve.pass(|scope| self.open_to(&ask.asker, scope));
+        sieve.pass(|scope| (constraint_of(scope, &ceiling), Reason::UnknownConstraint));
         sieve.pass(|scope| (scope.within(&ceiling), Reason::NotOfClient));
         let target = ask.target(sieve.any(|scope| self.opens_resource_server(scope)))?;
         sieve.pass(|scope| self.of_role(&ask.asker, &held, scope));
@@ -214,7 +247,12 @@ impl Policy {
             return Err(refuse("nothing can be granted at the resource server"));
         }
         Ok(Granted {
-            scopes: sieve.asked.into_iter().flat_map(|row| row.left).collect(),
+            scopes: sieve
+                .asked
+                .into_iter()
+                .flat_map(|row| row.left)
+                .collect::<ScopeSet>()
+                .without_doubles(),
             target: target.filter(|_| opens).map(|target| target.id.into()),
             purposes: self.purposes(ask, &roles, opens)?,
             clearance: clearance(ask, &roles),
@@ -263,15 +301,17 @@ impl Policy {
 
     /// What the person's roles leave, of which those that count hold `held`. Scopes that tell who he is need no role.
     fn of_role(&self, asker: &Asker<'_>, held: &ScopeSet, scope: &Scope) -> (Vec<Scope>, Reason) {
-        let roles = match asker {
-            Asker::Person { roles, .. } if !scope.is_identity() => roles,
+        let (roles, lapsed) = match asker {
+            Asker::Person { roles, lapsed, .. } if !scope.is_identity() => (roles, lapsed),
             _ => return (vec![scope.clone()], Reason::NotOfRole),
         };
         let left = scope.within(held);
-        let reason = if scope.within(&self.may_hold(roles)) == left {
-            Reason::NotOfRole
-        } else {
+        let reason = if scope.within(&self.may_hold(roles)) != left {
             Reason::SecondFactorMissing
+        } else if scope.within(&self.may_hold(&[*roles, *lapsed].concat())) != left {
+            Reason::LicenceEnded
+        } else {
+            Reason::NotOfRole
         };
         (left, reason)
     }
@@ -368,38 +408,37 @@ impl<'a> Ask<'a> {
     /// The one resource server of this request: the one that is named, or the client's only one. `needed`: a scope of a
     /// resource server was asked that the client has.
     fn target(&self, needed: bool) -> Result<Option<&'a Target<'a>>, Refused> {
-        let offer = || {
-            list(
-                &self
-                    .targets
-                    .iter()
-                    .map(|target| target.audience.to_owned())
-                    .collect::<Vec<_>>(),
-            )
+        let offered = || {
+            self.targets
+                .iter()
+                .map(|target| target.audience.to_owned())
+                .collect()
         };
         let mut found: Option<&Target<'_>> = None;
         for value in self.named {
             let same = |target: &&Target<'_>| without_slash(target.audience) == without_slash(value);
             let Some(target) = self.targets.iter().find(same) else {
-                let (value, offer) = (printable(value), offer());
-                return Err(Refused::InvalidTarget(format!(
-                    "{value} is not the audience of a resource server of this client; {offer} is"
-                )));
+                let value = printable(value);
+                return Err(Refused::InvalidTarget {
+                    what: format!("{value} is not the audience of a resource server of this client"),
+                    offered: offered(),
+                });
             };
             if found.is_some_and(|other| other.id != target.id) {
-                return Err(Refused::InvalidTarget(
-                    "resource, aud and audience name two resource servers; a token is for one, so ask once for each"
+                return Err(Refused::InvalidTarget {
+                    what: "resource, aud and audience name two resource servers; a token is for one, so ask once for each"
                         .into(),
-                ));
+                    offered: Vec::new(),
+                });
             }
             found = Some(target);
         }
         match (found, self.targets) {
             (None, [only]) => Ok(Some(only)),
-            (None, [_, _, ..]) if needed => Err(Refused::InvalidTarget(format!(
-                "this client has several resource servers; name one with the parameter resource: {}",
-                offer()
-            ))),
+            (None, [_, _, ..]) if needed => Err(Refused::InvalidTarget {
+                what: "this client has several resource servers; name one with the parameter resource".into(),
+                offered: offered(),
+            }),
             (found, _) => Ok(found),
         }
     }
@@ -474,6 +513,17 @@ impl Sieve {
 /// One trailing slash is forgiven, on either side.
 fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
+}
+
+/// A scope whose constraint the ceiling lists: people read it on the consent page, so whoever asks must not write it.
+fn constraint_of(scope: &Scope, ceiling: &ScopeSet) -> Vec<Scope> {
+    let constraint = |scope: &Scope| match scope {
+        Scope::Smart(smart) => smart.constraint().map(str::to_owned),
+        Scope::Named(_) => None,
+    };
+    let wanted = constraint(scope);
+    let listed = wanted.is_none() || ceiling.iter().any(|listed| constraint(listed) == wanted);
+    listed.then(|| scope.clone()).into_iter().collect()
 }
 
 fn list(values: &[String]) -> String {

@@ -1,20 +1,26 @@
-//! Tokens of the admin API: made and revoked.
+//! Tokens of the admin API: made, handed over and revoked.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{Decided, Mistakes, Registry, display_name, mistake};
-use crate::audit::event::Kind;
+use crate::audit::event::{Actor, Kind};
 use crate::model::api_token::{ApiScope, ApiToken, PREFIX};
 use crate::model::secret::Secret;
-use crate::store::{Stored, Tx, api_tokens as stored};
+use crate::policy::console;
+use crate::store::{Stored, Tx, api_tokens as stored, people};
 
 /// How long a token holds unless somebody says otherwise, in days.
 pub const DEFAULT_DAYS: i64 = 365;
 /// The longest that a token holds, in days.
 const LONGEST_DAYS: i64 = 3650;
 const DAY_SECONDS: i64 = 86_400;
+/// How many tokens of a person may hold at a time.
+const MOST_OF_ONE: usize = 50;
+
+/// Why a token cannot make another one: each has somebody who answers for it, and ends when she does.
+pub const TOKENS_MAKE_NO_TOKENS: &str = "a token makes no tokens: they are made by people at the console, or for the installation at the command line";
 
 /// What is wanted of a token.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -36,6 +42,7 @@ pub fn view(token: &ApiToken) -> Map<String, Value> {
     let members = [
         ("name", json!(token.name)),
         ("scope", json!(token.scope)),
+        ("person_id", json!(token.person_id)),
         ("created_by", json!(token.created_by)),
         ("created_at", json!(token.created_at)),
         ("expires_at", json!(token.expires_at)),
@@ -46,12 +53,27 @@ pub fn view(token: &ApiToken) -> Map<String, Value> {
         .collect()
 }
 
-/// Makes a token. Answers it with its text, to be shown once.
+/// Makes a token: of the person who asks, or of the installation where an operator does. Answers it with its text, to be
+/// shown once.
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
 pub fn create(registry: &Registry, tx: &mut Tx<'_>, form: &ApiTokenForm) -> Decided<(ApiToken, Secret)> {
+    let (app, now) = (registry.app(), registry.app().now());
     let mut mistakes = Mistakes::default();
+    let person_id = match registry.actor() {
+        Actor::Person(id) => Some(id.clone()),
+        Actor::ApiToken(_) => return Ok(mistake("scope", TOKENS_MAKE_NO_TOKENS)),
+        _ => None,
+    };
+    if let Some(id) = &person_id
+        && stored::live_of(tx.conn(), id, now)?.len() >= MOST_OF_ONE
+    {
+        mistakes.add(
+            "name",
+            format!("you have {MOST_OF_ONE} tokens that hold: revoke one that nothing uses any more"),
+        );
+    }
     let wanted = form
         .scope
         .ok_or_else(|| "it is missing: admin, clients, users or audit".to_owned());
@@ -65,12 +87,12 @@ pub fn create(registry: &Registry, tx: &mut Tx<'_>, form: &ApiTokenForm) -> Deci
     let Some(scope) = good!(mistakes.into_result(scope)) else {
         return Ok(mistake("scope", "it is missing"));
     };
-    let (app, now) = (registry.app(), registry.app().now());
     let (kind, who) = registry.actor().parts();
     let token = ApiToken {
         id: app.entropy.id("apt"),
         name,
         scope,
+        person_id,
         created_by: format!("{kind} {who}").trim_end().to_owned(),
         created_at: now,
         expires_at: now + days * DAY_SECONDS,
@@ -96,13 +118,67 @@ pub fn revoke(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<bool> {
     }
     let event = registry.event(Kind::ApiTokenChanged, "revoked").with("token", id);
     tx.audit(event.with("before", Value::Object(view(&token)).to_string()));
-    revoke_made_by(registry, tx, &format!("api_token {id}"))?;
     Ok(Ok(true))
 }
 
-/// Revokes the tokens that somebody made who must do nothing here any more, and those that were made with them.
-pub(super) fn revoke_made_by(registry: &Registry, tx: &mut Tx<'_>, creator: &str) -> Stored<()> {
-    for id in stored::made_by(tx.conn(), creator)? {
+/// Makes a token somebody else's, or the installation's: so that it outlives who made it.
+///
+/// # Errors
+/// What the database says; mistakes are part of the answer.
+pub fn hand_over(registry: &Registry, tx: &mut Tx<'_>, id: &str, to: Option<&str>) -> Decided<ApiToken> {
+    let now = registry.app().now();
+    let Some(token) = stored::find(tx.conn(), id)?.filter(|token| token.holds(now)) else {
+        return Ok(mistake(
+            "id",
+            format!("no API token that holds has the id {id:?}"),
+        ));
+    };
+    let person_id = match to {
+        None => None,
+        Some(username) => {
+            let person = people::find_by_username(tx.conn(), username)?.filter(|person| person.enabled);
+            let Some(person) = person else {
+                return Ok(mistake(
+                    "to",
+                    format!("nobody who may sign in has the username {username:?}"),
+                ));
+            };
+            if !person
+                .settings
+                .roles
+                .iter()
+                .any(|role| console::is_console_role(role))
+            {
+                return Ok(mistake(
+                    "to",
+                    format!("{username:?} has no role of the console, so the token could do nothing"),
+                ));
+            }
+            if stored::live_of(tx.conn(), &person.id, now)?.len() >= MOST_OF_ONE {
+                return Ok(mistake(
+                    "to",
+                    format!("{username:?} has {MOST_OF_ONE} tokens that hold"),
+                ));
+            }
+            Some(person.id)
+        }
+    };
+    stored::hand_over(tx.conn(), id, person_id.as_deref())?;
+    let after = ApiToken {
+        person_id,
+        ..token.clone()
+    };
+    let event = registry
+        .event(Kind::ApiTokenChanged, "handed over")
+        .with("token", id);
+    let event = event.with("before", Value::Object(view(&token)).to_string());
+    tx.audit(event.with("after", Value::Object(view(&after)).to_string()));
+    Ok(Ok(after))
+}
+
+/// Revokes the tokens of a person who must do nothing here any more.
+pub(super) fn revoke_of(registry: &Registry, tx: &mut Tx<'_>, person_id: &str) -> Stored<()> {
+    for id in stored::live_of(tx.conn(), person_id, registry.app().now())? {
         // It was there a moment ago, in this transaction.
         let _ = revoke(registry, tx, &id)?;
     }

@@ -102,6 +102,19 @@ impl fmt::Debug for Prepared {
     }
 }
 
+/// How many mistakes are told of a file: nobody reads more, and a file of mistakes must not be answered with fifteen times
+/// its size.
+pub const MOST_TOLD: usize = 200;
+
+fn told(mut mistakes: Vec<String>) -> Vec<String> {
+    let more = mistakes.len().saturating_sub(MOST_TOLD);
+    mistakes.truncate(MOST_TOLD);
+    if more > 0 {
+        mistakes.push(format!("and {more} more mistakes"));
+    }
+    mistakes
+}
+
 /// Applies a file, or only says what it would change. Must not run where async tasks run.
 ///
 /// # Errors
@@ -126,7 +139,7 @@ pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepare
         .read_blocking(move |conn| plan(&planner, conn, &copy))
         .map_err(Refused::from)?;
     if !plan.mistakes.is_empty() {
-        return Err(ApplyError::Mistakes(plan.mistakes));
+        return Err(ApplyError::Mistakes(told(plan.mistakes)));
     }
     let changes = !(plan.servers.is_empty()
         && plan.clients.is_empty()
@@ -175,7 +188,7 @@ pub fn perform(
     }
     let plan = plan(registry, tx.conn(), &prepared.file)?;
     if !plan.mistakes.is_empty() {
-        return Ok(Err(plan.mistakes));
+        return Ok(Err(told(plan.mistakes)));
     }
     Ok(Ok(write(registry, tx, plan, &prepared.spare, &prepared.hashes)?))
 }

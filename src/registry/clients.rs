@@ -38,6 +38,8 @@ pub struct ClientForm {
     pub auth_method: Option<AuthMethod>,
     /// Its secret; without it one is made, if it needs one.
     pub secret: Option<Secret>,
+    /// Whether its secret must come the way that `auth_method` says.
+    pub auth_method_strict: Option<bool>,
     /// Its public keys, as JSON text or as a table.
     #[schema(schema_with = super::form::text_or_table)]
     pub jwks: Option<Value>,
@@ -312,6 +314,7 @@ impl<'a> Check<'a> {
             );
         }
         let backchannel_logout_uri = self.backchannel_logout_uri();
+        let consent = self.consent(&redirect_uris);
         ClientSettings {
             organization: organization(
                 form.organization.as_ref(),
@@ -319,6 +322,11 @@ impl<'a> Check<'a> {
                 &mut self.mistakes,
             ),
             auth_method,
+            auth_method_strict: auth_method.uses_secret()
+                && form
+                    .auth_method_strict
+                    .or(self.old.map(|old| old.auth_method_strict))
+                    .unwrap_or(false),
             jwks: keys.jwks,
             jwks_uri: keys.jwks_uri,
             signing_algs: self.signing_algs(auth_method),
@@ -336,10 +344,7 @@ impl<'a> Check<'a> {
                     .require_pkce
                     .or(self.old.map(|old| old.require_pkce))
                     .unwrap_or(true),
-            consent: form
-                .consent
-                .or(self.old.map(|old| old.consent))
-                .unwrap_or_default(),
+            consent,
             refresh_rotation: public
                 || form
                     .refresh_rotation
@@ -350,6 +355,24 @@ impl<'a> Check<'a> {
                 .confidentiality
                 .or(self.old.and_then(|old| old.confidentiality)),
         }
+    }
+
+    fn consent(&mut self, redirect_uris: &[String]) -> Consent {
+        let consent = self
+            .form
+            .consent
+            .or(self.old.map(|old| old.consent))
+            .unwrap_or_default();
+        let native = redirect_uris.iter().find(|uri| !uri.starts_with("https://"));
+        if let (Consent::Skip, Some(uri)) = (consent, native) {
+            self.mistakes.add(
+                "consent",
+                format!(
+                    "skip is not for {uri:?}: any program on the person's machine can ask as this one does, so people are always asked (RFC 8252 section 8.6)"
+                ),
+            );
+        }
+        consent
     }
 
     fn signing_algs(&mut self, auth_method: AuthMethod) -> Vec<Algorithm> {

@@ -7,7 +7,8 @@ use super::{Mistakes, Registry};
 use crate::keys::ClientKeys;
 use crate::live::valid_secrets;
 use crate::model::client::StoredSecret;
-use crate::model::secret::{SHORTEST_CHOSEN_SECRET, Secret};
+use crate::model::secret::{CHOSEN_SECRET_LOG10, SHORTEST_CHOSEN_SECRET, Secret};
+use crate::secrets::password_rules::log10_guesses;
 
 /// Public keys, inline or where they are fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,6 +149,13 @@ fn strong(secret: &Secret) -> Result<(), String> {
     let first = characters.next();
     if characters.all(|character| Some(character) == first) {
         return Err("it is one character repeated; leave the key out and a secret is made".to_owned());
+    }
+    // Whoever has the wrong one is slowed down and nobody else is: the secret itself must withstand guessing.
+    if log10_guesses(secret.reveal()) < CHOSEN_SECRET_LOG10 {
+        return Err(
+            "it is too easy to guess (words, dates, rows of the keyboard, repetitions); leave the key out and one is made"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -21,10 +21,12 @@ use crate::model::identity_provider::{
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::secrets::master_key::{Derivation, Purpose};
-use crate::session::lockout;
+use crate::session::revocation::revoke_grant;
+use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::{
-    StoreBroken, Stored, Tx, identity_providers as stored, passkeys, people as stored_people,
+    StoreBroken, Stored, Tx, grants, identity_providers as stored, passkeys, people as stored_people,
+    sessions,
 };
 
 /// What stands in the place of an id in the address of the console's form.
@@ -460,6 +462,12 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> 
     if let Some(what) = secret.name() {
         event = event.with("secret", what);
     }
+    if action == "disabled" {
+        event = event.with(
+            "sessions_ended",
+            end_what_began_at(registry, tx, &provider.id)?.to_string(),
+        );
+    }
     tx.audit(event.with("after", Value::Object(view(&provider)).to_string()));
     registry.tell(tx, ChangeKind::IdentityProvider, &provider.id);
     Ok(())
@@ -519,8 +527,22 @@ pub fn change(
     Ok(Ok(draft.provider))
 }
 
-/// Disables or enables. Sessions that began there go on; accounts are disabled one by one. Answers whether that changed
-/// anything.
+/// Ends what people do who signed in with a provider: only the agency knows whether they still may. Answers how many
+/// sessions that were. Accounts are disabled one by one.
+fn end_what_began_at(registry: &Registry, tx: &mut Tx<'_>, provider_id: &str) -> Stored<usize> {
+    let (app, mut ended) = (&registry.app, 0);
+    for session in sessions::of_provider(tx.conn(), provider_id)? {
+        ended += usize::from(session::end(app, tx, &session)?);
+    }
+    // What was to stay connected as well, be its session over or not.
+    for grant in grants::of_provider(tx.conn(), provider_id)? {
+        revoke_grant(tx, &grant, app.now())?;
+    }
+    Ok(ended)
+}
+
+/// Disables or enables. Who signed in there is signed out, and what applications were allowed then ends; accounts are
+/// disabled one by one. Answers whether that changed anything.
 ///
 /// # Errors
 /// What the database says; mistakes are part of the answer.
@@ -550,11 +572,14 @@ pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool
 /// with identities there.
 pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> {
     let provider = good!(found(tx, id)?);
+    let ended = end_what_began_at(registry, tx, id)?;
     let links = stored::delete(tx.conn(), id)?;
     let event = registry
         .event(Kind::IdentityProviderChanged, "deleted")
         .with("provider", id);
-    let event = event.with("links", links.to_string());
+    let event = event
+        .with("links", links.to_string())
+        .with("sessions_ended", ended.to_string());
     tx.audit(event.with("before", Value::Object(view(&provider)).to_string()));
     registry.tell(tx, ChangeKind::IdentityProvider, id);
     Ok(Ok(links))

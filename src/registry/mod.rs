@@ -38,6 +38,7 @@ mod uris;
 pub mod vendor_links;
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -46,8 +47,10 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
+use crate::audit::failure_counts::network_of;
 use crate::error::Broken;
 use crate::model::Organization;
+use crate::policy::console::Authority;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{
     Conn, StoreBroken, Stored, Tx, api_tokens as api_token_rows, installation, people as people_rows,
@@ -125,8 +128,13 @@ pub enum ActingCredential {
         /// The person's generation.
         generation: i64,
     },
-    /// A token of the admin API, by id.
-    Token(String),
+    /// A token of the admin API.
+    Token {
+        /// `apt_…`
+        id: String,
+        /// Whose it is, and of which generation: other roles raise it, as disabling does.
+        owner: Option<(String, i64)>,
+    },
 }
 
 impl ActingCredential {
@@ -138,8 +146,17 @@ impl ActingCredential {
                 generation,
             } => Ok(session_rows::is_alive(conn, id)?
                 && people_rows::generation(conn, person_id)? == Some((*generation, true))),
-            Self::Token(id) => Ok(api_token_rows::find(conn, id)?
-                .is_some_and(|token| token.revoked_at.is_none() && now < token.expires_at)),
+            Self::Token { id, owner } => {
+                let owned = match owner {
+                    Some((person_id, generation)) => {
+                        people_rows::generation(conn, person_id)? == Some((*generation, true))
+                    }
+                    None => true,
+                };
+                let token = api_token_rows::find(conn, id)?.filter(|token| token.holds(now));
+                let of = owner.as_ref().map(|(person_id, _)| person_id);
+                Ok(owned && token.is_some_and(|token| token.person_id.as_ref() == of))
+            }
         }
     }
 }
@@ -152,8 +169,8 @@ pub struct Registry {
     demo: bool,
     /// The session that goes on when those of a person end.
     kept_session: Option<String>,
-    /// The console roles that bound what the actor may do to people; none: an operator, whom nothing bounds.
-    bounds: Option<Vec<String>>,
+    /// What bounds the actor; none: an operator, whom nothing bounds.
+    bounds: Option<Authority>,
     /// What must still hold when the change is made.
     warrant: Option<ActingCredential>,
     address: Option<String>,
@@ -185,15 +202,15 @@ impl Registry {
         self
     }
 
-    /// The registry of somebody at the console or its API: these roles bound what may be done to people, and the record
-    /// tells the address. What they stand on is looked at again in the transaction: a request may take long to arrive.
+    /// The registry of somebody at the console or its API: `bounds` is what may be done, and the record tells the address.
+    /// What it stands on is looked at again in the transaction: a request may take long to arrive.
     pub fn bounded(
         mut self,
-        roles: &[String],
+        bounds: Authority,
         warrant: ActingCredential,
         address: impl Into<String>,
     ) -> Self {
-        self.bounds = Some(roles.to_vec());
+        self.bounds = Some(bounds);
         self.warrant = Some(warrant);
         self.seen_at(address)
     }
@@ -270,6 +287,12 @@ impl Registry {
             Some(address) => event.from(address),
             None => event,
         }
+    }
+
+    /// The network of whoever acts; that of nobody for an operator.
+    fn network(&self) -> IpAddr {
+        let address = self.address.as_deref().and_then(|address| address.parse().ok());
+        address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), network_of)
     }
 
     fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {

@@ -423,17 +423,19 @@ fn check_day(day: &str) -> Result<(), String> {
     }
 }
 
-/// OpenID Connect Core §5.1: names and types. `sub` and `name` are not for the file to say twice.
+/// OpenID Connect Core §5.1: names and types. What other keys or this server say is not for claims to say again.
 fn check_claims(claims: &Map<String, Value>, mistakes: &mut Mistakes) {
     for (name, value) in claims {
         let wanted = match name.as_str() {
             "sub" => Err("it is the person's id, which this server gives"),
             "name" => Err("the key name stands outside of claims"),
-            "given_name" | "family_name" | "middle_name" | "nickname" | "preferred_username" | "profile"
-            | "picture" | "website" | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number"
-            | "email" => Ok((value.is_string(), "a text")),
+            "preferred_username" => Err("it is the username, and that key stands outside of claims"),
+            "updated_at" => Err("it is when the account was last changed, which this server notes itself"),
+            "given_name" | "family_name" | "middle_name" | "nickname" | "profile" | "picture" | "website"
+            | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number" | "email" => {
+                Ok((value.is_string(), "a text"))
+            }
             "email_verified" | "phone_number_verified" => Ok((value.is_boolean(), "true or false")),
-            "updated_at" => Ok((value.is_i64(), "a number of seconds since 1970")),
             "address" => Ok((
                 is_address(value),
                 "a table with texts for formatted, street_address, locality, region, postal_code, country",
@@ -510,7 +512,7 @@ pub fn new_totp_secret(registry: &Registry) -> Secret {
 /// # Errors
 /// When too many are being hashed.
 pub fn hash(registry: &Registry, password: Secret) -> Result<String, Refused> {
-    Ok(registry.app.hasher.hash_blocking(password)?)
+    Ok(registry.app.hasher.hash_blocking(registry.network(), password)?)
 }
 
 fn wrap(registry: &Registry, id: &str, totp: &[u8]) -> String {
@@ -568,7 +570,7 @@ fn put(
                 .any(|role| console::is_console_role(role))
     };
     if before.is_some_and(administers) && !administers(person) {
-        api_tokens::revoke_made_by(registry, tx, &format!("person {}", person.id))?;
+        api_tokens::revoke_of(registry, tx, &person.id)?;
     }
     // Whoever reads the old address must not set the password.
     if before.is_some_and(|before| {
@@ -670,7 +672,7 @@ pub fn permitted(
     before: Option<&Person>,
     after: &Person,
 ) -> Decided<()> {
-    let Some(roles) = &registry.bounds else {
+    let Some(bounds) = &registry.bounds else {
         return Ok(Ok(()));
     };
     let of_console = |person: &Person| {
@@ -681,15 +683,12 @@ pub fn permitted(
             .any(|role| console::is_console_role(role))
     };
     let concerns_console = of_console(after) || before.is_some_and(of_console);
-    if console::right(
-        roles,
-        if concerns_console {
-            Area::Administrators
-        } else {
-            Area::People
-        },
-    ) < Right::Change
-    {
+    let area = if concerns_console {
+        Area::Administrators
+    } else {
+        Area::People
+    };
+    if !bounds.may(area, Right::Change) {
         return Ok(mistake(
             "roles",
             "only an administrator may change people who have a role of the console, or give such a role",
@@ -697,7 +696,7 @@ pub fn permitted(
     }
     let made_for = |person: &Person| person.settings.provisioned_by.clone();
     let claims_decide = made_for(after).is_some() && made_for(after) != before.and_then(made_for);
-    if claims_decide && console::right(roles, Area::IdentityProviders) < Right::Change {
+    if claims_decide && !bounds.may(Area::IdentityProviders, Right::Change) {
         return Ok(mistake(
             "provisioned_by",
             "only an administrator may say whose claims decide about a person's roles",
@@ -786,6 +785,7 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<P
         ));
     }
     let has_passkey = passkeys::any(tx.conn(), &person.id)?;
+    api_tokens::revoke_of(registry, tx, &person.id)?;
     people::delete(tx.conn(), &person.id)?;
     let event = registry.event(Kind::PersonChanged, "deleted").person(&person.id);
     tx.audit(event.with(
@@ -859,7 +859,11 @@ pub async fn prepare_password(
     let earlier = check_new(registry, username, &password, before)?;
     unused(
         registry,
-        registry.app.hasher.hash_unused(password, earlier).await?,
+        registry
+            .app
+            .hasher
+            .hash_unused(registry.network(), password, earlier)
+            .await?,
     )
 }
 
@@ -877,7 +881,10 @@ pub fn prepare_password_blocking(
     let earlier = check_new(registry, username, &password, before)?;
     unused(
         registry,
-        registry.app.hasher.hash_unused_blocking(password, earlier)?,
+        registry
+            .app
+            .hasher
+            .hash_unused_blocking(registry.network(), password, earlier)?,
     )
 }
 

@@ -164,34 +164,44 @@ impl MasterKey {
         Self::from_bytes(&bytes)
     }
 
-    /// Reads the key file, or makes it (mode 0600) when there is none.
+    /// Reads the key file, if there is one.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds something else.
-    pub fn from_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
-        let broken = |cause| MasterKeyError::File {
-            path: path.display().to_string(),
-            cause,
-        };
+    /// When the file cannot be read, or holds something else.
+    pub fn read_file(path: &Path) -> Result<Option<Self>, MasterKeyError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_text(&text, &path.display().to_string()),
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                // Written whole under another name first: nobody ever reads half a key.
-                let draft = path.with_extension(format!("draft-{}", entropy.id("key")));
-                let made = write_private(&draft, &entropy)
-                    .and_then(|()| std::fs::hard_link(&draft, path))
-                    .and_then(|()| sync_directory(path));
-                let _ = std::fs::remove_file(&draft);
-                match made {
-                    // Where another process was first, its key is the key.
-                    Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(broken(cause)),
-                    _ => Self::from_text(
-                        &std::fs::read_to_string(path).map_err(broken)?,
-                        &path.display().to_string(),
-                    ),
-                }
-            }
-            Err(cause) => Err(broken(cause)),
+            Ok(text) => Self::from_text(&text, &path.display().to_string()).map(Some),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(broken(path, cause)),
+        }
+    }
+
+    /// Reads the key file, or makes it when there is none.
+    ///
+    /// # Errors
+    /// As [`MasterKey::read_file`] and [`MasterKey::make_file`].
+    pub fn from_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
+        match Self::read_file(path)? {
+            Some(key) => Ok(key),
+            None => Self::make_file(path, entropy),
+        }
+    }
+
+    /// Makes the key file (mode 0600). Where another process was first, its key is the key.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn make_file(path: &Path, entropy: Entropy) -> Result<Self, MasterKeyError> {
+        // Written whole under another name first: nobody ever reads half a key.
+        let draft = path.with_extension(format!("draft-{}", entropy.id("key")));
+        let made = write_private(&draft, &entropy)
+            .and_then(|()| std::fs::hard_link(&draft, path))
+            .and_then(|()| sync_directory(path));
+        let _ = std::fs::remove_file(&draft);
+        match made {
+            Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(broken(path, cause)),
+            _ => Self::read_file(path)?
+                .ok_or_else(|| broken(path, std::io::Error::from(std::io::ErrorKind::NotFound))),
         }
     }
 
@@ -297,6 +307,13 @@ fn write_private(path: &Path, entropy: &Entropy) -> std::io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+fn broken(path: &Path, cause: std::io::Error) -> MasterKeyError {
+    MasterKeyError::File {
+        path: path.display().to_string(),
+        cause,
+    }
 }
 
 /// The directory too: a database must not outlive its key in a power cut.

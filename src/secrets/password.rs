@@ -1,8 +1,9 @@
 //! Passwords: argon2id on a few threads of low priority with memory of their own, so that a storm of sign-ins
 //! never starves the token endpoint.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,10 +20,13 @@ use zeroize::Zeroize;
 use crate::clock::Entropy;
 use crate::error::Broken;
 use crate::model::secret::Secret;
+use crate::secrets::fair_queue::FairQueue;
 use crate::secrets::password_rules::{Strength, normalized};
 
 /// How many sign-ins may wait for a hashing thread.
 const QUEUE: usize = 256;
+/// How many passwords may wait to be judged while they are typed.
+const JUDGED: usize = 32;
 /// How long one may wait before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(8);
 const OUTPUT: usize = 32;
@@ -74,17 +78,18 @@ enum Work {
     Verify(Secret, Option<String>),
     /// Hash, unless it is one of these.
     Hash(Secret, Vec<String>),
-    /// Judge.
-    Judge(Secret, Judge),
 }
-
-/// Judges how easy a password is to guess.
-type Judge = Box<dyn FnOnce(&Secret) -> Strength + Send>;
 
 enum Answer {
     Verified(Verified),
     Hashed(Option<String>),
-    Judged(Strength),
+}
+
+/// A password that somebody types, and who judges how easy it is to guess.
+struct Typed {
+    password: Secret,
+    judge: Box<dyn FnOnce(&Secret) -> Strength + Send>,
+    answer: oneshot::Sender<Result<Strength, Broken>>,
 }
 
 /// The costs of the hashes that may be stored: today's first, then those of before.
@@ -94,10 +99,38 @@ struct Costs {
     before: Vec<Params>,
 }
 
-/// The hashing threads.
-#[derive(Debug)]
+/// The hashing threads, and the one that judges what is being typed.
 pub struct Hasher {
-    jobs: SyncSender<Job>,
+    jobs: Arc<FairQueue<Job>>,
+    typed: Arc<FairQueue<Typed>>,
+    /// Browsers whose password is being judged.
+    judging: Arc<Mutex<HashSet<String>>>,
+}
+
+impl std::fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        self.jobs.close();
+        self.typed.close();
+    }
+}
+
+/// Takes a browser out of those whose password is being judged, however that ends.
+struct Judging {
+    browsers: Arc<Mutex<HashSet<String>>>,
+    browser: String,
+}
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        let mut browsers = self.browsers.lock().unwrap_or_else(PoisonError::into_inner);
+        browsers.remove(&self.browser);
+    }
 }
 
 impl Hasher {
@@ -115,72 +148,103 @@ impl Hasher {
             today: cost.params()?,
             before: before.collect::<Result<_, _>>()?,
         };
-        let (jobs, queue) = sync_channel(QUEUE);
-        let queue = Arc::new(Mutex::new(queue));
+        let (jobs, typed) = (Arc::new(FairQueue::new(QUEUE)), Arc::new(FairQueue::new(JUDGED)));
         for _ in 0..threads.max(1) {
-            let (queue, costs) = (Arc::clone(&queue), costs.clone());
+            let (queue, costs) = (Arc::clone(&jobs), costs.clone());
             std::thread::Builder::new()
                 .name("argon2".to_owned())
                 .spawn(move || work(&queue, &costs))
                 .map_err(Broken::defect)?;
         }
-        Ok(Self { jobs })
+        let queue = Arc::clone(&typed);
+        std::thread::Builder::new()
+            .name("password-judge".to_owned())
+            .spawn(move || judge(&queue))
+            .map_err(Broken::defect)?;
+        Ok(Self {
+            jobs,
+            typed,
+            judging: Arc::default(),
+        })
     }
 
-    /// Compares a password with a stored hash; with none, it takes as long and says wrong.
+    /// Compares a password with a stored hash; with none, it takes as long and says wrong. `network` is who asks: networks
+    /// take turns.
     ///
     /// # Errors
     /// [`Broken::Busy`] when too many wait.
-    pub async fn verify(&self, password: Secret, stored: Option<String>) -> Result<Verified, Broken> {
+    pub async fn verify(
+        &self,
+        network: IpAddr,
+        password: Secret,
+        stored: Option<String>,
+    ) -> Result<Verified, Broken> {
         match self
-            .queue(Work::Verify(password, stored))?
+            .queue(network, Work::Verify(password, stored))
             .await
             .map_err(|_| ended())??
         {
             Answer::Verified(verified) => Ok(verified),
-            _ => Err(Broken::defect("a comparison was asked for")),
+            Answer::Hashed(_) => Err(Broken::defect("a comparison was asked for")),
         }
     }
 
-    /// Judges a password: that can take long as well.
+    /// Judges a password while it is typed, one of each browser at a time: that can take long as well, and must not keep
+    /// anybody from signing in.
+    ///
+    /// # Errors
+    /// [`Broken::Busy`] when too many wait, or one of this browser does.
     pub async fn judge(
         &self,
+        network: IpAddr,
+        browser: &str,
         password: Secret,
         judge: impl FnOnce(&Secret) -> Strength + Send + 'static,
     ) -> Result<Strength, Broken> {
-        match self
-            .queue(Work::Judge(password, Box::new(judge)))?
-            .await
-            .map_err(|_| ended())??
-        {
-            Answer::Judged(strength) => Ok(strength),
-            _ => Err(Broken::defect("a judgement was asked for")),
+        let fresh = {
+            let mut browsers = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+            browsers.insert(browser.to_owned())
+        };
+        if !fresh {
+            return Err(Broken::Busy);
         }
+        let _until_answered = Judging {
+            browsers: Arc::clone(&self.judging),
+            browser: browser.to_owned(),
+        };
+        let (answer, receiver) = oneshot::channel();
+        let typed = Typed {
+            password,
+            judge: Box::new(judge),
+            answer,
+        };
+        // Whoever is displaced is told by its sender, which ends.
+        drop(self.typed.put(network, typed));
+        receiver.await.map_err(|_| Broken::Busy)?
     }
 
-    fn queue(&self, work: Work) -> Result<oneshot::Receiver<Result<Answer, Broken>>, Broken> {
+    fn queue(&self, network: IpAddr, work: Work) -> oneshot::Receiver<Result<Answer, Broken>> {
         let (answer, receiver) = oneshot::channel();
-        self.jobs
-            .try_send(Job {
-                work,
-                queued: Instant::now(),
-                answer,
-            })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Broken::Busy,
-                TrySendError::Disconnected(_) => ended(),
-            })?;
-        Ok(receiver)
+        let job = Job {
+            work,
+            queued: Instant::now(),
+            answer,
+        };
+        if let Some(displaced) = self.jobs.put(network, job) {
+            let _ = displaced.answer.send(Err(Broken::Busy));
+        }
+        receiver
     }
 
     /// Hashes a password for storage. None when it is one of `earlier`, which are stored hashes.
     pub async fn hash_unused(
         &self,
+        network: IpAddr,
         password: Secret,
         earlier: Vec<String>,
     ) -> Result<Option<String>, Broken> {
         hashed(
-            self.queue(Work::Hash(password, earlier))?
+            self.queue(network, Work::Hash(password, earlier))
                 .await
                 .map_err(|_| ended())??,
         )
@@ -189,19 +253,20 @@ impl Hasher {
     /// [`Hasher::hash_unused`] for threads that run no async tasks.
     pub fn hash_unused_blocking(
         &self,
+        network: IpAddr,
         password: Secret,
         earlier: Vec<String>,
     ) -> Result<Option<String>, Broken> {
         hashed(
-            self.queue(Work::Hash(password, earlier))?
+            self.queue(network, Work::Hash(password, earlier))
                 .blocking_recv()
                 .map_err(|_| ended())??,
         )
     }
 
     /// Hashes a password for storage, on threads that run no async tasks.
-    pub fn hash_blocking(&self, password: Secret) -> Result<String, Broken> {
-        self.hash_unused_blocking(password, Vec::new())?
+    pub fn hash_blocking(&self, network: IpAddr, password: Secret) -> Result<String, Broken> {
+        self.hash_unused_blocking(network, password, Vec::new())?
             .ok_or_else(|| Broken::defect("a hash was asked for"))
     }
 }
@@ -213,19 +278,35 @@ fn ended() -> Broken {
 fn hashed(answer: Answer) -> Result<Option<String>, Broken> {
     match answer {
         Answer::Hashed(phc) => Ok(phc),
-        _ => Err(Broken::defect("a hash was asked for")),
+        Answer::Verified(_) => Err(Broken::defect("a hash was asked for")),
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
-    // Hashing gives way to everything else, and at once: a thread of the idle class is preempted by whatever wakes up.
+/// Hashing and judging give way to everything else.
+fn give_way() {
+    // And at once: a thread of the idle class is preempted by whatever wakes up.
     // Where the system refuses, it only runs at the usual priority.
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+fn judge(queue: &FairQueue<Typed>) {
+    give_way();
+    while let Some(typed) = queue.take() {
+        if typed.answer.is_closed() {
+            continue;
+        }
+        // A thread that ended would be missing for everybody.
+        let judged = catch_unwind(AssertUnwindSafe(|| (typed.judge)(&typed.password)))
+            .map_err(|_| Broken::defect("a password could not be judged"));
+        let _ = typed.answer.send(judged);
+    }
+}
+
+fn work(queue: &FairQueue<Job>, costs: &Costs) {
+    give_way();
     let mut memory = Vec::new();
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
+    while let Some(job) = queue.take() {
         let answer = if job.queued.elapsed() > PATIENCE || job.answer.is_closed() {
             Err(Broken::Busy)
         } else {
@@ -236,10 +317,6 @@ fn work(queue: &Mutex<Receiver<Job>>, costs: &Costs) {
                 Work::Hash(password, earlier) => {
                     hash_unused(&password, &earlier, &costs.today, &mut memory).map(Answer::Hashed)
                 }
-                // A thread that ended would be missing at every sign-in.
-                Work::Judge(password, judge) => catch_unwind(AssertUnwindSafe(|| judge(&password)))
-                    .map(Answer::Judged)
-                    .map_err(|_| Broken::defect("a password could not be judged")),
             }
         };
         let _ = job.answer.send(answer);

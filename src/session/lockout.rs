@@ -46,6 +46,22 @@ pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))
 }
 
+fn no_failures(subject: &str, now: i64) -> Failures {
+    Failures {
+        subject: subject.to_owned(),
+        window_started_at: now,
+        purge_at: now,
+        ..Failures::default()
+    }
+}
+
+/// [`is_locked`], and nobody else decides about the subject until the transaction ends: of many tries at once each sees what
+/// the ones before it came to.
+pub fn hold(tx: &mut Tx<'_>, subject: &str, now: i64) -> Stored<bool> {
+    let row = logins::lock(tx.conn(), &no_failures(subject, now))?;
+    Ok(now < row.locked_until)
+}
+
 /// Whether wrong passwords lock the whole account, whatever is shown, or the password alone.
 pub fn covers_account(app: &App) -> bool {
     app.config.login.lockout_covers == LockoutCovers::Account
@@ -70,13 +86,7 @@ pub struct Limit {
 /// Counts a failure. Answers true when it locked the subject.
 pub fn fail(app: &App, tx: &mut Tx<'_>, subject: &str, limit: Limit, now: i64) -> Stored<bool> {
     let login = &app.config.login;
-    let empty = Failures {
-        subject: subject.to_owned(),
-        window_started_at: now,
-        purge_at: now,
-        ..Failures::default()
-    };
-    let mut row = logins::lock(tx.conn(), &empty)?;
+    let mut row = logins::lock(tx.conn(), &no_failures(subject, now))?;
     if now < row.locked_until {
         return Ok(false);
     }
@@ -205,6 +215,12 @@ impl Attempt {
     pub fn is_locked(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
         let subject = self.subject(conn, now)?;
         is_locked(conn, subject, now)
+    }
+
+    /// [`Attempt::is_locked`], and nobody else decides about it until the transaction ends.
+    pub fn hold(&self, tx: &mut Tx<'_>, now: i64) -> Stored<bool> {
+        let subject = self.subject(tx.conn(), now)?.to_owned();
+        hold(tx, &subject, now)
     }
 
     /// Counts its failure. Answers true when that locked something.

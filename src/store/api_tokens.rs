@@ -18,6 +18,7 @@ struct Row {
     expires_at: i64,
     last_used_at: Option<i64>,
     revoked_at: Option<i64>,
+    person_id: Option<String>,
 }
 
 impl Row {
@@ -27,6 +28,7 @@ impl Row {
                 .ok_or_else(|| StoreBroken::stored("role of an API token", &self.role))?,
             id: self.id,
             name: self.name,
+            person_id: self.person_id,
             created_by: self.created_by,
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -44,6 +46,7 @@ pub fn add(conn: &mut Conn, model: &ApiToken, hash: &SecretHash) -> Stored<()> {
             api_token::name.eq(&model.name),
             api_token::hash.eq(hash.as_str()),
             api_token::role.eq(model.scope.role()),
+            api_token::person_id.eq(&model.person_id),
             api_token::created_by.eq(&model.created_by),
             api_token::created_at.eq(model.created_at),
             api_token::expires_at.eq(model.expires_at),
@@ -87,12 +90,19 @@ pub fn used(conn: &mut Conn, id: &str, at: i64) -> Stored<()> {
     Ok(())
 }
 
-/// The ids of the tokens that somebody made and that are not revoked.
-pub fn made_by(conn: &mut Conn, creator: &str) -> Stored<Vec<String>> {
+/// The ids of the tokens of a person that hold.
+pub fn live_of(conn: &mut Conn, person_id: &str, now: i64) -> Stored<Vec<String>> {
     Ok(each!(conn, c => api_token::table
-        .filter(api_token::created_by.eq(creator).and(api_token::revoked_at.is_null()))
+        .filter(api_token::person_id.eq(person_id))
+        .filter(api_token::revoked_at.is_null().and(api_token::expires_at.gt(now)))
         .select(api_token::id)
         .load(c))?)
+}
+
+/// Makes a token somebody else's; none: the installation's.
+pub fn hand_over(conn: &mut Conn, id: &str, person_id: Option<&str>) -> Stored<()> {
+    each!(conn, c => diesel::update(api_token::table.find(id)).set(api_token::person_id.eq(person_id)).execute(c))?;
+    Ok(())
 }
 
 /// Revokes a token. Answers whether it had not been revoked yet.

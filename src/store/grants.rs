@@ -3,7 +3,7 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{authorization_code, client, consent, grants, person, refresh_token};
+use super::schema::{authorization_code, client, consent, grants, person, refresh_token, session};
 use super::{Conn, StoreBroken, Stored, at_most, each};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
@@ -79,6 +79,18 @@ pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<MadeInSession
             client_id,
         })
         .collect())
+}
+
+/// The ids of the grants that were not revoked and were made in sessions of an agency's identity provider, ended ones too.
+pub fn of_provider(conn: &mut Conn, provider_id: &str) -> Stored<Vec<String>> {
+    let sessions = session::table
+        .filter(session::identity_provider.eq(provider_id))
+        .select(session::id.nullable());
+    Ok(each!(conn, c => grants::table
+        .filter(grants::revoked_at.is_null().and(grants::session_id.eq_any(sessions)))
+        .order(grants::id)
+        .select(grants::id)
+        .load(c))?)
 }
 
 /// The grants of a person that were not revoked, the newest first. Some may have died in other ways.

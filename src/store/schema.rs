@@ -369,6 +369,7 @@ diesel::table! {
         expires_at -> BigInt,
         last_used_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
+        person_id -> Nullable<Text>,
     }
 }
 

@@ -115,6 +115,16 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
     Ok(rows.into_iter().map(Row::into_model).collect())
 }
 
+/// The sessions that began at an agency's identity provider and have not ended; some of them may be too old.
+pub fn of_provider(conn: &mut Conn, provider_id: &str) -> Stored<Vec<Session>> {
+    let rows: Vec<Row> = each!(conn, c => session::table
+        .filter(session::identity_provider.eq(provider_id).and(session::ended_at.is_null()))
+        .order(session::id)
+        .select(Row::as_select())
+        .load(c))?;
+    Ok(rows.into_iter().map(Row::into_model).collect())
+}
+
 /// Up to `limit` sessions that nobody ended and whose rows may go at `purge_at` or before.
 pub fn forgotten(conn: &mut Conn, purge_at: i64, limit: i64) -> Stored<Vec<Session>> {
     let rows: Vec<Row> = each!(conn, c => session::table

@@ -49,6 +49,16 @@ pub fn lock_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<RefreshToken>>
     Ok(row.map(RefreshRow::into_model))
 }
 
+/// The `client_id` for which a refresh token was issued.
+pub fn client_of_refresh(conn: &mut Conn, hash: &str) -> Stored<Option<String>> {
+    Ok(each!(conn, c => refresh_token::table
+        .inner_join(grants::table)
+        .filter(refresh_token::hash.eq(hash))
+        .select(grants::client_id)
+        .first(c)
+        .optional())?)
+}
+
 /// The member of a family at a place.
 pub fn refresh_at(conn: &mut Conn, grant: &str, generation: i64) -> Stored<Option<RefreshToken>> {
     let row: Option<RefreshRow> = each!(conn, c => refresh_token::table

@@ -35,6 +35,14 @@ pub enum TlsError {
         /// What rustls said.
         cause: rustls::Error,
     },
+    /// The private key is of a certificate further down the chain.
+    #[error(
+        "the certificates in {certificate} are in the wrong order: the first must be the server's own, then whoever signed it (RFC 8446 section 4.4.2)"
+    )]
+    Order {
+        /// The certificate file.
+        certificate: String,
+    },
     /// Our own certificate could not be made.
     #[error("cannot make a certificate for {host}: {cause}")]
     Making {

@@ -20,10 +20,22 @@ pub(super) fn load(files: &TlsFiles, provider: &CryptoProvider) -> Result<Certif
         wanted: "a PEM private key without a passphrase",
         cause: cause.to_string(),
     })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::Mismatch {
-        certificate: files.certificate.display().to_string(),
-        key: files.key.display().to_string(),
-        cause,
+    let others: Vec<_> = chain.iter().skip(1).cloned().collect();
+    CertifiedKey::from_der(chain, key.clone_key(), provider).map_err(|cause| {
+        let belongs = |other| CertifiedKey::from_der(vec![other], key.clone_key(), provider).is_ok();
+        let (certificate, key_file) = (
+            files.certificate.display().to_string(),
+            files.key.display().to_string(),
+        );
+        if others.into_iter().any(belongs) {
+            TlsError::Order { certificate }
+        } else {
+            TlsError::Mismatch {
+                certificate,
+                key: key_file,
+                cause,
+            }
+        }
     })
 }
 
@@ -43,7 +55,13 @@ pub(super) fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'stati
 
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(path) {
-        Ok(content) => Ok(Zeroizing::new(content)),
+        Ok(mut content) => {
+            // Windows editors put a byte order mark before what they save.
+            if content.starts_with(b"\xEF\xBB\xBF") {
+                content.drain(..3);
+            }
+            Ok(Zeroizing::new(content))
+        }
         Err(cause) => Err(TlsError::File {
             verb: "read",
             path: path.display().to_string(),

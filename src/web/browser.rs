@@ -140,6 +140,8 @@ pub enum Notice {
     UsernameMissing,
     /// The password is missing.
     PasswordMissing,
+    /// The page was open for too long: the person begins anew, for the same application.
+    PageStale,
     /// Too many wrong codes; the password was right.
     CodesExhausted,
     /// The code is missing.
@@ -267,9 +269,27 @@ impl Pending {
         let pending: Self = serde_json::from_slice(&plain)
             .map_err(|cause| PageError::malformed("Parameter pending cannot be read.").because(cause))?;
         if app.now() - pending.created_at > PENDING_SECONDS {
-            return Err(PageError::new("This page was open for too long.").details("Parameter: pending."));
+            // Whatever was asked for is asked for anew: only what the page itself had reached is lost.
+            let anew = Self {
+                username: pending.username,
+                ..Self::new(pending.destination, app.now())
+            };
+            let onward = anew
+                .saying(Notice::PageStale)
+                .onward(app, browser.unwrap_or_default());
+            return Err(PageError::new("This page was open for too long.")
+                .details("Parameter: pending.")
+                .leading(onward));
         }
         Ok(pending)
+    }
+
+    /// The same request, with nothing to say on the next page.
+    pub fn saying_nothing(&self) -> Self {
+        Self {
+            notice: None,
+            ..self.clone()
+        }
     }
 
     /// The same request with something to say on the next page.
@@ -410,6 +430,9 @@ pub fn session_hash(app: &App, request: &HttpRequest) -> Option<String> {
 /// An error page.
 pub fn error_page(app: &App, error: &PageError) -> HttpResponse {
     tracing::info!(reference = %error.reference, what = %error.details.as_ref().unwrap_or(&error.what), cause = error.cause.as_deref().unwrap_or("-"), "error page");
+    if let Some(onward) = &error.onward {
+        return see_other(onward, &[]);
+    }
     let mut page = ErrorPage::new(shell(app), &error.what, &error.reference);
     page.details = error.details.as_deref();
     page.sign_out = error.sign_out;

@@ -107,6 +107,12 @@ impl RedirectTarget {
         }
     }
 
+    /// Whether the answer goes to a program on the person's own machine (RFC 8252 §7), which any other program there can
+    /// pretend to be.
+    pub fn is_native(&self) -> bool {
+        !self.redirect_uri.starts_with("https://")
+    }
+
     /// Where forms on the way there may lead.
     pub fn form_action(redirect_target: Option<&Self>) -> FormAction<'_> {
         redirect_target.map_or(FormAction::SelfOnly, |redirect_target| {
@@ -194,10 +200,37 @@ pub fn redirect(app: &App, redirect_target: &RedirectTarget, parameters: &[(&str
     browser::see_other(&format!("{}{joint}{query}", redirect_target.redirect_uri), &[])
 }
 
+/// The longest description that goes back by redirect, in bytes of the query: with all else it fits where proxies and
+/// applications keep 500.
+const LONGEST_DESCRIPTION: usize = 350;
+
+fn encoded_bytes(text: &str) -> usize {
+    form_urlencoded::byte_serialize(text.as_bytes())
+        .map(str::len)
+        .sum()
+}
+
 /// Sends an error to the client (RFC 6749 §4.1.2.1).
 pub fn redirect_error(app: &App, redirect_target: &RedirectTarget, error: &OAuthError) -> HttpResponse {
-    tracing::info!(client = %redirect_target.client.client.id, %error, cause = error.cause.as_deref().unwrap_or("-"), "authorization refused");
-    let description = crate::error::wire_text(&error.description);
+    let mut description = crate::error::wire_text(&error.description);
+    let mut reference = error.reference.clone();
+    if encoded_bytes(&description) > LONGEST_DESCRIPTION {
+        // ASCII, so that each character has one byte, or more in the query.
+        description.truncate(LONGEST_DESCRIPTION);
+        let reference = reference.get_or_insert_with(crate::error::reference);
+        let rest = format!(" ... The server's log has the rest under {reference}");
+        while encoded_bytes(&description) + encoded_bytes(&rest) > LONGEST_DESCRIPTION {
+            description.pop();
+        }
+        description.push_str(&rest);
+    }
+    tracing::info!(
+        client = %redirect_target.client.client.id,
+        %error,
+        cause = error.cause.as_deref().unwrap_or("-"),
+        reference = reference.as_deref().unwrap_or("-"),
+        "authorization refused"
+    );
     redirect(
         app,
         redirect_target,

@@ -26,7 +26,7 @@ async fn at_work(harness: &Harness, username: &'static str) -> Registry {
         generation: person.generation,
     };
     Registry::new(Arc::clone(&harness.app), Actor::Person(id)).bounded(
-        &person.settings.roles,
+        mdi_auth::policy::console::Authority::of(&person.settings.roles),
         warrant,
         "127.0.0.1",
     )

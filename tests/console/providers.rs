@@ -77,7 +77,7 @@ on_both! {
         assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
         let disable = "/admin/identity-providers/dekalb-county/disable";
         let page = submit(&mut agent, &harness, disable, &[]).await;
-        assert!(page.answer().text.contains("Nobody signs in with it any more"));
+        assert!(page.answer().text.contains("Nobody can sign in with it any more"));
         assert!(harness.app.live.identity_provider("dekalb-county").is_none());
         submit(&mut agent, &harness, "/admin/identity-providers/dekalb-county/enable", &[]).await;
         assert!(harness.app.live.identity_provider("dekalb-county").is_some());

@@ -66,7 +66,7 @@ name = "B"
 dataflow = "cms-user-to-edrs"
 auth_method = "client_secret_basic"
 resource_servers = ["edrs"]
-redirect_uris = ["https://b.example/cb?x='\"'", "http://127.0.0.1/cb"]
+redirect_uris = ["https://b.example/cb?x='\"'", "https://b.example/other"]
 post_logout_redirect_uris = ["https://b.example/out"]
 backchannel_logout_uri = "https://b.example/backchannel"
 backchannel_logout_session_required = true
@@ -151,7 +151,7 @@ integrity = "HRELIABLE"
 purposes = "HDECD"
 license_expires = 2031-03-31
 provisioned_by = "fulton"
-claims = {{ given_name = "J\n\"\"\"\n[[user]]\r\n", nickname = "\u0000\u0001\u007F\\'''", updated_at = 17, phone_number_verified = true, address = {{ formatted = "1 Main St\nAtlanta", country = "US" }} }}
+claims = {{ given_name = "J\n\"\"\"\n[[user]]\r\n", nickname = "\u0000\u0001\u007F\\'''", phone_number_verified = true, address = {{ formatted = "1 Main St\nAtlanta", country = "US" }} }}
 
 [[user]]
 username = "gone"
@@ -178,11 +178,11 @@ on_both! {
         let first = exported(&source, true);
         for setting in [
             "audience", "token_typ", "signing_alg", "scope_style", "introspect", "scopes", "jwks", "jwks_uri", "kind",
-            "enabled", "dataflow", "auth_method", "signing_algs", "confidentiality", "purposes", "grants", "redirect_uris",
+            "enabled", "dataflow", "auth_method", "auth_method_strict", "signing_algs", "confidentiality", "purposes", "grants", "redirect_uris",
             "post_logout_redirect_uris", "backchannel_logout_uri", "backchannel_logout_session_required", "require_pkce",
             "refresh_rotation", "consent", "cors_origins", "resource_servers", "issuer", "client_id", "secret_later",
             "accounts", "username_claim", "roles", "manage_roles", "trusted_acr", "trusted_amr", "npi", "fhir_user",
-            "email", "email_verified", "integrity", "license_expires", "provisioned_by", "given_name", "updated_at",
+            "email", "email_verified", "integrity", "license_expires", "provisioned_by", "given_name",
         ] {
             assert!(first.contains(&format!("\n{setting} = ")), "{setting} is missing: {first}");
         }

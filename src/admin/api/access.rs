@@ -13,11 +13,12 @@ use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::Noted;
 use crate::error::Broken;
 use crate::model::api_token::{ApiToken, PREFIX};
+use crate::model::person::Person;
 use crate::model::secret::SecretHash;
 use crate::oauth::bearer;
-use crate::policy::console::{self, Area, Right};
-use crate::session::client_address;
-use crate::store::api_tokens;
+use crate::policy::console::{Area, Authority, Right};
+use crate::session::{client_address, lockout};
+use crate::store::{Conn, Stored, api_tokens, people};
 
 /// Under what failures are counted.
 const SUBJECT: &str = "admin API";
@@ -38,6 +39,10 @@ pub struct Rate {
 pub struct Caller {
     /// Its token.
     pub token: ApiToken,
+    /// What it may do: what its scope says, and no more than its owner may.
+    pub authority: Authority,
+    /// Whose the token is, and of which generation.
+    pub owner: Option<(String, i64)>,
     /// Where it calls from.
     pub address: IpAddr,
     /// How often it has called.
@@ -45,14 +50,9 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The role whose rights it has, as the table of rights takes it.
-    pub fn roles(&self) -> [String; 1] {
-        [self.token.scope.role().to_owned()]
-    }
-
     /// Whether it may do something.
     pub fn may(&self, area: Area, right: Right) -> bool {
-        console::right(&self.roles(), area) >= right
+        self.authority.may(area, right)
     }
 }
 
@@ -73,15 +73,21 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
     let found = match text {
         Some(text) => {
             let hash = SecretHash::of(&text);
-            app.store
-                .read(move |conn| api_tokens::by_hash(conn, &hash))
-                .await?
+            app.store.read(move |conn| known(conn, &hash)).await?
         }
         None => None,
     };
     // Nobody guesses 256 bits: whoever has a token that holds is not shut out by others behind the same address.
-    let Some(token) = found.clone().filter(|token| token.holds(now)) else {
+    let good = found
+        .clone()
+        .filter(|known| known.token.holds(now) && !known.is_orphaned(app));
+    let Some(Known { token, owner }) = good else {
         return Err(fail(app, request, address, found.as_ref()).await?);
+    };
+    let scope = Authority::of(&[token.scope.role().to_owned()]);
+    let authority = match &owner {
+        Some(person) => scope.within(&person.settings.roles),
+        None => scope,
     };
     if token.last_used_at.is_none_or(|at| now - at >= 60) {
         let id = token.id.clone();
@@ -96,7 +102,39 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
         used,
         reset: 60 - now.rem_euclid(60),
     };
-    Ok(Caller { token, address, rate })
+    Ok(Caller {
+        owner: owner.map(|person| (person.id, person.generation)),
+        token,
+        authority,
+        address,
+        rate,
+    })
+}
+
+/// A token, and whose it is.
+#[derive(Debug, Clone)]
+struct Known {
+    token: ApiToken,
+    owner: Option<Person>,
+}
+
+impl Known {
+    /// Whether it is somebody's who may do nothing here any more.
+    fn is_orphaned(&self, app: &App) -> bool {
+        let may_sign_in = |person: &Person| lockout::may_sign_in(app, person, app.now());
+        self.token.person_id.is_some() && !self.owner.as_ref().is_some_and(may_sign_in)
+    }
+}
+
+fn known(conn: &mut Conn, hash: &SecretHash) -> Stored<Option<Known>> {
+    let Some(token) = api_tokens::by_hash(conn, hash)? else {
+        return Ok(None);
+    };
+    let owner = match &token.person_id {
+        Some(id) => people::find(conn, id)?,
+        None => None,
+    };
+    Ok(Some(Known { token, owner }))
 }
 
 /// Counts a failure, and records the first of a minute.
@@ -104,7 +142,7 @@ async fn fail(
     app: &App,
     request: &HttpRequest,
     address: IpAddr,
-    token: Option<&ApiToken>,
+    found: Option<&Known>,
 ) -> Result<Problem, Broken> {
     let now = app.now();
     if app.failure_counts.attempts(address, SUBJECT, now) >= app.config.login.address_attempts_per_minute {
@@ -115,14 +153,15 @@ async fn fail(
     }
     app.failure_counts.attempt(address, SUBJECT, now);
     if app.failure_counts.note(address, SUBJECT, now) == Noted::First {
-        let reason = match token {
-            Some(token) if token.revoked_at.is_some() => "API token revoked",
+        let reason = match found {
+            Some(known) if known.token.revoked_at.is_some() => "API token revoked",
+            Some(known) if known.is_orphaned(app) => "API token of somebody who is disabled",
             Some(_) => "API token expired",
             None => "unknown API token",
         };
         let mut event = refusal(app, Actor::Stranger, address, request).with("reason", reason);
-        if let Some(token) = token {
-            event = event.with("token", &token.id);
+        if let Some(known) = found {
+            event = event.with("token", &known.token.id);
         }
         record(app, event).await?;
     }
@@ -161,10 +200,13 @@ pub async fn admit(
         let event = refusal(app, Actor::ApiToken(id.clone()), caller.address, request);
         record(app, event.with("roles", caller.token.scope.role())).await?;
     }
-    let scope = caller.token.scope.as_str();
-    Err(Problem::forbidden(&format!(
-        "a token with the scope {scope} may not do this"
-    )))
+    let scope = caller.token.scope;
+    let of_scope = Authority::of(&[scope.role().to_owned()]);
+    Err(Problem::forbidden(&if of_scope.may(area, right) {
+        "the person this token belongs to may not do this, so neither may the token".to_owned()
+    } else {
+        format!("a token with the scope {} may not do this", scope.as_str())
+    }))
 }
 
 fn refusal(app: &App, actor: Actor, address: IpAddr, request: &HttpRequest) -> Event {

@@ -11,7 +11,7 @@ use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
 use crate::model::api_token::{ApiScope, ApiToken};
 use crate::model::secret::Secret;
-use crate::policy::console::{Area, Right, TABLE, right};
+use crate::policy::console::{Area, Right, TABLE};
 use crate::registry::api_tokens::{self, ApiTokenForm};
 use crate::store::{Tx, api_tokens as stored};
 
@@ -25,6 +25,8 @@ struct View {
     name: String,
     /// What it is good for.
     scope: ApiScope,
+    /// The id of the person it belongs to: it can do no more than that person can. None for tokens of the installation.
+    person_id: Option<String>,
     /// Who made it.
     created_by: String,
     /// When it was made.
@@ -76,7 +78,10 @@ pub(super) fn group() -> Group {
             .queries(&LIST)
             .answers_page::<View>(),
         Operation::post("/api-tokens", "makeApiToken", create)
-            .says("Make a token", "Its text is in the answer, this once.")
+            .says(
+                "Make a token: always refused",
+                "Tokens are made by people at the console, or for the installation at the command line, and never by tokens: somebody answers for each of them."
+            )
             .takes::<ApiTokenForm>(Reads::Json, json!({ "scope": "clients", "name": "Terraform", "expires_days": 90 }))
             .answers::<View>(201),
         Operation::get("/api-tokens/{id}", "getApiToken", get).says("Look at a token", "").answers::<View>(200),
@@ -109,6 +114,7 @@ fn view(token: &ApiToken, text: Option<&Secret>) -> View {
     View {
         id: token.id.clone(),
         name: token.name.clone(),
+        person_id: token.person_id.clone(),
         scope: token.scope,
         created_by: token.created_by.clone(),
         created_at: time(token.created_at),
@@ -133,14 +139,8 @@ async fn list(call: Call) -> Answered {
 }
 
 async fn create(call: Call) -> Answered {
-    let form: ApiTokenForm = call.form(&[])?;
-    let job = move |registry: &_, tx: &mut Tx<'_>| {
-        let (token, text) = settled!(api_tokens::create(registry, tx, &form)?);
-        Ok(Ok(Reply::ok(&view(&token, Some(&text)))
-            .created()
-            .at(&format!("/api-tokens/{}", token.id))))
-    };
-    call.change(job).await
+    call.form::<ApiTokenForm>(&[])?;
+    Err(Problem::forbidden(api_tokens::TOKENS_MAKE_NO_TOKENS))
 }
 
 async fn get(call: Call) -> Answered {
@@ -165,10 +165,9 @@ async fn revoke(call: Call) -> Answered {
 }
 
 async fn who(call: Call) -> Answered {
-    let roles = call.caller.roles();
     let held = TABLE
         .iter()
-        .map(|(area, _)| (area.as_str(), right(&roles, *area)));
+        .map(|(area, _)| (area.as_str(), call.caller.authority.right(*area)));
     let may = held.filter(|(_, right)| *right > Right::None);
     let me = Me {
         token: view(&call.caller.token, None),

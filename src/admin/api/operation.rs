@@ -335,8 +335,11 @@ impl Call {
             Actor::ApiToken(self.caller.token.id.clone()),
         )
         .bounded(
-            &self.caller.roles(),
-            ActingCredential::Token(self.caller.token.id.clone()),
+            self.caller.authority.clone(),
+            ActingCredential::Token {
+                id: self.caller.token.id.clone(),
+                owner: self.caller.owner.clone(),
+            },
             self.caller.address.to_string(),
         )
     }

@@ -12,12 +12,15 @@ use super::address::DOCS;
 use super::reply::Reply;
 use crate::app::App;
 use crate::error::{self, Broken, wire_text};
+use crate::registry::apply::MOST_TOLD as MOST_MISTAKES;
 use crate::registry::{Mistake, Refused, VERSION};
 
 /// The media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 /// How long a caller waits who comes too often or too early, in seconds.
 const BUSY_SECONDS: i64 = 2;
+/// How many mistakes are told: those of a file, and how many more there are.
+const MOST_TOLD: usize = MOST_MISTAKES + 1;
 
 /// The types of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,11 +243,18 @@ impl Problem {
     }
 
     /// Things that are wrong in the request.
-    pub fn invalid(errors: Vec<MemberMistake>) -> Self {
+    pub fn invalid(mut errors: Vec<MemberMistake>) -> Self {
         let detail = match errors.as_slice() {
             [one] => one.detail.clone(),
+            several if several.len() > MOST_TOLD => {
+                format!(
+                    "{} things are wrong; errors lists the first {MOST_TOLD}",
+                    several.len()
+                )
+            }
             several => format!("{} things are wrong; errors lists them", several.len()),
         };
+        errors.truncate(MOST_TOLD);
         Self {
             errors,
             ..Self::new(Type::Invalid, detail)

@@ -9,6 +9,7 @@ use super::operation::{Answered, Call, Group, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
+use crate::audit::failure_counts::network_of;
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Right};
@@ -268,7 +269,10 @@ async fn list(call: Call) -> Answered {
 async fn add(call: Call) -> Answered {
     let form: PersonForm = call.form(&[])?;
     let hash = match form.password.clone() {
-        Some(password) => call.app.hasher.hash_unused(password, Vec::new()).await?,
+        Some(password) => {
+            let network = network_of(call.caller.address);
+            call.app.hasher.hash_unused(network, password, Vec::new()).await?
+        }
         None => None,
     };
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {

@@ -35,13 +35,14 @@ use crate::web::pages::{self, FormAction, Shell};
 const REQUIRES: Requires = Requires::change(Area::Clients).fresh();
 
 /// Fields with one value.
-const ONE: [&str; 17] = [
+const ONE: [&str; 18] = [
     "name",
     "client_id",
     "organization_name",
     "organization_id",
     "organization_jurisdiction",
     "auth_method",
+    "auth_method_strict",
     "jwks_uri",
     "jwks",
     "redirect_uris",
@@ -376,6 +377,7 @@ fn defaults(app: &App, flow: &Dataflow) -> Typed {
             }
             .as_str(),
         )
+        .with("auth_method_strict", "no")
         .with("consent", "ask")
         .with("require_pkce", "yes")
         .with("refresh_rotation", "yes")
@@ -414,6 +416,7 @@ fn values(client: &Client, flow: &Dataflow) -> Typed {
                 .unwrap_or_default(),
         )
         .with("auth_method", settings.auth_method.as_str())
+        .with("auth_method_strict", yes(settings.auth_method_strict))
         .with("jwks_uri", settings.jwks_uri.as_deref().unwrap_or_default())
         .with("jwks", settings.jwks.as_deref().unwrap_or_default())
         .with("redirect_uris", settings.redirect_uris.join("\n"))
@@ -493,6 +496,9 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
         name: Some(typed.get("name").to_owned()),
         dataflow: Some(flow.id.clone()),
         auth_method,
+        auth_method_strict: auth_method
+            .is_some_and(AuthMethod::uses_secret)
+            .then(|| yes("auth_method_strict")),
         jwks: typed.some("jwks").map(Value::String),
         jwks_uri: typed.some("jwks_uri"),
         organization: organization(typed),

@@ -285,8 +285,12 @@ fn claim_findings(app: &App, client: &Client, claims: &Map<String, Value>, findi
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    let good = named.iter().any(|aud| *aud == issuer || *aud == token_endpoint);
-    let mut finding = line("aud", good, format!("Wanted: {token_endpoint} (or {issuer})."));
+    let good = matches!(named.as_slice(), [aud] if *aud == issuer || *aud == token_endpoint);
+    let mut finding = line(
+        "aud",
+        good,
+        format!("Wanted: {token_endpoint} (or {issuer}), and no other beside it."),
+    );
     if let ([found], false) = (named.as_slice(), good) {
         finding.difference = Some(difference(&shown(found), &token_endpoint));
     }
@@ -397,7 +401,11 @@ async fn signature_findings(app: &App, client: &Client, reader: Reader, assertio
         (Some(jwks), _) => ClientKeys::parse(jwks)
             .map(std::sync::Arc::new)
             .map_err(|problem| problem.to_string()),
-        (None, Some(uri)) => app.jwks.keys(uri, kid_of(assertion).as_deref(), app.now()).await,
+        (None, Some(uri)) => {
+            let kid = kid_of(assertion);
+            let keys = app.jwks.keys(uri, kid.as_deref(), app.now()).await;
+            keys.map_err(|cause| cause.to_string())
+        }
         (None, None) => Err("no keys are registered".to_owned()),
     };
     let keys = match keys {

@@ -18,12 +18,12 @@ fn effects(action: Lifecycle, links: i64) -> Vec<String> {
     let linked = format!("Accounts that are linked with it: {links}.");
     let texts: &[&str] = match action {
         Lifecycle::Disable => &[
-            "Nobody signs in with it any more. Who is signed in stays so; end sessions one by one if you must.",
+            "Nobody can sign in with it any more. Everyone who signed in with it is signed out, you too if you did, and applications lose the access they were given then.",
             "You can enable it again.",
         ],
         Lifecycle::Enable => &["People can sign in with it again."],
         Lifecycle::Delete => &[
-            "Nobody signs in with it any more, and all links between accounts and identities there are removed.",
+            "Nobody can sign in with it any more. Everyone who signed in with it is signed out, you too if you did, and all links between accounts and identities there are removed.",
             "The accounts stay. People without a password need an invitation to sign in again.",
             "This cannot be undone. Disabling it can.",
         ],

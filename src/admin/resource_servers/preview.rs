@@ -106,6 +106,7 @@ pub async fn of(
         scope: scope.as_ref(),
         targets: &targets,
         purposes: &[],
+        authenticated: true,
     };
     let granted = match &person {
         Some(person) => context.grant_person(&rules, person, true, grant_request, app.now()),
@@ -183,6 +184,7 @@ fn claims(
             nonce: None,
             claims: ClaimsRequest::default(),
             session: String::new(),
+            identity_provider: None,
         },
         created_at: now,
         revoked_at: None,

@@ -301,6 +301,11 @@ fn parts(words: &[&str]) -> Vec<String> {
     parts
 }
 
+/// How many guesses a secret withstands, as a power of ten.
+pub fn log10_guesses(secret: &str) -> f64 {
+    zxcvbn::zxcvbn(&undisguised(secret.chars()), &[]).guesses_log10()
+}
+
 fn judge(text: &str, known: &[String]) -> (u8, Option<&'static str>) {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let judged = zxcvbn::zxcvbn(text, &known);

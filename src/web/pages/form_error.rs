@@ -57,6 +57,11 @@ impl FormError {
         "totp",
         "That code was not accepted. Wait for the next one, then enter it",
     );
+    /// The page was open for too long.
+    pub const PAGE_STALE: Self = Self::whole(
+        "username",
+        "This page was open for a long time, so what you entered was not sent. Sign in now",
+    );
     /// The page was open for too long for a passkey.
     pub const PASSKEY_STALE: Self = Self::whole(
         "passkey-submit",

@@ -5,7 +5,9 @@ use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use super::form::Carried;
 use crate::app::App;
+use crate::audit::failure_counts::network_of;
 use crate::error::PageError;
 use crate::model::secret::Secret;
 use crate::secrets::password_rules::strength;
@@ -19,8 +21,8 @@ const SUBJECT: &str = "password strength";
 /// How much of what the page knows about the person is looked at, in characters.
 const LONGEST_WORDS: usize = 300;
 
-/// `POST /password-strength` with `csrf`, `password` and, if the page knows some, `words`. Answers JSON: `score` 0 to 4,
-/// `word`, `advice`.
+/// `POST /password-strength` with `csrf`, the `state` of a page that asks for a password, `password` and, if the page
+/// knows some, `words`. Answers JSON: `score` 0 to 4, `word`, `advice`.
 pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let form = PostedForm::read(&app, &request, body).await;
     let address = client_address::of(&app, &request);
@@ -35,27 +37,36 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         );
         return answer;
     }
-    app.failure_counts.attempt(address, SUBJECT, app.now());
     let asked = form.and_then(|form| {
+        let page = Carried::open(&app, form.field("state")?, &form.browser)?;
+        if !page.asks {
+            return Err(PageError::malformed(
+                "Parameter state is of no page that asks for a password.",
+            ));
+        }
         let words: String = form.field("words")?.chars().take(LONGEST_WORDS).collect();
-        Ok::<_, PageError>((Secret::new(form.field("password")?), words))
+        Ok::<_, PageError>((Secret::new(form.field("password")?), words, form.browser))
     });
-    let (password, words) = match asked {
+    let (password, words, browser) = match asked {
         Ok(asked) => asked,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.what),
     };
+    // Only what comes from our own pages: others behind the address must not use its questions up.
+    app.failure_counts.attempt(address, SUBJECT, app.now());
     let known: Vec<String> = app
         .password_rules
         .words()
         .map(str::to_owned)
         .chain([words])
         .collect();
-    let judged = app.hasher.judge(password, move |password| {
-        strength(
-            password.reveal(),
-            &known.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
-    });
+    let judged = app
+        .hasher
+        .judge(network_of(address), &browser, password, move |password| {
+            strength(
+                password.reveal(),
+                &known.iter().map(String::as_str).collect::<Vec<_>>(),
+            )
+        });
     match judged.await {
         Ok(strength) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))

@@ -1,0 +1,153 @@
+//! A queue for work that costs, fair to those who ask: they take turns, network by network, so that whoever sends most
+//! waits longest, and nobody else does.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Sizes of networks that are compared one after the other, in bits that may differ: of IPv4 and of IPv6. The first is that
+/// of the networks that take turns.
+const SIZES: [(u32, u32); 3] = [(8, 80), (16, 96), (24, 112)];
+
+/// The larger network of a network: these many bits of its addresses differ.
+fn within(network: IpAddr, (v4_bits, v6_bits): (u32, u32)) -> IpAddr {
+    match network {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) >> v4_bits << v4_bits).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> v6_bits << v6_bits).into()),
+    }
+}
+
+/// What waits, by the network that asked.
+#[derive(Debug)]
+struct Lanes<T> {
+    waiting: HashMap<IpAddr, VecDeque<T>>,
+    /// Whose turn it is: each network with something waiting, once.
+    turns: VecDeque<IpAddr>,
+    count: usize,
+    closed: bool,
+}
+
+/// A bounded queue that takes from each network in turn.
+#[derive(Debug)]
+pub struct FairQueue<T> {
+    lanes: Mutex<Lanes<T>>,
+    arrived: Condvar,
+    capacity: usize,
+}
+
+impl<T> FairQueue<T> {
+    /// An empty queue with so many places.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            lanes: Mutex::new(Lanes {
+                waiting: HashMap::new(),
+                turns: VecDeque::new(),
+                count: 0,
+                closed: false,
+            }),
+            arrived: Condvar::new(),
+            capacity,
+        }
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes<T>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something in line. Answers what finds no place any more: the newest of the network with most waiting, be it
+    /// this or another one.
+    pub fn put(&self, network: IpAddr, item: T) -> Option<T> {
+        let mut lanes = self.lanes();
+        if lanes.closed {
+            return Some(item);
+        }
+        let mut displaced = None;
+        if lanes.count >= self.capacity {
+            // Where all have as much, larger networks are compared: somebody may have any number of small ones.
+            let busiest = SIZES
+                .into_iter()
+                .find_map(|size| lanes.busier_than(network, size));
+            match busiest {
+                Some(busiest) => displaced = lanes.newest_of(busiest),
+                None => return Some(item),
+            }
+        }
+        lanes.push(network, item);
+        drop(lanes);
+        self.arrived.notify_one();
+        displaced
+    }
+
+    /// Waits for whatever is next, for a thread that runs no async tasks. None when the queue is closed.
+    pub fn take(&self) -> Option<T> {
+        let mut lanes = self.lanes();
+        loop {
+            if let Some(item) = lanes.next() {
+                return Some(item);
+            }
+            if lanes.closed {
+                return None;
+            }
+            lanes = self.arrived.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes nothing new, and lets those who wait for work go.
+    pub fn close(&self) {
+        self.lanes().closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+impl<T> Lanes<T> {
+    fn push(&mut self, network: IpAddr, item: T) {
+        let lane = self.waiting.entry(network).or_default();
+        if lane.is_empty() {
+            self.turns.push_back(network);
+        }
+        lane.push_back(item);
+        self.count += 1;
+    }
+
+    fn next(&mut self) -> Option<T> {
+        let network = self.turns.pop_front()?;
+        let lane = self.waiting.get_mut(&network)?;
+        let item = lane.pop_front();
+        if lane.is_empty() {
+            self.waiting.remove(&network);
+        } else {
+            self.turns.push_back(network);
+        }
+        self.count -= usize::from(item.is_some());
+        item
+    }
+
+    /// The network with most waiting in the larger one with most, when that has more than the one of `network` would have
+    /// with one more: else the two would throw each other out.
+    fn busier_than(&self, network: IpAddr, size: (u32, u32)) -> Option<IpAddr> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (lane, waiting) in &self.waiting {
+            *counts.entry(within(*lane, size)).or_default() += waiting.len();
+        }
+        let own = counts.get(&within(network, size)).copied().unwrap_or(0);
+        let (busiest, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let lanes = self
+            .waiting
+            .iter()
+            .filter(|(lane, _)| within(**lane, size) == busiest);
+        let lane = lanes.max_by_key(|(_, waiting)| waiting.len())?.0;
+        (count > own + 1).then_some(*lane)
+    }
+
+    /// Takes the newest of a network.
+    fn newest_of(&mut self, network: IpAddr) -> Option<T> {
+        let lane = self.waiting.get_mut(&network)?;
+        let item = lane.pop_back();
+        if lane.is_empty() {
+            self.waiting.remove(&network);
+            self.turns.retain(|turn| *turn != network);
+        }
+        self.count -= usize::from(item.is_some());
+        item
+    }
+}
