@@ -306,6 +306,10 @@ on_both! {
             let answer = harness.token(Some(*client), &whole).await;
             assert_eq!((answer.status, answer.error()), (400, *error), "{rule}: {answer:?}");
         }
+        // The length of a verifier is told apart from one that does not fit.
+        let short = [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", CALLBACK), ("code_verifier", "twenty-characters-ab")];
+        let short = harness.token(Some(FULTON), &short).await;
+        assert!(short.description().contains("43 to 128"), "RFC 7636 §4.1: {short:?}");
         // None of this used the code up; and a minute later it is worth nothing.
         harness.clock.advance(61);
         let late = redeem(&harness, &code).await;

@@ -306,6 +306,12 @@ fn clients_are_refused_by_name() {
             "jwks_uri",
             "not a public address",
         ),
+        // RFC 7515 §2
+        (
+            r#"jwks = '{"keys":[{"kty":"RSA","n":"AQAB=","e":"AQAB"}]}'"#,
+            "jwks",
+            "not base64url without padding",
+        ),
         (
             r#"jwks = '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'"#,
             "jwks",
@@ -659,7 +665,11 @@ fn what_is_allowed_is_registered() {
     assert_eq!(client.settings.resource_servers, ["cms-fulton"]);
     assert_eq!(client.settings.auth_method, AuthMethod::ClientSecretBasic);
     assert_eq!(secret.unwrap().reveal().len(), 43);
-    let keys = format!("client_id = \"keys\"\njwks = '{{\"keys\":[{}]}}'", jwk("a"));
+    // As some editors save it, with a byte order mark.
+    let keys = format!(
+        "client_id = \"keys\"\njwks = '\u{feff}{{\"keys\":[{}]}}'",
+        jwk("a")
+    );
     let (client, secret) = add_client(&registry, LIMS, &keys).unwrap();
     assert_eq!(
         (client.settings.auth_method, secret.is_none()),
