@@ -6,7 +6,7 @@ use mdi_auth::audit::failure_counts::FailureCounts;
 use mdi_auth::secrets::fair_queue::FairQueue;
 use serde_json::{Value, json};
 
-use crate::harness::agent::Agent;
+use crate::harness::agent::{Agent, cookies, hidden};
 use crate::harness::assertion::{ClientKey, TYPE};
 use crate::harness::{CALLBACK, CMS, Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::person_flow::{authorize_url, code_of, redeem};
@@ -305,23 +305,13 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
     let harness = Harness::start_with(Db::Sqlite, |config| config.login.address_attempts_per_minute = 10);
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    let text = login.answer().text.clone();
-    let field = |name: &str| {
-        let rest = text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let (csrf, pending) = (field("csrf"), field("pending"));
-    let cookies: Vec<String> = agent
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let (csrf, pending, cookies) = (hidden(&login, "csrf"), hidden(&login, "pending"), cookies(&agent));
     let attempts: Vec<_> = (0..80)
         .map(|number| {
             let request = harness
                 .http
                 .post(harness.url("/login"))
-                .header("cookie", cookies.join("; "));
+                .header("cookie", &cookies);
             let username = format!("u{number}");
             let form = [
                 ("csrf", &csrf),
@@ -356,17 +346,7 @@ async fn one_network_does_not_keep_the_others_from_signing_in() {
     });
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
-    let text = login.answer().text.clone();
-    let field = |name: &str| {
-        let rest = text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let (csrf, pending) = (field("csrf"), field("pending"));
-    let cookies: Vec<String> = agent
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let (csrf, pending, cookies) = (hidden(&login, "csrf"), hidden(&login, "pending"), cookies(&agent));
     let sign_in = |from: String, username: String, password: &str| {
         let form = [
             ("csrf", csrf.as_str()),
@@ -377,7 +357,7 @@ async fn one_network_does_not_keep_the_others_from_signing_in() {
         let request = harness
             .http
             .post(harness.url("/login"))
-            .header("cookie", cookies.join("; "))
+            .header("cookie", &cookies)
             .header("X-Forwarded-For", from);
         request.form(&form).send()
     };

@@ -238,10 +238,7 @@ async fn the_server_does_not_go_where_it_must_not() {
     let key = ClientKey::new(Algorithm::ES384, "k1");
     laboratory.publish(&[&key]);
     let refused = ask(&harness, &key).await;
-    assert_eq!(
-        (refused.status, refused.error()),
-        (503, "temporarily_unavailable")
-    );
+    assert_eq!((refused.status, refused.error()), (401, "invalid_client"));
     assert!(
         !refused.description().contains("localhost"),
         "a stranger learns nothing of our keys: {refused:?}"

@@ -15,7 +15,7 @@ use mdi_auth::store::logins::{self, Failures};
 use mdi_auth::store::{password_history, people as stored};
 use serde_json::{Value, json};
 
-use crate::harness::agent::{Agent, Page};
+use crate::harness::agent::{Agent, Page, cookies, hidden};
 use crate::harness::{Answer, BEGIN, EDRS, FULTON, Harness, PASSWORD, blocking, in_flight};
 use crate::on_both;
 use crate::person_flow::{authorize_url, code_of, redeem, refresh};
@@ -375,23 +375,6 @@ async fn login_page(agent: &mut Agent<'_>, harness: &Harness) -> Page {
     login
 }
 
-/// A hidden field of a page.
-fn hidden(page: &Page, name: &str) -> String {
-    let tag = page
-        .answer()
-        .text
-        .split("<input")
-        .find(|tag| tag.contains(&format!("name=\"{name}\"")))
-        .unwrap();
-    tag.split("value=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned()
-}
-
 /// What a browser sends when somebody signs in, not sent yet.
 fn typed(
     harness: &Harness,
@@ -411,15 +394,6 @@ fn typed(
         .post(harness.url("/login"))
         .header("Cookie", cookies(agent))
         .form(&form)
-}
-
-fn cookies(agent: &Agent<'_>) -> String {
-    agent
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::harness::agent::Agent;
+use crate::harness::agent::{Agent, cookies, hidden};
 use crate::harness::assertion::{ClientKey, TYPE, claims};
 use crate::harness::{Answer, CALLBACK, EDRS, FULTON, Harness, PASSWORD};
 use crate::on_both;
@@ -132,19 +132,14 @@ on_both! {
             .submit(&login, &[("username", "jlehz"), ("password", PASSWORD)])
             .await;
         assert_eq!(page.at(), "/login/second-factor");
-        let text = &page.answer().text;
-        let field = |name: &str| {
-            let rest = text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-            rest.split('"').next().unwrap().to_owned()
-        };
-        let cookies: Vec<String> = agent.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let form = Arc::new(vec![("csrf", field("csrf")), ("pending", field("pending")), ("totp", "000000".to_owned())]);
+        let cookies = cookies(&agent);
+        let form = Arc::new(vec![("csrf", hidden(&page, "csrf")), ("pending", hidden(&page, "pending")), ("totp", "000000".to_owned())]);
         let start = Arc::new(tokio::sync::Barrier::new(RACERS));
         let racers: Vec<_> = (0..RACERS)
             .map(|_| {
                 let request = crate::harness::client(&harness.ca_file)
                     .post(harness.url("/login/second-factor"))
-                    .header("cookie", cookies.join("; "));
+                    .header("cookie", &cookies);
                 let (start, form) = (Arc::clone(&start), Arc::clone(&form));
                 tokio::spawn(async move {
                     start.wait().await;

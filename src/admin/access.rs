@@ -236,11 +236,7 @@ async fn refused(
         });
         written.await?;
     }
-    let is_of_console = person
-        .settings
-        .roles
-        .iter()
-        .any(|role| console::is_console_role(role));
+    let is_of_console = console::is_of_console(&person.settings.roles);
     let what = if is_of_console {
         "Your role does not include this part of the administration. Ask an administrator if you need it."
     } else {

@@ -8,15 +8,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::event::{Actor, Event, Kind, Outcome};
+use crate::model::network;
 
 /// How many addresses, and how many pairs of address and subject, are told apart within a minute.
 const TOLD_APART: usize = 10_000;
-/// Bits of IPv4 and IPv6 that make a network of one party, as providers hand them out.
-const NETWORK: (u32, u32) = (24, 48);
-/// Whoever comes when so many are told apart is counted with its network, then with ever larger ones: never not at all, and
-/// never with everybody.
-const COARSER: [(u32, u32); 3] = [NETWORK, (16, 32), (8, 16)];
-
 /// Whether a failure is to be recorded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
@@ -43,16 +38,17 @@ struct Counts(HashMap<(IpAddr, String), u32>);
 impl Counts {
     /// Where an address is counted with a subject: by itself while there is room.
     fn slot(&self, address: IpAddr, subject: &str) -> (IpAddr, String) {
-        let own = (bucket(address), subject.to_owned());
+        let own = (network::within(address, network::HOST), subject.to_owned());
         if self.0.len() < TOLD_APART || self.0.contains_key(&own) {
             return own;
         }
+        // With its network, then with ever larger ones: never not at all, and never with everybody.
         let mut room = TOLD_APART;
         let mut last = own;
-        for (v4_bits, v6_bits) in COARSER {
+        for size in network::LARGER {
             room += TOLD_APART;
             // The subject is whatever a stranger says: it tells nobody apart any more.
-            last = (network(address, v4_bits, v6_bits), String::new());
+            last = (network::within(address, size), String::new());
             if self.0.len() < room || self.0.contains_key(&last) {
                 break;
             }
@@ -81,27 +77,6 @@ pub struct FailureCounts {
 impl std::fmt::Debug for FailureCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FailureCounts")
-    }
-}
-
-/// IPv6 hosts have a /64 to choose from, so the /64 is the address.
-fn bucket(address: IpAddr) -> IpAddr {
-    network(address, 32, 64)
-}
-
-/// The network of an address, as one party has it: a /24 or a /48.
-pub fn network_of(address: IpAddr) -> IpAddr {
-    network(address, NETWORK.0, NETWORK.1)
-}
-
-fn network(address: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - v4_bits).unwrap_or(0)).into())
-        }
-        IpAddr::V6(v6) => {
-            IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - v6_bits).unwrap_or(0)).into())
-        }
     }
 }
 
@@ -171,7 +146,7 @@ impl FailureCounts {
     pub fn failures(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
         self.minute(now)
             .failures
-            .get(&(bucket(address), subject.to_owned()))
+            .get(&(network::within(address, network::HOST), subject.to_owned()))
             .copied()
             .unwrap_or(0)
     }
@@ -180,7 +155,7 @@ impl FailureCounts {
     #[must_use]
     pub fn note(&self, address: IpAddr, subject: &str, now: i64) -> Noted {
         let mut minute = self.minute(now);
-        let pair = (bucket(address), subject.to_owned());
+        let pair = (network::within(address, network::HOST), subject.to_owned());
         if minute.failures.len() >= TOLD_APART && !minute.failures.contains_key(&pair) {
             minute.others += 1;
             return Noted::Counted;

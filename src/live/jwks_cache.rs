@@ -22,10 +22,10 @@ const LONGEST_SECONDS: i64 = 3600;
 /// Why there are no keys.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NoKeys {
-    /// The address did not answer, or may not be asked.
+    /// The address does not answer just now.
     #[error("{0}")]
     Unreachable(String),
-    /// What it answered is of no use.
+    /// It may not be asked, or what it answers is of no use.
     #[error("{0}")]
     Unusable(String),
 }
@@ -143,7 +143,10 @@ impl JwksCache {
             .outbound
             .get_json(&url, LARGEST, TIMEOUT)
             .await
-            .map_err(|cause| NoKeys::Unreachable(cause.to_string()))?;
+            .map_err(|cause| match cause.may_pass() {
+                true => NoKeys::Unreachable(cause.to_string()),
+                false => NoKeys::Unusable(cause.to_string()),
+            })?;
         let text =
             String::from_utf8(fetched.body).map_err(|_| unusable("the JWKS is not UTF-8".to_owned()))?;
         let keys = ClientKeys::parse_fetched(&text).map_err(|problem| unusable(problem.to_string()))?;

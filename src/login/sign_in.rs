@@ -10,9 +10,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::{Noted, network_of};
+use crate::audit::failure_counts::Noted;
 use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
+use crate::model::network;
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::model::session::Session;
@@ -202,7 +203,7 @@ async fn check(app: &Arc<App>, username: &str, password: Secret, at: At) -> Resu
     let stored = person.as_ref().and_then(|person| person.password.clone());
     let verified = app
         .hasher
-        .verify(network_of(at.address), password, stored)
+        .verify(network::of(at.address), password, stored)
         .await?;
     let accepted = person
         .as_ref()

@@ -123,6 +123,12 @@ pub struct ClientSettings {
     pub confidentiality: Option<Confidentiality>,
 }
 
+/// Whether a redirect URI leads to a program on the person's own machine (RFC 8252 §7), which any other program there can
+/// pretend to be: whatever is not https.
+pub fn is_native(redirect_uri: &str) -> bool {
+    !redirect_uri.starts_with("https://")
+}
+
 impl ClientSettings {
     /// Whether it may authenticate by a method. Much software tries a secret both ways, or switches between them.
     pub fn allows(&self, method: AuthMethod) -> bool {

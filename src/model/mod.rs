@@ -7,6 +7,7 @@ pub mod identity_provider;
 pub mod kind;
 pub mod link;
 pub mod logout_notice;
+pub mod network;
 pub mod person;
 pub mod resource_server;
 pub mod scope;

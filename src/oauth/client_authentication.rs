@@ -215,10 +215,7 @@ pub async fn authenticate(
         Presented::Assertion { assertion, .. } => unverified_claims(assertion).ok().map(|claims| claims.iss),
     };
     // Others may share the address: whoever failed too often is refused what fails again, never what is right.
-    let failed = app
-        .failure_counts
-        .attempts(address, &throttle_subject(id.as_deref()), app.now());
-    let limited = failed >= app.config.login.address_attempts_per_minute;
+    let limited = is_limited(app, address, id.as_deref());
     match verify(app, presented, limited).await {
         Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
             caller,
@@ -228,7 +225,9 @@ pub async fn authenticate(
             used_secret,
         }),
         Err(refusal) if limited && refusal.code == Code::InvalidClient => {
-            note_more(app, address, id.as_deref());
+            let _ = app
+                .failure_counts
+                .note(address, counted_as(app, id.as_deref()), app.now());
             Err(throttled())
         }
         Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),
@@ -263,24 +262,18 @@ pub async fn authenticate_refresh(
         .store
         .read(move |conn| tokens::client_of_refresh(conn, &hash))
         .await?;
+    let address = client_address::of(app, request);
     let caller = owner.as_deref().and_then(|id| find(app, id));
     match caller.filter(|caller| caller.enabled() && caller.allows(AuthMethod::None)) {
         Some(caller) => Ok(Authenticated {
             caller,
             method: AuthMethod::None,
-            address: client_address::of(app, request),
+            address,
             burn: None,
             used_secret: None,
         }),
+        None if is_limited(app, address, None) => Err(throttled()),
         None => {
-            let address = client_address::of(app, request);
-            if app
-                .failure_counts
-                .attempts(address, &throttle_subject(None), app.now())
-                >= app.config.login.address_attempts_per_minute
-            {
-                return Err(throttled());
-            }
             let refusal = Refused {
                 code: Code::InvalidClient,
                 reason: Reason::UnknownClient,
@@ -639,6 +632,14 @@ fn throttle_subject(id: Option<&str>) -> String {
     SecretHash::of(id.unwrap_or_default()).as_str().to_owned()
 }
 
+/// Whether an address has failed too often within the minute, in the name of an id.
+fn is_limited(app: &App, address: IpAddr, id: Option<&str>) -> bool {
+    let failed = app
+        .failure_counts
+        .attempts(address, &throttle_subject(id), app.now());
+    failed >= app.config.login.address_attempts_per_minute
+}
+
 fn throttled() -> OAuthError {
     OAuthError::new(
         Code::Throttled,
@@ -657,12 +658,10 @@ pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) ->
     }
 }
 
-/// Counts one more failure of somebody who is refused without a record.
-fn note_more(app: &App, address: IpAddr, id: Option<&str>) {
-    let known = id.filter(|id| find(app, id).is_some());
-    let _ = app
-        .failure_counts
-        .note(address, known.unwrap_or("unknown client"), app.now());
+/// Under what the failures of whoever says an id are counted.
+fn counted_as<'a>(app: &App, id: Option<&'a str>) -> &'a str {
+    id.filter(|id| find(app, id).is_some())
+        .unwrap_or("unknown client")
 }
 
 /// Counts and records a failure; beyond the limit nothing is recorded singly any more.
@@ -681,7 +680,7 @@ async fn note_failure(app: &App, address: IpAddr, id: Option<&str>, refusal: Ref
     if let Some(id) = known {
         event = event.client(id);
     }
-    let events = note_stranger(app, address, known.unwrap_or("unknown client"), event);
+    let events = note_stranger(app, address, counted_as(app, id), event);
     if !events.is_empty() {
         let written = app.store.write(move |tx| {
             events.iter().for_each(|event| tx.audit(event.clone()));

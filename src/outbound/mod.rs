@@ -86,6 +86,17 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// Whether the same request may succeed in a moment, with nothing changed by anybody.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unresolved { .. } | Self::Connection { .. } | Self::TimedOut { .. } => true,
+            Self::Status { status, .. } => status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
 /// Why outbound requests cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {

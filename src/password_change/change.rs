@@ -12,9 +12,10 @@ use super::form::{
 };
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::{Noted, network_of};
+use crate::audit::failure_counts::Noted;
 use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
+use crate::model::network;
 use crate::model::person::Person;
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
@@ -172,7 +173,7 @@ async fn check_current(
     let locked = app.store.read(move |conn| counted.is_locked(conn, now)).await?;
     let verified = app
         .hasher
-        .verify(network_of(address), current, person.password.clone())
+        .verify(network::of(address), current, person.password.clone())
         .await?;
     let (right, now) = (matches!(verified, Verified::Right(_)), app.now());
     let held = attempt.clone();

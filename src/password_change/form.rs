@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::app::App;
-use crate::audit::failure_counts::network_of;
 use crate::error::{Broken, PageError};
+use crate::model::network;
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::secrets::master_key::Purpose;
@@ -266,7 +266,7 @@ pub(super) async fn judge(
     }
     match app
         .hasher
-        .hash_unused(network_of(address), password.clone(), earlier)
+        .hash_unused(network::of(address), password.clone(), earlier)
         .await?
     {
         Some(hash) => {

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::form::Carried;
 use crate::app::App;
-use crate::audit::failure_counts::network_of;
 use crate::error::PageError;
+use crate::model::network;
 use crate::model::secret::Secret;
 use crate::secrets::password_rules::strength;
 use crate::session::client_address;
@@ -61,7 +61,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
         .collect();
     let judged = app
         .hasher
-        .judge(network_of(address), &browser, password, move |password| {
+        .judge(network::of(address), &browser, password, move |password| {
             strength(
                 password.reveal(),
                 &known.iter().map(String::as_str).collect::<Vec<_>>(),

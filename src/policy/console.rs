@@ -91,6 +91,11 @@ pub fn is_console_role(code: &str) -> bool {
     ROLES.contains(&code)
 }
 
+/// Whether one of these is a role of the console.
+pub fn is_of_console(roles: &[String]) -> bool {
+    roles.iter().any(|role| is_console_role(role))
+}
+
 /// What somebody may do: no more than each of some sets of roles may. A person has one; a token of hers has its own, and
 /// hers.
 #[derive(Debug, Clone)]

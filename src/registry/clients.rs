@@ -12,7 +12,7 @@ use super::{
 };
 use crate::audit::event::Kind as EventKind;
 use crate::model::Organization;
-use crate::model::client::{AuthMethod, Client, ClientSettings, Consent, GrantType};
+use crate::model::client::{AuthMethod, Client, ClientSettings, Consent, GrantType, is_native};
 use crate::model::kind::Kind;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::ScopeSet;
@@ -363,7 +363,7 @@ impl<'a> Check<'a> {
             .consent
             .or(self.old.map(|old| old.consent))
             .unwrap_or_default();
-        let native = redirect_uris.iter().find(|uri| !uri.starts_with("https://"));
+        let native = redirect_uris.iter().find(|uri| is_native(uri));
         if let (Consent::Skip, Some(uri)) = (consent, native) {
             self.mistakes.add(
                 "consent",

@@ -47,9 +47,9 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
-use crate::audit::failure_counts::network_of;
 use crate::error::Broken;
 use crate::model::Organization;
+use crate::model::network;
 use crate::policy::console::Authority;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{
@@ -292,7 +292,7 @@ impl Registry {
     /// The network of whoever acts; that of nobody for an operator.
     fn network(&self) -> IpAddr {
         let address = self.address.as_deref().and_then(|address| address.parse().ok());
-        address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), network_of)
+        address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), network::of)
     }
 
     fn tell(&self, tx: &mut Tx<'_>, kind: ChangeKind, subject: &str) {

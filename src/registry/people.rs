@@ -561,14 +561,7 @@ fn put(
         let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
     }
-    let administers = |person: &Person| {
-        person.enabled
-            && person
-                .settings
-                .roles
-                .iter()
-                .any(|role| console::is_console_role(role))
-    };
+    let administers = |person: &Person| person.enabled && console::is_of_console(&person.settings.roles);
     if before.is_some_and(administers) && !administers(person) {
         api_tokens::revoke_of(registry, tx, &person.id)?;
     }
@@ -675,13 +668,7 @@ pub fn permitted(
     let Some(bounds) = &registry.bounds else {
         return Ok(Ok(()));
     };
-    let of_console = |person: &Person| {
-        person
-            .settings
-            .roles
-            .iter()
-            .any(|role| console::is_console_role(role))
-    };
+    let of_console = |person: &Person| console::is_of_console(&person.settings.roles);
     let concerns_console = of_console(after) || before.is_some_and(of_console);
     let area = if concerns_console {
         Area::Administrators

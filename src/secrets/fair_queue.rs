@@ -5,17 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Sizes of networks that are compared one after the other, in bits that may differ: of IPv4 and of IPv6. The first is that
-/// of the networks that take turns.
-const SIZES: [(u32, u32); 3] = [(8, 80), (16, 96), (24, 112)];
-
-/// The larger network of a network: these many bits of its addresses differ.
-fn within(network: IpAddr, (v4_bits, v6_bits): (u32, u32)) -> IpAddr {
-    match network {
-        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) >> v4_bits << v4_bits).into()),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> v6_bits << v6_bits).into()),
-    }
-}
+use crate::model::network::{self, Size, within};
 
 /// What waits, by the network that asked.
 #[derive(Debug)]
@@ -56,7 +46,7 @@ impl<T> FairQueue<T> {
 
     /// Puts something in line. Answers what finds no place any more: the newest of the network with most waiting, be it
     /// this or another one.
-    pub fn put(&self, network: IpAddr, item: T) -> Option<T> {
+    pub fn put(&self, asking: IpAddr, item: T) -> Option<T> {
         let mut lanes = self.lanes();
         if lanes.closed {
             return Some(item);
@@ -64,15 +54,15 @@ impl<T> FairQueue<T> {
         let mut displaced = None;
         if lanes.count >= self.capacity {
             // Where all have as much, larger networks are compared: somebody may have any number of small ones.
-            let busiest = SIZES
+            let busiest = network::LARGER
                 .into_iter()
-                .find_map(|size| lanes.busier_than(network, size));
+                .find_map(|size| lanes.busier_than(asking, size));
             match busiest {
                 Some(busiest) => displaced = lanes.newest_of(busiest),
                 None => return Some(item),
             }
         }
-        lanes.push(network, item);
+        lanes.push(asking, item);
         drop(lanes);
         self.arrived.notify_one();
         displaced
@@ -122,14 +112,14 @@ impl<T> Lanes<T> {
         item
     }
 
-    /// The network with most waiting in the larger one with most, when that has more than the one of `network` would have
+    /// The network with most waiting in the larger one with most, when that has more than the one of `asking` would have
     /// with one more: else the two would throw each other out.
-    fn busier_than(&self, network: IpAddr, size: (u32, u32)) -> Option<IpAddr> {
+    fn busier_than(&self, asking: IpAddr, size: Size) -> Option<IpAddr> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for (lane, waiting) in &self.waiting {
             *counts.entry(within(*lane, size)).or_default() += waiting.len();
         }
-        let own = counts.get(&within(network, size)).copied().unwrap_or(0);
+        let own = counts.get(&within(asking, size)).copied().unwrap_or(0);
         let (busiest, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
         let lanes = self
             .waiting

@@ -10,6 +10,7 @@ use url::{Host, Url, form_urlencoded};
 use crate::app::App;
 use crate::error::{OAuthError, PageError};
 use crate::live::LiveClient;
+use crate::model::client;
 use crate::web::browser::{self, Pending};
 use crate::web::pages::{self, Application, FormAction, FormPostPage};
 use crate::web::parameters::{Parameters, shown};
@@ -107,10 +108,9 @@ impl RedirectTarget {
         }
     }
 
-    /// Whether the answer goes to a program on the person's own machine (RFC 8252 §7), which any other program there can
-    /// pretend to be.
+    /// Whether the answer goes to a program on the person's own machine.
     pub fn is_native(&self) -> bool {
-        !self.redirect_uri.starts_with("https://")
+        client::is_native(&self.redirect_uri)
     }
 
     /// Where forms on the way there may lead.

@@ -293,3 +293,30 @@ pub fn checkboxes(text: &str) -> Vec<String> {
         .filter_map(|tag| attribute(tag, "value"))
         .collect()
 }
+
+/// A hidden field of a page.
+pub fn hidden(page: &Page, name: &str) -> String {
+    let tag = page
+        .answer()
+        .text
+        .split("<input")
+        .find(|tag| tag.contains(&format!("name=\"{name}\"")))
+        .unwrap();
+    tag.split("value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
+/// The cookies of a browser, as it sends them.
+pub fn cookies(agent: &Agent<'_>) -> String {
+    agent
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+}

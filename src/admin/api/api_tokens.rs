@@ -10,7 +10,6 @@ use super::problem::Problem;
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
 use crate::model::api_token::{ApiScope, ApiToken};
-use crate::model::secret::Secret;
 use crate::policy::console::{Area, Right, TABLE};
 use crate::registry::api_tokens::{self, ApiTokenForm};
 use crate::store::{Tx, api_tokens as stored};
@@ -41,9 +40,6 @@ struct View {
     /// When it was revoked.
     #[schema(format = DateTime)]
     revoked_at: Option<String>,
-    /// Its text: in the answer that makes it, and never again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
 }
 
 /// Something that a token may do.
@@ -110,7 +106,7 @@ pub(super) fn me() -> Group {
     Group::new("This token", "What the caller is.", Area::Home, operations)
 }
 
-fn view(token: &ApiToken, text: Option<&Secret>) -> View {
+fn view(token: &ApiToken) -> View {
     View {
         id: token.id.clone(),
         name: token.name.clone(),
@@ -121,7 +117,6 @@ fn view(token: &ApiToken, text: Option<&Secret>) -> View {
         expires_at: time(token.expires_at),
         last_used_at: token.last_used_at.map(time),
         revoked_at: token.revoked_at.map(time),
-        token: text.map(|text| text.reveal().to_owned()),
     }
 }
 
@@ -135,7 +130,7 @@ async fn list(call: Call) -> Answered {
         .read(move |conn| stored::page(conn, after.as_ref().map(|(at, id)| (*at, id.as_str())), limit + 1))
         .await?;
     let key = |token: &ApiToken| vec![token.created_at.to_string(), token.id.clone()];
-    Ok(Reply::ok(&page(rows, limit, key, |token| view(&token, None))))
+    Ok(Reply::ok(&page(rows, limit, key, |token| view(&token))))
 }
 
 async fn create(call: Call) -> Answered {
@@ -147,7 +142,7 @@ async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let token = call.read(move |conn| stored::find(conn, &id)).await?;
     token
-        .map(|token| Reply::ok(&view(&token, None)))
+        .map(|token| Reply::ok(&view(&token)))
         .ok_or_else(|| Problem::not_found("API token", &call.id))
 }
 
@@ -159,7 +154,7 @@ async fn revoke(call: Call) -> Answered {
         }
         settled!(api_tokens::revoke(registry, tx, &id)?);
         let revoked = stored::find(tx.conn(), &id)?.ok_or_else(|| Problem::not_found("API token", &id));
-        Ok(revoked.map(|token| Reply::ok(&view(&token, None))))
+        Ok(revoked.map(|token| Reply::ok(&view(&token))))
     };
     call.change(job).await
 }
@@ -170,7 +165,7 @@ async fn who(call: Call) -> Answered {
         .map(|(area, _)| (area.as_str(), call.caller.authority.right(*area)));
     let may = held.filter(|(_, right)| *right > Right::None);
     let me = Me {
-        token: view(&call.caller.token, None),
+        token: view(&call.caller.token),
         may: may
             .map(|(area, right)| May {
                 area,

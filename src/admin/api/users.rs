@@ -9,8 +9,8 @@ use super::operation::{Answered, Call, Group, Operation, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
-use crate::audit::failure_counts::network_of;
 use crate::model::link::LinkKind;
+use crate::model::network;
 use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Right};
 use crate::registry::links::{self, Issued};
@@ -205,13 +205,7 @@ fn found(tx: &mut Tx<'_>, id: &str, administers: bool) -> Stored<Result<Person, 
     let Some(person) = stored::lock(tx.conn(), id)? else {
         return Ok(Err(Problem::not_found("person", id)));
     };
-    if !administers
-        && person
-            .settings
-            .roles
-            .iter()
-            .any(|role| console::is_console_role(role))
-    {
+    if !administers && console::is_of_console(&person.settings.roles) {
         let what = "only a token with the scope admin may change people who have a role of the console";
         return Ok(Err(Problem::forbidden(what)));
     }
@@ -270,7 +264,7 @@ async fn add(call: Call) -> Answered {
     let form: PersonForm = call.form(&[])?;
     let hash = match form.password.clone() {
         Some(password) => {
-            let network = network_of(call.caller.address);
+            let network = network::of(call.caller.address);
             call.app.hasher.hash_unused(network, password, Vec::new()).await?
         }
         None => None,

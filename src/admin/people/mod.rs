@@ -29,11 +29,7 @@ pub(super) fn path_of(id: &str) -> String {
 
 /// Where a person belongs: those with a role of the console are administrators' affair.
 pub(super) fn area_of(person: &Person) -> Area {
-    let of_console = person
-        .settings
-        .roles
-        .iter()
-        .any(|role| console::is_console_role(role));
+    let of_console = console::is_of_console(&person.settings.roles);
     if of_console {
         Area::Administrators
     } else {
