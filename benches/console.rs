@@ -176,7 +176,6 @@ fn fill(scene: &Scene) {
         .unwrap()
         .block_on(mdi_auth::audit::activity::catch_up(
             &app.store,
-            &app.live,
             app.clock.as_ref(),
         ))
         .unwrap();

@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod supervisor;
 pub mod tls;
 pub mod web;
 pub mod webauthn;

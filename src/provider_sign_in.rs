@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
-use crate::issuance::CERTIFY;
-use crate::login::banner;
-use crate::model::identity_provider::{Identity, IdentityProvider};
+use crate::login::{banner, freshness};
+use crate::model::identity_provider::{Identity, IdentityProvider, Reauthenticate};
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
 use crate::outbound::identity_provider::{Journey, Returned, UpstreamError};
@@ -83,13 +82,24 @@ async fn send_there(
     let Some(provider) = app.live.identity_provider(id) else {
         return Ok(back(app, &form.browser, pending, Notice::ProviderNotAccepted));
     };
+    // Who is signed in and comes here again was asked to sign in anew.
+    let again = guard::session_of(app, request).await?.is_some();
+    let max_age = match provider.settings.reauthenticate {
+        Reauthenticate::None if again => {
+            let notice = Notice::ProviderCannotConfirm;
+            return Ok(back(app, &form.browser, pending, notice));
+        }
+        Reauthenticate::None => None,
+        _ if again => Some(0),
+        _ => freshness::wanted_age(app, &pending),
+    };
     let state = State {
         id: app.entropy.secret(),
         provider: provider.id.clone(),
         nonce: app.entropy.secret(),
         verifier: app.entropy.secret(),
         created_at: app.now(),
-        max_age: wanted_age(app, request, &pending).await?,
+        max_age,
         pending,
     };
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
@@ -102,7 +112,8 @@ async fn send_there(
         nonce: &state.nonce,
         verifier: &state.verifier,
         // Asked for in any case, for then the provider must say when the sign-in was (OpenID Connect Core §3.1.2.1).
-        max_age: state.max_age.unwrap_or(app.config.login.session_seconds),
+        max_age: (provider.settings.reauthenticate == Reauthenticate::MaxAge)
+            .then(|| state.max_age.unwrap_or(app.config.login.session_seconds)),
         again: state.max_age.is_some(),
     };
     match app
@@ -116,28 +127,6 @@ async fn send_there(
             Ok(back(app, &form.browser, state.pending, Notice::ProviderSilent))
         }
     }
-}
-
-/// How old the sign-in at the provider may be: what the application wants, and nothing at all where somebody who is
-/// signed in is asked to sign in again.
-async fn wanted_age(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Option<i64>, PageError> {
-    if guard::session_of(app, request).await?.is_some() {
-        return Ok(Some(0));
-    }
-    let Some(parameters) = pending.parameters() else {
-        return Ok(None);
-    };
-    let one = |name: &str| parameters.one(name).ok().flatten().unwrap_or_default();
-    let asked_to_log_in = one("prompt")
-        .split_ascii_whitespace()
-        .any(|prompt| matches!(prompt, "login" | "select_account"))
-        .then_some(0);
-    let max_age = one("max_age").parse::<i64>().ok();
-    let certifies = one("scope")
-        .split_ascii_whitespace()
-        .any(|scope| scope == CERTIFY);
-    let fresh = certifies.then(|| app.config.tokens.certify_minutes * 60);
-    Ok(asked_to_log_in.into_iter().chain(max_age).chain(fresh).min())
 }
 
 /// `GET /login/upstream/{provider}/callback`
@@ -352,10 +341,12 @@ impl AdminRequest<'_> {
         )))
     }
 
-    /// OpenID Connect Core §3.1.2.1: who was asked for a fresh sign-in has to say when it was.
+    /// OpenID Connect Core §3.1.2.1: who was asked for a fresh sign-in has to say when it was; but who only knows
+    /// `prompt=login` has asked the person since she left.
     fn too_old(&self, identity: &Identity) -> Option<&'static str> {
         let max_age = self.state.max_age?;
         match identity.auth_time {
+            None if self.reauthenticate() == Reauthenticate::PromptLogin => None,
             None => Some("ID token: auth_time is missing, although max_age was sent"),
             Some(at) if at < self.state.created_at - max_age - LEEWAY_SECONDS => {
                 Some("ID token: auth_time is older than max_age allows")
@@ -364,15 +355,27 @@ impl AdminRequest<'_> {
         }
     }
 
+    fn reauthenticate(&self) -> Reauthenticate {
+        self.provider.settings.reauthenticate
+    }
+
+    /// When the person signed in there. Who does not say when counts as signed in as long ago as a session may be old,
+    /// unless the person was made to sign in anew: then it was after she left for there.
+    fn auth_time(&self, identity: &Identity) -> i64 {
+        let now = self.app.now();
+        let asked_anew = self.state.max_age.is_some() && self.reauthenticate() == Reauthenticate::PromptLogin;
+        match identity.auth_time {
+            Some(at) => at.min(now),
+            None if asked_anew => self.state.created_at,
+            None => now - self.app.config.login.session_seconds,
+        }
+    }
+
     /// One write decides whose account it is and begins the session.
     async fn sign_in(&self, identity: Identity) -> Result<Result<(Session, String), NotSignedIn>, Broken> {
         let arrival = Arrival {
             provider: Arc::clone(self.provider),
-            // Who does not say when counts as signed in as long ago as a session may be old.
-            auth_time: identity.auth_time.map_or_else(
-                || self.app.now() - self.app.config.login.session_seconds,
-                |at| at.min(self.app.now()),
-            ),
+            auth_time: self.auth_time(&identity),
             identity,
             origin: Origin::of(self.app, self.request),
             replaced: browser::session_hash(self.app, self.request),
@@ -493,11 +496,12 @@ async fn record_refusal(
     provider: Option<&str>,
     refused: NotSignedIn,
 ) -> Result<(), Broken> {
-    let subject = refused
+    let at_provider = format!("identity provider {}", provider.unwrap_or("?"));
+    let failed = refused
         .person_id
-        .clone()
-        .unwrap_or_else(|| format!("identity provider {}", provider.unwrap_or("?")));
-    if app.failure_counts.note(address, &subject, app.now()) == Noted::Counted {
+        .as_deref()
+        .map_or(Failed::SignIn(&at_provider), Failed::Account);
+    if app.failure_counts.note(address, failed, app.now()) == Noted::Counted {
         return Ok(());
     }
     let mut event = app

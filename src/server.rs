@@ -1,5 +1,6 @@
 //! The server: the only list of URLs, the headers that every answer carries, TLS, the work that recurs, and the end.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,32 +10,44 @@ use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
+use actix_web::rt::spawn;
 use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, Route, web};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::app::App;
+use crate::app::{App, fingerprints};
 use crate::audit::activity;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
-use crate::model::signing::Algorithm;
 use crate::oauth::metadata::{self, Documents};
 use crate::oauth::{
     authorize, backchannel_logout, consent, introspect, jwks, logout, revoke, token, userinfo,
 };
 use crate::password_change::{self, by_link, change, forgotten};
 use crate::registry::{self, Registry};
+use crate::store::audit::AuditRow;
 use crate::tls::Tls;
+use crate::web::connections::{Capacity, Connections};
 use crate::web::{assets, browser};
-use crate::{account, admin, login, provider_sign_in, session, store};
+use crate::{account, admin, login, provider_sign_in, session, store, supervisor};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
+/// How much is written to prove that writing is possible, in secrets of 43 characters: more than any token needs.
+const PROOF_SECRETS: usize = 400;
 /// How often recurring work is done.
 const MAINTENANCE: Duration = Duration::from_secs(10);
+/// How far ahead the newest event may lie at the start, in seconds.
+const RECORDED_AHEAD_SECONDS: i64 = 60;
+/// How far a database's clock may be from ours, in seconds.
+const DATABASE_CLOCK_SECONDS: i64 = 60;
 /// How many rows a table the sweeper deletes in one write: a few milliseconds.
 const SWEEP: i64 = 250;
+/// How long address and headers of a request may be together, in bytes: our own cookies and the longest authorization
+/// request are half as long.
+const LONGEST_HEAD: usize = 32 * 1024;
 /// How long requests that have begun may take after the order to stop, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
 /// How long mail that is queued may take after that.
@@ -42,7 +55,25 @@ const LAST_MAIL: Duration = Duration::from_secs(5);
 
 /// Whether the server could do its work lately.
 #[derive(Debug, Default)]
-struct Readiness(Mutex<Option<(Instant, Result<(), String>)>>);
+struct Readiness(Mutex<Option<Proof>>);
+
+/// Whether the server could do its work, and when.
+#[derive(Debug)]
+struct Proof {
+    at: Instant,
+    /// How many writes had failed by then.
+    failed_writes: u64,
+    outcome: Result<(), String>,
+}
+
+impl Proof {
+    /// Whether it still counts: it is not old, and nothing has failed since.
+    fn counts(&self, app: &App) -> bool {
+        self.at.elapsed() < READY_KEPT
+            && self.failed_writes == app.store.failed_writes()
+            && app.clock.is_steady()
+    }
+}
 
 /// All URLs.
 fn urls(config: &mut web::ServiceConfig) {
@@ -555,18 +586,18 @@ async fn healthz() -> HttpResponse {
 /// A real write and a real signature succeed.
 async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpResponse {
     let mut kept = readiness.0.lock().await;
-    let fresh = kept
-        .as_ref()
-        .filter(|(at, _)| at.elapsed() < READY_KEPT)
-        .map(|(_, outcome)| outcome.clone());
-    let outcome = match fresh {
-        Some(outcome) => outcome,
+    let outcome = match kept.as_ref().filter(|proof| proof.counts(&app)) {
+        Some(proof) => proof.outcome.clone(),
         None => {
             let outcome = prove_ready(&app).await.map_err(|broken| broken.to_string());
             if let Err(cause) = &outcome {
                 tracing::error!(%cause, "not ready");
             }
-            *kept = Some((Instant::now(), outcome.clone()));
+            *kept = Some(Proof {
+                at: Instant::now(),
+                failed_writes: app.store.failed_writes(),
+                outcome: outcome.clone(),
+            });
             outcome
         }
     };
@@ -581,19 +612,23 @@ async fn readyz(app: web::Data<App>, readiness: web::Data<Readiness>) -> HttpRes
     }
 }
 
+/// What a token needs: a row that takes room, a signature by each algorithm, revocations that are read, a time to rely on.
 async fn prove_ready(app: &App) -> Result<(), Broken> {
-    app.store
-        .write(|tx| store::installation::touch(tx.conn()))
-        .await?;
-    app.live
-        .keyring()
-        .sign(Algorithm::ES256, "JWT", &json!({ "ready": true }), app.now())
-        .map_err(Broken::defect)?;
-    if app.live.is_fresh() {
-        Ok(())
-    } else {
-        Err(Broken::Unavailable("revocations cannot be read".to_owned()))
+    if !app.clock.is_steady() {
+        return Err(Broken::Unavailable("the time is in doubt".to_owned()));
     }
+    // Random, so that no database makes it smaller.
+    let padding: String = (0..PROOF_SECRETS).map(|_| app.entropy.secret()).collect();
+    app.store
+        .write(move |tx| store::installation::prove(tx.conn(), &padding))
+        .await?;
+    for algorithm in app.live.keyring().all_algorithms() {
+        app.live
+            .keyring()
+            .sign(algorithm, "JWT", &json!({ "ready": true }), app.now())
+            .map_err(Broken::defect)?;
+    }
+    app.live.require_fresh()
 }
 
 /// The headers of every answer; pages set their own content security policy. `loopback` says that only this machine
@@ -648,6 +683,29 @@ async fn https_only(
         "error": "invalid_request",
         "error_description": "HTTPS is needed: this listener is for a trusted proxy that sends X-Forwarded-Proto: https",
     }));
+    Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// A request head that is too long is refused while the rest of it can still be told (RFC 6585 §5), and ends the
+/// connection.
+async fn head_of_size(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let headers = request.headers().iter();
+    let fields: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if fields + request.uri().to_string().len() <= LONGEST_HEAD {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    }
+    let refused = HttpResponse::RequestHeaderFieldsTooLarge()
+        .force_close()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({
+            "error": "invalid_request",
+            "error_description": format!("address and headers of a request may have {LONGEST_HEAD} bytes together"),
+        }));
     Ok(request.into_response(refused).map_into_right_body())
 }
 
@@ -716,6 +774,8 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
     let readiness = web::Data::new(Readiness::default());
     let imports = web::Data::new(admin::people::import::Imports::default());
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let capacity = Capacity::now();
+    let connections = Connections::new(capacity.of_one, app.config.server.trusted_proxies.clone());
     let factory = move || {
         HttpApp::new()
             .app_data(data.clone())
@@ -724,11 +784,14 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
             .app_data(imports.clone())
             .wrap(from_fn(cross_origin))
             .wrap(from_fn(https_only))
+            .wrap(from_fn(head_of_size))
             .wrap(security_headers(data.config.server.issuer.is_loopback()))
             .configure(urls)
     };
     let mut server = HttpServer::new(factory)
         .workers(workers)
+        .max_connections((capacity.all / workers).max(1))
+        .on_connect(move |stream, data| connections.opened(stream, data))
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
         .shutdown_timeout(SHUTDOWN_SECONDS)
@@ -756,22 +819,33 @@ impl Bound {
     /// # Errors
     /// What the listeners say.
     pub async fn serve(self, app: Arc<App>, tls: Arc<Tls>) -> std::io::Result<()> {
-        record(&app, Kind::ServerStarted).await;
+        doubt_at_start(&app).await;
+        record_start(&app).await;
         // Whoever checks a certificate does it by the real time, whatever clock tests have moved.
-        let watch = actix_web::rt::spawn(tls.watch(|| SystemClock.now()));
-        let recurring = actix_web::rt::spawn(maintain(Arc::clone(&app)));
-        let counting = actix_web::rt::spawn(activity::follow(
-            Arc::clone(&app.store),
-            Arc::clone(&app.live),
-            Arc::clone(&app.clock),
-        ));
-        let notices = actix_web::rt::spawn(backchannel_logout::deliver(Arc::clone(&app)));
+        let watch = spawn(supervisor::task("tls", move || {
+            Arc::clone(&tls).watch(|| SystemClock.now())
+        }));
+        let tending = Arc::clone(&app);
+        let recurring = spawn(supervisor::task("maintenance", move || {
+            maintain(Arc::clone(&tending))
+        }));
+        let counted = Arc::clone(&app);
+        let counting = spawn(supervisor::task("activity", move || {
+            activity::follow(Arc::clone(&counted.store), Arc::clone(&counted.clock))
+        }));
+        let telling = Arc::clone(&app);
+        let notices = spawn(supervisor::task("logout", move || {
+            backchannel_logout::deliver(Arc::clone(&telling))
+        }));
         let posting = Arc::clone(&app);
-        let mail = actix_web::rt::spawn(async move {
-            if let Some(mailer) = &posting.mailer {
-                mailer.run(&posting.store, posting.clock.as_ref()).await;
+        let mail = spawn(supervisor::task("mail", move || {
+            let app = Arc::clone(&posting);
+            async move {
+                if let Some(mailer) = &app.mailer {
+                    mailer.run(&app.store, app.clock.as_ref()).await;
+                }
             }
-        });
+        }));
         let ended = self.server.await;
         if let Some(mailer) = &app.mailer {
             mailer.close();
@@ -786,17 +860,55 @@ impl Bound {
         let mut rest = app.failure_counts.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));
         write_events(&app, rest).await;
-        record(&app, Kind::ServerStopped).await;
+        write_events(&app, vec![of_server(&app, Kind::ServerStopped)]).await;
         app.stop();
         ended
     }
 }
 
-async fn record(app: &App, kind: Kind) {
-    let event = app
-        .event(kind, Actor::Server)
-        .with("version", env!("CARGO_PKG_VERSION"));
-    write_events(app, vec![event]).await;
+/// That the server has started, with what, and what of that is not as it was the time before.
+async fn record_start(app: &App) {
+    let now = fingerprints::of(&app.config);
+    let last = app
+        .store
+        .read(|conn| store::audit::newest_of(conn, Kind::ServerStarted));
+    let before = last.await.ok().flatten().map(|row| Recorded::of(&row).detail);
+    let mut started = of_server(app, Kind::ServerStarted);
+    let mut changed = of_server(app, Kind::ConfigurationChanged);
+    let mut names = Vec::new();
+    for (name, value) in &now {
+        started = started.with(name, value);
+        // Versions that did not record them say nothing about them.
+        if let Some(old) = before.as_ref().and_then(|before| before.get(*name))
+            && old != value
+        {
+            names.push(*name);
+            changed = changed.with(name, format!("{old} -> {value}"));
+        }
+    }
+    let mut events = vec![started];
+    if !names.is_empty() {
+        events.push(changed.with("changed", names.join(" ")));
+    }
+    write_events(app, events).await;
+}
+
+/// What is read of an event.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Recorded {
+    detail: BTreeMap<String, String>,
+}
+
+impl Recorded {
+    fn of(row: &AuditRow) -> Self {
+        serde_json::from_str(&row.body).unwrap_or_default()
+    }
+}
+
+fn of_server(app: &App, kind: Kind) -> Event {
+    app.event(kind, Actor::Server)
+        .with("version", env!("CARGO_PKG_VERSION"))
 }
 
 async fn write_events(app: &App, events: Vec<Event>) {
@@ -812,9 +924,8 @@ async fn write_events(app: &App, events: Vec<Event>) {
     }
 }
 
-/// What recurs: counts are written, what has expired is deleted, keys are replaced in time.
+/// What recurs: counts are written, and what grows old is looked after.
 async fn maintain(app: Arc<App>) {
-    let registry = Registry::new(Arc::clone(&app), Actor::Server);
     let mut counted_minute = app.now().div_euclid(60);
     loop {
         tokio::time::sleep(MAINTENANCE).await;
@@ -825,21 +936,55 @@ async fn maintain(app: Arc<App>) {
             events.extend(app.introspections.drain(app.clock.now_millis()));
         }
         write_events(&app, events).await;
-        app.live.purge();
-        if let Err(cause) = session::end_expired(&app).await {
-            tracing::warn!(%cause, "sessions that have reached their limit could not be ended");
-        }
-        if let Err(cause) = sweep(&app).await {
-            tracing::warn!(%cause, "what has expired could not be deleted");
-        }
-        match registry::people::disable_dormant(&registry).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "people who were not here for too long were disabled"),
-            Err(cause) => tracing::error!(%cause, "dormant people could not be disabled"),
-        }
-        if let Err(cause) = registry::keys::keep_up(&registry).await {
-            tracing::error!(%cause, "signing keys could not be looked after");
-        }
+        tend(&app).await;
+    }
+}
+
+/// Looks after what grows old, unless the time is in doubt.
+pub async fn tend(app: &Arc<App>) {
+    if !is_time_steady(app).await {
+        return;
+    }
+    let registry = Registry::new(Arc::clone(app), Actor::Server);
+    app.live.purge();
+    if let Err(cause) = session::end_expired(app).await {
+        tracing::warn!(%cause, "sessions that have reached their limit could not be ended");
+    }
+    if let Err(cause) = sweep(app).await {
+        tracing::warn!(%cause, "what has expired could not be deleted");
+    }
+    match registry::people::disable_dormant(&registry).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "people who were not here for too long were disabled"),
+        Err(cause) => tracing::error!(%cause, "dormant people could not be disabled"),
+    }
+    if let Err(cause) = registry::keys::keep_up(&registry).await {
+        tracing::error!(%cause, "signing keys could not be looked after");
+    }
+}
+
+/// Whether the time can be relied on: it has not jumped, and a database on another machine says the same.
+async fn is_time_steady(app: &App) -> bool {
+    // What cannot be asked says nothing; the log has it elsewhere.
+    let theirs = app
+        .store
+        .read(store::installation::clock_millis)
+        .await
+        .ok()
+        .flatten();
+    let apart = theirs.map_or(0, |theirs| (app.clock.now_millis() - theirs) / 1000);
+    let doubt = format!("the database's clock is {} s off", -apart);
+    app.clock
+        .tick((apart.abs() > DATABASE_CLOCK_SECONDS).then_some(doubt.as_str()))
+}
+
+/// The wall clock at the start is believed unless the record knows a later time.
+pub async fn doubt_at_start(app: &App) {
+    let newest = app.store.read(store::audit::newest_millis).await.ok().flatten();
+    let ahead = newest.map_or(0, |newest| (newest - app.clock.now_millis()) / 1000);
+    if ahead > RECORDED_AHEAD_SECONDS {
+        let doubt = format!("the newest event was recorded {ahead} s from now");
+        app.clock.tick(Some(&doubt));
     }
 }
 

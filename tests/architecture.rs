@@ -11,6 +11,7 @@ const FLOORS: &[&str] = &[
     "model",
     "policy",
     "clock",
+    "supervisor",
     "error",
     "config",
     "tls",

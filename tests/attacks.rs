@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use mdi_auth::audit::failure_counts::FailureCounts;
+use mdi_auth::audit::failure_counts::{Failed, FailureCounts, Noted};
 use mdi_auth::secrets::fair_queue::FairQueue;
 use serde_json::{Value, json};
 
@@ -257,9 +257,13 @@ async fn strangers_write_little() {
         "{} events",
         events(&harness) - before
     );
-    // The next minute tells how many there were.
-    harness.clock.advance(61);
-    assert!(!harness.app.failure_counts.flush(harness.now()).is_empty());
+    // How many there were is told when it was counted for ten minutes: one address, one event.
+    let flush = || harness.app.failure_counts.flush(harness.now());
+    assert!(flush().is_empty());
+    harness.clock.advance(600);
+    let told = flush();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].detail["count"].parse::<u32>().unwrap() > 100, "{told:?}");
 }
 
 #[tokio::test]
@@ -325,15 +329,11 @@ async fn many_sign_ins_at_once_do_not_slip_through_the_limit() {
     for attempt in attempts {
         assert_eq!(attempt.await.unwrap().unwrap().status(), 303);
     }
-    // Unknown names are told apart as accounts are, by their keyed hash.
-    let counted = |number| {
-        let subject = mdi_auth::session::lockout::login_subject(&harness.app, &format!("u{number}"));
-        harness
-            .app
-            .failure_counts
-            .failures("127.0.0.1".parse().unwrap(), &subject, harness.now())
-    };
-    assert_eq!((0..80).map(counted).sum::<u32>(), 10);
+    assert_eq!(
+        harness.events("login.failed").len(),
+        10,
+        "ten were judged, each in another name"
+    );
 }
 
 #[tokio::test]
@@ -654,4 +654,66 @@ async fn a_server_that_cannot_follow_issues_nothing() {
             .status,
         503
     );
+}
+
+/// 9,800 failed sign-ins of as many networks: single events come from a bucket, the others are counted by the network, and
+/// the accounts that were hit most are named.
+#[test]
+fn what_a_crowd_of_strangers_causes_is_bounded() {
+    let counts = FailureCounts::default();
+    let begin = 1_800_000_000;
+    let mut singly = 0;
+    for n in 0..9_800_u128 {
+        let address = Ipv6Addr::from((0x2001_0db8_u128 << 96) + (n << 64));
+        let account = format!("usr_{}", n % 7);
+        let failed = if n % 2 == 0 {
+            Failed::Account(&account)
+        } else {
+            Failed::SignIn("nobody")
+        };
+        singly += usize::from(counts.note(address.into(), failed, begin) == Noted::First);
+    }
+    assert_eq!(singly, 100, "the bucket is empty");
+    // Two more a minute.
+    for minute in 1..=10 {
+        let again: usize = (0..50_u128)
+            .map(|n| {
+                let address = Ipv6Addr::from((0x2001_0db9_u128 << 96) + ((minute as u128 * 50 + n) << 64));
+                usize::from(
+                    counts.note(address.into(), Failed::Client("x"), begin + minute * 60) == Noted::First,
+                )
+            })
+            .sum();
+        assert_eq!(again, 2, "{minute}");
+    }
+    assert!(counts.flush(begin + 599).is_empty());
+    let told = counts.flush(begin + 601);
+    assert_eq!(told.len(), 2, "one /48 and another: {told:?}");
+    let crowd = &told[0];
+    assert_eq!(crowd.address.as_deref(), Some("2001:db8::/48"));
+    assert_eq!(
+        (crowd.detail["count"].as_str(), crowd.detail["sign_ins"].as_str()),
+        ("9700", "9700")
+    );
+    assert_eq!(crowd.detail["accounts"], "7");
+    assert_eq!(crowd.detail["most_hit"].split(' ').count(), 5);
+    assert_eq!(told[1].detail["clients"], "480");
+    // Any number of networks are ten events, and one for the rest.
+    for n in 0..30_000_u128 {
+        let address = Ipv6Addr::from((0x2001_u128 << 112) + (n << 80));
+        let _ = counts.note(address.into(), Failed::SignIn("x"), begin + 700);
+    }
+    let told = counts.flush(begin + 1400);
+    assert_eq!(told.len(), 11, "{told:?}");
+    assert_eq!(told[10].address.as_deref(), Some("other networks"));
+    let all: u32 = told
+        .iter()
+        .map(|event| event.detail["count"].parse::<u32>().unwrap())
+        .sum();
+    assert!(all > 29_990, "none is forgotten: {all}");
+    // Whoever is known is recorded all the same.
+    let known = Failed::Known("console Audit usr_1");
+    let address = "192.0.2.1".parse().unwrap();
+    assert_eq!(counts.note(address, known, begin + 1400), Noted::First);
+    assert_eq!(counts.note(address, known, begin + 1401), Noted::Counted);
 }

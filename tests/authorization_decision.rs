@@ -108,6 +108,7 @@ struct World {
     signed_in_for_this: bool,
     due: Option<Due>,
     has_second_factor: bool,
+    never_fresh: bool,
     remembered: Option<RememberedConsent>,
     hint: Option<Hint>,
 }
@@ -123,6 +124,7 @@ impl World {
             signed_in_for_this: false,
             due: None,
             has_second_factor: true,
+            never_fresh: false,
             remembered: None,
             hint: None,
         }
@@ -139,6 +141,7 @@ impl World {
             target: Some("edrs-ga".to_owned()),
             purposes: vec!["HDECD".to_owned()],
             scope: scope.parse().unwrap(),
+            claims: Vec::new(),
         });
     }
 
@@ -180,6 +183,7 @@ impl World {
                 signed_in_for_this: self.signed_in_for_this,
                 due: self.due,
                 has_second_factor: self.has_second_factor,
+                never_fresh: self.never_fresh,
                 remembered: self.remembered,
             };
             decide(&request, &facts, &rules, NOW)
@@ -201,6 +205,10 @@ const NOBODY: Change = |world| (world.person, world.session) = (None, None);
 const LONG_AGO: Change = |world| world.signed_in(|session| session.auth_time = NOW - 3600);
 const ONE_FACTOR: Change = |world| world.signed_in(|session| session.acr = ACR_AAL1.to_owned());
 const FOR_THIS: Change = |world| world.signed_in_for_this = true;
+const NEVER_FRESH: Change = |world| {
+    LONG_AGO(world);
+    world.never_fresh = true;
+};
 const NATIVE: Change = |world| world.native = true;
 const OTHER_HINT: Change = |world| {
     world.hint = Some(Hint {
@@ -270,6 +278,9 @@ fn every_refusal_and_every_way_to_go_on() {
         // Ours
         ("purpose of use", SAME, &[("purpose_of_use", "HMARKT")], "invalid_request", "HMARKT"),
         ("certifying by a silent request", |world| { LONG_AGO(world); }, &[("prompt", "none"), ("scope", "__mdi.certify user/Patient.rs")], "login_required", "fresh sign-in"),
+        ("certifying, where the agency never asks anew", |world| { NEVER_FRESH(world); FOR_THIS(world); }, &[("scope", "__mdi.certify user/Patient.rs")], "access_denied", "needs a password here"),
+        ("max_age, where the agency never asks anew", |world| { NEVER_FRESH(world); FOR_THIS(world); }, &[("max_age", "60")], "access_denied", "needs a password here"),
+        ("prompt=login, where the agency never asks anew", |world| { NEVER_FRESH(world); FOR_THIS(world); }, &[("prompt", "login")], "access_denied", "needs a password here"),
         // Ways to go on
         ("log in: nobody is here", NOBODY, &[], "log in", ""),
         ("log in: OpenID Core §3.1.2.1 prompt=login", SAME, &[("prompt", "login")], "log in", ""),
@@ -278,6 +289,7 @@ fn every_refusal_and_every_way_to_go_on() {
         ("log in: OpenID Core §3.1.2.1 id_token_hint", OTHER_HINT, &[("id_token_hint", "x")], "log in", ""),
         ("log in: a certificate wants a fresh sign-in", LONG_AGO, &[("scope", "__mdi.certify user/Patient.rs")], "log in", ""),
         ("log in: even for this request, when it took too long", |world| { FOR_THIS(world); LONG_AGO(world); }, &[("prompt", "login")], "log in", ""),
+        ("log in: somebody else may, where nothing makes this sign-in fresh", NEVER_FRESH, &[("prompt", "login")], "log in", ""),
         ("second factor: of the session", |world| world.due = Some(Due::SecondFactor), &[], "SecondFactor", ""),
         ("second factor: RFC 9470 §4", ONE_FACTOR, &[("acr_values", ACR_AAL2)], "SecondFactor", ""),
         ("second factor: OpenID Core §5.5.1.1 acr", ONE_FACTOR, &[("claims", ACR)], "SecondFactor", ""),

@@ -1,90 +1,12 @@
 //! The process is killed at its busiest, and started again: nothing that was answered is lost.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Answer, CMS, Db, LIMS, PERSONAS, client, postgres};
+use crate::harness::program::Program;
+use crate::harness::{Answer, CMS, LIMS, PERSONAS};
 use crate::on_both;
-use crate::support::{TempDir, eventually};
-
-struct Program {
-    dir: TempDir,
-    port: u16,
-    database: Option<String>,
-}
-
-impl Program {
-    fn new(db: Db) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let database = (db == Db::Postgres).then(postgres::create_database);
-        Self {
-            dir: TempDir::new(),
-            port,
-            database,
-        }
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mdi-auth"));
-        command
-            .env("MDI_AUTH_SERVER__ISSUER", self.issuer())
-            .env("MDI_AUTH_SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("MDI_AUTH_SERVER__DATA_DIR", self.dir.path().join("data"))
-            .env("MDI_AUTH_LOG", "error");
-        if let Some(url) = &self.database {
-            command.env("MDI_AUTH_DATABASE__URL", url);
-        }
-        command
-    }
-
-    fn issuer(&self) -> String {
-        format!("https://localhost:{}", self.port)
-    }
-
-    fn serve(&self) -> Child {
-        let mut child = self
-            .command()
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.next().unwrap().unwrap().contains(&self.issuer()));
-        // Somebody has to read what follows.
-        std::thread::spawn(move || lines.for_each(drop));
-        child
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command().args(arguments).output().unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(output.status.success(), "{arguments:?}: {text}");
-        text
-    }
-
-    async fn http(&self) -> reqwest::Client {
-        let ca = self.dir.path().join("data/ca.pem");
-        eventually("authority", async || ca.exists(), |exists| *exists).await;
-        let http = client(&ca);
-        let url = format!("{}/readyz", self.issuer());
-        let look = async || http.get(&url).send().await.map(|answer| answer.status().as_u16());
-        eventually("server that is ready", look, |status| matches!(status, Ok(200)))
-            .await
-            .unwrap();
-        http
-    }
-}
+use crate::support::eventually;
 
 on_both! {
     async fn nothing_that_was_answered_is_lost(db) {

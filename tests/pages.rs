@@ -17,9 +17,9 @@ use mdi_auth::web::pages::set_up::{
     AuthenticatorPage, QrCode, RecoveredPage, RecoveryCodesPage, RecoveryPage, SetUpAppPage, SetUpPage,
 };
 use mdi_auth::web::pages::{
-    Account, Application, BannerPage, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction, FormError,
-    FormPostPage, LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell, SignedInAs,
-    SignedOutPage, Withheld, respond,
+    Account, Application, BannerPage, ConsentClaim, ConsentPage, ConsentScope, ErrorPage, Fact, FormAction,
+    FormError, FormPostPage, LoginPage, LogoutPage, MessagePage, Provider, SecondFactorPage, Shell,
+    SignedInAs, SignedOutPage, Withheld, respond,
 };
 
 const SHELL: Shell = Shell {
@@ -243,6 +243,10 @@ fn consent() -> ConsentPage<'static> {
         resource_server: Some("Georgia Electronic Death Registration System"),
         account: JANE,
         scopes: SCOPES,
+        claims: &[ConsentClaim {
+            name: "birthdate",
+            sentence: "See your date of birth",
+        }],
         withheld: WITHHELD,
         facts: FACTS,
         minutes: 15,
@@ -1041,6 +1045,10 @@ async fn text_from_others_is_never_markup() {
                 scope(EVIL, EVIL, Some(EVIL), true),
                 scope(EVIL, EVIL, Some(EVIL), false),
             ],
+            claims: &[ConsentClaim {
+                name: EVIL,
+                sentence: EVIL,
+            }],
             withheld: &[Withheld {
                 sentence: EVIL,
                 reason: EVIL,

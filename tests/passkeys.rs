@@ -119,10 +119,13 @@ on_both! {
         let recorded = events(&harness, "login.succeeded").pop().unwrap();
         assert_eq!((&recorded["detail"]["amr"], &recorded["detail"]["passkey"]), (&json!("pop mfa"), &json!("Work laptop")));
         // On top of the password; the authenticator app still works as well.
+        // A passkey is a whole sign-in; a code completes the one that began with the password.
         for (passkey, amr) in [(true, json!(["pwd", "pop", "mfa"])), (false, json!(["pwd", "otp"]))] {
             let mut agent = Agent::new(&harness);
             let login = agent.get(&authorize_url(&harness, &[("prompt", "login")])).await;
             let second = agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await;
+            let began = harness.now();
+            harness.clock.advance(90);
             let offered = crate::harness::agent::ceremony(&second, "get");
             assert_eq!(offered["userVerification"], "required");
             assert_eq!(offered["allowCredentials"][0]["transports"], json!(["internal"]));
@@ -134,7 +137,9 @@ on_both! {
             };
             let done = agent.approve(&next).await;
             let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
-            assert_eq!(claims_of(tokens.str("id_token"))["amr"], amr);
+            let claims = claims_of(tokens.str("id_token"));
+            let auth_time = if passkey { harness.now() } else { began };
+            assert_eq!((&claims["amr"], &claims["auth_time"]), (&amr, &json!(auth_time)));
         }
     }
 }

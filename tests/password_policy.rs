@@ -668,6 +668,12 @@ on_both! {
         // Refused even before anybody has disabled her, and like a wrong password.
         assert_eq!(try_in(&mut Agent::new(&harness), &harness, "jlehz", PASSWORD).await.at(), "/login");
         assert_eq!(recorded(&harness, "login.failed", "account dormant") + recorded(&harness, "login.failed", "account disabled"), 1);
+        // Unusually many at once are told of a day before.
+        people::disable_dormant(&harness.registry()).await.unwrap();
+        assert_eq!(recorded(&harness, "person.changed", "disabled_dormant"), 0);
+        harness.clock.advance(DAY - 1);
+        assert_eq!(people::disable_dormant(&harness.registry()).await.unwrap(), 0);
+        harness.clock.advance(1);
         let disabled = people::disable_dormant(&harness.registry()).await.unwrap();
         assert!(disabled <= 2, "the server may have been first");
         assert_eq!(recorded(&harness, "person.changed", "disabled_dormant"), 2);

@@ -99,6 +99,14 @@ on_both! {
 
         let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
         assert_eq!(tokens.status, 200, "{tokens:?}");
+        // The record names where it leads and the roles that counted.
+        let refreshed = refresh(&harness, tokens.str("refresh_token")).await;
+        assert_eq!(refreshed.status, 200, "{refreshed:?}");
+        let issued = ["consent.given", "code.issued", "token.issued"].map(|kind| harness.events(kind));
+        assert_eq!(issued.each_ref().map(Vec::len), [1, 1, 2]);
+        for event in issued.iter().flatten() {
+            assert_eq!((&event["detail"]["resource_server"], &event["detail"]["roles"]), (&json!("edrs-ga"), &json!("medical-examiner")), "{event}");
+        }
         assert_eq!(tokens.header("cache-control"), "no-store");
         assert_eq!(tokens.str("token_type"), "Bearer");
         assert_eq!(tokens.str("scope"), SCOPE);
@@ -781,18 +789,17 @@ on_both! {
     async fn claims_and_hints_are_honoured(db) {
         let harness = Harness::start(db);
         let mut agent = Agent::new(&harness);
-        // A claim asked for by name: the person is asked for the scope that releases it.
+        // A claim asked for by name is released by itself, where it was asked for.
         let wish = json!({ "userinfo": { "email": null }, "id_token": { "given_name": null } }).to_string();
         let login = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("claims", &wish)])).await;
         let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
-        assert!(checkboxes(&consent.answer().text).contains(&"email".to_owned()));
+        assert_eq!(checkboxes(&consent.answer().text), ["email", "given_name"]);
         let done = agent.approve(&consent).await;
         let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
         let id_token = tokens.str("id_token").to_owned();
         assert_eq!(claims_of(&id_token)["given_name"], "Jane");
-        let userinfo = harness.http.post(harness.url("/oauth2/userinfo")).bearer_auth(tokens.str("access_token"));
-        let userinfo = Answer::read(userinfo.send().await.unwrap()).await;
-        assert_eq!(userinfo.json["email"], "jlehz@fulton.example");
+        let userinfo = userinfo(&harness, &tokens).await;
+        assert_eq!(userinfo["email"], "jlehz@fulton.example");
         let twice = harness.http.post(harness.url("/oauth2/userinfo")).bearer_auth(tokens.str("access_token"));
         let twice = twice.form(&[("access_token", tokens.str("access_token"))]).send().await.unwrap();
         assert_eq!(twice.status(), 400, "RFC 6750 §2: one way only");
@@ -807,6 +814,135 @@ on_both! {
         let essential = json!({ "id_token": { "acr": { "essential": true, "values": ["urn:mdi:acr:aal3"] } } }).to_string();
         let unmet = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("claims", &essential)])).await;
         assert_eq!(unmet.parameter("error").as_deref(), Some("unmet_authentication_requirements"));
+    }
+}
+
+/// A code for what is asked, whether or not the person has to be asked as well.
+async fn code_anyhow(harness: &Harness, changes: &[(&str, &str)]) -> String {
+    let mut agent = Agent::new(harness);
+    let login = agent.get(&authorize_url(harness, changes)).await;
+    let page = agent.sign_in(login, "jlehz", PASSWORD).await;
+    let done = match page {
+        Page::Elsewhere(_) => page,
+        Page::Ours { .. } => agent.approve(&page).await,
+    };
+    done.parameter("code")
+        .unwrap_or_else(|| panic!("{changes:?}: {done:?}"))
+}
+
+/// What the userinfo endpoint says to a token.
+async fn userinfo(harness: &Harness, tokens: &Answer) -> Value {
+    let request = harness.http.post(harness.url("/oauth2/userinfo"));
+    let answer = request
+        .bearer_auth(tokens.str("access_token"))
+        .send()
+        .await
+        .unwrap();
+    Answer::read(answer).await.json
+}
+
+/// The names of a JSON object, but for those that every ID token has.
+fn told(claims: &Value) -> Vec<&str> {
+    const ALWAYS: [&str; 11] = [
+        "acr",
+        "amr",
+        "at_hash",
+        "aud",
+        "auth_time",
+        "exp",
+        "iat",
+        "iss",
+        "nonce",
+        "sid",
+        "sub",
+    ];
+    let names = claims.as_object().unwrap().keys().map(String::as_str);
+    names.filter(|name| !ALWAYS.contains(name)).collect()
+}
+
+on_both! {
+    async fn a_claim_asked_for_by_name_releases_itself_and_nothing_else(db) {
+        let harness = Harness::start(db);
+        // The scope, where which claims are wanted, what is answered as scope, what ID token and userinfo tell.
+        type Row = (&'static str, Value, &'static str, &'static [&'static str], &'static [&'static str]);
+        let rows: [Row; 7] = [
+            ("openid", json!({ "userinfo": { "name": { "essential": true } } }), "openid", &[], &["name"]),
+            ("openid", json!({ "id_token": { "name": null } }), "openid", &["name"], &[]),
+            ("openid", json!({ "id_token": { "email": null }, "userinfo": { "birthdate": null } }), "openid", &["email"], &["birthdate"]),
+            ("openid email", json!({ "id_token": { "email": null } }), "openid email", &["email"], &["email", "email_verified"]),
+            // What scopes release stands at userinfo (OpenID Connect Core 5.4).
+            ("openid email", json!({}), "openid email", &[], &["email", "email_verified"]),
+            // Outside of what the client is registered for, and outside of what anybody releases.
+            ("openid", json!({ "userinfo": { "phone_number": null, "roles": null, "password": null } }), "openid", &[], &[]),
+            ("openid", json!({}), "openid", &[], &[]),
+        ];
+        harness.apply(
+            "[[client]]\nclient_id = \"fulton-cms\"\nname = \"Fulton County CMS\"\ndataflow = \"cms-user-to-edrs\"\n\
+             [[user]]\nusername = \"jlehz\"\n[user.claims]\nbirthdate = \"1980-02-29\"\nphone_number = \"+1 404 555 0100\"\ngiven_name = \"Jane\"\n",
+        );
+        for (scope, wish, granted, id_token, at_userinfo) in rows {
+            harness.clock.advance(61);
+            let wish = wish.to_string();
+            let code = code_anyhow(&harness, &[("scope", scope), ("aud", ""), ("claims", &wish)]).await;
+            let tokens = redeem(&harness, &code).await;
+            assert_eq!(tokens.str("scope").split(' ').collect::<std::collections::BTreeSet<_>>(),
+                granted.split(' ').collect(), "{wish}");
+            let id = claims_of(tokens.str("id_token"));
+            assert_eq!(told(&id), id_token, "{scope} {wish}");
+            assert_eq!(told(&userinfo(&harness, &tokens).await), at_userinfo, "{scope} {wish}");
+        }
+    }
+}
+
+on_both! {
+    async fn each_claim_can_be_unticked_and_consent_remembers_which(db) {
+        let harness = Harness::start(db);
+        let wish = json!({ "userinfo": { "name": null, "email": null } }).to_string();
+        let asked = [("scope", "openid"), ("aud", ""), ("claims", wish.as_str())];
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&authorize_url(&harness, &asked)).await;
+        let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
+        let text = &consent.answer().text;
+        assert!(text.contains("See your full name") && text.contains("See your e-mail address"), "{text}");
+        assert!(!text.contains("See your name and profile"), "{text}");
+        let done = agent.submit(&consent, &[("claim", "email"), ("claim", "birthdate"), ("decision", "approve")]).await;
+        let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
+        assert_eq!(told(&userinfo(&harness, &tokens).await), ["email"], "what was not asked cannot be ticked into existence");
+        let given = harness.events("consent.given").pop().unwrap();
+        assert_eq!(given["detail"]["claims"], "email");
+        // What was allowed is not asked again; what was not, is.
+        let email = json!({ "id_token": { "email": null } }).to_string();
+        let silent = agent.get(&authorize_url(&harness, &[("scope", "openid"), ("aud", ""), ("claims", &email), ("prompt", "none")])).await;
+        let tokens = redeem(&harness, &silent.parameter("code").unwrap_or_else(|| panic!("{silent:?}"))).await;
+        assert_eq!(told(&claims_of(tokens.str("id_token"))), ["email"]);
+        let mut more = asked.to_vec();
+        more.push(("prompt", "none"));
+        let refused = agent.get(&authorize_url(&harness, &more)).await;
+        assert_eq!(refused.parameter("error").as_deref(), Some("consent_required"));
+        let again = agent.get(&authorize_url(&harness, &asked)).await;
+        assert_eq!(again.at(), "/consent");
+        agent.approve(&again).await.elsewhere();
+        let now = agent.get(&authorize_url(&harness, &more)).await;
+        assert!(now.parameter("code").is_some(), "{now:?}");
+        // The person sees it among what the application may do.
+        let account = agent.get(&harness.url("/account")).await;
+        assert!(account.answer().text.contains("See your full name"), "{}", account.answer().text);
+    }
+}
+
+on_both! {
+    async fn a_client_that_looks_nowhere_else_finds_it_in_the_id_token(db) {
+        let harness = Harness::start(db);
+        let client = |set: &str| format!("[[client]]\nclient_id = \"fulton-cms\"\nname = \"Fulton County CMS\"\ndataflow = \"cms-user-to-edrs\"\n{set}\n");
+        for (set, id_token) in [("", &[][..]), ("id_token_claims = true", &["email", "email_verified", "name", "preferred_username"])] {
+            harness.clock.advance(61);
+            harness.apply(&client(set));
+            let code = code_anyhow(&harness, &[("scope", "openid profile email"), ("aud", "")]).await;
+            let tokens = redeem(&harness, &code).await;
+            assert_eq!(told(&claims_of(tokens.str("id_token"))), id_token, "{set}");
+            let userinfo = userinfo(&harness, &tokens).await;
+            assert_eq!((&userinfo["name"], &userinfo["email"]), (&json!("Jane Lehz, MD"), &json!("jlehz@fulton.example")), "{set}");
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! every way around them refused.
 
 use data_encoding::BASE32_NOPAD;
+use serde_json::json;
 
-use crate::harness::agent::{Agent, Page};
+use crate::harness::agent::{Agent, Page, totp};
 use crate::harness::{Db, Harness, PASSWORD};
 use crate::on_both;
 use crate::person_flow::{authorize_url, claims_of, redeem};
@@ -360,5 +361,78 @@ on_both! {
         let page = agent.get(&harness.url("/account/authenticator")).await;
         let removed = agent.submit(&page, &[]).await;
         assert_eq!(removed.at(), "/login/new-password", "the password stands alone now: {removed:?}");
+    }
+}
+
+on_both! {
+    async fn a_code_makes_no_sign_in_younger(db) {
+        let harness = Harness::start(db);
+        // The password now, and the code so many seconds later: what the ID token says of it.
+        const PLAIN: (&str, &str) = ("scope", "openid user/Patient.rs");
+        for (wait, changes) in [(90, &[PLAIN, ("prompt", "login")][..]), (400, &[PLAIN]), (400, &[PLAIN, ("max_age", "500")])] {
+            harness.clock.advance(61);
+            let mut agent = Agent::new(&harness);
+            let login = agent.get(&authorize_url(&harness, changes)).await;
+            let began = harness.now();
+            let second = agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await;
+            harness.clock.advance(wait);
+            let next = agent.submit_to(&second, "/login/second-factor", &[("totp", &totp(harness.now()))]).await;
+            let code = match &next {
+                Page::Elsewhere(_) => next.parameter("code"),
+                Page::Ours { .. } => agent.approve(&next).await.parameter("code"),
+            };
+            let tokens = redeem(&harness, &code.unwrap_or_else(|| panic!("{changes:?}: {next:?}"))).await;
+            let claims = claims_of(tokens.str("id_token"));
+            assert_eq!((&claims["auth_time"], &claims["acr"]), (&json!(began), &json!("urn:mdi:acr:aal2")), "{changes:?}");
+        }
+    }
+}
+
+on_both! {
+    async fn where_a_sign_in_has_to_be_fresh_the_code_must_follow_soon(db) {
+        let harness = Harness::start(db);
+        let certify = [("scope", "openid __mdi.certify user/Patient.rs")];
+        let rows: [(&str, &[(&str, &str)]); 4] = [
+            ("OpenID Core 3.1.2.1", &[("prompt", "login")]),
+            ("select_account, which is the same here", &[("prompt", "select_account")]),
+            ("certifying", &certify),
+            ("certifying, because the dataflow brings it", &[("scope", "")]),
+        ];
+        for (what, changes) in rows {
+            harness.clock.advance(61);
+            let mut agent = Agent::new(&harness);
+            let login = agent.get(&authorize_url(&harness, changes)).await;
+            let second = agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await;
+            harness.clock.advance(121);
+            // The page, the code and a recovery code lead back to the first factor, and nothing is used up.
+            let again = agent.submit_to(&second, "/login/second-factor", &[("totp", &totp(harness.now()))]).await;
+            assert_eq!(again.at(), "/login", "{what}");
+            assert!(again.answer().text.contains("has to be finished within 2 minutes"), "{what}: {}", again.answer().text);
+            let Page::Ours { url, .. } = &again else { panic!("{again:?}") };
+            let url = harness.url(&url.replace("/login?", "/login/recovery?"));
+            assert_eq!(agent.get(&url).await.at(), "/login", "{what}");
+            // It is asked once, not for ever.
+            let second = agent.submit(&again, &[("username", "jlehz"), ("password", PASSWORD)]).await;
+            assert_eq!(second.at(), "/login/second-factor", "{what}");
+            let consent = agent.submit_to(&second, "/login/second-factor", &[("totp", &totp(harness.now()))]).await;
+            assert_eq!(consent.at(), "/consent", "{what}");
+        }
+        // Our own pages that want a fresh sign-in want the same.
+        harness.clock.advance(61);
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&harness.url("/account/authenticator")).await;
+        let second = agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await;
+        harness.clock.advance(121);
+        let again = agent.submit_to(&second, "/login/second-factor", &[("totp", &totp(harness.now()))]).await;
+        assert_eq!(again.at(), "/login");
+        // And those that do not, do not.
+        let login = agent.get(&harness.url("/account")).await;
+        let second = match login.at() {
+            "/login/second-factor" => login,
+            _ => agent.submit(&login, &[("username", "jlehz"), ("password", PASSWORD)]).await,
+        };
+        harness.clock.advance(121);
+        let account = agent.submit_to(&second, "/login/second-factor", &[("totp", &totp(harness.now()))]).await;
+        assert_eq!(account.at(), "/account");
     }
 }

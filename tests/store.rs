@@ -132,7 +132,7 @@ on_both! {
     async fn changes_come_in_the_order_of_their_commits(db) {
         let harness = Harness::empty(db, |_| {});
         let store = Arc::clone(&harness.app.store);
-        let before = store.read(changes::revision).await.unwrap();
+        let before = store.read(changes::revision).await.unwrap().seq;
         let writers: Vec<_> = (0..50)
             .map(|number| {
                 let store = Arc::clone(&store);
@@ -154,8 +154,8 @@ on_both! {
             writer.await.unwrap();
         }
         let (revision, log) = store.read(move |conn| Ok((changes::revision(conn)?, changes::after(conn, before)?))).await.unwrap();
-        assert_eq!(revision - before, 100);
-        assert_eq!(log.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (before + 1..=revision).collect::<Vec<_>>(), "no gap");
+        assert_eq!(revision.seq - before, 100);
+        assert_eq!(log.iter().map(|(at, _)| at.seq).collect::<Vec<_>>(), (before + 1..=revision.seq).collect::<Vec<_>>(), "no gap");
         for pair in log.chunks(2) {
             assert_eq!(pair[0].1.subject.trim_end_matches('a'), pair[1].1.subject.trim_end_matches('b'), "a transaction's stand together");
         }

@@ -234,6 +234,11 @@ on_both! {
         }
         assert_eq!(described[1], described[2], "an unknown client and a wrong secret get the same answer");
 
+        let bearer = harness.http.post(harness.url("/oauth2/token")).bearer_auth(&assertion).form(&[grant]);
+        let bearer = Answer::read(bearer.send().await.unwrap()).await;
+        assert_eq!((bearer.status, bearer.error()), (401, "invalid_client"));
+        assert!(bearer.description().contains("client_assertion"), "RFC 7523 §2.2: {bearer:?}");
+
         // Bodies and methods.
         let json = harness.http.post(harness.url("/oauth2/token")).basic_auth(LIMS.0, Some(LIMS.1)).body("{}").header("Content-Type", "application/json");
         let json = Answer::read(json.send().await.unwrap()).await;

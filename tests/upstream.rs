@@ -1,6 +1,8 @@
 //! Sign in with an agency's identity provider: every answer that must not count, whose account an identity leads to, and
 //! what happens when the provider is not there. Sections are those of OpenID Connect Core unless named otherwise.
 
+use std::collections::HashMap;
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mdi_auth::config::{Config, LockoutCovers};
 use mdi_auth::live::Live;
@@ -1319,6 +1321,34 @@ async fn an_engineer_is_told_what_is_found() {
     let (problems, text) = examine().await;
     assert_eq!(problems, 0, "{text}");
     assert!(
+        text.contains("fresh sign-in: it shows a page for max_age=0 and prompt=login"),
+        "{text}"
+    );
+    let asked = stage
+        .agency
+        .says()
+        .asked
+        .iter()
+        .any(|(path, ..)| path == "/authorize");
+    assert!(asked, "the request of somebody who has to sign in anew was tried");
+    // It says at once that it would not have it.
+    let refusal = format!("{}?error=invalid_request&state=test", stage.harness.url(CALLBACK));
+    for (answer, told) in [
+        (
+            Script::Redirect(refusal),
+            "it answers invalid_request to max_age=0 and prompt=login",
+        ),
+        (
+            Script::Status(400),
+            "it answers 400 Bad Request to max_age=0 and prompt=login",
+        ),
+    ] {
+        stage.agency.says().authorize = answer;
+        let (problems, text) = examine().await;
+        assert!(problems == 1 && text.contains(told), "{text}");
+    }
+    stage.agency.says().authorize = Script::Text("a page".to_owned());
+    assert!(
         text.contains(&stage.harness.url(CALLBACK)) && text.contains("ES256, RS256")
             || text.contains("RS256, ES256"),
         "{text}"
@@ -1400,5 +1430,121 @@ async fn the_notice_comes_first_and_our_own_pages_know_the_way() {
         text.matches("with Fulton County").count(),
         2,
         "the session and the sign-in say how: {text}"
+    );
+}
+
+on_both! {
+    async fn a_code_makes_no_sign_in_of_an_agency_younger(db) {
+        let stage = Stage::start(db, "");
+        let registry = stage.harness.registry();
+        blocking(move || registry.blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-77", "jlehz")).unwrap());
+        let certify = [("scope", "openid __mdi.certify"), ("aud", EDRS_BASE)];
+        let began = stage.harness.now() - 8 * 3600;
+        let mut traveller = stage.leave().await;
+        let token = stage.agency.key.sign(&stage.claims(&traveller, json!({ "auth_time": began })));
+        let second = stage.come_back(&mut traveller, &token).await;
+        assert_eq!(second.at(), "/login/second-factor");
+        let consent = traveller.agent.submit(&second, &[("totp", &totp(stage.harness.now()))]).await;
+        assert_eq!(told(&stage.harness, &mut traveller.agent, &consent).await["auth_time"], began);
+        // A morning's sign-in and one code certify nothing, and open no page that adds a passkey.
+        let login = traveller.agent.get(&authorize_url(&stage.harness, &certify)).await;
+        assert_eq!(login.at(), "/login");
+        assert_eq!(traveller.agent.get(&stage.harness.url("/account/passkeys/add")).await.at(), "/login");
+        // Asked again there, she certifies.
+        traveller.sent_to = traveller.agent.submit_to(&login, BUTTON, &[]).await.elsewhere().clone();
+        assert_eq!(traveller.parameter("max_age"), "0");
+        stage.harness.clock.advance(61);
+        let token = stage.agency.key.sign(&stage.claims(&traveller, json!({})));
+        let second = stage.come_back(&mut traveller, &token).await;
+        let consent = traveller.agent.submit(&second, &[("totp", &totp(stage.harness.now()))]).await;
+        assert_eq!(consent.at(), "/consent");
+        let told = told(&stage.harness, &mut traveller.agent, &consent).await;
+        assert_eq!(told["auth_time"], stage.harness.now());
+    }
+}
+
+/// What the provider is sent where a sign-in has to be fresh, and what it must say then.
+#[tokio::test]
+async fn a_provider_is_asked_anew_as_it_can_be_asked() {
+    let stage = Stage::start(Db::Sqlite, "");
+    let registry = stage.harness.registry();
+    blocking(move || {
+        registry
+            .blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "u-77", "norole"))
+            .unwrap()
+    });
+    // The setting, whether max_age and prompt=login are sent, and whether an ID token without auth_time will do.
+    for (setting, max_age, prompt, untold) in [
+        ("", Some("0"), true, false),
+        ("reauthenticate = \"max_age\"", Some("0"), true, false),
+        ("reauthenticate = \"prompt_login\"", None, true, true),
+    ] {
+        stage.harness.clock.advance(61);
+        stage.register(setting);
+        let mut traveller = stage.leave_asking(&[("prompt", "login")]).await;
+        let sent: HashMap<String, String> = traveller.sent_to.query_pairs().into_owned().collect();
+        assert_eq!(sent.get("max_age").map(String::as_str), max_age, "{setting}");
+        assert_eq!(
+            sent.get("prompt").is_some_and(|prompt| prompt == "login"),
+            prompt,
+            "{setting}"
+        );
+        let left = stage.harness.now();
+        stage.harness.clock.advance(20);
+        let token = stage
+            .agency
+            .key
+            .sign(&stage.claims(&traveller, json!({ "auth_time": null })));
+        let page = stage.come_back(&mut traveller, &token).await;
+        if untold {
+            let told = told(&stage.harness, &mut traveller.agent, &page).await;
+            assert_eq!(told["auth_time"], left, "{setting}");
+        } else {
+            assert_refused(&page, setting);
+        }
+        // What it does say must be young enough, whichever way it was asked.
+        let mut traveller = stage.leave_asking(&[("prompt", "login")]).await;
+        let old = json!({ "auth_time": stage.harness.now() - 300 });
+        let token = stage.agency.key.sign(&stage.claims(&traveller, old));
+        assert_refused(&stage.come_back(&mut traveller, &token).await, setting);
+    }
+    // One that never asks again: the sign-in is as old as it is, and what wants a fresh one says why it is refused.
+    stage.register("reauthenticate = \"none\"");
+    let mut traveller = stage.leave_asking(&[("max_age", "60")]).await;
+    let query = traveller.sent_to.query().unwrap().to_owned();
+    assert!(!query.contains("max_age") && !query.contains("prompt"), "{query}");
+    let token = stage
+        .agency
+        .key
+        .sign(&stage.claims(&traveller, json!({ "auth_time": stage.harness.now() - 400 })));
+    let page = stage.come_back(&mut traveller, &token).await;
+    // This account has a password here: it is asked for, and the provider is not offered for it.
+    assert_eq!(page.at(), "/login");
+    let again = traveller.agent.submit_to(&page, BUTTON, &[]).await;
+    assert_eq!(again.at(), "/login");
+    assert!(
+        again
+            .answer()
+            .text
+            .contains("your agency’s sign-in cannot confirm that"),
+        "{}",
+        again.answer().text
+    );
+    // One without is refused, with the reason, and not sent round in circles.
+    stage.register("reauthenticate = \"none\"\naccounts = \"create\"\nroles = [{ claim = \"groups\", value = \"doctors\", role = \"medical-examiner\" }]\ntrusted_amr = [\"mfa\"]");
+    let changes = [("scope", "openid __mdi.certify"), ("aud", EDRS_BASE)];
+    let mut traveller = stage.leave_asking(&changes).await;
+    let claims = json!({ "sub": "u-99", "groups": ["doctors"], "amr": ["mfa"], "auth_time": stage.harness.now() - 3600 });
+    let token = stage.agency.key.sign(&stage.claims(&traveller, claims));
+    let refused = stage.come_back(&mut traveller, &token).await;
+    assert_eq!(
+        refused.parameter("error").as_deref(),
+        Some("access_denied"),
+        "{refused:?}"
+    );
+    let description = refused.parameter("error_description").unwrap();
+    assert!(
+        description.contains("the person needs a password here"),
+        "{description}"
     );
 }

@@ -299,7 +299,7 @@ on_both! {
             roles = [{{ claim = "groups", value = "registrars", role = "registrar" }}]
             manage_roles = true
         "#, node.issuer));
-        let found = harness.app.identity_providers.examine(&harness.app.live.identity_provider("node").unwrap(), "x").await;
+        let found = harness.app.identity_providers.examine(&harness.app.live.identity_provider("node").unwrap(), &harness.url("/login/upstream/node/callback")).await;
         assert!(found.iter().all(|finding| !finding.problem), "{found:?}");
         let (http, issuer) = (crate::harness::client(&node.ca), node.issuer.clone());
         let mut there = Visitor { http, issuer, cookies: Default::default() };

@@ -18,6 +18,7 @@ use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::CERTIFY;
+use crate::policy::consent::claim_sentence;
 use crate::session::{client_address, revocation};
 use crate::store::{Conn, Stored, grants, tokens};
 use crate::web::browser::{self, Notice, PostedForm};
@@ -99,6 +100,13 @@ fn allowed(
         .map(|(grant, _)| in_force(app, grant))
         .chain(remembered.map(|(_, c, _)| c.scope.clone()));
     let scope = scopes.reduce(|all, more| all.join(&more)).unwrap_or_default();
+    let of_grants = alive
+        .iter()
+        .flat_map(|(grant, _)| app.policy.claims_beyond(&grant.facts.claims, &scope));
+    let of_memory = remembered
+        .iter()
+        .flat_map(|(_, consent, _)| consent.claims.iter().cloned());
+    let claims: BTreeSet<String> = of_grants.chain(of_memory).collect();
     let since = alive
         .iter()
         .map(|(grant, _)| grant.created_at)
@@ -118,6 +126,7 @@ fn allowed(
             .sentences(&scope)
             .into_iter()
             .map(|item| item.sentence)
+            .chain(claims.iter().map(|name| claim_sentence(name)))
             .collect(),
         since: since.map(|at| zone.when(at)),
         until: alive.iter().map(|(_, ends)| *ends).max().map(|at| zone.when(at)),

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::policy::console::{self, Area, Right};
@@ -220,7 +220,7 @@ async fn refused(
     let person = &signed_in.person;
     if app.failure_counts.note(
         address,
-        &format!("console {:?} {}", requires.area, person.id),
+        Failed::Known(&format!("console {:?} {}", requires.area, person.id)),
         app.now(),
     ) == Noted::First
     {

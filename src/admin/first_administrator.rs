@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::error::PageError;
 use crate::model::secret::SecretHash;
 use crate::registry::people::PersonForm;
@@ -101,10 +101,11 @@ fn opened(app: &App, state: &str, browser: &str) -> Result<SecretHash, PageError
 /// One text for all links that cannot be used; that somebody tried is recorded.
 async fn refuse(app: &App, request: &HttpRequest) -> Result<PageError, PageError> {
     let address = client_address::of(app, request);
-    if app
-        .failure_counts
-        .note(address, "link of the first administrator", app.now())
-        == Noted::First
+    if app.failure_counts.note(
+        address,
+        Failed::Other("link of the first administrator"),
+        app.now(),
+    ) == Noted::First
     {
         let event = app
             .event(Kind::LinkUsed, Actor::Stranger)

@@ -1,9 +1,11 @@
 //! The application: what a handler may use.
 
+pub mod fingerprints;
 pub mod logo;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use self::logo::Logo;
 use crate::audit::activity::Latest;
@@ -17,6 +19,7 @@ use crate::config::{Config, Database, MasterKeySource};
 use crate::error::Broken;
 use crate::keys;
 use crate::live::jwks_cache::JwksCache;
+use crate::live::sign_in_refusals::SignInRefusals;
 use crate::live::token_cache::TokenCache;
 use crate::live::{self, Live};
 use crate::model::signing::Algorithm;
@@ -64,6 +67,8 @@ pub struct App {
     pub identity_providers: Arc<IdentityProviders>,
     /// Access tokens whose signature was verified lately.
     pub token_cache: TokenCache,
+    /// Why the last sign-ins that clients sent were refused.
+    pub sign_in_refusals: SignInRefusals,
     /// Successful introspections, counted.
     pub introspections: Introspections,
     /// The logo of the pages, if there is one.
@@ -74,6 +79,9 @@ pub struct App {
     pub check: Check,
     /// Who looked at the record in this minute.
     pub readers: Readers,
+    /// When it was last told that unusually many people are about to be disabled because they were not here for long, in
+    /// seconds since the epoch; 0: they are not.
+    pub dormancy_warned_at: AtomicI64,
     /// Sends mail; none: no mail server is configured.
     pub mailer: Option<Mailer>,
 }
@@ -151,10 +159,12 @@ impl App {
             identity_providers: Arc::new(IdentityProviders::new(outbound.clone())),
             jwks: JwksCache::new(outbound),
             token_cache: TokenCache::default(),
+            sign_in_refusals: SignInRefusals::default(),
             introspections: Introspections::default(),
             latest: Arc::default(),
             check: Check::default(),
             readers: Readers::default(),
+            dormancy_warned_at: AtomicI64::new(0),
             logo,
             mailer,
         }))
@@ -236,6 +246,20 @@ pub fn make_private_directory(path: &Path) -> Result<(), StartError> {
             path.display()
         ))
     })
+}
+
+/// How much room is left where a file or directory is, in bytes; none where the system does not say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let found = rustix::fs::statvfs(path).ok()?;
+        found.f_bavail.checked_mul(found.f_frsize)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
 }
 
 /// Reads the policy file, or the built-in policy.

@@ -12,7 +12,6 @@ use crate::audit::event::Kind;
 use crate::audit::reason::Reason;
 use crate::clock::{Clock, SharedClock};
 use crate::error::Broken;
-use crate::live::Live;
 use crate::store::activity::{self, Batch, Count, Last};
 use crate::store::audit::AuditRow;
 use crate::store::{Conn, Store, Stored, Tx};
@@ -45,22 +44,20 @@ pub fn in_words(reason: &str) -> &'static str {
 }
 
 /// Counts what is new every few seconds, until it is ended.
-pub async fn follow(store: Arc<Store>, live: Arc<Live>, clock: SharedClock) {
+pub async fn follow(store: Arc<Store>, clock: SharedClock) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        if let Err(cause) = catch_up(&store, &live, clock.as_ref()).await {
+        if let Err(cause) = catch_up(&store, clock.as_ref()).await {
             tracing::warn!(%cause, "the record could not be counted");
         }
     }
 }
 
 /// Counts all that is new. Answers how many events were counted here, and not by another server.
-pub async fn catch_up(store: &Store, live: &Live, clock: &dyn Clock) -> Result<usize, Broken> {
+pub async fn catch_up(store: &Store, clock: &dyn Clock) -> Result<usize, Broken> {
     let mut counted = 0;
     while let Some(batch) = store.read(|conn| activity::next(conn, BATCH)).await? {
-        let tally = Tally::of(&batch.rows, clock.now(), &|id| {
-            live.client(id).is_some() || live.resource_server(id).is_some()
-        });
+        let tally = Tally::of(&batch.rows, clock.now());
         let events = batch.rows.len();
         if store.write(move |tx| write(tx, &batch, &tally)).await? {
             counted += events;
@@ -182,7 +179,7 @@ impl Read<'_> {
 }
 
 impl Tally {
-    fn of(rows: &[AuditRow], now: i64, is_client: &dyn Fn(&str) -> bool) -> Self {
+    fn of(rows: &[AuditRow], now: i64) -> Self {
         let mut tally = Self::default();
         for row in rows {
             // What would be deleted at once is not counted: a record that is years old is read to its end once.
@@ -195,14 +192,13 @@ impl Tally {
                         row,
                         body: serde_json::from_str(&row.body).unwrap_or_default(),
                     },
-                    is_client,
                 );
             }
         }
         tally
     }
 
-    fn take(&mut self, kind: Kind, event: &Read<'_>, is_client: &dyn Fn(&str) -> bool) {
+    fn take(&mut self, kind: Kind, event: &Read<'_>) {
         let at = event.row.at_ms.div_euclid(1000);
         match kind {
             Kind::LoginSucceeded if event.detail("second_factor") != "due" => self.add(at, SIGN_IN, "", 1),
@@ -221,17 +217,11 @@ impl Tally {
                     last.last_introspection_at = last.last_introspection_at.max(Some(at))
                 });
             }
-            // The first of them was recorded by itself.
-            Kind::FailuresCounted => match event.detail("subject") {
-                "unknown client" => self.add(at, CLIENT_FAILED, Reason::Repeated.as_str(), event.count() - 1),
-                subject if is_client(subject) => {
-                    self.add(at, CLIENT_FAILED, Reason::Repeated.as_str(), event.count() - 1)
-                }
-                subject if is_account(subject) => {
-                    self.add(at, SIGN_IN_FAILED, Reason::Repeated.as_str(), event.count() - 1)
-                }
-                _ => {}
-            },
+            Kind::FailuresCounted => {
+                let told = |name| event.detail(name).parse().unwrap_or(0);
+                self.add(at, SIGN_IN_FAILED, Reason::Repeated.as_str(), told("sign_ins"));
+                self.add(at, CLIENT_FAILED, Reason::Repeated.as_str(), told("clients"));
+            }
             Kind::ClientChanged | Kind::ResourceServerChanged if event.detail("action") == "deleted" => {
                 if let Some(id) = &event.row.client_id {
                     self.seen.insert(
@@ -270,11 +260,6 @@ impl Tally {
             seen(&mut self.seen.entry(id.clone()).or_default().last);
         }
     }
-}
-
-/// Whether sign-ins are counted under this subject: the id of a person, or the keyed hash of a name that nobody has.
-fn is_account(subject: &str) -> bool {
-    subject.starts_with("usr_") || (subject.len() >= 40 && !subject.contains(' '))
 }
 
 /// Why it failed, as the event says; else by the error that an application was told (RFC 6749 §5.2).

@@ -21,6 +21,9 @@ pub enum Kind {
     /// The server stopped.
     #[strum(serialize = "server.stopped")]
     ServerStopped,
+    /// The server started with another certificate, policy, profile or other settings than the time before.
+    #[strum(serialize = "configuration.changed")]
+    ConfigurationChanged,
     /// A client got tokens (IHE IUA ITI-71).
     #[strum(serialize = "token.issued")]
     TokenIssued,
@@ -308,6 +311,21 @@ impl Event {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.detail.insert(name, value.into());
         self
+    }
+
+    /// The resource server that something was granted for, and the roles that counted, with blanks in between: as far as
+    /// there are any.
+    #[must_use]
+    pub fn granted(self, resource_server: Option<&str>, roles: &str) -> Self {
+        let named = match resource_server {
+            Some(id) => self.with("resource_server", id),
+            None => self,
+        };
+        if roles.is_empty() {
+            named
+        } else {
+            named.with("roles", roles)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! What strangers cause must cost nothing unbounded: the first failure of a minute is recorded at once, the others
-//! are counted in memory per address and subject, and written as one event when the minute is over. Sign-ins are
-//! throttled by the same minute, per address; other failures per address and subject, so that one misconfigured system
-//! does not shut out its neighbours behind the same address.
+//! What strangers cause must cost nothing unbounded: the first failure of a minute is recorded by itself, as long as there
+//! are few of them; the others are counted in memory, and written every ten minutes as one event for each of the busiest
+//! networks. Sign-ins are throttled by the minute, per address; other failures per address and subject, so that one
+//! misconfigured system does not shut out its neighbours behind the same address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,13 +12,52 @@ use crate::model::network;
 
 /// How many addresses, and how many pairs of address and subject, are told apart within a minute.
 const TOLD_APART: usize = 10_000;
+/// How many failures may be recorded by themselves, one after the other.
+const SINGLY: i64 = 100;
+/// After how long one more may be, in seconds.
+const ONE_MORE_SECONDS: i64 = 30;
+/// How long is counted before it is written, in seconds.
+const COUNTED_SECONDS: i64 = 600;
+/// How many networks are named when it is.
+const NAMED_NETWORKS: usize = 10;
+/// How many accounts are named of those that were hit.
+const NAMED_ACCOUNTS: usize = 5;
+
 /// Whether a failure is to be recorded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
-    /// The first of its kind in this minute: record it.
+    /// Record it.
     First,
     /// Counted; it will be part of a summary.
     Counted,
+}
+
+/// What somebody failed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed<'a> {
+    /// Signing in to an account, by its id.
+    Account(&'a str),
+    /// Signing in as somebody whom nobody knows, by whatever tells these apart.
+    SignIn(&'a str),
+    /// Authenticating as a client or a resource server.
+    Client(&'a str),
+    /// Anything else that a stranger may try.
+    Other(&'a str),
+    /// What somebody may not do who has signed in, or a program that has authenticated. There are few of those, and the
+    /// first of a minute is recorded whatever strangers do.
+    Known(&'a str),
+}
+
+impl<'a> Failed<'a> {
+    fn subject(self) -> &'a str {
+        match self {
+            Self::Account(subject)
+            | Self::SignIn(subject)
+            | Self::Client(subject)
+            | Self::Other(subject)
+            | Self::Known(subject) => subject,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -28,7 +67,6 @@ struct Minute {
     attempts: Counts,
     failures: HashMap<(IpAddr, String), u32>,
     calls: HashMap<String, u32>,
-    others: u32,
 }
 
 /// How often addresses did something within a minute, each in the name of a subject.
@@ -66,12 +104,153 @@ impl Counts {
     }
 }
 
-/// The counts of the current minute.
+/// What is counted of the failures of one network, or of all that are not named.
+#[derive(Debug, Default, Clone)]
+struct Tally {
+    /// The address that all came from, if it is one.
+    address: Option<IpAddr>,
+    count: u32,
+    sign_ins: u32,
+    clients: u32,
+    /// How often accounts were hit, by their ids.
+    accounts: HashMap<String, u32>,
+}
+
+impl Tally {
+    fn add(&mut self, address: IpAddr, failed: Failed<'_>, names_accounts: bool) {
+        self.address = match (self.count, self.address) {
+            (0, _) => Some(address),
+            (_, Some(known)) if known == address => Some(known),
+            _ => None,
+        };
+        self.count = self.count.saturating_add(1);
+        match failed {
+            Failed::Account(_) | Failed::SignIn(_) => self.sign_ins = self.sign_ins.saturating_add(1),
+            Failed::Client(_) => self.clients = self.clients.saturating_add(1),
+            Failed::Other(_) | Failed::Known(_) => {}
+        }
+        if let Failed::Account(id) = failed
+            && (names_accounts || self.accounts.contains_key(id))
+        {
+            *self.accounts.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn join(mut self, other: &Self) -> Self {
+        self.address = None;
+        self.count = self.count.saturating_add(other.count);
+        self.sign_ins = self.sign_ins.saturating_add(other.sign_ins);
+        self.clients = self.clients.saturating_add(other.clients);
+        for (id, count) in &other.accounts {
+            *self.accounts.entry(id.clone()).or_default() += count;
+        }
+        self
+    }
+
+    /// The event that tells it, as far as there is something to tell.
+    fn event(&self, from: String, since: i64, now: i64) -> Option<Event> {
+        if self.count == 0 {
+            return None;
+        }
+        let mut hit: Vec<(&String, &u32)> = self.accounts.iter().collect();
+        hit.sort_unstable_by(|one, other| (other.1, one.0).cmp(&(one.1, other.0)));
+        let most: Vec<&str> = hit
+            .iter()
+            .take(NAMED_ACCOUNTS)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let event = Event::new(now * 1000, Kind::FailuresCounted, Actor::Stranger)
+            .outcome(Outcome::MinorFailure)
+            .from(from)
+            .with("count", self.count.to_string())
+            .with("sign_ins", self.sign_ins.to_string())
+            .with("clients", self.clients.to_string())
+            .with("since", since.to_string());
+        Some(if most.is_empty() {
+            event
+        } else {
+            event
+                .with("accounts", hit.len().to_string())
+                .with("most_hit", most.join(" "))
+        })
+    }
+}
+
+/// What is counted until it is written.
+#[derive(Default)]
+struct Counted {
+    /// Since when, in seconds since the epoch; 0: nothing is counted yet.
+    since: i64,
+    networks: HashMap<IpAddr, Tally>,
+    rest: Tally,
+    /// How many accounts are named in all of them.
+    named: usize,
+}
+
+impl Counted {
+    fn add(&mut self, address: IpAddr, failed: Failed<'_>, now: i64) {
+        if self.since == 0 {
+            self.since = now;
+        }
+        let network = network::of(address);
+        let told_apart = self.networks.len() < TOLD_APART || self.networks.contains_key(&network);
+        let tally = if told_apart {
+            self.networks.entry(network).or_default()
+        } else {
+            &mut self.rest
+        };
+        let before = tally.accounts.len();
+        let address = network::within(address, network::HOST);
+        tally.add(address, failed, self.named < TOLD_APART);
+        self.named += tally.accounts.len() - before;
+    }
+
+    /// One event for each of the busiest networks, and one for the others.
+    fn events(&self, now: i64) -> Vec<Event> {
+        let mut networks: Vec<(&IpAddr, &Tally)> = self.networks.iter().collect();
+        networks.sort_unstable_by(|one, other| (other.1.count, one.0).cmp(&(one.1.count, other.0)));
+        let (named, others) = networks.split_at(networks.len().min(NAMED_NETWORKS));
+        let from = |network: &IpAddr, tally: &Tally| {
+            tally
+                .address
+                .map_or_else(|| network::in_words(*network), |address| address.to_string())
+        };
+        let mut events: Vec<Event> = named
+            .iter()
+            .filter_map(|(network, tally)| tally.event(from(network, tally), self.since, now))
+            .collect();
+        let rest = others
+            .iter()
+            .fold(self.rest.clone(), |rest, (_, tally)| rest.join(tally));
+        events.extend(rest.event("other networks".to_owned(), self.since, now));
+        events
+    }
+}
+
+/// How many failures may be recorded by themselves: a bucket that fills again little by little.
+#[derive(Default)]
+struct Bucket {
+    /// When it will be full, in seconds since the epoch.
+    full_at: i64,
+}
+
+impl Bucket {
+    fn take(&mut self, now: i64) -> bool {
+        let full_at = self.full_at.max(now) + ONE_MORE_SECONDS;
+        let holds = full_at - now <= SINGLY * ONE_MORE_SECONDS;
+        if holds {
+            self.full_at = full_at;
+        }
+        holds
+    }
+}
+
+/// The counts of the current minute, and what is to be written.
 #[derive(Default)]
 pub struct FailureCounts {
     minute: Mutex<Minute>,
-    /// Summaries of minutes that have ended, until somebody writes them.
-    ended: Mutex<Vec<Event>>,
+    singly: Mutex<Bucket>,
+    counted: Mutex<Counted>,
 }
 
 impl std::fmt::Debug for FailureCounts {
@@ -80,23 +259,20 @@ impl std::fmt::Debug for FailureCounts {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl FailureCounts {
     /// The counts of the minute of `now`.
     fn minute(&self, now: i64) -> MutexGuard<'_, Minute> {
-        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut minute = lock(&self.minute);
         let number = now.div_euclid(60);
         if minute.number != number {
-            let over = std::mem::replace(
-                &mut *minute,
-                Minute {
-                    number,
-                    ..Minute::default()
-                },
-            );
-            self.ended
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .append(&mut summarise(&over, now));
+            *minute = Minute {
+                number,
+                ..Minute::default()
+            };
         }
         minute
     }
@@ -153,54 +329,44 @@ impl FailureCounts {
 
     /// Counts a failure.
     #[must_use]
-    pub fn note(&self, address: IpAddr, subject: &str, now: i64) -> Noted {
-        let mut minute = self.minute(now);
-        let pair = (network::within(address, network::HOST), subject.to_owned());
-        if minute.failures.len() >= TOLD_APART && !minute.failures.contains_key(&pair) {
-            minute.others += 1;
-            return Noted::Counted;
+    pub fn note(&self, address: IpAddr, failed: Failed<'_>, now: i64) -> Noted {
+        let pair = (
+            network::within(address, network::HOST),
+            failed.subject().to_owned(),
+        );
+        let is_first = {
+            let mut minute = self.minute(now);
+            let room = minute.failures.len() < TOLD_APART;
+            match minute.failures.get_mut(&pair) {
+                Some(count) => {
+                    *count += 1;
+                    false
+                }
+                None if room => minute.failures.insert(pair, 1).is_none(),
+                None => false,
+            }
+        };
+        let is_known = matches!(failed, Failed::Known(_));
+        if is_first && (is_known || lock(&self.singly).take(now)) {
+            return Noted::First;
         }
-        let count = minute.failures.entry(pair).or_default();
-        *count += 1;
-        if *count == 1 { Noted::First } else { Noted::Counted }
+        lock(&self.counted).add(address, failed, now);
+        Noted::Counted
     }
 
-    /// The summaries of minutes that have ended.
+    /// What was counted, once it was counted for long enough.
     #[must_use]
     pub fn flush(&self, now: i64) -> Vec<Event> {
-        drop(self.minute(now));
-        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut counted = lock(&self.counted);
+        if counted.since == 0 || now - counted.since < COUNTED_SECONDS {
+            return Vec::new();
+        }
+        std::mem::take(&mut *counted).events(now)
     }
 
-    /// The summaries of all that was counted, at the end of the process.
+    /// All that was counted, at the end of the process.
     #[must_use]
     pub fn drain(&self, now: i64) -> Vec<Event> {
-        let mut events = self.flush(now);
-        events.append(&mut summarise(&std::mem::take(&mut *self.minute(now)), now));
-        events
+        std::mem::take(&mut *lock(&self.counted)).events(now)
     }
-}
-
-fn summarise(minute: &Minute, now: i64) -> Vec<Event> {
-    let event = |count: u32| {
-        Event::new(now * 1000, Kind::FailuresCounted, Actor::Stranger)
-            .outcome(Outcome::MinorFailure)
-            .with("count", count.to_string())
-            .with("minute", (minute.number * 60).to_string())
-    };
-    let counted = minute.failures.iter().filter(|(_, count)| **count > 1);
-    let mut events: Vec<Event> = counted
-        .map(|((address, subject), count)| {
-            event(*count)
-                .from(address.to_string())
-                .with("subject", subject.clone())
-        })
-        .collect();
-    if minute.others > 0 {
-        events.push(event(minute.others).with(
-            "subject",
-            "everything beyond the first 10000 addresses and subjects",
-        ));
-    }
-    events
 }

@@ -9,7 +9,7 @@ use super::outcome::{CommandRefused, Done};
 use super::output::{print, time};
 use super::start::{Start, log};
 use crate::app::logo::Logo;
-use crate::app::read_policy;
+use crate::app::{free_bytes, read_policy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::keys::{ClientKeys, Keyring};
@@ -24,12 +24,21 @@ use crate::secrets::master_key::{MasterKey, open_to_others};
 use crate::secrets::password_rules::count_listed;
 use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
 use crate::tls::{self, TlsError};
+use crate::web::connections::Capacity;
 use crate::webauthn::RelyingParty;
 
 /// 2025-01-01: an earlier clock is wrong.
 const EARLIEST: i64 = 1_735_689_600;
 /// How long before its end a secret or key is named, in seconds.
 const SOON: i64 = 14 * 86_400;
+
+/// Fewer connections than this are named: browsers hold several each.
+const FEW_CONNECTIONS: usize = 1000;
+
+/// With less room than this the server would soon stand still, in bytes.
+const LEAST_ROOM: u64 = 100_000_000;
+/// Less room than this is told, in bytes.
+const LITTLE_ROOM: u64 = 1_000_000_000;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -85,6 +94,7 @@ pub(super) fn run(start: &Start) -> Done {
         }
     };
     check_sign_in(&mut report, &config);
+    check_descriptors(&mut report);
     if !RelyingParty::is_possible(&config.server.issuer, &config.server.name) {
         report.note(format!(
             "passkeys: browsers want a host name, and {} is an address, so none is offered; give the issuer a name",
@@ -95,6 +105,7 @@ pub(super) fn run(start: &Start) -> Done {
         report.problem(format!("logo: {cause}"));
     }
     check_data_dir(&mut report, &config.server.data_dir);
+    check_room(&mut report, &config);
     let master = check_master_key(&mut report, &config);
     check_database(&mut report, &config, master.as_ref(), policy.as_ref(), now);
     check_tls(&mut report, &config, now);
@@ -127,6 +138,26 @@ fn check_sign_in(report: &mut Report, config: &Config) {
     }
 }
 
+/// What the system's limit of open files allows.
+fn check_descriptors(report: &mut Report) {
+    let capacity = Capacity::possible();
+    let limit = capacity.descriptors.map_or_else(
+        || "without a limit".to_owned(),
+        |limit| format!("at most {limit}"),
+    );
+    let text = format!(
+        "connections: {} at a time, {} of them from one address (open files: {limit})",
+        capacity.all, capacity.of_one
+    );
+    if capacity.all < FEW_CONNECTIONS {
+        report.note(format!(
+            "{text}; few: raise the limit of open files (ulimit -Hn, LimitNOFILE)"
+        ));
+    } else {
+        report.good(text);
+    }
+}
+
 fn check_data_dir(report: &mut Report, path: &Path) {
     let shown = path.display();
     match std::fs::metadata(path) {
@@ -152,6 +183,36 @@ fn check_data_dir(report: &mut Report, path: &Path) {
             ));
         }
         Ok(_) => report.good(format!("data directory: {shown}")),
+    }
+}
+
+/// How much room is left, and whether a backup of the directory would hold the key beside what it opens.
+fn check_room(report: &mut Report, config: &Config) {
+    let directory = &config.server.data_dir;
+    let Database::Sqlite(database) = &config.database.url else {
+        return;
+    };
+    let holder = database.parent().unwrap_or(directory);
+    if let Some(free) = free_bytes(holder) {
+        let shown = format!("disk: {} MB are free at {}", free / 1_000_000, holder.display());
+        if free < LEAST_ROOM {
+            report.problem(format!(
+                "{shown}; make room: without any, nobody can sign in and no token is issued"
+            ));
+        } else if free < LITTLE_ROOM {
+            report.note(format!("{shown}; make room before it is used up"));
+        } else {
+            report.good(shown);
+        }
+    }
+    if let MasterKeySource::File(key) = &config.keys.master_key
+        && key.parent() == database.parent()
+        && key.exists()
+    {
+        report.note(format!(
+            "master key: it lies beside the database, in {}: a copy of that directory opens everything; keep a copy of the key elsewhere, and copies of the database without it",
+            holder.display()
+        ));
     }
 }
 

@@ -1,9 +1,5 @@
 //! The command line: one file a command. What a command is asked for goes to stdout, secrets there only and once; what
 //! goes wrong goes to stderr with exit code 1, misuse with 2.
-#![expect(
-    clippy::print_stderr,
-    reason = "a command line tells its user on stderr what went wrong"
-)]
 
 mod api_token;
 mod apply;
@@ -22,6 +18,7 @@ mod serve;
 mod start;
 mod user;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -97,7 +94,8 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandRefused(text)) => {
-            eprintln!("{text}");
+            // Whoever reads the code alone is told by that, where nobody reads this.
+            let _ = writeln!(std::io::stderr(), "{text}");
             ExitCode::FAILURE
         }
     }

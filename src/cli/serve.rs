@@ -1,5 +1,7 @@
 //! `mdi-auth serve`: the server.
 
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -7,20 +9,24 @@ use clap::{Args, ValueEnum};
 use super::outcome::{CommandRefused, Done};
 use super::output::print;
 use super::start::{Start, log};
-use crate::app::App;
+use crate::app::{App, make_private_directory};
 use crate::audit::event::Actor;
-use crate::clock::SystemClock;
-use crate::config::{Config, MasterKeySource};
+use crate::clock::SteadyClock;
+use crate::config::{Config, Database, MasterKeySource};
 use crate::registry::{Registry, first_administrator};
 use crate::secrets::master_key::open_to_others;
 use crate::server;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
+use crate::web::connections::raise_limit;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// How the log is written to stderr; MDI_AUTH_LOG says what is logged (default: info)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Serve beside another server on the same SQLite file
+    #[arg(long)]
+    share_database: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,8 +40,10 @@ enum LogFormat {
 pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     log("info", arguments.log_format == LogFormat::Json);
     let config = start.config()?;
-    refuse_open_key(&config)?;
-    let app = App::open(config, Arc::new(SystemClock), true)?;
+    refuse_open_files(&config)?;
+    let _serving = serve_alone(&config, arguments.share_database)?;
+    raise_limit();
+    let app = App::open(config, Arc::new(SteadyClock::default()), true)?;
     let tls = Tls::open(&app.config.server, app.now()).map_err(|cause| CommandRefused(cause.to_string()))?;
     let listen = app.config.server.listen;
     let first_link = Registry::new(Arc::clone(&app), Actor::Server).blocking(first_administrator::issue)?;
@@ -57,17 +65,70 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     })
 }
 
-/// A master key that others could have read is no secret any more.
-fn refuse_open_key(config: &Config) -> Done {
-    let MasterKeySource::File(path) = &config.keys.master_key else {
-        return Ok(());
-    };
-    match std::fs::metadata(path) {
-        Ok(metadata) if open_to_others(&metadata) != 0 => Err(CommandRefused(format!(
+/// A key that others could have read is no secret any more, and a database that others may write to proves nothing.
+fn refuse_open_files(config: &Config) -> Done {
+    let metadata = |path: &Path| std::fs::metadata(path).ok();
+    let directory = &config.server.data_dir;
+    if metadata(directory).is_some_and(|found| found.is_dir() && open_to_others(&found) & 0o022 != 0) {
+        return Err(CommandRefused(format!(
+            "others may write to the data directory {0}; run chmod 700 {0}",
+            directory.display()
+        )));
+    }
+    let open = |path: &Path| metadata(path).is_some_and(|found| open_to_others(&found) != 0);
+    if let MasterKeySource::File(path) = &config.keys.master_key
+        && open(path)
+    {
+        return Err(CommandRefused(format!(
             "others may read the master key {0}; run chmod 600 {0}, and replace the key if they may have done so",
+            path.display()
+        )));
+    }
+    let key = tls::files(&config.server).key;
+    if open(&key) {
+        return Err(CommandRefused(format!(
+            "others may read the key of the TLS certificate {0}; run chmod 600 {0}, and get another certificate if they may have done so",
+            key.display()
+        )));
+    }
+    match &config.database.url {
+        Database::Sqlite(path) if open(path) => Err(CommandRefused(format!(
+            "others may read the database {0}; run chmod 600 {0}*",
             path.display()
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Two servers on one SQLite file are mostly a mistake: an old process that was forgotten, a unit started twice. Held as
+/// long as the server runs.
+fn serve_alone(config: &Config, share: bool) -> Result<Option<File>, CommandRefused> {
+    let Database::Sqlite(path) = &config.database.url else {
+        return Ok(None);
+    };
+    if share {
+        return Ok(None);
+    }
+    make_private_directory(&config.server.data_dir)?;
+    let lock = path.with_extension("serving");
+    let refuse = |cause: &dyn std::fmt::Display| {
+        CommandRefused(format!(
+            "cannot open {} (beside the database): {cause}",
+            lock.display()
+        ))
+    };
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&lock).map_err(|cause| refuse(&cause))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(CommandRefused(format!(
+            "another server serves from {} already: stop it first; where two are meant to share the file, start this one with --share-database",
+            path.display()
+        ))),
+        Err(TryLockError::Error(cause)) => Err(refuse(&cause)),
     }
 }
 

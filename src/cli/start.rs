@@ -66,6 +66,8 @@ pub(super) fn log(default: &str, json: bool) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost: to complain of it there again would panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     // A second call changes nothing.
     let _ = if json {

@@ -7,10 +7,26 @@ use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 
+mod steady;
+
+pub use steady::{Source, SteadyClock};
+
 /// Tells the time.
 pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since the Unix epoch, UTC.
     fn now_millis(&self) -> i64;
+
+    /// Looks whether the time goes on as it should. Called every few seconds; `doubt` says why somebody else does not
+    /// believe it. Answers whether it can be relied on: until then nothing is deleted, disabled or replaced.
+    fn tick(&self, doubt: Option<&str>) -> bool {
+        let _ = doubt;
+        self.is_steady()
+    }
+
+    /// Whether the time can be relied on.
+    fn is_steady(&self) -> bool {
+        true
+    }
 
     /// Seconds since the Unix epoch, UTC: the `NumericDate` of RFC 7519 §2.
     fn now(&self) -> i64 {

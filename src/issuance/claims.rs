@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{ClientContext, Rules};
+use crate::error::Broken;
 use crate::model::Organization;
-use crate::model::grant::GrantFacts;
+use crate::model::grant::{ClaimsRequest, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::claims::{Identity, Place, Subject};
@@ -82,22 +83,33 @@ pub fn stored_claims(person: &Person) -> Map<String, Value> {
     claims
 }
 
-/// Standard claims for a place: those that the scopes release, and those asked for by name (§5.5) that they release
-/// anywhere.
+/// Standard claims for a place: those that the scopes release there, and those that were granted by their names (§5.5).
+/// What scopes release stands at the userinfo endpoint (§5.4), and in the ID token only for clients that look nowhere else.
+///
+/// # Errors
+/// When the policy does not have the client's dataflow any more.
 pub fn standard_claims(
     rules: &Rules<'_>,
+    context: &ClientContext,
     person: &Person,
-    scopes: &ScopeSet,
+    (scopes, named): (&ScopeSet, &ClaimsRequest),
     place: Place,
-    named: &[String],
-) -> Map<String, Value> {
+) -> Result<Map<String, Value>, Broken> {
     let stored = stored_claims(person);
-    let mut claims = rules.policy.standard_claims(scopes, &stored, place);
-    let releasable = rules.policy.standard_claims(scopes, &stored, Place::UserInfo);
-    for name in named {
-        if let Some(value) = releasable.get(name) {
-            claims.insert(name.clone(), value.clone());
+    let named = context.may_name(rules, named)?;
+    let (by_scope, names) = match place {
+        Place::IdToken => (context.client.client.settings.id_token_claims, named.id_token),
+        Place::UserInfo => (true, named.userinfo),
+    };
+    let mut claims = if by_scope {
+        rules.policy.standard_claims(scopes, &stored, place)
+    } else {
+        Map::new()
+    };
+    for name in names {
+        if let Some(value) = stored.get(&name) {
+            claims.insert(name, value.clone());
         }
     }
-    claims
+    Ok(claims)
 }

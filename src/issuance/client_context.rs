@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Rules, licence_ends};
 use crate::error::{Broken, Code, OAuthError};
 use crate::live::{Live, LiveClient, LiveServer};
+use crate::model::grant::ClaimsRequest;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::CERTIFY;
@@ -66,6 +67,28 @@ impl ClientContext {
                 "the policy has no dataflow {id}, which client {} uses",
                 self.client.client.id
             ))
+        })
+    }
+
+    /// Of claims asked for by their names (OpenID Connect Core §5.5), those that a scope covers for which the client is
+    /// registered.
+    ///
+    /// # Errors
+    /// When the policy does not have the client's dataflow any more.
+    pub fn may_name(&self, rules: &Rules<'_>, asked: &ClaimsRequest) -> Result<ClaimsRequest, Broken> {
+        let ceiling = self
+            .dataflow(rules)?
+            .ceiling(self.client.client.settings.scopes.as_ref());
+        let may = |names: &[String]| {
+            let covered = |name: &&String| {
+                let scope = rules.policy.scope_of_claim(name);
+                scope.is_some_and(|scope| ceiling.contains(scope))
+            };
+            names.iter().filter(covered).cloned().collect()
+        };
+        Ok(ClaimsRequest {
+            id_token: may(&asked.id_token),
+            userinfo: may(&asked.userinfo),
         })
     }
 

@@ -103,6 +103,14 @@ impl Keyring {
         Ok(Self { keys, jwks, etag })
     }
 
+    /// The algorithms of all published keys, whether they sign or not.
+    pub fn all_algorithms(&self) -> Vec<Algorithm> {
+        let mut algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        algorithms
+    }
+
     /// The JWKS document (RFC 7517 §5), serialised.
     pub fn jwks(&self) -> &str {
         &self.jwks
@@ -115,21 +123,31 @@ impl Keyring {
 
     /// The algorithms that can sign just now.
     pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
-        let mut algorithms: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|key| key.signs_at(now))
-            .map(|key| key.algorithm)
-            .collect();
+        let signs = |algorithm: &Algorithm| self.signing(*algorithm, now).is_some();
+        let mut algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm).filter(signs).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         algorithms
     }
 
-    /// Signs claims as a JWT with the newest key of the algorithm that may sign.
+    /// The key of an algorithm that signs: the newest that may. Where none may yet, for the clock was ahead when they were
+    /// made, the oldest that is published: it is in the JWKS, and a right token must not wait for the clock.
+    fn signing(&self, algorithm: Algorithm, now: i64) -> Option<&LiveKey> {
+        let of_algorithm = || self.keys.iter().filter(|key| key.algorithm == algorithm);
+        of_algorithm()
+            .filter(|key| key.signs_at(now))
+            .max_by_key(|key| key.signs_from)
+            .or_else(|| {
+                of_algorithm()
+                    .filter(|key| key.signs_from > now)
+                    .min_by_key(|key| key.signs_from)
+            })
+    }
+
+    /// Signs claims as a JWT with the key of the algorithm that signs.
     ///
     /// # Errors
-    /// When no key of the algorithm signs at `now`.
+    /// When there is none.
     pub fn sign(
         &self,
         algorithm: Algorithm,
@@ -138,10 +156,7 @@ impl Keyring {
         now: i64,
     ) -> Result<String, KeyError> {
         let key = self
-            .keys
-            .iter()
-            .filter(|key| key.algorithm == algorithm && key.signs_at(now))
-            .max_by_key(|key| key.signs_from)
+            .signing(algorithm, now)
             .ok_or(KeyError::NoKey(algorithm.as_str()))?;
         let header = json!({ "alg": algorithm.as_str(), "kid": key.kid, "typ": typ }).to_string();
         let mut token = BASE64URL_NOPAD.encode(header.as_bytes());

@@ -6,6 +6,7 @@ pub mod client_index;
 pub mod credentials;
 pub mod jwks_cache;
 mod registration;
+pub mod sign_in_refusals;
 pub mod token_cache;
 
 pub use registration::{LiveClient, LiveServer, valid_secrets};
@@ -28,10 +29,11 @@ use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::secrets::master_key::MasterKey;
-use crate::store::changes::{self, Change, ChangeKind};
+use crate::store::changes::{self, Change, ChangeKind, Revision};
 use crate::store::{
     Conn, Store, StoreBroken, Stored, clients, identity_providers, keys, people, resource_servers,
 };
+use crate::supervisor;
 
 /// How often the log of changes is read for what other processes did.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -55,10 +57,43 @@ pub struct Live {
     revoked_grants: RwLock<HashMap<String, i64>>,
     revoked_tokens: RwLock<HashMap<String, i64>>,
     logout_notices: Notify,
-    revision: Mutex<i64>,
+    revision: Mutex<Revision>,
     started: Instant,
     followed_at_ms: AtomicI64,
     stopped: AtomicBool,
+}
+
+/// What is live, as the database has it.
+struct Everything {
+    clients: HashMap<String, Arc<LiveClient>>,
+    servers: HashMap<String, Arc<LiveServer>>,
+    providers: HashMap<String, Arc<IdentityProvider>>,
+    keyring: Keyring,
+    people: HashMap<String, (i64, bool)>,
+    changes: Vec<Change>,
+}
+
+impl Everything {
+    fn read(conn: &mut Conn, master: &MasterKey, now: i64) -> Stored<Self> {
+        Ok(Self {
+            clients: clients::all(conn)?.into_iter().map(live_client).collect(),
+            servers: resource_servers::all(conn)?
+                .into_iter()
+                .map(live_server)
+                .collect(),
+            providers: identity_providers::all(conn)?.into_iter().map(by_id).collect(),
+            keyring: Keyring::load(&keys::all(conn)?, master, now)
+                .map_err(|cause| StoreBroken::stored("signing key", cause))?,
+            people: people::with_generation(conn)?
+                .into_iter()
+                .map(|(id, generation, enabled)| (id, (generation, enabled)))
+                .collect(),
+            changes: changes::after(conn, 0)?
+                .into_iter()
+                .map(|(_, change)| change)
+                .collect(),
+        })
+    }
 }
 
 impl Live {
@@ -67,44 +102,48 @@ impl Live {
     /// # Errors
     /// What the database says, or keys that do not open under the master key.
     pub fn load(conn: &mut Conn, master: Arc<MasterKey>, clock: SharedClock) -> Stored<Self> {
-        let now = clock.now();
         // The revision first: what changes while the rest is read is read again.
         let revision = changes::revision(conn)?;
-        let clients = clients::all(conn)?.into_iter().map(live_client).collect();
-        let servers = resource_servers::all(conn)?
-            .into_iter()
-            .map(live_server)
-            .collect();
-        let providers = identity_providers::all(conn)?.into_iter().map(by_id).collect();
-        let keyring = Keyring::load(&keys::all(conn)?, &master, now)
-            .map_err(|cause| StoreBroken::stored("signing key", cause))?;
-        let people = people::with_generation(conn)?
-            .into_iter()
-            .map(|(id, generation, enabled)| (id, (generation, enabled)))
-            .collect();
+        let read = Everything::read(conn, &master, clock.now())?;
         let live = Self {
             master,
             clock,
-            clients: ArcSwap::from_pointee(clients),
+            clients: ArcSwap::from_pointee(read.clients),
             client_index: Mutex::default(),
-            servers: ArcSwap::from_pointee(servers),
-            providers: ArcSwap::from_pointee(providers),
-            keyring: ArcSwap::from_pointee(keyring),
-            people: RwLock::new(people),
+            servers: ArcSwap::from_pointee(read.servers),
+            providers: ArcSwap::from_pointee(read.providers),
+            keyring: ArcSwap::from_pointee(read.keyring),
+            people: RwLock::new(read.people),
             revoked_grants: RwLock::default(),
             revoked_tokens: RwLock::default(),
             logout_notices: Notify::new(),
-            revision: Mutex::new(0),
+            revision: Mutex::new(revision),
             started: Instant::now(),
             followed_at_ms: AtomicI64::new(0),
             stopped: AtomicBool::new(false),
         };
-        for (_, change) in changes::after(conn, 0)? {
-            live.note_revocation(&change);
+        for change in &read.changes {
+            live.note_revocation(change);
         }
-        *live.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
         live.mark_fresh();
         Ok(live)
+    }
+
+    /// Reads everything anew, where the log of changes does not go on from what was read of it. What was revoked stays
+    /// revoked, whatever the database says now.
+    fn load_anew(&self, conn: &mut Conn) -> Stored<Revision> {
+        let revision = changes::revision(conn)?;
+        let read = Everything::read(conn, &self.master, self.clock.now())?;
+        self.clients.store(Arc::new(read.clients));
+        self.servers.store(Arc::new(read.servers));
+        self.providers.store(Arc::new(read.providers));
+        self.keyring.store(Arc::new(read.keyring));
+        *write(&self.people) = read.people;
+        for change in &read.changes {
+            self.note_revocation(change);
+        }
+        self.logout_notices.notify_one();
+        Ok(revision)
     }
 
     /// Reads the log of changes and applies what is new.
@@ -112,9 +151,20 @@ impl Live {
         let read_at = self.started.elapsed();
         let mut seen = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
         if changes::revision(conn)? != *seen {
-            for (seq, change) in changes::after(conn, *seen)? {
-                self.apply(conn, &change)?;
-                *seen = seq;
+            match changes::since(conn, &seen)? {
+                Some(new) => {
+                    for (at, change) in new {
+                        self.apply(conn, &change)?;
+                        *seen = at;
+                    }
+                }
+                None => {
+                    tracing::warn!(
+                        seen = seen.seq,
+                        "the database does not go on from what was read of it (restored, or not followed for long): everything is read anew"
+                    );
+                    *seen = self.load_anew(conn)?;
+                }
             }
         }
         self.followed_at_ms.store(millis(read_at), Ordering::Release);
@@ -197,7 +247,7 @@ impl Live {
     /// Follows the log on a thread of its own until [`Live::stop`].
     pub fn follow_in_background(self: &Arc<Self>, store: &Arc<Store>) {
         let (live, store) = (Arc::downgrade(self), Arc::downgrade(store));
-        let follower = thread::Builder::new().name("follow".to_owned()).spawn(move || {
+        let follower = supervisor::thread("follow", move || {
             // A connection of its own: a queue full of other people's reads must not keep revocations from being heard.
             let mut connection = None;
             while let (Some(live), Some(store)) = (live.upgrade(), store.upgrade()) {

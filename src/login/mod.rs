@@ -2,6 +2,7 @@
 
 pub mod banner;
 pub mod device;
+pub mod freshness;
 pub mod passkey;
 pub mod proof;
 pub mod recovery;

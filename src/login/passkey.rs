@@ -10,7 +10,7 @@ use super::banner;
 use super::proof::{self, Met, Step};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
@@ -196,8 +196,7 @@ fn why_not(app: &App, conn: &mut Conn, person: &Person, known: Option<&str>) -> 
         };
         return Ok(Some((reason, "account disabled or dormant")));
     }
-    // Who has left the agency must not get in past the provider, which alone knows of it.
-    if person.settings.provisioned_by.is_some() && person.password.is_none() {
+    if person.is_of_provider_alone() {
         return Ok(Some((
             Reason::Passkey,
             "the account is an identity provider's: a passkey counts on top of its sign-in alone",
@@ -225,7 +224,11 @@ async fn record(
         known,
     };
     // What only the write can refuse is recorded singly: it costs a passkey that holds.
-    let first = outcome.is_ok() || app.failure_counts.note(at.address, &person.id, app.now()) == Noted::First;
+    let first = outcome.is_ok()
+        || app
+            .failure_counts
+            .note(at.address, Failed::Account(&person.id), app.now())
+            == Noted::First;
     let event = app
         .event(Kind::LoginSucceeded, Actor::Person(person.id.clone()))
         .from(at.origin.address);
@@ -298,7 +301,11 @@ fn count(app: &App, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
 
 /// Counts a passkey that nobody has against the address.
 async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
-    if app.failure_counts.note(address, "unknown passkey", app.now()) == Noted::Counted {
+    if app
+        .failure_counts
+        .note(address, Failed::SignIn("unknown passkey"), app.now())
+        == Noted::Counted
+    {
         return Ok(());
     }
     let event = app
@@ -331,7 +338,7 @@ pub async fn post_second_factor(
 
 async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
-    let Some(loaded) = proof::awaited(app, request).await? else {
+    let Some(loaded) = proof::awaited(app, request, &pending).await? else {
         return proof::not_awaited(app, request, &pending, &form.browser).await;
     };
     let back = |pending: Pending, notice| {
@@ -356,7 +363,7 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         app,
         &loaded,
         &origin,
-        (Step::Shown, &methods),
+        (Step::Passkey, &methods),
         move |tx| match &shown {
             Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
             Shown::Known(_, passkey, Err(refusal)) => {

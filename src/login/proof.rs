@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::freshness;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::reason::{Reason, Why};
@@ -15,16 +16,26 @@ use crate::store::{Stored, Tx, logins, people, sessions};
 use crate::web::browser::{self, CookieKind, Notice, Pending};
 use crate::web::guard;
 
-/// The session whose second factor is awaited.
+/// Whether a second factor is still to be shown.
+fn is_awaited(loaded: &Loaded) -> bool {
+    loaded.has_second_factor() && !loaded.session.has_second_factor()
+}
+
+/// The session whose second factor is awaited, and may still come for what the person signs in for.
 ///
 /// # Errors
 /// A page, when the database does not answer.
-pub async fn awaited(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
+pub async fn awaited(
+    app: &App,
+    request: &HttpRequest,
+    pending: &Pending,
+) -> Result<Option<Loaded>, PageError> {
     let loaded = guard::session_of(app, request).await?;
-    Ok(loaded.filter(|loaded| loaded.has_second_factor() && !loaded.session.has_second_factor()))
+    Ok(loaded.filter(|loaded| is_awaited(loaded) && !freshness::is_too_late(app, pending, &loaded.session)))
 }
 
-/// Where somebody goes of whom no second factor is awaited. Whoever has none any more, though it was due, begins anew.
+/// Where somebody goes of whom no second factor is awaited. Who came too late with it, or has none any more though it
+/// was due, begins anew.
 ///
 /// # Errors
 /// A page, when the database does not answer.
@@ -34,14 +45,13 @@ pub async fn not_awaited(
     pending: &Pending,
     browser_cookie: &str,
 ) -> Result<HttpResponse, PageError> {
-    let due = guard::session_of(app, request)
-        .await?
-        .is_some_and(|loaded| loaded.session.second_factor_due);
-    let sealed = pending.seal(app, Some(browser_cookie));
-    let to = if due {
-        browser::page_url("/login", &sealed)
-    } else {
-        pending.onward(app, browser_cookie)
+    let loaded = guard::session_of(app, request).await?;
+    let begin_anew =
+        |pending: &Pending| browser::page_url("/login", &pending.seal(app, Some(browser_cookie)));
+    let to = match loaded {
+        Some(loaded) if is_awaited(&loaded) => begin_anew(&pending.clone().saying(Notice::SecondFactorLate)),
+        Some(loaded) if loaded.session.second_factor_due => begin_anew(pending),
+        _ => pending.onward(app, browser_cookie),
     };
     Ok(browser::see_other(&to, &[]))
 }
@@ -83,8 +93,11 @@ pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) ->
 /// What a step makes of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A second factor was shown: the person has proved anew who she is.
-    Shown,
+    /// A code was shown. It completes the sign-in and makes it no younger: who finds a telephone has not signed in.
+    Code,
+    /// A passkey was shown that verified its holder. With an account of ours that is a whole sign-in; with one that only a
+    /// provider's sign-in leads to, it completes that.
+    Passkey,
     /// A second factor was set up. Whoever sits at the browser can do that, so the sign-in gets no younger by it.
     SetUp,
 }
@@ -97,7 +110,7 @@ fn on_top(
     (step, methods): (Step, &[&str]),
 ) -> (Session, String) {
     let old = &loaded.session;
-    let counts = step == Step::Shown || !old.has_second_factor();
+    let counts = step != Step::SetUp || !old.has_second_factor();
     let new = methods
         .iter()
         .copied()
@@ -108,11 +121,8 @@ fn on_top(
         ..Authentication::by(&amr, true)
     };
     let (next, cookie) = session::begin(app, &loaded.person, origin, how);
-    let auth_time = if step == Step::Shown {
-        next.auth_time
-    } else {
-        old.auth_time
-    };
+    let renews = step == Step::Passkey && !loaded.person.is_of_provider_alone();
+    let auth_time = if renews { next.auth_time } else { old.auth_time };
     (
         Session {
             id: old.id.clone(),

@@ -34,7 +34,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    if proof::awaited(app, request).await?.is_none() {
+    if proof::awaited(app, request, &pending).await?.is_none() {
         return proof::not_awaited(app, request, &pending, &browser_cookie).await;
     }
     let redirect_target = redirect_target::of(app, &pending)?;
@@ -70,7 +70,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let mut pending = form.pending(app)?;
-    let Some(loaded) = proof::awaited(app, request).await? else {
+    let Some(loaded) = proof::awaited(app, request, &pending).await? else {
         return proof::not_awaited(app, request, &pending, &form.browser).await;
     };
     let typed = form.field("recovery_code")?.trim();
@@ -87,7 +87,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         Arc::clone(app),
     );
     let origin = Origin::of(app, request);
-    let met = proof::complete(app, &loaded, &origin, (Step::Shown, &[METHOD]), move |tx| {
+    let met = proof::complete(app, &loaded, &origin, (Step::Code, &[METHOD]), move |tx| {
         if !recovery_codes::use_up(tx.conn(), &id, &hash, job_app.now())? {
             return Ok(Some((
                 Reason::RecoveryCode,

@@ -26,7 +26,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 
 async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
     let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some(loaded) = awaited(app, request).await? else {
+    let Some(loaded) = awaited(app, request, &pending).await? else {
         // The password is too old, or the code was already shown: where it goes on they know what comes next.
         return not_awaited(app, request, &pending, &browser_cookie).await;
     };
@@ -73,7 +73,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
 
 async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
     let pending = form.pending(app)?;
-    let Some(loaded) = awaited(app, request).await? else {
+    let Some(loaded) = awaited(app, request, &pending).await? else {
         return not_awaited(app, request, &pending, &form.browser).await;
     };
     let typed = totp::typed(form.field("totp")?);
@@ -90,7 +90,7 @@ async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     let step = totp::step_of_person(app, &loaded.person, &typed)?;
     let id = loaded.person.id.clone();
     let origin = Origin::of(app, request);
-    let met = complete(app, &loaded, &origin, (Step::Shown, &["otp"]), move |tx| {
+    let met = complete(app, &loaded, &origin, (Step::Code, &["otp"]), move |tx| {
         Ok(match step {
             None => Some((Reason::WrongCode, "wrong one-time code")),
             Some(step) if people::use_totp_step(tx.conn(), &id, step)? => None,

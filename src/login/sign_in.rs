@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::{Reason, Why};
 use crate::error::{Broken, PageError};
 use crate::model::network;
@@ -51,10 +51,12 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
         Some(Notice::PageStale) => &[FormError::PAGE_STALE],
         Some(Notice::CodesExhausted) => &[FormError::CODES_EXHAUSTED],
+        Some(Notice::SecondFactorLate) => &[FormError::SECOND_FACTOR_LATE],
         Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
         Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
         Some(Notice::ProviderSilent) => &[FormError::PROVIDER_SILENT],
         Some(Notice::ProviderDenied) => &[FormError::PROVIDER_DENIED],
+        Some(Notice::ProviderCannotConfirm) => &[FormError::PROVIDER_CANNOT_CONFIRM],
         Some(Notice::ProviderNotAccepted) => &[FormError::PROVIDER_NOT_ACCEPTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
@@ -308,7 +310,9 @@ async fn fail(
     // accounts are, so that both cause the same writes.
     let noted = app.failure_counts.note(
         address,
-        person.map_or(attempt.account(), |person| &person.id),
+        person.map_or(Failed::SignIn(attempt.account()), |person| {
+            Failed::Account(&person.id)
+        }),
         app.now(),
     );
     let described = |event: Event| {

@@ -116,6 +116,10 @@ pub struct ClientSettings {
     pub consent: Consent,
     /// Whether each refresh makes a new refresh token.
     pub refresh_rotation: bool,
+    /// Whether what the scopes release stands in the ID token too, and not at the userinfo endpoint alone (OpenID Connect
+    /// Core §5.4): for software that looks nowhere else.
+    #[serde(default)]
+    pub id_token_claims: bool,
     /// Origins of browser code that may call the token endpoint.
     pub cors_origins: Vec<String>,
     /// The highest confidentiality that its tokens carry.

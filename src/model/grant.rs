@@ -44,6 +44,8 @@ pub struct RememberedConsent {
     pub purposes: Vec<String>,
     /// What was allowed.
     pub scope: ScopeSet,
+    /// Claims that were allowed by their names.
+    pub claims: Vec<String>,
 }
 
 /// Names from the `claims` parameter (OpenID Connect Core §5.5), by where they are wanted.

@@ -29,6 +29,27 @@ impl Accounts {
     }
 }
 
+/// How a provider is made to ask anew who somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Reauthenticate {
+    /// It honours `max_age`, and says `auth_time` (OpenID Connect Core §3.1.2.1).
+    #[default]
+    MaxAge,
+    /// It honours `prompt=login`, and need not say when the sign-in was.
+    PromptLogin,
+    /// Not at all: what needs a fresh sign-in needs a password of ours.
+    None,
+}
+
+impl Reauthenticate {
+    /// The word in the apply file.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Who has a value in a claim has a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +90,9 @@ pub struct IdentityProviderSettings {
     pub trusted_acr: Vec<String>,
     /// Values of `amr` that count as a second factor.
     pub trusted_amr: Vec<String>,
+    /// How it is made to ask anew who somebody is.
+    #[serde(default)]
+    pub reauthenticate: Reauthenticate,
 }
 
 /// A registered provider.

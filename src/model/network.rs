@@ -27,3 +27,10 @@ pub fn of(address: IpAddr) -> IpAddr {
     let [party, ..] = LARGER;
     within(address, party)
 }
+
+/// The network of a party by its first address, as people write it: `192.0.2.0/24`.
+pub fn in_words(network: IpAddr) -> String {
+    let [(v4_bits, v6_bits), ..] = LARGER;
+    let bits = if network.is_ipv4() { v4_bits } else { v6_bits };
+    format!("{network}/{bits}")
+}

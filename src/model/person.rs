@@ -85,6 +85,12 @@ impl Person {
         has_passkey || self.totp_secret.is_some()
     }
 
+    /// Whether only a provider's sign-in leads to the account: who has left the agency must not get in past the provider,
+    /// which alone knows of it.
+    pub fn is_of_provider_alone(&self) -> bool {
+        self.settings.provisioned_by.is_some() && self.password.is_none()
+    }
+
     /// Nobody: without roles, to ask the policy what does not depend on who signs in.
     pub fn unknown() -> Self {
         Self {

@@ -13,6 +13,8 @@ use crate::model::signing::Algorithm;
 use crate::model::token::{AccessToken, LONGEST_LIFE};
 use crate::store::{StoreBroken, Stored, Tx, tokens};
 
+/// How far the time of issue may lie ahead, in seconds: the clocks of servers that share a database differ a little.
+const AHEAD_SECONDS: i64 = 60;
 /// How long the row of an opaque token outlives it, in seconds.
 const ROW_OUTLIVES_TOKEN: i64 = 60;
 
@@ -127,6 +129,8 @@ pub fn is_active(app: &App, claims: &AccessToken, now: i64) -> bool {
     let directory = &app.live;
     let footing = &claims.footing;
     now < claims.exp
+        // Signed while the clock was ahead, or by somebody who has the key.
+        && claims.iat <= now + AHEAD_SECONDS
         && !directory.token_is_revoked(&claims.jti)
         && directory.client_holds(&claims.client_id, footing.client_generation)
         && footing.grant.as_ref().is_none_or(|grant| {

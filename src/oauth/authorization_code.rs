@@ -284,6 +284,7 @@ fn record(
     )
     .person(&grant.person_id)
     .purposes(&tokens.granted.purposes)
+    .granted(tokens.granted.target.as_deref(), &tokens.granted.roles.join(" "))
     .with("grant", grant.id.clone());
     tx.audit(event);
     Ok(())

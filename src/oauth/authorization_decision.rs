@@ -17,6 +17,10 @@ const JUST_NOW_SECONDS: i64 = 300;
 /// What a client is told that asks without a page for what nobody allowed it.
 const NOT_ASKED: &str = "the person has to be asked";
 
+/// Why somebody cannot get a fresh sign-in.
+const NEVER_FRESH: &str =
+    "the agency's identity provider does not ask anew who somebody is: the person needs a password here";
+
 /// What is known when a request is decided about: the client with its resource servers, and who is at the browser.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -34,6 +38,9 @@ pub struct Facts {
     pub due: Option<Due>,
     /// Whether the account has a second factor.
     pub has_second_factor: bool,
+    /// Whether nothing of the account can make a sign-in fresh: its agency's identity provider does not ask anew, and there
+    /// is no password here.
+    pub never_fresh: bool,
     /// What the person allowed this client before.
     pub remembered: Option<RememberedConsent>,
 }
@@ -49,6 +56,7 @@ impl Facts {
             signed_in_for_this: false,
             due: None,
             has_second_factor: false,
+            never_fresh: false,
             remembered: None,
         }
     }
@@ -110,21 +118,21 @@ pub fn decide(
     // Signed in for this very request, and lately: prompt and max_age are satisfied.
     let age = now - session.auth_time;
     let just_now = facts.signed_in_for_this && age <= JUST_NOW_SECONDS;
-    if !just_now && (request.prompts("login") || request.prompts("select_account")) {
-        return Ok(Decision::LogIn);
+    // Who has signed in for this request, and cannot get any fresher, is not sent round in circles.
+    let log_in_anew = |why: &str| {
+        if facts.never_fresh && facts.signed_in_for_this {
+            Err(OAuthError::new(
+                Code::AccessDenied,
+                format!("{why}, and {NEVER_FRESH}"),
+            ))
+        } else {
+            log_in(why)
+        }
+    };
+    if let Some(why) = asks_for_fresh(request, just_now, age) {
+        return log_in_anew(why);
     }
-    if !just_now
-        && request
-            .max_age
-            .is_some_and(|max_age| max_age == 0 || age > max_age)
-    {
-        return log_in("the sign-in is older than max_age");
-    }
-    if request
-        .expected_subject
-        .as_ref()
-        .is_some_and(|subject| *subject != person.id)
-    {
+    if request.expects_another_than(&person.id) {
         if just_now {
             return Err(OAuthError::new(
                 Code::LoginRequired,
@@ -168,9 +176,11 @@ pub fn decide(
         })?;
     let certifies = granted.scopes.contains(CERTIFY);
     if certifies && now >= rules.certify_ends(session.auth_time) {
-        return log_in("signing a certificate needs a fresh sign-in");
+        return log_in_anew("signing a certificate needs a fresh sign-in");
     }
-    let remembered = before.is_some_and(|before| covers(before, &granted));
+    let named = context.may_name(rules, &request.claims)?;
+    let beyond = rules.policy.claims_beyond(&named, &granted.scopes);
+    let remembered = before.is_some_and(|before| covers(rules, before, &granted, &beyond));
     if certifies || facts.native || request.prompts("consent") || (asked && !remembered) {
         return if silent {
             Err(OAuthError::new(Code::ConsentRequired, NOT_ASKED))
@@ -181,9 +191,28 @@ pub fn decide(
     Ok(Decision::Issue(granted))
 }
 
+/// Why the sign-in must be made anew for a request, if it must: unless it was made for it just now.
+fn asks_for_fresh(request: &AuthorizationRequest, just_now: bool, age: i64) -> Option<&'static str> {
+    let too_old = |max_age: i64| max_age == 0 || age > max_age;
+    if just_now {
+        None
+    } else if request.prompts("login") || request.prompts("select_account") {
+        Some("the client asks for a fresh sign-in")
+    } else if request.max_age.is_some_and(too_old) {
+        Some("the sign-in is older than max_age")
+    } else {
+        None
+    }
+}
+
 /// Whether what was allowed before is all that is granted now.
-fn covers(before: &RememberedConsent, granted: &Granted) -> bool {
-    (granted.target.is_none() || before.target == granted.target)
+fn covers(rules: &Rules<'_>, before: &RememberedConsent, granted: &Granted, beyond: &[String]) -> bool {
+    let allowed = |name: &String| {
+        let scope = rules.policy.scope_of_claim(name);
+        before.claims.contains(name) || scope.is_some_and(|scope| before.scope.contains(scope))
+    };
+    beyond.iter().all(allowed)
+        && (granted.target.is_none() || before.target == granted.target)
         && granted.purposes.iter().all(|code| before.purposes.contains(code))
         && before.scope.covers(&granted.scopes)
 }

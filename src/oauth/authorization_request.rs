@@ -10,7 +10,7 @@ use crate::error::{Code, OAuthError};
 use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::ClaimsRequest;
-use crate::model::scope::{Scope, ScopeSet};
+use crate::model::scope::ScopeSet;
 use crate::model::session::{ACR_AAL2, Session};
 use crate::policy::Policy;
 use crate::session::Due;
@@ -51,6 +51,13 @@ impl AuthorizationRequest {
     /// Whether `prompt` names a value.
     pub fn prompts(&self, value: &str) -> bool {
         self.prompt.iter().any(|prompt| prompt == value)
+    }
+
+    /// Whether the client expects somebody else than this person.
+    pub fn expects_another_than(&self, person_id: &str) -> bool {
+        self.expected_subject
+            .as_ref()
+            .is_some_and(|subject| subject != person_id)
     }
 
     /// What has to come first so that the session reaches a level that the client asks for, where it can.
@@ -157,16 +164,7 @@ pub fn parse(
         essential_acr: Vec::new(),
         preferred_acr: acr_values,
     };
-    parse_claims(parameters, &mut request)?;
-    // A claim asked for by name asks for the scope that releases it, so that client and person have their say.
-    if let Some(scope) = &request.scope {
-        let named = request.claims.id_token.iter().chain(&request.claims.userinfo);
-        let releasing: ScopeSet = named
-            .filter_map(|name| policy.scope_of_claim(name))
-            .map(|scope| Scope::Named(scope.to_owned()))
-            .collect();
-        request.scope = Some(scope.join(&releasing));
-    }
+    parse_claims(policy, parameters, &mut request)?;
     if let Some(hint) = parameters.one("id_token_hint")? {
         let hint = read_hint(hint)
             .filter(|hint| hint.client_id == live.client.id)
@@ -248,8 +246,13 @@ struct ClaimsParameter {
     userinfo: BTreeMap<String, Option<serde_json::Value>>,
 }
 
-/// OpenID Connect Core §5.5
-fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> Result<(), OAuthError> {
+/// OpenID Connect Core §5.5. A claim asked for by name stands for itself alone: it widens no scope. What no scope of the
+/// policy releases is released to nobody.
+fn parse_claims(
+    policy: &Policy,
+    parameters: &Parameters,
+    request: &mut AuthorizationRequest,
+) -> Result<(), OAuthError> {
     let Some(text) = parameters.one("claims")? else {
         return Ok(());
     };
@@ -273,7 +276,13 @@ fn parse_claims(parameters: &Parameters, request: &mut AuthorizationRequest) -> 
     } else {
         request.preferred_acr.extend(levels);
     }
-    request.claims.id_token = claims.id_token.keys().cloned().collect();
-    request.claims.userinfo = claims.userinfo.keys().cloned().collect();
+    let names = |place: &BTreeMap<String, Option<serde_json::Value>>| {
+        let known = place.keys().filter(|name| policy.scope_of_claim(name).is_some());
+        known.cloned().collect()
+    };
+    request.claims = ClaimsRequest {
+        id_token: names(&claims.id_token),
+        userinfo: names(&claims.userinfo),
+    };
     Ok(())
 }

@@ -16,8 +16,9 @@ use crate::audit::event::{Actor, Kind, Outcome};
 use crate::error::{OAuthError, PageError};
 use crate::issuance::{ClientContext, Rules};
 use crate::live::LiveClient;
+use crate::model::identity_provider::Reauthenticate;
 use crate::model::person::Person;
-use crate::session::{self, client_address};
+use crate::session::{self, Loaded, client_address};
 use crate::store::grants;
 use crate::web::browser::{self, CookieKind, Destination, Pending};
 use crate::web::parameters::Parameters;
@@ -96,7 +97,12 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
     };
     let parsed = match read(app, &redirect_target.client, parameters) {
         Ok(parsed) => parsed,
-        Err(error) => return redirect_error(app, &redirect_target, &error),
+        Err(error) => {
+            let client_id = &redirect_target.client.client.id;
+            app.sign_in_refusals
+                .note(client_id, &error.description, app.now());
+            return redirect_error(app, &redirect_target, &error);
+        }
     };
     let facts = match load_facts(app, request, &redirect_target, &pending).await {
         Ok(facts) => facts,
@@ -108,11 +114,16 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
             redirect_error(app, &redirect_target, &error)
         }
         Ok(Decision::Issue(granted)) => {
+            let claims = match facts.context.may_name(&Rules::of(app), &parsed.claims) {
+                Ok(claims) => claims,
+                Err(broken) => return browser::error_page(app, &broken.into()),
+            };
             let issued = Issue {
                 redirect_target: &redirect_target,
                 request: &parsed,
                 facts: &facts,
                 granted,
+                claims,
                 offered: None,
             };
             issue(app, client_address::of(app, request), issued).await
@@ -165,10 +176,21 @@ pub async fn load_facts(
         signed_in_for_this: pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()),
         due: loaded.due(app),
         has_second_factor: loaded.has_second_factor(),
+        never_fresh: is_never_fresh(app, &loaded),
         session: Some(loaded.session),
         person: Some(loaded.person),
         remembered,
     })
+}
+
+/// Whether nothing of an account can make a sign-in fresh.
+fn is_never_fresh(app: &App, loaded: &Loaded) -> bool {
+    let (session, person) = (&loaded.session, &loaded.person);
+    let provider = session.identity_provider.as_deref();
+    let own = person.password.is_some() || (loaded.has_passkey && !person.is_of_provider_alone());
+    !own && provider
+        .and_then(|id| app.live.identity_provider(id))
+        .is_some_and(|provider| provider.settings.reauthenticate == Reauthenticate::None)
 }
 
 /// A refusal is recorded when somebody is signed in; what strangers cause is only logged.

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::Reason;
 use crate::error::{Challenge, Code, OAuthError};
 use crate::keys::{AssertionClaims, AssertionProblem, ClientKeys, unverified_claims, verify_assertion};
@@ -34,6 +34,7 @@ pub const LONGEST_ASSERTION_SECONDS: i64 = 300;
 /// How far a client's clock may be ahead of ours, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 10;
 const NO_AUTHENTICATION: &str = "no client authentication: send the Authorization header, client_id with client_secret, or client_assertion";
+const NOT_BEARER: &str = "a client does not authenticate with 'Authorization: Bearer': put a signed JWT into the parameter client_assertion, beside client_assertion_type (RFC 7523 §2.2), and a secret into 'Authorization: Basic'";
 /// The longest `jti` that is looked at, in bytes.
 pub const LONGEST_JTI: usize = 255;
 
@@ -225,9 +226,9 @@ pub async fn authenticate(
             used_secret,
         }),
         Err(refusal) if limited && refusal.code == Code::InvalidClient => {
-            let _ = app
-                .failure_counts
-                .note(address, counted_as(app, id.as_deref()), app.now());
+            let _ =
+                app.failure_counts
+                    .note(address, Failed::Client(counted_as(app, id.as_deref())), app.now());
             Err(throttled())
         }
         Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),
@@ -303,11 +304,13 @@ fn presented(request: &HttpRequest, parameters: &Parameters) -> Result<Presented
     }
     if let Some(header) = header {
         let (id, secrets) = header.to_str().ok().and_then(basic).ok_or_else(|| {
-            OAuthError::new(
-                Code::InvalidClient,
-                "the Authorization header must be 'Basic' with base64 of client_id:client_secret (RFC 6749 §2.3.1)",
-            )
-            .challenged(Challenge::Basic)
+            let bearer = header.as_bytes().get(..7).unwrap_or_default();
+            let wanted = if bearer.eq_ignore_ascii_case(b"Bearer ") {
+                NOT_BEARER
+            } else {
+                "the Authorization header must be 'Basic' with base64 of client_id:client_secret (RFC 6749 §2.3.1)"
+            };
+            OAuthError::new(Code::InvalidClient, wanted).challenged(Challenge::Basic)
         })?;
         if client_id.is_some_and(|named| named != id) {
             return Err(OAuthError::invalid_request(
@@ -650,7 +653,9 @@ fn throttled() -> OAuthError {
 /// Counts a failure of somebody who may be anybody. Answers what is to be recorded.
 #[must_use]
 pub fn note_stranger(app: &App, address: IpAddr, subject: &str, event: Event) -> Vec<Event> {
-    let noted = app.failure_counts.note(address, subject, app.now());
+    let noted = app
+        .failure_counts
+        .note(address, Failed::Client(subject), app.now());
     if noted == Noted::First {
         vec![event]
     } else {

@@ -50,17 +50,15 @@ pub async fn grant(
     let draft = Draft::of_system(&Rules::of(app), &context, &granted, now)?;
     let lifetime = draft.exp - now;
     let minted = access_token::mint(app, draft, now)?;
-    let mut event = issued(
+    let event = issued(
         app,
         caller,
         GrantType::ClientCredentials,
         &granted.scopes.to_string(),
         &minted.jti,
     )
-    .purposes(&granted.purposes);
-    if let Some(target) = &granted.target {
-        event = event.with("resource_server", target.clone());
-    }
+    .purposes(&granted.purposes)
+    .granted(granted.target.as_deref(), "");
     write(app, caller, &minted, event).await?;
     Ok(response(minted, lifetime, granted.scopes.to_string()))
 }

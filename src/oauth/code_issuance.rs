@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::error::PageError;
 use crate::issuance::CERTIFY;
-use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
+use crate::model::grant::{AuthorizationCode, ClaimsRequest, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 use crate::model::secret::SecretHash;
 use crate::policy::grant::Granted;
@@ -32,8 +32,19 @@ pub struct Issue<'a> {
     pub facts: &'a Facts,
     /// What was granted.
     pub granted: Granted,
+    /// The claims that were granted by their names, or by a scope that releases them.
+    pub claims: ClaimsRequest,
     /// What the person was asked about just now; none when nobody was asked.
-    pub offered: Option<ScopeSet>,
+    pub offered: Option<Offered>,
+}
+
+/// What a person was asked about.
+#[derive(Debug)]
+pub struct Offered {
+    /// The scopes.
+    pub scopes: ScopeSet,
+    /// The claims that none of them releases.
+    pub claims: Vec<String>,
 }
 
 /// Issues a code and sends it to the client.
@@ -61,7 +72,7 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
             amr: session.amr.clone(),
             auth_time: session.auth_time,
             nonce: issue.request.nonce.clone(),
-            claims: issue.request.claims.clone(),
+            claims: issue.claims,
             session: session.id.clone(),
             identity_provider: session.identity_provider.clone(),
         },
@@ -79,20 +90,27 @@ pub async fn issue(app: &Arc<App>, address: IpAddr, issue: Issue<'_>) -> HttpRes
     };
     let remember = issue
         .offered
-        .map(|offered| remember(issue.facts, &offered, &grant));
+        .map(|offered| remember(app, issue.facts, &offered, &grant));
     let job_app = Arc::clone(app);
-    let written = app
-        .store
-        .write(move |tx| record_issue(&job_app, tx, &grant, (&row, purge_at), remember.as_ref(), address));
+    let roles = granted.roles.join(" ");
+    let written = app.store.write(move |tx| {
+        let code = (&row, purge_at);
+        record_issue(&job_app, tx, (&grant, &roles), code, remember.as_ref(), address)
+    });
     match written.await {
-        Ok(()) => redirect(app, issue.redirect_target, &[("code", &code)]),
+        Ok(()) => {
+            app.sign_in_refusals
+                .forget(&issue.redirect_target.client.client.id);
+            redirect(app, issue.redirect_target, &[("code", &code)])
+        }
         Err(broken) => browser::error_page(app, &broken.into()),
     }
 }
 
 /// What to remember: what was allowed now, and of what was allowed before all that was not asked about again.
-fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConsent {
+fn remember(app: &App, facts: &Facts, offered: &Offered, grant: &Grant) -> RememberedConsent {
     let now = RememberedConsent {
+        claims: app.policy.claims_beyond(&grant.facts.claims, &grant.facts.scope),
         person_generation: grant.person_generation,
         client_generation: grant.client_generation,
         target: grant.facts.target.clone(),
@@ -104,16 +122,20 @@ fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConse
             == (now.person_generation, now.client_generation, &now.target)
             && before.purposes == now.purposes
     };
-    let kept: ScopeSet = facts
-        .remembered
+    let before: Vec<&RememberedConsent> = facts.remembered.iter().filter(same).collect();
+    let kept: ScopeSet = before
         .iter()
-        .filter(same)
         .flat_map(|before| before.scope.iter())
-        .filter(|scope| scope.within(offered).is_empty())
+        .filter(|scope| scope.within(&offered.scopes).is_empty())
         .cloned()
         .collect();
+    let kept_claims = before
+        .iter()
+        .flat_map(|before| &before.claims)
+        .filter(|name| !offered.claims.contains(name) && !now.claims.contains(name));
     RememberedConsent {
         scope: kept.join(&now.scope),
+        claims: kept_claims.cloned().chain(now.claims.clone()).collect(),
         ..now
     }
 }
@@ -121,7 +143,7 @@ fn remember(facts: &Facts, offered: &ScopeSet, grant: &Grant) -> RememberedConse
 fn record_issue(
     app: &App,
     tx: &mut Tx<'_>,
-    grant: &Grant,
+    (grant, roles): (&Grant, &str),
     (code, purge_at): (&AuthorizationCode, i64),
     remember: Option<&RememberedConsent>,
     address: IpAddr,
@@ -135,6 +157,12 @@ fn record_issue(
             .purposes(&grant.facts.purposes)
             .with("grant", grant.id.clone())
             .with("scope", grant.facts.scope.to_string())
+            .granted(grant.facts.target.as_deref(), roles)
+    };
+    let named = app.policy.claims_beyond(&grant.facts.claims, &grant.facts.scope);
+    let event = |kind| match named.is_empty() {
+        true => event(kind),
+        false => event(kind).with("claims", named.join(" ")),
     };
     if let Some(remember) = remember {
         grants::remember_consent(

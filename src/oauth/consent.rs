@@ -7,18 +7,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::authorization_decision::{Decision, Facts, decide};
 use super::authorization_request::AuthorizationRequest;
 use super::authorize::{load_facts, read, record};
-use super::code_issuance::{Issue, issue};
+use super::code_issuance::{Issue, Offered, issue};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Code, OAuthError, PageError};
 use crate::issuance::{CERTIFY, GrantRequest, Rules};
+use crate::model::grant::ClaimsRequest;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
+use crate::policy::consent::claim_sentence;
 use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::session::client_address;
 use crate::web::browser::{self, Pending, PostedForm};
-use crate::web::pages::{self, Account, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
+use crate::web::pages::{self, Account, ConsentClaim, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::web::parameters::Parameters;
 use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
 
@@ -107,7 +109,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
     let address = client_address::of(&app, &request);
     match form.fields.one("decision").ok().flatten() {
         Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
-            Ok(chosen) => {
+            Ok((chosen, claims)) => {
                 let Carried {
                     redirect_target,
                     request,
@@ -121,7 +123,11 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                         request,
                         facts,
                         granted: chosen,
-                        offered: Some(granted.scopes.clone()),
+                        claims,
+                        offered: Some(Offered {
+                            claims: app.policy.claims_beyond(&request.claims, &granted.scopes),
+                            scopes: granted.scopes.clone(),
+                        }),
                     },
                 )
                 .await
@@ -158,7 +164,7 @@ fn choose(
     carried: &Carried,
     granted: &Granted,
     fields: &Parameters,
-) -> Result<Granted, OAuthError> {
+) -> Result<(Granted, ClaimsRequest), OAuthError> {
     let ticked: Vec<&str> = fields.all("scope").collect();
     let kept: ScopeSet = granted
         .scopes
@@ -185,8 +191,27 @@ fn choose(
         authenticated: false,
     };
     let second_factor = session.has_second_factor();
-    let context = &carried.facts.context;
-    context.grant_person(&Rules::of(app), person, second_factor, grant_request, app.now())
+    let (context, rules) = (&carried.facts.context, Rules::of(app));
+    let chosen = context.grant_person(&rules, person, second_factor, grant_request, app.now())?;
+    // A claim stands by itself, or goes with the scope that releases it.
+    let named = context.may_name(&rules, &carried.request.claims)?;
+    let unticked: Vec<String> = app
+        .policy
+        .claims_beyond(&named, &chosen.scopes)
+        .into_iter()
+        .filter(|name| !fields.all("claim").any(|ticked| ticked == name))
+        .collect();
+    let left = |names: Vec<String>| {
+        names
+            .into_iter()
+            .filter(|name| !unticked.contains(name))
+            .collect()
+    };
+    let claims = ClaimsRequest {
+        id_token: left(named.id_token),
+        userinfo: left(named.userinfo),
+    };
+    Ok((chosen, claims))
 }
 
 fn page(
@@ -200,6 +225,18 @@ fn page(
         return browser::error_page(app, &PageError::new("You are not signed in any more."));
     };
     let context = &carried.facts.context;
+    let named = match context.may_name(&Rules::of(app), &carried.request.claims) {
+        Ok(named) => app.policy.claims_beyond(&named, &granted.scopes),
+        Err(broken) => return browser::error_page(app, &broken.into()),
+    };
+    let named: Vec<(String, String)> = named
+        .into_iter()
+        .map(|name| (claim_sentence(&name), name))
+        .collect();
+    let claims: Vec<ConsentClaim<'_>> = named
+        .iter()
+        .map(|(sentence, name)| ConsentClaim { name, sentence })
+        .collect();
     let sentences = app.policy.sentences(&granted.scopes);
     let certify_hint = format!(
         "Asked each time, and good for {} minutes after you signed in.",
@@ -242,6 +279,7 @@ fn page(
             username: &person.username,
         },
         scopes: &scopes,
+        claims: &claims,
         withheld: &withheld,
         facts: &facts,
         minutes: (seconds + 59) / 60,
@@ -302,13 +340,19 @@ fn withheld(app: &App, person: &Person, granted: &Granted) -> Vec<(String, Strin
 
 /// What the client will learn about the person.
 fn told(app: &App, person: &Person, granted: &Granted) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("Name", person.name.clone())];
-    if let Some(organization) = &person.settings.organization {
+    // As the tokens do: name, roles and agency are for a records system that decides by them.
+    let to_server = granted.target.is_some();
+    let mut facts = Vec::new();
+    if to_server || granted.scopes.contains("profile") {
+        facts.push(("Name", person.name.clone()));
+    }
+    if let Some(organization) = person.settings.organization.as_ref().filter(|_| to_server) {
         facts.push(("Agency", organization.name.clone()));
     }
     let roles: Vec<&str> = granted
         .roles
         .iter()
+        .filter(|_| to_server)
         .filter_map(|code| app.policy.role(code))
         .filter(|role| !role.console)
         .map(|role| role.label.as_str())

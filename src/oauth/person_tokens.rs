@@ -51,11 +51,11 @@ pub fn mint(
         let mut more = claims;
         more.extend(standard_claims(
             &rules,
+            context,
             person,
-            &granted.scopes,
+            (&granted.scopes, &facts.claims),
             Place::IdToken,
-            &facts.claims.id_token,
-        ));
+        )?);
         let draft = id_token::Draft {
             sub: &person.id,
             client_id: &grant.client_id,

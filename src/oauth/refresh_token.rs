@@ -379,6 +379,7 @@ fn audit_issued(
     let event = issued(app, caller, GrantType::RefreshToken, &scope, &minted.access.jti)
         .person(&facts.grant.person_id)
         .purposes(&minted.granted.purposes)
+        .granted(minted.granted.target.as_deref(), &minted.granted.roles.join(" "))
         .with("grant", facts.grant.id.clone());
     tx.audit(event);
     if repeat {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::bearer;
 use crate::app::App;
 use crate::error::{Challenge, Code, OAuthError};
-use crate::issuance::{Rules, standard_claims};
+use crate::issuance::{ClientContext, Rules, standard_claims};
 use crate::model::scope::ScopeSet;
 use crate::policy::claims::Place;
 use crate::store::{grants, people};
@@ -62,7 +62,9 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     let loaded = app
         .store
         .read(move |conn| Ok((people::find(conn, &sub)?, grants::find(conn, &grant)?)));
-    let (Some(person), Some(grant)) = loaded.await? else {
+    let (person, grant) = loaded.await?;
+    let client = grant.as_ref().and_then(|grant| app.live.client(&grant.client_id));
+    let (Some(person), Some(grant), Some(client)) = (person, grant, client) else {
         return Err(
             OAuthError::new(Code::InvalidToken, "the access token does not belong to a person")
                 .challenged(Challenge::Bearer),
@@ -76,11 +78,11 @@ async fn answer(app: &App, token: &str) -> Result<HttpResponse, OAuthError> {
     released.insert("sub".to_owned(), Value::from(claims.sub.clone()));
     released.extend(standard_claims(
         &Rules::of(app),
+        &ClientContext::of(&app.live, &client),
         &person,
-        &scopes,
+        (&scopes, &grant.facts.claims),
         Place::UserInfo,
-        &grant.facts.claims.userinfo,
-    ));
+    )?);
     if let Some(fhir_user) = known.claim("fhirUser") {
         released.insert("fhirUser".to_owned(), fhir_user);
     }

@@ -124,6 +124,14 @@ struct Waiting {
     at: Instant,
 }
 
+/// What is to be sent.
+#[derive(Debug)]
+struct Posted {
+    queue: Receiver<Mail>,
+    /// What was tried in vain.
+    waiting: Vec<Waiting>,
+}
+
 /// Sends mail.
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -132,7 +140,7 @@ pub struct Mailer {
     /// Where it connects to, for error texts.
     server: String,
     queue: Mutex<Option<Sender<Mail>>>,
-    posted: Mutex<Option<Receiver<Mail>>>,
+    posted: tokio::sync::Mutex<Posted>,
     dropped: AtomicU64,
 }
 
@@ -176,7 +184,10 @@ impl Mailer {
             reply_to: config.reply_to.clone(),
             server: format!("{}:{}", config.host, config.port),
             queue: Mutex::new(Some(queue)),
-            posted: Mutex::new(Some(posted)),
+            posted: tokio::sync::Mutex::new(Posted {
+                queue: posted,
+                waiting: Vec::new(),
+            }),
             dropped: AtomicU64::new(0),
         })
     }
@@ -253,16 +264,16 @@ impl Mailer {
         }
     }
 
-    /// Works the queue off until [`Mailer::close`]. Only the first call does.
+    /// Works the queue off until [`Mailer::close`]. One at a time does.
     pub async fn run(&self, store: &Store, clock: &dyn Clock) {
-        let Some(mut posted) = self.posted.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Ok(mut posted) = self.posted.try_lock() else {
             return;
         };
-        let mut waiting: Vec<Waiting> = Vec::new();
+        let Posted { queue, waiting } = &mut *posted;
         loop {
             let next = waiting.iter().map(|waiting| waiting.at).min();
             let mut due = tokio::select! {
-                mail = posted.recv() => match mail {
+                mail = queue.recv() => match mail {
                     Some(mail) => Waiting { mail, tries: 0, at: Instant::now() },
                     None => break,
                 },

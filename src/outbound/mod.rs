@@ -252,6 +252,29 @@ impl Outbound {
             .unwrap_or(Err(timed_out))
     }
 
+    /// Asks for a page as a browser would: the status of the answer, and where it leads if it is a redirect. Nothing is
+    /// followed, and the page is not read.
+    ///
+    /// # Errors
+    /// When the URL or the address is refused, the peer cannot be reached or takes too long.
+    pub async fn look(
+        &self,
+        url: &Url,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Option<String>), FetchError> {
+        let host = self.check_url(url)?;
+        let asked = tokio::time::timeout(timeout, self.client.get(url.clone()).send()).await;
+        let answer = asked
+            .map_err(|_| FetchError::TimedOut {
+                host: host.clone(),
+                limit: timeout,
+            })?
+            .map_err(|cause| explain(&host, &cause))?;
+        let location = answer.headers().get(reqwest::header::LOCATION);
+        let location = location.and_then(|to| to.to_str().ok()).map(str::to_owned);
+        Ok((answer.status(), location))
+    }
+
     /// Sends a request that somebody else put together, and takes its answer as it is.
     ///
     /// # Errors

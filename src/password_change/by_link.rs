@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::form::{Ask, Carried, INVITED, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::error::{Broken, PageError};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
@@ -95,7 +95,11 @@ async fn holder(
 /// One text for all links that cannot be used; the reason is for the record.
 async fn refuse(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<HttpResponse, Broken> {
     let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
-    if app.failure_counts.note(address, &subject, app.now()) == Noted::First {
+    if app
+        .failure_counts
+        .note(address, Failed::Other(&subject), app.now())
+        == Noted::First
+    {
         let event = app
             .event(Kind::LinkUsed, Actor::Stranger)
             .outcome(Outcome::MinorFailure);

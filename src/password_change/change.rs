@@ -12,7 +12,7 @@ use super::form::{
 };
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::model::network;
@@ -183,7 +183,7 @@ async fn check_current(
         app.failure_counts.release(address, now);
         return Ok(Ok(()));
     }
-    let first = app.failure_counts.note(address, &person.id, now) == Noted::First;
+    let first = app.failure_counts.note(address, Failed::Account(&person.id), now) == Noted::First;
     let actor = Actor::Person(person.id.clone());
     let event = |kind, outcome| {
         app.event(kind, actor.clone())

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::error::PageError;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
@@ -160,7 +160,7 @@ fn make(registry: &Registry, tx: &mut Tx<'_>, username: &str, address: IpAddr) -
         "link for {}",
         person.as_ref().map_or("nobody", |person| &person.id)
     );
-    if app.failure_counts.note(address, &subject, now) == Noted::First {
+    if app.failure_counts.note(address, Failed::Other(&subject), now) == Noted::First {
         let event = app
             .event(Kind::LinkIssued, Actor::Stranger)
             .outcome(Outcome::MinorFailure);

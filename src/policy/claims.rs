@@ -1,8 +1,11 @@
 //! What tokens say about somebody, made in one place for the access token, the ID token and introspection alike.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::{
+    grant::ClaimsRequest,
     scope::ScopeSet,
     security_label::{CONFIDENTIALITY_SYSTEM, Confidentiality, INTEGRITY_SYSTEM, Integrity},
 };
@@ -109,6 +112,20 @@ impl Policy {
         releases
             .find(|(_, release)| release.userinfo.iter().any(|known| known == name))
             .map(|(scope, _)| scope.as_str())
+    }
+
+    /// The names among these that no scope of `scopes` releases, each once, in order.
+    pub fn claims_beyond(&self, claims: &ClaimsRequest, scopes: &ScopeSet) -> Vec<String> {
+        let names: BTreeSet<&String> = claims.id_token.iter().chain(&claims.userinfo).collect();
+        let released = |name: &str| {
+            self.scope_of_claim(name)
+                .is_some_and(|scope| scopes.contains(scope))
+        };
+        names
+            .into_iter()
+            .filter(|name| !released(name))
+            .cloned()
+            .collect()
     }
 
     /// Every standard claim that some scope releases, for the metadata's `claims_supported`.

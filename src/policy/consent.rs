@@ -16,6 +16,40 @@ pub struct ScopeSentence {
     pub sentence: String,
 }
 
+/// What releasing a claim of OpenID Connect Core §5.1 means.
+const CLAIM_SENTENCES: [(&str, &str); 19] = [
+    ("name", "See your full name"),
+    ("family_name", "See your family name"),
+    ("given_name", "See your given name"),
+    ("middle_name", "See your middle name"),
+    ("nickname", "See what you like to be called"),
+    ("preferred_username", "See your username"),
+    ("profile", "See the address of your profile page"),
+    ("picture", "See the address of your picture"),
+    ("website", "See the address of your website"),
+    ("gender", "See your gender"),
+    ("birthdate", "See your date of birth"),
+    ("zoneinfo", "See your time zone"),
+    ("locale", "See your language"),
+    ("updated_at", "See when your details were last changed"),
+    ("email", "See your e-mail address"),
+    ("email_verified", "See whether your e-mail address was checked"),
+    ("address", "See your postal address"),
+    ("phone_number", "See your telephone number"),
+    (
+        "phone_number_verified",
+        "See whether your telephone number was checked",
+    ),
+];
+
+/// What releasing a claim means, without a full stop.
+pub fn claim_sentence(name: &str) -> String {
+    CLAIM_SENTENCES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or_else(|| format!("See {name}"), |(_, sentence)| (*sentence).to_owned())
+}
+
 impl Policy {
     /// Whether the policy has words of its own for a scope: the name of any other is whatever somebody writes.
     pub fn has_words_for(&self, scope: &Scope) -> bool {

@@ -71,6 +71,8 @@ pub struct ClientForm {
     pub consent: Option<Consent>,
     /// Whether each refresh makes a new refresh token.
     pub refresh_rotation: Option<bool>,
+    /// Whether what the scopes release about a person stands in the ID token too.
+    pub id_token_claims: Option<bool>,
     /// Origins of its browser code.
     pub cors_origins: Option<Vec<String>>,
     /// What its assertions may be signed with.
@@ -350,6 +352,10 @@ impl<'a> Check<'a> {
                     .refresh_rotation
                     .or(self.old.map(|old| old.refresh_rotation))
                     .unwrap_or(true),
+            id_token_claims: form
+                .id_token_claims
+                .or(self.old.map(|old| old.id_token_claims))
+                .unwrap_or(false),
             cors_origins: self.cors_origins(),
             confidentiality: form
                 .confidentiality

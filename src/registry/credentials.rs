@@ -146,6 +146,12 @@ fn strong(secret: &Secret) -> Result<(), String> {
             "it has {count} characters; at least {SHORTEST_CHOSEN_SECRET} are needed (leave the key out and one is made)"
         ));
     }
+    if !secret.reveal().is_ascii() {
+        return Err(
+            "it has characters beyond ASCII, which much software does not send as they are; leave the key out and one is made"
+                .to_owned(),
+        );
+    }
     let first = characters.next();
     if characters.all(|character| Some(character) == first) {
         return Err("it is one character repeated; leave the key out and a secret is made".to_owned());

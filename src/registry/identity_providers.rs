@@ -16,7 +16,8 @@ use crate::audit::event::{Event, Kind};
 use crate::model::Organization;
 use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{
-    Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
+    Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, Reauthenticate,
+    RoleMapping,
 };
 use crate::model::person::Person;
 use crate::model::secret::Secret;
@@ -69,6 +70,8 @@ pub struct IdentityProviderForm {
     pub trusted_acr: Option<Words>,
     /// Values of `amr` that count as a second factor.
     pub trusted_amr: Option<Words>,
+    /// How it is made to ask anew who somebody is: `max_age`, `prompt_login` or `none`.
+    pub reauthenticate: Option<Reauthenticate>,
     /// Whether people may sign in with it.
     pub enabled: Option<bool>,
 }
@@ -268,6 +271,10 @@ fn settings(
         manage_roles,
         trusted_acr: words(&form.trusted_acr, old.map(|old| &old.trusted_acr)),
         trusted_amr,
+        reauthenticate: form
+            .reauthenticate
+            .or(old.map(|old| old.reauthenticate))
+            .unwrap_or_default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use data_encoding::BASE32_NOPAD;
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
     identifier, mistake, object, organization, unchanged, version_of,
 };
+use crate::app::App;
 use crate::audit::event::{Event, Kind};
 use crate::model::Organization;
 use crate::model::link::LinkKind;
@@ -33,6 +35,10 @@ use crate::store::{Conn, Stored, Tx, links, passkeys, people, recovery_codes};
 const SHORTEST_TOTP_SECRET: usize = 16;
 /// The length of those that we make, in bytes (RFC 4226 §4 recommends 160 bits).
 const TOTP_SECRET: usize = 20;
+/// One of how many people may be disabled at a time because they were not here for long, without its being told before.
+const DORMANT_SHARE: i64 = 10;
+/// How long before it is told otherwise, in seconds.
+const DORMANT_NOTICE_SECONDS: i64 = 86_400;
 /// How many dormant people are disabled in one transaction.
 const DORMANT_BATCH: i64 = 50;
 
@@ -961,22 +967,31 @@ pub fn unlock(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<b
     Ok(Ok(locked))
 }
 
-/// Disables those who did not sign in for `[login] dormant_days` (NIST SP 800-53 AC-2(3)), in small batches. Answers how
-/// many.
+/// Disables those who did not sign in for `[login] dormant_days` (NIST SP 800-53 AC-2(3)), in small batches. Where that
+/// would be unusually many, it is told a day before: perhaps the clock is wrong, or nobody has used this server for long.
+/// Answers how many.
 pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
-    let Some(before) = lockout::dormant_before(&registry.app, registry.app.now()) else {
+    let (app, now) = (&registry.app, registry.app.now());
+    let Some(before) = lockout::dormant_before(app, now) else {
         return Ok(0);
     };
+    let (idle, all) = app
+        .store
+        .read(move |conn| people::count_idle_since(conn, before))
+        .await?;
+    if idle > (all / DORMANT_SHARE).max(1) && !is_told(app, idle, now) {
+        return Ok(0);
+    }
     let mut disabled = 0;
     loop {
-        let ids = registry
-            .app
+        let ids = app
             .store
             .read(move |conn| people::idle_since(conn, before, DORMANT_BATCH))
             .await?;
-        let Some(_) = ids.first() else {
+        if ids.is_empty() {
+            app.dormancy_warned_at.store(0, Ordering::Relaxed);
             return Ok(disabled);
-        };
+        }
         disabled += registry
             .run(move |registry, tx| {
                 let mut count = 0;
@@ -989,20 +1004,57 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
     }
 }
 
+/// Whether it was told a day ago that many will be disabled. Tells it now if not.
+fn is_told(app: &App, idle: i64, now: i64) -> bool {
+    match app.dormancy_warned_at.load(Ordering::Relaxed) {
+        0 => {
+            app.dormancy_warned_at.store(now, Ordering::Relaxed);
+            tracing::warn!(
+                people = idle,
+                "people who were not here for too long will be disabled in a day: unusually many, so look whether the clock is right"
+            );
+            false
+        }
+        told => now >= told + DORMANT_NOTICE_SECONDS,
+    }
+}
+
+/// Answers whether the person was disabled: the last with a role of the console stays, or nobody could look after this
+/// server.
 fn disable_if_dormant(registry: &Registry, tx: &mut Tx<'_>, id: &str, before: i64) -> Stored<bool> {
     let found = people::lock(tx.conn(), id)?.filter(|person| person.enabled && person.idle_since <= before);
     let Some(known) = found else {
         return Ok(false);
     };
     let mut person = known.clone();
-    person.enabled = false;
-    person.generation += 1;
-    person.updated_at = registry.app.now();
-    let event = registry
-        .event(Kind::PersonChanged, "disabled_dormant")
-        .with("idle_since", known.idle_since.to_string());
+    let mut last_of = None;
+    for role in known
+        .settings
+        .roles
+        .iter()
+        .filter(|role| console::is_console_role(role))
+    {
+        if !people::somebody_else_has(tx.conn(), role, &known.id)? {
+            last_of = Some(role);
+        }
+    }
+    let event = match last_of {
+        Some(role) => {
+            person.idle_since = registry.app.now();
+            registry
+                .event(Kind::PersonChanged, "kept_dormant")
+                .with("last_of", role)
+        }
+        None => {
+            person.enabled = false;
+            person.generation += 1;
+            person.updated_at = registry.app.now();
+            registry.event(Kind::PersonChanged, "disabled_dormant")
+        }
+    };
+    let event = event.with("idle_since", known.idle_since.to_string());
     put(registry, tx, Some(&known), &person, event)?;
-    Ok(true)
+    Ok(last_of.is_none())
 }
 
 /// The hashes of passwords by the key of their username, for several people at once.

@@ -284,10 +284,16 @@ impl MasterKey {
     }
 }
 
-/// Who else may touch a file: the permission bits of group and others.
+/// Who else may touch a file: the permission bits of others, and of a group that is not one of this process's own, for
+/// container platforms give their volumes to a group of the process.
 #[cfg(unix)]
 pub fn open_to_others(metadata: &std::fs::Metadata) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
+    use rustix::process::{getegid, getgroups};
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    let group = std::os::unix::fs::MetadataExt::gid(metadata);
+    let own = getegid().as_raw() == group
+        || getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group));
+    mode & if own { 0o007 } else { 0o077 }
 }
 
 /// Who else may touch a file: not known on this system.

@@ -10,10 +10,6 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
 use tokio::sync::oneshot;
 use zeroize::Zeroize;
 
@@ -22,11 +18,15 @@ use crate::error::Broken;
 use crate::model::secret::Secret;
 use crate::secrets::fair_queue::FairQueue;
 use crate::secrets::password_rules::{Strength, normalized};
+use crate::supervisor;
 
 /// How many sign-ins may wait for a hashing thread.
 const QUEUE: usize = 256;
 /// How many passwords may wait to be judged while they are typed.
 const JUDGED: usize = 32;
+/// How much the threads give way (nice(1)): against one that does not, they get a tenth.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// How long one may wait before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(8);
 const OUTPUT: usize = 32;
@@ -151,16 +151,10 @@ impl Hasher {
         let (jobs, typed) = (Arc::new(FairQueue::new(QUEUE)), Arc::new(FairQueue::new(JUDGED)));
         for _ in 0..threads.max(1) {
             let (queue, costs) = (Arc::clone(&jobs), costs.clone());
-            std::thread::Builder::new()
-                .name("argon2".to_owned())
-                .spawn(move || work(&queue, &costs))
-                .map_err(Broken::defect)?;
+            supervisor::thread("argon2", move || work(&queue, &costs)).map_err(Broken::defect)?;
         }
         let queue = Arc::clone(&typed);
-        std::thread::Builder::new()
-            .name("password-judge".to_owned())
-            .spawn(move || judge(&queue))
-            .map_err(Broken::defect)?;
+        supervisor::thread("password-judge", move || judge(&queue)).map_err(Broken::defect)?;
         Ok(Self {
             jobs,
             typed,
@@ -282,12 +276,12 @@ fn hashed(answer: Answer) -> Result<Option<String>, Broken> {
     }
 }
 
-/// Hashing and judging give way to everything else.
+/// Hashing and judging give way to everything else, but not altogether: where something else keeps every core busy, people
+/// must still get in.
 fn give_way() {
-    // And at once: a thread of the idle class is preempted by whatever wakes up.
-    // Where the system refuses, it only runs at the usual priority.
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+    // Of this thread alone, on Linux. Where the system refuses, it only runs at the usual priority.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 fn judge(queue: &FairQueue<Typed>) {
@@ -296,7 +290,7 @@ fn judge(queue: &FairQueue<Typed>) {
         if typed.answer.is_closed() {
             continue;
         }
-        // A thread that ended would be missing for everybody.
+        // Whatever a stranger types must not be counted as a fault of the thread.
         let judged = catch_unwind(AssertUnwindSafe(|| (typed.judge)(&typed.password)))
             .map_err(|_| Broken::defect("a password could not be judged"));
         let _ = typed.answer.send(judged);

@@ -116,6 +116,21 @@ pub(super) fn create_chains(conn: &mut Conn) -> Stored<()> {
     Ok(())
 }
 
+/// When the newest event was recorded, in milliseconds since the epoch.
+pub fn newest_millis(conn: &mut Conn) -> Stored<Option<i64>> {
+    Ok(each!(conn, c => audit_event::table.select(diesel::dsl::max(audit_event::at_ms)).get_result(c))?)
+}
+
+/// The newest event of a kind.
+pub fn newest_of(conn: &mut Conn, kind: Kind) -> Stored<Option<AuditRow>> {
+    Ok(each!(conn, c => audit_event::table
+        .filter(audit_event::kind.eq(kind.as_str()))
+        .order(audit_event::at_ms.desc())
+        .select(AuditRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
 /// The heads of all chains, in order.
 pub fn heads(conn: &mut Conn) -> Stored<Vec<Head>> {
     Ok(each!(conn, c => audit_chain::table.order(audit_chain::id).select(Head::as_select()).load(c))?)

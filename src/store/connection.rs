@@ -1,12 +1,12 @@
 //! Connections: one type over SQLite and PostgreSQL, and how each is opened.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
@@ -96,6 +96,8 @@ pub enum OpenError {
     Settings(String),
 }
 
+/// How long a process waits for another one that prepares the same SQLite file.
+const LONGEST_PREPARATION: Duration = Duration::from_secs(60);
 /// How long a process waits for another one that writes to the same SQLite file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -207,14 +209,29 @@ impl Connector {
         let Target::Sqlite(path) = &self.target else {
             return Ok(None);
         };
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.with_extension("lock"))
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|cause| OpenError::Unreachable(format!("{}: {cause}", path.display())))?;
-        Ok(Some(lock))
+        let lock = path.with_extension("lock");
+        let failed =
+            |cause: &dyn fmt::Display| OpenError::Unreachable(format!("{}: {cause}", lock.display()));
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&lock).map_err(|cause| failed(&cause))?;
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) if since.elapsed() < LONGEST_PREPARATION => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(failed(
+                        &"another process has held this file for a minute: perhaps it brings the database up to date; wait until it has, or find it (fuser) and stop it",
+                    ));
+                }
+                Err(TryLockError::Error(cause)) => return Err(failed(&cause)),
+            }
+        }
     }
 }
 

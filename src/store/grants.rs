@@ -266,20 +266,18 @@ struct ConsentRow {
     purposes: String,
     scope: String,
     updated_at: i64,
+    claims: String,
 }
 
 impl ConsentRow {
     fn into_model(self) -> Stored<RememberedConsent> {
+        let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect();
         Ok(RememberedConsent {
             person_generation: self.person_generation,
             client_generation: self.client_generation,
             target: self.resource_server,
-            purposes: self
-                .purposes
-                .split(' ')
-                .filter(|code| !code.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            purposes: words(&self.purposes),
+            claims: words(&self.claims),
             scope: self
                 .scope
                 .parse::<ScopeSet>()
@@ -335,6 +333,7 @@ pub fn remember_consent(
         purposes: allowed.purposes.join(" "),
         scope: allowed.scope.to_string(),
         updated_at: at,
+        claims: allowed.claims.join(" "),
     };
     each!(conn, c => diesel::insert_into(consent::table)
         .values(&row)

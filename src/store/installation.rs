@@ -1,8 +1,9 @@
 //! The one row that says whose database this is.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
-use super::schema::installation;
+use super::schema::{installation, probe};
 use super::{Conn, Stored, each};
 
 /// The fingerprint of the master key, if the installation is initialised.
@@ -35,10 +36,15 @@ pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> 
     Ok(made == 1)
 }
 
-/// Writes without changing anything: proves that the database takes writes.
-pub fn touch(conn: &mut Conn) -> Stored<()> {
-    each!(conn, c => diesel::update(installation::table.find(1))
-        .set(installation::created_at.eq(installation::created_at))
+/// Writes more than the largest token needs, in the place of what was written before: proves that the database takes
+/// writes, also those that take room.
+pub fn prove(conn: &mut Conn, padding: &str) -> Stored<()> {
+    let row = (probe::id.eq(1), probe::padding.eq(padding));
+    each!(conn, c => diesel::insert_into(probe::table)
+        .values(&row)
+        .on_conflict(probe::id)
+        .do_update()
+        .set(probe::padding.eq(padding))
         .execute(c))?;
     Ok(())
 }
@@ -62,4 +68,19 @@ pub fn set_key_fingerprint(conn: &mut Conn, fingerprint: &str) -> Stored<()> {
         .set(installation::key_fingerprint.eq(fingerprint))
         .execute(c))?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Milliseconds {
+    #[diesel(sql_type = BigInt)]
+    ms: i64,
+}
+
+/// The time of a database on another machine, in milliseconds since the epoch; none for SQLite, which has no clock.
+pub fn clock_millis(conn: &mut Conn) -> Stored<Option<i64>> {
+    let Conn::Pg(c) = conn else { return Ok(None) };
+    let now: Milliseconds =
+        diesel::sql_query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms")
+            .get_result(c.as_mut())?;
+    Ok(Some(now.ms))
 }

@@ -49,6 +49,7 @@ use reader::{Answer, ReadJob, Served, read_loop};
 pub use writer::{OnChange, Tx};
 
 use crate::error::Broken;
+use crate::supervisor;
 
 /// How many jobs may wait; one more is told to come back later.
 const QUEUE: usize = 4096;
@@ -61,6 +62,8 @@ pub struct Store {
     on_change: Arc<OnceLock<OnChange>>,
     /// How many queries the readers have made.
     queries: Arc<AtomicU64>,
+    /// How many transactions could not be written.
+    failed_writes: Arc<AtomicU64>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -99,6 +102,7 @@ impl Store {
         let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE);
         let on_change = Arc::new(OnceLock::new());
         let queries = Arc::new(AtomicU64::new(0));
+        let failed_writes = Arc::new(AtomicU64::new(0));
         let write_queue = Arc::new(Mutex::new(write_queue));
         let read_queue = Arc::new(Mutex::new(read_queue));
         let idle = Arc::new(Mutex::new(Vec::new()));
@@ -108,10 +112,11 @@ impl Store {
         } else {
             threads.writers.max(1)
         } {
-            let writer = writer::Writer::new(
+            let mut writer = writer::Writer::new(
                 Arc::clone(&connector),
                 Arc::clone(&write_queue),
                 Arc::clone(&on_change),
+                Arc::clone(&failed_writes),
             );
             handles.push(spawn("db-write", move || writer.run())?);
         }
@@ -129,6 +134,7 @@ impl Store {
             reads,
             on_change,
             queries,
+            failed_writes,
             threads: Mutex::new(handles),
         }))
     }
@@ -136,6 +142,11 @@ impl Store {
     /// How many queries the readers have made since the start.
     pub fn queries(&self) -> u64 {
         self.queries.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions could not be written since the start: when it grows, what was proved before counts no more.
+    pub fn failed_writes(&self) -> u64 {
+        self.failed_writes.load(Ordering::Relaxed)
     }
 
     /// Whether this is SQLite.
@@ -245,9 +256,10 @@ fn full_or_stopped<T>(error: TrySendError<T>) -> Broken {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, OpenError> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
+fn spawn(
+    name: &'static str,
+    work: impl FnMut() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, OpenError> {
+    supervisor::thread(name, work)
         .map_err(|cause| OpenError::Unreachable(format!("cannot start a thread: {cause}")))
 }

@@ -408,6 +408,14 @@ pub fn idle_since(conn: &mut Conn, before: i64, limit: i64) -> Stored<Vec<String
         .load(c))?)
 }
 
+/// How many were not here since `before` and may still sign in, and how many may in all.
+pub fn count_idle_since(conn: &mut Conn, before: i64) -> Stored<(i64, i64)> {
+    let enabled = || person::table.filter(person::enabled.eq(true));
+    let idle = each!(conn, c => enabled().filter(person::idle_since.le(before)).count().get_result(c))?;
+    let all = each!(conn, c => enabled().count().get_result(c))?;
+    Ok((idle, all))
+}
+
 /// The wrapped TOTP secrets: `(id, secret)`.
 pub fn totp_secrets(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
     Ok(each!(conn, c => person::table

@@ -44,8 +44,13 @@ pub(super) fn read_loop(
     while let Some(job) = next(queue) {
         // A network may have dropped without a word what was silent for long.
         let is_fresh = |since: &Instant| connector.is_sqlite() || since.elapsed() < LONGEST_IDLE;
-        let last_used = idle()
-            .pop()
+        // One that was closed meanwhile is none: whoever asks must not be told so. The others are older, and looked at in
+        // their turn.
+        let mut last_used = idle().pop();
+        while last_used.as_mut().is_some_and(|(conn, _)| conn.is_closed()) {
+            last_used = idle().pop();
+        }
+        let last_used = last_used
             .filter(|(_, since)| is_fresh(since))
             .map(|(conn, _)| conn);
         let mut conn = match last_used.map_or_else(|| connector.connect_counted(queries), Ok) {

@@ -10,6 +10,14 @@ diesel::table! {
         created_at -> BigInt,
         key_fingerprint -> Text,
         revision -> BigInt,
+        revision_id -> Text,
+    }
+}
+
+diesel::table! {
+    probe (id) {
+        id -> Integer,
+        padding -> Text,
     }
 }
 
@@ -19,6 +27,7 @@ diesel::table! {
         kind -> Text,
         subject -> Text,
         purge_at -> BigInt,
+        id -> Text,
     }
 }
 
@@ -235,6 +244,7 @@ diesel::table! {
         purposes -> Text,
         scope -> Text,
         updated_at -> BigInt,
+        claims -> Text,
     }
 }
 

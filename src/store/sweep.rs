@@ -38,7 +38,21 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     gone += purge!(logout_notice, id: String);
     gone += purge!(login_failure, subject: String);
     gone += purge!(assertion_jti, hash: String);
-    gone += purge!(change, seq: i64);
+    gone += forget_changes(conn, now, limit)?;
     gone += purge!(activity, hour: i64);
     Ok(gone)
+}
+
+/// Changes that nobody needs to know of any more, but for the last: by it others see that they have missed none.
+fn forget_changes(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
+    let last = super::changes::revision(conn)?.seq;
+    let old: Vec<i64> = each!(conn, c => change::table
+        .filter(change::purge_at.le(now).and(change::seq.lt(last)))
+        .select(change::seq)
+        .limit(limit)
+        .load(c))?;
+    if old.is_empty() {
+        return Ok(0);
+    }
+    Ok(each!(conn, c => diesel::delete(change::table.filter(change::seq.eq_any(&old))).execute(c))?)
 }

@@ -4,11 +4,13 @@
 //! other's locks in different orders.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
+use diesel::r2d2::R2D2Connection;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio::sync::oneshot;
 
@@ -127,6 +129,7 @@ pub(super) struct Writer {
     connector: Arc<Connector>,
     queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
     on_change: Arc<OnceLock<OnChange>>,
+    failures: Arc<AtomicU64>,
     connection: Option<Conn>,
 }
 
@@ -135,17 +138,19 @@ impl Writer {
         connector: Arc<Connector>,
         queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
         on_change: Arc<OnceLock<OnChange>>,
+        failures: Arc<AtomicU64>,
     ) -> Self {
         Self {
             connector,
             queue,
             on_change,
+            failures,
             connection: None,
         }
     }
 
     /// Works until the store is dropped.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&mut self) {
         let mut without_pause = 0;
         while let Some(first) = next(&self.queue) {
             let mut batch = vec![first];
@@ -199,13 +204,25 @@ impl Writer {
                 Ended::Reconnect(_) if tries == 1 => self.connection = None,
                 Ended::Again(failure) | Ended::Reconnect(failure) => {
                     self.connection = None;
-                    return fail(batch, &Broken::Unavailable(failure.to_string()));
+                    return self.fail(batch, &Broken::Unavailable(failure.to_string()));
                 }
                 Ended::Failed(broken) => {
                     self.connection = None;
-                    return fail(batch, &broken);
+                    return self.fail(batch, &broken);
                 }
             }
+        }
+    }
+
+    fn fail(&self, batch: Vec<Box<dyn Job>>, broken: &Broken) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(cause = %broken, jobs = batch.len(), "nothing was written");
+        for job in batch {
+            job.answer(Err(match broken {
+                Broken::Busy => Broken::Busy,
+                Broken::Unavailable(cause) => Broken::Unavailable(cause.clone()),
+                Broken::Defect(cause) => Broken::Defect(cause.clone()),
+            }));
         }
     }
 
@@ -227,17 +244,6 @@ impl Writer {
         }
         self.connection = Some(conn);
         ended
-    }
-}
-
-fn fail(batch: Vec<Box<dyn Job>>, broken: &Broken) {
-    tracing::error!(cause = %broken, jobs = batch.len(), "nothing was written");
-    for job in batch {
-        job.answer(Err(match broken {
-            Broken::Busy => Broken::Busy,
-            Broken::Unavailable(cause) => Broken::Unavailable(cause.clone()),
-            Broken::Defect(cause) => Broken::Defect(cause.clone()),
-        }));
     }
 }
 
@@ -360,6 +366,14 @@ impl Conn {
     /// Whether this is SQLite.
     pub fn is_sqlite(&self) -> bool {
         matches!(self, Self::Sqlite(_))
+    }
+
+    /// Whether the other end has closed it, as far as that is known.
+    pub(super) fn is_closed(&mut self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Pg(c) => c.is_broken(),
+        }
     }
 
     pub(super) fn execute_raw(&mut self, sql: &str) -> Result<(), Error> {

@@ -47,17 +47,21 @@ impl ResolvesServerCert for Current {
     }
 }
 
+/// The certificate and the key that are served: those that `config` names, or our own in the data directory.
+pub fn files(config: &config::ServerConfig) -> config::TlsFiles {
+    config
+        .tls
+        .clone()
+        .unwrap_or_else(|| local::files(&config.data_dir))
+}
+
 /// What the certificate says of itself that `config` names, or that is in the data directory; makes and changes nothing.
 ///
 /// # Errors
 /// When the files cannot be used, or do not fit together. Our own are missing before the first start.
 pub fn inspect(config: &config::ServerConfig) -> Result<CertificateInfo, TlsError> {
     let provider = default_provider();
-    let files = config
-        .tls
-        .clone()
-        .unwrap_or_else(|| local::files(&config.data_dir));
-    let key = load(&files, &provider)?;
+    let key = load(&files(config), &provider)?;
     Ok(CertificateInfo::read(key.end_entity_cert()?, &provider)?)
 }
 

@@ -140,6 +140,8 @@ pub enum Notice {
     PageStale,
     /// Too many wrong codes; the password was right.
     CodesExhausted,
+    /// Too long after the first factor for a sign-in that has to be fresh.
+    SecondFactorLate,
     /// The code is missing.
     CodeMissing,
     /// The code is wrong, or was used.
@@ -164,6 +166,8 @@ pub enum Notice {
     ProviderDenied,
     /// The agency's identity provider said something that is not accepted, or leads to no account.
     ProviderNotAccepted,
+    /// The agency's identity provider cannot confirm anew who somebody is, which is wanted.
+    ProviderCannotConfirm,
     /// Whoever has the account gets a link by mail, if mail may be sent.
     LinkRequested,
     /// A passkey has another name.
@@ -205,6 +209,9 @@ pub struct Pending {
     /// Whether the system-use notice was acknowledged.
     #[serde(default)]
     pub banner_read: bool,
+    /// How old the sign-in may be for our page, in seconds, if it says.
+    #[serde(default)]
+    pub fresh: Option<i64>,
 }
 
 impl Pending {
@@ -218,6 +225,7 @@ impl Pending {
             notice: None,
             username: None,
             banner_read: false,
+            fresh: None,
         }
     }
 
@@ -268,6 +276,7 @@ impl Pending {
             // Whatever was asked for is asked for anew: only what the page itself had reached is lost.
             let anew = Self {
                 username: pending.username,
+                fresh: pending.fresh,
                 ..Self::new(pending.destination, app.now())
             };
             let onward = anew

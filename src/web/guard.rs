@@ -74,7 +74,10 @@ pub async fn signed_in(
     fresh: Option<i64>,
 ) -> Result<SignedIn, PageRefused> {
     let instead = |path: &str| {
-        let pending = Pending::new(Destination::Page(page.to_owned()), app.now());
+        let pending = Pending {
+            fresh,
+            ..Pending::new(Destination::Page(page.to_owned()), app.now())
+        };
         Err(PageRefused::Elsewhere(Box::new(browser::on_to(
             app, request, path, &pending,
         ))))

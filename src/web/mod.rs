@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod browser;
+pub mod connections;
 pub mod guard;
 pub mod pages;
 pub mod parameters;

@@ -72,6 +72,7 @@ backchannel_logout_uri = "https://b.example/backchannel"
 backchannel_logout_session_required = true
 require_pkce = false
 refresh_rotation = false
+id_token_claims = true
 consent = "skip"
 cors_origins = ["https://b.example"]
 
@@ -128,6 +129,7 @@ roles = [
 manage_roles = true
 trusted_acr = ["urn:fulton:2fa"]
 trusted_amr = ["mfa"]
+reauthenticate = "prompt_login"
 enabled = false
 
 [[identity_provider]]
@@ -180,8 +182,8 @@ on_both! {
             "audience", "token_typ", "signing_alg", "scope_style", "introspect", "scopes", "jwks", "jwks_uri", "kind",
             "enabled", "dataflow", "auth_method", "auth_method_strict", "signing_algs", "confidentiality", "purposes", "grants", "redirect_uris",
             "post_logout_redirect_uris", "backchannel_logout_uri", "backchannel_logout_session_required", "require_pkce",
-            "refresh_rotation", "consent", "cors_origins", "resource_servers", "issuer", "client_id", "secret_later",
-            "accounts", "username_claim", "roles", "manage_roles", "trusted_acr", "trusted_amr", "npi", "fhir_user",
+            "refresh_rotation", "id_token_claims", "consent", "cors_origins", "resource_servers", "issuer", "client_id", "secret_later",
+            "accounts", "username_claim", "roles", "manage_roles", "trusted_acr", "trusted_amr", "reauthenticate", "npi", "fhir_user",
             "email", "email_verified", "integrity", "license_expires", "provisioned_by", "given_name",
         ] {
             assert!(first.contains(&format!("\n{setting} = ")), "{setting} is missing: {first}");

@@ -34,6 +34,7 @@ pub struct Says {
     pub jwks: Script,
     pub token: Script,
     pub userinfo: Script,
+    pub authorize: Script,
     /// Path, body, `Authorization`.
     pub asked: Vec<(String, String, String)>,
 }
@@ -63,6 +64,7 @@ async fn answer(says: web::Data<Mutex<Says>>, request: HttpRequest, body: String
             "/jwks" => says.jwks.clone(),
             "/token" => says.token.clone(),
             "/userinfo" => says.userinfo.clone(),
+            "/authorize" => says.authorize.clone(),
             _ => Script::Status(404),
         }
     };
@@ -94,6 +96,7 @@ impl Agency {
             jwks: Script::Json(json!({ "keys": [key.jwk()] })),
             token: Script::Status(400),
             userinfo: Script::Status(404),
+            authorize: Script::Text("a page".to_owned()),
             asked: Vec::new(),
         }));
         let (served, rustls) = (says.clone(), tls.server_config().unwrap());

@@ -226,8 +226,14 @@ impl<'a> Agent<'a> {
     /// Ticks everything and approves.
     pub async fn approve(&mut self, page: &Page) -> Page {
         let text = &page.answer().text;
-        let scopes = checkboxes(text);
-        let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
+        let boxes = inputs(text).filter(|tag| tag.contains("type=\"checkbox\""));
+        let boxes: Vec<(String, String)> = boxes
+            .filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
+            .collect();
+        let mut fields: Vec<(&str, &str)> = boxes
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         fields.push(("decision", "approve"));
         self.submit(page, &fields).await
     }

@@ -6,19 +6,20 @@ pub mod assertion;
 pub mod authenticator;
 pub mod browser;
 pub mod postgres;
+pub mod program;
 pub mod smtp;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mdi_auth::app::App;
 use mdi_auth::audit::activity;
 use mdi_auth::audit::event::Actor;
-use mdi_auth::clock::Clock;
+use mdi_auth::clock::{Clock, Source, SteadyClock, SystemClock};
 use mdi_auth::config::{Config, Database, Issuer};
 use mdi_auth::error::Broken;
 use mdi_auth::model::secret::Secret;
@@ -35,22 +36,77 @@ pub const BEGIN: i64 = 1_795_226_400;
 
 /// Counts what is new in the record.
 pub async fn catch_up(app: &App) -> Result<usize, Broken> {
-    activity::catch_up(&app.store, &app.live, app.clock.as_ref()).await
+    activity::catch_up(&app.store, app.clock.as_ref()).await
 }
 
-/// A clock that stands still until a test moves it.
+/// The clocks of a machine: they stand still until a test moves them.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    /// What goes on with the time, in milliseconds.
+    time: AtomicI64,
+    /// How far the wall clock has jumped from it.
+    jumped: AtomicI64,
+    /// Whether it goes on by itself, as the machine's does.
+    runs: AtomicBool,
+}
 
 impl TestClock {
+    fn new() -> Self {
+        Self {
+            time: AtomicI64::new(BEGIN * 1000),
+            jumped: AtomicI64::new(0),
+            runs: AtomicBool::new(false),
+        }
+    }
+
+    fn time_millis(&self) -> i64 {
+        if self.runs.load(Ordering::SeqCst) {
+            SystemClock.now_millis()
+        } else {
+            self.time.load(Ordering::SeqCst)
+        }
+    }
+
+    /// Time passes.
     pub fn advance(&self, seconds: i64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+        self.time.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn jump(&self, seconds: i64) {
+        self.jumped.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 }
 
-impl Clock for TestClock {
+/// The hands of a clock that the server reads.
+#[derive(Debug)]
+struct Hands(Arc<TestClock>);
+
+impl Source for Hands {
+    fn wall_millis(&self) -> i64 {
+        self.0.time_millis() + self.0.jumped.load(Ordering::SeqCst)
+    }
+
+    fn boot_millis(&self) -> i64 {
+        self.0.time_millis()
+    }
+}
+
+/// The server's own clock over those hands. The database of the tests lives by the real time, which is no reason to doubt.
+#[derive(Debug)]
+struct ServerClock(SteadyClock<Hands>);
+
+impl Clock for ServerClock {
     fn now_millis(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        self.0.now_millis()
+    }
+
+    fn tick(&self, doubt: Option<&str>) -> bool {
+        self.0.tick(doubt.filter(|doubt| !doubt.contains("database")))
+    }
+
+    fn is_steady(&self) -> bool {
+        self.0.is_steady()
     }
 }
 
@@ -166,11 +222,11 @@ impl Harness {
         config.database.readers = 2;
         change(&mut config);
         let issuer = config.server.issuer.to_string();
-        let clock = Arc::new(TestClock(AtomicI64::new(BEGIN * 1000)));
-        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let clock = Arc::new(TestClock::new());
+        let shared = Arc::new(ServerClock(SteadyClock::new(Hands(Arc::clone(&clock)))));
         let (app, tls) = blocking(move || {
             // TLS lives by the real time, for the client checks the certificate by it.
-            let now = mdi_auth::clock::SystemClock.now();
+            let now = SystemClock.now();
             let tls = Arc::new(Tls::open(&config.server, now).unwrap());
             (App::open(config, shared, true).unwrap(), tls)
         });
@@ -196,6 +252,11 @@ impl Harness {
             thread: Some(thread),
             _dir: dir,
         }
+    }
+
+    /// The real time from now on: for software of others, which lives by it.
+    pub fn real_time(&self) {
+        self.clock.runs.store(true, Ordering::SeqCst);
     }
 
     /// Applies a file as the command line would.
@@ -255,7 +316,7 @@ impl Harness {
     }
 
     pub fn now(&self) -> i64 {
-        self.clock.now()
+        self.app.now()
     }
 
     /// Posts a form, with HTTP Basic if there are credentials.

@@ -155,3 +155,12 @@ pub fn allow_connections(url: &str) {
         name_of(url)
     )]);
 }
+
+/// Ends the oldest connection of the server.
+pub fn end_one_connection(url: &str) {
+    as_admin(vec![format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'mdi-auth' \
+         ORDER BY backend_start LIMIT 1",
+        name_of(url)
+    )]);
+}

@@ -10,7 +10,7 @@ use actix_web::http::header::AUTHORIZATION;
 use super::problem::Problem;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::error::Broken;
 use crate::model::api_token::{ApiToken, PREFIX};
 use crate::model::person::Person;
@@ -152,7 +152,7 @@ async fn fail(
         ));
     }
     app.failure_counts.attempt(address, SUBJECT, now);
-    if app.failure_counts.note(address, SUBJECT, now) == Noted::First {
+    if app.failure_counts.note(address, Failed::Other(SUBJECT), now) == Noted::First {
         let reason = match found {
             Some(known) if known.token.revoked_at.is_some() => "API token revoked",
             Some(known) if known.is_orphaned(app) => "API token of somebody who is disabled",
@@ -192,10 +192,11 @@ pub async fn admit(
     if caller.may(area, right) {
         return Ok(());
     }
-    if app
-        .failure_counts
-        .note(caller.address, &format!("admin API {area:?} {id}"), app.now())
-        == Noted::First
+    if app.failure_counts.note(
+        caller.address,
+        Failed::Known(&format!("admin API {area:?} {id}")),
+        app.now(),
+    ) == Noted::First
     {
         let event = refusal(app, Actor::ApiToken(id.clone()), caller.address, request);
         record(app, event.with("roles", caller.token.scope.role())).await?;

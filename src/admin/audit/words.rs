@@ -61,6 +61,7 @@ pub fn group(kind: Kind) -> &'static str {
         Kind::Initialised
         | Kind::ServerStarted
         | Kind::ServerStopped
+        | Kind::ConfigurationChanged
         | Kind::IntrospectionsCounted
         | Kind::FailuresCounted => "server",
     }
@@ -218,6 +219,10 @@ impl Telling<'_> {
             Kind::Initialised => "This installation was set up".to_owned(),
             Kind::ServerStarted => format!("The server started, version {}", self.body.get("version")),
             Kind::ServerStopped => "The server stopped".to_owned(),
+            Kind::ConfigurationChanged => format!(
+                "The server started with something changed: {}",
+                self.body.get("changed").replace(' ', ", ")
+            ),
             Kind::IntrospectionsCounted => {
                 format!(
                     "{} asked about tokens {} times within a minute",
@@ -227,11 +232,14 @@ impl Telling<'_> {
             }
             Kind::FailuresCounted => {
                 let body = self.body;
-                format!(
-                    "{} failed attempts within a minute, in the name of {}",
-                    body.get("count"),
-                    body.get("subject")
-                )
+                let (count, from) = (body.get("count"), body.address.as_deref().unwrap_or("strangers"));
+                match body.get("accounts") {
+                    "" => format!("{count} failed attempts from {from} were counted"),
+                    "1" => format!("{count} failed attempts from {from} were counted, at 1 account"),
+                    accounts => {
+                        format!("{count} failed attempts from {from} were counted, at {accounts} accounts")
+                    }
+                }
             }
             Kind::LogoutNotified if self.failed => self.because(format!(
                 "{} could not be told that {} has signed out",

@@ -35,7 +35,7 @@ use crate::web::pages::{self, FormAction, Shell};
 const REQUIRES: Requires = Requires::change(Area::Clients).fresh();
 
 /// Fields with one value.
-const ONE: [&str; 18] = [
+const ONE: [&str; 19] = [
     "name",
     "client_id",
     "organization_name",
@@ -54,6 +54,7 @@ const ONE: [&str; 18] = [
     "consent",
     "require_pkce",
     "refresh_rotation",
+    "id_token_claims",
 ];
 /// Fields with several.
 const SEVERAL: [&str; 5] = ["resource_servers", "scopes", "purposes", "grants", "signing_algs"];
@@ -381,6 +382,7 @@ fn defaults(app: &App, flow: &Dataflow) -> Typed {
         .with("consent", "ask")
         .with("require_pkce", "yes")
         .with("refresh_rotation", "yes")
+        .with("id_token_claims", "no")
         .with("backchannel_logout_session_required", "no")
         .with_all("scopes", flow.scopes.iter().map(ToString::to_string))
         .with_all("purposes", flow.purposes.clone());
@@ -447,6 +449,7 @@ fn values(client: &Client, flow: &Dataflow) -> Typed {
         )
         .with("require_pkce", yes(settings.require_pkce))
         .with("refresh_rotation", yes(settings.refresh_rotation))
+        .with("id_token_claims", yes(settings.id_token_claims))
         .with_all("resource_servers", settings.resource_servers.clone())
         .with_all(
             "purposes",
@@ -516,6 +519,7 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
         // Public clients have no choice; saying it is refused.
         require_pkce: (for_people && !public).then(|| yes("require_pkce")),
         refresh_rotation: (for_people && !public).then(|| yes("refresh_rotation")),
+        id_token_claims: for_people.then(|| yes("id_token_claims")),
         consent: for_people.then(|| {
             if typed.get("consent") == "skip" {
                 Consent::Skip

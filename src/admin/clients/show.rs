@@ -12,6 +12,7 @@ use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
+use crate::live::sign_in_refusals::SignInRefusal;
 use crate::model::client::Client;
 use crate::policy::console::Area;
 use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
@@ -40,6 +41,7 @@ struct ClientPage<'a> {
     purposes: String,
     once: Option<Once>,
     last: Option<Vec<Told>>,
+    refused: Option<(When, SignInRefusal)>,
     /// Where all of its events are.
     all: String,
 }
@@ -119,6 +121,10 @@ fn show(admin: &AdminRequest, client: &Client, once: Option<Once>, last: Option<
         purposes: purposes.join(" "),
         once,
         last,
+        refused: app
+            .sign_in_refusals
+            .of(&client.id)
+            .map(|refusal| (admin.zone.when(refusal.at), refusal)),
         all: format!("/admin/audit?client={}", client.id),
     };
     pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)

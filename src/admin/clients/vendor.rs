@@ -13,7 +13,7 @@ use super::hand_off::{self, Sheet};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::Noted;
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::model::client::Client;
@@ -265,10 +265,11 @@ async fn refused(
     reason: &str,
 ) -> Result<(), Broken> {
     let subject = format!("vendor link of {}", client_id.unwrap_or("nobody"));
-    if app
-        .failure_counts
-        .note(client_address::of(app, request), &subject, app.now())
-        != Noted::First
+    if app.failure_counts.note(
+        client_address::of(app, request),
+        Failed::Other(&subject),
+        app.now(),
+    ) != Noted::First
     {
         return Ok(());
     }

@@ -1,13 +1,15 @@
 //! What somebody should look after, each with the next step: to each visitor what she may see.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix_web::web::block;
 
 use super::facts::{Facts, State, System};
 use crate::admin::access::AdminRequest;
+use crate::app::free_bytes;
 use crate::audit::activity;
-use crate::config::MasterKeySource;
+use crate::config::{Database, MasterKeySource};
 use crate::error::Broken;
 use crate::live::{LiveServer, credentials};
 use crate::model::client::{Client, StoredSecret};
@@ -25,6 +27,8 @@ const NEVER: i64 = 7 * DAY;
 const UNCHECKED: i64 = 30 * DAY;
 /// How long access may go without a review.
 const UNREVIEWED: i64 = 365 * DAY;
+/// Less room than this on the disk is told, in bytes.
+const LITTLE_ROOM: u64 = 1_000_000_000;
 /// How many systems a warning names.
 const NAMED: usize = 5;
 /// The purpose of use of test systems (v3-ActReason), which only a demo gives out.
@@ -128,6 +132,18 @@ pub async fn warnings(
                 "There is only one administrator.",
                 "Give a second person the role, so that nobody is shut out when one is ill or leaves.",
             )
+            .link("/admin/users", "Open people"),
+        );
+    }
+    let many_dormant = admin.app.dormancy_warned_at.load(Ordering::Relaxed) != 0;
+    if may(Area::People) && many_dormant {
+        found.push(
+            Warning::new(
+                "many-dormant",
+                "Unusually many people have not been here for a long time, and will be disabled within a day.",
+                "Ask those who still need their account to sign in. If nobody should be disabled, look whether the server’s clock is right.",
+            )
+            .urgent()
             .link("/admin/users", "Open people"),
         );
     }
@@ -341,6 +357,23 @@ async fn of_installation(admin: &AdminRequest) -> Result<Vec<Warning>, Broken> {
     let config = &admin.app.config;
     if config.mail.is_none() {
         found.push(Warning::new("no-mail", "No mail server is configured.", "Invitations and new passwords have to be passed on by hand. Set [mail] in the configuration file to have them sent."));
+    }
+    let room = match &config.database.url {
+        Database::Sqlite(path) => path.parent().and_then(free_bytes),
+        Database::Postgres(_) => None,
+    };
+    if let Some(free) = room.filter(|free| *free < LITTLE_ROOM) {
+        found.push(
+            Warning::new(
+                "little-room",
+                format!(
+                    "Only {} MB are free on the disk with the database.",
+                    free / 1_000_000
+                ),
+                "Make room. When the disk is full, nobody can sign in and no system gets a token.",
+            )
+            .urgent(),
+        );
     }
     let key_file = match &config.keys.master_key {
         MasterKeySource::File(path) => Some(path.clone()),

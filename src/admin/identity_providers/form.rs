@@ -24,7 +24,7 @@ use crate::web::pages::{self, FormAction, Shell};
 const REQUIRES: Requires = Requires::change(Area::IdentityProviders).fresh();
 
 /// What is typed and shown again: everything but the secret.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "name",
     "id",
     "issuer",
@@ -40,6 +40,7 @@ const FIELDS: [&str; 16] = [
     "manage_roles",
     "trusted_acr",
     "trusted_amr",
+    "reauthenticate",
     "version",
 ];
 
@@ -75,6 +76,24 @@ const ACCOUNTS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+const REAUTHENTICATE: [(&str, &str, &str); 3] = [
+    (
+        "max_age",
+        "It asks again, and says when the person signed in",
+        "The usual way (max_age and auth_time).",
+    ),
+    (
+        "prompt_login",
+        "It asks again, but does not say when the person signed in",
+        "Only if you have seen it ask for the password again (prompt=login).",
+    ),
+    (
+        "none",
+        "It does not ask again",
+        "People who sign certificates then need a password here as well.",
+    ),
+];
+
 #[derive(Template)]
 #[template(path = "../admin/identity_provider_form.html")]
 struct FormPage<'a> {
@@ -88,6 +107,7 @@ struct FormPage<'a> {
     methods: Vec<Choice>,
     accounts: Vec<Choice>,
     manage: Vec<Choice>,
+    reauthenticate: Vec<Choice>,
 }
 
 fn show(
@@ -116,6 +136,7 @@ fn show(
             "Also decide about accounts that were made here",
             "Roles that were given here by hand are taken away at the next sign-in, but for those of this console.",
         )]),
+        reauthenticate: form::choices(&REAUTHENTICATE),
     };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
@@ -131,7 +152,8 @@ async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse,
     let typed = Typed::default()
         .with("auth_method", "client_secret_basic")
         .with("scopes", "openid profile email")
-        .with("accounts", "linked");
+        .with("accounts", "linked")
+        .with("reauthenticate", "max_age");
     Ok(show(&admin, None, typed, Vec::new()))
 }
 
@@ -264,6 +286,7 @@ fn registered(provider: &IdentityProvider) -> Typed {
         )
         .with("trusted_acr", settings.trusted_acr.join("\n"))
         .with("trusted_amr", settings.trusted_amr.join("\n"))
+        .with("reauthenticate", settings.reauthenticate.as_str())
         .with("version", identity_providers::version(provider));
     if settings.manage_roles {
         typed.with("manage_roles", "yes")
@@ -293,6 +316,7 @@ fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProvid
         manage_roles: Some(typed.has("manage_roles", "yes")),
         trusted_acr: Some(words("trusted_acr")),
         trusted_amr: Some(words("trusted_amr")),
+        reauthenticate: word(typed, "reauthenticate", &mut wrong),
         enabled: None,
     };
     if wrong.is_empty() { Ok(form) } else { Err(wrong) }

@@ -14,7 +14,7 @@ use super::list_query::{self, Filter, ListQuery};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::model::identity_provider::{Accounts, IdentityProvider};
+use crate::model::identity_provider::{Accounts, IdentityProvider, Reauthenticate};
 use crate::outbound::identity_provider::Finding;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::redirect_uri;
@@ -114,6 +114,7 @@ struct ProviderPage<'a> {
     redirect_uri: String,
     links: i64,
     changed: When,
+    reauthenticate: &'static str,
     findings: Option<Vec<Finding>>,
 }
 
@@ -125,6 +126,19 @@ fn accounts_in_words(accounts: Accounts) -> &'static str {
             "The account that an administrator has added for the person, and nobody has used"
         }
         Accounts::Create => "A new account",
+    }
+}
+
+/// How a sign-in gets fresh.
+fn reauthenticate_in_words(reauthenticate: Reauthenticate) -> &'static str {
+    match reauthenticate {
+        Reauthenticate::MaxAge => "It asks again, and says when the person signed in (max_age)",
+        Reauthenticate::PromptLogin => {
+            "It asks again, but does not say when the person signed in (prompt=login)"
+        }
+        Reauthenticate::None => {
+            "It does not ask again: people who sign certificates need a password here as well"
+        }
     }
 }
 
@@ -159,6 +173,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
         redirect_uri,
         links,
         changed: admin.zone.when(provider.updated_at),
+        reauthenticate: reauthenticate_in_words(provider.settings.reauthenticate),
         findings,
         provider: &provider,
     };

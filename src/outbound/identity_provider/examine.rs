@@ -3,10 +3,12 @@
 use openidconnect::JsonWebKey;
 use openidconnect::core::{CoreClientAuthMethod, CoreJwsSigningAlgorithm};
 use serde::Serialize;
+use url::Url;
 
-use super::protocol::{ALGORITHMS, Metadata};
+use super::protocol::{ALGORITHMS, Journey, LIMITS, Metadata, authorization_url};
 use crate::model::client::AuthMethod;
-use crate::model::identity_provider::IdentityProvider;
+use crate::model::identity_provider::{IdentityProvider, Reauthenticate};
+use crate::outbound::Outbound;
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,4 +145,69 @@ fn authentication(metadata: &Metadata, provider: &IdentityProvider) -> Finding {
         list(theirs.iter().map(wire)),
         ours.as_str()
     ))
+}
+
+/// Sends the request of somebody who has to sign in anew, as far as that goes with nobody at the browser: a provider that
+/// would not have it, or does not know us, says so at once.
+pub(super) async fn reauthentication(
+    outbound: &Outbound,
+    metadata: &Metadata,
+    provider: &IdentityProvider,
+    redirect_uri: &str,
+) -> Finding {
+    let by = match provider.settings.reauthenticate {
+        Reauthenticate::MaxAge => "max_age=0 and prompt=login",
+        Reauthenticate::PromptLogin => "prompt=login",
+        Reauthenticate::None => {
+            return Finding::good(
+                "fresh sign-in: none (reauthenticate = \"none\"); whoever certifies needs a password here",
+            );
+        }
+    };
+    let journey = Journey {
+        redirect_uri,
+        state: "test",
+        nonce: "test",
+        verifier: "test-test-test-test-test-test-test-test-test",
+        max_age: (provider.settings.reauthenticate == Reauthenticate::MaxAge).then_some(0),
+        again: true,
+    };
+    let url = authorization_url(metadata, provider, journey)
+        .ok()
+        .and_then(|url| Url::parse(&url).ok());
+    let Some(url) = url else {
+        return Finding::problem("fresh sign-in: no request can be made of what discovery says");
+    };
+    let (status, location) = match outbound.look(&url, LIMITS.timeout).await {
+        Ok(answer) => answer,
+        Err(cause) => return Finding::problem(format!("fresh sign-in: {cause}")),
+    };
+    let refused = location.as_deref().and_then(|to| told_error(to, redirect_uri));
+    if let Some(error) = refused {
+        return Finding::problem(format!("fresh sign-in: it answers {error} to {by}"));
+    }
+    if status.is_client_error() || status.is_server_error() {
+        return Finding::problem(format!(
+            "fresh sign-in: it answers {status} to {by}; does it know our client_id and the redirect URI?"
+        ));
+    }
+    let says_when = metadata
+        .claims_supported()
+        .is_none_or(|claims| claims.iter().any(|claim| claim.as_str() == "auth_time"));
+    if provider.settings.reauthenticate == Reauthenticate::MaxAge && !says_when {
+        return Finding::good(format!(
+            "fresh sign-in: it shows a page for {by}, but does not list the claim auth_time; where it leaves that out, write reauthenticate = \"prompt_login\""
+        ));
+    }
+    Finding::good(format!("fresh sign-in: it shows a page for {by}"))
+}
+
+/// The `error` of an answer that leads back to us.
+fn told_error(location: &str, redirect_uri: &str) -> Option<String> {
+    let url = Url::parse(location)
+        .ok()
+        .filter(|_| location.starts_with(redirect_uri))?;
+    url.query_pairs()
+        .find(|(name, _)| name == "error")
+        .map(|(_, error)| error.chars().filter(|c| !c.is_control()).take(60).collect())
 }

@@ -192,7 +192,12 @@ impl IdentityProviders {
     /// Looks at a provider as an engineer would who has to connect it: a line for each thing that was found.
     pub async fn examine(&self, provider: &IdentityProvider, redirect_uri: &str) -> Vec<Finding> {
         match protocol::discover(&self.outbound, &provider.settings.issuer).await {
-            Ok(metadata) => examine::metadata(&metadata, provider, redirect_uri),
+            Ok(metadata) => {
+                let mut found = examine::metadata(&metadata, provider, redirect_uri);
+                found
+                    .push(examine::reauthentication(&self.outbound, &metadata, provider, redirect_uri).await);
+                found
+            }
             Err(problem) => vec![Finding::problem(format!("discovery: {problem}"))],
         }
     }

@@ -49,8 +49,8 @@ pub struct Journey<'a> {
     pub nonce: &'a str,
     /// The PKCE verifier, 43 characters; only its hash goes through the browser.
     pub verifier: &'a str,
-    /// How old the sign-in there may be, in seconds. Who is asked says how old it is.
-    pub max_age: i64,
+    /// How old the sign-in there may be, in seconds, if it is asked for. Who is asked says how old it is.
+    pub max_age: Option<i64>,
     /// Whether the person has to prove anew who she is.
     pub again: bool,
 }
@@ -73,7 +73,7 @@ pub struct Returned<'a> {
 }
 
 /// What an answer of a provider may cost.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     max_bytes: 256 * 1024,
     timeout: Duration::from_secs(5),
 };
@@ -247,9 +247,9 @@ pub(super) fn authorization_url(
     for acr in &provider.settings.trusted_acr {
         request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
     }
-    request = request.set_max_age(Duration::from_secs(
-        u64::try_from(journey.max_age).unwrap_or_default(),
-    ));
+    if let Some(max_age) = journey.max_age {
+        request = request.set_max_age(Duration::from_secs(u64::try_from(max_age).unwrap_or_default()));
+    }
     // Some providers know this and not max_age.
     if journey.again {
         request = request.add_prompt(CoreAuthPrompt::Login);

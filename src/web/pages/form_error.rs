@@ -22,6 +22,10 @@ impl FormError {
     pub const CODES_EXHAUSTED: Self = Self::sign_in(
         "There were too many wrong security codes. Wait a while, or ask your administrator, then sign in again",
     );
+    /// The second factor came too late for a sign-in that has to be fresh.
+    pub const SECOND_FACTOR_LATE: Self = Self::sign_in(
+        "This sign-in has to be finished within 2 minutes. Sign in once more, with your code or passkey at hand",
+    );
     /// Too many attempts from this network address.
     pub const TOO_MANY_ATTEMPTS: Self =
         Self::sign_in("There were too many attempts. Wait a minute, then try again");
@@ -35,6 +39,10 @@ impl FormError {
     /// What the agency's identity provider said is not accepted, or leads to no account: one text for all.
     pub const PROVIDER_NOT_ACCEPTED: Self = Self::sign_in(
         "We could not sign you in with your agency’s account. Ask your administrator whether it is set up for this service",
+    );
+    /// The agency's identity provider does not ask anew who somebody is, which is wanted.
+    pub const PROVIDER_CANNOT_CONFIRM: Self = Self::sign_in(
+        "This needs a sign-in made just now, and your agency’s sign-in cannot confirm that. Sign in with your username and password for this service, or ask your administrator for one",
     );
     /// The code was left empty.
     pub const CODE_MISSING: Self = Self::field("totp", "Enter the 6 digits from your authenticator app");

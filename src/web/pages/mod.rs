@@ -112,6 +112,15 @@ fn some_required(scopes: &[ConsentScope<'_>]) -> bool {
     scopes.iter().any(|scope| scope.required)
 }
 
+/// A claim that the client asked for by its name (OpenID Connect Core §5.5).
+#[derive(Clone, Copy, Debug)]
+pub struct ConsentClaim<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it means for the person, without a full stop.
+    pub sentence: &'a str,
+}
+
 /// Something that the client asked for and will not be given.
 #[derive(Clone, Copy, Debug)]
 pub struct Withheld<'a> {
@@ -149,6 +158,8 @@ pub struct ConsentPage<'a> {
     pub account: Account<'a>,
     /// What the client may be allowed.
     pub scopes: &'a [ConsentScope<'a>],
+    /// What it asked to be told by name.
+    pub claims: &'a [ConsentClaim<'a>],
     /// What it asked for in vain.
     pub withheld: &'a [Withheld<'a>],
     /// What it will learn about the person.

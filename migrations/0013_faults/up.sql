@@ -1,0 +1,6 @@
+-- The log of changes names each entry, so that whoever follows it notices when it is not the one that was read: after the
+-- database was restored, or when entries were deleted before they were read.
+ALTER TABLE change ADD COLUMN id TEXT NOT NULL DEFAULT '';
+ALTER TABLE installation ADD COLUMN revision_id TEXT NOT NULL DEFAULT '';
+-- What is written to prove that writing is possible.
+CREATE TABLE probe (id INTEGER PRIMARY KEY NOT NULL, padding TEXT NOT NULL);
