@@ -85,7 +85,7 @@ async fn send_there(
     // Who is signed in and comes here again was asked to sign in anew.
     let again = guard::session_of(app, request).await?.is_some();
     let max_age = match provider.settings.reauthenticate {
-        Reauthenticate::None if again => {
+        Reauthenticate::None if again && freshness::wanted_age(app, &pending).is_some() => {
             let notice = Notice::ProviderCannotConfirm;
             return Ok(back(app, &form.browser, pending, notice));
         }

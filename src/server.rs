@@ -41,13 +41,15 @@ const PROOF_SECRETS: usize = 400;
 const MAINTENANCE: Duration = Duration::from_secs(10);
 /// How far ahead the newest event may lie at the start, in seconds.
 const RECORDED_AHEAD_SECONDS: i64 = 60;
-/// How far a database's clock may be from ours, in seconds.
-const DATABASE_CLOCK_SECONDS: i64 = 60;
 /// How many rows a table the sweeper deletes in one write: a few milliseconds.
 const SWEEP: i64 = 250;
 /// How long address and headers of a request may be together, in bytes: our own cookies and the longest authorization
 /// request are half as long.
 const LONGEST_HEAD: usize = 32 * 1024;
+/// How many handshakes a worker has under way at a time.
+const HANDSHAKES: usize = 1024;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(3);
 /// How long requests that have begun may take after the order to stop, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
 /// How long mail that is queued may take after that.
@@ -704,7 +706,7 @@ async fn head_of_size(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(json!({
             "error": "invalid_request",
-            "error_description": format!("address and headers of a request may have {LONGEST_HEAD} bytes together"),
+            "error_description": format!("the request line and headers may be {LONGEST_HEAD} bytes in total"),
         }));
     Ok(request.into_response(refused).map_into_right_body())
 }
@@ -791,6 +793,9 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
     let mut server = HttpServer::new(factory)
         .workers(workers)
         .max_connections((capacity.all / workers).max(1))
+        // Handshakes under way are not counted by their addresses yet: many may be, and none for long.
+        .max_connection_rate(HANDSHAKES)
+        .tls_handshake_timeout(HANDSHAKE)
         .on_connect(move |stream, data| connections.opened(stream, data))
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
@@ -966,16 +971,8 @@ pub async fn tend(app: &Arc<App>) {
 /// Whether the time can be relied on: it has not jumped, and a database on another machine says the same.
 async fn is_time_steady(app: &App) -> bool {
     // What cannot be asked says nothing; the log has it elsewhere.
-    let theirs = app
-        .store
-        .read(store::installation::clock_millis)
-        .await
-        .ok()
-        .flatten();
-    let apart = theirs.map_or(0, |theirs| (app.clock.now_millis() - theirs) / 1000);
-    let doubt = format!("the database's clock is {} s off", -apart);
-    app.clock
-        .tick((apart.abs() > DATABASE_CLOCK_SECONDS).then_some(doubt.as_str()))
+    let theirs = app.store.read(store::installation::clock_millis).await;
+    app.clock.tick(theirs.ok().flatten())
 }
 
 /// The wall clock at the start is believed unless the record knows a later time.
@@ -983,8 +980,8 @@ pub async fn doubt_at_start(app: &App) {
     let newest = app.store.read(store::audit::newest_millis).await.ok().flatten();
     let ahead = newest.map_or(0, |newest| (newest - app.clock.now_millis()) / 1000);
     if ahead > RECORDED_AHEAD_SECONDS {
-        let doubt = format!("the newest event was recorded {ahead} s from now");
-        app.clock.tick(Some(&doubt));
+        app.clock
+            .doubt(&format!("the newest event was recorded {ahead} s from now"));
     }
 }
 

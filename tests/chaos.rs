@@ -128,6 +128,37 @@ on_both! {
 }
 
 on_both! {
+    async fn a_clock_that_the_database_contradicts_is_not_believed(db) {
+        let harness = Harness::start(db);
+        let before = harness.now();
+        harness.clock.database_is_off(0);
+        server::tend(&harness.app).await;
+        harness.clock.jump(365 * 24 * 3600);
+        for _ in 0..3 * TICKS {
+            server::tend(&harness.app).await;
+            assert_eq!(harness.now(), before, "however long it goes on");
+        }
+        assert_eq!(harness.get("/readyz").await.status, 503);
+        // Put right, it is believed.
+        harness.clock.jump(-365 * 24 * 3600);
+        for _ in 0..=TICKS {
+            server::tend(&harness.app).await;
+        }
+        eventually("readiness", async || harness.get("/readyz").await.status, |status| *status == 200).await;
+        // And where the clock was wrong from the start and is put right, so is that.
+        harness.clock.database_is_off(3600);
+        server::tend(&harness.app).await;
+        assert_eq!(harness.get("/readyz").await.status, 503);
+        harness.clock.jump(3600);
+        for _ in 0..=TICKS {
+            server::tend(&harness.app).await;
+        }
+        assert_eq!(harness.now(), before + 3600);
+        eventually("readiness", async || harness.get("/readyz").await.status, |status| *status == 200).await;
+    }
+}
+
+on_both! {
     async fn a_start_before_the_newest_event_is_doubted(db) {
         let harness = Harness::start(db);
         let app = Arc::clone(&harness.app);
@@ -402,11 +433,26 @@ async fn a_second_server_on_one_file_is_refused_unless_it_is_meant() {
             && text.contains("--share-database"),
         "{text}"
     );
-    let mut meant = program.command(&[]);
-    meant
-        .args(["serve", "--share-database"])
-        .env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0");
-    let mut second = program.start(meant);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let start = || {
+        let mut meant = program.command(&[]);
+        meant
+            .args(["serve", "--share-database"])
+            .env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0");
+        program.start(meant)
+    };
+    let (mut server, mut second) = (start(), start());
+    let refused = program
+        .command(&[])
+        .arg("serve")
+        .env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("another server serves from"),
+        "it does not say that it is meant"
+    );
     for child in [&mut server, &mut second] {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -464,8 +510,8 @@ async fn what_it_runs_with_is_recorded() {
     assert_eq!(changed[0]["detail"]["settings"], told);
 }
 
-/// What others may write to, or read of what is secret, is refused with the step that helps; a group of the process's own
-/// is no other, for container platforms give volumes to one.
+/// What others may write to, or read of what is secret, is refused with the step that helps; a group that the process has
+/// beside its own is no other, for container platforms give volumes to one.
 #[cfg(unix)]
 #[test]
 fn files_that_are_open_to_others_are_refused() {
@@ -521,10 +567,22 @@ fn files_that_are_open_to_others_are_refused() {
         );
         set(&path, if path == data { 0o770 } else { 0o660 });
         assert!(
-            told().contains("cannot listen on"),
-            "{path:?}, its own group: {}",
-            told()
+            told().contains(words),
+            "{path:?}, its own group, which may be everybody's"
         );
+        // A group that the process has beside its own, as volumes of container platforms do. Only root can give it one.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, None, Some(4242)).unwrap();
+            let with_group = program
+                .command(&["setpriv", "--groups", "4242"])
+                .arg("serve")
+                .env("MDI_AUTH_SERVER__LISTEN", "192.0.2.1:1")
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&with_group.stderr).into_owned();
+            assert!(text.contains("cannot listen on"), "{path:?}: {text}");
+            std::os::unix::fs::chown(&path, None, Some(rustix::process::getegid().as_raw())).unwrap();
+        }
         set(&path, good);
     }
 }

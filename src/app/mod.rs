@@ -5,7 +5,7 @@ pub mod logo;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicBool;
 
 use self::logo::Logo;
 use crate::audit::activity::Latest;
@@ -79,9 +79,9 @@ pub struct App {
     pub check: Check,
     /// Who looked at the record in this minute.
     pub readers: Readers,
-    /// When it was last told that unusually many people are about to be disabled because they were not here for long, in
-    /// seconds since the epoch; 0: they are not.
-    pub dormancy_warned_at: AtomicI64,
+    /// Whether it was told that unusually many people are about to be disabled because they were not here for long: until
+    /// they are, they may sign in.
+    pub dormancy_is_told: AtomicBool,
     /// Sends mail; none: no mail server is configured.
     pub mailer: Option<Mailer>,
 }
@@ -164,7 +164,7 @@ impl App {
             latest: Arc::default(),
             check: Check::default(),
             readers: Readers::default(),
-            dormancy_warned_at: AtomicI64::new(0),
+            dormancy_is_told: AtomicBool::new(false),
             logo,
             mailer,
         }))

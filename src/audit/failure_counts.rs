@@ -236,7 +236,9 @@ struct Bucket {
 
 impl Bucket {
     fn take(&mut self, now: i64) -> bool {
-        let full_at = self.full_at.max(now) + ONE_MORE_SECONDS;
+        // Also where the clock was ahead and is right again.
+        let known = self.full_at.clamp(now, now + SINGLY * ONE_MORE_SECONDS);
+        let full_at = known + ONE_MORE_SECONDS;
         let holds = full_at - now <= SINGLY * ONE_MORE_SECONDS;
         if holds {
             self.full_at = full_at;
@@ -334,6 +336,7 @@ impl FailureCounts {
             network::within(address, network::HOST),
             failed.subject().to_owned(),
         );
+        let is_known = matches!(failed, Failed::Known(_));
         let is_first = {
             let mut minute = self.minute(now);
             let room = minute.failures.len() < TOLD_APART;
@@ -342,11 +345,10 @@ impl FailureCounts {
                     *count += 1;
                     false
                 }
-                None if room => minute.failures.insert(pair, 1).is_none(),
+                None if room || is_known => minute.failures.insert(pair, 1).is_none(),
                 None => false,
             }
         };
-        let is_known = matches!(failed, Failed::Known(_));
         if is_first && (is_known || lock(&self.singly).take(now)) {
             return Noted::First;
         }
@@ -354,11 +356,16 @@ impl FailureCounts {
         Noted::Counted
     }
 
+    /// Counts a failure that is not recorded by itself.
+    pub fn count(&self, address: IpAddr, failed: Failed<'_>, now: i64) {
+        lock(&self.counted).add(address, failed, now);
+    }
+
     /// What was counted, once it was counted for long enough.
     #[must_use]
     pub fn flush(&self, now: i64) -> Vec<Event> {
         let mut counted = lock(&self.counted);
-        if counted.since == 0 || now - counted.since < COUNTED_SECONDS {
+        if counted.since == 0 || (0..COUNTED_SECONDS).contains(&(now - counted.since)) {
             return Vec::new();
         }
         std::mem::take(&mut *counted).events(now)

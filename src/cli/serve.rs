@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// How the log is written to stderr; MDI_AUTH_LOG says what is logged (default: info)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// Serve beside another server on the same SQLite file
+    /// Serve beside other servers on the same SQLite file, which say so as well
     #[arg(long)]
     share_database: bool,
 }
@@ -106,9 +106,6 @@ fn serve_alone(config: &Config, share: bool) -> Result<Option<File>, CommandRefu
     let Database::Sqlite(path) = &config.database.url else {
         return Ok(None);
     };
-    if share {
-        return Ok(None);
-    }
     make_private_directory(&config.server.data_dir)?;
     let lock = path.with_extension("serving");
     let refuse = |cause: &dyn std::fmt::Display| {
@@ -122,10 +119,15 @@ fn serve_alone(config: &Config, share: bool) -> Result<Option<File>, CommandRefu
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&lock).map_err(|cause| refuse(&cause))?;
-    match file.try_lock() {
+    let locked = if share {
+        file.try_lock_shared()
+    } else {
+        file.try_lock()
+    };
+    match locked {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(CommandRefused(format!(
-            "another server serves from {} already: stop it first; where two are meant to share the file, start this one with --share-database",
+            "another server serves from {} already: stop it first; where several are meant to share the file, start each of them with --share-database",
             path.display()
         ))),
         Err(TryLockError::Error(cause)) => Err(refuse(&cause)),

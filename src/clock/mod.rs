@@ -16,11 +16,17 @@ pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since the Unix epoch, UTC.
     fn now_millis(&self) -> i64;
 
-    /// Looks whether the time goes on as it should. Called every few seconds; `doubt` says why somebody else does not
-    /// believe it. Answers whether it can be relied on: until then nothing is deleted, disabled or replaced.
-    fn tick(&self, doubt: Option<&str>) -> bool {
-        let _ = doubt;
+    /// Looks whether the time goes on as it should. Called every few seconds, with the time of another machine if there is
+    /// one, in milliseconds since the epoch. Answers whether it can be relied on: until then nothing is deleted, disabled
+    /// or replaced.
+    fn tick(&self, theirs: Option<i64>) -> bool {
+        let _ = theirs;
         self.is_steady()
+    }
+
+    /// Somebody has a reason not to believe it.
+    fn doubt(&self, why: &str) {
+        let _ = why;
     }
 
     /// Whether the time can be relied on.

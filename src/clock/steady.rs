@@ -41,6 +41,10 @@ impl Source for Machine {
     }
 }
 
+fn is_far(millis: i64) -> bool {
+    millis.unsigned_abs() > APART.unsigned_abs()
+}
+
 /// A wall clock that is believed as long as it goes on as the other one does.
 #[derive(Debug)]
 pub struct SteadyClock<S = Machine> {
@@ -78,7 +82,7 @@ impl<S: Source> SteadyClock<S> {
     }
 
     fn has_jumped(&self, apart: i64) -> bool {
-        apart.abs_diff(self.agreed.load(Ordering::Relaxed)) > APART.unsigned_abs()
+        is_far(apart.saturating_sub(self.agreed.load(Ordering::Relaxed)))
     }
 }
 
@@ -92,19 +96,16 @@ impl<S: Source> Clock for SteadyClock<S> {
         }
     }
 
-    fn tick(&self, doubt: Option<&str>) -> bool {
+    fn tick(&self, theirs: Option<i64>) -> bool {
+        let wall = self.source.wall_millis();
         let apart = self.apart();
         let last = self.ticked.swap(apart, Ordering::Relaxed);
-        let jumped = apart.abs_diff(last) > APART.unsigned_abs();
-        if jumped || doubt.is_some() {
-            let seconds = (apart - last) / 1000;
-            tracing::error!(
-                seconds,
-                cause = doubt.unwrap_or("the wall clock jumped"),
-                "the time is in doubt: time goes on as before, and nothing is deleted, disabled or replaced until the clock has been steady for {AGREEING} ticks"
-            );
-            self.agreeing.store(0, Ordering::Relaxed);
-            self.doubtful.store(true, Ordering::Relaxed);
+        // The wall clock itself is asked about: while it is in doubt, the time that goes on as before says nothing of it.
+        let off = theirs.map_or(0, |theirs| wall - theirs);
+        if is_far(off) {
+            self.doubt(&format!("the database's clock is {} s off", -off / 1000));
+        } else if is_far(apart - last) {
+            self.doubt(&format!("the wall clock jumped by {} s", (apart - last) / 1000));
         } else if self.doubtful.load(Ordering::Relaxed) {
             let agreeing = self.agreeing.fetch_add(1, Ordering::Relaxed) + 1;
             if agreeing >= AGREEING {
@@ -117,6 +118,15 @@ impl<S: Source> Clock for SteadyClock<S> {
             self.agreed.store(apart, Ordering::Relaxed);
         }
         self.is_steady()
+    }
+
+    fn doubt(&self, why: &str) {
+        tracing::error!(
+            %why,
+            "the time is in doubt: it goes on as before, and nothing is deleted, disabled or replaced until the clock has been steady for {AGREEING} ticks"
+        );
+        self.agreeing.store(0, Ordering::Relaxed);
+        self.doubtful.store(true, Ordering::Relaxed);
     }
 
     fn is_steady(&self) -> bool {

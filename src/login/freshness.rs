@@ -2,12 +2,12 @@
 
 use crate::app::App;
 use crate::issuance::{CERTIFY, ClientContext, Rules};
-use crate::model::session::Session;
+use crate::model::identity_provider::Reauthenticate;
+use crate::model::person::Person;
+use crate::model::session::TOGETHER_SECONDS;
+use crate::session::Loaded;
 use crate::web::browser::{Destination, Pending};
 use crate::web::parameters::Parameters;
-
-/// How soon after the first factor the second must come where the sign-in has to be fresh, in seconds.
-const TOGETHER_SECONDS: i64 = 120;
 
 /// What is asked of the age of a sign-in.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(app: &App, pending: &Pending) -> Self {
+    /// `person`: who signs in, if that is known.
+    fn of(app: &App, pending: &Pending, person: Option<&Person>) -> Self {
         match &pending.destination {
             Destination::Page(_) => Self {
                 max_age: None,
@@ -30,7 +31,7 @@ impl Wanted {
                 fresh: if asks_to_log_in(parameters) {
                     Some(0)
                 } else {
-                    certifies(app, parameters).then(|| Rules::of(app).certify_seconds)
+                    certifies(app, parameters, person).then(|| Rules::of(app).certify_seconds)
                 },
             },
         }
@@ -48,10 +49,14 @@ fn asks_to_log_in(parameters: &Parameters) -> bool {
         .any(|prompt| matches!(prompt, "login" | "select_account"))
 }
 
-/// Whether a request asks to certify: by name, or by asking for all that its client may have.
-fn certifies(app: &App, parameters: &Parameters) -> bool {
+/// Whether a request asks to certify: by name, or by asking for all that its client may have, and the person may as well.
+fn certifies(app: &App, parameters: &Parameters, person: Option<&Person>) -> bool {
     if let Some(scope) = parameters.one("scope").ok().flatten() {
         return scope.split_ascii_whitespace().any(|scope| scope == CERTIFY);
+    }
+    let may = |person: &Person| app.policy.may_hold(&person.settings.roles).contains(CERTIFY);
+    if !person.is_none_or(may) {
+        return false;
     }
     let Some(client) = app.live.client(one(parameters, "client_id")) else {
         return false;
@@ -67,18 +72,26 @@ fn certifies(app: &App, parameters: &Parameters) -> bool {
 
 /// How old the sign-in may be at most for what the person signs in for, in seconds; none if nothing is asked.
 pub fn wanted_age(app: &App, pending: &Pending) -> Option<i64> {
-    let Wanted { max_age, fresh } = Wanted::of(app, pending);
+    let Wanted { max_age, fresh } = Wanted::of(app, pending, None);
     max_age.into_iter().chain(fresh).min()
 }
 
-/// Whether the second factor comes too late after the first: then that is asked for again, before any code is issued.
-/// Where only `max_age` is asked for, it may come as late as that allows.
-pub fn is_too_late(app: &App, pending: &Pending, session: &Session) -> bool {
-    let Wanted { max_age, fresh } = Wanted::of(app, pending);
-    let limit = match (fresh, max_age) {
-        (Some(_), _) => TOGETHER_SECONDS,
-        (None, Some(max_age)) => max_age.max(TOGETHER_SECONDS),
-        (None, None) => return false,
+/// Whether the second factor comes too late after the first for what the person signs in for: then that is asked for again,
+/// before any code is issued. Where nothing makes the sign-in fresh, what wants that says so by itself.
+pub fn is_too_late(app: &App, pending: &Pending, loaded: &Loaded) -> bool {
+    let session = &loaded.session;
+    let provider = session.identity_provider.as_deref();
+    let never = provider
+        .and_then(|id| app.live.identity_provider(id))
+        .is_some_and(|provider| provider.settings.reauthenticate == Reauthenticate::None);
+    let Some(fresh) = Wanted::of(app, pending, Some(&loaded.person)).fresh else {
+        return false;
     };
-    app.now() - session.auth_time > limit
+    // A sign-in that is fresh for less than that is too late sooner.
+    let limit = if fresh > 0 {
+        fresh.min(TOGETHER_SECONDS)
+    } else {
+        TOGETHER_SECONDS
+    };
+    !never && app.now() - session.created_at > limit
 }

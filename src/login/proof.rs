@@ -31,7 +31,7 @@ pub async fn awaited(
     pending: &Pending,
 ) -> Result<Option<Loaded>, PageError> {
     let loaded = guard::session_of(app, request).await?;
-    Ok(loaded.filter(|loaded| is_awaited(loaded) && !freshness::is_too_late(app, pending, &loaded.session)))
+    Ok(loaded.filter(|loaded| is_awaited(loaded) && !freshness::is_too_late(app, pending, loaded)))
 }
 
 /// Where somebody goes of whom no second factor is awaited. Who came too late with it, or has none any more though it
@@ -121,13 +121,19 @@ fn on_top(
         ..Authentication::by(&amr, true)
     };
     let (next, cookie) = session::begin(app, &loaded.person, origin, how);
+    let now = next.auth_time;
     let renews = step == Step::Passkey && !loaded.person.is_of_provider_alone();
-    let auth_time = if renews { next.auth_time } else { old.auth_time };
+    let second_factor_at = match step {
+        Step::Code | Step::Passkey if renews => None,
+        Step::Code | Step::Passkey => Some(now),
+        Step::SetUp => old.second_factor_at,
+    };
     (
         Session {
             id: old.id.clone(),
             created_at: old.created_at,
-            auth_time,
+            auth_time: if renews { now } else { old.auth_time },
+            second_factor_at,
             ..next
         },
         cookie,

@@ -49,7 +49,10 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
         } else {
             FRESH_ENOUGH_FOR_THE_FIRST
         };
-        !loaded.session.second_factor_due && proved && app.now() - loaded.session.auth_time <= fresh
+        !loaded.session.second_factor_due
+            && proved
+            && loaded.session.factors_are_together()
+            && app.now() - loaded.session.auth_time <= fresh
     }))
 }
 

@@ -21,8 +21,9 @@ pub struct GrantFacts {
     pub auth_time: i64,
     /// The client's `nonce` for the ID token.
     pub nonce: Option<String>,
-    /// Claims asked for one by one (OpenID Connect Core §5.5).
-    #[serde(default)]
+    /// Claims asked for one by one (OpenID Connect Core §5.5), as far as they were allowed. Earlier versions kept what was
+    /// asked under another name.
+    #[serde(default, rename = "named_claims")]
     pub claims: ClaimsRequest,
     /// Id of the session in which it was made.
     pub session: String,

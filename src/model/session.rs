@@ -5,6 +5,9 @@ pub const ACR_AAL1: &str = "urn:mdi:acr:aal1";
 /// Assurance level reached with a second factor (NIST SP 800-63B AAL2).
 pub const ACR_AAL2: &str = "urn:mdi:acr:aal2";
 
+/// How soon after the first factor the second must come where the sign-in has to be fresh, in seconds.
+pub const TOGETHER_SECONDS: i64 = 120;
+
 /// A session as the database keeps it. The cookie's value is kept only as its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -26,6 +29,8 @@ pub struct Session {
     pub acr: String,
     /// Authentication methods (RFC 8176), in order.
     pub amr: Vec<String>,
+    /// When the second factor was shown, if it was.
+    pub second_factor_at: Option<i64>,
     /// The first factor was right, the second is still to come: good for nothing else.
     pub second_factor_due: bool,
     /// The identity provider of the agency that the person signed in with, if it was not our own page.
@@ -40,6 +45,12 @@ impl Session {
     /// Whether a second factor was shown.
     pub fn has_second_factor(&self) -> bool {
         !self.second_factor_due && self.acr == ACR_AAL2
+    }
+
+    /// Whether its factors were shown together, as a fresh sign-in wants it: the second soon after the first.
+    pub fn factors_are_together(&self) -> bool {
+        self.second_factor_at
+            .is_none_or(|at| at - self.created_at <= TOGETHER_SECONDS)
     }
 
     /// Whether a method was used.

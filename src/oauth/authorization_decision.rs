@@ -34,6 +34,8 @@ pub struct Facts {
     pub person: Option<Person>,
     /// Whether the sign-in was made for this very request.
     pub signed_in_for_this: bool,
+    /// Whether the person was asked for it. One who never asks anew may have let her through.
+    pub was_asked: bool,
     /// What comes before anything else in the session.
     pub due: Option<Due>,
     /// Whether the account has a second factor.
@@ -54,6 +56,7 @@ impl Facts {
             session: None,
             person: None,
             signed_in_for_this: false,
+            was_asked: false,
             due: None,
             has_second_factor: false,
             never_fresh: false,
@@ -117,7 +120,7 @@ pub fn decide(
     }
     // Signed in for this very request, and lately: prompt and max_age are satisfied.
     let age = now - session.auth_time;
-    let just_now = facts.signed_in_for_this && age <= JUST_NOW_SECONDS;
+    let just_now = facts.signed_in_for_this && facts.was_asked && age <= JUST_NOW_SECONDS;
     // Who has signed in for this request, and cannot get any fresher, is not sent round in circles.
     let log_in_anew = |why: &str| {
         if facts.never_fresh && facts.signed_in_for_this {
@@ -175,7 +178,8 @@ pub fn decide(
             }
         })?;
     let certifies = granted.scopes.contains(CERTIFY);
-    if certifies && now >= rules.certify_ends(session.auth_time) {
+    let is_fresh = now < rules.certify_ends(session.auth_time) && session.factors_are_together();
+    if certifies && !is_fresh {
         return log_in_anew("signing a certificate needs a fresh sign-in");
     }
     let named = context.may_name(rules, &request.claims)?;

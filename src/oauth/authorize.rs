@@ -19,7 +19,7 @@ use crate::live::LiveClient;
 use crate::model::identity_provider::Reauthenticate;
 use crate::model::person::Person;
 use crate::session::{self, Loaded, client_address};
-use crate::store::grants;
+use crate::store::{grants, identity_providers};
 use crate::web::browser::{self, CookieKind, Destination, Pending};
 use crate::web::parameters::Parameters;
 use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
@@ -164,33 +164,46 @@ pub async fn load_facts(
             return Ok(None);
         };
         let remembered = grants::consent(conn, &loaded.person.id, &client_id)?;
-        Ok(Some((loaded, remembered)))
+        let linked = match &loaded.session.identity_provider {
+            Some(_) => identity_providers::links_of_person(conn, &loaded.person.id)?,
+            None => Vec::new(),
+        };
+        Ok(Some((loaded, remembered, linked)))
     });
-    let Some((loaded, remembered)) = loaded.await? else {
+    let Some((loaded, remembered, linked)) = loaded.await? else {
         return Ok(Facts::of_nobody(context, native));
     };
     session::note_use(app, &loaded.session).await?;
+    let linked: Vec<String> = linked.into_iter().map(|link| link.provider_id).collect();
     Ok(Facts {
         context,
         native,
         signed_in_for_this: pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()),
         due: loaded.due(app),
         has_second_factor: loaded.has_second_factor(),
-        never_fresh: is_never_fresh(app, &loaded),
+        was_asked: match &loaded.session.identity_provider {
+            Some(id) if !asks_anew(app, id) => loaded.session.auth_time >= pending.created_at,
+            _ => true,
+        },
+        never_fresh: is_never_fresh(app, &loaded, &linked),
         session: Some(loaded.session),
         person: Some(loaded.person),
         remembered,
     })
 }
 
-/// Whether nothing of an account can make a sign-in fresh.
-fn is_never_fresh(app: &App, loaded: &Loaded) -> bool {
-    let (session, person) = (&loaded.session, &loaded.person);
-    let provider = session.identity_provider.as_deref();
+/// Whether a provider asks anew who somebody is, in whatever way.
+fn asks_anew(app: &App, provider_id: &str) -> bool {
+    let provider = app.live.identity_provider(provider_id);
+    provider.is_some_and(|provider| provider.settings.reauthenticate != Reauthenticate::None)
+}
+
+/// Whether nothing of an account that was signed in to by a provider can make a sign-in fresh. `linked`: the providers that
+/// lead to it.
+fn is_never_fresh(app: &App, loaded: &Loaded, linked: &[String]) -> bool {
+    let person = &loaded.person;
     let own = person.password.is_some() || (loaded.has_passkey && !person.is_of_provider_alone());
-    !own && provider
-        .and_then(|id| app.live.identity_provider(id))
-        .is_some_and(|provider| provider.settings.reauthenticate == Reauthenticate::None)
+    loaded.session.identity_provider.is_some() && !own && !linked.iter().any(|id| asks_anew(app, id))
 }
 
 /// A refusal is recorded when somebody is signed in; what strangers cause is only logged.

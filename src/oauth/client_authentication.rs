@@ -226,9 +226,8 @@ pub async fn authenticate(
             used_secret,
         }),
         Err(refusal) if limited && refusal.code == Code::InvalidClient => {
-            let _ =
-                app.failure_counts
-                    .note(address, Failed::Client(counted_as(app, id.as_deref())), app.now());
+            app.failure_counts
+                .count(address, Failed::Client(counted_as(app, id.as_deref())), app.now());
             Err(throttled())
         }
         Err(refusal) => Err(note_failure(app, address, id.as_deref(), refusal).await),

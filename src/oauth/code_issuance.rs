@@ -12,7 +12,7 @@ use crate::audit::event::{Actor, Kind};
 use crate::error::PageError;
 use crate::issuance::CERTIFY;
 use crate::model::grant::{AuthorizationCode, ClaimsRequest, Grant, GrantFacts, RememberedConsent};
-use crate::model::scope::ScopeSet;
+use crate::model::scope::{Scope, ScopeSet};
 use crate::model::secret::SecretHash;
 use crate::policy::grant::Granted;
 use crate::store::{Stored, Tx, grants};
@@ -123,10 +123,16 @@ fn remember(app: &App, facts: &Facts, offered: &Offered, grant: &Grant) -> Remem
             && before.purposes == now.purposes
     };
     let before: Vec<&RememberedConsent> = facts.remembered.iter().filter(same).collect();
+    // Leave for a scope is leave for its claims: not where one of them was unticked just now.
+    let unticked = || offered.claims.iter().filter(|name| !now.claims.contains(name));
+    let released_unticked = |scope: &&Scope| {
+        let scope = scope.to_string();
+        unticked().any(|name| app.policy.scope_of_claim(name) == Some(scope.as_str()))
+    };
     let kept: ScopeSet = before
         .iter()
         .flat_map(|before| before.scope.iter())
-        .filter(|scope| scope.within(&offered.scopes).is_empty())
+        .filter(|scope| scope.within(&offered.scopes).is_empty() && !released_unticked(scope))
         .cloned()
         .collect();
     let kept_claims = before

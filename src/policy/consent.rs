@@ -22,7 +22,7 @@ const CLAIM_SENTENCES: [(&str, &str); 19] = [
     ("family_name", "See your family name"),
     ("given_name", "See your given name"),
     ("middle_name", "See your middle name"),
-    ("nickname", "See what you like to be called"),
+    ("nickname", "See your nickname"),
     ("preferred_username", "See your username"),
     ("profile", "See the address of your profile page"),
     ("picture", "See the address of your picture"),
@@ -33,12 +33,12 @@ const CLAIM_SENTENCES: [(&str, &str); 19] = [
     ("locale", "See your language"),
     ("updated_at", "See when your details were last changed"),
     ("email", "See your e-mail address"),
-    ("email_verified", "See whether your e-mail address was checked"),
+    ("email_verified", "See whether your e-mail address is verified"),
     ("address", "See your postal address"),
     ("phone_number", "See your telephone number"),
     (
         "phone_number_verified",
-        "See whether your telephone number was checked",
+        "See whether your telephone number is verified",
     ),
 ];
 

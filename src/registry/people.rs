@@ -15,7 +15,6 @@ use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
     identifier, mistake, object, organization, unchanged, version_of,
 };
-use crate::app::App;
 use crate::audit::event::{Event, Kind};
 use crate::model::Organization;
 use crate::model::link::LinkKind;
@@ -28,8 +27,9 @@ use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
 use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
+use crate::store::installation::DormancyNotice;
 use crate::store::password_history::{self, Replaced};
-use crate::store::{Conn, Stored, Tx, links, passkeys, people, recovery_codes};
+use crate::store::{Conn, Stored, Tx, installation, links, passkeys, people, recovery_codes};
 
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
 const SHORTEST_TOTP_SECRET: usize = 16;
@@ -975,12 +975,30 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
     let Some(before) = lockout::dormant_before(app, now) else {
         return Ok(0);
     };
-    let (idle, all) = app
+    let (idle, all, told) = app
         .store
-        .read(move |conn| people::count_idle_since(conn, before))
+        .read(move |conn| {
+            let (idle, all) = people::count_idle_since(conn, before)?;
+            Ok((idle, all, installation::dormancy_notice(conn)?))
+        })
         .await?;
-    if idle > (all / DORMANT_SHARE).max(1) && !is_told(app, idle, now) {
-        return Ok(0);
+    let share = (all / DORMANT_SHARE).max(1);
+    if idle > share {
+        // What was told in a future that did not come, or of much fewer, was told of something else.
+        let stands = told.filter(|told| told.at <= now && idle <= told.of + share);
+        app.dormancy_is_told.store(true, Ordering::Relaxed);
+        match stands {
+            Some(told) if now >= told.at + DORMANT_NOTICE_SECONDS => {}
+            Some(_) => return Ok(0),
+            None => {
+                tell_dormancy(registry, Some(DormancyNotice { at: now, of: idle })).await?;
+                tracing::warn!(
+                    people = idle,
+                    "people who were not here for too long will be disabled in a day, unless they sign in: unusually many, so look whether the clock is right"
+                );
+                return Ok(0);
+            }
+        }
     }
     let mut disabled = 0;
     loop {
@@ -989,7 +1007,10 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
             .read(move |conn| people::idle_since(conn, before, DORMANT_BATCH))
             .await?;
         if ids.is_empty() {
-            app.dormancy_warned_at.store(0, Ordering::Relaxed);
+            if told.is_some() {
+                tell_dormancy(registry, None).await?;
+            }
+            app.dormancy_is_told.store(false, Ordering::Relaxed);
             return Ok(disabled);
         }
         disabled += registry
@@ -1004,19 +1025,10 @@ pub async fn disable_dormant(registry: &Registry) -> Result<usize, Refused> {
     }
 }
 
-/// Whether it was told a day ago that many will be disabled. Tells it now if not.
-fn is_told(app: &App, idle: i64, now: i64) -> bool {
-    match app.dormancy_warned_at.load(Ordering::Relaxed) {
-        0 => {
-            app.dormancy_warned_at.store(now, Ordering::Relaxed);
-            tracing::warn!(
-                people = idle,
-                "people who were not here for too long will be disabled in a day: unusually many, so look whether the clock is right"
-            );
-            false
-        }
-        told => now >= told + DORMANT_NOTICE_SECONDS,
-    }
+/// Remembers, for every server and over restarts, that it was told how many are about to be disabled.
+async fn tell_dormancy(registry: &Registry, notice: Option<DormancyNotice>) -> Result<(), Refused> {
+    let write = move |tx: &mut Tx<'_>| installation::set_dormancy_notice(tx.conn(), notice);
+    Ok(registry.app.store.write(write).await?)
 }
 
 /// Answers whether the person was disabled: the last with a role of the console stays, or nobody could look after this

@@ -284,15 +284,15 @@ impl MasterKey {
     }
 }
 
-/// Who else may touch a file: the permission bits of others, and of a group that is not one of this process's own, for
-/// container platforms give their volumes to a group of the process.
+/// Who else may touch a file: the permission bits of others, and of its group. Container platforms give their volumes to a
+/// group that the process has beside its own: that one is no other, whereas its own may be shared by all who work here.
 #[cfg(unix)]
 pub fn open_to_others(metadata: &std::fs::Metadata) -> u32 {
     use rustix::process::{getegid, getgroups};
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
     let group = std::os::unix::fs::MetadataExt::gid(metadata);
-    let own = getegid().as_raw() == group
-        || getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group));
+    let own = getegid().as_raw() != group
+        && getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group));
     mode & if own { 0o007 } else { 0o077 }
 }
 

@@ -5,6 +5,8 @@
 //! failures of all other browsers do not lock it: a stranger cannot keep a person out. Once it has failed too often
 //! itself it is as any other.
 
+use std::sync::atomic::Ordering;
+
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::app::App;
@@ -123,9 +125,11 @@ pub fn dormant_before(app: &App, now: i64) -> Option<i64> {
     (days > 0).then(|| now - days * DAY_SECONDS)
 }
 
-/// Whether somebody was not here for too long.
+/// Whether somebody was not here for too long. While it is told that many are about to be disabled, nobody is: so that who
+/// signs in on that account stays.
 pub fn is_dormant(app: &App, person: &Person, now: i64) -> bool {
-    dormant_before(app, now).is_some_and(|before| person.idle_since <= before)
+    let told = app.dormancy_is_told.load(Ordering::Relaxed);
+    !told && dormant_before(app, now).is_some_and(|before| person.idle_since <= before)
 }
 
 /// Whether somebody may sign in, by whatever means: neither disabled nor dormant.

@@ -29,6 +29,8 @@ pub struct Limits {
     whole: i64,
 }
 
+/// How far ahead a session may have begun, in seconds: the clocks of servers that share a database differ a little.
+const AHEAD_SECONDS: i64 = 60;
 /// How long the row of a session outlives it, in seconds.
 const ROW_OUTLIVES_SESSION: i64 = 24 * 3600;
 /// How long the first factor alone holds while the second is awaited, in seconds.
@@ -59,7 +61,9 @@ impl Limits {
         } else {
             self.whole
         };
-        now - session.created_at < whole && now - session.last_seen_at < self.idle
+        // One that begins in the future was made by a clock that was ahead.
+        let begun = session.created_at.max(session.auth_time) <= now + AHEAD_SECONDS;
+        begun && now - session.created_at < whole && now - session.last_seen_at < self.idle
     }
 
     /// After which times a session began and was last used that holds.
@@ -243,6 +247,7 @@ pub fn begin(app: &App, person: &Person, origin: &Origin, how: Authentication) -
         last_seen_at: now,
         acr: if how.two_factors { ACR_AAL2 } else { ACR_AAL1 }.to_owned(),
         amr: how.amr,
+        second_factor_at: how.two_factors.then_some(now),
         second_factor_due: how.second_factor_due,
         identity_provider: how.identity_provider,
         address: origin.address.clone(),

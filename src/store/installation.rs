@@ -84,3 +84,30 @@ pub fn clock_millis(conn: &mut Conn) -> Stored<Option<i64>> {
             .get_result(c.as_mut())?;
     Ok(Some(now.ms))
 }
+
+/// What was told of people who are about to be disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DormancyNotice {
+    /// When, in seconds since the epoch.
+    pub at: i64,
+    /// Of how many.
+    pub of: i64,
+}
+
+/// What was last told, if it still stands.
+pub fn dormancy_notice(conn: &mut Conn) -> Stored<Option<DormancyNotice>> {
+    let (at, of) = each!(conn, c => installation::table
+        .find(1)
+        .select((installation::dormancy_told_at, installation::dormancy_told_of))
+        .get_result(c))?;
+    Ok((of > 0).then_some(DormancyNotice { at, of }))
+}
+
+/// Remembers what was told; none: nothing stands any more.
+pub fn set_dormancy_notice(conn: &mut Conn, notice: Option<DormancyNotice>) -> Stored<()> {
+    let (at, of) = notice.map_or((0, 0), |notice| (notice.at, notice.of));
+    each!(conn, c => diesel::update(installation::table.find(1))
+        .set((installation::dormancy_told_at.eq(at), installation::dormancy_told_of.eq(of)))
+        .execute(c))?;
+    Ok(())
+}

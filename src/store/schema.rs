@@ -11,6 +11,8 @@ diesel::table! {
         key_fingerprint -> Text,
         revision -> BigInt,
         revision_id -> Text,
+        dormancy_told_at -> BigInt,
+        dormancy_told_of -> BigInt,
     }
 }
 
@@ -155,6 +157,7 @@ diesel::table! {
         recovery_nonce -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
         purge_at -> BigInt,
+        second_factor_at -> Nullable<BigInt>,
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Row {
     user_agent: String,
     ended_at: Option<i64>,
     purge_at: i64,
+    second_factor_at: Option<i64>,
 }
 
 impl Row {
@@ -46,6 +47,7 @@ impl Row {
             user_agent: model.user_agent.clone(),
             ended_at: None,
             purge_at,
+            second_factor_at: model.second_factor_at,
         }
     }
 
@@ -66,6 +68,7 @@ impl Row {
                 .map(str::to_owned)
                 .collect(),
             second_factor_due: self.second_factor_due,
+            second_factor_at: self.second_factor_at,
             identity_provider: self.identity_provider,
             address: self.address,
             user_agent: self.user_agent,

@@ -8,6 +8,9 @@ use super::schema::{
 };
 use super::{Conn, Stored, each};
 
+/// How long after its time a change stays, in seconds: other servers may just be about to read it.
+const READ_BY_ALL: i64 = 60;
+
 /// Deletes up to `limit` rows a table that may go. Answers how many went.
 pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     // Keys first, then the rows: both databases know this form, neither a DELETE with LIMIT.
@@ -47,7 +50,7 @@ pub fn sweep(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
 fn forget_changes(conn: &mut Conn, now: i64, limit: i64) -> Stored<usize> {
     let last = super::changes::revision(conn)?.seq;
     let old: Vec<i64> = each!(conn, c => change::table
-        .filter(change::purge_at.le(now).and(change::seq.lt(last)))
+        .filter(change::purge_at.le(now - READ_BY_ALL).and(change::seq.lt(last)))
         .select(change::seq)
         .limit(limit)
         .load(c))?;

@@ -96,7 +96,8 @@ pub async fn signed_in(
         if loaded.has_second_factor() && !loaded.session.has_second_factor() {
             return instead(Due::SecondFactor.path());
         }
-        if app.now() - loaded.session.auth_time > seconds {
+        let session = &loaded.session;
+        if app.now() - session.auth_time > seconds || !session.factors_are_together() {
             return instead("/login");
         }
     }

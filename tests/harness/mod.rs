@@ -11,8 +11,8 @@ pub mod smtp;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct TestClock {
     jumped: AtomicI64,
     /// Whether it goes on by itself, as the machine's does.
     runs: AtomicBool,
+    /// How far the database's clock has jumped, if it is on another machine.
+    database: Mutex<Option<i64>>,
 }
 
 impl TestClock {
@@ -56,7 +58,13 @@ impl TestClock {
             time: AtomicI64::new(BEGIN * 1000),
             jumped: AtomicI64::new(0),
             runs: AtomicBool::new(false),
+            database: Mutex::new(None),
         }
+    }
+
+    /// The database is on another machine, whose clock is so many seconds off.
+    pub fn database_is_off(&self, seconds: i64) {
+        *self.database.lock().unwrap() = Some(seconds * 1000);
     }
 
     fn time_millis(&self) -> i64 {
@@ -92,17 +100,22 @@ impl Source for Hands {
     }
 }
 
-/// The server's own clock over those hands. The database of the tests lives by the real time, which is no reason to doubt.
+/// The server's own clock over those hands. The real database lives by the real time: what counts is what a test says.
 #[derive(Debug)]
-struct ServerClock(SteadyClock<Hands>);
+struct ServerClock(SteadyClock<Hands>, Arc<TestClock>);
 
 impl Clock for ServerClock {
     fn now_millis(&self) -> i64 {
         self.0.now_millis()
     }
 
-    fn tick(&self, doubt: Option<&str>) -> bool {
-        self.0.tick(doubt.filter(|doubt| !doubt.contains("database")))
+    fn tick(&self, _: Option<i64>) -> bool {
+        let off = *self.1.database.lock().unwrap();
+        self.0.tick(off.map(|off| self.1.time_millis() + off))
+    }
+
+    fn doubt(&self, why: &str) {
+        self.0.doubt(why);
     }
 
     fn is_steady(&self) -> bool {
@@ -223,7 +236,10 @@ impl Harness {
         change(&mut config);
         let issuer = config.server.issuer.to_string();
         let clock = Arc::new(TestClock::new());
-        let shared = Arc::new(ServerClock(SteadyClock::new(Hands(Arc::clone(&clock)))));
+        let shared = Arc::new(ServerClock(
+            SteadyClock::new(Hands(Arc::clone(&clock))),
+            Arc::clone(&clock),
+        ));
         let (app, tls) = blocking(move || {
             // TLS lives by the real time, for the client checks the certificate by it.
             let now = SystemClock.now();

@@ -220,7 +220,7 @@ impl Telling<'_> {
             Kind::ServerStarted => format!("The server started, version {}", self.body.get("version")),
             Kind::ServerStopped => "The server stopped".to_owned(),
             Kind::ConfigurationChanged => format!(
-                "The server started with something changed: {}",
+                "The server started with changes to: {}",
                 self.body.get("changed").replace(' ', ", ")
             ),
             Kind::IntrospectionsCounted => {
@@ -235,9 +235,11 @@ impl Telling<'_> {
                 let (count, from) = (body.get("count"), body.address.as_deref().unwrap_or("strangers"));
                 match body.get("accounts") {
                     "" => format!("{count} failed attempts from {from} were counted"),
-                    "1" => format!("{count} failed attempts from {from} were counted, at 1 account"),
+                    "1" => format!("{count} failed attempts from {from} were counted, against 1 account"),
                     accounts => {
-                        format!("{count} failed attempts from {from} were counted, at {accounts} accounts")
+                        format!(
+                            "{count} failed attempts from {from} were counted, against {accounts} accounts"
+                        )
                     }
                 }
             }

@@ -200,6 +200,7 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
         values,
         scopes: flow
             .ceiling(settings.scopes.as_ref())
+            .without_doubles()
             .iter()
             .map(ToString::to_string)
             .collect(),

@@ -58,6 +58,7 @@ sample!(KeyPython, "../admin/samples/key.py.txt");
 sample!(PeopleShell, "../admin/samples/people.sh.txt");
 sample!(PeopleCSharp, "../admin/samples/people.cs.txt");
 sample!(PeopleJava, "../admin/samples/people.java.txt");
+sample!(PeopleJavaCode, "../admin/samples/people_code.java.txt");
 sample!(PeoplePython, "../admin/samples/people.py.txt");
 
 /// What the templates of the samples make of texts that somebody has registered.
@@ -82,7 +83,7 @@ mod filters {
 impl Facts {
     fn of(app: &App, client: &Client, flow: &Dataflow) -> Self {
         let settings = &client.settings;
-        let scopes = flow.ceiling(settings.scopes.as_ref());
+        let scopes = flow.ceiling(settings.scopes.as_ref()).without_doubles();
         let audience = match settings.resource_servers.as_slice() {
             [] => None,
             [first, ..] => app
@@ -135,23 +136,24 @@ impl Facts {
 pub fn of(app: &App, client: &Client, flow: &Dataflow) -> Vec<Sample> {
     let facts = &Facts::of(app, client, flow);
     let by_itself = client.may_use(GrantType::ClientCredentials);
-    let rendered: [(&str, askama::Result<String>); 4] = match (by_itself, facts.by_key) {
-        (true, false) => [
+    let rendered: Vec<(&str, askama::Result<String>)> = match (by_itself, facts.by_key) {
+        (true, false) => vec![
             ("curl", SecretShell { facts }.render()),
             ("C#", SecretCSharp { facts }.render()),
             ("Java", SecretJava { facts }.render()),
             ("Python", SecretPython { facts }.render()),
         ],
-        (true, true) => [
+        (true, true) => vec![
             ("curl", KeyShell { facts }.render()),
             ("C#", KeyCSharp { facts }.render()),
             ("Java", KeyJava { facts }.render()),
             ("Python", KeyPython { facts }.render()),
         ],
-        (false, _) => [
+        (false, _) => vec![
             ("curl", PeopleShell { facts }.render()),
             ("C#", PeopleCSharp { facts }.render()),
-            ("Java (Spring)", PeopleJava { facts }.render()),
+            ("Java (Spring Boot), settings", PeopleJava { facts }.render()),
+            ("Java (Spring Boot), program", PeopleJavaCode { facts }.render()),
             ("Python", PeoplePython { facts }.render()),
         ],
     };

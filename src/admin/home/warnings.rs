@@ -135,7 +135,7 @@ pub async fn warnings(
             .link("/admin/users", "Open people"),
         );
     }
-    let many_dormant = admin.app.dormancy_warned_at.load(Ordering::Relaxed) != 0;
+    let many_dormant = admin.app.dormancy_is_told.load(Ordering::Relaxed);
     if may(Area::People) && many_dormant {
         found.push(
             Warning::new(

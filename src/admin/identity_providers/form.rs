@@ -85,7 +85,7 @@ const REAUTHENTICATE: [(&str, &str, &str); 3] = [
     (
         "prompt_login",
         "It asks again, but does not say when the person signed in",
-        "Only if you have seen it ask for the password again (prompt=login).",
+        "Only if you have seen it ask for the password again (prompt=login). Somebody at an open browser may get around it.",
     ),
     (
         "none",
