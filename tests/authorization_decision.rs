@@ -29,7 +29,7 @@ use url::form_urlencoded::Serializer;
 const NOW: i64 = 1_795_226_400;
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn client(dataflow: &str, servers: &[&str]) -> Client {
+pub fn client(dataflow: &str, servers: &[&str]) -> Client {
     let settings = json!({
         "auth_method": "client_secret_basic", "signing_algs": [], "resource_servers": servers,
         "redirect_uris": ["https://cms.fulton.example/cb"], "post_logout_redirect_uris": [],
@@ -49,7 +49,7 @@ fn client(dataflow: &str, servers: &[&str]) -> Client {
     }
 }
 
-fn server(id: &str, audience: &str) -> Arc<LiveServer> {
+pub fn server(id: &str, audience: &str) -> Arc<LiveServer> {
     let settings = json!({
         "kind": "edrs", "token_format": "jwt", "token_typ": "at+jwt", "signing_alg": "ES256", "scope_style": "v2",
         "introspect": "own",

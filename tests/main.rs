@@ -29,6 +29,7 @@ mod console;
 mod consumers;
 mod demo;
 mod faults;
+mod fuzz;
 mod harness;
 mod headers;
 mod journeys;
