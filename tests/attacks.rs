@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use diesel::RunQueryDsl;
 use mdi_auth::audit::failure_counts::{Failed, FailureCounts, Noted};
 use mdi_auth::secrets::fair_queue::FairQueue;
+use mdi_auth::session::lockout::Attempt;
+use mdi_auth::store::Conn;
 use serde_json::{Value, json};
 
 use crate::harness::agent::{Agent, cookies, hidden};
@@ -11,6 +14,7 @@ use crate::harness::assertion::{ClientKey, TYPE};
 use crate::harness::{CALLBACK, CMS, Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::person_flow::{authorize_url, code_of, redeem};
 use crate::support::eventually;
+use crate::support::installation::Installation;
 
 fn claims_of(jwt: &str) -> Value {
     let part = jwt.split('.').nth(1).unwrap();
@@ -716,4 +720,36 @@ fn what_a_crowd_of_strangers_causes_is_bounded() {
     let address = "192.0.2.1".parse().unwrap();
     assert_eq!(counts.note(address, known, begin + 1400), Noted::First);
     assert_eq!(counts.note(address, known, begin + 1401), Noted::Counted);
+}
+
+/// However many names strangers invent, their failures take a bounded number of rows, and lock nothing that is recorded.
+#[test]
+fn invented_names_take_a_bounded_number_of_rows() {
+    let installation = Installation::new();
+    let app = std::sync::Arc::clone(&installation.app);
+    let job_app = std::sync::Arc::clone(&app);
+    let locked = app.store.write_blocking(move |tx| {
+        let mut locked = 0;
+        for n in 0..8_000 {
+            for _ in 0..2 {
+                let attempt = Attempt::new(&job_app, &format!("invented-{n}"), None, None);
+                locked += usize::from(attempt.fail(&job_app, tx, job_app.now())?);
+            }
+        }
+        Ok(locked)
+    });
+    assert_eq!(locked.unwrap(), 0);
+    let rows = app.store.read_blocking(|conn| {
+        let Conn::Sqlite(conn) = conn else { panic!() };
+        Ok(diesel::sql_query("SELECT count(*) AS count FROM login_failure")
+            .get_result::<Counted>(conn)?
+            .count)
+    });
+    assert!(rows.unwrap() <= 4096);
+}
+
+#[derive(diesel::QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
 }

@@ -48,6 +48,9 @@ pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))
 }
 
+/// By how many characters of their keyed hash names are told apart that nobody has: 64 to the power of it.
+const INVENTED: usize = 2;
+
 fn no_failures(subject: &str, now: i64) -> Failures {
     Failures {
         subject: subject.to_owned(),
@@ -173,6 +176,8 @@ pub fn rewrap(app: &App, tx: &mut Tx<'_>, new: &MasterKey) -> Stored<()> {
 #[derive(Debug, Clone)]
 pub struct Attempt {
     account: String,
+    /// Where failures of strangers count.
+    counted: String,
     /// Of a browser that has signed the person in before.
     own: Option<String>,
     limit: Limit,
@@ -199,7 +204,18 @@ impl Attempt {
             threshold: app.config.login.lockout_threshold,
             known: person.is_some(),
         };
-        Self { account, own, limit }
+        // What strangers invent is counted in a bounded number of rows: it costs as much as a name that somebody has, and
+        // nobody could sign in with it anyway.
+        let counted = match person {
+            Some(_) => account.clone(),
+            None => format!("nobody.{}", account.get(..INVENTED).unwrap_or_default()),
+        };
+        Self {
+            account,
+            counted,
+            own,
+            limit,
+        }
     }
 
     /// The key of the account, for the record.
@@ -211,7 +227,7 @@ impl Attempt {
     fn subject(&self, conn: &mut Conn, now: i64) -> Stored<&str> {
         match &self.own {
             Some(own) if !is_locked(conn, own, now)? => Ok(own),
-            _ => Ok(&self.account),
+            _ => Ok(&self.counted),
         }
     }
 
@@ -230,7 +246,7 @@ impl Attempt {
     /// Counts its failure. Answers true when that locked something.
     pub fn fail(&self, app: &App, tx: &mut Tx<'_>, now: i64) -> Stored<bool> {
         let subject = self.subject(tx.conn(), now)?;
-        fail(app, tx, subject, self.limit, now)
+        Ok(fail(app, tx, subject, self.limit, now)? && self.limit.known)
     }
 
     /// After a success: forgets the browser's own failures, or those of all that are not known. The success of a known
