@@ -96,7 +96,7 @@ on_both! {
         assert_eq!(recovery_codes(&agent.get(&harness.url(url)).await), codes);
         let consent = agent.submit(&shown, &[("do", "kept")]).await;
         assert_eq!(consent.at(), "/consent");
-        assert!(recovery_codes(&agent.get(&harness.url("/account/authenticator")).await).is_empty());
+        assert!(recovery_codes(&agent.get(&harness.url("/account/recovery-codes")).await).is_empty());
         let done = agent.approve(&consent).await;
         let tokens = redeem(&harness, &done.parameter("code").unwrap()).await;
         let claims = claims_of(tokens.str("id_token"));
@@ -245,7 +245,7 @@ on_both! {
             assert_eq!(other.submit(&second, &[("totp", &code_of(secret, harness.now()))]).await.at(), ends_at);
         }
         // New recovery codes end the old ones.
-        let make = agent.get(&harness.url("/account/authenticator")).await;
+        let make = agent.get(&harness.url("/account/recovery-codes")).await;
         let shown = agent.submit(&make, &[("do", "make")]).await;
         let fresh = recovery_codes(&shown);
         assert!(fresh.len() == 10 && !fresh.contains(&codes[0]));
@@ -328,11 +328,11 @@ on_both! {
         let mut agent = Agent::new(&harness);
         let (secret, ..) = enrol(&harness, &mut agent).await;
         // Codes that nobody said to have kept are not shown to whoever comes later.
-        let make = agent.get(&harness.url("/account/authenticator")).await;
+        let make = agent.get(&harness.url("/account/recovery-codes")).await;
         let shown = agent.submit(&make, &[("do", "make")]).await;
         assert_eq!(recovery_codes(&shown).len(), 10);
         harness.clock.advance(901);
-        assert!(recovery_codes(&agent.get(&harness.url("/account/authenticator")).await).is_empty());
+        assert!(recovery_codes(&agent.get(&harness.url("/account/recovery-codes")).await).is_empty());
         // A secret that was shown and not confirmed is another one after the next sign-in.
         let halfway = async |agent: &mut Agent<'_>| {
             harness.clock.advance(30);
