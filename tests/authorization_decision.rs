@@ -49,6 +49,21 @@ pub fn client(dataflow: &str, servers: &[&str]) -> Client {
     }
 }
 
+static UTC: jiff::tz::TimeZone = jiff::tz::TimeZone::UTC;
+
+/// What every row is decided by.
+pub fn rules(policy: &Policy) -> Rules<'_> {
+    Rules {
+        policy,
+        issuer: "https://as.example",
+        jurisdiction: None,
+        time_zone: &UTC,
+        access_seconds: 900,
+        system_access_seconds: 300,
+        certify_seconds: 900,
+    }
+}
+
 pub fn server(id: &str, audience: &str) -> Arc<LiveServer> {
     let settings = json!({
         "kind": "edrs", "token_format": "jwt", "token_typ": "at+jwt", "signing_alg": "ES256", "scope_style": "v2",
@@ -169,15 +184,7 @@ impl World {
         });
         let hint = self.hint;
         let decided = parse(&policy, &live, &parameters, |_| hint).and_then(|request| {
-            let rules = Rules {
-                policy: &policy,
-                issuer: "https://as.example",
-                jurisdiction: None,
-                time_zone: &jiff::tz::TimeZone::UTC,
-                access_seconds: 900,
-                system_access_seconds: 300,
-                certify_seconds: 900,
-            };
+            let rules = rules(&policy);
             let facts = Facts {
                 context: ClientContext::new(live, self.servers),
                 session: self.session,

@@ -9,9 +9,6 @@ use data_encoding::HEXLOWER;
 use crate::config::Config;
 use crate::tls;
 
-/// By name, in the order of the names.
-pub type Fingerprints = BTreeMap<&'static str, String>;
-
 /// How much of a digest is shown, in bytes.
 const SHOWN: usize = 8;
 
@@ -20,8 +17,8 @@ fn fingerprint(bytes: &[u8]) -> String {
     HEXLOWER.encode(digest.as_ref().get(..SHOWN).unwrap_or_default())
 }
 
-/// Those of a configuration and the files that it names. Secrets are not part of them.
-pub fn of(config: &Config) -> Fingerprints {
+/// Those of a configuration and the files that it names, by name. Secrets are not part of them.
+pub fn of(config: &Config) -> BTreeMap<&'static str, String> {
     let of_file = |path: &std::path::Path| {
         std::fs::read(path).map_or_else(|_| "unreadable".to_owned(), |bytes| fingerprint(&bytes))
     };

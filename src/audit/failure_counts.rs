@@ -3,7 +3,7 @@
 //! networks. Sign-ins are throttled by the minute, per address; other failures per address and subject, so that one
 //! misconfigured system does not shut out its neighbours behind the same address.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -65,7 +65,8 @@ struct Minute {
     number: i64,
     sign_ins: Counts,
     attempts: Counts,
-    failures: HashMap<(IpAddr, String), u32>,
+    /// Whose failures were seen, and with what subject.
+    failed: HashSet<(IpAddr, String)>,
     calls: HashMap<String, u32>,
 }
 
@@ -319,16 +320,6 @@ impl FailureCounts {
         *count
     }
 
-    /// Failures of an address with a subject in this minute.
-    #[must_use]
-    pub fn failures(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
-        self.minute(now)
-            .failures
-            .get(&(network::within(address, network::HOST), subject.to_owned()))
-            .copied()
-            .unwrap_or(0)
-    }
-
     /// Counts a failure.
     #[must_use]
     pub fn note(&self, address: IpAddr, failed: Failed<'_>, now: i64) -> Noted {
@@ -339,15 +330,8 @@ impl FailureCounts {
         let is_known = matches!(failed, Failed::Known(_));
         let is_first = {
             let mut minute = self.minute(now);
-            let room = minute.failures.len() < TOLD_APART;
-            match minute.failures.get_mut(&pair) {
-                Some(count) => {
-                    *count += 1;
-                    false
-                }
-                None if room || is_known => minute.failures.insert(pair, 1).is_none(),
-                None => false,
-            }
+            let room = minute.failed.len() < TOLD_APART;
+            (room || is_known) && minute.failed.insert(pair)
         };
         if is_first && (is_known || lock(&self.singly).take(now)) {
             return Noted::First;

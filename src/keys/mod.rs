@@ -124,10 +124,7 @@ impl Keyring {
     /// The algorithms that can sign just now.
     pub fn algorithms(&self, now: i64) -> Vec<Algorithm> {
         let signs = |algorithm: &Algorithm| self.signing(*algorithm, now).is_some();
-        let mut algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm).filter(signs).collect();
-        algorithms.sort_unstable();
-        algorithms.dedup();
-        algorithms
+        self.all_algorithms().into_iter().filter(signs).collect()
     }
 
     /// The key of an algorithm that signs: the newest that may. Where none may yet, for the clock was ahead when they were

@@ -1,8 +1,7 @@
 //! How old a sign-in may be for what the person signs in for, and how soon after its first factor the second must come.
 
 use crate::app::App;
-use crate::issuance::{CERTIFY, ClientContext, Rules};
-use crate::model::identity_provider::Reauthenticate;
+use crate::issuance::{CERTIFY, Rules};
 use crate::model::person::Person;
 use crate::model::session::TOGETHER_SECONDS;
 use crate::session::Loaded;
@@ -10,7 +9,6 @@ use crate::web::browser::{Destination, Pending};
 use crate::web::parameters::Parameters;
 
 /// What is asked of the age of a sign-in.
-#[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
     /// `max_age`, in seconds.
     max_age: Option<i64>,
@@ -61,11 +59,11 @@ fn certifies(app: &App, parameters: &Parameters, person: Option<&Person>) -> boo
     let Some(client) = app.live.client(one(parameters, "client_id")) else {
         return false;
     };
-    let context = ClientContext::of(&app.live, &client);
-    let dataflow = context.dataflow(&Rules::of(app));
-    dataflow.is_ok_and(|dataflow| {
+    let client = &client.client;
+    let dataflow = app.policy.dataflow(&client.dataflow);
+    dataflow.is_some_and(|dataflow| {
         dataflow
-            .ceiling(client.client.settings.scopes.as_ref())
+            .ceiling(client.settings.scopes.as_ref())
             .contains(CERTIFY)
     })
 }
@@ -83,7 +81,7 @@ pub fn is_too_late(app: &App, pending: &Pending, loaded: &Loaded) -> bool {
     let provider = session.identity_provider.as_deref();
     let never = provider
         .and_then(|id| app.live.identity_provider(id))
-        .is_some_and(|provider| provider.settings.reauthenticate == Reauthenticate::None);
+        .is_some_and(|provider| !provider.asks_anew());
     let Some(fresh) = Wanted::of(app, pending, Some(&loaded.person)).fresh else {
         return false;
     };

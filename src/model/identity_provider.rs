@@ -119,6 +119,11 @@ impl IdentityProvider {
     pub fn is_ready(&self) -> bool {
         self.enabled && (self.secret.is_some() || !self.settings.auth_method.uses_secret())
     }
+
+    /// Whether it asks anew who somebody is, in whatever way.
+    pub fn asks_anew(&self) -> bool {
+        self.settings.reauthenticate != Reauthenticate::None
+    }
 }
 
 /// An account joined with an identity at a provider.

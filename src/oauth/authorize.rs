@@ -16,7 +16,6 @@ use crate::audit::event::{Actor, Kind, Outcome};
 use crate::error::{OAuthError, PageError};
 use crate::issuance::{ClientContext, Rules};
 use crate::live::LiveClient;
-use crate::model::identity_provider::Reauthenticate;
 use crate::model::person::Person;
 use crate::session::{self, Loaded, client_address};
 use crate::store::{grants, identity_providers};
@@ -192,10 +191,10 @@ pub async fn load_facts(
     })
 }
 
-/// Whether a provider asks anew who somebody is, in whatever way.
+/// Whether people can sign in with a provider, and it asks them anew.
 fn asks_anew(app: &App, provider_id: &str) -> bool {
     let provider = app.live.identity_provider(provider_id);
-    provider.is_some_and(|provider| provider.settings.reauthenticate != Reauthenticate::None)
+    provider.is_some_and(|provider| provider.asks_anew())
 }
 
 /// Whether nothing of an account that was signed in to by a provider can make a sign-in fresh. `linked`: the providers that

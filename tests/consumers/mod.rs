@@ -211,14 +211,20 @@ async fn samples(harness: &Harness, agent: &mut Agent<'_>, client_id: &str) -> V
         .collect()
 }
 
-/// Systems: every sample, with every way to prove oneself, gets a token that the FHIR server finds active.
-#[tokio::test]
-#[ignore = "needs Java, Maven and Python: tests/consumers/run"]
-async fn every_sample_for_systems_gets_a_token() {
+/// A server with its staff, told the real time, and a vendor.
+async fn start() -> (Harness, Vendor) {
     let harness = Harness::start(Db::Sqlite);
     harness.real_time();
     harness.apply(STAFF);
     let vendor = Vendor::new(&harness).await;
+    (harness, vendor)
+}
+
+/// Systems: every sample, with every way to prove oneself, gets a token that the FHIR server finds active.
+#[tokio::test]
+#[ignore = "needs Java, Maven and Python: tests/consumers/run"]
+async fn every_sample_for_systems_gets_a_token() {
+    let (harness, vendor) = start().await;
     let mut admin = at_console(&harness, "admin").await;
     for proof in [Proof::Basic, Proof::Form, Proof::Key] {
         let id = format!("lab-{proof:?}").to_lowercase();
@@ -294,10 +300,7 @@ fn people_client(vendor: &Vendor, proof: Proof) -> String {
 #[tokio::test]
 #[ignore = "needs Java, Maven and Python: tests/consumers/run"]
 async fn the_samples_for_people_exchange_a_code() {
-    let harness = Harness::start(Db::Sqlite);
-    harness.real_time();
-    harness.apply(STAFF);
-    let vendor = Vendor::new(&harness).await;
+    let (harness, vendor) = start().await;
     let mut admin = at_console(&harness, "admin").await;
     let mut agent = Agent::new(&harness);
     for proof in [Proof::Basic, Proof::Form, Proof::Key, Proof::Public] {
@@ -459,10 +462,7 @@ fn spring(vendor: &Vendor, proof: Proof, settings: &str, program: &str) -> Sprin
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Java, Maven and Python: tests/consumers/run"]
 async fn the_spring_samples_sign_people_in() {
-    let harness = Harness::start(Db::Sqlite);
-    harness.real_time();
-    harness.apply(STAFF);
-    let vendor = Vendor::new(&harness).await;
+    let (harness, vendor) = start().await;
     let mut admin = at_console(&harness, "admin").await;
     let mut agent = Agent::new(&harness);
     // Each is an application to be built: one of them for each change, all where there is time.

@@ -10,7 +10,7 @@ use diesel::RunQueryDsl;
 use jsonwebtoken::Algorithm;
 use mdi_auth::audit::verify;
 use mdi_auth::config::OutboundConfig;
-use mdi_auth::issuance::{ClientContext, Rules};
+use mdi_auth::issuance::ClientContext;
 use mdi_auth::keys::{ClientKeys, unverified_claims, verify_assertion};
 use mdi_auth::live::LiveClient;
 use mdi_auth::model::identity_provider::IdentityProvider;
@@ -28,7 +28,7 @@ use mdi_auth::web::parameters::Parameters;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use crate::authorization_decision::{client, server};
+use crate::authorization_decision::{client, rules, server};
 use crate::harness::agency::{Agency, Script};
 use crate::harness::assertion::ClientKey;
 use crate::support::installation::Installation;
@@ -252,15 +252,7 @@ fn authorization_requests_are_read_or_refused() {
         // Whatever was accepted is bound: by PKCE, for this client must use it.
         assert_eq!(request.code_challenge.as_ref().map(String::len), Some(43));
         assert!(request.max_age.is_none_or(|age| age >= 0));
-        let rules = Rules {
-            policy: &policy,
-            issuer: "https://as.example",
-            jurisdiction: None,
-            time_zone: &jiff::tz::TimeZone::UTC,
-            access_seconds: 900,
-            system_access_seconds: 300,
-            certify_seconds: 900,
-        };
+        let rules = rules(&policy);
         let servers = vec![server("edrs-ga", "https://edrs.ga.example/fhir")];
         let context = ClientContext::new(Arc::clone(&live), servers);
         let named = context.may_name(&rules, &request.claims).unwrap();
