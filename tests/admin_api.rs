@@ -28,13 +28,13 @@ pub fn token(harness: &Harness, scope: &str) -> String {
 }
 
 /// A program with a token.
-struct Program<'a> {
+pub struct Program<'a> {
     harness: &'a Harness,
     token: String,
 }
 
 impl<'a> Program<'a> {
-    fn new(harness: &'a Harness, scope: &str) -> Self {
+    pub fn new(harness: &'a Harness, scope: &str) -> Self {
         Self {
             harness,
             token: token(harness, scope),
@@ -46,15 +46,15 @@ impl<'a> Program<'a> {
         self.harness.http.request(method, url).bearer_auth(&self.token)
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         sent(self.request(Method::GET, path)).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
         sent(self.request(Method::POST, path).json(body)).await
     }
 
-    async fn patch(&self, path: &str, seen: &str, body: &Value) -> Answer {
+    pub async fn patch(&self, path: &str, seen: &str, body: &Value) -> Answer {
         sent(
             self.request(Method::PATCH, path)
                 .header("If-Match", seen)
@@ -63,7 +63,7 @@ impl<'a> Program<'a> {
         .await
     }
 
-    async fn put(&self, path: &str, seen: &str, body: &Value) -> Answer {
+    pub async fn put(&self, path: &str, seen: &str, body: &Value) -> Answer {
         sent(
             self.request(Method::PUT, path)
                 .header("If-Match", seen)
@@ -72,7 +72,7 @@ impl<'a> Program<'a> {
         .await
     }
 
-    async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Answer {
         sent(self.request(Method::DELETE, path)).await
     }
 
@@ -707,7 +707,7 @@ async fn the_document_tells_every_operation() {
             !told["security"][0]["token"].as_array().unwrap().is_empty(),
             "{operation:?}"
         );
-        assert!(ids.insert(operation.id), "{} twice", operation.id);
+        assert!(ids.insert(operation.id.clone()), "{} twice", operation.id);
         assert!(
             docs.contains(&format!("id=\"{}\"", operation.id)),
             "{operation:?}"

@@ -1,8 +1,9 @@
 //! The apply file: merges, is idempotent, tells every mistake, all or nothing.
 
+use mdi_auth::model::client::ClientSettings;
 use mdi_auth::model::secret::SecretHash;
 use mdi_auth::registry::apply::{ApplyError, Outcome, apply};
-use mdi_auth::registry::clients;
+use mdi_auth::registry::noun;
 
 use crate::support::installation::Installation;
 
@@ -105,7 +106,7 @@ fn a_change_is_told_and_the_rest_stays() {
     run(&installation, FILE);
     let registry = installation.registry();
     registry
-        .blocking(|registry, tx| clients::set_enabled(registry, tx, "bench", false))
+        .blocking(|registry, tx| noun::set_enabled::<ClientSettings>(registry, tx, "bench", false))
         .unwrap();
     let changed = run(
         &installation,
@@ -235,9 +236,9 @@ fn every_mistake_is_told_and_nothing_is_written() {
     );
     let wanted = [
         "clients: unknown",
-        "resource_server 2 (bad): kind: unknown variant `lab`",
-        "resource_server 2 (bad): colour: unknown field `colour`",
-        "client 1 (lims): auth_method: unknown variant `basic`",
+        "resource_server 2 (bad): kind: \"lab\" is not one of edrs, cms, other",
+        "resource_server 2 (bad): colour: unknown",
+        "client 1 (lims): auth_method: \"basic\" is not one of",
         "client 2 (lims): client_id: it stands in the file twice",
         "client 2 (lims): resource_servers: no resource server has the id \"ugly\"",
         "user 1: username: \"\" must have",

@@ -31,7 +31,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 pub fn client(dataflow: &str, servers: &[&str]) -> Client {
     let settings = json!({
-        "auth_method": "client_secret_basic", "signing_algs": [], "resource_servers": servers,
+        "dataflow": dataflow, "auth_method": "client_secret_basic", "signing_algs": [], "resource_servers": servers,
         "redirect_uris": ["https://cms.fulton.example/cb"], "post_logout_redirect_uris": [],
         "grants": ["authorization_code", "refresh_token"], "require_pkce": true, "consent": "ask",
         "refresh_rotation": true, "cors_origins": [],
@@ -39,7 +39,6 @@ pub fn client(dataflow: &str, servers: &[&str]) -> Client {
     Client {
         id: "fulton-cms".to_owned(),
         name: "Fulton County CMS".to_owned(),
-        dataflow: dataflow.to_owned(),
         settings: serde_json::from_value(settings).unwrap(),
         enabled: true,
         generation: 1,
@@ -66,13 +65,12 @@ pub fn rules(policy: &Policy) -> Rules<'_> {
 
 pub fn server(id: &str, audience: &str) -> Arc<LiveServer> {
     let settings = json!({
-        "kind": "edrs", "token_format": "jwt", "token_typ": "at+jwt", "signing_alg": "ES256", "scope_style": "v2",
+        "audience": audience, "kind": "edrs", "token_format": "jwt", "token_typ": "at+jwt", "signing_alg": "ES256", "scope_style": "v2",
         "introspect": "own",
     });
     let server = ResourceServer {
         id: id.to_owned(),
         name: id.to_owned(),
-        audience: audience.to_owned(),
         settings: serde_json::from_value(settings).unwrap(),
         enabled: true,
         generation: 1,

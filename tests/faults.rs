@@ -121,10 +121,10 @@ on_both! {
         let config = harness.app.config.clone();
         let clock = std::sync::Arc::clone(&harness.app.clock);
         blocking(move || {
-            use mdi_auth::{app::App, audit::event::Actor, registry::{Registry, clients}};
+            use mdi_auth::{app::App, audit::event::Actor, model::client::ClientSettings, registry::{Registry, noun}};
             let beside = App::open(config, clock, false).unwrap();
             let registry = Registry::new(std::sync::Arc::clone(&beside), Actor::Operator("beside".into()));
-            registry.blocking(|registry, tx| clients::set_enabled(registry, tx, LIMS.0, false)).unwrap();
+            registry.blocking(|registry, tx| noun::set_enabled::<ClientSettings>(registry, tx, LIMS.0, false)).unwrap();
             beside.stop();
         });
         // That is how often it looks. How soon it then gets to run is the machine's.

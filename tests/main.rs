@@ -38,6 +38,7 @@ mod kill;
 mod links;
 mod logout;
 mod mail;
+mod nouns;
 mod outbound;
 mod pages;
 mod passkeys;

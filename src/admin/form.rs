@@ -33,8 +33,8 @@ impl FieldMistake {
     /// Mistakes of the registry, beside the fields of a form; those that have no field there are the whole form's.
     pub fn of(mistakes: &[Mistake], fields: &[&str]) -> Vec<Self> {
         let wrong = |mistake: &Mistake| {
-            let known = mistake.key != VERSION && fields.contains(&mistake.key);
-            let field = match mistake.key {
+            let known = mistake.key != VERSION && fields.contains(&mistake.key.as_ref());
+            let field = match mistake.key.as_ref() {
                 VERSION => MEANWHILE,
                 key if known => key,
                 _ => "main",

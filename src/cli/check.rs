@@ -14,15 +14,16 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, MasterKeySource};
 use crate::keys::{ClientKeys, Keyring};
 use crate::live::valid_secrets;
-use crate::model::client::{Client, StoredSecret};
-use crate::model::resource_server::{ResourceServer, TokenFormat};
+use crate::model::client::{Client, ClientSettings};
+use crate::model::registered::StoredSecret;
+use crate::model::resource_server::{ResourceServer, ResourceServerSettings, TokenFormat};
 use crate::model::signing::StoredKey;
 use crate::outbound::mail::Mailer;
 use crate::policy::Policy;
 use crate::registry::keys::State;
 use crate::secrets::master_key::{MasterKey, open_to_others};
 use crate::secrets::password_rules::count_listed;
-use crate::store::{Store, Target, Threads, clients, installation, keys, resource_servers};
+use crate::store::{Store, Target, Threads, installation, keys, registered};
 use crate::tls::{self, TlsError};
 use crate::web::connections::Capacity;
 use crate::webauthn::RelyingParty;
@@ -295,7 +296,7 @@ fn check_content(
         return Ok(());
     };
     report.good("database: it answers and has this program's schema");
-    let servers = store.read_blocking(resource_servers::all)?;
+    let servers = store.read_blocking(registered::all::<ResourceServerSettings>)?;
     match master {
         None => report.problem(format!("master key: the database was made with the key {fingerprint}; restore it from its backup")),
         Some(master) if master.fingerprint() != fingerprint => report.problem(format!(
@@ -316,7 +317,7 @@ fn check_content(
         );
     }
     for client in store
-        .read_blocking(clients::all)?
+        .read_blocking(registered::all::<ClientSettings>)?
         .iter()
         .filter(|client| client.enabled)
     {
@@ -361,10 +362,10 @@ fn check_signing_keys(
 
 fn check_client(report: &mut Report, client: &Client, policy: Option<&Policy>, now: i64) {
     let name = format!("client {}", client.id);
-    if policy.is_some_and(|policy| policy.dataflow(&client.dataflow).is_none()) {
+    if policy.is_some_and(|policy| policy.dataflow(&client.settings.dataflow).is_none()) {
         report.problem(format!(
             "{name}: the policy has no dataflow {}; mend the policy, or apply the client with another",
-            client.dataflow
+            client.settings.dataflow
         ));
     }
     let by_secret = client.settings.auth_method.uses_secret();

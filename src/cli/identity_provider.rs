@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::client::print_enabled;
+use super::noun::print_enabled;
 use super::outcome::{CommandRefused, Done};
 use super::output::{print, print_json, print_object, print_table};
 use super::start::Start;

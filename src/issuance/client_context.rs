@@ -61,7 +61,7 @@ impl ClientContext {
     /// # Errors
     /// When the policy does not have it any more.
     pub fn dataflow<'a>(&self, rules: &Rules<'a>) -> Result<&'a Dataflow, Broken> {
-        let id = &self.client.client.dataflow;
+        let id = &self.client.client.settings.dataflow;
         rules.policy.dataflow(id).ok_or_else(|| {
             Broken::defect(format!(
                 "the policy has no dataflow {id}, which client {} uses",
@@ -146,7 +146,7 @@ impl ClientContext {
             .iter()
             .map(|live| Target {
                 id: &live.server.id,
-                audience: &live.server.audience,
+                audience: &live.server.settings.audience,
                 kind: live.server.settings.kind,
                 scopes: live.server.settings.scopes.as_ref(),
             })

@@ -89,7 +89,9 @@ impl<'a> Draft<'a> {
 
     /// The claims, with a name that no other token has.
     pub fn into_claims(self, issuer: &str, entropy: Entropy, now: i64) -> AccessToken {
-        let audience = self.target.map_or_else(|| issuer, |server| &server.audience);
+        let audience = self
+            .target
+            .map_or_else(|| issuer, |server| &server.settings.audience);
         let scope = match self.target.map(|server| &server.settings) {
             Some(settings) => self.scopes.project(settings.scope_style, &settings.scope_map),
             None => self

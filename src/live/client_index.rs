@@ -71,7 +71,7 @@ impl ClientIndex {
         let mut servers: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
         for live in clients.values() {
             servers
-                .entry(&live.client.dataflow)
+                .entry(&live.client.settings.dataflow)
                 .or_default()
                 .extend(&live.client.settings.resource_servers);
         }
@@ -92,7 +92,10 @@ impl ClientIndex {
                 .to_lowercase();
             Entry {
                 live: Arc::clone(live),
-                flow: places.get(client.dataflow.as_str()).copied().unwrap_or_default(),
+                flow: places
+                    .get(client.settings.dataflow.as_str())
+                    .copied()
+                    .unwrap_or_default(),
                 ends: credentials::end_of(live),
                 text: text.into(),
             }

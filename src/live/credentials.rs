@@ -2,7 +2,7 @@
 
 use super::{LiveClient, valid_secrets};
 use crate::keys::ClientKeys;
-use crate::model::client::StoredSecret;
+use crate::model::registered::StoredSecret;
 
 /// How long before its end a secret or key is told of, in seconds.
 pub const SOON: i64 = 14 * 86_400;

@@ -30,9 +30,7 @@ use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::secrets::master_key::MasterKey;
 use crate::store::changes::{self, Change, ChangeKind, Revision};
-use crate::store::{
-    Conn, Store, StoreBroken, Stored, clients, identity_providers, keys, people, resource_servers,
-};
+use crate::store::{Conn, Store, StoreBroken, Stored, identity_providers, keys, people, registered};
 use crate::supervisor;
 
 /// How often the log of changes is read for what other processes did.
@@ -76,11 +74,8 @@ struct Everything {
 impl Everything {
     fn read(conn: &mut Conn, master: &MasterKey, now: i64) -> Stored<Self> {
         Ok(Self {
-            clients: clients::all(conn)?.into_iter().map(live_client).collect(),
-            servers: resource_servers::all(conn)?
-                .into_iter()
-                .map(live_server)
-                .collect(),
+            clients: registered::all(conn)?.into_iter().map(live_client).collect(),
+            servers: registered::all(conn)?.into_iter().map(live_server).collect(),
             providers: identity_providers::all(conn)?.into_iter().map(by_id).collect(),
             keyring: Keyring::load(&keys::all(conn)?, master, now)
                 .map_err(|cause| StoreBroken::stored("signing key", cause))?,
@@ -174,12 +169,13 @@ impl Live {
     fn apply(&self, conn: &mut Conn, change: &Change) -> Stored<()> {
         match change.kind {
             ChangeKind::Client => {
-                let found = readable(&change.subject, clients::find(conn, &change.subject))?.map(live_client);
+                let found =
+                    readable(&change.subject, registered::find(conn, &change.subject))?.map(live_client);
                 replace(&self.clients, &change.subject, found);
             }
             ChangeKind::ResourceServer => {
-                let found = readable(&change.subject, resource_servers::find(conn, &change.subject))?
-                    .map(live_server);
+                let found =
+                    readable(&change.subject, registered::find(conn, &change.subject))?.map(live_server);
                 replace(&self.servers, &change.subject, found);
             }
             ChangeKind::IdentityProvider => {

@@ -1,7 +1,8 @@
 //! A client and a resource server as requests need them: with their keys parsed, and the secrets that hold.
 
 use crate::keys::ClientKeys;
-use crate::model::client::{Client, StoredSecret};
+use crate::model::client::Client;
+use crate::model::registered::StoredSecret;
 use crate::model::resource_server::ResourceServer;
 
 /// A client with its parsed inline keys.

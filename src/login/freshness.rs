@@ -60,7 +60,7 @@ fn certifies(app: &App, parameters: &Parameters, person: Option<&Person>) -> boo
         return false;
     };
     let client = &client.client;
-    let dataflow = app.policy.dataflow(&client.dataflow);
+    let dataflow = app.policy.dataflow(&client.settings.dataflow);
     dataflow.is_some_and(|dataflow| {
         dataflow
             .ceiling(client.settings.scopes.as_ref())

@@ -5,10 +5,11 @@ use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
 use crate::model::Organization;
+use crate::model::registered::Registered;
 use crate::model::scope::ScopeSet;
-use crate::model::secret::SecretHash;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
+use crate::model::words::{self, Words};
 
 /// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
@@ -75,40 +76,47 @@ pub enum Consent {
     Skip,
 }
 
-/// What is registered about a client beyond its columns.
+/// What is registered about a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct ClientSettings {
+    /// The dataflow of the policy that it takes part in.
+    pub dataflow: String,
     /// The agency that runs it.
     pub organization: Option<Organization>,
     /// How it authenticates. A secret may come in the header or in the form; any other way is refused.
     pub auth_method: AuthMethod,
     /// Whether the secret must come the way that `auth_method` says.
-    #[serde(default)]
     pub auth_method_strict: bool,
-    /// Its public keys, inline (RFC 7517 §5).
+    /// Its public keys (JWKS, RFC 7517 §5).
+    #[serde(deserialize_with = "words::text_or_table")]
+    #[schema(schema_with = words::text_or_table_schema)]
     pub jwks: Option<String>,
     /// Where its public keys are fetched.
     pub jwks_uri: Option<String>,
     /// The signature algorithms that its assertions may use; empty: all that we accept.
     pub signing_algs: Vec<Algorithm>,
-    /// Ids of the resource servers that it may ask tokens for.
+    /// Ids of the resource servers that it may ask tokens for; without it, the only one of the dataflow's kind.
     pub resource_servers: Vec<String>,
     /// Redirect URIs, compared exactly.
     pub redirect_uris: Vec<String>,
     /// Where a browser may go after sign-out.
     pub post_logout_redirect_uris: Vec<String>,
     /// Where it is told that a session has ended (OpenID Connect Back-Channel Logout §2.2).
-    #[serde(default)]
     pub backchannel_logout_uri: Option<String>,
     /// Whether it cannot do without `sid` in what it is told; ours always have it.
-    #[serde(default)]
     pub backchannel_logout_session_required: bool,
-    /// The grants it may use.
+    /// The grants it may use; narrows the dataflow's.
+    #[serde(deserialize_with = "words::known")]
+    #[schema(value_type = Words)]
     pub grants: Vec<GrantType>,
-    /// What it may ask for; none: all that its dataflow allows.
-    #[schema(value_type = Option<String>)]
+    /// What it may ask for; without it, all that its dataflow allows.
+    #[serde(deserialize_with = "words::scopes")]
+    #[schema(value_type = Option<Words>)]
     pub scopes: Option<ScopeSet>,
-    /// The purposes of use it may state; none: those of its dataflow.
+    /// The purposes of use it may state; without it, those of its dataflow.
+    #[serde(deserialize_with = "words::list")]
+    #[schema(value_type = Option<Words>)]
     pub purposes: Option<Vec<String>>,
     /// Whether a code needs PKCE (public clients: always).
     pub require_pkce: bool,
@@ -116,15 +124,42 @@ pub struct ClientSettings {
     pub consent: Consent,
     /// Whether each refresh makes a new refresh token.
     pub refresh_rotation: bool,
-    /// Whether what the scopes release stands in the ID token too, and not at the userinfo endpoint alone (OpenID Connect
+    /// Whether what the scopes release is in the ID token too, and not at the userinfo endpoint only (OpenID Connect
     /// Core §5.4): for software that looks nowhere else.
-    #[serde(default)]
     pub id_token_claims: bool,
     /// Origins of browser code that may call the token endpoint.
     pub cors_origins: Vec<String>,
     /// The highest confidentiality that its tokens carry.
     #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            dataflow: String::new(),
+            organization: None,
+            auth_method: AuthMethod::ClientSecretBasic,
+            auth_method_strict: false,
+            jwks: None,
+            jwks_uri: None,
+            signing_algs: Vec::new(),
+            resource_servers: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
+            grants: Vec::new(),
+            scopes: None,
+            purposes: None,
+            require_pkce: true,
+            consent: Consent::default(),
+            refresh_rotation: true,
+            id_token_claims: false,
+            cors_origins: Vec::new(),
+            confidentiality: None,
+        }
+    }
 }
 
 /// Whether a redirect URI leads to a program on the person's own machine (RFC 8252 §7), which any other program there can
@@ -141,45 +176,11 @@ impl ClientSettings {
     }
 }
 
-/// One of the secrets of a client or resource server. Two may be valid at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSecret {
-    /// Its identifier, for people who talk about it.
-    pub id: String,
-    /// SHA-256 of the secret.
-    pub hash: SecretHash,
-    /// When it was made, in seconds since the epoch.
-    pub created_at: i64,
-    /// When it ends, if it does.
-    pub expires_at: Option<i64>,
-    /// When it was last used, to the minute.
-    pub last_used_at: Option<i64>,
-}
+/// A registered client; `id` is its `client_id`, `name` its `client_name`. A disabled client gets nothing, and its tokens
+/// are inactive.
+pub type Client = Registered<ClientSettings>;
 
-/// A registered client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// `client_id`.
-    pub id: String,
-    /// `client_name`.
-    pub name: String,
-    /// The dataflow of the policy that it takes part in.
-    pub dataflow: String,
-    /// Everything else that is registered.
-    pub settings: ClientSettings,
-    /// A disabled client gets nothing, and its tokens are inactive.
-    pub enabled: bool,
-    /// Raised when the client is disabled; tokens of an older generation are inactive.
-    pub generation: i64,
-    /// When it was registered, in seconds since the epoch.
-    pub created_at: i64,
-    /// When it was last changed.
-    pub updated_at: i64,
-    /// Its secrets.
-    pub secrets: Vec<StoredSecret>,
-}
-
-impl Client {
+impl Registered<ClientSettings> {
     /// Whether it is a public client (RFC 6749 §2.1).
     pub fn is_public(&self) -> bool {
         self.settings.auth_method == AuthMethod::None

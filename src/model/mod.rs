@@ -9,6 +9,7 @@ pub mod link;
 pub mod logout_notice;
 pub mod network;
 pub mod person;
+pub mod registered;
 pub mod resource_server;
 pub mod scope;
 pub mod secret;
@@ -17,6 +18,7 @@ pub mod session;
 pub mod signing;
 pub mod token;
 pub mod vendor_link;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

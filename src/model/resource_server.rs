@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::client::StoredSecret;
 use crate::model::kind::Kind;
+use crate::model::registered::Registered;
 use crate::model::scope::{ScopeSet, ScopeStyle};
 use crate::model::signing::Algorithm;
+use crate::model::words::{self, Words};
 
 /// What an access token looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -32,12 +33,16 @@ pub enum Introspect {
     Any,
 }
 
-/// What is registered about a resource server beyond its columns.
+/// What is registered about a resource server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct ResourceServerSettings {
+    /// Its FHIR base: what `aud` says and `resource`, `audience` and SMART's `aud` name.
+    #[schema(examples("https://cms.fulton.example/fhir"))]
+    pub audience: String,
     /// What it is in the dataflows.
     pub kind: Kind,
-    /// JWT or opaque.
+    /// What its access tokens look like: `jwt`, or `opaque`, which only introspection explains.
     pub token_format: TokenFormat,
     /// The `typ` of its JWTs: `at+jwt` (RFC 9068 §2.1), or `JWT` for software that knows no other.
     pub token_typ: String,
@@ -46,38 +51,49 @@ pub struct ResourceServerSettings {
     /// How SMART scopes are spelled in its tokens.
     pub scope_style: ScopeStyle,
     /// Spellings of single scopes that its software needs.
-    #[serde(default)]
     pub scope_map: BTreeMap<String, String>,
     /// Whose tokens it may ask about.
     pub introspect: Introspect,
-    /// Its catalogue of scopes; none: what the dataflows of its kind use.
-    #[schema(value_type = Option<String>)]
+    /// Its catalogue of scopes; without it, what the dataflows of its kind use.
+    #[serde(deserialize_with = "words::scopes")]
+    #[schema(value_type = Option<Words>)]
     pub scopes: Option<ScopeSet>,
-    /// Its public keys, when it authenticates by assertion.
+    /// Its public keys (JWKS), when it authenticates by assertion.
+    #[serde(deserialize_with = "words::text_or_table")]
+    #[schema(schema_with = words::text_or_table_schema)]
     pub jwks: Option<String>,
     /// Where its public keys are fetched.
     pub jwks_uri: Option<String>,
 }
 
-/// A registered resource server. It authenticates for introspection with its id as `client_id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceServer {
-    /// Its id, and its `client_id` for introspection.
-    pub id: String,
-    /// Its name as people know it.
-    pub name: String,
-    /// Its FHIR base: what `aud` says and `resource`, `audience` and SMART's `aud` name.
-    pub audience: String,
-    /// Everything else that is registered.
-    pub settings: ResourceServerSettings,
-    /// A disabled resource server gets no tokens and no answers.
-    pub enabled: bool,
-    /// Raised when it is disabled.
-    pub generation: i64,
-    /// When it was registered, in seconds since the epoch.
-    pub created_at: i64,
-    /// When it was last changed.
-    pub updated_at: i64,
-    /// Its secrets.
-    pub secrets: Vec<StoredSecret>,
+/// The `typ` of JWT access tokens (RFC 9068 §2.1), unless somebody says otherwise.
+pub const DEFAULT_TYP: &str = "at+jwt";
+
+impl Default for ResourceServerSettings {
+    fn default() -> Self {
+        Self {
+            audience: String::new(),
+            kind: Kind::Other,
+            token_format: TokenFormat::default(),
+            token_typ: DEFAULT_TYP.to_owned(),
+            signing_alg: Algorithm::ES256,
+            scope_style: ScopeStyle::default(),
+            scope_map: BTreeMap::new(),
+            introspect: Introspect::default(),
+            scopes: None,
+            jwks: None,
+            jwks_uri: None,
+        }
+    }
 }
+
+impl ResourceServerSettings {
+    /// Whether it proves itself by keys, and not by a secret.
+    pub fn has_keys(&self) -> bool {
+        self.jwks.is_some() || self.jwks_uri.is_some()
+    }
+}
+
+/// A registered resource server. It authenticates for introspection with its id as `client_id`; a disabled one gets no
+/// tokens and no answers.
+pub type ResourceServer = Registered<ResourceServerSettings>;

@@ -54,7 +54,7 @@ pub async fn post(
 }
 
 fn may_know(server: &ResourceServer, claims: &AccessToken) -> bool {
-    server.settings.introspect == Introspect::Any || claims.aud.contains(&server.audience)
+    server.settings.introspect == Introspect::Any || claims.aud.contains(&server.settings.audience)
 }
 
 /// The caller, by a bearer token with the scope for it or by client authentication of any method.

@@ -90,7 +90,7 @@ pub fn grant_again(
 ) -> Result<Granted, OAuthError> {
     let audience = context
         .server(facts.target.as_deref())
-        .map(|live| live.server.audience.clone());
+        .map(|live| live.server.settings.audience.clone());
     let named = parameters.targets()?;
     let targets: Vec<String> = if named.is_empty() {
         audience.into_iter().collect()

@@ -8,23 +8,23 @@ use std::fmt::{self, Display};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::clients::{self, Around, ClientForm};
 use super::identity_providers::{self, IdentityProviderForm};
 use super::links::{self, Issued};
+use super::noun::{self, Around, Draft, Registrable};
 use super::people::{self, Hashes, PersonForm};
-use super::resource_servers::{self, ResourceServerForm};
+use super::said::{Merge, Said};
 use super::{Mistake, Omitted, Refused, Registry, keys};
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, username_key};
-use crate::model::resource_server::ResourceServer;
+use crate::model::registered::Registered;
+use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
 use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::console::ADMINISTRATOR;
 use crate::store::{
-    Conn, Stored, Tx, clients as stored_clients, identity_providers as stored_providers,
-    people as stored_people, resource_servers as stored_servers,
+    Conn, Stored, Tx, identity_providers as stored_providers, people as stored_people, registered,
 };
 
 /// Why nothing was applied.
@@ -64,8 +64,8 @@ struct Entry<F> {
 /// The file, read.
 #[derive(Debug, Clone, Default)]
 struct File {
-    servers: Vec<Entry<ResourceServerForm>>,
-    clients: Vec<Entry<ClientForm>>,
+    servers: Vec<Entry<Said>>,
+    clients: Vec<Entry<Said>>,
     providers: Vec<Entry<IdentityProviderForm>>,
     users: Vec<Entry<PersonForm>>,
     mistakes: Vec<String>,
@@ -74,8 +74,8 @@ struct File {
 /// What is to be written, in order.
 #[derive(Debug, Default)]
 struct Plan {
-    servers: Vec<resource_servers::Draft>,
-    clients: Vec<clients::Draft>,
+    servers: Vec<Draft<ResourceServerSettings>>,
+    clients: Vec<Draft<ClientSettings>>,
     providers: Vec<identity_providers::Draft>,
     people: Vec<people::Draft>,
     lines: Vec<String>,
@@ -150,7 +150,7 @@ pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepare
         let wanted: Vec<Algorithm> = plan
             .servers
             .iter()
-            .filter_map(resource_servers::Draft::signing_alg)
+            .filter_map(|draft| draft.registered.settings.signs_with())
             .collect();
         spare = keys::spare(registry, &wanted)?;
         for draft in &plan.people {
@@ -201,14 +201,8 @@ fn write(
     hashes: &Hashes,
 ) -> Stored<Outcome> {
     let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
-    for draft in &plan.servers {
-        let made = resource_servers::write(registry, tx, draft, spare)?;
-        secrets.extend(made.map(|secret| (format!("resource_server {}", draft.server.id), secret)));
-    }
-    for draft in &plan.clients {
-        let made = clients::write(registry, tx, draft)?;
-        secrets.extend(made.map(|secret| (format!("client {}", draft.client.id), secret)));
-    }
+    write_all(registry, tx, &plan.servers, spare, &mut secrets)?;
+    write_all(registry, tx, &plan.clients, spare, &mut secrets)?;
     for draft in &plan.providers {
         identity_providers::write(registry, tx, draft)?;
     }
@@ -228,26 +222,41 @@ fn write(
     })
 }
 
+fn write_all<S: Registrable>(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    drafts: &[Draft<S>],
+    spare: &keys::Spare,
+    secrets: &mut Vec<(String, Secret)>,
+) -> Stored<()> {
+    for draft in drafts {
+        let made = noun::write(registry, tx, draft, spare)?;
+        let owner = format!("{} {}", S::NOUN.table, draft.registered.id);
+        secrets.extend(made.map(|secret| (owner, secret)));
+    }
+    Ok(())
+}
+
 fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     let mut plan = Plan {
         mistakes: file.mistakes.clone(),
         ..Plan::default()
     };
-    let mut servers = stored_servers::all(conn)?;
-    let mut doubtful = Vec::new();
+    let mut around = Around::read(conn)?;
     for entry in &file.servers {
-        let client_exists = stored_clients::find(conn, &entry.id)?.is_some();
-        if !plan.server(registry, entry, &mut servers, client_exists) {
-            doubtful.push(entry.id.clone());
+        match plan.registered::<ResourceServerSettings>(registry, conn, entry, &around, server_label)? {
+            Some(draft) => {
+                around.servers.retain(|server| server.id != entry.id);
+                around.servers.push(draft.registered.clone());
+                plan.servers.extend(changing(draft));
+            }
+            None => around.doubtful.push(entry.id.clone()),
         }
     }
-    let around = Around {
-        servers: &servers,
-        doubtful: &doubtful,
-    };
+    let label = |client: &Client| client_label(registry, client);
     for entry in &file.clients {
-        let before = stored_clients::find(conn, &entry.id)?;
-        plan.client(registry, entry, before.as_ref(), around);
+        let draft = plan.registered::<ClientSettings>(registry, conn, entry, &around, label)?;
+        plan.clients.extend(draft.and_then(changing));
     }
     for entry in &file.providers {
         let before = stored_providers::find(conn, &entry.id)?;
@@ -266,29 +275,26 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     Ok(plan)
 }
 
-/// The id, and what tells a new one from others.
-fn server_label(server: &ResourceServer) -> (String, String) {
-    (
-        server.id.clone(),
-        format!("{} at {}", server.settings.kind, server.audience),
-    )
+/// A draft that changes something.
+fn changing<S: Registrable>(draft: Draft<S>) -> Option<Draft<S>> {
+    (draft.is_new() || !draft.differences().is_empty()).then_some(draft)
 }
 
-fn client_label(registry: &Registry, client: &Client) -> (String, String) {
-    let from = registry
-        .app
-        .policy
-        .dataflow(&client.dataflow)
-        .map_or(client.dataflow.as_str(), |dataflow| dataflow.client.as_str());
-    let to = client.settings.resource_servers.join(", ");
-    (
-        client.id.clone(),
-        if to.is_empty() {
-            from.to_owned()
-        } else {
-            format!("{from} → {to}")
-        },
-    )
+/// What tells a new one from others.
+fn server_label(server: &ResourceServer) -> String {
+    format!("{} at {}", server.settings.kind, server.settings.audience)
+}
+
+fn client_label(registry: &Registry, client: &Client) -> String {
+    let settings = &client.settings;
+    let flow = registry.app.policy.dataflow(&settings.dataflow);
+    let from = flow.map_or(settings.dataflow.as_str(), |flow| flow.client.as_str());
+    let to = settings.resource_servers.join(", ");
+    if to.is_empty() {
+        from.to_owned()
+    } else {
+        format!("{from} → {to}")
+    }
 }
 
 impl Plan {
@@ -303,55 +309,28 @@ impl Plan {
             && !self.people.iter().any(|draft| administers(&draft.person))
     }
 
-    /// Plans a resource server, and takes it in among `servers`. False when it has mistakes.
-    fn server(
+    /// Plans something of the file. None when it has mistakes.
+    fn registered<S: Registrable>(
         &mut self,
         registry: &Registry,
-        entry: &Entry<ResourceServerForm>,
-        servers: &mut Vec<ResourceServer>,
-        client_exists: bool,
-    ) -> bool {
-        let before = servers.iter().find(|server| server.id == entry.id).cloned();
-        let drafted = entry.form.as_ref().map(|form| {
-            resource_servers::draft(
-                registry,
-                form,
-                Omitted::Keeps,
-                before.as_ref(),
-                servers,
-                client_exists,
-            )
-        });
-        let Some(draft) = self.take(&entry.at, drafted) else {
-            return false;
+        conn: &mut Conn,
+        entry: &Entry<Said>,
+        around: &Around,
+        label: impl Fn(&Registered<S>) -> String,
+    ) -> Stored<Option<Draft<S>>> {
+        let Some(said) = &entry.form else { return Ok(None) };
+        let before = registered::find::<S>(conn, &entry.id)?;
+        let drafted = noun::draft(registry, said, before.as_ref(), around);
+        let own = match before {
+            Some(_) => Ok(()),
+            None => noun::own_id::<S>(conn, &entry.id)?,
         };
-        servers.retain(|server| server.id != entry.id);
-        servers.push(draft.server.clone());
-        let label = server_label(&draft.server);
-        if self.note(draft.is_new(), &draft.differences(), "resource_server", &label) {
-            self.servers.push(draft);
-        }
-        true
-    }
-
-    fn client(
-        &mut self,
-        registry: &Registry,
-        entry: &Entry<ClientForm>,
-        before: Option<&Client>,
-        around: Around<'_>,
-    ) {
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| clients::draft(registry, form, Omitted::Keeps, before, around));
-        let Some(draft) = self.take(&entry.at, drafted) else {
-            return;
+        let Some(draft) = self.take(&entry.at, Some(noun::with_own_id(drafted, own))) else {
+            return Ok(None);
         };
-        let label = client_label(registry, &draft.client);
-        if self.note(draft.is_new(), &draft.differences(), "client", &label) {
-            self.clients.push(draft);
-        }
+        let named = (entry.id.clone(), label(&draft.registered));
+        self.note(draft.is_new(), &draft.differences(), S::NOUN.table, &named);
+        Ok(Some(draft))
     }
 
     fn provider(
@@ -451,10 +430,11 @@ impl File {
                 return file;
             }
         };
-        file.servers = entries(&mut tables, "resource_server", "id", &mut file.mistakes);
-        file.clients = entries(&mut tables, "client", "client_id", &mut file.mistakes);
-        file.providers = entries(&mut tables, "identity_provider", "id", &mut file.mistakes);
-        file.users = entries(&mut tables, "user", "username", &mut file.mistakes);
+        let mistakes = &mut file.mistakes;
+        file.servers = said::<ResourceServerSettings>(&mut tables, mistakes);
+        file.clients = said::<ClientSettings>(&mut tables, mistakes);
+        file.providers = entries(&mut tables, "identity_provider", "id", mistakes, read_form);
+        file.users = entries(&mut tables, "user", "username", mistakes, read_form);
         for key in tables.keys() {
             file.mistakes.push(format!(
                 "{key}: unknown; the file has the tables [[resource_server]], [[client]], [[identity_provider]] and [[user]]"
@@ -473,11 +453,36 @@ fn syntax_error(text: &str, cause: &toml::de::Error) -> String {
     format!("line {}: {}", before.matches('\n').count() + 1, cause.message())
 }
 
-fn entries<F: DeserializeOwned>(
+fn said<S: Registrable>(tables: &mut Table, mistakes: &mut Vec<String>) -> Vec<Entry<Said>> {
+    let read = |table: Table, _: &str, _: &mut Vec<String>| {
+        let members = table.into_iter().map(|(key, value)| (key, json(value)));
+        Some(Said::new(members.collect(), Merge::Members))
+    };
+    entries(tables, S::NOUN.table, S::NOUN.id, mistakes, read)
+}
+
+/// A value of the file as the rest of the program knows it; a day may be written without quotes.
+fn json(value: Value) -> serde_json::Value {
+    match value {
+        Value::String(text) => text.into(),
+        Value::Integer(number) => number.into(),
+        Value::Float(number) => number.into(),
+        Value::Boolean(is) => is.into(),
+        Value::Datetime(day) => day.to_string().into(),
+        Value::Array(values) => values.into_iter().map(json).collect(),
+        Value::Table(table) => {
+            let members = table.into_iter().map(|(key, value)| (key, json(value)));
+            serde_json::Value::Object(members.collect())
+        }
+    }
+}
+
+fn entries<F>(
     tables: &mut Table,
     name: &str,
     id_key: &str,
     mistakes: &mut Vec<String>,
+    read: impl Fn(Table, &str, &mut Vec<String>) -> Option<F>,
 ) -> Vec<Entry<F>> {
     let listed = match tables.remove(name) {
         None => return Vec::new(),
@@ -514,7 +519,7 @@ fn entries<F: DeserializeOwned>(
         if !id.is_empty() && !seen.insert(key) {
             mistakes.push(format!("{at}: {id_key}: it stands in the file twice"));
         }
-        let form = read_form(table, &at, mistakes);
+        let form = read(table, &at, mistakes);
         entries.push(Entry { at, id, form });
     }
     entries

@@ -1,74 +1,10 @@
-//! How clients and resource servers prove who they are: public keys, and secrets that somebody chose or we made.
+//! What is to happen to secrets: those that somebody chose, and those that we make.
 
-use serde_json::Value;
-use url::Url;
-
-use super::{Mistakes, Registry};
-use crate::keys::ClientKeys;
+use super::Mistakes;
 use crate::live::valid_secrets;
-use crate::model::client::StoredSecret;
+use crate::model::registered::StoredSecret;
 use crate::model::secret::{CHOSEN_SECRET_LOG10, SHORTEST_CHOSEN_SECRET, Secret};
 use crate::secrets::password_rules::log10_guesses;
-
-/// Public keys, inline or where they are fetched.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PublicKeys {
-    pub jwks: Option<String>,
-    pub jwks_uri: Option<String>,
-}
-
-impl PublicKeys {
-    /// Reads what a form gives; none when it gives nothing.
-    pub fn read(
-        registry: &Registry,
-        jwks: Option<&Value>,
-        jwks_uri: Option<&str>,
-        mistakes: &mut Mistakes,
-    ) -> Option<Self> {
-        match (jwks, jwks_uri) {
-            (None, None) => None,
-            (Some(_), Some(_)) => {
-                mistakes.add("jwks_uri", "it stands beside jwks; give one of the two");
-                Some(Self::default())
-            }
-            (Some(jwks), None) => Some(Self {
-                jwks: mistakes.take("jwks", inline(jwks)),
-                jwks_uri: None,
-            }),
-            (None, Some(uri)) => Some(Self {
-                jwks: None,
-                jwks_uri: mistakes.take("jwks_uri", fetched(registry, uri)),
-            }),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.jwks.is_none() && self.jwks_uri.is_none()
-    }
-}
-
-/// A JWKS as JSON text, or as a table.
-fn inline(jwks: &Value) -> Result<String, String> {
-    let text = jwks.as_str().map_or_else(|| jwks.to_string(), str::to_owned);
-    let keys = ClientKeys::parse(&text).map_err(|problem| problem.to_string())?;
-    match keys.duplicate_kid() {
-        Some(kid) => Err(format!(
-            "several keys have the kid {kid:?}, so none of them can be chosen"
-        )),
-        None => Ok(text),
-    }
-}
-
-fn fetched(registry: &Registry, uri: &str) -> Result<String, String> {
-    let url = Url::parse(uri).map_err(|cause| format!("{uri:?} is not a URL: {cause}"))?;
-    registry
-        .app
-        .jwks
-        .outbound()
-        .check_url(&url)
-        .map_err(|cause| cause.to_string())?;
-    Ok(uri.to_owned())
-}
 
 /// What is to happen to the secrets of a client or resource server.
 #[derive(Debug, Clone, Default)]

@@ -4,16 +4,17 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Refused, Registry, clients, identity_providers, people, resource_servers};
+use super::noun::{self, Registrable};
+use super::{Refused, Registry, identity_providers, people};
 use crate::audit::event::Kind;
 use crate::error::Broken;
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::person::{Person, username_key};
-use crate::model::resource_server::{ResourceServer, TokenFormat};
+use crate::model::registered;
+use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
 use crate::store::{
-    self, Conn, Stored, clients as stored_clients, identity_providers as stored_providers,
-    people as stored_people, resource_servers as stored_servers,
+    self, Conn, Stored, identity_providers as stored_providers, people as stored_people, registered as stored,
 };
 
 /// How many people are read at once.
@@ -91,8 +92,8 @@ pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused>
 
 fn registered(conn: &mut Conn, with_people: bool) -> Stored<Registered> {
     Ok(Registered {
-        servers: stored_servers::all(conn)?,
-        clients: stored_clients::all(conn)?,
+        servers: stored::all::<ResourceServerSettings>(conn)?,
+        clients: stored::all::<ClientSettings>(conn)?,
         providers: stored_providers::all(conn)?,
         people: if with_people { everybody(conn)? } else { Vec::new() },
     })
@@ -112,8 +113,8 @@ fn everybody(conn: &mut Conn) -> Stored<Vec<Person>> {
 
 fn write(all: &Registered) -> Result<String, Broken> {
     let file = File {
-        resource_server: all.servers.iter().map(server).collect(),
-        client: all.clients.iter().map(client).collect(),
+        resource_server: all.servers.iter().map(of_noun).collect(),
+        client: all.clients.iter().map(of_noun).collect(),
         identity_provider: all.providers.iter().map(provider).collect(),
         user: all.people.iter().map(person).collect(),
     };
@@ -146,17 +147,13 @@ fn entry(id_key: &'static str, id: &str, name: &str, mut view: Map<String, Value
     }
 }
 
-fn server(server: &ResourceServer) -> Entry {
-    let mut view = resource_servers::view(server);
-    if server.settings.token_format == TokenFormat::Opaque {
-        // Opaque tokens have none, and the file must not say one.
-        view.remove("token_typ");
-    }
-    entry("id", &server.id, &server.name, view)
-}
-
-fn client(client: &Client) -> Entry {
-    entry("client_id", &client.id, &client.name, clients::view(client))
+fn of_noun<S: Registrable>(registered: &registered::Registered<S>) -> Entry {
+    entry(
+        S::NOUN.id,
+        &registered.id,
+        &registered.name,
+        noun::view(registered),
+    )
 }
 
 fn provider(provider: &IdentityProvider) -> Entry {

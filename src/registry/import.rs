@@ -437,8 +437,8 @@ impl File {
 }
 
 /// The column that a key of the form stands in.
-fn column_of(mistake: &Mistake) -> &'static str {
-    match mistake.key {
+fn column_of(mistake: &Mistake) -> &str {
+    match mistake.key.as_ref() {
         "organization" if mistake.text.starts_with("its id") => "agency_id",
         "organization" if mistake.text.starts_with("its jurisdiction") => "jurisdiction",
         "organization" => "agency",
@@ -473,7 +473,7 @@ fn plan(
             if taken.contains(key) {
                 let text = "somebody has this username already: leave the line out, or change the person in the console";
                 mistakes.push(Mistake {
-                    key: "username",
+                    key: "username".into(),
                     text: text.to_owned(),
                 });
             }

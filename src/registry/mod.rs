@@ -22,21 +22,25 @@ mod credentials;
 pub mod ending;
 pub mod export;
 pub mod first_administrator;
-mod form;
 pub mod identity_providers;
 pub mod import;
 pub mod keys;
+pub mod limits;
 pub mod link_mails;
 pub mod links;
+pub mod noun;
 pub mod people;
+mod public_keys;
 pub mod resource_servers;
 pub mod review;
+pub mod said;
 pub mod secrets;
 pub mod sessions;
 pub mod spreadsheet;
 mod uris;
 pub mod vendor_links;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -57,7 +61,7 @@ use crate::store::{
     sessions as session_rows,
 };
 
-pub use form::Words;
+pub use crate::model::words::Words;
 
 /// How long other servers have to learn of a change, in seconds. They learn of it within one.
 const CHANGE_KEPT_SECONDS: i64 = 86_400;
@@ -72,7 +76,7 @@ const TEST_PURPOSE: &str = "HTEST";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// The parameter at fault, as it is called in the apply file.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What was found and what is wanted.
     pub text: String,
 }
@@ -304,10 +308,9 @@ impl Registry {
         });
     }
 
-    /// The purposes of use among `words`.
-    fn purposes(&self, words: Option<&Words>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
-        let words = words?.words();
-        for code in &words {
+    /// Checks purposes of use.
+    fn check_purposes(&self, codes: &[String], mistakes: &mut Mistakes) {
+        for code in codes {
             if !self.app.policy.vocabulary().is_purpose_of_use(code) {
                 mistakes.add(
                     "purposes",
@@ -316,17 +319,23 @@ impl Registry {
             } else if code == TEST_PURPOSE && !self.demo {
                 mistakes.add(
                     "purposes",
-                    "HTEST is for test systems; this installation is not a demo".to_owned(),
+                    "HTEST is for test systems; this installation is not a demo",
                 );
             }
         }
+    }
+
+    /// The purposes of use among `words`.
+    fn purposes(&self, words: Option<&Words>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+        let words = words?.words();
+        self.check_purposes(&words, mistakes);
         Some(words)
     }
 }
 
 fn mistake<T>(key: &'static str, text: impl Into<String>) -> Result<T, Vec<Mistake>> {
     Err(vec![Mistake {
-        key,
+        key: Cow::Borrowed(key),
         text: text.into(),
     }])
 }
@@ -354,9 +363,9 @@ fn unchanged(expected: Option<&str>, now: &str) -> Result<(), Vec<Mistake>> {
 struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    fn add(&mut self, key: &'static str, text: impl Into<String>) {
+    fn add(&mut self, key: impl Into<Cow<'static, str>>, text: impl Into<String>) {
         self.0.push(Mistake {
-            key,
+            key: key.into(),
             text: text.into(),
         });
     }
@@ -424,10 +433,18 @@ fn organization(
     mistakes: &mut Mistakes,
 ) -> Option<Organization> {
     let Some(given) = given else { return old.cloned() };
+    let mut given = Some(given.clone());
+    check_organization(&mut given, mistakes);
+    given
+}
+
+/// Checks an agency, and takes the blanks around its name away.
+fn check_organization(organization: &mut Option<Organization>, mistakes: &mut Mistakes) {
+    let Some(given) = organization else { return };
     let name = mistakes.take(
         "organization",
         display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
-    )?;
+    );
     if let Some(id) = &given.id
         && (url::Url::parse(id).is_err() || id.contains(char::is_whitespace))
     {
@@ -442,10 +459,7 @@ fn organization(
             display_name(Some(jurisdiction), None).map_err(|text| format!("its jurisdiction {text}")),
         );
     }
-    Some(Organization {
-        name,
-        ..given.clone()
-    })
+    given.name = name.unwrap_or_default();
 }
 
 /// The JSON object of a serialised setting.

@@ -827,7 +827,7 @@ fn unused(registry: &Registry, hash: Option<String>) -> Result<String, Refused> 
     let used = || PasswordRefused::Used(registry.app.password_rules.history()).to_string();
     hash.ok_or_else(|| {
         Refused::Mistakes(vec![Mistake {
-            key: "password",
+            key: "password".into(),
             text: used(),
         }])
     })

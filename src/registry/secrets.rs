@@ -7,7 +7,7 @@ use super::credentials::SecretStep;
 use super::{Decided, Registry, mistake};
 use crate::audit::event::{Event, Kind};
 use crate::live::valid_secrets;
-use crate::model::client::StoredSecret;
+use crate::model::registered::StoredSecret;
 use crate::model::secret::Secret;
 use crate::store::{Stored, Tx, secrets};
 

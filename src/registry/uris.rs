@@ -103,19 +103,14 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks where we send something ourselves (OpenID Connect Back-Channel Logout §2.2), and answers it.
+/// Checks where we send something ourselves (OpenID Connect Back-Channel Logout §2.2).
 ///
 /// # Errors
 /// What is wrong and what is wanted.
-pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<String, String> {
+pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<(), String> {
     let url = parse(text)?;
-    registry
-        .app
-        .jwks
-        .outbound()
-        .check_url(&url)
-        .map_err(|cause| cause.to_string())?;
-    Ok(text.to_owned())
+    let checked = registry.app.jwks.outbound().check_url(&url);
+    checked.map(|_| ()).map_err(|cause| cause.to_string())
 }
 
 /// An URL without the one slash at its end that is forgiven.

@@ -1,12 +1,12 @@
 //! Links by which the vendor of a client sees its hand-off sheet and checks its connection. They change nothing; only
 //! the hash of a link is kept.
 
-use super::{Decided, Registry, clients, mistake};
+use super::{Decided, Registry, mistake, noun};
 use crate::audit::event::Kind;
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::model::secret::Secret;
 use crate::model::vendor_link::VendorLink;
-use crate::store::{Conn, Stored, Tx, clients as stored, vendor_links};
+use crate::store::{Conn, Stored, Tx, registered, vendor_links};
 
 /// How many days a link holds, unless somebody says otherwise.
 pub const DEFAULT_DAYS: i64 = 30;
@@ -30,7 +30,7 @@ pub struct Issued {
 /// # Errors
 /// What the database says; mistakes are part of the answer.
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -> Decided<Issued> {
-    let client = good!(clients::found(tx, client_id)?);
+    let client = good!(noun::found::<ClientSettings>(tx.conn(), client_id)?);
     if !(1..=LONGEST_DAYS).contains(&days) {
         return Ok(mistake(
             "days",
@@ -66,7 +66,7 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -
 /// # Errors
 /// What the database says; mistakes are part of the answer.
 pub fn end(registry: &Registry, tx: &mut Tx<'_>, client_id: &str) -> Decided<bool> {
-    good!(clients::found(tx, client_id)?);
+    good!(noun::found::<ClientSettings>(tx.conn(), client_id)?);
     let link = vendor_links::of_client(tx.conn(), client_id)?;
     if link.is_none_or(|link| link.expires_at <= registry.app.now()) {
         return Ok(Ok(false));
@@ -105,7 +105,7 @@ pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, Link
     if link.expires_at <= now {
         return dead("link has expired");
     }
-    match stored::find(conn, &link.client_id)?.filter(|client| client.enabled) {
+    match registered::find(conn, &link.client_id)?.filter(|client| client.enabled) {
         Some(client) => Ok(Ok(client)),
         None => dead("client is disabled or gone"),
     }

@@ -37,7 +37,6 @@ diesel::table! {
     resource_server (id) {
         id -> Text,
         name -> Text,
-        audience -> Text,
         settings -> Text,
         enabled -> Bool,
         generation -> BigInt,
@@ -50,7 +49,6 @@ diesel::table! {
     client (id) {
         id -> Text,
         name -> Text,
-        dataflow -> Text,
         settings -> Text,
         enabled -> Bool,
         generation -> BigInt,

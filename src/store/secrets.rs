@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::schema::client_secret;
 use super::{Conn, Stored, each};
-use crate::model::client::StoredSecret;
+use crate::model::registered::StoredSecret;
 use crate::model::secret::SecretHash;
 
 #[derive(Queryable, Selectable, Insertable)]

@@ -83,7 +83,7 @@ on_both! {
             (NEW_LIMS, &[("client_id", "a b")],                                       "client_id",        "A-Z a-z 0-9"),
             (NEW_LIMS, &[("client_id", "cms-fulton")],                                "client_id",        "the id of a resource server"),
             (NEW_LIMS, &[("client_id", "lims-secret")],                               "client_id",        "is registered already"),
-            (NEW_LIMS, &[("client_id", "new")],                                       "client_id",        "is a path of the console"),
+            (NEW_LIMS, &[("client_id", "new")],                                       "client_id",        "is a path of this server"),
             (NEW_LIMS, &[("organization_name", "UF"), ("organization_id", "9999")],   "organization_name","must be a URI"),
             (NEW_LIMS, &[by_key],                                                     "jwks_uri",         "needs the client"),
             (NEW_LIMS, &[by_key, ("jwks_uri", "http://lims.example/keys")],           "jwks_uri",         "https"),
@@ -173,7 +173,7 @@ on_both! {
             "#,
         );
         let before = harness.app.live.client("full").unwrap();
-        let mut agent = at_console(&harness, "clients").await;
+        let mut agent = at_console(&harness, "admin").await;
         for id in ["full", "lims-secret", "fulton-cms"] {
             let path = format!("/admin/clients/{id}/edit");
             let form = agent.get(&harness.url(&path)).await;

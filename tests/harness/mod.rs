@@ -22,8 +22,9 @@ use mdi_auth::audit::event::Actor;
 use mdi_auth::clock::{Clock, Source, SteadyClock, SystemClock};
 use mdi_auth::config::{Config, Database, Issuer};
 use mdi_auth::error::Broken;
+use mdi_auth::model::client::ClientSettings;
 use mdi_auth::model::secret::Secret;
-use mdi_auth::registry::{Decided, Registry, apply, clients, people};
+use mdi_auth::registry::{Decided, Registry, apply, noun, people};
 use mdi_auth::server;
 use mdi_auth::store::{Conn, Tx, audit};
 use mdi_auth::tls::Tls;
@@ -297,7 +298,7 @@ impl Harness {
     }
 
     pub fn disable_client(&self, id: &'static str) {
-        self.change(move |registry, tx| clients::set_enabled(registry, tx, id, false));
+        self.change(move |registry, tx| noun::set_enabled::<ClientSettings>(registry, tx, id, false));
     }
 
     pub fn disable_user(&self, username: &'static str) {
@@ -309,8 +310,9 @@ impl Harness {
     }
 
     pub fn rotate_secret(&self, id: &'static str, overlap_seconds: i64) -> String {
-        let rotated =
-            self.change(move |registry, tx| clients::rotate_secret(registry, tx, id, overlap_seconds));
+        let rotated = self.change(move |registry, tx| {
+            noun::rotate_secret::<ClientSettings>(registry, tx, id, overlap_seconds)
+        });
         rotated.secret.reveal().to_owned()
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Group, Operation, settled};
+use super::operation::{Answered, Call, Group, Operation, Shape, settled};
 use super::problem::Problem;
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
@@ -72,21 +72,21 @@ pub(super) fn group() -> Group {
         Operation::get("/api-tokens", "listApiTokens", list)
             .says("List the tokens of this API", "The newest first; never their texts.")
             .queries(&LIST)
-            .answers_page::<View>(),
+            .answers_page(Shape::of::<View>()),
         Operation::post("/api-tokens", "makeApiToken", create)
             .says(
                 "Make a token: always refused",
                 "Tokens are made by people at the console, or for the installation at the command line, and never by tokens: somebody answers for each of them."
             )
-            .takes::<ApiTokenForm>(Reads::Json, json!({ "scope": "clients", "name": "Terraform", "expires_days": 90 }))
-            .answers::<View>(201),
-        Operation::get("/api-tokens/{id}", "getApiToken", get).says("Look at a token", "").answers::<View>(200),
+            .takes(Reads::Json, Shape::of::<ApiTokenForm>(), json!({ "scope": "clients", "name": "Terraform", "expires_days": 90 }))
+            .answers(201, Shape::of::<View>()),
+        Operation::get("/api-tokens/{id}", "getApiToken", get).says("Look at a token", "").answers(200, Shape::of::<View>()),
         Operation::post("/api-tokens/{id}/revoke", "revokeApiToken", revoke)
             .says(
                 "Revoke a token",
                 "The next call with it is refused. It stays in the list, for whoever asks later who could do what.",
             )
-            .answers::<View>(200),
+            .answers(200, Shape::of::<View>()),
     ];
     Group::new(
         "API tokens",
@@ -101,7 +101,7 @@ pub(super) fn me() -> Group {
     let operations = vec![
         Operation::get("/me", "whoAmI", who)
             .says("Say what this token is and may do", "")
-            .answers::<Me>(200),
+            .answers(200, Shape::of::<Me>()),
     ];
     Group::new("This token", "What the caller is.", Area::Home, operations)
 }

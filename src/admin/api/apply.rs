@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation};
+use super::operation::{Answered, Call, Group, Operation, Shape};
 use super::problem::{MemberMistake, Problem};
 use super::query::{Accepts, Parameter, parameter};
 use super::reply::Reply;
@@ -62,7 +62,7 @@ pub(super) fn group() -> Group {
             )
             .queries(&DRY_RUN)
             .takes_file(EXAMPLE)
-            .answers::<View>(200),
+            .answers(200, Shape::of::<View>()),
     ];
     let says = "Resource servers, clients, identity providers and people as a file says.";
     Group::new("Configuration", says, Area::Configuration, operations)

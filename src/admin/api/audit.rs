@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation};
+use super::operation::{Answered, Call, Group, Operation, Shape};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};
@@ -81,13 +81,13 @@ pub(super) fn group() -> Group {
         Operation::get("/audit/events", "listEvents", events)
             .says("Search the record", "The newest first.")
             .queries(&EVENTS)
-            .answers_page::<View>(),
+            .answers_page(Shape::of::<View>()),
         Operation::get("/audit/heads", "listChainHeads", chain_heads)
             .says(
                 "Say where the chains end",
                 "Kept elsewhere, they show later that nothing was changed.",
             )
-            .answers_page::<HeadView>(),
+            .answers_page(Shape::of::<HeadView>()),
     ];
     Group::new("Audit", "The record of what happened.", Area::Audit, operations)
 }

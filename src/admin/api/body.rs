@@ -101,13 +101,22 @@ pub async fn bytes(request: &HttpRequest, body: web::Payload, reads: Reads) -> R
     }
 }
 
+/// The members of a JSON object, but for those of `read_only`, which answers have.
+///
+/// # Errors
+/// What is not a JSON object.
+pub fn members(bytes: &[u8], read_only: &[&str]) -> Result<Map<String, Value>, Problem> {
+    let mut members = object(bytes)?;
+    members.retain(|name, _| !read_only.contains(&name.as_str()));
+    Ok(members)
+}
+
 /// Reads a form out of a JSON object; members of `read_only`, which answers have, are passed over.
 ///
 /// # Errors
 /// What is not JSON; every member that is unknown or of the wrong type.
 pub fn form<F: DeserializeOwned>(bytes: &[u8], read_only: &[&str]) -> Result<F, Problem> {
-    let mut members = object(bytes)?;
-    members.retain(|name, _| !read_only.contains(&name.as_str()));
+    let members = members(bytes, read_only)?;
     let mut errors = Vec::new();
     for (name, value) in &members {
         if let Some(wrong) = wrong::<F>(name, value) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Group, Operation, settled, unchanged};
+use super::operation::{Answered, Call, Group, Operation, Shape, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::{Reply, time};
@@ -54,32 +54,36 @@ pub(super) fn group() -> Group {
         Operation::get("/identity-providers", "listIdentityProviders", list)
             .says("List identity providers", "In the order of their ids.")
             .queries(&LIST)
-            .answers_page::<View>(),
+            .answers_page(Shape::of::<View>()),
         Operation::post("/identity-providers", "registerIdentityProvider", register)
             .says(
                 "Register an identity provider",
                 "What is left out takes its default.",
             )
-            .takes::<IdentityProviderForm>(Reads::Json, example.clone())
-            .answers::<View>(201)
+            .takes(Reads::Json, Shape::of::<IdentityProviderForm>(), example.clone())
+            .answers(201, Shape::of::<View>())
             .versioned()
             .named_by_caller(),
         Operation::get("/identity-providers/{id}", "getIdentityProvider", get)
             .says("Look at an identity provider", "")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::put("/identity-providers/{id}", "replaceIdentityProvider", replace)
             .says(
                 "Replace an identity provider",
                 "What is left out takes its default; our secret there stays.",
             )
-            .takes::<IdentityProviderForm>(Reads::Json, example)
-            .answers::<View>(200)
+            .takes(Reads::Json, Shape::of::<IdentityProviderForm>(), example)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::patch("/identity-providers/{id}", "changeIdentityProvider", patch)
             .says("Change an identity provider", "What is left out stays.")
-            .takes::<IdentityProviderForm>(Reads::Patch, json!({ "name": "Fulton County ME" }))
-            .answers::<View>(200)
+            .takes(
+                Reads::Patch,
+                Shape::of::<IdentityProviderForm>(),
+                json!({ "name": "Fulton County ME" }),
+            )
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::delete("/identity-providers/{id}", "deleteIdentityProvider", delete)
             .says(
@@ -93,7 +97,7 @@ pub(super) fn group() -> Group {
             disable,
         )
         .says("Let nobody sign in with it", "Sessions that began there go on.")
-        .answers::<View>(200)
+        .answers(200, Shape::of::<View>())
         .versioned(),
         Operation::post(
             "/identity-providers/{id}/enable",
@@ -101,7 +105,7 @@ pub(super) fn group() -> Group {
             enable,
         )
         .says("Let people sign in with it again", "")
-        .answers::<View>(200)
+        .answers(200, Shape::of::<View>())
         .versioned(),
     ];
     let says = "Providers of agencies that people may sign in with (OpenID Connect).";

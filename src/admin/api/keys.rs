@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Group, Operation};
+use super::operation::{Answered, Call, Group, Operation, Shape};
 use super::reply::{Page, Reply, time};
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::policy::console::Area;
@@ -55,14 +55,14 @@ pub(super) fn group() -> Group {
         vec![
         Operation::get("/keys", "listKeys", list)
             .says("List the signing keys", "The oldest first; never their private parts.")
-            .answers_page::<View>(),
+            .answers_page(Shape::of::<View>()),
         Operation::post("/keys", "rotateKeys", rotate)
             .says(
                 "Replace signing keys",
                 "The old ones retire when the new ones sign, so that everybody has fetched those by then.",
             )
-            .takes::<Form>(Reads::MaybeJson, json!({ "alg": "ES256" }))
-            .answers::<NewKeys>(201),
+            .takes(Reads::MaybeJson, Shape::of::<Form>(), json!({ "alg": "ES256" }))
+            .answers(201, Shape::of::<NewKeys>()),
     ];
     Group::new("Keys", "What tokens are signed with.", Area::Keys, operations)
 }

@@ -19,6 +19,7 @@ mod audit;
 mod clients;
 mod identity_providers;
 mod keys;
+mod noun;
 mod policy;
 mod resource_servers;
 mod sessions_and_grants;
@@ -40,10 +41,10 @@ pub use self::operations::groups;
 
 /// The addresses.
 pub fn urls(config: &mut web::ServiceConfig) {
-    let mut resources: BTreeMap<&str, Vec<Rc<Operation>>> = BTreeMap::new();
+    let mut resources: BTreeMap<String, Vec<Rc<Operation>>> = BTreeMap::new();
     for operation in groups().into_iter().flat_map(|group| group.operations) {
         resources
-            .entry(operation.path)
+            .entry(operation.path.clone())
             .or_default()
             .push(Rc::new(operation));
     }

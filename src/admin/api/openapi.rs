@@ -23,6 +23,7 @@ use utoipa::openapi::{
 use super::address::BASE;
 use super::body::Reads;
 use super::idempotency::{HEADER, LONGEST_KEY};
+use super::noun;
 use super::operation::{LONGEST_ID, Operation, Shape};
 use super::operations::groups;
 use super::problem::{self, TYPES, Type};
@@ -30,6 +31,9 @@ use super::query::{Accepts, LARGEST_PAGE, LONGEST_TEXT, PAGE};
 use crate::audit::event::Kind;
 use crate::model::api_token::ApiScope;
 use crate::policy::console::right;
+
+/// The schemas of registered nouns.
+const NOUNS: [&str; 2] = ["Client", "ResourceServer"];
 
 /// The name of the security scheme.
 const SCHEME: &str = "token";
@@ -45,7 +49,9 @@ pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(document()).unwrap_or_default();
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, schema) in schemas {
-            if name.ends_with("Form") {
+            if NOUNS.iter().any(|one| noun::form_name(one) == *name) {
+                with_null(schema);
+            } else if name.ends_with("Form") {
                 without_null(schema);
             }
         }
@@ -61,6 +67,25 @@ pub async fn get() -> HttpResponse {
         .content_type(ContentType::json())
         .insert_header((CACHE_CONTROL, "no-store"))
         .body(TEXT.as_str())
+}
+
+/// Null takes a member away (RFC 7396).
+fn with_null(schema: &mut Value) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(|members| members.values_mut()) {
+        let takes_null = |types: &Value| {
+            types
+                .as_array()
+                .is_some_and(|types| types.contains(&json!("null")))
+        };
+        let has_choices = property.get("oneOf").and_then(Value::as_array);
+        let one_is_null = has_choices.is_some_and(|all| all.contains(&json!({ "type": "null" })));
+        if one_is_null || property.get("type").is_some_and(takes_null) {
+            continue;
+        }
+        let same = property.take();
+        *property = json!({ "anyOf": [same, { "type": "null" }] });
+    }
 }
 
 /// Forms take no null: what has no value is left out.
@@ -111,7 +136,7 @@ fn document() -> utoipa::openapi::OpenApi {
                 .chain(&operation.answer);
             named.extend(shapes.flat_map(|shape| shape.named.clone()));
             let item = PathItem::new(method(&operation.method), described(&operation, group.name));
-            paths = paths.path(operation.path, item);
+            paths = paths.path(operation.path.as_str(), item);
         }
     }
     let bearer = HttpBuilder::new()
@@ -165,11 +190,11 @@ fn scopes(operation: &Operation) -> Vec<&'static str> {
 fn described(operation: &Operation, group: &str) -> utoipa::openapi::path::Operation {
     let mut described = OperationBuilder::new()
         .tag(group)
-        .operation_id(Some(operation.id))
-        .summary(Some(operation.summary))
+        .operation_id(Some(operation.id.as_str()))
+        .summary(Some(operation.summary.as_str()))
         .security(SecurityRequirement::new(SCHEME, scopes(operation)));
     if !operation.note.is_empty() {
-        described = described.description(Some(operation.note));
+        described = described.description(Some(operation.note.as_str()));
     }
     for parameter in parameters(operation) {
         described = described.parameter(parameter);

@@ -11,7 +11,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{Header, HeaderName, IF_NONE_MATCH, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Array, Object, Ref, Schema, Type as JsonType};
@@ -56,9 +56,9 @@ impl Shape {
         }
     }
 
-    /// That of a page of a list.
-    fn page<T: ToSchema>() -> Self {
-        let Self { schema, named } = Self::of::<T>();
+    /// That of a page of a list of them.
+    fn page(self) -> Self {
+        let Self { schema, named } = self;
         let cursor = Object::builder().schema_type(JsonType::String).description(Some(
             "What to send as cursor for the next page; the last page has none.",
         ));
@@ -79,13 +79,13 @@ pub struct Operation {
     /// The method.
     pub method: Method,
     /// Its address below [`BASE`](super::address::BASE).
-    pub path: &'static str,
+    pub path: String,
     /// Its `operationId`.
-    pub id: &'static str,
+    pub id: String,
     /// What it does, in a few words.
-    pub summary: &'static str,
+    pub summary: String,
     /// More about it.
-    pub note: &'static str,
+    pub note: String,
     /// Where it belongs.
     pub area: Area,
     /// What is needed there.
@@ -116,8 +116,8 @@ impl fmt::Debug for Operation {
 impl Operation {
     fn new<F: Future<Output = Answered> + 'static>(
         method: Method,
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         let right = if method == Method::GET {
@@ -127,10 +127,10 @@ impl Operation {
         };
         Self {
             method,
-            path,
-            id,
-            summary: "",
-            note: "",
+            path: path.into(),
+            id: id.into(),
+            summary: String::new(),
+            note: String::new(),
             area: Area::Home,
             right,
             query: &[],
@@ -146,8 +146,8 @@ impl Operation {
 
     /// Looks at something.
     pub fn get<F: Future<Output = Answered> + 'static>(
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         Self::new(Method::GET, path, id, handler)
@@ -155,8 +155,8 @@ impl Operation {
 
     /// Makes or does something.
     pub fn post<F: Future<Output = Answered> + 'static>(
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         Self::new(Method::POST, path, id, handler)
@@ -164,8 +164,8 @@ impl Operation {
 
     /// Replaces something.
     pub fn put<F: Future<Output = Answered> + 'static>(
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         Self::new(Method::PUT, path, id, handler)
@@ -173,8 +173,8 @@ impl Operation {
 
     /// Changes part of something.
     pub fn patch<F: Future<Output = Answered> + 'static>(
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         Self::new(Method::PATCH, path, id, handler)
@@ -182,8 +182,8 @@ impl Operation {
 
     /// Deletes or ends something.
     pub fn delete<F: Future<Output = Answered> + 'static>(
-        path: &'static str,
-        id: &'static str,
+        path: impl Into<String>,
+        id: impl Into<String>,
         handler: impl Fn(Call) -> F + 'static,
     ) -> Self {
         Self {
@@ -193,10 +193,10 @@ impl Operation {
     }
 
     /// Says what it does.
-    pub fn says(self, summary: &'static str, note: &'static str) -> Self {
+    pub fn says(self, summary: impl Into<String>, note: impl Into<String>) -> Self {
         Self {
-            summary,
-            note,
+            summary: summary.into(),
+            note: note.into(),
             ..self
         }
     }
@@ -212,10 +212,10 @@ impl Operation {
     }
 
     /// Says what it reads.
-    pub fn takes<T: ToSchema>(self, reads: Reads, example: Value) -> Self {
+    pub fn takes(self, reads: Reads, shape: Shape, example: Value) -> Self {
         Self {
             reads,
-            body: Some((Shape::of::<T>(), example)),
+            body: Some((shape, example)),
             ..self
         }
     }
@@ -237,18 +237,18 @@ impl Operation {
     }
 
     /// Says what it answers.
-    pub fn answers<T: ToSchema>(self, status: u16) -> Self {
+    pub fn answers(self, status: u16, shape: Shape) -> Self {
         Self {
             status,
-            answer: Some(Shape::of::<T>()),
+            answer: Some(shape),
             ..self
         }
     }
 
     /// Says that it answers a page of a list.
-    pub fn answers_page<T: ToSchema>(self) -> Self {
+    pub fn answers_page(self, shape: Shape) -> Self {
         Self {
-            answer: Some(Shape::page::<T>()),
+            answer: Some(shape.page()),
             ..self
         }
     }
@@ -347,6 +347,11 @@ impl Call {
     /// The form in the body; `read_only` are members that answers have and forms do not.
     pub fn form<F: DeserializeOwned>(&self, read_only: &[&str]) -> Result<F, Problem> {
         body::form(&self.bytes, read_only)
+    }
+
+    /// The object in the body, without its `read_only` members.
+    pub fn object(&self, read_only: &[&str]) -> Result<Map<String, Value>, Problem> {
+        body::members(&self.bytes, read_only)
     }
 
     /// The apply file in the body.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation};
+use super::operation::{Answered, Call, Group, Operation, Shape};
 use super::query::{Accepts, LIMIT, Parameter, parameter};
 use super::reply::{Page, Reply};
 use crate::model::kind::Kind;
@@ -95,20 +95,20 @@ pub(super) fn group() -> Group {
     let operations = vec![
         Operation::get("/roles", "listRoles", roles)
             .says("List the roles", "Those of the console last.")
-            .answers_page::<RoleView>(),
+            .answers_page(Shape::of::<RoleView>()),
         Operation::get("/scopes", "listScopes", scopes)
             .says("List the scopes", "Those that can be granted at all.")
-            .answers_page::<ScopeView>(),
+            .answers_page(Shape::of::<ScopeView>()),
         Operation::get("/dataflows", "listDataflows", dataflows)
             .says("List the dataflows", "")
-            .answers_page::<DataflowView>(),
+            .answers_page(Shape::of::<DataflowView>()),
         Operation::get("/vocabulary", "searchVocabulary", vocabulary)
             .says(
                 "Search the code systems",
                 "Purposes of use, security roles, confidentiality and the like.",
             )
             .queries(&VOCABULARY)
-            .answers_page::<CodingView>(),
+            .answers_page(Shape::of::<CodingView>()),
     ];
     Group::new(
         "Policy",

@@ -356,7 +356,7 @@ impl From<Vec<Mistake>> for Problem {
         Self::invalid(
             mistakes
                 .into_iter()
-                .map(|mistake| MemberMistake::member(mistake.key, mistake.text))
+                .map(|mistake| MemberMistake::member(&mistake.key, mistake.text))
                 .collect(),
         )
     }

@@ -58,6 +58,13 @@ pub const CURSOR: Parameter = parameter(
     "Where the page begins: `next_cursor` of the page before.",
 );
 
+/// Those that are served, or those that are not.
+pub const ENABLED: Parameter = parameter(
+    "enabled",
+    Accepts::Flag,
+    "Only those that are served, or only those that are not.",
+);
+
 /// The parameters of a request, checked.
 #[derive(Debug, Clone, Default)]
 pub struct Query(Vec<(&'static str, String)>);

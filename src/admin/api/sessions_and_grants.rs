@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation, settled};
+use super::operation::{Answered, Call, Group, Operation, Shape, settled};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, number, page, parameter};
 use super::reply::{Reply, time};
@@ -86,7 +86,7 @@ pub(super) fn sessions_group() -> Group {
         Operation::get("/sessions", "listSessions", list_sessions)
             .says("List sessions that are open", "The newest first.")
             .queries(&SESSIONS)
-            .answers_page::<SessionView>(),
+            .answers_page(Shape::of::<SessionView>()),
         Operation::delete("/sessions/{id}", "endSession", end_session).says(
             "End a session",
             "What was allowed in it ends too, but for what was to stay connected. Its clients are told.",
@@ -106,7 +106,7 @@ pub(super) fn grants_group() -> Group {
         Operation::get("/grants", "listGrants", list_grants)
             .says("List grants that were not revoked", "The newest first.")
             .queries(&GRANTS)
-            .answers_page::<GrantView>(),
+            .answers_page(Shape::of::<GrantView>()),
         Operation::delete("/grants/{id}", "revokeGrant", revoke_grant).says(
             "Revoke a grant",
             "All its tokens end at once, and the client must ask the person again.",

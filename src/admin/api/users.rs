@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Group, Operation, settled, unchanged};
+use super::operation::{Answered, Call, Group, Operation, Shape, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
@@ -128,55 +128,55 @@ pub(super) fn group() -> Group {
         Operation::get("/users", "listUsers", list)
             .says("List people", "In the order of their names.")
             .queries(&LIST)
-            .answers_page::<View>(),
+            .answers_page(Shape::of::<View>()),
         Operation::post("/users", "addUser", add)
             .says("Add a person", "Without a password the answer has an invitation, this once. Only tokens with the scope `admin` give roles of the console.")
-            .takes::<PersonForm>(Reads::Json, example.clone())
-            .answers::<View>(201)
+            .takes(Reads::Json, Shape::of::<PersonForm>(), example.clone())
+            .answers(201, Shape::of::<View>())
             .versioned()
             .named_by_caller(),
         Operation::get("/users/{id}", "getUser", get)
             .says("Look at a person", "")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::put("/users/{id}", "replaceUser", replace)
             .says("Replace what is known of a person", "What is left out takes its default; password and second factors stay.")
-            .takes::<PersonForm>(Reads::Json, example)
-            .answers::<View>(200)
+            .takes(Reads::Json, Shape::of::<PersonForm>(), example)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::patch("/users/{id}", "changeUser", patch)
             .says("Change a person", "What is left out stays. A change of roles ends sessions and grants.")
-            .takes::<PersonForm>(Reads::Patch, json!({ "roles": ["data-clerk"] }))
-            .answers::<View>(200)
+            .takes(Reads::Patch, Shape::of::<PersonForm>(), json!({ "roles": ["data-clerk"] }))
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::get("/users/{id}/sign-in", "getSignIn", sign_in)
             .says("Say how a person signs in", "Which factors there are, never what they are.")
-            .answers::<SignInView>(200),
+            .answers(200, Shape::of::<SignInView>()),
         Operation::post("/users/{id}/disable", "disableUser", disable)
             .says("Disable a person", "Sessions and grants end at once.")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/enable", "enableUser", enable)
             .says("Enable a person", "What had ended stays ended.")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/unlock", "unlockUser", unlock)
             .says("Unlock an account", "Failed sign-ins and codes are forgotten.")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/invitation", "inviteUser", invite)
             .says("Make an invitation", "For somebody who has no password yet. Older links end.")
-            .answers::<LinkView>(201),
+            .answers(201, Shape::of::<LinkView>()),
         Operation::post("/users/{id}/password-link", "makePasswordLink", password_link)
             .says("Make a link for a new password", "Older links end.")
-            .answers::<LinkView>(201),
+            .answers(201, Shape::of::<LinkView>()),
         Operation::post("/users/{id}/second-factor/reset", "resetSecondFactor", reset_second_factor)
             .says("Take all second factors away", "Sessions and grants end. A role has the next sign-in set up another.")
-            .answers::<View>(200)
+            .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/sign-out", "signOutUser", sign_out)
             .says("Sign a person out everywhere", "")
-            .answers::<SignedOutView>(200),
+            .answers(200, Shape::of::<SignedOutView>()),
     ];
     let says =
         "People who sign in. Only tokens with the scope `admin` change those who have a role of the console.";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::words::{Choice, abilities, id_of, is_for_people, of_dataflow, of_method};
 use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
@@ -17,17 +17,17 @@ use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::error::PageError;
 use crate::live::LiveServer;
-use crate::model::Organization;
-use crate::model::client::{AuthMethod, Client, Consent, GrantType};
+use crate::model::client::{AuthMethod, Client, ClientSettings, Consent, GrantType};
 use crate::model::kind::Kind;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
 use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
-use crate::registry::clients::{self, ClientForm};
-use crate::registry::{Omitted, Refused};
+use crate::registry::Refused;
+use crate::registry::noun;
+use crate::registry::said::{Merge, Said};
 use crate::store::audit::Concerned;
-use crate::store::clients as stored;
+use crate::store::registered;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -167,11 +167,10 @@ pub async fn register(app: web::Data<App>, request: HttpRequest, body: web::Payl
             let id = id_of(typed.get("name"));
             typed = typed.with("client_id", id);
         }
-        let wanted = read(&app, flow, &typed, None)?;
-        let written = wanted.clone();
+        let wanted = read(flow, &typed, None);
         match admin
             .registry()
-            .run(move |registry, tx| clients::register(registry, tx, &written))
+            .run(move |registry, tx| noun::register::<ClientSettings>(registry, tx, &wanted))
             .await
         {
             Ok((client, secret)) => Ok(to_client(
@@ -202,7 +201,7 @@ pub async fn edit(app: web::Data<App>, request: HttpRequest, id: web::Path<Strin
         let admin = admit(&app, &request, REQUIRES).await?;
         let (client, flow) = found(&app, id.into_inner()).await?;
         let shown = Shown {
-            version: clients::version(&client),
+            version: noun::version(&client),
             ..Shown::first(values(&client, flow))
         };
         Ok(show(&admin, flow, Some(&client), StatusCode::OK, shown))
@@ -224,14 +223,13 @@ pub async fn change(
         let (client, flow) = found(&app, id.into_inner()).await?;
         let typed = typed_of(&form);
         let (wanted, seen) = (
-            read(&app, flow, &typed, Some(&client))?,
+            read(flow, &typed, Some(&client)),
             form.field("version")?.to_owned(),
         );
         let expected = seen.clone();
         let registry = admin.registry();
-        let work = registry.run(move |registry, tx| {
-            clients::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&expected))
-        });
+        let work = registry
+            .run(move |registry, tx| noun::change::<ClientSettings>(registry, tx, &wanted, Some(&expected)));
         match work.await {
             Ok((changed, secret)) => {
                 let word = if changed == client { "unchanged" } else { "saved" };
@@ -258,7 +256,7 @@ pub async fn change(
                     let meanwhile = edit_conflict::since(&app, &subject, since, &admin.zone).await?;
                     let (client, _) = found(&app, client.id.clone()).await?;
                     shown = Shown {
-                        version: clients::version(&client),
+                        version: noun::version(&client),
                         since: None,
                         meanwhile: Some(meanwhile),
                         ..shown
@@ -281,12 +279,12 @@ pub async fn change(
 async fn found(app: &App, id: String) -> Result<(Client, &Dataflow), PageRefused> {
     let client = app
         .store
-        .read(move |conn| stored::find(conn, &id))
+        .read(move |conn| registered::find::<ClientSettings>(conn, &id))
         .await?
         .ok_or_else(PageError::not_found)?;
-    let flow = app.policy.dataflow(&client.dataflow).ok_or_else(|| {
+    let flow = app.policy.dataflow(&client.settings.dataflow).ok_or_else(|| {
         PageError::new("The policy has no such dataflow any more, so this client cannot be changed here.")
-            .details(format!("Dataflow: {}.", client.dataflow))
+            .details(format!("Dataflow: {}.", client.settings.dataflow))
     })?;
     Ok((client, flow))
 }
@@ -476,7 +474,7 @@ fn values(client: &Client, flow: &Dataflow) -> Typed {
 }
 
 /// The form as the registry reads it.
-fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Result<ClientForm, PageError> {
+fn read(flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Said {
     let yes = |field: &str| typed.get(field) == "yes";
     let for_people = is_for_people(
         flow,
@@ -489,50 +487,52 @@ fn read(app: &App, flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> R
         .find(|method| method.as_str() == typed.get("auth_method"));
     let uris = |field: &str| Some(typed.lines(field)).filter(|lines| !lines.is_empty());
     let public = auth_method == Some(AuthMethod::None);
-    let algorithms: Vec<Algorithm> = typed
-        .all("signing_algs")
-        .iter()
-        .filter_map(|name| Algorithm::parse(name))
-        .collect();
-    Ok(ClientForm {
-        client_id: Some(before.map_or_else(|| typed.get("client_id").to_owned(), |client| client.id.clone())),
-        name: Some(typed.get("name").to_owned()),
-        dataflow: Some(flow.id.clone()),
-        auth_method,
-        auth_method_strict: auth_method
-            .is_some_and(AuthMethod::uses_secret)
-            .then(|| yes("auth_method_strict")),
-        jwks: typed.some("jwks").map(Value::String),
-        jwks_uri: typed.some("jwks_uri"),
-        organization: organization(typed),
-        resource_servers: Some(typed.all("resource_servers"))
-            .filter(|ids| flow.as_written || !ids.is_empty()),
-        redirect_uris: uris("redirect_uris"),
-        post_logout_redirect_uris: uris("post_logout_redirect_uris"),
-        backchannel_logout_uri: typed.some("backchannel_logout_uri"),
-        backchannel_logout_session_required: (typed.some("backchannel_logout_uri").is_some()
-            && yes("backchannel_logout_session_required"))
-        .then_some(true),
-        grants: flow.as_written.then(|| typed.all("grants").into()),
-        scopes: scopes(flow, typed, before).map(Into::into),
-        purposes: purposes(flow, typed).map(Into::into),
+    let id = before.map_or_else(|| typed.get("client_id"), |client| client.id.as_str());
+    let told = typed.some("backchannel_logout_uri");
+    let needs_sid = told.is_some() && yes("backchannel_logout_session_required");
+    Said::new(Map::new(), Merge::Whole)
+        .with("client_id", id)
+        .with("name", typed.get("name"))
+        .with("dataflow", flow.id.clone())
+        .with_some("auth_method", auth_method.map(AuthMethod::as_str))
+        .with_some(
+            "auth_method_strict",
+            auth_method
+                .is_some_and(AuthMethod::uses_secret)
+                .then(|| yes("auth_method_strict")),
+        )
+        .with_some("jwks", typed.some("jwks"))
+        .with_some("jwks_uri", typed.some("jwks_uri"))
+        .with_some("organization", organization(typed))
+        .with_some(
+            "resource_servers",
+            Some(typed.all("resource_servers")).filter(|ids| flow.as_written || !ids.is_empty()),
+        )
+        .with_some("redirect_uris", uris("redirect_uris"))
+        .with_some("post_logout_redirect_uris", uris("post_logout_redirect_uris"))
+        .with_some("backchannel_logout_uri", told)
+        .with_some("backchannel_logout_session_required", needs_sid.then_some(true))
+        .with_some("grants", flow.as_written.then(|| typed.all("grants")))
+        .with_some("scopes", scopes(flow, typed, before))
+        .with_some("purposes", purposes(flow, typed))
         // Public clients have no choice; saying it is refused.
-        require_pkce: (for_people && !public).then(|| yes("require_pkce")),
-        refresh_rotation: (for_people && !public).then(|| yes("refresh_rotation")),
-        id_token_claims: for_people.then(|| yes("id_token_claims")),
-        consent: for_people.then(|| {
-            if typed.get("consent") == "skip" {
-                Consent::Skip
-            } else {
-                Consent::Ask
-            }
-        }),
-        cors_origins: uris("cors_origins"),
-        signing_algs: Some(algorithms).filter(|algorithms| !algorithms.is_empty()),
-        confidentiality: clearance(app, typed)?,
-        enabled: before.map(|client| client.enabled),
-        ..ClientForm::default()
-    })
+        .with_some(
+            "require_pkce",
+            (for_people && !public).then(|| yes("require_pkce")),
+        )
+        .with_some(
+            "refresh_rotation",
+            (for_people && !public).then(|| yes("refresh_rotation")),
+        )
+        .with_some("id_token_claims", for_people.then(|| yes("id_token_claims")))
+        .with_some("consent", for_people.then(|| typed.get("consent")))
+        .with_some("cors_origins", uris("cors_origins"))
+        .with_some(
+            "signing_algs",
+            Some(typed.all("signing_algs")).filter(|algorithms| !algorithms.is_empty()),
+        )
+        .with_some("confidentiality", typed.some("confidentiality"))
+        .with_some("enabled", before.map(|client| client.enabled))
 }
 
 const AUTH_METHODS: [AuthMethod; 4] = [
@@ -542,27 +542,15 @@ const AUTH_METHODS: [AuthMethod; 4] = [
     AuthMethod::None,
 ];
 
-fn organization(typed: &Typed) -> Option<Organization> {
-    let (id, jurisdiction) = (
-        typed.some("organization_id"),
-        typed.some("organization_jurisdiction"),
-    );
-    let name = typed.get("organization_name").to_owned();
-    (!name.is_empty() || id.is_some() || jurisdiction.is_some()).then_some(Organization {
-        name,
-        id,
-        jurisdiction,
-    })
-}
-
-fn clearance(_app: &App, typed: &Typed) -> Result<Option<Confidentiality>, PageError> {
-    let Some(code) = typed.some("confidentiality") else {
-        return Ok(None);
-    };
-    let parsed = code
-        .parse()
-        .map_err(|_| PageError::malformed("Parameter confidentiality is no code of v3-Confidentiality."))?;
-    Ok(Some(parsed))
+fn organization(typed: &Typed) -> Option<Value> {
+    let members =
+        ["id", "jurisdiction"].map(|member| (member, typed.some(&format!("organization_{member}"))));
+    let name = typed.get("organization_name");
+    let mut agency = Map::from_iter([("name".to_owned(), Value::from(name))]);
+    for (member, value) in members {
+        agency.extend(value.map(|value| (member.to_owned(), Value::String(value))));
+    }
+    (!name.is_empty() || agency.len() > 1).then_some(Value::Object(agency))
 }
 
 /// All boxes ticked: the client follows the dataflow, also when the policy changes. None ticked stays none, and is refused.
@@ -637,7 +625,7 @@ fn show(
         abilities: abilities(app, flow, client),
         servers: fitting(app, flow)
             .iter()
-            .map(|live| Choice::new(&live.server.id, &live.server.name, &live.server.audience))
+            .map(|live| Choice::new(&live.server.id, &live.server.name, &live.server.settings.audience))
             .collect(),
         methods: methods(flow, for_people),
         scopes: scope_choices(app, flow),

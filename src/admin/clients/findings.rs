@@ -570,7 +570,7 @@ fn scope_finding(app: &App, client: &Client, scope: Option<&str>) -> Finding {
         Ok(asked) => asked,
         Err(cause) => return line("scope", false, cause.to_string()),
     };
-    let flow = app.policy.dataflow(&client.dataflow);
+    let flow = app.policy.dataflow(&client.settings.dataflow);
     let ceiling = flow.map_or_else(ScopeSet::default, |flow| {
         flow.ceiling(client.settings.scopes.as_ref())
     });
@@ -598,7 +598,7 @@ fn target_finding(app: &App, client: &Client, target: &str) -> Finding {
         .resource_servers
         .iter()
         .filter_map(|id| app.live.resource_server(id))
-        .map(|live| live.server.audience.clone())
+        .map(|live| live.server.settings.audience.clone())
         .collect();
     let same = |base: &String| base.trim_end_matches('/') == target.trim_end_matches('/');
     if bases.iter().any(same) {

@@ -166,7 +166,7 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
     let settings = &client.settings;
     let flow = app
         .policy
-        .dataflow(&client.dataflow)
+        .dataflow(&client.settings.dataflow)
         .ok_or_else(PageError::not_found)?;
     let for_people = is_for_people(flow, &settings.grants);
     let mut values = vec![
@@ -185,7 +185,7 @@ pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, Pa
         if let Some(live) = app.live.resource_server(id) {
             values.push((
                 "FHIR base = audience (resource, aud)",
-                live.server.audience.clone(),
+                live.server.settings.audience.clone(),
             ));
         }
     }

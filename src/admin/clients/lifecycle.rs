@@ -9,8 +9,10 @@ use crate::admin::access::{admit, answer, done};
 use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
 use crate::error::PageError;
+use crate::model::client::ClientSettings;
 use crate::policy::console::Area;
-use crate::registry::{Refused, clients};
+use crate::registry::Refused;
+use crate::registry::noun;
 use crate::store::grants;
 use crate::web::guard::PageRefused;
 
@@ -103,9 +105,9 @@ async fn act(
     let page = format!("/admin/clients/{id}");
     let registry = admin.registry();
     let work = registry.run(move |registry, tx| match action {
-        Lifecycle::Disable => Ok(clients::set_enabled(registry, tx, &id, false)?.map(|_| ())),
-        Lifecycle::Enable => Ok(clients::set_enabled(registry, tx, &id, true)?.map(|_| ())),
-        Lifecycle::Delete => clients::delete(registry, tx, &id),
+        Lifecycle::Disable => Ok(noun::set_enabled::<ClientSettings>(registry, tx, &id, false)?.map(|_| ())),
+        Lifecycle::Enable => Ok(noun::set_enabled::<ClientSettings>(registry, tx, &id, true)?.map(|_| ())),
+        Lifecycle::Delete => noun::delete::<ClientSettings>(registry, tx, &id),
     });
     match (work.await, action) {
         (Ok(()), Lifecycle::Disable) => Ok(done(&page, "disabled")),

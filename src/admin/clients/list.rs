@@ -110,7 +110,7 @@ fn is_looked_for(looked: &ListQuery, client: &Client) -> bool {
         _ => true,
     };
     state
-        && (dataflow.is_empty() || client.dataflow == dataflow)
+        && (dataflow.is_empty() || client.settings.dataflow == dataflow)
         && (server.is_empty() || client.settings.resource_servers.iter().any(|id| id == server))
 }
 
@@ -127,7 +127,7 @@ fn servers(app: &App, chosen: &str) -> Vec<Filter> {
 }
 
 fn row(app: &App, client: &Client) -> Row {
-    let flow = app.policy.dataflow(&client.dataflow);
+    let flow = app.policy.dataflow(&client.settings.dataflow);
     Row {
         id: client.id.clone(),
         name: client.name.clone(),
@@ -136,7 +136,7 @@ fn row(app: &App, client: &Client) -> Row {
             .organization
             .as_ref()
             .map_or_else(String::new, |agency| agency.name.clone()),
-        dataflow: flow.map_or_else(|| client.dataflow.clone(), |flow| flow.label.clone()),
+        dataflow: flow.map_or_else(|| client.settings.dataflow.clone(), |flow| flow.label.clone()),
         servers: client.settings.resource_servers.join(", "),
         enabled: client.enabled,
     }

@@ -89,7 +89,7 @@ impl Facts {
             [first, ..] => app
                 .live
                 .resource_server(first)
-                .map(|live| live.server.audience.clone()),
+                .map(|live| live.server.settings.audience.clone()),
         };
         let redirect_uri = settings.redirect_uris.first().cloned().unwrap_or_default();
         let redirect_path = url::Url::parse(&redirect_uri)

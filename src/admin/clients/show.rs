@@ -13,11 +13,12 @@ use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::live::sign_in_refusals::SignInRefusal;
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::policy::console::Area;
+use crate::registry::Refused;
+use crate::registry::noun;
 use crate::registry::secrets::DEFAULT_OVERLAP_SECONDS;
-use crate::registry::{Refused, clients};
-use crate::store::clients as stored;
+use crate::store::registered;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -66,7 +67,10 @@ struct SecretPage<'a> {
 
 /// The client of an id, as it is in the database.
 pub(super) async fn found(app: &App, id: String) -> Result<Client, PageRefused> {
-    let found = app.store.read(move |conn| stored::find(conn, &id)).await?;
+    let found = app
+        .store
+        .read(move |conn| registered::find::<ClientSettings>(conn, &id))
+        .await?;
     found.ok_or_else(|| PageError::not_found().into())
 }
 
@@ -86,7 +90,7 @@ pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String
 
 fn show(admin: &AdminRequest, client: &Client, once: Option<Once>, last: Option<Vec<Told>>) -> HttpResponse {
     let (app, settings) = (&admin.app, &client.settings);
-    let flow = app.policy.dataflow(&client.dataflow);
+    let flow = app.policy.dataflow(&client.settings.dataflow);
     let now = app.now();
     let secrets = crate::live::valid_secrets(&client.secrets, now).map(|secret| SecretRow {
         id: secret.id.clone(),
@@ -110,7 +114,7 @@ fn show(admin: &AdminRequest, client: &Client, once: Option<Once>, last: Option<
         frame: admin.frame(Area::Clients),
         may_change: admin.changes(Area::Clients),
         client,
-        flow_title: flow.map_or_else(|| client.dataflow.clone(), |flow| of_dataflow(flow).0),
+        flow_title: flow.map_or_else(|| client.settings.dataflow.clone(), |flow| of_dataflow(flow).0),
         method: of_method(settings.auth_method),
         abilities: flow.map_or_else(Vec::new, |flow| abilities(app, flow, Some(client))),
         servers: settings.resource_servers.iter().map(named).collect(),
@@ -210,7 +214,7 @@ pub async fn make_secret(
         };
         let (id, registry) = (client.id.clone(), admin.registry());
         match registry
-            .run(move |registry, tx| clients::rotate_secret(registry, tx, &id, overlap))
+            .run(move |registry, tx| noun::rotate_secret::<ClientSettings>(registry, tx, &id, overlap))
             .await
         {
             Ok(rotated) => {

@@ -191,7 +191,7 @@ fn of_client(admin: &AdminRequest, system: &System<'_>) -> Vec<Arrow> {
         ));
     }
     let arrow = |server: Named| {
-        let flow = label(admin, &client.dataflow);
+        let flow = label(admin, &client.settings.dataflow);
         Arrow {
             y: 0,
             middle: 0,

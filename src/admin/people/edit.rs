@@ -197,11 +197,10 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
         .unwrap_or_default();
     claims.remove("zoneinfo");
     if let Some(zone) = typed.some("claims") {
-        mistakes.extend(
-            check_zone(&zone)
-                .err()
-                .map(|text| Mistake { key: "claims", text }),
-        );
+        mistakes.extend(check_zone(&zone).err().map(|text| Mistake {
+            key: "claims".into(),
+            text,
+        }));
         claims.insert("zoneinfo".to_owned(), Value::String(zone));
     }
     let (id, jurisdiction) = (typed.some("organization_id"), typed.some("jurisdiction"));
@@ -209,7 +208,7 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
     if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
         let text = "enter the name of the agency too, or leave its identifier and jurisdiction empty";
         mistakes.push(Mistake {
-            key: "organization",
+            key: "organization".into(),
             text: text.to_owned(),
         });
     }
@@ -255,7 +254,7 @@ where
     text.parse()
         .map_err(|cause: T::Err| {
             mistakes.push(Mistake {
-                key,
+                key: key.into(),
                 text: cause.to_string(),
             })
         })
@@ -400,7 +399,7 @@ impl<'a> Form<'a> {
     }
 
     fn refused(self, typed: Typed, mistakes: &[Mistake]) -> HttpResponse {
-        let in_words = |mistake: &Mistake| match mistake.key {
+        let in_words = |mistake: &Mistake| match mistake.key.as_ref() {
             "name" if typed.get("name").is_empty() => Mistake {
                 text: "enter the full name".to_owned(),
                 ..mistake.clone()

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::form::{self, FIELDS, Shown};
-use super::{found, path, spare};
+use super::{found, path, prepared};
 use crate::admin::access::{Requires, admit, answer, done};
 use crate::admin::edit_conflict;
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::shown_once::Once;
 use crate::app::App;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::policy::console::Area;
-use crate::registry::{Omitted, Refused, VERSION, resource_servers};
+use crate::registry::noun;
+use crate::registry::{Refused, VERSION};
 use crate::store::audit::Concerned;
 use crate::web::guard::PageRefused;
 
@@ -91,14 +93,10 @@ async fn change(
         Err(wrong) => return again(typed, wrong),
     };
     let registry = admin.registry();
-    let spare = spare(&registry, wanted.signing_alg).await?;
-    let (seen, before) = (
-        typed.get("version").to_owned(),
-        resource_servers::version(&live.server),
-    );
-    let done_now = registry.run(move |registry, tx| {
-        resource_servers::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&seen), &spare)
-    });
+    let wanted = prepared(&registry, wanted).await?;
+    let (seen, before) = (typed.get("version").to_owned(), noun::version(&live.server));
+    let done_now = registry
+        .run(move |registry, tx| noun::change::<ResourceServerSettings>(registry, tx, &wanted, Some(&seen)));
     match done_now.await {
         Ok((server, Some(secret))) => {
             let once = Once {
@@ -108,9 +106,7 @@ async fn change(
             };
             Ok(admin.show_once(&path(id), "saved", &once))
         }
-        Ok((server, None)) if resource_servers::version(&server) == before => {
-            Ok(done(&path(id), "unchanged"))
-        }
+        Ok((server, None)) if noun::version(&server) == before => Ok(done(&path(id), "unchanged")),
         Ok(_) => Ok(done(&path(id), "saved")),
         Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
             // Whoever saves now has seen what the other one changed.
@@ -119,9 +115,7 @@ async fn change(
             let meanwhile =
                 edit_conflict::since(app, &Concerned::Client(id.to_owned()), since, &admin.zone).await?;
             let live = found(app, id)?;
-            let typed = typed
-                .without(VERSION)
-                .with(VERSION, resource_servers::version(&live.server));
+            let typed = typed.without(VERSION).with(VERSION, noun::version(&live.server));
             let typed = typed.without("shown").with("shown", now.to_string());
             let wrong = FieldMistake::of(&mistakes, &FIELDS);
             let shown = Shown {

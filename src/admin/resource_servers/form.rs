@@ -1,24 +1,21 @@
 //! The form of a resource server: for a new one, and for one that is changed.
 
-use std::collections::BTreeMap;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{KINDS, kind_in_words, path};
 use crate::admin::access::{AdminRequest, Frame};
 use crate::admin::edit_conflict::Changed;
-use crate::admin::form::{self, Choice, FieldMistake, Typed, word};
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::admin::jwks_check::{self, Findings};
 use crate::model::kind::Kind;
 use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
 use crate::model::scope::ScopeStyle;
-use crate::model::signing::Algorithm;
 use crate::policy::console::Area;
-use crate::registry::Words;
-use crate::registry::resource_servers::{self, ResourceServerForm};
+use crate::registry::noun;
+use crate::registry::said::{Merge, Said};
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields, by the names of the apply file where it has them.
@@ -232,7 +229,7 @@ pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
     Typed::default()
         .with("kind", settings.kind.as_str())
         .with("name", &server.name)
-        .with("audience", &server.audience)
+        .with("audience", &server.settings.audience)
         .with("token_format", format)
         .with("token_typ", &settings.token_typ)
         .with("signing_alg", settings.signing_alg.as_str())
@@ -243,7 +240,7 @@ pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
         .with("proof", proof)
         .with("jwks", settings.jwks.as_deref().unwrap_or_default())
         .with("jwks_uri", settings.jwks_uri.as_deref().unwrap_or_default())
-        .with("version", resource_servers::version(server))
+        .with("version", noun::version(server))
         .with("shown", now_ms.to_string())
 }
 
@@ -251,37 +248,39 @@ pub fn registered(server: &ResourceServer, now_ms: i64) -> Typed {
 ///
 /// # Errors
 /// What is wrong before the registry looks at it.
-pub fn read(typed: &Typed, id: String) -> Result<ResourceServerForm, Vec<FieldMistake>> {
+pub fn read(typed: &Typed, id: String) -> Result<Said, Vec<FieldMistake>> {
     let mut wrong = Vec::new();
-    let token_format = word(typed, "token_format", &mut wrong);
     let (jwks, jwks_uri) = keys(typed, &mut wrong);
-    let form = ResourceServerForm {
-        id: Some(id),
-        name: Some(typed.get("name").to_owned()),
-        audience: typed.some("audience"),
-        secret: None,
-        token_format,
+    let scope_map = scope_map(typed, &mut wrong);
+    let opaque = typed.get("token_format") == "opaque";
+    let chosen = [
+        "token_format",
+        "signing_alg",
+        "scope_style",
+        "introspect",
+        "kind",
+        "audience",
+    ];
+    let said = Said::new(Map::new(), Merge::Whole)
+        .with("id", id)
+        .with("name", typed.get("name"));
+    let said = chosen
+        .into_iter()
+        .fold(said, |said, field| said.with_some(field, typed.some(field)))
         // Opaque tokens have none; what is chosen beside that says nothing.
-        token_typ: typed
-            .some("token_typ")
-            .filter(|_| token_format != Some(TokenFormat::Opaque)),
-        signing_alg: word::<Algorithm>(typed, "signing_alg", &mut wrong),
-        scope_style: word(typed, "scope_style", &mut wrong),
-        scope_map: scope_map(typed, &mut wrong),
-        introspect: word(typed, "introspect", &mut wrong),
-        kind: word(typed, "kind", &mut wrong),
-        scopes: Some(typed.lines("scopes"))
-            .filter(|lines| !lines.is_empty())
-            .map(Words::from),
-        jwks,
-        jwks_uri,
-        enabled: None,
-    };
-    if wrong.is_empty() { Ok(form) } else { Err(wrong) }
+        .with_some("token_typ", typed.some("token_typ").filter(|_| !opaque))
+        .with("scope_map", scope_map)
+        .with_some(
+            "scopes",
+            Some(typed.lines("scopes")).filter(|lines| !lines.is_empty()),
+        )
+        .with_some("jwks", jwks)
+        .with_some("jwks_uri", jwks_uri);
+    if wrong.is_empty() { Ok(said) } else { Err(wrong) }
 }
 
 /// The keys, if it proves itself by keys. What stands in the field of another way says nothing.
-fn keys(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> (Option<Value>, Option<String>) {
+fn keys(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> (Option<String>, Option<String>) {
     let mut wanted = |field: &str, text: &str| {
         let given = typed.some(field);
         if given.is_none() {
@@ -294,8 +293,7 @@ fn keys(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> (Option<Value>, Option<
             wanted(
                 "jwks",
                 "paste the public keys, or choose another way to prove itself",
-            )
-            .map(Value::String),
+            ),
             None,
         ),
         "jwks_uri" => (
@@ -314,8 +312,8 @@ fn keys(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> (Option<Value>, Option<
 }
 
 /// A line for each scope: `scope = spelling`. A scope may hold a `=` itself, so blanks belong around ours.
-fn scope_map(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<BTreeMap<String, String>> {
-    let mut map = BTreeMap::new();
+fn scope_map(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Map<String, Value> {
+    let mut map = Map::new();
     for line in typed.lines("scope_map") {
         // An empty spelling leaves the scope out.
         match line
@@ -323,7 +321,7 @@ fn scope_map(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<BTreeMap<St
             .or_else(|| line.strip_suffix(" =").map(|scope| (scope, "")))
         {
             Some((scope, spelling)) => {
-                map.insert(scope.trim().to_owned(), spelling.trim().to_owned());
+                map.insert(scope.trim().to_owned(), spelling.trim().into());
             }
             None => {
                 let text =
@@ -332,7 +330,7 @@ fn scope_map(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<BTreeMap<St
             }
         }
     }
-    Some(map)
+    map
 }
 
 /// Looks at the JWKS URL that was typed, if the form asks for that.

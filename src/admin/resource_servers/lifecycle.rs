@@ -9,8 +9,10 @@ use crate::admin::access::{AdminRequest, admit, answer, done};
 use crate::admin::form::FieldMistake;
 use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::policy::console::Area;
-use crate::registry::{Refused, resource_servers};
+use crate::registry::Refused;
+use crate::registry::noun;
 use crate::web::guard::PageRefused;
 
 /// How many of its clients are named.
@@ -102,9 +104,13 @@ async fn act(
     let owner = id.clone();
     let registry = admin.registry();
     let acted = registry.run(move |registry, tx| match action {
-        Lifecycle::Disable => Ok(resource_servers::set_enabled(registry, tx, &owner, false)?.map(|_| ())),
-        Lifecycle::Enable => Ok(resource_servers::set_enabled(registry, tx, &owner, true)?.map(|_| ())),
-        Lifecycle::Delete => resource_servers::delete(registry, tx, &owner),
+        Lifecycle::Disable => {
+            Ok(noun::set_enabled::<ResourceServerSettings>(registry, tx, &owner, false)?.map(|_| ()))
+        }
+        Lifecycle::Enable => {
+            Ok(noun::set_enabled::<ResourceServerSettings>(registry, tx, &owner, true)?.map(|_| ()))
+        }
+        Lifecycle::Delete => noun::delete::<ResourceServerSettings>(registry, tx, &owner),
     });
     match (acted.await, action) {
         (Ok(()), Lifecycle::Disable) => Ok(done(&path(id), "disabled")),

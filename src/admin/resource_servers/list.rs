@@ -104,7 +104,7 @@ fn is_looked_for(looked: &ListQuery, server: &ResourceServer) -> bool {
     state
         && (kind.is_empty() || server.settings.kind.as_str() == kind)
         && (wanted.is_empty()
-            || [&server.id, &server.name, &server.audience]
+            || [&server.id, &server.name, &server.settings.audience]
                 .iter()
                 .any(|text| text.to_lowercase().contains(&wanted)))
 }
@@ -125,7 +125,7 @@ fn row(server: &ResourceServer, client_index: &ClientIndex) -> Row {
         id: server.id.clone(),
         name: server.name.clone(),
         kind: kind_in_words(server.settings.kind),
-        audience: server.audience.clone(),
+        audience: server.settings.audience.clone(),
         clients: client_index.users_of(&server.id).len(),
         enabled: server.enabled,
     }

@@ -17,9 +17,9 @@ use crate::app::App;
 use crate::error::PageError;
 use crate::live::LiveServer;
 use crate::model::kind::Kind;
-use crate::model::signing::Algorithm;
-use crate::registry::keys::{self, Spare};
-use crate::registry::{Refused, Registry};
+use crate::model::resource_server::ResourceServerSettings;
+use crate::registry::said::Said;
+use crate::registry::{Refused, Registry, noun};
 use crate::web::guard::PageRefused;
 
 /// What each kind is, in plain words.
@@ -60,15 +60,11 @@ fn found(app: &App, id: &str) -> Result<Arc<LiveServer>, PageRefused> {
         .ok_or_else(|| PageRefused::Error(PageError::not_found()))
 }
 
-/// A signing key for an algorithm that has none yet: made before the transaction that needs it, for that takes long.
-async fn spare(registry: &Registry, algorithm: Option<Algorithm>) -> Result<Spare, PageRefused> {
-    let wanted = algorithm.unwrap_or(Algorithm::ES256);
-    if !Algorithm::SIGNING.contains(&wanted) {
-        return Ok(Spare::default());
-    }
+/// What is said, with a signing key where one is missing: made before the transaction that needs it, for that takes long.
+async fn prepared(registry: &Registry, said: Said) -> Result<Said, PageRefused> {
     let registry = registry.clone();
-    match away(move || keys::spare(&registry, &[wanted])).await? {
-        Ok(spare) => Ok(spare),
+    match away(move || noun::prepared::<ResourceServerSettings>(&registry, said)).await? {
+        Ok(said) => Ok(said),
         Err(Refused::Broken(broken)) => Err(broken.into()),
         Err(Refused::Mistakes(mistakes)) => {
             Err(PageRefused::Error(PageError::malformed(format!("{mistakes:?}"))))

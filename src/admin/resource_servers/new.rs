@@ -7,15 +7,17 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::form::{self, FIELDS, Shown};
-use super::{KINDS, path, spare};
+use super::{KINDS, path, prepared};
 use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
 use crate::admin::form::{Choice, FieldMistake, Typed};
 use crate::admin::list_query::ListQuery;
 use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::model::kind::Kind;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::policy::console::Area;
-use crate::registry::{self, Refused, resource_servers};
+use crate::registry::noun;
+use crate::registry::{self, Refused};
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -121,9 +123,9 @@ async fn register(
         Err(wrong) => return again(typed, wrong),
     };
     let registry = admin.registry();
-    let spare = spare(&registry, wanted.signing_alg).await?;
+    let wanted = prepared(&registry, wanted).await?;
     let made = registry
-        .run(move |registry, tx| resource_servers::register(registry, tx, &wanted, &spare))
+        .run(move |registry, tx| noun::register::<ResourceServerSettings>(registry, tx, &wanted))
         .await;
     match made {
         Ok((server, Some(secret))) => {

@@ -101,7 +101,7 @@ pub async fn of(
         return Ok(Err(text.to_owned()));
     }
     // Named, so that a token that would not be for this server is refused.
-    let targets = [server.audience.clone()];
+    let targets = [server.settings.audience.clone()];
     let grant_request = GrantRequest {
         scope: scope.as_ref(),
         targets: &targets,

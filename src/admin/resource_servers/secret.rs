@@ -11,8 +11,10 @@ use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
 use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::admin::shown_once::Once;
 use crate::app::App;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::policy::console::Area;
-use crate::registry::{Refused, resource_servers};
+use crate::registry::Refused;
+use crate::registry::noun;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -115,7 +117,7 @@ async fn rotate(
     let owner = id.to_owned();
     let rotated = admin
         .registry()
-        .run(move |registry, tx| resource_servers::rotate_secret(registry, tx, &owner, seconds))
+        .run(move |registry, tx| noun::rotate_secret::<ResourceServerSettings>(registry, tx, &owner, seconds))
         .await;
     match rotated {
         Ok(rotated) => {

@@ -14,11 +14,11 @@ use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::live::valid_secrets;
-use crate::model::client::StoredSecret;
-use crate::model::resource_server::{Introspect, ResourceServer, TokenFormat};
+use crate::model::registered::StoredSecret;
+use crate::model::resource_server::{Introspect, ResourceServer, ResourceServerSettings, TokenFormat};
 use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, Right};
-use crate::store::resource_servers as stored;
+use crate::store::registered;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -77,7 +77,10 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let admin = admit(app, request, Requires::read(Area::ResourceServers)).await?;
     let owner = id.to_owned();
     // From the database, for what is live does not follow when a secret was used.
-    let server = app.store.read(move |conn| stored::find(conn, &owner)).await?;
+    let server = app
+        .store
+        .read(move |conn| registered::find::<ResourceServerSettings>(conn, &owner))
+        .await?;
     let server = server.ok_or_else(|| PageRefused::Error(PageError::not_found()))?;
     let last = events::last_of_client(&admin, id).await?;
     let (clients, more_clients) = clients(app, id);
@@ -117,11 +120,11 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
 fn clients(app: &App, id: &str) -> (Vec<Client>, bool) {
     let client = |live: &Arc<crate::live::LiveClient>| {
         let client = &live.client;
-        let flow = app.policy.dataflow(&client.dataflow);
+        let flow = app.policy.dataflow(&client.settings.dataflow);
         Client {
             id: client.id.clone(),
             name: client.name.clone(),
-            dataflow: flow.map_or_else(|| client.dataflow.clone(), |flow| flow.label.clone()),
+            dataflow: flow.map_or_else(|| client.settings.dataflow.clone(), |flow| flow.label.clone()),
             enabled: client.enabled,
         }
     };
