@@ -328,7 +328,7 @@ impl AdminRequest<'_> {
     }
 
     fn secret(&self) -> Result<Option<Secret>, Broken> {
-        let Some(wrapped) = &self.provider.secret else {
+        let Some(wrapped) = &self.provider.sealed else {
             return Ok(None);
         };
         let plain = self

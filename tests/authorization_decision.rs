@@ -45,6 +45,7 @@ pub fn client(dataflow: &str, servers: &[&str]) -> Client {
         created_at: 0,
         updated_at: 0,
         secrets: Vec::new(),
+        sealed: None,
     }
 }
 
@@ -77,6 +78,7 @@ pub fn server(id: &str, audience: &str) -> Arc<LiveServer> {
         created_at: 0,
         updated_at: 0,
         secrets: Vec::new(),
+        sealed: None,
     };
     Arc::new(LiveServer { server, keys: None })
 }

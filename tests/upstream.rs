@@ -6,10 +6,15 @@ use std::collections::HashMap;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mdi_auth::config::{Config, LockoutCovers};
 use mdi_auth::live::Live;
+use mdi_auth::model::identity_provider::IdentityProviderSettings;
 use mdi_auth::model::person::Person;
 use mdi_auth::registry::apply::{self, ApplyError};
+use mdi_auth::registry::noun;
+use mdi_auth::registry::said::{Merge, Said};
 use mdi_auth::registry::{identity_providers, keys};
+use mdi_auth::store::lists::{self, Sessions};
 use mdi_auth::store::passkeys::{self, StoredPasskey};
+use mdi_auth::store::registered;
 use mdi_auth::store::{audit, identity_providers as stored, people};
 use serde_json::{Value, json};
 use url::Url;
@@ -1153,10 +1158,10 @@ async fn a_registration_with_mistakes_is_refused() {
         ("issuer = \"ISSUER\"",   "issuer = \"SELF\"",      "this server itself"),
         ("client_id = \"mdi-auth\"", "",                    "client_id"),
         ("SECRETLINE",            "",                       "auth_method none"),
-        ("SECRETLINE",            "secret = 7",             "text in quotes"),
+        ("SECRETLINE",            "secret = 7",             "it must be a text"),
         ("EXTRA",                 "auth_method = \"none\"", "of no use"),
         ("EXTRA",                 "auth_method = \"private_key_jwt\"", "not supported"),
-        ("EXTRA",                 "accounts = \"anybody\"", "unknown variant"),
+        ("EXTRA",                 "accounts = \"anybody\"", "is not one of"),
         ("EXTRA",                 "accounts = \"invited\"", "organization: it is missing"),
         ("EXTRA",                 "manage_roles = true",    "without roles"),
         ("EXTRA",                 "trusted_amr = [\"pwd\"]", "second factor"),
@@ -1206,11 +1211,11 @@ on_both! {
         let done = blocking(move || keys::rewrap(&before, &new_file).unwrap());
         assert_eq!(done.upstream_secrets, 1);
         let app = registry.app().clone();
-        let provider = blocking(move || app.store.read_blocking(|conn| stored::find(conn, "fulton")).unwrap()).unwrap();
+        let provider = blocking(move || app.store.read_blocking(|conn| registered::find::<IdentityProviderSettings>(conn, "fulton")).unwrap()).unwrap();
         let master = mdi_auth::secrets::master_key::MasterKey::from_file(&file, mdi_auth::clock::Entropy).unwrap();
         let purpose = mdi_auth::secrets::master_key::Purpose::UpstreamSecret;
-        assert_eq!(master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).unwrap().as_slice(), SECRET.as_bytes());
-        assert!(registry.app().master.open(purpose, "fulton", provider.secret.as_ref().unwrap()).is_err());
+        assert_eq!(master.open(purpose, "fulton", provider.sealed.as_ref().unwrap()).unwrap().as_slice(), SECRET.as_bytes());
+        assert!(registry.app().master.open(purpose, "fulton", provider.sealed.as_ref().unwrap()).is_err());
     }
 }
 
@@ -1249,9 +1254,9 @@ on_both! {
             let registry = harness.registry();
             blocking(move || registry.blocking(move |registry, tx| {
                 if delete {
-                    return Ok(identity_providers::delete(registry, tx, "fulton")?.map(|_| true));
+                    return Ok(noun::delete::<IdentityProviderSettings>(registry, tx, "fulton")?.map(|_| true));
                 }
-                identity_providers::set_enabled(registry, tx, "fulton", false)
+                noun::set_enabled::<IdentityProviderSettings>(registry, tx, "fulton", false)
             }).unwrap());
             assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await, json!({ "active": false }), "{delete}");
             let refused = refresh(harness, tokens.str("refresh_token")).await;
@@ -1259,7 +1264,7 @@ on_both! {
             assert_eq!(agent.get(&harness.url("/account")).await.at(), "/login", "{delete}");
             let registry = harness.registry();
             if !delete {
-                blocking(move || registry.blocking(|registry, tx| identity_providers::set_enabled(registry, tx, "fulton", true)).unwrap());
+                blocking(move || registry.blocking(|registry, tx| noun::set_enabled::<IdentityProviderSettings>(registry, tx, "fulton", true)).unwrap());
                 let revived = refresh(harness, tokens.str("refresh_token")).await;
                 assert_eq!(revived.status, 400, "nothing comes back");
             }
@@ -1279,8 +1284,9 @@ on_both! {
         let stage = Stage::start(db, "accounts = \"create\"\nscopes = \"profile\"");
         assert_eq!(stage.sign_in(json!({})).await.at(), "/consent");
         let registry = stage.harness.registry();
-        let links = blocking(move || registry.blocking(|registry, tx| identity_providers::delete(registry, tx, "fulton")).unwrap());
-        assert_eq!(links, 1);
+        blocking(move || registry.blocking(|registry, tx| noun::delete::<IdentityProviderSettings>(registry, tx, "fulton")).unwrap());
+        let deleted = stage.harness.events("identity_provider.changed").pop().unwrap();
+        assert_eq!((&deleted["detail"]["action"], &deleted["detail"]["links"]), (&json!("deleted"), &json!("1")));
         assert!(directory(&stage.harness).identity_providers().is_empty());
         let newcomer = stage.person("newcomer").unwrap();
         let store = stage.harness.app.store.clone();
@@ -1547,4 +1553,47 @@ async fn a_provider_is_asked_anew_as_it_can_be_asked() {
         description.contains("the person needs a password here"),
         "{description}"
     );
+}
+
+on_both! {
+    /// A `sub` of another issuer is somebody else, and the old issuer's secret is not for the new one.
+    async fn another_issuer_is_another_provider(db) {
+        let stage = Stage::start(db, "accounts = \"create\"\nscopes = \"profile\"");
+        assert_eq!(stage.sign_in(json!({})).await.at(), "/consent");
+        let newcomer = stage.person("newcomer").unwrap();
+        let change = |object: Value| {
+            let registry = stage.harness.registry();
+            let said = Said::new(object.as_object().unwrap().clone(), Merge::Patch);
+            blocking(move || registry.blocking(move |registry, tx| noun::change::<IdentityProviderSettings>(registry, tx, &said, None)))
+        };
+        let issuer = "https://login.other.example";
+        let refused = change(json!({ "id": "fulton", "issuer": issuer })).unwrap_err().to_string();
+        assert!(refused.starts_with("secret: it is missing"), "{refused}");
+        assert_eq!(sessions_of(&stage, &newcomer.id), 1, "nothing was changed");
+        change(json!({ "id": "fulton", "issuer": issuer, "secret": "what the other one gave us" })).unwrap();
+        let store = stage.harness.app.store.clone();
+        let id = newcomer.id.clone();
+        let left = blocking(move || store.read_blocking(move |conn| stored::links_of_person(conn, &id)).unwrap());
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(sessions_of(&stage, &newcomer.id), 0);
+        let changed = stage.harness.events("identity_provider.changed").pop().unwrap();
+        let detail = &changed["detail"];
+        assert_eq!((&detail["action"], &detail["links"], &detail["sessions_ended"], &detail["secret"]),
+            (&json!("changed"), &json!("1"), &json!("1"), &json!("set")));
+    }
+}
+
+fn sessions_of(stage: &Stage, person: &str) -> usize {
+    let (store, person) = (stage.harness.app.store.clone(), person.to_owned());
+    let wanted = Sessions {
+        person: Some(person),
+        begun_after: 0,
+        used_after: 0,
+    };
+    blocking(move || {
+        store
+            .read_blocking(move |conn| lists::sessions(conn, &wanted, None, 10))
+            .unwrap()
+    })
+    .len()
 }

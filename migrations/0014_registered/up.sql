@@ -18,3 +18,4 @@ ALTER TABLE registered_server RENAME TO resource_server;
 UPDATE client SET settings =
     '{"dataflow":"' || replace(replace(dataflow, '\', '\\'), '"', '\"') || '",' || substr(settings, 2);
 ALTER TABLE client DROP COLUMN dataflow;
+ALTER TABLE identity_provider ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;

@@ -43,6 +43,7 @@ pub async fn since(
         Kind::ResourceServerChanged,
         Kind::SecretChanged,
     ];
+    const PROVIDER: [Kind; 1] = [Kind::IdentityProviderChanged];
     let since_ms = shown_ms.max(app.clock.now_millis() - LOOKED_BACK_MS);
     let subject = subject.clone();
     let (rows, names) = app
@@ -51,8 +52,12 @@ pub async fn since(
             let kinds: &[Kind] = match &subject {
                 Concerned::Person(_) => &PERSON,
                 Concerned::Client(_) => &CLIENT,
+                Concerned::Provider(_) => &PROVIDER,
             };
-            let rows = audit::last_of(conn, &subject, kinds, since_ms, TOLD)?;
+            let mut rows = audit::last_of(conn, &subject, kinds, since_ms, TOLD)?;
+            if let Concerned::Provider(id) = &subject {
+                rows.retain(|row| body(row).detail.get("provider") == Some(id));
+            }
             let actors: Vec<String> = rows.iter().map(|row| body(row).actor).collect();
             let names = people::names(conn, &actors)?;
             Ok((rows, names))

@@ -1,8 +1,5 @@
 //! What the forms of the console share: typed values that are kept, and what is wrong with them, field by field.
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 use crate::registry::{Mistake, VERSION};
 use crate::web::browser::PostedForm;
 
@@ -164,12 +161,4 @@ pub fn choices(listed: &[(&str, &str, &str)]) -> Vec<Choice> {
         hint: hint.to_owned(),
     };
     listed.iter().map(choice).collect()
-}
-
-/// Reads one of the words that the apply file knows, such as `ES256`. Nothing typed is nothing wanted.
-pub fn word<T: DeserializeOwned>(typed: &Typed, field: &str, wrong: &mut Vec<FieldMistake>) -> Option<T> {
-    let text = typed.some(field)?;
-    let read = serde_json::from_value(Value::String(text));
-    read.map_err(|_| wrong.push(FieldMistake::field(field, "choose one of those that are listed")))
-        .ok()
 }

@@ -242,7 +242,7 @@ async fn make(
     let only: Option<Algorithm> = if typed.get("alg") == ALL {
         None
     } else {
-        form::word(&typed, "alg", &mut wrong)
+        chosen_algorithm(&typed, &mut wrong)
     };
     if typed.get("alg").is_empty() {
         wrong.push(FieldMistake::field("alg", "choose which keys"));
@@ -260,4 +260,13 @@ async fn make(
         Err(Refused::Mistakes(mistakes)) => show(&admin, typed, FieldMistake::of(&mistakes, &FIELDS)).await,
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
+}
+
+fn chosen_algorithm(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Algorithm> {
+    let chosen = typed.some("alg")?;
+    let algorithm = Algorithm::parse(&chosen);
+    if algorithm.is_none() {
+        wrong.push(FieldMistake::field("alg", "choose one of those that are listed"));
+    }
+    algorithm
 }

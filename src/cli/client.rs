@@ -45,7 +45,7 @@ const COLUMNS: [Column<ClientSettings>; 3] = [
 pub(super) fn run(start: &Start, command: Command) -> Done {
     let registry = start.registry()?;
     match command {
-        Command::Noun(command) => noun::run(&registry, command, &COLUMNS),
+        Command::Noun(command) => noun::run(&registry, command, &COLUMNS, noun::no_more),
         Command::VendorLink {
             client_id,
             days,

@@ -3,47 +3,27 @@
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::noun::print_enabled;
+use super::noun::{self, Column};
 use super::outcome::{CommandRefused, Done};
-use super::output::{print, print_json, print_object, print_table};
+use super::output::print;
 use super::start::Start;
-use crate::model::identity_provider::IdentityProvider;
+use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::registry::{Registry, identity_providers};
 use crate::store::identity_providers as stored;
 
+const COLUMNS: [Column<IdentityProviderSettings>; 2] = [
+    ("ISSUER", |provider| provider.settings.issuer.clone()),
+    ("ACCOUNTS", |provider| {
+        provider.settings.accounts.as_str().to_owned()
+    }),
+];
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List all identity providers; `mdi-auth apply` registers and changes them
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show an identity provider
-    Show {
-        /// Its id
-        id: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(flatten)]
+    Noun(noun::Command<IdentityProviderSettings>),
     /// Fetch its discovery and keys, and say what is found
     Test {
-        /// Its id
-        id: String,
-    },
-    /// Let people sign in with it again
-    Enable {
-        /// Its id
-        id: String,
-    },
-    /// Let nobody sign in with it, and sign out those who did
-    Disable {
-        /// Its id
-        id: String,
-    },
-    /// Delete it with the links to it; the accounts stay
-    Delete {
         /// Its id
         id: String,
     },
@@ -71,17 +51,8 @@ pub(super) enum Command {
 pub(super) fn run(start: &Start, command: Command) -> Done {
     let registry = start.registry()?;
     match command {
-        Command::List { json } => list(&registry, json),
-        Command::Show { id, json } => show(&registry, id, json),
+        Command::Noun(command) => noun::run(&registry, command, &COLUMNS, more),
         Command::Test { id } => test(&registry, id),
-        Command::Enable { id } => set_enabled(&registry, &id, true),
-        Command::Disable { id } => set_enabled(&registry, &id, false),
-        Command::Delete { id } => {
-            let shown = id.clone();
-            let links =
-                registry.blocking(move |registry, tx| identity_providers::delete(registry, tx, &id))?;
-            print(format_args!("deleted {shown} and {links} links to accounts"))
-        }
         Command::Link {
             id,
             username,
@@ -105,65 +76,23 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
     }
 }
 
-fn view(provider: &IdentityProvider) -> Map<String, Value> {
-    let mut view = identity_providers::view(provider);
-    view.insert("id".to_owned(), json!(provider.id));
-    view.insert("has_secret".to_owned(), json!(provider.secret.is_some()));
-    view.insert("created_at".to_owned(), json!(provider.created_at));
-    view.insert("updated_at".to_owned(), json!(provider.updated_at));
-    view
-}
-
-fn found(registry: &Registry, id: String) -> Result<(IdentityProvider, i64), CommandRefused> {
-    let shown = id.clone();
-    let (provider, links) = registry
+/// Where the provider sends people back to, and how many accounts are linked with identities there.
+fn more(registry: &Registry, provider: &IdentityProvider) -> Result<Map<String, Value>, CommandRefused> {
+    let id = provider.id.clone();
+    let links = registry
         .app()
         .store
-        .read_blocking(move |conn| Ok((stored::find(conn, &id)?, stored::count_links(conn, &id)?)))?;
-    let provider =
-        provider.ok_or_else(|| CommandRefused(format!("no identity provider has the id {shown:?}")))?;
-    Ok((provider, links))
-}
-
-fn list(registry: &Registry, json: bool) -> Done {
-    let all = registry.app().store.read_blocking(stored::all)?;
-    if json {
-        return print_json(&all.iter().map(|provider| Value::Object(view(provider))).collect());
-    }
-    let rows: Vec<Vec<String>> = all
+        .read_blocking(move |conn| stored::count_links(conn, &id))?;
+    let redirect_uri = identity_providers::redirect_uri(registry.app(), &provider.id);
+    let shown = [("links", json!(links)), ("redirect_uri", json!(redirect_uri))];
+    Ok(shown
+        .map(|(member, value)| (member.to_owned(), value))
         .into_iter()
-        .map(|provider| {
-            let state = if provider.enabled { "enabled" } else { "disabled" };
-            let accounts = provider.settings.accounts.as_str();
-            vec![
-                provider.id,
-                provider.settings.issuer,
-                accounts.to_owned(),
-                state.to_owned(),
-                provider.name,
-            ]
-        })
-        .collect();
-    print_table(&["ID", "ISSUER", "ACCOUNTS", "STATE", "NAME"], &rows)
-}
-
-fn show(registry: &Registry, id: String, json: bool) -> Done {
-    let (provider, links) = found(registry, id)?;
-    let mut view = view(&provider);
-    view.insert("links".to_owned(), json!(links));
-    view.insert(
-        "redirect_uri".to_owned(),
-        json!(identity_providers::redirect_uri(registry.app(), &provider.id)),
-    );
-    if json {
-        print_json(&Value::Object(view))
-    } else {
-        print_object(&view)
-    }
+        .collect())
 }
 
 fn test(registry: &Registry, id: String) -> Done {
-    let (provider, _) = found(registry, id)?;
+    let provider = noun::found::<IdentityProviderSettings>(registry, &id)?;
     let app = registry.app();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -189,11 +118,4 @@ fn test(registry: &Registry, id: String) -> Done {
             "{count} problems: people cannot sign in with it"
         ))),
     }
-}
-
-fn set_enabled(registry: &Registry, id: &str, enabled: bool) -> Done {
-    let owned = id.to_owned();
-    let changed = registry
-        .blocking(move |registry, tx| identity_providers::set_enabled(registry, tx, &owned, enabled))?;
-    print_enabled(id, enabled, changed)
 }

@@ -15,6 +15,13 @@ use crate::store::registered;
 
 /// A column of a list: its head, and what stands in it.
 pub(super) type Column<S> = (&'static str, fn(&Registered<S>) -> String);
+/// What is shown of one beside what is registered.
+pub(super) type More<S> = fn(&Registry, &Registered<S>) -> Result<Map<String, Value>, CommandRefused>;
+
+/// Nothing.
+pub(super) fn no_more<S>(_: &Registry, _: &Registered<S>) -> Result<Map<String, Value>, CommandRefused> {
+    Ok(Map::new())
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command<S: Registrable> {
@@ -55,6 +62,7 @@ pub(super) enum Command<S: Registrable> {
         json: bool,
     },
     /// Make a new secret and show it once
+    #[command(hide = S::NOUN.secrets.are_ours())]
     RotateSecret {
         /// Its id
         id: String,
@@ -92,7 +100,12 @@ pub(super) struct Overlap {
     json: bool,
 }
 
-pub(super) fn run<S: Registrable>(registry: &Registry, command: Command<S>, columns: &[Column<S>]) -> Done {
+pub(super) fn run<S: Registrable>(
+    registry: &Registry,
+    command: Command<S>,
+    columns: &[Column<S>],
+    more: More<S>,
+) -> Done {
     match command {
         Command::Register { said, json } => register(registry, *said, json, columns),
         Command::Change {
@@ -103,7 +116,9 @@ pub(super) fn run<S: Registrable>(registry: &Registry, command: Command<S>, colu
         } => change(registry, which, *said, &clear, json),
         Command::List { json } => list(registry, json, columns),
         Command::Show { id, json } => {
-            let view = view(&found::<S>(registry, &id)?);
+            let found = found::<S>(registry, &id)?;
+            let mut view = view(&found);
+            view.extend(more(registry, &found)?);
             if json {
                 print_json(&Value::Object(view))
             } else {
@@ -243,11 +258,15 @@ fn view<S: Registrable>(registered: &Registered<S>) -> Map<String, Value> {
     view.insert(S::NOUN.id.to_owned(), json!(registered.id));
     view.insert("created_at".to_owned(), json!(registered.created_at));
     view.insert("updated_at".to_owned(), json!(registered.updated_at));
-    view.insert("secrets".to_owned(), view_secrets(&registered.secrets));
+    if S::NOUN.secrets.are_ours() {
+        view.insert("has_secret".to_owned(), json!(registered.sealed.is_some()));
+    } else {
+        view.insert("secrets".to_owned(), view_secrets(&registered.secrets));
+    }
     view
 }
 
-fn found<S: Registrable>(registry: &Registry, id: &str) -> Result<Registered<S>, CommandRefused> {
+pub(super) fn found<S: Registrable>(registry: &Registry, id: &str) -> Result<Registered<S>, CommandRefused> {
     let owner = id.to_owned();
     let found = registry
         .app()
@@ -291,7 +310,7 @@ fn set_enabled<S: Registrable>(registry: &Registry, id: &str, enabled: bool) -> 
 }
 
 /// Says whether something was disabled or enabled.
-pub(super) fn print_enabled(id: &str, enabled: bool, changed: bool) -> Done {
+fn print_enabled(id: &str, enabled: bool, changed: bool) -> Done {
     let state = if enabled { "enabled" } else { "disabled" };
     if changed {
         print(format_args!("{state} {id}"))

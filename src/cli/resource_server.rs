@@ -16,5 +16,5 @@ const COLUMNS: [Column<ResourceServerSettings>; 3] = [
 ];
 
 pub(super) fn run(start: &Start, command: Command) -> Done {
-    noun::run(&start.registry()?, command, &COLUMNS)
+    noun::run(&start.registry()?, command, &COLUMNS, noun::no_more)
 }

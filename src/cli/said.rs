@@ -27,6 +27,8 @@ enum Kind {
     Table,
     /// A file with public keys.
     Keys,
+    /// Several objects, an option each.
+    Objects,
 }
 
 /// A member, or a member of a member.
@@ -145,8 +147,12 @@ impl Schemas {
         } else if has("object") {
             Kind::Keys
         } else if is_type(schema, "array") {
-            let items = schema.get("items").unwrap_or(&Value::Null);
-            Kind::List(words(self.resolve(items)))
+            let items = self.resolve(schema.get("items").unwrap_or(&Value::Null));
+            if is_type(items, "object") {
+                Kind::Objects
+            } else {
+                Kind::List(words(items))
+            }
         } else if is_type(schema, "boolean") {
             Kind::Flag
         } else if schema.get("properties").is_some() {
@@ -201,7 +207,7 @@ impl Flag {
     fn name(&self) -> String {
         let name = self.path.join("-").replace('_', "-");
         match self.kind {
-            Kind::List(_) | Kind::Table => name.strip_suffix('s').unwrap_or(&name).to_owned(),
+            Kind::List(_) | Kind::Table | Kind::Objects => name.strip_suffix('s').unwrap_or(&name).to_owned(),
             _ => name,
         }
     }
@@ -236,6 +242,11 @@ impl Flag {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
+            Kind::Objects => argument
+                .help(format!("{}; may repeat", self.says))
+                .value_parser(ValueParser::string())
+                .value_name("JSON")
+                .action(ArgAction::Append),
             Kind::Keys => argument
                 .value_parser(clap::value_parser!(PathBuf))
                 .value_name("FILE"),
@@ -258,6 +269,10 @@ impl Flag {
                 None => None,
                 Some(texts) => Some(table(&name, &texts)?),
             },
+            Kind::Objects => match texts() {
+                None => None,
+                Some(texts) => Some(objects(&name, &texts)?),
+            },
             Kind::Keys => match matches.get_one::<PathBuf>(&name) {
                 None => None,
                 Some(path) => {
@@ -271,6 +286,15 @@ impl Flag {
 
 fn misuse(what: String) -> clap::Error {
     clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n"))
+}
+
+fn objects(name: &str, texts: &[String]) -> Result<Value, clap::Error> {
+    let object = |text: &String| match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        _ => Err(misuse(format!("--{name}: write a JSON object"))),
+    };
+    let all: Result<Vec<Value>, clap::Error> = texts.iter().map(object).collect();
+    all.map(Value::Array)
 }
 
 /// A scope may hold a `=` itself, so blanks belong around ours.
@@ -331,7 +355,11 @@ impl<S: Registrable> clap::Args for SaidArguments<S> {
             Arg::new("secret-stdin")
                 .long("secret-stdin")
                 .action(ArgAction::SetTrue)
-                .help("Read its secret from stdin instead of making one"),
+                .help(if S::NOUN.secrets.are_ours() {
+                    "Read our secret there from stdin"
+                } else {
+                    "Read its secret from stdin instead of making one"
+                }),
         )
     }
 

@@ -30,7 +30,7 @@ use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
 use crate::secrets::master_key::MasterKey;
 use crate::store::changes::{self, Change, ChangeKind, Revision};
-use crate::store::{Conn, Store, StoreBroken, Stored, identity_providers, keys, people, registered};
+use crate::store::{Conn, Store, StoreBroken, Stored, keys, people, registered};
 use crate::supervisor;
 
 /// How often the log of changes is read for what other processes did.
@@ -76,7 +76,7 @@ impl Everything {
         Ok(Self {
             clients: registered::all(conn)?.into_iter().map(live_client).collect(),
             servers: registered::all(conn)?.into_iter().map(live_server).collect(),
-            providers: identity_providers::all(conn)?.into_iter().map(by_id).collect(),
+            providers: registered::all(conn)?.into_iter().map(by_id).collect(),
             keyring: Keyring::load(&keys::all(conn)?, master, now)
                 .map_err(|cause| StoreBroken::stored("signing key", cause))?,
             people: people::with_generation(conn)?
@@ -179,8 +179,7 @@ impl Live {
                 replace(&self.servers, &change.subject, found);
             }
             ChangeKind::IdentityProvider => {
-                let found =
-                    readable(&change.subject, identity_providers::find(conn, &change.subject))?.map(by_id);
+                let found = readable(&change.subject, registered::find(conn, &change.subject))?.map(by_id);
                 replace(&self.providers, &change.subject, found);
             }
             ChangeKind::Keys => {

@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use crate::model::Organization;
 use crate::model::client::AuthMethod;
+use crate::model::registered::Registered;
+use crate::model::words::{self, Words};
 
 /// Whose account a first sign-in leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, IntoStaticStr)]
@@ -65,8 +67,9 @@ pub struct RoleMapping {
     pub console: bool,
 }
 
-/// What is registered about a provider beyond its columns.
+/// What is registered about an identity provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct IdentityProviderSettings {
     /// Its issuer identifier, byte for byte (OpenID Connect Discovery §3).
     pub issuer: String,
@@ -74,7 +77,12 @@ pub struct IdentityProviderSettings {
     pub client_id: String,
     /// How we authenticate there: `client_secret_basic`, `client_secret_post` or `none`.
     pub auth_method: AuthMethod,
+    /// Our secret there is entered later: until then nobody signs in with the provider. An exported file says so, for it
+    /// has no secrets.
+    pub secret_later: bool,
     /// What we ask for, `openid` first.
+    #[serde(deserialize_with = "words::every")]
+    #[schema(value_type = Words)]
     pub scopes: Vec<String>,
     /// Whose account a first sign-in leads to.
     pub accounts: Accounts,
@@ -87,37 +95,44 @@ pub struct IdentityProviderSettings {
     /// Whether the mapping also decides the roles of accounts that this provider did not make.
     pub manage_roles: bool,
     /// Values of `acr` that count as two factors.
+    #[serde(deserialize_with = "words::every")]
+    #[schema(value_type = Words)]
     pub trusted_acr: Vec<String>,
     /// Values of `amr` that count as a second factor.
+    #[serde(deserialize_with = "words::every")]
+    #[schema(value_type = Words)]
     pub trusted_amr: Vec<String>,
-    /// How it is made to ask anew who somebody is.
-    #[serde(default)]
+    /// How it is made to ask anew who somebody is: `max_age`, `prompt_login` or `none`.
     pub reauthenticate: Reauthenticate,
 }
 
-/// A registered provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityProvider {
-    /// Its id, part of a path of ours.
-    pub id: String,
-    /// Its name: "Sign in with …".
-    pub name: String,
-    /// Everything else that is registered.
-    pub settings: IdentityProviderSettings,
-    /// Our secret there, wrapped under the master key.
-    pub secret: Option<String>,
-    /// A disabled provider is not offered, and its answers are refused.
-    pub enabled: bool,
-    /// When it was registered, in seconds since the epoch.
-    pub created_at: i64,
-    /// When it was last changed.
-    pub updated_at: i64,
+impl Default for IdentityProviderSettings {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            client_id: String::new(),
+            auth_method: AuthMethod::ClientSecretBasic,
+            secret_later: false,
+            scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            accounts: Accounts::default(),
+            username_claim: None,
+            organization: None,
+            roles: Vec::new(),
+            manage_roles: false,
+            trusted_acr: Vec::new(),
+            trusted_amr: Vec::new(),
+            reauthenticate: Reauthenticate::default(),
+        }
+    }
 }
 
-impl IdentityProvider {
+/// A registered provider; a disabled one is not offered, and its answers are refused.
+pub type IdentityProvider = Registered<IdentityProviderSettings>;
+
+impl Registered<IdentityProviderSettings> {
     /// Whether people can sign in with it: it is enabled, and our secret there is known if there must be one.
     pub fn is_ready(&self) -> bool {
-        self.enabled && (self.secret.is_some() || !self.settings.auth_method.uses_secret())
+        self.enabled && (self.sealed.is_some() || !self.settings.auth_method.uses_secret())
     }
 
     /// Whether it asks anew who somebody is, in whatever way.

@@ -19,8 +19,10 @@ pub struct Registered<S> {
     pub created_at: i64,
     /// When it was last changed.
     pub updated_at: i64,
-    /// Its secrets.
+    /// Its secrets here.
     pub secrets: Vec<StoredSecret>,
+    /// Our own secret there, sealed under the master key.
+    pub sealed: Option<String>,
 }
 
 /// One of the secrets of a client or resource server. Two may be valid at a time.

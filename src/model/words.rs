@@ -55,6 +55,14 @@ pub fn list<'de, D: Deserializer<'de>>(written: D) -> Result<Option<Vec<String>>
     Ok(Option::<Words>::deserialize(written)?.map(|words| words.words()))
 }
 
+/// A list of words, each once; see [`Words`].
+///
+/// # Errors
+/// What is neither a list of texts nor a text.
+pub fn every<'de, D: Deserializer<'de>>(written: D) -> Result<Vec<String>, D::Error> {
+    Ok(Words::deserialize(written)?.words())
+}
+
 /// A list of words that mean something, each once.
 ///
 /// # Errors

@@ -13,12 +13,13 @@ use crate::issuance::{CERTIFY, ClientContext};
 use crate::live::LiveClient;
 use crate::model::client::GrantType;
 use crate::model::grant::{Grant, RefreshToken};
+use crate::model::identity_provider::IdentityProviderSettings;
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::model::secret::SecretHash;
 use crate::secrets::master_key::Derivation;
 use crate::session::revocation::revoke_grant;
-use crate::store::{Conn, Stored, Tx, grants, identity_providers, people, tokens};
+use crate::store::{Conn, Stored, Tx, grants, people, registered, tokens};
 use crate::web::parameters::Parameters;
 
 /// How long rows of refresh tokens outlive them, so that a late replay is known as one, in seconds.
@@ -139,7 +140,9 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
     let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
     let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
     let provider_ended = match &grant.facts.identity_provider {
-        Some(id) => !identity_providers::find(conn, id)?.is_some_and(|provider| provider.enabled),
+        Some(id) => {
+            !registered::find::<IdentityProviderSettings>(conn, id)?.is_some_and(|provider| provider.enabled)
+        }
         None => false,
     };
     Ok(Some(Facts {

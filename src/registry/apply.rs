@@ -8,14 +8,13 @@ use std::fmt::{self, Display};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::identity_providers::{self, IdentityProviderForm};
 use super::links::{self, Issued};
 use super::noun::{self, Around, Draft, Registrable};
 use super::people::{self, Hashes, PersonForm};
 use super::said::{Merge, Said};
 use super::{Mistake, Omitted, Refused, Registry, keys};
 use crate::model::client::{Client, ClientSettings};
-use crate::model::identity_provider::IdentityProvider;
+use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::model::link::LinkKind;
 use crate::model::person::{Person, username_key};
 use crate::model::registered::Registered;
@@ -23,9 +22,7 @@ use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
 use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::console::ADMINISTRATOR;
-use crate::store::{
-    Conn, Stored, Tx, identity_providers as stored_providers, people as stored_people, registered,
-};
+use crate::store::{Conn, Stored, Tx, people as stored_people, registered};
 
 /// Why nothing was applied.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +63,7 @@ struct Entry<F> {
 struct File {
     servers: Vec<Entry<Said>>,
     clients: Vec<Entry<Said>>,
-    providers: Vec<Entry<IdentityProviderForm>>,
+    providers: Vec<Entry<Said>>,
     users: Vec<Entry<PersonForm>>,
     mistakes: Vec<String>,
 }
@@ -76,7 +73,7 @@ struct File {
 struct Plan {
     servers: Vec<Draft<ResourceServerSettings>>,
     clients: Vec<Draft<ClientSettings>>,
-    providers: Vec<identity_providers::Draft>,
+    providers: Vec<Draft<IdentityProviderSettings>>,
     people: Vec<people::Draft>,
     lines: Vec<String>,
     notes: Vec<String>,
@@ -203,9 +200,7 @@ fn write(
     let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
     write_all(registry, tx, &plan.servers, spare, &mut secrets)?;
     write_all(registry, tx, &plan.clients, spare, &mut secrets)?;
-    for draft in &plan.providers {
-        identity_providers::write(registry, tx, draft)?;
-    }
+    write_all(registry, tx, &plan.providers, spare, &mut secrets)?;
     for draft in &plan.people {
         let hash = hashes.get(&username_key(&draft.person.username));
         people::write(registry, tx, draft, hash.map(String::as_str))?;
@@ -258,9 +253,18 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
         let draft = plan.registered::<ClientSettings>(registry, conn, entry, &around, label)?;
         plan.clients.extend(draft.and_then(changing));
     }
+    let issuer = |provider: &IdentityProvider| provider.settings.issuer.clone();
     for entry in &file.providers {
-        let before = stored_providers::find(conn, &entry.id)?;
-        plan.provider(registry, entry, before.as_ref());
+        let draft = plan.registered::<IdentityProviderSettings>(registry, conn, entry, &around, issuer)?;
+        if let Some(draft) = &draft
+            && draft.registered.settings.secret_later
+        {
+            plan.notes.push(format!(
+                "identity_provider {} has no secret yet: nobody signs in with it until you enter it",
+                draft.registered.id
+            ));
+        }
+        plan.providers.extend(draft.and_then(changing));
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
@@ -331,31 +335,6 @@ impl Plan {
         let named = (entry.id.clone(), label(&draft.registered));
         self.note(draft.is_new(), &draft.differences(), S::NOUN.table, &named);
         Ok(Some(draft))
-    }
-
-    fn provider(
-        &mut self,
-        registry: &Registry,
-        entry: &Entry<IdentityProviderForm>,
-        before: Option<&IdentityProvider>,
-    ) {
-        let drafted = entry
-            .form
-            .as_ref()
-            .map(|form| identity_providers::draft(registry, form, Omitted::Keeps, before));
-        let Some(draft) = self.take(&entry.at, drafted) else {
-            return;
-        };
-        if draft.lacks_secret() {
-            let id = &draft.provider.id;
-            self.notes.push(format!(
-                "identity_provider {id} has no secret yet: nobody signs in with it until you enter it"
-            ));
-        }
-        let label = (draft.provider.id.clone(), draft.provider.settings.issuer.clone());
-        if self.note(draft.is_new(), &draft.differences(), "identity_provider", &label) {
-            self.providers.push(draft);
-        }
     }
 
     fn person(
@@ -433,7 +412,7 @@ impl File {
         let mistakes = &mut file.mistakes;
         file.servers = said::<ResourceServerSettings>(&mut tables, mistakes);
         file.clients = said::<ClientSettings>(&mut tables, mistakes);
-        file.providers = entries(&mut tables, "identity_provider", "id", mistakes, read_form);
+        file.providers = said::<IdentityProviderSettings>(&mut tables, mistakes);
         file.users = entries(&mut tables, "user", "username", mistakes, read_form);
         for key in tables.keys() {
             file.mistakes.push(format!(

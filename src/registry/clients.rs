@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::limits::Limit;
-use super::noun::{Judging, Noun, Registrable};
+use super::noun::{Judging, Noun, Registrable, Secrets};
 use super::said::Said;
 use super::{check_organization, object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
@@ -38,6 +38,7 @@ impl Registrable for ClientSettings {
             ("backchannel_logout_uri", Limit::URI),
             ("scopes", Limit::SCOPES),
         ],
+        secrets: Secrets::Theirs,
     };
 
     fn inherited(before: &Self, said: &Said) -> Map<String, Value> {

@@ -62,6 +62,31 @@ impl SecretStep {
         }
     }
 
+    /// What a form means of a secret that was made elsewhere; `known` is the one that is kept.
+    pub fn decide_ours(
+        given: Option<&Secret>,
+        used: bool,
+        known: Option<&Secret>,
+        mistakes: &mut Mistakes,
+    ) -> Self {
+        match (given, used) {
+            (Some(_), false) => {
+                mistakes.add("secret", "it is of no use beside auth_method none; leave it out");
+                Self::Keep
+            }
+            (Some(given), true) if given.reveal().is_empty() => {
+                mistakes.add("secret", "it is empty");
+                Self::Keep
+            }
+            (Some(given), true) if known.is_some_and(|known| known.hash().matches(&given.hash())) => {
+                Self::Keep
+            }
+            (Some(given), true) => Self::Set(given.clone()),
+            (None, false) if known.is_some() => Self::End,
+            (None, _) => Self::Keep,
+        }
+    }
+
     /// What it is called in the record; none if nothing happens.
     pub fn name(&self) -> Option<&'static str> {
         match self {

@@ -5,17 +5,15 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::noun::{self, Registrable};
-use super::{Refused, Registry, identity_providers, people};
+use super::{Refused, Registry, people};
 use crate::audit::event::Kind;
 use crate::error::Broken;
 use crate::model::client::{Client, ClientSettings};
-use crate::model::identity_provider::IdentityProvider;
+use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::model::person::{Person, username_key};
 use crate::model::registered;
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
-use crate::store::{
-    self, Conn, Stored, identity_providers as stored_providers, people as stored_people, registered as stored,
-};
+use crate::store::{self, Conn, Stored, people as stored_people, registered as stored};
 
 /// How many people are read at once.
 const BATCH: i64 = 1000;
@@ -94,7 +92,7 @@ fn registered(conn: &mut Conn, with_people: bool) -> Stored<Registered> {
     Ok(Registered {
         servers: stored::all::<ResourceServerSettings>(conn)?,
         clients: stored::all::<ClientSettings>(conn)?,
-        providers: stored_providers::all(conn)?,
+        providers: stored::all::<IdentityProviderSettings>(conn)?,
         people: if with_people { everybody(conn)? } else { Vec::new() },
     })
 }
@@ -157,9 +155,12 @@ fn of_noun<S: Registrable>(registered: &registered::Registered<S>) -> Entry {
 }
 
 fn provider(provider: &IdentityProvider) -> Entry {
-    let mut view = identity_providers::view(provider);
+    let mut view = noun::view(provider);
+    // A file has no secrets.
     if provider.settings.auth_method.uses_secret() {
         view.insert("secret_later".to_owned(), Value::Bool(true));
+    } else {
+        view.remove("secret_later");
     }
     entry("id", &provider.id, &provider.name, view)
 }

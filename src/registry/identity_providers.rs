@@ -1,128 +1,31 @@
 //! Identity providers: registered, changed, disabled, deleted; and whose account an identity there leads to.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
 use url::Url;
-use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
+use super::limits::Limit;
+use super::noun::{self, Ending, Judging, Noun, Registrable, Secrets};
 use super::people::{self, PersonForm};
-use super::{
-    Decided, Mistake, Mistakes, Omitted, Registry, Words, difference, display_name, identifier, mistake,
-    object, organization, unchanged, version_of,
-};
+use super::{Decided, Mistakes, Omitted, Registry, check_organization, mistake};
 use crate::app::App;
 use crate::audit::event::{Event, Kind};
 use crate::model::Organization;
 use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{
-    Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, Reauthenticate,
-    RoleMapping,
+    Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
 };
 use crate::model::person::Person;
-use crate::model::secret::Secret;
+use crate::policy::console::Area;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::session::revocation::revoke_grant;
 use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::{
     StoreBroken, Stored, Tx, grants, identity_providers as stored, passkeys, people as stored_people,
-    sessions,
+    registered, sessions,
 };
 
-/// What stands in the place of an id in the address of the console's form.
-const NEW: &str = "new";
 /// Methods that are one factor, or tell of no factor at all (RFC 8176 §2).
 const NO_SECOND_FACTOR: [&str; 3] = ["pwd", "pin", "fed"];
-
-/// What is wanted of an identity provider. What is left out stays as it is, or takes its default.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IdentityProviderForm {
-    /// Its id, part of a path of ours.
-    pub id: Option<String>,
-    /// Its name for people: "Sign in with …".
-    pub name: Option<String>,
-    /// Its issuer identifier.
-    pub issuer: Option<String>,
-    /// Our `client_id` there.
-    pub client_id: Option<String>,
-    /// Our secret there.
-    pub secret: Option<Secret>,
-    /// The secret is entered later: until then nobody signs in with the provider. An exported file says so, for it has
-    /// no secrets.
-    pub secret_later: Option<bool>,
-    /// `client_secret_basic`, `client_secret_post` or `none`.
-    pub auth_method: Option<AuthMethod>,
-    /// What we ask for.
-    pub scopes: Option<Words>,
-    /// `linked`, `invited` or `create`.
-    pub accounts: Option<Accounts>,
-    /// The claim that holds the username.
-    pub username_claim: Option<String>,
-    /// The agency.
-    pub organization: Option<Organization>,
-    /// Roles by claims.
-    pub roles: Option<Vec<RoleMapping>>,
-    /// Whether the mapping also decides the roles of accounts that this provider did not make.
-    pub manage_roles: Option<bool>,
-    /// Values of `acr` that count as two factors.
-    pub trusted_acr: Option<Words>,
-    /// Values of `amr` that count as a second factor.
-    pub trusted_amr: Option<Words>,
-    /// How it is made to ask anew who somebody is: `max_age`, `prompt_login` or `none`.
-    pub reauthenticate: Option<Reauthenticate>,
-    /// Whether people may sign in with it.
-    pub enabled: Option<bool>,
-}
-
-/// A provider as it will be, checked.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// As it will be; its secret is still the old one.
-    pub provider: IdentityProvider,
-    before: Option<IdentityProvider>,
-    secret: SecretStep,
-}
-
-/// What is to happen to our secret there.
-#[derive(Debug, Clone)]
-enum SecretStep {
-    Keep,
-    Set(Secret),
-    End,
-}
-
-impl SecretStep {
-    fn name(&self) -> Option<&'static str> {
-        match self {
-            Self::Keep => None,
-            Self::Set(_) => Some("set"),
-            Self::End => Some("ended"),
-        }
-    }
-}
-
-impl Draft {
-    /// Whether it is new.
-    pub fn is_new(&self) -> bool {
-        self.before.is_none()
-    }
-
-    /// Whether our secret there is still to be entered.
-    pub fn lacks_secret(&self) -> bool {
-        let sets = matches!(self.secret, SecretStep::Set(_));
-        self.provider.settings.auth_method.uses_secret() && self.provider.secret.is_none() && !sets
-    }
-
-    /// What changes, one line a setting; nothing if all is as it was.
-    pub fn differences(&self) -> Vec<String> {
-        let before = self.before.as_ref().map(view).unwrap_or_default();
-        let mut lines = difference(&before, &view(&self.provider));
-        lines.extend(self.secret.name().map(|what| format!("secret {what}")));
-        lines
-    }
-}
 
 /// The redirect URI that is registered at a provider: one for each, so that no provider is handed the code of another
 /// (RFC 9700 §4.4.2.2).
@@ -130,151 +33,105 @@ pub fn redirect_uri(app: &App, provider_id: &str) -> String {
     app.url(&format!("/login/upstream/{provider_id}/callback"))
 }
 
-/// The settings of a provider, as the record and the listings show them.
-pub fn view(provider: &IdentityProvider) -> Map<String, Value> {
-    let mut view = object(&provider.settings);
-    view.insert("name".to_owned(), json!(provider.name));
-    view.insert("enabled".to_owned(), json!(provider.enabled));
-    view
-}
-
-/// Checks a form: `before` is the provider of this id.
-///
-/// # Errors
-/// Every mistake.
-pub fn draft(
-    registry: &Registry,
-    form: &IdentityProviderForm,
-    manner: Omitted,
-    before: Option<&IdentityProvider>,
-) -> Result<Draft, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let now = registry.app.now();
-    let id = form.id.clone().unwrap_or_default();
-    if mistakes.take("id", identifier(&id)).is_some() && id == NEW {
-        mistakes.add("id", format!("{id:?} is a path of this server; choose another"));
-    }
-    let name = mistakes.take(
-        "name",
-        display_name(form.name.as_deref(), before.map(|old| old.name.as_str())),
-    );
-    let old = manner.kept(before.map(|provider| &provider.settings));
-    let settings = settings(registry, form, old, &mut mistakes);
-    let secret = secret_step(registry, form, before, settings.auth_method, &mut mistakes);
-    let provider = IdentityProvider {
-        id,
-        name: name.unwrap_or_default(),
-        settings,
-        secret: before.and_then(|old| old.secret.clone()),
-        enabled: form
-            .enabled
-            .unwrap_or_else(|| before.is_none_or(|old| old.enabled)),
-        created_at: before.map_or(now, |old| old.created_at),
-        updated_at: now,
+impl Registrable for IdentityProviderSettings {
+    const NOUN: Noun = Noun {
+        name: "identity provider",
+        table: "identity_provider",
+        id: "id",
+        area: Area::IdentityProviders,
+        event: Kind::IdentityProviderChanged,
+        change: ChangeKind::IdentityProvider,
+        reserved: &["new"],
+        limits: &[
+            ("issuer", Limit::URI),
+            ("roles", Limit::SCOPES),
+            ("scopes", Limit::SCOPES),
+        ],
+        secrets: Secrets::Ours(Purpose::UpstreamSecret),
     };
-    mistakes.into_result(Draft {
-        provider,
-        before: before.cloned(),
-        secret,
-    })
-}
 
-fn settings(
-    registry: &Registry,
-    form: &IdentityProviderForm,
-    old: Option<&IdentityProviderSettings>,
-    mistakes: &mut Mistakes,
-) -> IdentityProviderSettings {
-    let issuer = form
-        .issuer
-        .clone()
-        .or_else(|| old.map(|old| old.issuer.clone()))
-        .unwrap_or_default();
-    mistakes.take("issuer", check_issuer(registry, &issuer));
-    let client_id = form
-        .client_id
-        .clone()
-        .or_else(|| old.map(|old| old.client_id.clone()))
-        .unwrap_or_default();
-    mistakes.take("client_id", check_plain(&client_id));
-    let auth_method = form
-        .auth_method
-        .or(old.map(|old| old.auth_method))
-        .unwrap_or(AuthMethod::ClientSecretBasic);
-    if auth_method == AuthMethod::PrivateKeyJwt {
-        mistakes.add(
-            "auth_method",
-            "private_key_jwt is not supported here; use a secret, or none with PKCE alone",
-        );
+    fn check(&mut self, judging: &mut Judging<'_, Self>) {
+        let registry = judging.registry;
+        let has_secret = judging.said.secret().is_some()
+            || judging
+                .before
+                .is_some_and(|before| before.sealed.is_some() && !self.is_another(&before.settings));
+        let mistakes = &mut judging.mistakes;
+        mistakes.take("issuer", check_issuer(registry, &self.issuer));
+        mistakes.take("client_id", check_plain(&self.client_id));
+        if self.auth_method == AuthMethod::PrivateKeyJwt {
+            mistakes.add(
+                "auth_method",
+                "private_key_jwt is not supported here; use a secret, or none with PKCE alone",
+            );
+        }
+        let lacks_secret = self.auth_method.uses_secret() && !has_secret;
+        if lacks_secret && !self.secret_later {
+            mistakes.add(
+                "secret",
+                "it is missing: the provider gave you one; a public client has auth_method none",
+            );
+        }
+        self.secret_later = lacks_secret;
+        if let Some(claim) = &self.username_claim {
+            mistakes.take("username_claim", check_plain(claim));
+        }
+        check_roles(registry, &self.roles, mistakes);
+        if self.manage_roles && self.roles.is_empty() {
+            mistakes.add(
+                "manage_roles",
+                "it is of no use without roles; say which claims stand for which roles",
+            );
+        }
+        check_organization(&mut self.organization, mistakes);
+        if self.accounts == Accounts::Invited && self.organization.is_none() {
+            mistakes.add(
+                "organization",
+                "it is missing: accounts = \"invited\" links accounts of one agency only, so say which; or write accounts = \"linked\"",
+            );
+        }
+        if let Some(method) = self
+            .trusted_amr
+            .iter()
+            .find(|method| NO_SECOND_FACTOR.contains(&method.as_str()))
+        {
+            mistakes.add(
+                "trusted_amr",
+                format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"),
+            );
+        }
+        for scope in &self.scopes {
+            mistakes.take("scopes", check_plain(scope));
+        }
+        // It stands first, whoever leaves it out.
+        self.scopes.retain(|scope| scope != "openid");
+        self.scopes.insert(0, "openid".to_owned());
     }
-    let username_claim = form
-        .username_claim
-        .clone()
-        .or_else(|| old.and_then(|old| old.username_claim.clone()));
-    if let Some(claim) = &username_claim {
-        mistakes.take("username_claim", check_plain(claim));
+
+    fn proof(&self) -> AuthMethod {
+        self.auth_method
     }
-    let roles = form
-        .roles
-        .clone()
-        .or_else(|| old.map(|old| old.roles.clone()))
-        .unwrap_or_default();
-    check_roles(registry, &roles, mistakes);
-    let manage_roles = form
-        .manage_roles
-        .or(old.map(|old| old.manage_roles))
-        .unwrap_or_default();
-    if manage_roles && roles.is_empty() {
-        mistakes.add(
-            "manage_roles",
-            "it is of no use without roles; say which claims stand for which roles",
-        );
+
+    /// A `sub` of another issuer is somebody else, and our secret was for the old one.
+    fn is_another(&self, before: &Self) -> bool {
+        self.issuer != before.issuer
     }
-    let words = |given: &Option<Words>, old: Option<&Vec<String>>| {
-        given
-            .as_ref()
-            .map(Words::words)
-            .or_else(|| old.cloned())
-            .unwrap_or_default()
-    };
-    let accounts = form.accounts.or(old.map(|old| old.accounts)).unwrap_or_default();
-    let agency = organization(
-        form.organization.as_ref(),
-        old.and_then(|old| old.organization.as_ref()),
-        mistakes,
-    );
-    if accounts == Accounts::Invited && agency.is_none() {
-        mistakes.add(
-            "organization",
-            "it is missing: accounts = \"invited\" links accounts of one agency only, so say which; or write accounts = \"linked\"",
-        );
+
+    fn end(
+        registry: &Registry,
+        tx: &mut Tx<'_>,
+        id: &str,
+        ending: Ending,
+    ) -> Stored<Vec<(&'static str, String)>> {
+        let mut ended = vec![("sessions_ended", end_what_began_at(registry, tx, id)?.to_string())];
+        if ending != Ending::Disabled {
+            ended.push(("links", stored::delete_links(tx.conn(), id)?.to_string()));
+        }
+        Ok(ended)
     }
-    let trusted_amr = words(&form.trusted_amr, old.map(|old| &old.trusted_amr));
-    if let Some(method) = trusted_amr
-        .iter()
-        .find(|method| NO_SECOND_FACTOR.contains(&method.as_str()))
-    {
-        mistakes.add(
-            "trusted_amr",
-            format!("{method:?} does not tell of a second factor; mfa, otp or hwk would"),
-        );
-    }
-    IdentityProviderSettings {
-        issuer,
-        client_id,
-        auth_method,
-        scopes: scopes(form, old, mistakes),
-        accounts,
-        username_claim,
-        organization: agency,
-        roles,
-        manage_roles,
-        trusted_acr: words(&form.trusted_acr, old.map(|old| &old.trusted_acr)),
-        trusted_amr,
-        reauthenticate: form
-            .reauthenticate
-            .or(old.map(|old| old.reauthenticate))
-            .unwrap_or_default(),
+
+    fn named(event: Event, id: &str) -> Event {
+        event.with("provider", id)
     }
 }
 
@@ -324,25 +181,6 @@ fn check_plain(text: &str) -> Result<(), String> {
     }
 }
 
-/// `openid` stands first, whoever leaves it out.
-fn scopes(
-    form: &IdentityProviderForm,
-    old: Option<&IdentityProviderSettings>,
-    mistakes: &mut Mistakes,
-) -> Vec<String> {
-    let default = || ["openid", "profile", "email"].map(str::to_owned).to_vec();
-    let given = form.scopes.as_ref().map(Words::words);
-    let mut scopes = given
-        .or_else(|| old.map(|old| old.scopes.clone()))
-        .unwrap_or_else(default);
-    for scope in &scopes {
-        mistakes.take("scopes", check_plain(scope));
-    }
-    scopes.retain(|scope| scope != "openid");
-    scopes.insert(0, "openid".to_owned());
-    scopes
-}
-
 fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistakes) {
     let policy = &registry.app.policy;
     for RoleMapping {
@@ -380,160 +218,6 @@ fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistak
     }
 }
 
-fn secret_step(
-    registry: &Registry,
-    form: &IdentityProviderForm,
-    before: Option<&IdentityProvider>,
-    auth_method: AuthMethod,
-    mistakes: &mut Mistakes,
-) -> SecretStep {
-    let old = before.filter(|old| old.secret.is_some());
-    match (&form.secret, auth_method.uses_secret()) {
-        (Some(_), false) => {
-            mistakes.add("secret", "it is of no use beside auth_method none; leave it out");
-            SecretStep::Keep
-        }
-        (Some(given), true) if given.reveal().is_empty() => {
-            mistakes.add("secret", "it is empty");
-            SecretStep::Keep
-        }
-        (Some(given), true) => {
-            let known = old.and_then(|old| secret_of(registry, old).ok().flatten());
-            if known.is_some_and(|known| known.hash().matches(&given.hash())) {
-                SecretStep::Keep
-            } else {
-                SecretStep::Set(given.clone())
-            }
-        }
-        (None, true) => {
-            if old.is_none() && form.secret_later != Some(true) {
-                mistakes.add(
-                    "secret",
-                    "it is missing: the provider gave you one; a public client has auth_method none",
-                );
-            }
-            SecretStep::Keep
-        }
-        (None, false) if old.is_some() => SecretStep::End,
-        (None, false) => SecretStep::Keep,
-    }
-}
-
-fn secret_of(registry: &Registry, provider: &IdentityProvider) -> Stored<Option<Secret>> {
-    let Some(wrapped) = &provider.secret else {
-        return Ok(None);
-    };
-    let opened = registry
-        .app
-        .master
-        .open(Purpose::UpstreamSecret, &provider.id, wrapped);
-    let plain: Zeroizing<Vec<u8>> = opened.map_err(|cause| StoreBroken::stored(&provider.id, cause))?;
-    let text = std::str::from_utf8(&plain).map_err(|cause| StoreBroken::stored(&provider.id, cause))?;
-    Ok(Some(Secret::new(text)))
-}
-
-/// Writes a draft.
-pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft) -> Stored<()> {
-    let Draft {
-        provider,
-        before,
-        secret,
-    } = draft;
-    let app = &registry.app;
-    let mut provider = provider.clone();
-    match secret {
-        SecretStep::Keep => {}
-        SecretStep::End => provider.secret = None,
-        SecretStep::Set(secret) => {
-            let plain = secret.reveal().as_bytes();
-            provider.secret =
-                Some(
-                    app.master
-                        .seal(Purpose::UpstreamSecret, &provider.id, plain, app.entropy),
-                );
-        }
-    }
-    stored::put(tx.conn(), &provider)?;
-    let action = match before {
-        None => "registered",
-        Some(before) if before.enabled && !provider.enabled => "disabled",
-        Some(before) if !before.enabled && provider.enabled => "enabled",
-        Some(_) => "changed",
-    };
-    let mut event = registry
-        .event(Kind::IdentityProviderChanged, action)
-        .with("provider", &provider.id);
-    if let Some(before) = before {
-        event = event.with("before", Value::Object(view(before)).to_string());
-    }
-    if let Some(what) = secret.name() {
-        event = event.with("secret", what);
-    }
-    if action == "disabled" {
-        event = event.with(
-            "sessions_ended",
-            end_what_began_at(registry, tx, &provider.id)?.to_string(),
-        );
-    }
-    tx.audit(event.with("after", Value::Object(view(&provider)).to_string()));
-    registry.tell(tx, ChangeKind::IdentityProvider, &provider.id);
-    Ok(())
-}
-
-fn found(tx: &mut Tx<'_>, id: &str) -> Decided<IdentityProvider> {
-    Ok(match stored::find(tx.conn(), id)? {
-        Some(provider) => Ok(provider),
-        None => mistake("id", format!("no identity provider has the id {id:?}")),
-    })
-}
-
-/// Registers a provider that does not exist yet.
-///
-/// # Errors
-/// What the database says; mistakes are part of the answer.
-pub fn register(
-    registry: &Registry,
-    tx: &mut Tx<'_>,
-    form: &IdentityProviderForm,
-) -> Decided<IdentityProvider> {
-    let id = form.id.clone().unwrap_or_default();
-    if stored::find(tx.conn(), &id)?.is_some() {
-        return Ok(mistake(
-            "id",
-            format!("{id:?} is registered already; choose another, or change that one"),
-        ));
-    }
-    let draft = good!(draft(registry, form, Omitted::Keeps, None));
-    write(registry, tx, &draft)?;
-    Ok(Ok(draft.provider))
-}
-
-/// Names the state of a provider; see [`change`].
-pub fn version(provider: &IdentityProvider) -> String {
-    version_of(&view(provider), provider.secret.as_deref().unwrap_or_default())
-}
-
-/// Changes a provider; `expected` is the [`version`] that whoever changes it has seen. Answers it as it is then.
-///
-/// # Errors
-/// As [`register`]; a mistake with the key [`VERSION`](super::VERSION) when it is another one by now.
-pub fn change(
-    registry: &Registry,
-    tx: &mut Tx<'_>,
-    form: &IdentityProviderForm,
-    manner: Omitted,
-    expected: Option<&str>,
-) -> Decided<IdentityProvider> {
-    let before = good!(found(tx, form.id.as_deref().unwrap_or_default())?);
-    good!(unchanged(expected, &version(&before)));
-    let draft = good!(draft(registry, form, manner, Some(&before)));
-    if draft.differences().is_empty() {
-        return Ok(Ok(before));
-    }
-    write(registry, tx, &draft)?;
-    Ok(Ok(draft.provider))
-}
-
 /// Ends what people do who signed in with a provider: only the agency knows whether they still may. Answers how many
 /// sessions that were. Accounts are disabled one by one.
 fn end_what_began_at(registry: &Registry, tx: &mut Tx<'_>, provider_id: &str) -> Stored<usize> {
@@ -546,50 +230,6 @@ fn end_what_began_at(registry: &Registry, tx: &mut Tx<'_>, provider_id: &str) ->
         revoke_grant(tx, &grant, app.now())?;
     }
     Ok(ended)
-}
-
-/// Disables or enables. Who signed in there is signed out, and what applications were allowed then ends; accounts are
-/// disabled one by one. Answers whether that changed anything.
-///
-/// # Errors
-/// What the database says; mistakes are part of the answer.
-pub fn set_enabled(registry: &Registry, tx: &mut Tx<'_>, id: &str, enabled: bool) -> Decided<bool> {
-    let before = good!(found(tx, id)?);
-    if before.enabled == enabled {
-        return Ok(Ok(false));
-    }
-    let provider = IdentityProvider {
-        enabled,
-        updated_at: registry.app.now(),
-        ..before.clone()
-    };
-    write(
-        registry,
-        tx,
-        &Draft {
-            provider,
-            before: Some(before),
-            secret: SecretStep::Keep,
-        },
-    )?;
-    Ok(Ok(true))
-}
-
-/// Deletes a provider. The accounts stay, but nobody signs in to them with it any more. Answers how many were joined
-/// with identities there.
-pub fn delete(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<usize> {
-    let provider = good!(found(tx, id)?);
-    let ended = end_what_began_at(registry, tx, id)?;
-    let links = stored::delete(tx.conn(), id)?;
-    let event = registry
-        .event(Kind::IdentityProviderChanged, "deleted")
-        .with("provider", id);
-    let event = event
-        .with("links", links.to_string())
-        .with("sessions_ended", ended.to_string());
-    tx.audit(event.with("before", Value::Object(view(&provider)).to_string()));
-    registry.tell(tx, ChangeKind::IdentityProvider, id);
-    Ok(Ok(links))
 }
 
 /// How the record names an identity: a keyed hash, for some providers use addresses.
@@ -619,7 +259,7 @@ pub fn link(
     subject: &str,
     username: &str,
 ) -> Decided<LinkedIdentity> {
-    let provider = good!(found(tx, id)?);
+    let provider = good!(noun::found::<IdentityProviderSettings>(tx.conn(), id)?);
     if subject.is_empty() || subject.len() > 255 {
         return Ok(mistake(
             "subject",
@@ -706,7 +346,7 @@ pub fn arrive(
     identity: &Identity,
 ) -> Stored<Result<Person, IdentityRefused>> {
     // Disabled or changed while the person was there: what was verified may count no more.
-    let current = stored::find(tx.conn(), &provider.id)?;
+    let current = registered::find::<IdentityProviderSettings>(tx.conn(), &provider.id)?;
     if !current.is_some_and(|current| current.enabled && current.settings == provider.settings) {
         return refuse("the provider was changed meanwhile", None);
     }

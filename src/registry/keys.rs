@@ -7,13 +7,14 @@ use super::{Decided, Refused, Registry, mistake};
 use crate::audit::event::Kind;
 use crate::error::Broken;
 use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
+use crate::model::identity_provider::IdentityProviderSettings;
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::secrets::master_key::{MasterKey, Purpose};
 use crate::session::lockout;
 use crate::store::changes::ChangeKind;
 use crate::store::{
     StoreBroken, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
-    recovery_codes,
+    recovery_codes, registered,
 };
 
 const DAY_SECONDS: i64 = 86_400;
@@ -329,8 +330,8 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
         people::rewrap_totp_secret(tx.conn(), id, &wrapped)?;
     }
     let mut upstream_secrets = 0;
-    for provider in identity_providers::all(tx.conn())? {
-        if let Some(secret) = &provider.secret {
+    for provider in registered::all::<IdentityProviderSettings>(tx.conn())? {
+        if let Some(secret) = &provider.sealed {
             let wrapped = again(Purpose::UpstreamSecret, &provider.id, secret)?;
             identity_providers::rewrap(tx.conn(), &provider.id, &wrapped)?;
             upstream_secrets += 1;

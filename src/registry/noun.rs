@@ -15,7 +15,7 @@ use super::{
     Decided, Mistake, Mistakes, Refused, Registry, difference, display_name, identifier, keys, mistake,
     object, unchanged, version_of,
 };
-use crate::audit::event::Kind;
+use crate::audit::event::{Event, Kind};
 use crate::model::client::AuthMethod;
 use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
@@ -23,6 +23,7 @@ use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::Policy;
 use crate::policy::console::{Area, Right};
+use crate::secrets::master_key::Purpose;
 use crate::store::changes::ChangeKind;
 use crate::store::registered::{self, Kept};
 use crate::store::{Conn, Stored, Tx};
@@ -46,6 +47,35 @@ pub struct Noun {
     pub reserved: &'static [&'static str],
     /// Members with limits of their own.
     pub limits: &'static [(&'static str, Limit)],
+    /// Whose secret it has.
+    pub secrets: Secrets,
+}
+
+/// Whose secret something has.
+#[derive(Debug, Clone, Copy)]
+pub enum Secrets {
+    /// It proves itself to us: we keep hashes, and make secrets.
+    Theirs,
+    /// We prove ourselves to it: the secret was made there, and is sealed here for a purpose.
+    Ours(Purpose),
+}
+
+impl Secrets {
+    /// Whether the secret was made elsewhere.
+    pub fn are_ours(self) -> bool {
+        matches!(self, Self::Ours(_))
+    }
+}
+
+/// Why what rests on something ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It is disabled.
+    Disabled,
+    /// It is deleted.
+    Deleted,
+    /// Something else took its place.
+    Replaced,
 }
 
 impl Noun {
@@ -135,6 +165,21 @@ pub trait Registrable:
         None
     }
 
+    /// Whether it is something else than it was, although it has the same id: what rested on the old one ends.
+    fn is_another(&self, _: &Self) -> bool {
+        false
+    }
+
+    /// Ends what rests on it, beside what its generation ends. Answers what the record tells of that.
+    fn end(_: &Registry, _: &mut Tx<'_>, _: &str, _: Ending) -> Stored<Vec<(&'static str, String)>> {
+        Ok(Vec::new())
+    }
+
+    /// Names it in an event.
+    fn named(event: Event, id: &str) -> Event {
+        event.client(id)
+    }
+
     /// Ids of clients that stand in the way of its end.
     fn users(_: &mut Conn, _: &str) -> Stored<Vec<String>> {
         Ok(Vec::new())
@@ -175,7 +220,8 @@ pub fn view<S: Registrable>(registered: &Registered<S>) -> Map<String, Value> {
 
 /// Names the state of something; see [`change`].
 pub fn version<S: Registrable>(registered: &Registered<S>) -> String {
-    version_of(&view(registered), &registered.generation.to_string())
+    let sealed = registered.sealed.as_deref().unwrap_or_default();
+    version_of(&view(registered), &format!("{}{sealed}", registered.generation))
 }
 
 /// The members that can be said of it, but for its id and its secret.
@@ -296,13 +342,18 @@ pub fn draft<S: Registrable>(
     settings.check(&mut judging);
     let mut mistakes = judging.mistakes;
     let existing = before.map(|before| before.secrets.as_slice()).unwrap_or_default();
-    let secret = SecretStep::decide(
-        said.secret(),
-        settings.proof().uses_secret(),
-        existing,
-        now,
-        &mut mistakes,
-    );
+    let uses_secret = settings.proof().uses_secret();
+    let sealed = before.filter(|before| !settings.is_another(&before.settings));
+    let sealed = sealed.and_then(|before| before.sealed.clone());
+    let secret = match S::NOUN.secrets {
+        Secrets::Theirs => SecretStep::decide(said.secret(), uses_secret, existing, now, &mut mistakes),
+        Secrets::Ours(purpose) => {
+            let known = sealed
+                .as_deref()
+                .and_then(|sealed| opened(registry, purpose, &id, sealed));
+            SecretStep::decide_ours(said.secret(), uses_secret, known.as_ref(), &mut mistakes)
+        }
+    };
     let registered = Registered {
         id,
         name,
@@ -312,6 +363,7 @@ pub fn draft<S: Registrable>(
         created_at: before.map_or(now, |before| before.created_at),
         updated_at: now,
         secrets: existing.to_vec(),
+        sealed,
     };
     let draft = Draft {
         registered,
@@ -325,6 +377,12 @@ pub fn draft<S: Registrable>(
             .extend(parties.filter_map(|party| reserved(registry, party)).next());
     }
     mistakes.into_result(draft)
+}
+
+/// Our secret there; none where it cannot be opened, so that another one can be set.
+fn opened(registry: &Registry, purpose: Purpose, id: &str, sealed: &str) -> Option<Secret> {
+    let plain = registry.app.master.open(purpose, id, sealed).ok()?;
+    Some(Secret::new(std::str::from_utf8(&plain).ok()?))
 }
 
 /// Disabling raises the generation. It begins with the second of registration, so that what is registered anew under an
@@ -385,15 +443,50 @@ pub(super) fn write<S: Registrable>(
     if let Some(algorithm) = registered.settings.signs_with() {
         keys::ensure(registry, tx, algorithm, spare)?;
     }
-    S::put(tx.conn(), registered)?;
-    let made = secrets::take(registry, tx, &registered.id, &registered.secrets, secret)?;
+    let made = match S::NOUN.secrets {
+        Secrets::Theirs => {
+            S::put(tx.conn(), registered)?;
+            secrets::take(registry, tx, &registered.id, &registered.secrets, secret)?
+        }
+        Secrets::Ours(purpose) => {
+            let app = &registry.app;
+            let seal = |secret: &Secret| {
+                let plain = secret.reveal().as_bytes();
+                app.master.seal(purpose, &registered.id, plain, app.entropy)
+            };
+            let sealed = match secret {
+                SecretStep::Set(secret) => Some(seal(secret)),
+                SecretStep::End => None,
+                SecretStep::Keep | SecretStep::Generate => registered.sealed.clone(),
+            };
+            let written = Registered {
+                sealed,
+                ..registered.clone()
+            };
+            S::put(tx.conn(), &written)?;
+            None
+        }
+    };
     let action = match before {
         None => "registered",
         Some(before) if before.enabled && !registered.enabled => "disabled",
         Some(before) if !before.enabled && registered.enabled => "enabled",
         Some(_) => "changed",
     };
-    let mut event = registry.event(S::NOUN.event, action).client(&registered.id);
+    let mut event = S::named(registry.event(S::NOUN.event, action), &registered.id);
+    let another = before
+        .as_ref()
+        .is_some_and(|before| registered.settings.is_another(&before.settings));
+    let ending = match action {
+        "disabled" => Some(Ending::Disabled),
+        _ => another.then_some(Ending::Replaced),
+    };
+    if let Some(ending) = ending {
+        let ended = S::end(registry, tx, &registered.id, ending)?;
+        event = ended
+            .into_iter()
+            .fold(event, |event, (what, count)| event.with(what, count));
+    }
     if let Some(before) = before {
         event = event.with("before", Value::Object(view(before)).to_string());
     }
@@ -525,6 +618,12 @@ pub fn rotate_secret<S: Registrable>(
 ) -> Decided<Rotated> {
     let owner = good!(found::<S>(tx.conn(), id)?);
     good!(permitted(registry, &owner));
+    if S::NOUN.secrets.are_ours() {
+        return Ok(mistake(
+            S::NOUN.id,
+            format!("our secret at {id} is made there: have a new one made, and enter it here"),
+        ));
+    }
     if !owner.settings.proof().uses_secret() {
         return Ok(mistake(
             S::NOUN.id,
@@ -555,8 +654,12 @@ pub fn delete<S: Registrable>(registry: &Registry, tx: &mut Tx<'_>, id: &str) ->
             ),
         ));
     }
+    let ended = S::end(registry, tx, id, Ending::Deleted)?;
     S::delete(tx.conn(), id)?;
-    let event = registry.event(S::NOUN.event, "deleted").client(id);
+    let event = S::named(registry.event(S::NOUN.event, "deleted"), id);
+    let event = ended
+        .into_iter()
+        .fold(event, |event, (what, count)| event.with(what, count));
     tx.audit(event.with("before", Value::Object(view(&gone)).to_string()));
     registry.tell(tx, S::NOUN.change, id);
     Ok(Ok(()))

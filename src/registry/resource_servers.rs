@@ -1,7 +1,7 @@
 //! The rules of resource servers.
 
 use super::limits::Limit;
-use super::noun::{Judging, Noun, Registrable};
+use super::noun::{Judging, Noun, Registrable, Secrets};
 use super::public_keys;
 use super::uris::{self, without_slash};
 use crate::audit::event::Kind as EventKind;
@@ -31,6 +31,7 @@ impl Registrable for ResourceServerSettings {
             ("scopes", Limit::SCOPES),
             ("scope_map", Limit::SCOPES),
         ],
+        secrets: Secrets::Theirs,
     };
 
     fn check(&mut self, judging: &mut Judging<'_, Self>) {

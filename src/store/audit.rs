@@ -153,6 +153,8 @@ pub enum Concerned {
     Person(String),
     /// A client or resource server, by id.
     Client(String),
+    /// An identity provider, by id.
+    Provider(String),
 }
 
 /// The last events of these kinds that concern somebody, the newest first, from `since_ms` (milliseconds) on: a record
@@ -175,6 +177,10 @@ pub fn last_of(
         match concerned {
             Concerned::Person(id) => events.filter(audit_event::person_id.eq(id)).load(c),
             Concerned::Client(id) => events.filter(audit_event::client_id.eq(id)).load(c),
+            // Few events are of providers, and no column has them.
+            Concerned::Provider(id) => {
+                events.filter(audit_event::body.like(format!("%\"provider\":\"{id}\"%"))).load(c)
+            }
         }
     })?)
 }

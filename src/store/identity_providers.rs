@@ -3,9 +3,10 @@
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
+use super::registered::Kept;
 use super::schema::{identity_provider, linked_identity, person};
 use super::{Conn, StoreBroken, Stored, each};
-use crate::model::identity_provider::{IdentityProvider, LinkedIdentity};
+use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings, LinkedIdentity};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = identity_provider)]
@@ -15,6 +16,7 @@ struct Row {
     settings: String,
     secret: Option<String>,
     enabled: bool,
+    generation: i64,
     created_at: i64,
     updated_at: i64,
 }
@@ -26,8 +28,10 @@ impl Row {
                 .map_err(|cause| StoreBroken::stored("identity provider", cause))?,
             id: self.id,
             name: self.name,
-            secret: self.secret,
+            sealed: self.secret,
+            secrets: Vec::new(),
             enabled: self.enabled,
+            generation: self.generation,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
@@ -61,50 +65,56 @@ diesel::define_sql_function! {
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
 
-/// All providers.
-pub fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
-    let rows: Vec<Row> = each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
-    rows.into_iter().map(Row::into_model).collect()
+impl Kept for IdentityProviderSettings {
+    fn all(conn: &mut Conn) -> Stored<Vec<IdentityProvider>> {
+        let rows: Vec<Row> = each!(conn, c => identity_provider::table.order(identity_provider::id).select(Row::as_select()).load(c))?;
+        rows.into_iter().map(Row::into_model).collect()
+    }
+
+    fn find(conn: &mut Conn, id: &str) -> Stored<Option<IdentityProvider>> {
+        let row: Option<Row> = each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
+        row.map(Row::into_model).transpose()
+    }
+
+    fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
+        let row = Row {
+            id: model.id.clone(),
+            name: model.name.clone(),
+            settings: serde_json::to_string(&model.settings)
+                .map_err(|cause| StoreBroken::stored("identity provider", cause))?,
+            secret: model.sealed.clone(),
+            enabled: model.enabled,
+            generation: model.generation,
+            created_at: model.created_at,
+            updated_at: model.updated_at,
+        };
+        each!(conn, c => diesel::insert_into(identity_provider::table)
+            .values(&row)
+            .on_conflict(identity_provider::id)
+            .do_update()
+            .set((
+                identity_provider::name.eq(excluded(identity_provider::name)),
+                identity_provider::settings.eq(excluded(identity_provider::settings)),
+                identity_provider::secret.eq(excluded(identity_provider::secret)),
+                identity_provider::enabled.eq(excluded(identity_provider::enabled)),
+                identity_provider::generation.eq(excluded(identity_provider::generation)),
+                identity_provider::updated_at.eq(excluded(identity_provider::updated_at)),
+            ))
+            .execute(c))?;
+        Ok(())
+    }
+
+    fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
+        each!(conn, c => diesel::delete(identity_provider::table.find(id)).execute(c))?;
+        Ok(())
+    }
 }
 
-/// One provider.
-pub fn find(conn: &mut Conn, id: &str) -> Stored<Option<IdentityProvider>> {
-    let row: Option<Row> = each!(conn, c => identity_provider::table.find(id).select(Row::as_select()).get_result(c).optional())?;
-    row.map(Row::into_model).transpose()
-}
-
-/// Writes a provider, new or changed.
-pub fn put(conn: &mut Conn, model: &IdentityProvider) -> Stored<()> {
-    let row = Row {
-        id: model.id.clone(),
-        name: model.name.clone(),
-        settings: serde_json::to_string(&model.settings)
-            .map_err(|cause| StoreBroken::stored("identity provider", cause))?,
-        secret: model.secret.clone(),
-        enabled: model.enabled,
-        created_at: model.created_at,
-        updated_at: model.updated_at,
-    };
-    each!(conn, c => diesel::insert_into(identity_provider::table)
-        .values(&row)
-        .on_conflict(identity_provider::id)
-        .do_update()
-        .set((
-            identity_provider::name.eq(excluded(identity_provider::name)),
-            identity_provider::settings.eq(excluded(identity_provider::settings)),
-            identity_provider::secret.eq(excluded(identity_provider::secret)),
-            identity_provider::enabled.eq(excluded(identity_provider::enabled)),
-            identity_provider::updated_at.eq(excluded(identity_provider::updated_at)),
-        ))
-        .execute(c))?;
-    Ok(())
-}
-
-/// Deletes a provider, with the links to it. Answers how many there were.
-pub fn delete(conn: &mut Conn, id: &str) -> Stored<usize> {
-    let links = each!(conn, c => diesel::delete(linked_identity::table.filter(linked_identity::provider_id.eq(id))).execute(c))?;
-    each!(conn, c => diesel::delete(identity_provider::table.find(id)).execute(c))?;
-    Ok(links)
+/// Parts all accounts from the identities at a provider. Answers how many there were.
+pub fn delete_links(conn: &mut Conn, id: &str) -> Stored<usize> {
+    Ok(
+        each!(conn, c => diesel::delete(linked_identity::table.filter(linked_identity::provider_id.eq(id))).execute(c))?,
+    )
 }
 
 /// Replaces a wrapped secret by the same secret, wrapped anew.

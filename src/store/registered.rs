@@ -61,6 +61,7 @@ macro_rules! kept {
                         created_at: self.created_at,
                         updated_at: self.updated_at,
                         secrets,
+                        sealed: None,
                     })
                 }
             }

@@ -208,6 +208,7 @@ diesel::table! {
         settings -> Text,
         secret -> Nullable<Text>,
         enabled -> Bool,
+        generation -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
     }

@@ -73,7 +73,7 @@ on_both! {
         assert_eq!(page.at(), "/admin/identity-providers/dekalb-county", "{page:?}");
         let changed = harness.app.live.identity_provider("dekalb-county").unwrap();
         assert!(changed.settings.roles.is_empty() && changed.settings.organization.is_none());
-        assert_eq!(changed.secret, provider.secret);
+        assert_eq!(changed.sealed, provider.sealed);
         assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
         let disable = "/admin/identity-providers/dekalb-county/disable";
         let page = submit(&mut agent, &harness, disable, &[]).await;
@@ -111,10 +111,10 @@ on_both! {
             (&[("issuer", &harness.issuer)], "issuer", "this server itself"),
             (&[("client_id", "")], "client_id", "printable"),
             (&[("auth_method", "private_key_jwt")], "auth_method", "not supported"),
-            (&[("auth_method", "magic")], "auth_method", "one of those that are listed"),
+            (&[("auth_method", "magic")], "auth_method", "is not one of"),
             (&[("auth_method", "none")], "secret", "of no use"),
             (&[("secret", "")], "secret", "is missing"),
-            (&[("accounts", "all")], "accounts", "one of those that are listed"),
+            (&[("accounts", "all")], "accounts", "is not one of"),
             (&[("accounts", "invited")], "organization", "is missing"),
             (&[("organization_id", "urn:oid:1.2")], "organization", "name of the agency"),
             (&[("organization", "A"), ("organization_id", "x")], "organization", "must be a URI"),
@@ -167,5 +167,29 @@ on_both! {
         let page = auditor.get(&harness.url("/admin/identity-providers/fulton?try=1")).await;
         assert_eq!(page.answer().status, 200);
         assert!(!page.answer().text.contains("discovery:"));
+    }
+}
+
+on_both! {
+    async fn whoever_saves_too_late_is_told_what_somebody_else_has_changed(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        let mut agent = at_console(&harness, "admin").await;
+        let edit = "/admin/identity-providers/fulton/edit";
+        let early = agent.get(&harness.url(edit)).await;
+        let form = [("name", "Fulton ME"), ("issuer", "https://idp.fulton.example"), ("client_id", "mdi-auth"), ("auth_method", "none"),
+            ("scopes", "openid"), ("accounts", "linked"), ("reauthenticate", "max_age")];
+        let later: Vec<_> = form.iter().map(|(name, value)| if *name == "client_id" { (*name, "another") } else { (*name, *value) }).collect();
+        submit(&mut agent, &harness, edit, &later).await;
+        let told = agent.submit_to(&early, edit, &form).await;
+        let text = &told.answer().text;
+        assert_eq!(told.answer().status, 422, "{text}");
+        assert!(text.contains("What was changed since you opened this form") && text.contains("another"), "{text}");
+        assert!(text.contains("value=\"Fulton ME\""), "what was typed is kept: {text}");
+        // Who has seen it saves over it, knowing that.
+        let saved = agent.submit_to(&told, edit, &form).await;
+        assert_eq!(saved.at(), "/admin/identity-providers/fulton", "{saved:?}");
+        assert_eq!(harness.app.live.identity_provider("fulton").unwrap().settings.client_id, "mdi-auth");
     }
 }

@@ -453,8 +453,10 @@ fn answers_of_providers_are_believed_or_refused() {
             "trusted_acr": [], "trusted_amr": [],
         }))
         .unwrap(),
-        secret: None,
+        sealed: None,
+        secrets: Vec::new(),
         enabled: true,
+        generation: 0,
         created_at: 0,
         updated_at: 0,
     };

@@ -110,7 +110,7 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
     let [register_says, delete_says, disable_says, enable_says, rotate_says] = words.says;
     let under = |rest: &str| format!("{path}/{{id}}{rest}");
     let (view, form) = (|| view_shape::<S>(one), || form_shape::<S>(one));
-    vec![
+    let mut operations = vec![
         Operation::get(path, format!("list{many}"), list)
             .says(format!("List {name}s"), "In the order of their ids.")
             .queries(words.list)
@@ -150,20 +150,6 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
         Operation::delete(under(""), format!("delete{one}"), delete::<S>)
             .says(format!("Delete {a}"), delete_says)
             .versioned(),
-        Operation::get(under("/secrets"), format!("list{one}Secrets"), list_secrets::<S>)
-            .says(
-                format!("List the secrets of {a}"),
-                "When each was made, ends and was last used; never the secret.",
-            )
-            .answers_page(Shape::of::<SecretView>()),
-        Operation::post(under("/secrets"), format!("rotate{one}Secret"), rotate::<S>)
-            .says("Make a new secret", rotate_says)
-            .takes(
-                Reads::MaybeJson,
-                Shape::of::<RotateForm>(),
-                json!({ "overlap_seconds": 604_800 }),
-            )
-            .answers(201, Shape::of::<RotatedView>()),
         Operation::post(under("/disable"), format!("disable{one}"), |call| {
             set_enabled::<S>(call, false)
         })
@@ -176,7 +162,26 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
         .says(format!("Enable {a}"), enable_says)
         .answers(200, view())
         .versioned(),
-    ]
+    ];
+    if !S::NOUN.secrets.are_ours() {
+        operations.extend([
+            Operation::get(under("/secrets"), format!("list{one}Secrets"), list_secrets::<S>)
+                .says(
+                    format!("List the secrets of {a}"),
+                    "When each was made, ends and was last used; never the secret.",
+                )
+                .answers_page(Shape::of::<SecretView>()),
+            Operation::post(under("/secrets"), format!("rotate{one}Secret"), rotate::<S>)
+                .says("Make a new secret", rotate_says)
+                .takes(
+                    Reads::MaybeJson,
+                    Shape::of::<RotateForm>(),
+                    json!({ "overlap_seconds": 604_800 }),
+                )
+                .answers(201, Shape::of::<RotatedView>()),
+        ]);
+    }
+    operations
 }
 
 fn text(says: &str) -> ObjectBuilder {
@@ -223,8 +228,10 @@ fn view_shape<S: Registrable>(one: &str) -> Shape {
         "updated_at".to_owned(),
         moment("When it was last changed.").into(),
     );
-    let says = "The secret that was made: in the answer that makes it, and never again.";
-    properties.insert("secret".to_owned(), text(says).into());
+    if !S::NOUN.secrets.are_ours() {
+        let says = "The secret that was made: in the answer that makes it, and never again.";
+        properties.insert("secret".to_owned(), text(says).into());
+    }
     let always = serde_json::to_value(S::default()).unwrap_or_default();
     let always = always.as_object().into_iter().flatten();
     object.required = always
@@ -242,7 +249,11 @@ fn form_shape<S: Registrable>(one: &str) -> Shape {
         "What is wanted of a {}. What is left out stays as it is, or takes its default.",
         S::NOUN.name
     ));
-    let says = "Its secret; without it, one is made if it needs one.";
+    let says = if S::NOUN.secrets.are_ours() {
+        "Our secret there; without it, the one that is known stays."
+    } else {
+        "Its secret; without it, one is made if it needs one."
+    };
     object.properties.insert("secret".to_owned(), text(says).into());
     for (member, property) in &mut object.properties {
         limited::<S>(member, property);

@@ -33,7 +33,7 @@ use crate::model::api_token::ApiScope;
 use crate::policy::console::right;
 
 /// The schemas of registered nouns.
-const NOUNS: [&str; 2] = ["Client", "ResourceServer"];
+const NOUNS: [&str; 3] = ["Client", "IdentityProvider", "ResourceServer"];
 
 /// The name of the security scheme.
 const SCHEME: &str = "token";

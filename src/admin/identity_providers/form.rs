@@ -5,17 +5,21 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use serde_json::{Map, Value};
 
 use super::{found, path};
 use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
-use crate::admin::form::{self, Choice, FieldMistake, Typed, word};
+use crate::admin::edit_conflict::{self, Changed};
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::app::App;
 use crate::model::Organization;
-use crate::model::identity_provider::{IdentityProvider, RoleMapping};
+use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings, RoleMapping};
 use crate::model::secret::Secret;
 use crate::policy::console::Area;
-use crate::registry::identity_providers::{self, IdentityProviderForm, redirect_uri};
-use crate::registry::{self, Omitted, Refused, Words};
+use crate::registry::identity_providers::redirect_uri;
+use crate::registry::said::{Merge, Said};
+use crate::registry::{self, Refused, VERSION, noun};
+use crate::store::audit::Concerned;
 use crate::web::browser::PostedForm;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
@@ -24,7 +28,7 @@ use crate::web::pages::{self, FormAction, Shell};
 const REQUIRES: Requires = Requires::change(Area::IdentityProviders).fresh();
 
 /// What is typed and shown again: everything but the secret.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "name",
     "id",
     "issuer",
@@ -42,6 +46,7 @@ const FIELDS: [&str; 17] = [
     "trusted_amr",
     "reauthenticate",
     "version",
+    "shown",
 ];
 
 /// The fields beside which a mistake is told.
@@ -108,6 +113,8 @@ struct FormPage<'a> {
     accounts: Vec<Choice>,
     manage: Vec<Choice>,
     reauthenticate: Vec<Choice>,
+    /// What somebody else has changed since the form was shown.
+    meanwhile: Option<Vec<Changed>>,
 }
 
 fn show(
@@ -115,6 +122,16 @@ fn show(
     before: Option<&IdentityProvider>,
     typed: Typed,
     wrong: Vec<FieldMistake>,
+) -> HttpResponse {
+    show_with(admin, before, typed, wrong, None)
+}
+
+fn show_with(
+    admin: &AdminRequest,
+    before: Option<&IdentityProvider>,
+    typed: Typed,
+    wrong: Vec<FieldMistake>,
+    meanwhile: Option<Vec<Changed>>,
 ) -> HttpResponse {
     let status = if wrong.is_empty() {
         StatusCode::OK
@@ -125,7 +142,7 @@ fn show(
         shell: admin.shell(),
         frame: admin.frame(Area::IdentityProviders),
         id: before.map(|provider| provider.id.as_str()),
-        has_secret: before.is_some_and(|provider| provider.secret.is_some()),
+        has_secret: before.is_some_and(|provider| provider.sealed.is_some()),
         redirect_uri: redirect_uri(&admin.app, before.map_or("(its ID)", |provider| &provider.id)),
         typed,
         wrong,
@@ -137,6 +154,7 @@ fn show(
             "Roles that were given here by hand are taken away at the next sign-in, but for those of this console.",
         )]),
         reauthenticate: form::choices(&REAUTHENTICATE),
+        meanwhile,
     };
     pages::respond(&page, status, FormAction::SelfOnly)
 }
@@ -180,10 +198,10 @@ async fn register(
     };
     let registry = admin.registry();
     match registry
-        .run(move |registry, tx| identity_providers::register(registry, tx, &wanted))
+        .run(move |registry, tx| noun::register::<IdentityProviderSettings>(registry, tx, &wanted))
         .await
     {
-        Ok(provider) => Ok(done(&path(&provider.id), "provider-registered")),
+        Ok((provider, _)) => Ok(done(&path(&provider.id), "provider-registered")),
         Err(Refused::Mistakes(mistakes)) => {
             Ok(show(&admin, None, typed, FieldMistake::of(&mistakes, &told())))
         }
@@ -200,7 +218,8 @@ pub async fn edit_get(app: web::Data<App>, request: HttpRequest, id: web::Path<S
 async fn edit_page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
     let admin = admit(app, request, REQUIRES).await?;
     let provider = found(app, id).await?;
-    Ok(show(&admin, Some(&provider), registered(&provider), Vec::new()))
+    let typed = registered(&provider).with("shown", app.clock.now_millis().to_string());
+    Ok(show(&admin, Some(&provider), typed, Vec::new()))
 }
 
 /// `POST /admin/identity-providers/{id}/edit`
@@ -230,13 +249,28 @@ async fn change(
     };
     let (registry, seen) = (admin.registry(), typed.get("version").to_owned());
     let changed = registry.run(move |registry, tx| {
-        identity_providers::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&seen))
+        noun::change::<IdentityProviderSettings>(registry, tx, &wanted, Some(&seen))
     });
     match changed.await {
-        Ok(now) => Ok(done(
+        Ok((now, _)) => Ok(done(
             &path(id),
             if now == provider { "unchanged" } else { "saved" },
         )),
+        Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
+            // Whoever saves now has seen what the other one changed.
+            let now = app.clock.now_millis();
+            let since = typed.get("shown").parse().unwrap_or(now);
+            let subject = Concerned::Provider(id.to_owned());
+            let meanwhile = edit_conflict::since(app, &subject, since, &admin.zone).await?;
+            let provider = found(app, id).await?;
+            let typed = typed
+                .without(VERSION)
+                .with(VERSION, noun::version(&provider))
+                .without("shown")
+                .with("shown", now.to_string());
+            let wrong = FieldMistake::of(&mistakes, &told());
+            Ok(show_with(&admin, Some(&provider), typed, wrong, Some(meanwhile)))
+        }
         Err(Refused::Mistakes(mistakes)) => Ok(show(
             &admin,
             Some(&provider),
@@ -287,7 +321,7 @@ fn registered(provider: &IdentityProvider) -> Typed {
         .with("trusted_acr", settings.trusted_acr.join("\n"))
         .with("trusted_amr", settings.trusted_amr.join("\n"))
         .with("reauthenticate", settings.reauthenticate.as_str())
-        .with("version", identity_providers::version(provider));
+        .with("version", noun::version(provider));
     if settings.manage_roles {
         typed.with("manage_roles", "yes")
     } else {
@@ -295,34 +329,36 @@ fn registered(provider: &IdentityProvider) -> Typed {
     }
 }
 
-fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<IdentityProviderForm, Vec<FieldMistake>> {
+fn read(posted: &PostedForm, typed: &Typed, id: String) -> Result<Said, Vec<FieldMistake>> {
     let mut wrong = Vec::new();
-    let words = |field: &str| Words::from(vec![typed.get(field).to_owned()]);
+    let chosen = [
+        "issuer",
+        "client_id",
+        "auth_method",
+        "accounts",
+        "username_claim",
+        "reauthenticate",
+    ];
+    let words = ["scopes", "trusted_acr", "trusted_amr"];
     let secret = posted.field("secret").unwrap_or_default();
-    let form = IdentityProviderForm {
-        id: Some(id),
-        name: Some(typed.get("name").to_owned()),
-        issuer: typed.some("issuer"),
-        client_id: typed.some("client_id"),
+    let said = Said::new(Map::new(), Merge::Whole)
+        .with("id", id)
+        .with("name", typed.get("name"))
+        .with_some("organization", agency(typed, &mut wrong))
+        .with("roles", roles(typed, &mut wrong))
+        .with("manage_roles", typed.has("manage_roles", "yes"))
         // An empty field keeps the secret that is known.
-        secret: Some(secret).filter(|secret| !secret.is_empty()).map(Secret::new),
-        secret_later: None,
-        auth_method: word(typed, "auth_method", &mut wrong),
-        scopes: Some(words("scopes")),
-        accounts: word(typed, "accounts", &mut wrong),
-        username_claim: typed.some("username_claim"),
-        organization: agency(typed, &mut wrong),
-        roles: Some(roles(typed, &mut wrong)),
-        manage_roles: Some(typed.has("manage_roles", "yes")),
-        trusted_acr: Some(words("trusted_acr")),
-        trusted_amr: Some(words("trusted_amr")),
-        reauthenticate: word(typed, "reauthenticate", &mut wrong),
-        enabled: None,
-    };
-    if wrong.is_empty() { Ok(form) } else { Err(wrong) }
+        .with_secret(Some(secret).filter(|secret| !secret.is_empty()).map(Secret::new));
+    let said = chosen
+        .into_iter()
+        .fold(said, |said, field| said.with_some(field, typed.some(field)));
+    let said = words
+        .into_iter()
+        .fold(said, |said, field| said.with(field, typed.get(field)));
+    if wrong.is_empty() { Ok(said) } else { Err(wrong) }
 }
 
-fn agency(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Organization> {
+fn agency(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Value> {
     let (name, id, jurisdiction) = (
         typed.some("organization"),
         typed.some("organization_id"),
@@ -334,15 +370,17 @@ fn agency(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Organization> 
             "enter the name of the agency too",
         ));
     }
-    name.map(|name| Organization {
+    let name = name?;
+    serde_json::to_value(Organization {
         name,
         id,
         jurisdiction,
     })
+    .ok()
 }
 
 /// A line for each: `claim | value | role`, and `| console` behind a role of the console. The value may hold a `|`.
-fn roles(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Vec<RoleMapping> {
+fn roles(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Value {
     let read = |line: &str| {
         let (line, console) = line
             .strip_suffix("| console")
@@ -367,5 +405,5 @@ fn roles(typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Vec<RoleMapping> {
             )),
         }
     }
-    roles
+    serde_json::to_value(roles).unwrap_or_default()
 }

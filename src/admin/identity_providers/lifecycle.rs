@@ -9,8 +9,9 @@ use crate::admin::access::{AdminRequest, admit, answer, done};
 use crate::admin::form::FieldMistake;
 use crate::admin::lifecycle::{self, Lifecycle, Subject};
 use crate::app::App;
+use crate::model::identity_provider::IdentityProviderSettings;
 use crate::policy::console::Area;
-use crate::registry::{Refused, identity_providers};
+use crate::registry::{Refused, noun};
 use crate::store::identity_providers as stored;
 use crate::web::guard::PageRefused;
 
@@ -106,9 +107,13 @@ async fn act(
     let owned = id.clone();
     let registry = admin.registry();
     let acted = registry.run(move |registry, tx| match action {
-        Lifecycle::Disable => Ok(identity_providers::set_enabled(registry, tx, &owned, false)?.map(|_| ())),
-        Lifecycle::Enable => Ok(identity_providers::set_enabled(registry, tx, &owned, true)?.map(|_| ())),
-        Lifecycle::Delete => Ok(identity_providers::delete(registry, tx, &owned)?.map(|_| ())),
+        Lifecycle::Disable => {
+            Ok(noun::set_enabled::<IdentityProviderSettings>(registry, tx, &owned, false)?.map(|_| ()))
+        }
+        Lifecycle::Enable => {
+            Ok(noun::set_enabled::<IdentityProviderSettings>(registry, tx, &owned, true)?.map(|_| ()))
+        }
+        Lifecycle::Delete => noun::delete::<IdentityProviderSettings>(registry, tx, &owned),
     });
     match (acted.await, action) {
         (Ok(()), Lifecycle::Disable) => Ok(done(&path(id), "provider-disabled")),

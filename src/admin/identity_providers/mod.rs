@@ -14,11 +14,11 @@ use super::list_query::{self, Filter, ListQuery};
 use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
-use crate::model::identity_provider::{Accounts, IdentityProvider, Reauthenticate};
+use crate::model::identity_provider::{Accounts, IdentityProvider, IdentityProviderSettings, Reauthenticate};
 use crate::outbound::identity_provider::Finding;
 use crate::policy::console::Area;
 use crate::registry::identity_providers::redirect_uri;
-use crate::store::identity_providers as stored;
+use crate::store::{identity_providers as stored, registered};
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -48,7 +48,10 @@ async fn list(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     let admin = admit(app, request, Requires::read(Area::IdentityProviders)).await?;
     let looked = ListQuery::of(request);
     // From the database, for those alone are live that people can sign in with. There are few.
-    let all = app.store.read(stored::all).await?;
+    let all = app
+        .store
+        .read(registered::all::<IdentityProviderSettings>)
+        .await?;
     let some = !all.is_empty();
     let key = |provider: &IdentityProvider| (provider.name.to_lowercase(), provider.id.clone());
     let found = all
@@ -98,7 +101,10 @@ pub fn path(id: &str) -> String {
 
 async fn found(app: &App, id: &str) -> Result<IdentityProvider, PageRefused> {
     let id = id.to_owned();
-    let provider = app.store.read(move |conn| stored::find(conn, &id)).await?;
+    let provider = app
+        .store
+        .read(move |conn| registered::find::<IdentityProviderSettings>(conn, &id))
+        .await?;
     provider.ok_or_else(|| PageRefused::Error(PageError::not_found()))
 }
 
