@@ -12,6 +12,7 @@
 
 mod account;
 mod activity;
+mod acts;
 mod admin_api;
 mod admin_api_fuzz;
 mod apply;

@@ -199,23 +199,11 @@ async fn take_back(
     let me = signed_in.person.id;
     let event = app
         .event(Kind::ConsentRevoked, Actor::Person(me.clone()))
-        .client(&client_id)
         .from(client_address::of(app, request).to_string());
     let now = app.now();
-    let taken = app.store.write(move |tx| {
-        let mut ended = Vec::new();
-        for grant in grants::of_person(tx.conn(), &me)? {
-            if grant.client_id == client_id && revocation::revoke_grant(tx, &grant.id, now)? {
-                ended.push(grant.id);
-            }
-        }
-        let forgotten = grants::forget_consent(tx.conn(), &me, &client_id)?;
-        let something = forgotten || !ended.is_empty();
-        if something {
-            tx.audit(event.clone().with("grants", ended.join(" ")));
-        }
-        Ok(something)
-    });
+    let taken = app
+        .store
+        .write(move |tx| revocation::take_back(tx, (&me, &client_id), None, &event, now));
     // What others allowed, and what nobody allowed, is nothing to this person.
     if taken.await? {
         Ok(back(app, &form.browser, Notice::ApplicationEnded))

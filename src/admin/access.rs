@@ -166,6 +166,7 @@ const DONE: &[(&str, &str)] = &[
         "factors-reset",
         "The second factors are gone. The next sign-in sets up a new one.",
     ),
+    ("signed-out", "Signed out everywhere."),
     (
         "revoked",
         "Signed out everywhere, and everything that was allowed is taken back.",

@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod client;
 mod demo;
+mod ending;
 mod export;
 mod identity_provider;
 mod input;
@@ -61,6 +62,12 @@ enum Command {
     /// Users: people who sign in
     #[command(subcommand)]
     User(user::Command),
+    /// Sessions: where users are signed in
+    #[command(subcommand)]
+    Session(ending::Session),
+    /// Grants: what users allowed clients
+    #[command(subcommand)]
+    Grant(ending::Grant),
     /// Identity providers: agencies' own, that people may sign in with
     #[command(subcommand)]
     IdentityProvider(identity_provider::Command),
@@ -88,6 +95,8 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&start, command),
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),
+        Command::Session(command) => ending::session(&start, command),
+        Command::Grant(command) => ending::grant(&start, command),
         Command::IdentityProvider(command) => identity_provider::run(&start, command),
         Command::ApiToken(command) => api_token::run(&start, command),
         Command::Key(command) => key::run(&start, command),

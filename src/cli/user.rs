@@ -19,7 +19,7 @@ use crate::outbound::mail::{self, Mailer};
 use crate::registry::import::{self, RowMistake};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
-use crate::registry::{Registry, link_mails};
+use crate::registry::{Omitted, Registry, link_mails, sessions};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::people as stored;
 
@@ -43,6 +43,31 @@ pub(super) enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Change what is known of a user; what is not said stays
+    Change {
+        /// The username
+        username: String,
+        /// Full name
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        facts: Box<Facts>,
+    },
+    /// Delete a user who never signed in
+    Delete {
+        /// The username
+        username: String,
+    },
+    /// Sign a user out everywhere; what was to stay connected stays
+    SignOut {
+        /// The username
+        username: String,
+    },
+    /// Sign a user out everywhere and take back all that applications were allowed
+    Revoke {
+        /// The username
+        username: String,
     },
     /// Replace a user's roles; ends sessions and grants
     SetRoles {
@@ -123,15 +148,22 @@ pub(super) struct Add {
     /// Full name
     #[arg(long)]
     name: String,
-    /// A role; may repeat
-    #[arg(long, value_name = "CODE")]
-    role: Vec<String>,
     /// Read the password from stdin
     #[arg(long)]
     password_stdin: bool,
     /// Make a TOTP secret and show it once
     #[arg(long)]
     totp: bool,
+    #[command(flatten)]
+    facts: Facts,
+}
+
+/// What is known of somebody beside the name.
+#[derive(Debug, Args)]
+pub(super) struct Facts {
+    /// A role; may repeat
+    #[arg(long, value_name = "CODE")]
+    role: Vec<String>,
     #[command(flatten)]
     organization: OrganizationArguments,
     /// National Provider Identifier
@@ -166,6 +198,34 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
         Command::Add(arguments) => add(&registry, *arguments),
         Command::List { json } => list(&registry, json),
         Command::Show { username, json } => show(&registry, username, json),
+        Command::Change {
+            username,
+            name,
+            facts,
+        } => {
+            let form = PersonForm {
+                username: Some(username),
+                name,
+                ..facts.into_form()
+            };
+            let person = registry
+                .blocking(move |registry, tx| people::change(registry, tx, &form, Omitted::Keeps, None))?;
+            print(format_args!("{} is as you said", person.username))
+        }
+        Command::Delete { username } => {
+            let person = registry.blocking(move |registry, tx| people::delete(registry, tx, &username))?;
+            print(format_args!("deleted {}", person.username))
+        }
+        Command::SignOut { username } => {
+            let shown = username.clone();
+            let ended = registry.blocking(move |registry, tx| sessions::end_all(registry, tx, &username))?;
+            print(format_args!("signed {shown} out of {ended} sessions"))
+        }
+        Command::Revoke { username } => {
+            let person =
+                registry.blocking(move |registry, tx| people::revoke_everything(registry, tx, &username))?;
+            print(format_args!("took back everything of {}", person.username))
+        }
         Command::SetRoles { username, roles } => {
             let person =
                 registry.blocking(move |registry, tx| people::set_roles(registry, tx, &username, &roles))?;
@@ -228,6 +288,24 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
     }
 }
 
+impl Facts {
+    fn into_form(self) -> PersonForm {
+        PersonForm {
+            roles: given(self.role),
+            organization: self.organization.into_organization(),
+            npi: self.npi,
+            fhir_user: self.fhir_user,
+            email: self.email,
+            email_verified: self.email_verified.then_some(true),
+            confidentiality: self.confidentiality,
+            integrity: self.integrity,
+            purposes: given(self.purpose).map(Into::into),
+            license_expires: self.license_expires,
+            ..PersonForm::default()
+        }
+    }
+}
+
 fn add(registry: &Registry, arguments: Add) -> Done {
     let password = if arguments.password_stdin {
         Some(read_secret()?)
@@ -240,17 +318,7 @@ fn add(registry: &Registry, arguments: Add) -> Done {
         name: Some(arguments.name),
         password: password.clone(),
         totp_secret: totp_secret.clone(),
-        roles: given(arguments.role),
-        organization: arguments.organization.into_organization(),
-        npi: arguments.npi,
-        fhir_user: arguments.fhir_user,
-        email: arguments.email,
-        email_verified: arguments.email_verified.then_some(true),
-        confidentiality: arguments.confidentiality,
-        integrity: arguments.integrity,
-        purposes: given(arguments.purpose).map(Into::into),
-        license_expires: arguments.license_expires,
-        ..PersonForm::default()
+        ..arguments.facts.into_form()
     };
     let has_password = password.is_some();
     let hash = password

@@ -19,7 +19,6 @@ pub mod api_tokens;
 pub mod apply;
 pub mod clients;
 mod credentials;
-pub mod ending;
 pub mod export;
 pub mod first_administrator;
 pub mod identity_providers;

@@ -29,7 +29,9 @@ use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::installation::DormancyNotice;
 use crate::store::password_history::{self, Replaced};
-use crate::store::{Conn, Stored, Tx, installation, links, passkeys, people, recovery_codes};
+use crate::store::{
+    Conn, Stored, Tx, identity_providers, installation, links, passkeys, people, recovery_codes,
+};
 
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
 const SHORTEST_TOTP_SECRET: usize = 16;
@@ -779,8 +781,12 @@ pub fn delete(registry: &Registry, tx: &mut Tx<'_>, username: &str) -> Decided<P
     }
     let has_passkey = passkeys::any(tx.conn(), &person.id)?;
     api_tokens::revoke_of(registry, tx, &person.id)?;
+    let links = identity_providers::links_of_person(tx.conn(), &person.id)?.len();
     people::delete(tx.conn(), &person.id)?;
-    let event = registry.event(Kind::PersonChanged, "deleted").person(&person.id);
+    let event = registry
+        .event(Kind::PersonChanged, "deleted")
+        .person(&person.id)
+        .with("links", links.to_string());
     tx.audit(event.with(
         "before",
         Value::Object(recorded(&person, has_passkey)).to_string(),

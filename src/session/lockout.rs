@@ -43,6 +43,13 @@ fn totp_subject_under(master: &MasterKey, person_id: &str) -> String {
     master.derive(Derivation::Username, &["totp", person_id])
 }
 
+/// Whether a person cannot go on, because of wrong passwords from browsers that are not known, or of wrong codes.
+pub fn is_person_locked(app: &App, conn: &mut Conn, person: &Person) -> Stored<bool> {
+    let now = app.now();
+    Ok(is_locked(conn, &login_subject(app, &person.username), now)?
+        || is_locked(conn, &totp_subject(app, &person.id), now)?)
+}
+
 /// Whether a subject is locked.
 pub fn is_locked(conn: &mut Conn, subject: &str, now: i64) -> Stored<bool> {
     Ok(logins::find(conn, subject)?.is_some_and(|row| now < row.locked_until))

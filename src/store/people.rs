@@ -294,6 +294,26 @@ pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
         .load(c))?)
 }
 
+/// How many who are enabled have a role and can sign in, and how many have it but have not begun yet: nobody has chosen a
+/// password, nor can they come in another way.
+pub fn count_with_role(conn: &mut Conn, role: &str) -> Stored<(i64, i64)> {
+    let all = enabled_with_role(conn, role)?.len();
+    let able: i64 = each!(conn, c => person_role::table
+        .inner_join(person::table)
+        .filter(person_role::role.eq(role))
+        // As above.
+        .filter(person::enabled.ne(false))
+        .filter(
+            person::password
+                .is_not_null()
+                .or(exists(passkey::table.filter(passkey::person_id.eq(person::id))))
+                .or(exists(linked_identity::table.filter(linked_identity::person_id.eq(person::id)))),
+        )
+        .count()
+        .get_result(c))?;
+    Ok((able, i64::try_from(all).unwrap_or(i64::MAX) - able))
+}
+
 /// Whether somebody else who can sign in has a role.
 pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(
@@ -437,6 +457,7 @@ pub fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id))).execute(c)?;
         diesel::delete(person_term::table.filter(person_term::person_id.eq(id))).execute(c)?;
         diesel::delete(link::table.filter(link::person_id.eq(id))).execute(c)?;
+        diesel::delete(linked_identity::table.filter(linked_identity::person_id.eq(id))).execute(c)?;
         diesel::delete(session::table.filter(session::person_id.eq(id))).execute(c)?;
         diesel::delete(passkey::table.filter(passkey::person_id.eq(id))).execute(c)?;
         diesel::delete(recovery_code::table.filter(recovery_code::person_id.eq(id))).execute(c)?;

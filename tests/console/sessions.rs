@@ -119,7 +119,7 @@ on_both! {
         assert!(page.answer().text.contains("Ended."), "{}", page.answer().text);
         assert_eq!(harness.introspect(EDRS, &access).await["active"], Value::Bool(false));
         assert_eq!(refresh(&harness, tokens.str("refresh_token")).await.status, 400);
-        let event = harness.events("token.revoked").pop().unwrap();
+        let event = harness.events("consent.revoked").pop().unwrap();
         assert_eq!((&event["client_id"], &event["person_id"]), (&"fulton-cms".into(), &id_of(&harness, "jlehz").into()));
         assert_eq!(agent.get(&harness.url(&path)).await.answer().status, 404);
     }

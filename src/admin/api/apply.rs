@@ -1,4 +1,4 @@
-//! `/apply`: an apply file, all or nothing.
+//! `/apply`: an apply file, all or nothing; `/export`: such a file of what is registered.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,6 +11,7 @@ use super::users::LinkView;
 use crate::policy::console::Area;
 use crate::registry::Registry;
 use crate::registry::apply::{self, ApplyError, Outcome};
+use crate::registry::export;
 use crate::store::Tx;
 
 /// What was done, or would be.
@@ -45,6 +46,20 @@ const DRY_RUN: [Parameter; 1] = [parameter(
     "Whether only to say what would change. Nothing is kept then.",
 )];
 
+const WITHOUT_USERS: [Parameter; 1] = [parameter(
+    "without_users",
+    Accepts::Flag,
+    "Whether to leave people out.",
+)];
+
+/// What is registered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Export)]
+struct ExportView {
+    /// The apply file (TOML).
+    file: String,
+}
+
 const EXAMPLE: &str = "[[client]]
 client_id = \"lims-uf-tox\"
 name = \"UF Forensic Toxicology LIMS\"
@@ -63,6 +78,13 @@ pub(super) fn group() -> Group {
             .queries(&DRY_RUN)
             .takes_file(EXAMPLE)
             .answers(200, Shape::of::<View>()),
+        Operation::get("/export", "export", export_file)
+            .says(
+                "Export what is registered",
+                "An apply file without secrets. Applied to an empty server, it makes the same registration.",
+            )
+            .queries(&WITHOUT_USERS)
+            .answers(200, Shape::of::<ExportView>()),
     ];
     let says = "Resource servers, clients, identity providers and people as a file says.";
     Group::new("Configuration", says, Area::Configuration, operations)
@@ -114,4 +136,12 @@ async fn apply(call: Call) -> Answered {
             .map_err(refused))
     };
     call.change(job).await
+}
+
+async fn export_file(call: Call) -> Answered {
+    let with_users = !call.query.flag("without_users").unwrap_or(false);
+    let file = call
+        .prepare(move |registry| export::export(registry, with_users))
+        .await?;
+    Ok(Reply::ok(&ExportView { file }))
 }

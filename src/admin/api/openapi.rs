@@ -38,7 +38,7 @@ const NOUNS: [&str; 3] = ["Client", "IdentityProvider", "ResourceServer"];
 /// The name of the security scheme.
 const SCHEME: &str = "token";
 
-const ABOUT: &str = "Everything that the console does, for programs. Send a token as `Authorization: Bearer mdi_api_…`; \
+const ABOUT: &str = "What the console does, for programs. Send a token as `Authorization: Bearer mdi_api_…`; \
     `mdi-auth api-token create` and the console make one. Names are those of the apply file, times are RFC 3339. An \
     object's `ETag` is its version: PUT and PATCH want it in `If-Match`, so that nobody's change is lost unseen. A POST \
     with an `Idempotency-Key` may be sent again within 24 hours: it is done once, and answered each time. Secrets and \

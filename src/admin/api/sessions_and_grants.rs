@@ -11,9 +11,9 @@ use crate::app::App;
 use crate::model::grant::Grant;
 use crate::model::session::Session;
 use crate::policy::console::Area;
-use crate::registry::{Registry, ending};
+use crate::registry::{Registry, sessions};
 use crate::session::Limits;
-use crate::store::{Tx, grants, lists, sessions};
+use crate::store::{Tx, lists};
 
 /// A session: one person signed in with one browser.
 #[derive(Debug, Serialize, ToSchema)]
@@ -159,11 +159,10 @@ fn session_view(session: Session) -> SessionView {
 async fn end_session(call: Call) -> Answered {
     let id = call.id.clone();
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
-        if sessions::by_id(tx.conn(), &id)?.is_none() {
-            return Ok(Err(Problem::not_found("open session", &id)));
-        }
-        settled!(ending::session(registry, tx, &id)?);
-        Ok(Ok(Reply::done()))
+        Ok(match settled!(sessions::end(registry, tx, &id)?) {
+            Some(_) => Ok(Reply::done()),
+            None => Err(Problem::not_found("open session", &id)),
+        })
     };
     call.change(job).await
 }
@@ -206,11 +205,10 @@ fn grant_view(app: &App, grant: Grant) -> GrantView {
 async fn revoke_grant(call: Call) -> Answered {
     let id = call.id.clone();
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
-        if grants::find(tx.conn(), &id)?.is_none_or(|grant| grant.revoked_at.is_some()) {
-            return Ok(Err(Problem::not_found("grant that holds", &id)));
-        }
-        settled!(ending::grant(registry, tx, &id)?);
-        Ok(Ok(Reply::done()))
+        Ok(match settled!(sessions::revoke_grant(registry, tx, &id)?) {
+            Some(_) => Ok(Reply::done()),
+            None => Err(Problem::not_found("grant that holds", &id)),
+        })
     };
     call.change(job).await
 }

@@ -15,7 +15,7 @@ use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
-use crate::registry::{Decided, Omitted, Registry, ending};
+use crate::registry::{Decided, Omitted, Registry, sessions};
 use crate::session::lockout;
 use crate::store::people::listing::{self, Order, Search, State};
 use crate::store::{Stored, Tx, passkeys, people as stored};
@@ -175,8 +175,15 @@ pub(super) fn group() -> Group {
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/sign-out", "signOutUser", sign_out)
-            .says("Sign a person out everywhere", "")
+            .says("Sign a person out everywhere", "What was to stay connected stays.")
             .answers(200, Shape::of::<SignedOutView>()),
+        Operation::post("/users/{id}/revoke", "revokeAccessOfUser", revoke)
+            .says("Sign a person out everywhere and take back everything", "Applications that were to stay connected lose it too. The person may sign in again.")
+            .answers(200, Shape::of::<View>())
+            .versioned(),
+        Operation::delete("/users/{id}", "deleteUser", delete)
+            .says("Delete a person who never signed in", "The record names everybody else: disable them instead.")
+            .versioned(),
     ];
     let says =
         "People who sign in. Only tokens with the scope `admin` change those who have a role of the console.";
@@ -334,12 +341,11 @@ async fn sign_in(call: Call) -> Answered {
             let Some(person) = stored::find(conn, &id)? else {
                 return Ok(None);
             };
-            let subject = lockout::login_subject(&app, &person.username);
             Ok(Some(SignInView {
                 has_password: person.password.is_some(),
                 has_authenticator: person.totp_secret.is_some(),
                 passkeys: passkeys::of_person(conn, &person.id)?.len(),
-                locked: lockout::is_locked(conn, &subject, app.now())?,
+                locked: lockout::is_person_locked(&app, conn, &person)?,
                 last_sign_in_at: person.last_login_at.map(time),
             }))
         })
@@ -410,11 +416,26 @@ async fn password_link(call: Call) -> Answered {
     issue(call, links::reset_link).await
 }
 
+async fn revoke(call: Call) -> Answered {
+    act(call, people::revoke_everything).await
+}
+
+async fn delete(call: Call) -> Answered {
+    let (id, seen, administers) = (call.id.clone(), call.seen.clone(), administers(&call));
+    let job = move |registry: &Registry, tx: &mut Tx<'_>| {
+        let person = settled!(found(tx, &id, administers)?);
+        settled!(unchanged(&seen, &reply(&person)));
+        settled!(people::delete(registry, tx, &person.username)?);
+        Ok(Ok(Reply::done()))
+    };
+    call.change(job).await
+}
+
 async fn sign_out(call: Call) -> Answered {
     let (id, administers) = (call.id.clone(), administers(&call));
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let person = settled!(found(tx, &id, administers)?);
-        let sessions_ended = settled!(ending::sessions_of(registry, tx, &person.username)?);
+        let sessions_ended = settled!(sessions::end_all(registry, tx, &person.username)?);
         Ok(Ok(Reply::ok(&SignedOutView { sessions_ended })))
     };
     call.change(job).await

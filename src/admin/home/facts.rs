@@ -20,7 +20,8 @@ const LATELY: i64 = 7 * 86_400;
 pub struct Facts {
     pub(super) lasts: Arc<BTreeMap<String, Last>>,
     pub(super) counts: Vec<Count>,
-    pub(super) administrators: usize,
+    /// Administrators who can sign in, and those who have not accepted their invitation.
+    pub(super) administrators: (i64, i64),
     pub(super) installed_at: i64,
     pub(super) reviewed_at: Option<i64>,
     pub(super) checked: Option<(i64, bool)>,
@@ -106,7 +107,7 @@ pub(super) async fn facts(app: &App, from: i64) -> Result<Facts, Broken> {
         Ok(Facts {
             lasts: latest.read(conn)?,
             counts: since(conn, from)?,
-            administrators: people::enabled_with_role(conn, ADMINISTRATOR)?.len(),
+            administrators: people::count_with_role(conn, ADMINISTRATOR)?,
             installed_at: installation::installed_at(conn)?,
             reviewed_at: audit_search::last_of(conn, Kind::AccessReviewed)?
                 .map(|row| row.at_ms.div_euclid(1000)),

@@ -126,14 +126,15 @@ pub async fn warnings(
     if may(Area::AccessReview) {
         found.extend(of_review(admin, facts));
     }
-    if may(Area::Administrators) && facts.administrators < 2 {
+    if may(Area::Administrators) && facts.administrators.0 < 2 {
+        let what = if facts.administrators.1 > 0 {
+            "Somebody else has the role but has not accepted the invitation yet. Remind them, or make a new invitation."
+        } else {
+            "Give a second person the role, so that nobody is shut out when one is ill or leaves."
+        };
         found.push(
-            Warning::new(
-                "one-administrator",
-                "There is only one administrator.",
-                "Give a second person the role, so that nobody is shut out when one is ill or leaves.",
-            )
-            .link("/admin/users", "Open people"),
+            Warning::new("one-administrator", "There is only one administrator.", what)
+                .link("/admin/users", "Open people"),
         );
     }
     let many_dormant = admin.app.dormancy_is_told.load(Ordering::Relaxed);

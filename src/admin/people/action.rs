@@ -16,7 +16,7 @@ use crate::error::PageError;
 use crate::model::person::Person;
 use crate::policy::console::{Area, Right};
 use crate::registry::links::{self, Issued};
-use crate::registry::{Refused, link_mails, people};
+use crate::registry::{Refused, link_mails, people, sessions};
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -34,6 +34,8 @@ pub enum Action {
     Unlock,
     /// Take second factors away.
     ResetSecondFactor,
+    /// Sign out everywhere.
+    SignOut,
     /// Sign out everywhere and take back everything.
     Revoke,
     /// Nobody signs in any more.
@@ -45,11 +47,12 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Invite,
         Self::ResetLink,
         Self::Unlock,
         Self::ResetSecondFactor,
+        Self::SignOut,
         Self::Revoke,
         Self::Disable,
         Self::Enable,
@@ -63,6 +66,7 @@ impl Action {
             Self::ResetLink => "reset-link",
             Self::Unlock => "unlock",
             Self::ResetSecondFactor => "reset-second-factor",
+            Self::SignOut => "sign-out",
             Self::Revoke => "revoke",
             Self::Disable => "disable",
             Self::Enable => "enable",
@@ -77,6 +81,7 @@ impl Action {
             Self::ResetLink => "Make a link for a new password",
             Self::Unlock => "Unlock the account",
             Self::ResetSecondFactor => "Reset the second factor",
+            Self::SignOut => "Sign out everywhere",
             Self::Revoke => "Sign out everywhere and take back everything",
             Self::Disable => "Disable the account",
             Self::Enable => "Enable the account",
@@ -90,7 +95,7 @@ impl Action {
             Self::Invite => person.enabled && person.password.is_none(),
             Self::ResetLink => person.enabled && person.password.is_some(),
             Self::Unlock => locked,
-            Self::ResetSecondFactor | Self::Revoke | Self::Disable => person.enabled,
+            Self::ResetSecondFactor | Self::SignOut | Self::Revoke | Self::Disable => person.enabled,
             Self::Enable => !person.enabled,
             Self::Delete => person.last_login_at.is_none(),
         };
@@ -118,6 +123,11 @@ impl Action {
                 "The person is signed out everywhere, and applications lose what they were allowed.",
                 "The next sign-in with the password sets up a new second factor. Make sure that it is the right person who asks for this.",
             ],
+            Self::SignOut => &[
+                "The person is signed out in every browser.",
+                "Applications that were allowed to stay connected stay connected.",
+                "The person can sign in again.",
+            ],
             Self::Revoke => &[
                 "The person is signed out in every browser.",
                 "Every application loses what it was allowed, also those that stay connected.",
@@ -144,6 +154,7 @@ impl Action {
             Self::Invite | Self::ResetLink => "Make the link",
             Self::Unlock => "Unlock",
             Self::ResetSecondFactor => "Reset",
+            Self::SignOut => "Sign out",
             Self::Revoke => "Sign out and take back",
             Self::Disable => "Disable",
             Self::Enable => "Enable",
@@ -155,7 +166,7 @@ impl Action {
     fn is_dangerous(self) -> bool {
         matches!(
             self,
-            Self::ResetSecondFactor | Self::Revoke | Self::Disable | Self::Delete
+            Self::ResetSecondFactor | Self::SignOut | Self::Revoke | Self::Disable | Self::Delete
         )
     }
 
@@ -305,6 +316,7 @@ async fn run(admin: &AdminRequest, person: &Person, action: Action) -> Result<Op
             Action::ResetSecondFactor => {
                 people::reset_second_factor(registry, tx, &username, None)?.map(|_| None)
             }
+            Action::SignOut => sessions::end_all(registry, tx, &username)?.map(|_| None),
             Action::Revoke => people::revoke_everything(registry, tx, &username)?.map(|_| None),
             Action::Disable => people::set_enabled(registry, tx, &username, false)?.map(|_| None),
             Action::Enable => people::set_enabled(registry, tx, &username, true)?.map(|_| None),
@@ -319,6 +331,7 @@ fn finished(person: &Person, action: Action) -> HttpResponse {
         Action::Delete => return done(PATH, "deleted"),
         Action::Unlock => "unlocked",
         Action::ResetSecondFactor => "factors-reset",
+        Action::SignOut => "signed-out",
         Action::Revoke => "revoked",
         Action::Disable => "person-disabled",
         Action::Enable => "person-enabled",

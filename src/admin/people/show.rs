@@ -19,7 +19,7 @@ use crate::login::totp;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::policy::console::{Area, Right};
-use crate::session::lockout::{self, login_subject, totp_subject};
+use crate::session::lockout;
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
 use crate::web::guard::PageRefused;
@@ -75,12 +75,10 @@ impl Facts {
     fn load(app: &App, conn: &mut Conn, person: &Person) -> Stored<Self> {
         let (id, now) = (person.id.as_str(), app.now());
         let invitation = links::youngest(conn, id, LinkKind::Invitation, now)?;
-        let by_password = lockout::is_locked(conn, &login_subject(app, &person.username), now)?;
-        let by_code = lockout::is_locked(conn, &totp_subject(app, id), now)?;
         Ok(Self {
             passkeys: passkeys::of_person(conn, id)?,
             recovery_codes: recovery_codes::left(conn, id)?.0,
-            locked: by_password || by_code,
+            locked: lockout::is_person_locked(app, conn, person)?,
             invited_until: invitation
                 .filter(|link| link.person_generation == person.generation)
                 .map(|link| link.expires_at),
