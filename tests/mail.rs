@@ -3,8 +3,9 @@
 use mdi_auth::config::{Config, MailConfig, MailTls, OutboundConfig};
 use mdi_auth::model::secret::Secret;
 use mdi_auth::outbound::mail::{Mail, Mailer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::admin_api::Program;
 use crate::harness::smtp::{MailServer, USER};
 use crate::harness::{BEGIN, Db, Harness};
 use crate::support::eventually;
@@ -176,6 +177,88 @@ async fn what_is_posted_is_tried_again_or_given_up_and_recorded() {
         "{everything}"
     );
     assert!(!format!("{:?}", mail("a@b.example")).contains("geheim"));
+}
+
+/// Whoever looks after people could take an account over: its owner hears of each step, at the old address too.
+#[tokio::test]
+async fn what_somebody_else_does_to_an_account_is_told_to_its_owner() {
+    let server = MailServer::start("starttls");
+    let harness = Harness::start_with(Db::Sqlite, |config: &mut Config| server.configure(config));
+    harness.apply(
+        "[[user]]\nusername = \"jo\"\nname = \"Jo\"\npassword = \"correct horse battery staple\"\n\
+         email = \"old@fulton.example\"\nemail_verified = true",
+    );
+    let program = Program::new(&harness, "users");
+    let found = program.get("/users?username=jo").await;
+    let path = format!("/users/{}", found.json["items"][0]["id"].as_str().unwrap());
+    // Each act, and whom it is told in which words.
+    let rows: [(&str, Value, &[&str], &str); 6] = [
+        (
+            "",
+            json!({ "roles": ["data-clerk"] }),
+            &["old@fulton.example"],
+            "The roles of your account were changed",
+        ),
+        (
+            "/second-factor/reset",
+            json!({}),
+            &["old@fulton.example"],
+            "The second factors of your account were removed",
+        ),
+        (
+            "/password-link",
+            json!({}),
+            &["old@fulton.example"],
+            "A link was made with which a password",
+        ),
+        ("/disable", json!({}), &[], ""),
+        (
+            "/enable",
+            json!({}),
+            &["old@fulton.example"],
+            "Your account was enabled again",
+        ),
+        (
+            "",
+            json!({ "email": "new@fulton.example", "email_verified": true }),
+            &["old@fulton.example", "new@fulton.example"],
+            "The e-mail address of your account was changed",
+        ),
+    ];
+    let mut count = 0;
+    for (what, body, told, words) in rows {
+        let answer = if what.is_empty() {
+            program.patch(&path, "*", &body).await
+        } else {
+            program.post(&format!("{path}{what}"), &body).await
+        };
+        assert!(answer.status < 300, "{what}: {}", answer.text);
+        count += told.len();
+        let look = async || server.messages();
+        let all = eventually("all notices", look, |all| all.len() >= count).await;
+        assert_eq!(all.len(), count, "{what}: {all:?}");
+        let mut reached: Vec<&str> = Vec::new();
+        for message in &all[count - told.len()..] {
+            reached.push(message["recipients"][0].as_str().unwrap());
+            let subject = message["headers"]["subject"].as_str().unwrap();
+            assert!(subject.contains(words), "{what}: {subject}");
+            assert!(
+                !message["text"].as_str().unwrap().contains("https://"),
+                "no link to follow"
+            );
+        }
+        reached.sort_unstable();
+        let mut wanted = told.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(reached, wanted, "{what}");
+    }
+    // A refusal tells nobody, nor does what an operator does.
+    let refused = program
+        .patch(&path, "*", &json!({ "roles": ["administrator"] }))
+        .await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    harness.apply("[[user]]\nusername = \"jo\"\nroles = []");
+    assert_eq!(server.messages().len(), count);
 }
 
 #[tokio::test]

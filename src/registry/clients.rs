@@ -75,6 +75,7 @@ impl Registrable for ClientSettings {
         self.check_addresses(judging);
         self.check_resource_servers(judging, dataflow);
         self.check_scopes(judging, dataflow);
+        self.check_reachable(judging, dataflow);
         self.check_purposes(judging, dataflow);
     }
 
@@ -328,6 +329,26 @@ impl ClientSettings {
             } else if !dataflow.as_written && !scope.within(&dataflow.scopes).contains(scope) {
                 mistakes.add("scopes", beyond(&name, dataflow, &dataflow.scopes.to_string()));
             }
+        }
+    }
+
+    /// What no server offers and is none of ours could never be granted.
+    fn check_reachable(&self, judging: &mut Judged<'_>, dataflow: &Dataflow) {
+        let policy = &judging.registry.app.policy;
+        let foreign = |scope: &String| policy.named_scope(scope).is_none();
+        let mut scopes = self
+            .scopes
+            .iter()
+            .flat_map(|scopes| scopes.iter().map(ToString::to_string));
+        if dataflow.as_written
+            && self.resource_servers.is_empty()
+            && judging.mistakes.is_empty()
+            && let Some(scope) = scopes.find(foreign)
+        {
+            judging.mistakes.add(
+                "resource_servers",
+                format!("{scope} is a scope of a resource server: name the one that offers it"),
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use crate::model::link::{Link, LinkKind};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
+use crate::session::notices::AccountChange;
 use crate::store::{Conn, StoreBroken, Stored, Tx, links, logins, people as stored};
 
 /// How long a row outlives its link, in seconds: so long the record can say what a link was.
@@ -60,6 +61,10 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
             .person(&person.id)
             .with("expires_at", link.expires_at.to_string()),
     );
+    // Who has no password yet waits for the link.
+    if person.password.is_some() {
+        registry.tell_owner(person, AccountChange::Link);
+    }
     let url = Secret::new(app.url(&format!("{}{}", kind.path(), secret.reveal())));
     Ok(Issued {
         url,

@@ -42,7 +42,7 @@ pub mod vendor_links;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
@@ -53,7 +53,10 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
 use crate::model::Organization;
 use crate::model::network;
+use crate::model::person::Person;
+use crate::outbound::mail::Mail;
 use crate::policy::console::Authority;
+use crate::session::notices::{self, AccountChange};
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{
     Conn, StoreBroken, Stored, Tx, api_tokens as api_token_rows, installation, people as people_rows,
@@ -177,6 +180,8 @@ pub struct Registry {
     /// What must still hold when the change is made.
     warrant: Option<ActingCredential>,
     address: Option<String>,
+    /// What people are to be told of their accounts once it is written.
+    notices: Arc<Mutex<Vec<Mail>>>,
 }
 
 impl Registry {
@@ -190,6 +195,7 @@ impl Registry {
             bounds: None,
             warrant: None,
             address: None,
+            notices: Arc::default(),
         }
     }
 
@@ -242,10 +248,9 @@ impl Registry {
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.app
-            .store
-            .write_blocking(self.job(work))?
-            .map_err(Refused::Mistakes)
+        let (job, notices) = self.job(work);
+        let done = self.app.store.write_blocking(job)?;
+        self.post(&notices, done)
     }
 
     /// Runs `work` in one transaction, from an async task.
@@ -253,19 +258,51 @@ impl Registry {
         &self,
         work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.app
-            .store
-            .write(self.job(work))
-            .await?
-            .map_err(Refused::Mistakes)
+        let (job, notices) = self.job(work);
+        let done = self.app.store.write(job).await?;
+        self.post(&notices, done)
+    }
+
+    /// Posts what people are to be told of what was written.
+    fn post<T>(&self, notices: &Mutex<Vec<Mail>>, done: Result<T, Vec<Mistake>>) -> Result<T, Refused> {
+        let mails = std::mem::take(&mut *notices.lock().unwrap_or_else(PoisonError::into_inner));
+        if let (Ok(_), Some(mailer)) = (&done, &self.app.mailer) {
+            mails.into_iter().for_each(|mail| mailer.post(mail));
+        }
+        done.map_err(Refused::Mistakes)
+    }
+
+    /// Lets somebody know what was done to the account by somebody else, at the console or by the API. The command line
+    /// tells nobody: it has no queue.
+    fn tell_owner(&self, person: &Person, what: AccountChange) {
+        let own = matches!(&self.actor, Actor::Person(id) if *id == person.id);
+        if self.bounds.is_none() || own {
+            return;
+        }
+        let mail = notices::account_changed(&self.app, person, what);
+        let mut waiting = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(mail);
     }
 
     fn job<T>(
         &self,
         mut work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
-    ) -> impl FnMut(&mut Tx<'_>) -> Decided<T> + Send + 'static {
-        let registry = self.clone();
-        move |tx| {
+    ) -> (
+        impl FnMut(&mut Tx<'_>) -> Decided<T> + Send + 'static,
+        Arc<Mutex<Vec<Mail>>>,
+    ) {
+        let notices: Arc<Mutex<Vec<Mail>>> = Arc::default();
+        let registry = Self {
+            notices: Arc::clone(&notices),
+            ..self.clone()
+        };
+        let job = move |tx: &mut Tx<'_>| {
+            // What a try that was rolled back had to tell did not happen.
+            registry
+                .notices
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
             installation::lock(tx.conn())?;
             if installation::key_fingerprint(tx.conn())?.as_deref() != Some(registry.app.master.fingerprint())
             {
@@ -281,7 +318,8 @@ impl Registry {
                 ));
             }
             work(&registry, tx)
-        }
+        };
+        (job, notices)
     }
 
     fn event(&self, kind: Kind, action: &'static str) -> Event {
@@ -367,6 +405,11 @@ impl Mistakes {
             key: key.into(),
             text: text.into(),
         });
+    }
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Takes the good half of a result.

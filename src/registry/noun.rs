@@ -312,7 +312,7 @@ pub fn draft<S: Registrable>(
     };
     said.over(&mut merged);
     single::<S>(said, &merged, &mut mistakes);
-    if !mistakes.0.is_empty() {
+    if !mistakes.is_empty() {
         return Err(mistakes.0);
     }
     let id = said.text(S::NOUN.id).unwrap_or_default().to_owned();

@@ -25,6 +25,7 @@ use crate::outbound::mail;
 use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
 use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
+use crate::session::notices::AccountChange;
 use crate::session::{self, lockout};
 use crate::store::changes::ChangeKind;
 use crate::store::installation::DormancyNotice;
@@ -573,6 +574,9 @@ fn put(
     if before.is_some_and(administers) && !administers(person) {
         api_tokens::revoke_of(registry, tx, &person.id)?;
     }
+    if let Some(before) = before {
+        tell_changes(registry, before, person);
+    }
     // Whoever reads the old address must not set the password.
     if before.is_some_and(|before| {
         before.settings.email.is_some() && before.settings.email != person.settings.email
@@ -589,6 +593,21 @@ fn put(
         registry.tell(tx, ChangeKind::Person, &person.id);
     }
     Ok(())
+}
+
+/// Tells the person what somebody else changed that opens or redirects the account. Another address is told to both.
+fn tell_changes(registry: &Registry, before: &Person, after: &Person) {
+    let (old, new) = (&before.settings, &after.settings);
+    if old.roles != new.roles {
+        registry.tell_owner(after, AccountChange::Roles);
+    }
+    if !before.enabled && after.enabled {
+        registry.tell_owner(after, AccountChange::Enabled);
+    }
+    if old.email != new.email {
+        registry.tell_owner(before, AccountChange::Address);
+        registry.tell_owner(after, AccountChange::Address);
+    }
 }
 
 /// The view, with whether there are factors.
@@ -951,7 +970,7 @@ pub fn reset_second_factor(
             "recovery_codes_removed",
             recovery_codes::remove_all(tx.conn(), &id)?.to_string(),
         );
-    alter(registry, tx, username, event, |person| {
+    let person = good!(alter(registry, tx, username, event, |person| {
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
         // A role has the next sign-in set up another second factor; without one, the password stands alone.
@@ -960,7 +979,9 @@ pub fn reset_second_factor(
             person.password_changed_at = MUST_CHANGE;
         }
         Ok(())
-    })
+    })?);
+    registry.tell_owner(&person, AccountChange::FactorsReset);
+    Ok(Ok(person))
 }
 
 /// Forgets failed sign-ins and codes, so that the person may try again. Answers whether there were some.

@@ -43,6 +43,49 @@ impl SecondFactor {
     }
 }
 
+/// What somebody else did to an account, at the console or by the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountChange {
+    /// Other roles.
+    Roles,
+    /// The second factors are gone.
+    FactorsReset,
+    /// It was disabled, and is not any more.
+    Enabled,
+    /// Another address.
+    Address,
+    /// A link with which a password is chosen.
+    Link,
+}
+
+impl AccountChange {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Roles => "The roles of your account were changed",
+            Self::FactorsReset => "The second factors of your account were removed",
+            Self::Enabled => "Your account was enabled again",
+            Self::Address => "The e-mail address of your account was changed",
+            Self::Link => "A link was made with which a password for your account can be chosen",
+        }
+    }
+}
+
+/// The mail that tells somebody what an administrator did to the account; none for an address that was not proved. To be
+/// posted when it is written.
+pub fn account_changed(app: &App, person: &Person, what: AccountChange) -> Option<Mail> {
+    if !person.settings.email_verified {
+        return None;
+    }
+    let (service, what) = (&app.config.server.name, what.in_words());
+    let text = format!(
+        "Hello {},\n\nthis is about your account for {service}.\n\n{what} by an administrator on {}.\n\nIf you expected \
+         this, there is nothing to do. If not, call your administrator now.\n",
+        person.name,
+        day_and_time(app, person, app.now()),
+    );
+    mail(person, "account changed", format!("{service}: {what}"), text)
+}
+
 /// Tells what happened to a second factor. To be called when it is written; it never waits.
 pub fn second_factor_changed(app: &App, person: &Person, what: SecondFactor) {
     let (service, what) = (&app.config.server.name, what.in_words());
