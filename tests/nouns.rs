@@ -161,6 +161,10 @@ fn what_has_the_wrong_shape_is_named_member_by_member() {
             "organization: missing field `name`",
         ),
         (
+            json!({ "dataflow": "custom", "grants": "client_credentials", "scopes": "foo/Bar.q", "resource_servers": [] }),
+            "resource_servers: foo/Bar.q is a scope of a resource server: name the one that offers it",
+        ),
+        (
             json!({ "organization": { "name": "a\u{0}b" } }),
             "organization: it holds the character U+0000",
         ),
@@ -222,7 +226,7 @@ on_both! {
         let skip = json!({ "consent": "skip" });
         let custom = json!({
             "dataflow": "custom", "grants": "authorization_code", "scopes": "openid user/Patient.rs",
-            "redirect_uris": ["https://a.example/cb"], "resource_servers": [],
+            "redirect_uris": ["https://a.example/cb"],
         });
         let any = json!({ "id": "any", "name": "Any", "audience": "https://any.example/fhir", "introspect": "any" });
         let with = |changes: &Value, more: &Value| {

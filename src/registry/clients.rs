@@ -335,15 +335,11 @@ impl ClientSettings {
     /// What no server offers and is none of ours could never be granted.
     fn check_reachable(&self, judging: &mut Judged<'_>, dataflow: &Dataflow) {
         let policy = &judging.registry.app.policy;
-        let foreign = |scope: &String| policy.named_scope(scope).is_none();
-        let mut scopes = self
-            .scopes
-            .iter()
-            .flat_map(|scopes| scopes.iter().map(ToString::to_string));
+        let mut scopes = self.scopes.iter().flat_map(|scopes| scopes.iter());
         if dataflow.as_written
             && self.resource_servers.is_empty()
             && judging.mistakes.is_empty()
-            && let Some(scope) = scopes.find(foreign)
+            && let Some(scope) = scopes.find(|scope| policy.opens_resource_server(scope))
         {
             judging.mistakes.add(
                 "resource_servers",

@@ -100,6 +100,9 @@ pub enum Refused {
     Broken(#[from] Broken),
 }
 
+/// What people are to be told of their accounts once it is written.
+type Notices = Arc<Mutex<Vec<Mail>>>;
+
 /// What a step inside a transaction answers: a value, or mistakes while nothing has been written.
 pub type Decided<T> = Stored<Result<T, Vec<Mistake>>>;
 
@@ -180,8 +183,7 @@ pub struct Registry {
     /// What must still hold when the change is made.
     warrant: Option<ActingCredential>,
     address: Option<String>,
-    /// What people are to be told of their accounts once it is written.
-    notices: Arc<Mutex<Vec<Mail>>>,
+    notices: Notices,
 }
 
 impl Registry {
@@ -287,11 +289,8 @@ impl Registry {
     fn job<T>(
         &self,
         mut work: impl FnMut(&Self, &mut Tx<'_>) -> Decided<T> + Send + 'static,
-    ) -> (
-        impl FnMut(&mut Tx<'_>) -> Decided<T> + Send + 'static,
-        Arc<Mutex<Vec<Mail>>>,
-    ) {
-        let notices: Arc<Mutex<Vec<Mail>>> = Arc::default();
+    ) -> (impl FnMut(&mut Tx<'_>) -> Decided<T> + Send + 'static, Notices) {
+        let notices: Notices = Arc::default();
         let registry = Self {
             notices: Arc::clone(&notices),
             ..self.clone()
