@@ -254,6 +254,7 @@ on_both! {
                 refused(&managed.patch(&one, "*", &moved).await, "move");
             }
             refused(&managed.post(&format!("{one}/secrets"), &json!({})).await, "rotate");
+            refused(&managed.delete(&one).await, "delete");
             // What ends something is not held up.
             assert_eq!(managed.post(&format!("{one}/disable"), &json!({})).await.status, 200);
             refused(&managed.post(&format!("{one}/enable"), &json!({})).await, "enable");
@@ -281,6 +282,9 @@ on_both! {
         let told = refused.unwrap_err().to_string();
         assert_eq!(told.lines().count(), 2, "{told}");
         assert!(told.contains("resource_server 1 (cms): token_typ") && told.contains("client 1 (lims): confidentiality"), "{told}");
+        let twins = file(SERVER, "").replace("client_id = \"lims\"", "client_id = \"cms\"");
+        let refused = { let registry = registry.clone(); blocking(move || apply::apply(&registry, &twins, false)) };
+        assert!(refused.unwrap_err().to_string().contains("client_id: \"cms\" is the id of a resource server"));
         let good = file(SERVER, "");
         blocking(move || apply::apply(&registry, &good, false)).unwrap();
         let live = harness.app.live.client("lims").unwrap();

@@ -1570,7 +1570,8 @@ on_both! {
         let refused = change(json!({ "id": "fulton", "issuer": issuer })).unwrap_err().to_string();
         assert!(refused.starts_with("secret: it is missing"), "{refused}");
         assert_eq!(sessions_of(&stage, &newcomer.id), 1, "nothing was changed");
-        change(json!({ "id": "fulton", "issuer": issuer, "secret": "what the other one gave us" })).unwrap();
+        // Disabled in the same change, it keeps nothing either.
+        change(json!({ "id": "fulton", "issuer": issuer, "secret": "what the other one gave us", "enabled": false })).unwrap();
         let store = stage.harness.app.store.clone();
         let id = newcomer.id.clone();
         let left = blocking(move || store.read_blocking(move |conn| stored::links_of_person(conn, &id)).unwrap());
@@ -1579,7 +1580,7 @@ on_both! {
         let changed = stage.harness.events("identity_provider.changed").pop().unwrap();
         let detail = &changed["detail"];
         assert_eq!((&detail["action"], &detail["links"], &detail["sessions_ended"], &detail["secret"]),
-            (&json!("changed"), &json!("1"), &json!("1"), &json!("set")));
+            (&json!("disabled"), &json!("1"), &json!("1"), &json!("set")));
     }
 }
 

@@ -4,17 +4,17 @@ use serde_json::{Map, Value};
 
 use super::limits::Limit;
 use super::noun::{Judging, Noun, Registrable, Secrets};
-use super::said::Said;
+use super::said::{Merge, Said};
 use super::{check_organization, object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
 use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_native};
 use crate::model::kind::Kind;
-use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
+use crate::model::resource_server::ResourceServer;
+use crate::model::scope::Scope;
 use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::policy::{Askers, Policy};
 use crate::store::changes::ChangeKind;
-use crate::store::{Conn, Stored, registered};
 
 /// What a dataflow brings: what was allowed under another one says nothing about it.
 const OF_DATAFLOW: [&str; 4] = ["grants", "scopes", "purposes", "resource_servers"];
@@ -53,6 +53,18 @@ impl Registrable for ClientSettings {
     }
 
     fn check(&mut self, judging: &mut Judged<'_>) {
+        // Those of the same apply file too: the two would share their secrets.
+        let around = judging.around;
+        let servers = around.servers.iter().map(|server| &server.id);
+        if servers.chain(&around.doubtful).any(|id| id == judging.id) {
+            judging.mistakes.add(
+                "client_id",
+                format!(
+                    "{:?} is the id of a resource server; the two share one namespace",
+                    judging.id
+                ),
+            );
+        }
         let policy = &judging.registry.app.policy;
         let dataflow = policy.dataflow(&self.dataflow);
         if dataflow.is_none() {
@@ -84,7 +96,13 @@ impl Registrable for ClientSettings {
     }
 
     fn for_administrators(&self, policy: &Policy) -> Option<(&'static str, &'static str)> {
-        let of_people = |scope: &str| scope.starts_with("user/");
+        let of_people = |scope: &Scope| {
+            let name = scope.to_string();
+            let named = policy.named_scope(&name);
+            let for_people =
+                named.is_some_and(|named| named.askers == Askers::People) && !scope.is_identity();
+            name.starts_with("user/") || name.starts_with("patient/") || for_people
+        };
         let as_written = policy
             .dataflow(&self.dataflow)
             .is_none_or(|dataflow| dataflow.as_written);
@@ -97,19 +115,15 @@ impl Registrable for ClientSettings {
             && self
                 .scopes
                 .as_ref()
-                .is_some_and(|scopes| scopes.iter().any(|scope| of_people(&scope.to_string())))
+                .is_some_and(|scopes| scopes.iter().any(of_people))
         {
             Some((
                 "scopes",
-                "scopes for people (user/…) beyond the dataflows of the policy: only an administrator decides about them",
+                "scopes for people beyond the dataflows of the policy: only an administrator decides about them",
             ))
         } else {
             None
         }
-    }
-
-    fn namesake(conn: &mut Conn, id: &str) -> Stored<Option<&'static str>> {
-        Ok(registered::find::<ResourceServerSettings>(conn, id)?.map(|_| ResourceServerSettings::NOUN.name))
     }
 }
 
@@ -263,7 +277,12 @@ impl ClientSettings {
     }
 
     fn check_resource_servers(&mut self, judging: &mut Judged<'_>, dataflow: &Dataflow) {
-        if self.resource_servers.is_empty() && !judging.said.says("resource_servers") {
+        // Who was registered with none stays so until somebody says otherwise.
+        let has_none = judging.said.merge != Merge::Whole
+            && judging.before.is_some_and(|before| {
+                before.settings.dataflow == self.dataflow && before.settings.resource_servers.is_empty()
+            });
+        if self.resource_servers.is_empty() && !has_none && !judging.said.says("resource_servers") {
             self.resource_servers = only_resource_server(judging, dataflow);
             return;
         }

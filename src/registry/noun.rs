@@ -477,9 +477,11 @@ pub(super) fn write<S: Registrable>(
     let another = before
         .as_ref()
         .is_some_and(|before| registered.settings.is_another(&before.settings));
+    // Replaced first: what is disabled in the same change must not keep what rested on the old one.
     let ending = match action {
+        _ if another => Some(Ending::Replaced),
         "disabled" => Some(Ending::Disabled),
-        _ => another.then_some(Ending::Replaced),
+        _ => None,
     };
     if let Some(ending) = ending {
         let ended = S::end(registry, tx, &registered.id, ending)?;
@@ -644,6 +646,7 @@ pub fn rotate_secret<S: Registrable>(
 /// Deletes something that nothing else uses, with what stands on it.
 pub fn delete<S: Registrable>(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let gone = good!(found::<S>(tx.conn(), id)?);
+    good!(permitted(registry, &gone));
     let users = S::users(tx.conn(), id)?;
     if !users.is_empty() {
         return Ok(mistake(

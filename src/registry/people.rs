@@ -595,16 +595,18 @@ fn put(
     Ok(())
 }
 
-/// Tells the person what somebody else changed that opens or redirects the account. Another address is told to both.
+/// Tells the person what somebody else changed that opens or redirects the account. Another address is told to both; everything else to the one that was
+/// there before.
 fn tell_changes(registry: &Registry, before: &Person, after: &Person) {
     let (old, new) = (&before.settings, &after.settings);
     if old.roles != new.roles {
-        registry.tell_owner(after, AccountChange::Roles);
+        registry.tell_owner(before, AccountChange::Roles);
     }
     if !before.enabled && after.enabled {
-        registry.tell_owner(after, AccountChange::Enabled);
+        registry.tell_owner(before, AccountChange::Enabled);
     }
-    if old.email != new.email {
+    // An address that counts no more would hear of nothing that follows.
+    if old.email != new.email || (old.email_verified && !new.email_verified) {
         registry.tell_owner(before, AccountChange::Address);
         registry.tell_owner(after, AccountChange::Address);
     }
