@@ -291,3 +291,31 @@ on_both! {
         assert_eq!(live.client.settings.resource_servers, ["cms"]);
     }
 }
+
+on_both! {
+    /// The version that an answer tells is the one that counts next, also where our secret there was set; an id in the
+    /// body is the one in the address, or is named.
+    async fn what_was_answered_can_be_gone_on_from(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let provider = json!({ "id": "idp", "name": "Idp", "issuer": "https://idp.example", "client_id": "mdi", "secret": "what they gave us" });
+        let made = program.post("/identity-providers", &provider).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let path = "/identity-providers/idp";
+        let first = program.patch(path, made.header("etag"), &json!({ "secret": "what they gave us later" })).await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        let second = program.patch(path, first.header("etag"), &json!({ "name": "Another" })).await;
+        assert_eq!(second.status, 200, "{}", second.text);
+        let stale = program.patch(path, first.header("etag"), &json!({ "name": "Late" })).await;
+        assert_eq!(stale.status, 412, "{}", stale.text);
+        // Ended with the method that used it, the old secret does not come back with the method.
+        assert_eq!(program.patch(path, "*", &json!({ "auth_method": "none" })).await.status, 200);
+        let refused = program.patch(path, "*", &json!({ "auth_method": "client_secret_basic" })).await;
+        assert!(refused.status == 422 && refused.text.contains("#/secret"), "{}", refused.text);
+        for (id, status) in [(json!("idp"), 200), (Value::Null, 200), (json!("other"), 422), (json!(5), 422), (json!(["idp"]), 422)] {
+            let answer = program.patch(path, "*", &json!({ "id": id, "name": "Named" })).await;
+            assert_eq!(answer.status, status, "{id}: {}", answer.text);
+            assert!(status == 200 || answer.text.contains("#/id"), "{id}: {}", answer.text);
+        }
+    }
+}

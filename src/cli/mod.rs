@@ -7,7 +7,6 @@ mod audit;
 mod check;
 mod client;
 mod demo;
-mod ending;
 mod export;
 mod identity_provider;
 mod input;
@@ -18,6 +17,7 @@ mod output;
 mod resource_server;
 mod said;
 mod serve;
+mod sessions_and_grants;
 mod start;
 mod user;
 
@@ -64,10 +64,10 @@ enum Command {
     User(user::Command),
     /// Sessions: where users are signed in
     #[command(subcommand)]
-    Session(ending::Session),
+    Session(sessions_and_grants::Session),
     /// Grants: what users allowed clients
     #[command(subcommand)]
-    Grant(ending::Grant),
+    Grant(sessions_and_grants::Grant),
     /// Identity providers: agencies' own, that people may sign in with
     #[command(subcommand)]
     IdentityProvider(identity_provider::Command),
@@ -95,8 +95,8 @@ pub fn run() -> ExitCode {
         Command::Client(command) => client::run(&start, command),
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),
-        Command::Session(command) => ending::session(&start, command),
-        Command::Grant(command) => ending::grant(&start, command),
+        Command::Session(command) => sessions_and_grants::session(&start, command),
+        Command::Grant(command) => sessions_and_grants::grant(&start, command),
         Command::IdentityProvider(command) => identity_provider::run(&start, command),
         Command::ApiToken(command) => api_token::run(&start, command),
         Command::Key(command) => key::run(&start, command),

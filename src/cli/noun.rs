@@ -200,7 +200,6 @@ fn change<S: Registrable>(
             "nothing is said about {id}: give at least one option, or --clear MEMBER"
         )));
     }
-    let before = found::<S>(registry, &id)?;
     let owner = id.clone();
     let said = said.or_id(|_| owner).said()?;
     if !said.says_that(S::NOUN.id, id.as_str()) {
@@ -218,15 +217,7 @@ fn change<S: Registrable>(
     if json {
         return print_json(&Value::Object(with_secret(view(&after), &id, secret.as_ref())));
     }
-    let unchanged = noun::version(&before) == noun::version(&after) && secret.is_none();
-    print(format_args!(
-        "{} {id}",
-        if unchanged {
-            "nothing is different about"
-        } else {
-            "changed"
-        }
-    ))?;
+    print(format_args!("{id} is as you said"))?;
     if let Some(secret) = &secret {
         print(format_args!("client_secret  {}", secret.reveal()))?;
     }

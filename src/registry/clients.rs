@@ -11,7 +11,6 @@ use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_na
 use crate::model::kind::Kind;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
-use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::policy::{Askers, Policy};
 use crate::store::changes::ChangeKind;
@@ -26,7 +25,6 @@ impl Registrable for ClientSettings {
         name: "client",
         table: "client",
         id: "client_id",
-        area: Area::Clients,
         event: EventKind::ClientChanged,
         change: ChangeKind::Client,
         reserved: &["new"],

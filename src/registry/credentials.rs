@@ -62,11 +62,12 @@ impl SecretStep {
         }
     }
 
-    /// What a form means of a secret that was made elsewhere; `known` is the one that is kept.
+    /// What a form means of a secret that was made elsewhere: whether one is kept, and which one it `matches`.
     pub fn decide_ours(
         given: Option<&Secret>,
         used: bool,
-        known: Option<&Secret>,
+        kept: bool,
+        matches: impl Fn(&Secret) -> bool,
         mistakes: &mut Mistakes,
     ) -> Self {
         match (given, used) {
@@ -78,11 +79,9 @@ impl SecretStep {
                 mistakes.add("secret", "it is empty");
                 Self::Keep
             }
-            (Some(given), true) if known.is_some_and(|known| known.hash().matches(&given.hash())) => {
-                Self::Keep
-            }
+            (Some(given), true) if matches(given) => Self::Keep,
             (Some(given), true) => Self::Set(given.clone()),
-            (None, false) if known.is_some() => Self::End,
+            (None, false) if kept => Self::End,
             (None, _) => Self::Keep,
         }
     }

@@ -14,7 +14,6 @@ use crate::model::identity_provider::{
     Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
 };
 use crate::model::person::Person;
-use crate::policy::console::Area;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::session::revocation::revoke_grant;
 use crate::session::{self, lockout};
@@ -38,7 +37,6 @@ impl Registrable for IdentityProviderSettings {
         name: "identity provider",
         table: "identity_provider",
         id: "id",
-        area: Area::IdentityProviders,
         event: Kind::IdentityProviderChanged,
         change: ChangeKind::IdentityProvider,
         reserved: &["new"],
@@ -161,13 +159,7 @@ fn check_issuer(registry: &Registry, issuer: &str) -> Result<(), String> {
             "{issuer:?} stands for every tenant; write the issuer of your own, with its id"
         ));
     }
-    registry
-        .app
-        .jwks
-        .outbound()
-        .check_url(&url)
-        .map(|_| ())
-        .map_err(|cause| cause.to_string())
+    registry.check_reachable(&url)
 }
 
 /// Words that stand in requests: a client id, the name of a claim.

@@ -47,6 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
@@ -344,6 +345,12 @@ impl Registry {
         });
     }
 
+    /// Checks where we go ourselves: an address that the guard of outbound requests lets through.
+    fn check_reachable(&self, url: &Url) -> Result<(), String> {
+        let checked = self.app.jwks.outbound().check_url(url);
+        checked.map(|_| ()).map_err(|cause| cause.to_string())
+    }
+
     /// Checks purposes of use.
     fn check_purposes(&self, codes: &[String], mistakes: &mut Mistakes) {
         for code in codes {
@@ -487,7 +494,7 @@ fn check_organization(organization: &mut Option<Organization>, mistakes: &mut Mi
         display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
     );
     if let Some(id) = &given.id
-        && (url::Url::parse(id).is_err() || id.contains(char::is_whitespace))
+        && (Url::parse(id).is_err() || id.contains(char::is_whitespace))
     {
         mistakes.add(
             "organization",

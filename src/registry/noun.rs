@@ -37,8 +37,6 @@ pub struct Noun {
     pub table: &'static str,
     /// The member that names one.
     pub id: &'static str,
-    /// Who may look at them, and change them.
-    pub area: Area,
     /// The event of a change.
     pub event: Kind,
     /// What other servers are told of a change.
@@ -160,7 +158,7 @@ pub trait Registrable:
         Ok(None)
     }
 
-    /// The algorithm that a signing key is needed for.
+    /// The algorithm that a signing key is needed for; those of a noun that sign nothing never have one.
     fn signs_with(&self) -> Option<Algorithm> {
         None
     }
@@ -189,7 +187,7 @@ pub trait Registrable:
 /// Something as it will be, checked.
 #[derive(Debug, Clone)]
 pub struct Draft<S> {
-    /// As it will be; its secrets are still the old ones.
+    /// As it will be; its secrets here are still the old ones.
     pub registered: Registered<S>,
     before: Option<Registered<S>>,
     secret: SecretStep,
@@ -343,15 +341,26 @@ pub fn draft<S: Registrable>(
     let mut mistakes = judging.mistakes;
     let existing = before.map(|before| before.secrets.as_slice()).unwrap_or_default();
     let uses_secret = settings.proof().uses_secret();
-    let sealed = before.filter(|before| !settings.is_another(&before.settings));
-    let sealed = sealed.and_then(|before| before.sealed.clone());
-    let secret = match S::NOUN.secrets {
-        Secrets::Theirs => SecretStep::decide(said.secret(), uses_secret, existing, now, &mut mistakes),
+    let (secret, sealed) = match S::NOUN.secrets {
+        Secrets::Theirs => (
+            SecretStep::decide(said.secret(), uses_secret, existing, now, &mut mistakes),
+            None,
+        ),
         Secrets::Ours(purpose) => {
-            let known = sealed
-                .as_deref()
-                .and_then(|sealed| opened(registry, purpose, &id, sealed));
-            SecretStep::decide_ours(said.secret(), uses_secret, known.as_ref(), &mut mistakes)
+            let kept = before.filter(|before| !settings.is_another(&before.settings));
+            let kept = kept.and_then(|before| before.sealed.clone());
+            let matches = |given: &Secret| {
+                kept.as_deref()
+                    .is_some_and(|kept| is_sealed(registry, purpose, &id, kept, given))
+            };
+            let step =
+                SecretStep::decide_ours(said.secret(), uses_secret, kept.is_some(), matches, &mut mistakes);
+            let sealed = match &step {
+                SecretStep::Set(secret) => Some(seal(registry, purpose, &id, secret)),
+                SecretStep::End => None,
+                SecretStep::Keep | SecretStep::Generate => kept,
+            };
+            (step, sealed)
         }
     };
     let registered = Registered {
@@ -379,10 +388,17 @@ pub fn draft<S: Registrable>(
     mistakes.into_result(draft)
 }
 
-/// Our secret there; none where it cannot be opened, so that another one can be set.
-fn opened(registry: &Registry, purpose: Purpose, id: &str, sealed: &str) -> Option<Secret> {
-    let plain = registry.app.master.open(purpose, id, sealed).ok()?;
-    Some(Secret::new(std::str::from_utf8(&plain).ok()?))
+/// Whether this is our secret there. What cannot be opened is none, so that another one can be set.
+fn is_sealed(registry: &Registry, purpose: Purpose, id: &str, sealed: &str, given: &Secret) -> bool {
+    let plain = registry.app.master.open(purpose, id, sealed).ok();
+    let known = plain.and_then(|plain| Some(Secret::new(std::str::from_utf8(&plain).ok()?)));
+    known.is_some_and(|known| known.hash().matches(&given.hash()))
+}
+
+fn seal(registry: &Registry, purpose: Purpose, id: &str, secret: &Secret) -> String {
+    let app = &registry.app;
+    app.master
+        .seal(purpose, id, secret.reveal().as_bytes(), app.entropy)
 }
 
 /// Disabling raises the generation. It begins with the second of registration, so that what is registered anew under an
@@ -413,6 +429,9 @@ fn permitted<S: Registrable>(registry: &Registry, registered: &Registered<S>) ->
 /// # Errors
 /// What the store or the cryptographic library says.
 pub fn prepared<S: Registrable>(registry: &Registry, mut said: Said) -> Result<Said, Refused> {
+    if S::default().signs_with().is_none() {
+        return Ok(said);
+    }
     let id = said.text(S::NOUN.id).unwrap_or_default().to_owned();
     let before = registry.app.store.read_blocking(move |conn| S::find(conn, &id))?;
     let before = before.filter(|_| said.merge != Merge::Whole);
@@ -443,29 +462,10 @@ pub(super) fn write<S: Registrable>(
     if let Some(algorithm) = registered.settings.signs_with() {
         keys::ensure(registry, tx, algorithm, spare)?;
     }
+    S::put(tx.conn(), registered)?;
     let made = match S::NOUN.secrets {
-        Secrets::Theirs => {
-            S::put(tx.conn(), registered)?;
-            secrets::take(registry, tx, &registered.id, &registered.secrets, secret)?
-        }
-        Secrets::Ours(purpose) => {
-            let app = &registry.app;
-            let seal = |secret: &Secret| {
-                let plain = secret.reveal().as_bytes();
-                app.master.seal(purpose, &registered.id, plain, app.entropy)
-            };
-            let sealed = match secret {
-                SecretStep::Set(secret) => Some(seal(secret)),
-                SecretStep::End => None,
-                SecretStep::Keep | SecretStep::Generate => registered.sealed.clone(),
-            };
-            let written = Registered {
-                sealed,
-                ..registered.clone()
-            };
-            S::put(tx.conn(), &written)?;
-            None
-        }
+        Secrets::Theirs => secrets::take(registry, tx, &registered.id, &registered.secrets, secret)?,
+        Secrets::Ours(_) => None,
     };
     let action = match before {
         None => "registered",

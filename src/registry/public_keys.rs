@@ -50,11 +50,5 @@ fn check_inline(jwks: &str) -> Result<(), String> {
 
 fn check_fetched(registry: &Registry, uri: &str) -> Result<(), String> {
     let url = Url::parse(uri).map_err(|cause| format!("{uri:?} is not a URL: {cause}"))?;
-    registry
-        .app
-        .jwks
-        .outbound()
-        .check_url(&url)
-        .map(|_| ())
-        .map_err(|cause| cause.to_string())
+    registry.check_reachable(&url)
 }

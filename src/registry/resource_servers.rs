@@ -11,7 +11,6 @@ use crate::model::resource_server::{
 };
 use crate::model::signing::Algorithm;
 use crate::policy::Policy;
-use crate::policy::console::Area;
 use crate::store::changes::ChangeKind;
 use crate::store::{Conn, Stored, registered};
 
@@ -20,7 +19,6 @@ impl Registrable for ResourceServerSettings {
         name: "resource server",
         table: "resource_server",
         id: "id",
-        area: Area::ResourceServers,
         event: EventKind::ResourceServerChanged,
         change: ChangeKind::ResourceServer,
         reserved: &["CodeSystem", "ValueSet", "AuditEvent", "metadata", "new"],

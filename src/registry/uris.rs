@@ -108,9 +108,7 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
 /// # Errors
 /// What is wrong and what is wanted.
 pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<(), String> {
-    let url = parse(text)?;
-    let checked = registry.app.jwks.outbound().check_url(&url);
-    checked.map(|_| ()).map_err(|cause| cause.to_string())
+    registry.check_reachable(&parse(text)?)
 }
 
 /// An URL without the one slash at its end that is forgiven.

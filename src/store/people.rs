@@ -294,40 +294,37 @@ pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
         .load(c))?)
 }
 
+/// Who has a role and is enabled and can sign in: with a password, a passkey or an identity at an agency.
+macro_rules! able_with_role {
+    ($role:expr) => {
+        person_role::table
+            .inner_join(person::table)
+            .filter(person_role::role.eq($role))
+            // A comparison that no index serves, as in enabled_with_role.
+            .filter(person::enabled.ne(false))
+            .filter(
+                person::password
+                    .is_not_null()
+                    .or(exists(passkey::table.filter(passkey::person_id.eq(person::id))))
+                    .or(exists(
+                        linked_identity::table.filter(linked_identity::person_id.eq(person::id)),
+                    )),
+            )
+    };
+}
+
 /// How many who are enabled have a role and can sign in, and how many have it but have not begun yet: nobody has chosen a
 /// password, nor can they come in another way.
 pub fn count_with_role(conn: &mut Conn, role: &str) -> Stored<(i64, i64)> {
     let all = enabled_with_role(conn, role)?.len();
-    let able: i64 = each!(conn, c => person_role::table
-        .inner_join(person::table)
-        .filter(person_role::role.eq(role))
-        // As above.
-        .filter(person::enabled.ne(false))
-        .filter(
-            person::password
-                .is_not_null()
-                .or(exists(passkey::table.filter(passkey::person_id.eq(person::id))))
-                .or(exists(linked_identity::table.filter(linked_identity::person_id.eq(person::id)))),
-        )
-        .count()
-        .get_result(c))?;
+    let able: i64 = each!(conn, c => able_with_role!(role).count().get_result(c))?;
     Ok((able, i64::try_from(all).unwrap_or(i64::MAX) - able))
 }
 
 /// Whether somebody else who can sign in has a role.
 pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bool> {
     Ok(each!(conn, c => diesel::select(exists(
-        person_role::table
-            .inner_join(person::table)
-            .filter(person_role::role.eq(role).and(person_role::person_id.ne(except)))
-            // As above.
-            .filter(person::enabled.ne(false))
-            .filter(
-                person::password
-                    .is_not_null()
-                    .or(exists(passkey::table.filter(passkey::person_id.eq(person::id))))
-                    .or(exists(linked_identity::table.filter(linked_identity::person_id.eq(person::id)))),
-            ),
+        able_with_role!(role).filter(person_role::person_id.ne(except)),
     ))
     .get_result(c))?)
 }

@@ -65,7 +65,6 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/clients",
         one: "Client",
-        many: "Clients",
         list: &LIST,
         example: json!({
             "client_id": "lims-uf-tox",

@@ -16,7 +16,6 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/identity-providers",
         one: "IdentityProvider",
-        many: "IdentityProviders",
         list: &LIST,
         example: json!({
             "id": "fulton",

@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{
 
 use super::body::Reads;
 use super::operation::{Answered, Call, Operation, Shape, settled, unchanged};
-use super::problem::{Problem, Type};
+use super::problem::{MemberMistake, Problem, Type};
 use super::query::Parameter;
 use super::reply::{Page, Reply, time};
 use crate::model::registered::{Registered, StoredSecret};
@@ -30,8 +30,6 @@ pub(super) struct Words {
     pub path: &'static str,
     /// The name of its schema, and in the names of operations.
     pub one: &'static str,
-    /// The same of several.
-    pub many: &'static str,
     /// Which parameters its list knows.
     pub list: &'static [Parameter],
     /// One that may be registered.
@@ -104,14 +102,14 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
     words: &Words,
     list: fn(Call) -> F,
 ) -> Vec<Operation> {
-    let Words { path, one, many, .. } = *words;
+    let Words { path, one, .. } = *words;
     let name = S::NOUN.name;
     let a = S::NOUN.a();
     let [register_says, delete_says, disable_says, enable_says, rotate_says] = words.says;
     let under = |rest: &str| format!("{path}/{{id}}{rest}");
     let (view, form) = (|| view_shape::<S>(one), || form_shape::<S>(one));
     let mut operations = vec![
-        Operation::get(path, format!("list{many}"), list)
+        Operation::get(path, format!("list{one}s"), list)
             .says(format!("List {name}s"), "In the order of their ids.")
             .queries(words.list)
             .answers_page(view()),
@@ -352,8 +350,14 @@ async fn get<S: Registrable>(call: Call) -> Answered {
 
 async fn alter<S: Registrable>(call: Call, merge: Merge) -> Answered {
     let mut members = call.object(&READ_ONLY)?;
-    let id = members.remove(S::NOUN.id);
-    let id = call.named(S::NOUN.id, id.as_ref().and_then(Value::as_str).map(str::to_owned))?;
+    let id = match members.remove(S::NOUN.id) {
+        None | Some(Value::Null) => call.named(S::NOUN.id, None)?,
+        Some(Value::String(id)) => call.named(S::NOUN.id, Some(id))?,
+        Some(_) => {
+            let wrong = MemberMistake::member(S::NOUN.id, "it must be a text");
+            return Err(Problem::invalid(vec![wrong]));
+        }
+    };
     members.insert(S::NOUN.id.to_owned(), json!(id));
     let said = said::<S>(&call, members, merge).await?;
     let (id, seen) = (call.id.clone(), call.seen.clone());

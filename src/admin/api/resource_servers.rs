@@ -21,7 +21,6 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/resource-servers",
         one: "ResourceServer",
-        many: "ResourceServers",
         list: &LIST,
         example: json!({
             "id": "cms-fulton",
