@@ -11,7 +11,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::rt::spawn;
-use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Resource, Route, web};
+use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer, Route, web};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -30,6 +30,7 @@ use crate::registry::{self, Registry};
 use crate::store::audit::AuditRow;
 use crate::tls::Tls;
 use crate::web::connections::{Capacity, Connections};
+use crate::web::methods::only;
 use crate::web::{assets, browser};
 use crate::{account, admin, login, provider_sign_in, session, store, supervisor};
 
@@ -275,9 +276,9 @@ fn account_urls(config: &mut web::ServiceConfig) {
         );
 }
 
-/// The console.
+/// The console, and what leads to it.
 fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::{first_administrator, home};
+    use admin::first_administrator;
     config
         .service(only("/first/{secret}", "GET").route(web::get().to(first_administrator::open)))
         .service(
@@ -285,71 +286,9 @@ fn console_urls(config: &mut web::ServiceConfig) {
                 .route(web::get().to(first_administrator::get))
                 .route(web::post().to(first_administrator::post)),
         )
-        .service(only("/admin", "GET").route(web::get().to(home::get)));
-    client_urls(config);
-    vendor_urls(config);
-    resource_server_urls(config);
-    settings_urls(config);
-    audit_urls(config);
-    people_urls(config);
-    admin_api_urls(config);
-    identity_provider_urls(config);
-    config
-        .service(only("/admin/policy", "GET").route(web::get().to(admin::policy::get)))
-        .service(only("/admin/keys", "GET").route(web::get().to(admin::keys::get)))
-        .service(
-            only("/admin/keys/new", "GET, POST")
-                .route(web::get().to(admin::keys::new_get))
-                .route(web::post().to(admin::keys::new_post)),
-        );
-}
-
-/// Clients at the console.
-fn client_urls(config: &mut web::ServiceConfig) {
-    use admin::clients;
-    config
-        .service(only("/admin/clients", "GET").route(web::get().to(clients::list::get)))
-        .service(
-            only("/admin/clients/new", "GET, POST")
-                .route(web::get().to(clients::edit::new))
-                .route(web::post().to(clients::edit::register)),
-        )
-        .service(only("/admin/clients/{id}", "GET").route(web::get().to(clients::show::get)))
-        .service(
-            only("/admin/clients/{id}/edit", "GET, POST")
-                .route(web::get().to(clients::edit::edit))
-                .route(web::post().to(clients::edit::change)),
-        )
-        .service(
-            only("/admin/clients/{id}/secret", "GET, POST")
-                .route(web::get().to(clients::show::ask_secret))
-                .route(web::post().to(clients::show::make_secret)),
-        )
-        .service(only("/admin/ca.pem", "GET").route(web::get().to(clients::hand_off::authority)))
-        .service(only("/admin/clients/{id}/hand-off", "GET").route(web::get().to(clients::hand_off::get)))
-        .service(
-            only("/admin/clients/{id}/hand-off.txt", "GET").route(web::get().to(clients::hand_off::text)),
-        )
-        .service(
-            only("/admin/clients/{id}/check", "GET, POST")
-                .route(web::get().to(clients::check::get))
-                .route(web::post().to(clients::check::post)),
-        )
-        .service(
-            only("/admin/clients/{id}/vendor-link", "GET, POST")
-                .route(web::get().to(clients::vendor_link::get))
-                .route(web::post().to(clients::vendor_link::post)),
-        )
-        .service(
-            only("/admin/clients/{id}/end-vendor-link", "GET, POST")
-                .route(web::get().to(clients::vendor_link::ask_end))
-                .route(web::post().to(clients::vendor_link::end)),
-        )
-        .service(
-            only("/admin/clients/{id}/{action}", "GET, POST")
-                .route(web::get().to(clients::lifecycle::get))
-                .route(web::post().to(clients::lifecycle::post)),
-        );
+        .configure(vendor_urls)
+        .configure(admin::api::urls)
+        .configure(admin::pages::urls);
 }
 
 /// What a vendor sees by the link of its client.
@@ -367,188 +306,8 @@ fn vendor_urls(config: &mut web::ServiceConfig) {
         .service(only("/vendor/{secret}", "GET").route(web::get().to(vendor::open)));
 }
 
-/// Identity providers at the console.
-fn identity_provider_urls(config: &mut web::ServiceConfig) {
-    use admin::identity_providers::{self, form, lifecycle};
-    config
-        .service(only("/admin/identity-providers", "GET").route(web::get().to(identity_providers::get)))
-        .service(
-            only("/admin/identity-providers/new", "GET, POST")
-                .route(web::get().to(form::new_get))
-                .route(web::post().to(form::new_post)),
-        )
-        .service(only("/admin/identity-providers/{id}", "GET").route(web::get().to(identity_providers::show)))
-        .service(
-            only("/admin/identity-providers/{id}/edit", "GET, POST")
-                .route(web::get().to(form::edit_get))
-                .route(web::post().to(form::edit_post)),
-        )
-        .service(
-            only("/admin/identity-providers/{id}/{action}", "GET, POST")
-                .route(web::get().to(lifecycle::get))
-                .route(web::post().to(lifecycle::post)),
-        );
-}
-
-/// Import and export at the console.
-fn settings_urls(config: &mut web::ServiceConfig) {
-    use admin::settings::{self, apply, export};
-    config
-        .service(only("/admin/settings", "GET").route(web::get().to(settings::get)))
-        .service(
-            only("/admin/settings/export", "GET, POST")
-                .route(web::get().to(export::get))
-                .route(web::post().to(export::post)),
-        )
-        .service(
-            only("/admin/settings/apply", "GET, POST")
-                .route(web::get().to(apply::get))
-                .route(web::post().to(apply::post)),
-        );
-}
-
-/// Resource servers at the console.
-fn resource_server_urls(config: &mut web::ServiceConfig) {
-    use admin::resource_servers::{documents, edit, lifecycle, list, new, secret, show};
-    config
-        .service(only("/admin/resource-servers", "GET").route(web::get().to(list::get)))
-        .service(
-            only("/admin/resource-servers/new", "GET, POST")
-                .route(web::get().to(new::get))
-                .route(web::post().to(new::post)),
-        )
-        .service(only("/admin/resource-servers/{id}", "GET").route(web::get().to(show::get)))
-        .service(
-            only("/admin/resource-servers/{id}/edit", "GET, POST")
-                .route(web::get().to(edit::get))
-                .route(web::post().to(edit::post)),
-        )
-        .service(
-            only("/admin/resource-servers/{id}/secret", "GET, POST")
-                .route(web::get().to(secret::get))
-                .route(web::post().to(secret::post)),
-        )
-        .service(only("/admin/resource-servers/{id}/documents", "GET").route(web::get().to(documents::get)))
-        .service(
-            only("/admin/resource-servers/{id}/documents/{document}", "GET")
-                .route(web::get().to(documents::download)),
-        )
-        .service(
-            only("/admin/resource-servers/{id}/{action}", "GET, POST")
-                .route(web::get().to(lifecycle::get))
-                .route(web::post().to(lifecycle::post)),
-        );
-}
-
-/// The record at the console.
-fn audit_urls(config: &mut web::ServiceConfig) {
-    use admin::audit;
-    config
-        .service(only("/admin/audit", "GET").route(web::get().to(audit::list::get)))
-        .service(only("/admin/audit/export", "GET").route(web::get().to(audit::export::get)))
-        .service(
-            only("/admin/audit/check", "GET, POST")
-                .route(web::get().to(audit::check::get))
-                .route(web::post().to(audit::check::post)),
-        )
-        .service(only("/admin/audit/{chain}/{seq}", "GET").route(web::get().to(audit::event::get)));
-}
-
-/// The console's pages about people, where they are signed in, and what they allowed and hold.
-fn people_urls(config: &mut web::ServiceConfig) {
-    use admin::{grants, people, review, sessions};
-    config
-        .service(only("/admin/users", "GET").route(web::get().to(people::list::get)))
-        .service(
-            only("/admin/users/new", "GET, POST")
-                .route(web::get().to(people::edit::new))
-                .route(web::post().to(people::edit::add)),
-        )
-        .service(
-            only("/admin/users/import", "GET, POST")
-                .route(web::get().to(people::import::get))
-                .route(web::post().to(people::import::upload)),
-        )
-        .service(only("/admin/users/import/template", "GET").route(web::get().to(people::import::template)))
-        .service(
-            only("/admin/users/import/{import}", "GET, POST")
-                .route(web::get().to(people::import::show))
-                .route(web::post().to(people::import::start)),
-        )
-        .service(
-            only("/admin/users/import/{import}/links", "GET, POST")
-                .route(web::get().to(people::import::back))
-                .route(web::post().to(people::import::links)),
-        )
-        .service(only("/admin/users/{id}", "GET").route(web::get().to(people::show::get)))
-        .service(
-            only("/admin/users/{id}/edit", "GET, POST")
-                .route(web::get().to(people::edit::get))
-                .route(web::post().to(people::edit::post)),
-        )
-        .service(
-            only("/admin/users/{id}/{action}", "GET, POST")
-                .route(web::get().to(people::action::get))
-                .route(web::post().to(people::action::post)),
-        )
-        .service(only("/admin/sessions", "GET").route(web::get().to(sessions::get)))
-        .service(
-            only("/admin/sessions/{id}/end", "GET, POST")
-                .route(web::get().to(sessions::ask))
-                .route(web::post().to(sessions::end)),
-        )
-        .service(only("/admin/grants", "GET").route(web::get().to(grants::get)))
-        .service(
-            only("/admin/grants/{id}/end", "GET, POST")
-                .route(web::get().to(grants::ask))
-                .route(web::post().to(grants::end)),
-        )
-        .service(only("/admin/access-review", "GET").route(web::get().to(review::get)))
-        .service(
-            only("/admin/access-review/export", "GET, POST")
-                .route(web::get().to(review::ask_export))
-                .route(web::post().to(review::export)),
-        )
-        .service(
-            only("/admin/access-review/sign-off", "GET, POST")
-                .route(web::get().to(review::ask_sign_off))
-                .route(web::post().to(review::sign_off)),
-        );
-}
-
-/// The admin API, and its tokens at the console.
-fn admin_api_urls(config: &mut web::ServiceConfig) {
-    use admin::api_tokens;
-    config
-        .configure(admin::api::urls)
-        .service(only("/admin/api-tokens", "GET").route(web::get().to(api_tokens::list)))
-        .service(
-            only("/admin/api-tokens/new", "GET, POST")
-                .route(web::get().to(api_tokens::new))
-                .route(web::post().to(api_tokens::create)),
-        )
-        .service(
-            only("/admin/api-tokens/{id}/revoke", "GET, POST")
-                .route(web::get().to(api_tokens::ask))
-                .route(web::post().to(api_tokens::revoke)),
-        );
-}
-
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).
 const CROSS_ORIGIN: [&str; 3] = ["/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo"];
-
-/// A resource that says which methods it knows.
-fn only(path: &str, allow: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move || async move {
-        HttpResponse::MethodNotAllowed()
-            .insert_header((header::ALLOW, allow))
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(json!({
-                "error": "invalid_request",
-                "error_description": format!("this URL answers {allow} alone"),
-            }))
-    }))
-}
 
 /// The preflight of what anybody may read: code of every origin may send the headers that such code sends.
 fn any_origin() -> Route {

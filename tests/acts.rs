@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use mdi_auth::model::person::username_key;
+use mdi_auth::model::names::username_key;
 use mdi_auth::registry::{export, identity_providers};
 use mdi_auth::session::lockout::{Limit, fail, login_subject};
 use mdi_auth::store::lists::{self, Grants, Sessions};
@@ -176,10 +176,15 @@ fn of_clients() -> Vec<Act> {
             .command(&["client", "register", "--client-id", "SUBJECT", "--name", "Before", "--dataflow", "lims-to-cms", "--resource-server", "cms-fulton"])
             .file(CLIENT),
         act("client change", &["client.changed"], CLIENT)
-            .console("/admin/clients/SUBJECT/edit", &[("name", "After"), ("organization_name", "UF Tox")])
+            .console("/admin/clients/SUBJECT/edit", &[("name", "After"), ("organization.name", "UF Tox")])
             .api(Method::PATCH, "/clients/SUBJECT", r#"{"name":"After","organization":{"name":"UF Tox"}}"#)
             .command(&["client", "change", "SUBJECT", "--name", "After", "--organization-name", "UF Tox"])
             .file("[[client]]\nclient_id = \"SUBJECT\"\nname = \"After\"\norganization = { name = \"UF Tox\" }"),
+        act("client change contacts", &["client.changed"], CLIENT)
+            .console("/admin/clients/SUBJECT/edit", &[("contacts", "it@lims.example\nlab@lims.example")])
+            .api(Method::PATCH, "/clients/SUBJECT", r#"{"contacts":["it@lims.example","lab@lims.example"]}"#)
+            .command(&["client", "change", "SUBJECT", "--contact", "it@lims.example", "--contact", "lab@lims.example"])
+            .file("[[client]]\nclient_id = \"SUBJECT\"\ncontacts = [\"it@lims.example\", \"lab@lims.example\"]"),
         act("client rotate-secret", &["secret.changed"], CLIENT)
             .console("/admin/clients/SUBJECT/secret", &[])
             .api(Method::POST, "/clients/SUBJECT/secrets", "{}")
@@ -237,6 +242,28 @@ fn of_servers() -> Vec<Act> {
             )
             .command(&["resource-server", "change", "SUBJECT", "--token-typ", "JWT"])
             .file("[[resource_server]]\nid = \"SUBJECT\"\ntoken_typ = \"JWT\""),
+        act(
+            "resource-server change contacts",
+            &["resource_server.changed"],
+            SERVER,
+        )
+        .console(
+            "/admin/resource-servers/SUBJECT/edit",
+            &[("contacts", "it@edrs.example")],
+        )
+        .api(
+            Method::PATCH,
+            "/resource-servers/SUBJECT",
+            r#"{"contacts":["it@edrs.example"]}"#,
+        )
+        .command(&[
+            "resource-server",
+            "change",
+            "SUBJECT",
+            "--contact",
+            "it@edrs.example",
+        ])
+        .file("[[resource_server]]\nid = \"SUBJECT\"\ncontacts = [\"it@edrs.example\"]"),
         act("resource-server rotate-secret", &["secret.changed"], SERVER)
             .console("/admin/resource-servers/SUBJECT/secret", &[])
             .api(Method::POST, "/resource-servers/SUBJECT/secrets", "{}")

@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::console::STAFF;
+use crate::harness::assertion::ClientKey;
 use crate::harness::{Answer, CALLBACK, Db, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::on_both;
 
@@ -117,6 +118,67 @@ fn operations() -> Vec<Operation> {
         .into_iter()
         .flat_map(|group| group.operations)
         .collect()
+}
+
+on_both! {
+    /// What declarative tools do: they compare what comes back with what they sent, and send back what they read.
+    async fn what_goes_in_comes_out_and_may_be_sent_back(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let keys = json!({ "keys": [ClientKey::new(jsonwebtoken::Algorithm::ES256, "k1").jwk()] });
+        let sent_in = json!({
+            "client_id": "tf", "name": "Terraform", "dataflow": "cms-to-edrs", "auth_method": "private_key_jwt", "jwks": keys,
+            "scopes": ["system/Patient.rs", "system/Composition.rs"], "purposes": ["HDECD"], "contacts": ["it@cms.example"],
+            "resource_servers": ["edrs-ga"],
+        });
+        let made = program.post("/clients", &sent_in).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let read = program.get("/clients/tf").await;
+        for (member, value) in sent_in.as_object().unwrap() {
+            assert_eq!(&read.json[member], value, "{member}");
+        }
+        let listed = program.get("/clients").await;
+        let listed = listed.json["items"].as_array().unwrap().iter().find(|one| one["client_id"] == "tf").unwrap().clone();
+        assert_eq!(listed, read.json, "a list has what a GET has");
+        // Sent back as it is, nothing changes; so with the tag that a proxy made weak by compressing.
+        let etag = read.header("etag").to_owned();
+        for (tag, expected) in [(etag.clone(), (200, "")), (format!("W/{etag}"), (200, "")), (format!("\"other\", {etag}"), (200, "")),
+            ("W/\"other\"".to_owned(), (412, "changed")), (etag.trim_matches('"').to_owned(), (400, "malformed")), (String::new(), (400, "malformed"))]
+        {
+            let back = program.put("/clients/tf", &tag, &listed).await;
+            if expected.0 == 200 {
+                assert_eq!((back.status, back.header("etag")), (200, etag.as_str()), "{tag}: {}", back.text);
+            } else {
+                assert_eq!(problem(&back), expected, "{tag}");
+            }
+        }
+        let refused = program.delete("/resource-servers/edrs-ga").await;
+        assert_eq!(problem(&refused), (409, "in-use"));
+        assert!(refused.text.contains("fulton-cms") && refused.text.contains("tf"), "{}", refused.text);
+        assert_eq!(harness.events("client.changed").iter().filter(|event| event["client_id"] == "tf").count(), 1);
+    }
+}
+
+on_both! {
+    /// A secret of what was deleted is given to nobody.
+    async fn an_answer_is_not_given_again_when_what_it_made_is_gone(db) {
+        let harness = Harness::start(db);
+        let program = Program::new(&harness, "admin");
+        let body = json!({ "client_id": "gone", "name": "Gone", "dataflow": "lims-to-cms", "resource_servers": ["cms-fulton"] });
+        let register = |key: &str| sent(program.request(Method::POST, "/clients").header("Idempotency-Key", key).json(&body));
+        let rotate = || sent(program.request(Method::POST, "/clients/gone/secrets").header("Idempotency-Key", "secret").json(&json!({})));
+        let made = register("one").await;
+        let again = register("one").await;
+        assert_eq!((again.status, again.str("secret")), (201, made.str("secret")));
+        assert_eq!(rotate().await.status, 201);
+        assert_eq!(program.delete("/clients/gone").await.status, 204);
+        assert_eq!(problem(&register("one").await), (409, "gone"));
+        assert_eq!(problem(&rotate().await), (409, "gone"));
+        harness.clock.advance(60);
+        assert_eq!(register("two").await.status, 201);
+        let refused = register("one").await;
+        assert!(problem(&refused) == (409, "gone") && !refused.text.contains(made.str("secret")), "another one has its id now");
+    }
 }
 
 on_both! {

@@ -98,6 +98,10 @@ const ONLY: &[(&str, &[&str])] = &[
     ),
     ("csv", &["registry::spreadsheet", "admin::audit"]),
     ("actix_multipart", &["admin::upload"]),
+    ("precis_core", &["model::names"]),
+    ("precis_profiles", &["model::names"]),
+    ("unicode_security", &["model::names"]),
+    ("unicode_properties", &["model::names"]),
 ];
 
 /// A file of `src/`.

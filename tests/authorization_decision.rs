@@ -277,7 +277,7 @@ fn every_refusal_and_every_way_to_go_on() {
         ("RFC 7636 §4.3 no method means plain", SAME, &[("code_challenge_method", "")], "invalid_request", "must be S256"),
         ("RFC 7636 §4.2 malformed", SAME, &[("code_challenge", "x")], "invalid_request", "43 characters"),
         ("RFC 7636 §4.2 too long", SAME, &[("code_challenge", &long)], "invalid_request", "43 characters"),
-        ("RFC 7636 §4.3 method alone", |world| world.client.settings.require_pkce = false, &[("code_challenge", "")], "invalid_request", "without code_challenge"),
+        ("RFC 7636 §4.3 method alone", |world| world.client.settings.require_pkce.0 = false, &[("code_challenge", "")], "invalid_request", "without code_challenge"),
         // RFC 8707, and what SMART App Launch calls aud
         ("RFC 8707 §2 unknown resource", SAME, &[("aud", ""), ("resource", "https://other.example/fhir")], "invalid_target", "https://other.example/fhir"),
         ("RFC 8707 §2 known before anybody signs in", NOBODY, &[("aud", ""), ("resource", "https://other.example/fhir")], "invalid_target", "https://other.example/fhir"),

@@ -39,6 +39,7 @@ mod kill;
 mod links;
 mod logout;
 mod mail;
+mod names;
 mod nouns;
 mod outbound;
 mod pages;

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use mdi_auth::admin::noun::asked_for;
+use mdi_auth::admin::noun::managed::Managed;
+use mdi_auth::app::App;
 use mdi_auth::model::client::ClientSettings;
+use mdi_auth::model::identity_provider::IdentityProviderSettings;
 use mdi_auth::model::resource_server::ResourceServerSettings;
 use mdi_auth::registry::limits::{self, Limit};
 use mdi_auth::registry::noun::{self, Registrable};
@@ -158,7 +162,7 @@ fn what_has_the_wrong_shape_is_named_member_by_member() {
         ),
         (
             json!({ "organization": { "id": "urn:x:y" } }),
-            "organization: missing field `name`",
+            "organization: its name is missing",
         ),
         (
             json!({ "dataflow": "custom", "grants": "client_credentials", "scopes": "foo/Bar.q", "resource_servers": [] }),
@@ -318,4 +322,72 @@ on_both! {
             assert!(status == 200 || answer.text.contains("#/id"), "{id}: {}", answer.text);
         }
     }
+}
+
+/// The lines of the sources that say a word, by file.
+fn lines_that_say(word: &str) -> Vec<(String, usize)> {
+    fn walk(path: &std::path::Path, word: &str, found: &mut Vec<(String, usize)>) {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, word, found);
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                continue;
+            };
+            let count = text.lines().filter(|line| line.contains(word)).count();
+            if count > 0 {
+                found.push((path.display().to_string(), count));
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for room in ["src", "admin", "templates", "migrations"] {
+        walk(&root.join(room), word, &mut found);
+    }
+    for (path, _) in &mut found {
+        *path = path
+            .strip_prefix(&format!("{}/", root.display()))
+            .unwrap()
+            .to_owned();
+    }
+    found.sort();
+    found
+}
+
+/// What a new setting costs: its type, its rule and its field. Console, API, its document, command line, apply file and
+/// export have it by that; `tests/acts.rs` sets it by each of them.
+#[test]
+fn a_setting_is_three_lines_in_three_files() {
+    let expected = [
+        "src/admin/clients/fields.rs",
+        "src/admin/resource_servers/fields.rs",
+        "src/model/client.rs",
+        "src/model/resource_server.rs",
+        "src/registry/clients.rs",
+        "src/registry/resource_servers.rs",
+    ];
+    let expected: Vec<(String, usize)> = expected.iter().map(|file| ((*file).to_owned(), 1)).collect();
+    assert_eq!(lines_that_say("contacts"), expected);
+}
+
+/// The form asks for every member that can be said, and for nothing else; `elsewhere` is said in another way.
+fn asks_for_all<S: Managed>(app: &App, elsewhere: &[&str]) {
+    let (asked, mut members) = (asked_for::<S>(app), noun::members::<S>());
+    members.insert(S::NOUN.id.to_owned());
+    members.extend(S::NOUN.secrets.are_ours().then(|| "secret".to_owned()));
+    members.retain(|member| !elsewhere.contains(&member.as_str()));
+    assert_eq!(asked, members, "{}", S::NOUN.name);
+}
+
+#[test]
+fn each_form_asks_for_every_setting() {
+    let installation = Installation::new();
+    let registry = installation.registry();
+    // Enabling has a page of its own, and what comes without a secret comes in files.
+    asks_for_all::<ClientSettings>(registry.app(), &["enabled"]);
+    asks_for_all::<ResourceServerSettings>(registry.app(), &["enabled"]);
+    asks_for_all::<IdentityProviderSettings>(registry.app(), &["enabled", "secret_later"]);
 }

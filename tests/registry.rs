@@ -645,12 +645,14 @@ fn what_is_allowed_is_registered() {
         add_client(
             &registry,
             APP,
-            &format!("client_id = \"app{place}\"\nredirect_uris = [\"{uri}\"]"),
+            &format!(
+                "client_id = \"app{place}\"\nname = \"Application {place}\"\nredirect_uris = [\"{uri}\"]"
+            ),
         )
         .unwrap_or_else(|cause| panic!("{uri}: {cause}"));
     }
     let app = installation.app.live.client("app0").unwrap();
-    assert!(app.client.settings.require_pkce && app.client.settings.refresh_rotation);
+    assert!(app.client.settings.require_pkce.0 && app.client.settings.refresh_rotation.0);
     assert_eq!(
         app.client.settings.grants,
         [GrantType::AuthorizationCode, GrantType::RefreshToken]

@@ -1,29 +1,42 @@
 //! Who may see a page of the console: somebody who is signed in with two factors, whose roles have the right there. What
 //! shows or makes secrets, keys and administrators wants a fresh sign-in besides.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
 
+use super::list_query::ListQuery;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
+use crate::model::person::Person;
 use crate::policy::console::{self, Area, Right};
 use crate::registry::{ActingCredential, Registry};
+use crate::secrets::master_key::Purpose;
 use crate::session::client_address;
-use crate::web::browser::{self, PostedForm};
+use crate::store::people;
+use crate::web::browser::{self, MARK, PostedForm};
 use crate::web::guard::{self, PageRefused, SignedIn};
 use crate::web::pages::Shell;
 use crate::web::parameters::Parameters;
 
-/// How old a sign-in may be for pages with secrets, keys and administrators' rights, in seconds.
-pub const FRESH: i64 = 300;
-/// How much longer the form of such a page may be filled in.
-const FILLING_IN: i64 = 600;
+/// How old a sign-in may be for keys, roles, API tokens and what people sign in with, in seconds.
+const FRESH: i64 = 5 * 60;
+/// How old it may be for what is registered, in seconds.
+const RECENT: i64 = 15 * 60;
+/// How long a form may be filled in, in seconds: what it asks for was judged when it was shown.
+const FILLING_IN: i64 = 30 * 60;
+
+/// What a handler of a page answers.
+pub type Answered = Result<HttpResponse, PageRefused>;
 
 /// What a page of the console is, for whoever decides whether it is shown.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +45,10 @@ pub struct Requires {
     pub area: Area,
     /// What is needed there.
     pub right: Right,
-    /// Whether it wants a fresh sign-in.
-    pub fresh: bool,
+    /// How old the sign-in may be, in seconds; none: as old as the session may get.
+    pub age: Option<i64>,
+    /// It is about the person in its address: those with a role of the console are administrators' affair.
+    pub about_person: bool,
 }
 
 impl Requires {
@@ -42,7 +57,8 @@ impl Requires {
         Self {
             area,
             right: Right::Read,
-            fresh: false,
+            age: None,
+            about_person: false,
         }
     }
 
@@ -51,20 +67,59 @@ impl Requires {
         Self {
             area,
             right: Right::Change,
-            fresh: false,
+            age: None,
+            about_person: false,
         }
     }
 
     /// The same for somebody who has just signed in.
     pub const fn fresh(self) -> Self {
-        Self { fresh: true, ..self }
+        Self {
+            age: Some(FRESH),
+            ..self
+        }
+    }
+
+    /// The same for somebody who signed in a short while ago.
+    pub const fn recent(self) -> Self {
+        Self {
+            age: Some(RECENT),
+            ..self
+        }
+    }
+
+    /// The same about the person in the address.
+    pub const fn about_person(self) -> Self {
+        Self {
+            about_person: true,
+            ..self
+        }
+    }
+
+    /// What it comes to for whom it is about: people with a role of the console are administrators' affair, and want
+    /// somebody who has just signed in.
+    fn of(self, about: Option<&Person>) -> Self {
+        match about {
+            Some(person) if console::is_of_console(&person.settings.roles) => Self {
+                area: Area::Administrators,
+                age: if self.right == Right::Change {
+                    Some(FRESH)
+                } else {
+                    self.age
+                },
+                ..self
+            },
+            _ => self,
+        }
     }
 }
 
-/// Somebody at the console.
+/// Somebody at the console, who may be there.
 pub struct AdminRequest {
     /// The application.
     pub app: Arc<App>,
+    /// The request.
+    pub request: HttpRequest,
     /// Who it is.
     pub signed_in: SignedIn,
     /// The CSRF token of her browser.
@@ -73,13 +128,51 @@ pub struct AdminRequest {
     pub zone: Zone,
     address: IpAddr,
     done: Option<String>,
+    parts: Parts,
+    about: Option<Person>,
+    /// The mark of the form that was sent: a form that is shown again was shown when the first one was.
+    mark: OnceCell<String>,
+}
+
+/// The parts of the console: path, name, and what it takes to look at it.
+pub type Parts = Rc<[(String, &'static str, Requires)]>;
+
+/// When a form was shown, and to whom. It counts for the browser and the address that it was shown for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mark {
+    session: String,
+    /// Who filled it in.
+    pub person: String,
+    /// In seconds since the epoch.
+    shown: i64,
+}
+
+impl Mark {
+    /// That of a form that was sent.
+    pub fn of(app: &App, request: &HttpRequest, form: &PostedForm) -> Option<Self> {
+        let context = Self::context(&form.browser, request.path());
+        let plain = app
+            .master
+            .open(Purpose::FormShown, &context, form.mark.as_deref()?);
+        serde_json::from_slice(&plain.ok()?).ok()
+    }
+
+    fn seal(&self, app: &App, browser: &str, path: &str) -> String {
+        let plain = serde_json::to_vec(self).unwrap_or_default();
+        let context = Self::context(browser, path);
+        app.master.seal(Purpose::FormShown, &context, &plain, app.entropy)
+    }
+
+    fn context(browser: &str, path: &str) -> String {
+        format!("{browser} {path}")
+    }
 }
 
 /// A part of the console, in the navigation.
 #[derive(Debug, Clone)]
 pub struct NavItem {
     /// Where it is.
-    pub path: &'static str,
+    pub path: String,
     /// What it is called.
     pub label: &'static str,
     /// Whether the page belongs to it.
@@ -89,38 +182,13 @@ pub struct NavItem {
 /// What the pages of the console share, beside the shell of all pages.
 #[derive(Debug, Clone)]
 pub struct Frame<'a> {
-    /// CSRF token.
-    pub csrf: &'a str,
+    /// CSRF token, with the mark of when the page was shown.
+    pub csrf: Cow<'a, str>,
     /// The parts that this person may see.
     pub nav: Vec<NavItem>,
     /// What was done just now.
     pub done: Option<&'static str>,
 }
-
-/// The parts of the console, by noun: path, name, and which areas they are.
-const NAV: &[(&str, &str, Area)] = &[
-    ("/admin", "Home", Area::Home),
-    ("/admin/clients", "Clients", Area::Clients),
-    (
-        "/admin/resource-servers",
-        "Resource servers",
-        Area::ResourceServers,
-    ),
-    (
-        "/admin/identity-providers",
-        "Agency sign-in",
-        Area::IdentityProviders,
-    ),
-    ("/admin/users", "People", Area::People),
-    ("/admin/sessions", "Sessions", Area::Sessions),
-    ("/admin/grants", "Grants", Area::Grants),
-    ("/admin/policy", "Policy", Area::Policy),
-    ("/admin/keys", "Keys", Area::Keys),
-    ("/admin/audit", "Audit", Area::Audit),
-    ("/admin/access-review", "Access review", Area::AccessReview),
-    ("/admin/settings", "Import and export", Area::Configuration),
-    ("/admin/api-tokens", "API tokens", Area::ApiTokens),
-];
 
 /// What a page says that was done before it: the word in the address, and the text.
 const DONE: &[(&str, &str)] = &[
@@ -140,7 +208,7 @@ const DONE: &[(&str, &str)] = &[
     ("provider-registered", "The identity provider is registered."),
     (
         "provider-disabled",
-        "Disabled. Nobody can sign in with it any more, and everyone who did is signed out.",
+        "Disabled. No one can sign in with it any more, and everyone who did is signed out.",
     ),
     ("keys-made", "There are new signing keys."),
     ("check-begun", "The check has begun."),
@@ -174,7 +242,8 @@ const DONE: &[(&str, &str)] = &[
     ("signed-off", "Your sign-off is recorded."),
 ];
 
-/// Lets somebody in, or answers where she goes instead.
+/// Lets somebody in, or answers where she goes instead. How old the sign-in is, is asked of a page that is shown; of a
+/// form that comes back, [`AdminRequest::is_in_time`] asks it.
 ///
 /// # Errors
 /// To the sign-in, or a page that says whose this is.
@@ -182,15 +251,19 @@ pub async fn admit(
     app: &Arc<App>,
     request: &HttpRequest,
     requires: Requires,
+    parts: &Parts,
 ) -> Result<AdminRequest, PageRefused> {
     // A form that was posted goes back to the page that has it: those have one address.
-    let page = request
-        .uri()
-        .path_and_query()
-        .map_or("/admin", |path| path.as_str());
-    let posted = request.method() == Method::POST;
-    let age = if posted { FRESH + FILLING_IN } else { FRESH };
-    let signed_in = guard::signed_in(app, request, page, requires.fresh.then_some(age)).await?;
+    let page = address_of(request);
+    let about = if requires.about_person {
+        let id = request.match_info().get("id").unwrap_or_default().to_owned();
+        app.store.read(move |conn| people::find(conn, &id)).await?
+    } else {
+        None
+    };
+    let requires = requires.of(about.as_ref());
+    let age = requires.age.filter(|_| request.method() != Method::POST);
+    let signed_in = guard::signed_in(app, request, page, age).await?;
     let address = client_address::of(app, request);
     let roles = &signed_in.person.settings.roles;
     // A role counts with two factors alone, whatever the policy says of it.
@@ -204,10 +277,22 @@ pub async fn admit(
         csrf: browser::csrf_token(app, &signed_in.browser),
         zone: Zone::of(&signed_in.person.settings, &app.config.policy.time_zone),
         app: Arc::clone(app),
+        request: request.clone(),
         done: query.one("done").ok().flatten().map(str::to_owned),
+        parts: Rc::clone(parts),
         signed_in,
         address,
+        about,
+        mark: OnceCell::new(),
     })
+}
+
+/// Path and query of a request.
+pub fn address_of(request: &HttpRequest) -> &str {
+    request
+        .uri()
+        .path_and_query()
+        .map_or("/admin", |path| path.as_str())
 }
 
 /// Says whose the page is, and records that somebody reached for it.
@@ -250,6 +335,84 @@ async fn refused(
 }
 
 impl AdminRequest {
+    /// A part of the address, by its name in the list of pages.
+    pub fn part(&self, name: &str) -> &str {
+        self.request.match_info().get(name).unwrap_or_default()
+    }
+
+    /// What the address says behind the path.
+    pub fn query(&self) -> ListQuery {
+        ListQuery::of(&self.request)
+    }
+
+    /// The person whom the page is about.
+    ///
+    /// # Errors
+    /// There is no such person.
+    pub fn about(&self) -> Result<Person, PageError> {
+        self.about.clone().ok_or_else(PageError::not_found)
+    }
+
+    /// The page for somebody who has not the right that something turns out to need; that is recorded.
+    pub async fn refuse(&self, requires: Requires) -> PageRefused {
+        let page = address_of(&self.request);
+        match refused(&self.app, &self.signed_in, self.address, page, requires).await {
+            Ok(page) | Err(page) => PageRefused::Error(page),
+        }
+    }
+
+    /// Whether a form was shown to this session at this address while the sign-in was young enough, and not too long ago.
+    pub fn is_in_time(&self, requires: Requires, form: &PostedForm) -> bool {
+        let Some(age) = requires.of(self.about.as_ref()).age else {
+            return true;
+        };
+        let mark = Mark::of(&self.app, &self.request, form);
+        let session = &self.signed_in.session;
+        let is_in_time = mark.is_some_and(|mark| {
+            mark.session == session.id
+                && mark.shown - session.auth_time <= age
+                && self.app.now() - mark.shown <= FILLING_IN
+                && session.factors_are_together()
+        });
+        if let (true, Some(mark)) = (is_in_time, &form.mark) {
+            self.mark.get_or_init(|| mark.clone());
+        }
+        is_in_time
+    }
+
+    /// To the page again, where that is due by way of the sign-in.
+    pub fn begin_again(&self, requires: Requires) -> PageRefused {
+        if self.is_young(requires) {
+            let page = browser::see_other(address_of(&self.request), &[]);
+            return PageRefused::Elsewhere(Box::new(page));
+        }
+        let age = requires.of(self.about.as_ref()).age;
+        guard::elsewhere(&self.app, &self.request, "/login", address_of(&self.request), age)
+    }
+
+    /// Whether the sign-in is young enough now.
+    pub fn is_young(&self, requires: Requires) -> bool {
+        let session = &self.signed_in.session;
+        requires
+            .of(self.about.as_ref())
+            .age
+            .is_none_or(|age| self.app.now() - session.auth_time <= age && session.factors_are_together())
+    }
+
+    /// The CSRF token of a form that is sent to a path, with the mark of when it was shown.
+    pub fn form_token(&self, path: &str) -> String {
+        if let Some(mark) = self.mark.get().filter(|_| path == self.request.path()) {
+            return format!("{}{MARK}{mark}", self.csrf);
+        }
+        let mark = Mark {
+            session: self.signed_in.session.id.clone(),
+            person: self.signed_in.person.id.clone(),
+            shown: self.app.now(),
+        };
+        let sealed = mark.seal(&self.app, &self.signed_in.browser, path);
+        format!("{}{MARK}{sealed}", self.csrf)
+    }
+
     /// Whether this person may do something.
     pub fn may(&self, area: Area, right: Right) -> bool {
         console::right(&self.signed_in.person.settings.roles, area) >= right
@@ -288,12 +451,15 @@ impl AdminRequest {
 
     /// What the page shares with the others of the console; it belongs to `area`.
     pub fn frame(&self, area: Area) -> Frame<'_> {
-        let seen = NAV.iter().filter(|(_, _, listed)| self.may(*listed, Right::Read));
+        let seen = self
+            .parts
+            .iter()
+            .filter(|(_, _, requires)| self.may(requires.area, requires.right));
         let nav = seen
-            .map(|&(path, label, listed)| NavItem {
-                path,
+            .map(|(path, label, requires)| NavItem {
+                path: path.clone(),
                 label,
-                current: listed == area,
+                current: requires.area == area,
             })
             .collect();
         let done = self
@@ -301,18 +467,10 @@ impl AdminRequest {
             .as_deref()
             .and_then(|word| DONE.iter().find(|(known, _)| *known == word));
         Frame {
-            csrf: &self.csrf,
+            csrf: self.form_token(self.request.path()).into(),
             nav,
             done: done.map(|(_, text)| *text),
         }
-    }
-
-    /// Reads a form that was posted to the page.
-    ///
-    /// # Errors
-    /// A page, when it came from elsewhere.
-    pub async fn posted(&self, request: &HttpRequest, body: web::Payload) -> Result<PostedForm, PageError> {
-        PostedForm::read(&self.app, request, body).await
     }
 }
 
@@ -322,11 +480,6 @@ impl AdminRequest {
 /// When the work panicked.
 pub async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
     web::block(work).await.map_err(Broken::defect)
-}
-
-/// Answers what a handler made, or the page that stopped it.
-pub fn answer(app: &App, outcome: Result<HttpResponse, PageRefused>) -> HttpResponse {
-    outcome.unwrap_or_else(|stop| stop.answer(app))
 }
 
 /// 303 to a page that says what was done.

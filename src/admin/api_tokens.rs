@@ -1,17 +1,15 @@
 //! `/admin/api-tokens`: what programs administer with. A token is shown once, when it is made.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::access::{AdminRequest, Answered, Frame, done};
 use super::form::{FieldMistake, Typed};
-use super::list_query::{self, ListQuery, PAGE};
+use super::list_query::{self, PAGE};
 use super::shown_once::Once;
-use crate::app::App;
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::api_token::{ApiScope, ApiToken};
@@ -19,7 +17,7 @@ use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::api_tokens::{self, ApiTokenForm, DEFAULT_DAYS};
 use crate::store::{Conn, Stored, api_tokens as stored, people};
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/api-tokens";
@@ -78,16 +76,11 @@ struct RevokePage<'a> {
 }
 
 /// `GET /admin/api-tokens`
-pub async fn list(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, list_page(&app, &request).await)
-}
-
-async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::ApiTokens)).await?;
-    let looked = ListQuery::of(request);
+pub async fn list(admin: AdminRequest) -> Answered {
+    let looked = admin.query();
     let after = looked.after().and_then(|(at, id)| Some((at.parse().ok()?, id)));
-    let rows = app
+    let rows = admin
+        .app
         .store
         .read(move |conn| {
             let after = after.as_ref().map(|(at, id): &(i64, String)| (*at, id.as_str()));
@@ -100,7 +93,7 @@ async fn list_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse
     let (rows, more) = list_query::cut(rows);
     let next = rows.last().filter(|_| more);
     let next = next.map(|last| looked.page_after(&[], &last.created_at.to_string(), &last.id));
-    let once = admin.once(request, PATH);
+    let once = admin.once(PATH);
     let shows = once.is_some();
     let page = TokensPage {
         shell: admin.shell(),
@@ -164,13 +157,7 @@ fn hint(scope: ApiScope) -> &'static str {
 }
 
 /// `GET /admin/api-tokens/new`
-pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, ask_new(&app, &request).await)
-}
-
-async fn ask_new(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
+pub async fn new(admin: AdminRequest) -> Answered {
     let typed = Typed::default().with("expires_days", DEFAULT_DAYS.to_string());
     Ok(show_new(&admin, StatusCode::OK, typed, Vec::new()))
 }
@@ -197,19 +184,11 @@ fn show_new(
 }
 
 /// `POST /admin/api-tokens/new`
-pub async fn create(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, make(&app, &request, body).await)
-}
-
-async fn make(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn create(admin: AdminRequest, form: PostedForm) -> Answered {
     let typed = Typed::of(&form, &FIELDS);
+    if form.again {
+        return Ok(show_new(&admin, StatusCode::OK, typed, Vec::new()));
+    }
     let form = match read(&typed) {
         Ok(form) => form,
         Err(wrong) => return Ok(show_new(&admin, StatusCode::UNPROCESSABLE_ENTITY, typed, wrong)),
@@ -270,14 +249,9 @@ fn read(typed: &Typed) -> Result<ApiTokenForm, Vec<FieldMistake>> {
 }
 
 /// `GET /admin/api-tokens/{id}/revoke`
-pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, ask_page(&app, &request, id.into_inner()).await)
-}
-
-async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
-    let found = app.store.read(move |conn| {
+pub async fn ask(admin: AdminRequest) -> Answered {
+    let id = admin.part("id").to_owned();
+    let found = admin.app.store.read(move |conn| {
         let token = stored::find(conn, &id)?.filter(|token| token.revoked_at.is_none());
         let owners = owners(conn, token.as_slice())?;
         Ok((token, owners))
@@ -293,24 +267,8 @@ async fn ask_page(app: &Arc<App>, request: &HttpRequest, id: String) -> Result<H
 }
 
 /// `POST /admin/api-tokens/{id}/revoke`
-pub async fn revoke(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, end(&app, &request, id.into_inner(), body).await)
-}
-
-async fn end(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: String,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::ApiTokens).fresh()).await?;
-    admin.posted(request, body).await?;
+pub async fn revoke(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let id = admin.part("id").to_owned();
     match admin
         .registry()
         .run(move |registry, tx| api_tokens::revoke(registry, tx, &id))

@@ -1,12 +1,12 @@
-//! Events in plain words, for every page of the console that shows some: the record's own, and the last events beside a
-//! client, a resource server or a person.
+//! Events in plain words, for every page of the console that shows some: the record's own, and the last events beside
+//! something that is registered.
 
 use super::access::AdminRequest;
 use super::audit::words::{self, Body, Names};
 use crate::clock::local_time::When;
 use crate::error::Broken;
 use crate::policy::console::{Area, Right};
-use crate::store::audit::AuditRow;
+use crate::store::audit::{AuditRow, Concerned};
 use crate::store::audit_search::{Search, find};
 
 /// How many events stand beside something.
@@ -108,31 +108,19 @@ pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> Party {
     }
 }
 
-/// The last events of a client or resource server, if the visitor may see them.
-pub async fn last_of_client(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
-    last(
-        admin,
-        Search {
-            client: Some(id.to_owned()),
+/// The last events of something, if the visitor may see them and the record tells them apart.
+pub async fn last_of(admin: &AdminRequest, concerned: Concerned) -> Result<Option<Vec<Told>>, Broken> {
+    let search = match concerned {
+        Concerned::Person(id) => Search {
+            person: Some(id),
             ..Search::default()
         },
-    )
-    .await
-}
-
-/// The last events of a person, if the visitor may see them.
-pub async fn last_of_person(admin: &AdminRequest, id: &str) -> Result<Option<Vec<Told>>, Broken> {
-    last(
-        admin,
-        Search {
-            person: Some(id.to_owned()),
+        Concerned::Client(id) => Search {
+            client: Some(id),
             ..Search::default()
         },
-    )
-    .await
-}
-
-async fn last(admin: &AdminRequest, search: Search) -> Result<Option<Vec<Told>>, Broken> {
+        Concerned::Provider(_) => return Ok(None),
+    };
     if !admin.may(Area::Audit, Right::Read) {
         return Ok(None);
     }

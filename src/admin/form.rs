@@ -66,6 +66,14 @@ pub fn is_wrong(wrong: &[FieldMistake], field: &str) -> bool {
         .any(|wrong| wrong.field == field && !wrong.whole_form)
 }
 
+/// For the templates: what is wrong with a field.
+pub fn beside<'a>(wrong: &'a [FieldMistake], field: &str) -> Vec<&'a FieldMistake> {
+    wrong
+        .iter()
+        .filter(|wrong| wrong.field == field && !wrong.whole_form)
+        .collect()
+}
+
 /// The values of a form as they were typed.
 #[derive(Debug, Clone, Default)]
 pub struct Typed(Vec<(String, String)>);
@@ -151,6 +159,17 @@ pub struct Choice {
     pub label: String,
     /// What it means.
     pub hint: String,
+}
+
+impl Choice {
+    /// A choice with a hint.
+    pub fn new(value: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
+            label: label.into(),
+            hint: hint.into(),
+        }
+    }
 }
 
 /// The choices of a field: value, label and hint of each.

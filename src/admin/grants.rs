@@ -1,16 +1,13 @@
 //! `/admin/grants`: what people allowed clients, and taking it back.
 
-use std::sync::Arc;
-
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::access::{AdminRequest, Answered, Frame, done};
 use super::form::FieldMistake;
 use super::list_query::{self, ListQuery, PAGE};
-use super::sessions::{Names, after, enter_to_end, names_of};
-use crate::app::App;
+use super::sessions::{Names, after, check_owner, names_of};
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::grant::Grant;
@@ -18,6 +15,7 @@ use crate::policy::console::Area;
 use crate::registry::{Refused, sessions as registry};
 use crate::store::grants::{self as stored, GrantFilter};
 use crate::store::people;
+use crate::web::browser::PostedForm;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -69,14 +67,8 @@ fn row(admin: &AdminRequest, grant: &Grant, names: &Names) -> Row {
 }
 
 /// `GET /admin/grants`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Grants)).await?;
-    let looked = ListQuery::of(request);
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let (username, client, after) = (
         looked.get("person").to_owned(),
         looked.get("client").to_owned(),
@@ -124,13 +116,10 @@ struct EndPage<'a> {
     wrong: Vec<FieldMistake>,
 }
 
-async fn enter_about(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-) -> Result<(AdminRequest, Grant, Names), PageRefused> {
-    let filter = id.to_owned();
-    let read = app.store.read(move |conn| {
+/// The grant of the address, with the names of whose it is.
+async fn found(admin: &AdminRequest) -> Result<(Grant, Names), PageRefused> {
+    let filter = admin.part("id").to_owned();
+    let read = admin.app.store.read(move |conn| {
         let grant = stored::find(conn, &filter)?.filter(|grant| grant.revoked_at.is_none());
         let owner = grant
             .as_ref()
@@ -139,23 +128,19 @@ async fn enter_about(
         Ok((grant, owner.flatten()))
     });
     let (grant, owner) = read.await?;
-    let admin = enter_to_end(app, request, Area::Grants, owner.as_ref()).await?;
+    check_owner(admin, owner.as_ref()).await?;
     let grant = grant.ok_or_else(PageError::not_found)?;
     let names = owner
         .map(|owner| (owner.id, (owner.name, owner.username)))
         .into_iter()
         .collect();
-    Ok((admin, grant, names))
+    Ok((grant, names))
 }
 
 /// `GET /admin/grants/{id}/end`: asks first.
-pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = enter_about(&app, &request, &id).await;
-    answer(
-        &app,
-        outcome.map(|(admin, grant, names)| show(&admin, &grant, &names, StatusCode::OK, Vec::new())),
-    )
+pub async fn ask(admin: AdminRequest) -> Answered {
+    let (grant, names) = found(&admin).await?;
+    Ok(show(&admin, &grant, &names, StatusCode::OK, Vec::new()))
 }
 
 fn show(
@@ -176,24 +161,8 @@ fn show(
 }
 
 /// `POST /admin/grants/{id}/end`
-pub async fn end(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, end_one(&app, &request, &id, body).await)
-}
-
-async fn end_one(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let (admin, grant, names) = enter_about(app, request, id).await?;
-    admin.posted(request, body).await?;
+pub async fn end(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let (grant, names) = found(&admin).await?;
     let filter = grant.id.clone();
     match admin
         .registry()

@@ -6,21 +6,15 @@ pub mod facts;
 pub mod picture;
 pub mod warnings;
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use self::chart::{Chart, Reason, SIGN_INS, Span, TOKENS};
 use self::facts::facts;
 use self::picture::Picture;
 use self::warnings::Warning;
-use super::access::{Frame, Requires, admit, answer};
-use super::list_query::ListQuery;
-use crate::app::App;
+use super::access::{AdminRequest, Answered, Frame};
 use crate::policy::console::{Area, Right};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -38,14 +32,9 @@ struct HomePage<'a> {
 }
 
 /// `GET /admin`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Home)).await?;
-    let span = Span::of(ListQuery::of(request).get("span"));
+pub async fn get(admin: AdminRequest) -> Answered {
+    let app = &admin.app;
+    let span = Span::of(admin.query().get("span"));
     let parts = span.parts(&admin.zone, app.now());
     let facts = facts(app, parts.first().copied().unwrap_or_default()).await?;
     let may = |area| admin.may(area, Right::Read);

@@ -1,24 +1,19 @@
 //! `/admin/keys`: the signing keys, where each stands in its life, and a new one when it is wanted now.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{AdminRequest, Frame, Requires, admit, answer, away, done};
+use super::access::{AdminRequest, Answered, Frame, away, done};
 use super::form::{self, Choice, FieldMistake, Typed};
-use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::policy::console::Area;
 use crate::registry::keys::{self, State};
 use crate::registry::{Refused, Registry};
 use crate::store::keys as stored;
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
-const REQUIRES: Requires = Requires::change(Area::Keys).fresh();
 const FIELDS: [&str; 2] = ["alg", "how"];
 /// In place of an algorithm: all of them.
 const ALL: &str = "all";
@@ -67,13 +62,8 @@ struct Bar {
 }
 
 /// `GET /admin/keys`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Keys)).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
+    let app = &admin.app;
     let (all, now, registry) = (app.store.read(stored::all).await?, app.now(), admin.registry());
     let next = next(&registry, &all);
     let page = KeysPage {
@@ -169,26 +159,12 @@ struct NewPage<'a> {
 }
 
 /// `GET /admin/keys/new`
-pub async fn new_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, new_page(&app, &request).await)
+pub async fn new_get(admin: AdminRequest) -> Answered {
+    let typed = Typed::default().with("alg", ALL).with("how", "orderly");
+    show(&admin, typed, Vec::new()).await
 }
 
-async fn new_page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
-    show(
-        &admin,
-        Typed::default().with("alg", ALL).with("how", "orderly"),
-        Vec::new(),
-    )
-    .await
-}
-
-async fn show(
-    admin: &AdminRequest,
-    typed: Typed,
-    wrong: Vec<FieldMistake>,
-) -> Result<HttpResponse, PageRefused> {
+async fn show(admin: &AdminRequest, typed: Typed, wrong: Vec<FieldMistake>) -> Answered {
     let all = admin.app.store.read(stored::all).await?;
     let existing = Algorithm::SIGNING
         .into_iter()
@@ -226,18 +202,8 @@ async fn show(
 }
 
 /// `POST /admin/keys/new`
-pub async fn new_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, make(&app, &request, body).await)
-}
-
-async fn make(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
-    let typed = Typed::of(&admin.posted(request, body).await?, &FIELDS);
+pub async fn new_post(admin: AdminRequest, form: PostedForm) -> Answered {
+    let typed = Typed::of(&form, &FIELDS);
     let mut wrong = Vec::new();
     let only: Option<Algorithm> = if typed.get("alg") == ALL {
         None

@@ -55,6 +55,20 @@ impl ListQuery {
         self.address(filters, None)
     }
 
+    /// The address of the first page, with the same filters but for one.
+    pub fn with(&self, filters: &[&str], name: &str, value: &str) -> String {
+        let others: Vec<&str> = filters.iter().copied().filter(|known| *known != name).collect();
+        let others = self.first(&others);
+        if value.is_empty() {
+            return others;
+        }
+        let pair = form_urlencoded::Serializer::new(String::new())
+            .append_pair(name, value)
+            .finish();
+        let mark = if others.contains('?') { '&' } else { '?' };
+        format!("{others}{mark}{pair}")
+    }
+
     fn address(&self, filters: &[&str], after: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for name in filters {

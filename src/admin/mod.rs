@@ -1,5 +1,5 @@
-//! The console: the pages of `admin/`, one for one with the handlers here, and the admin API. Whoever comes is let in by
-//! [`access::admit`], by the one table of `policy::console`; changes go through `registry` alone.
+//! The console: the pages of `admin/`, and the admin API. [`pages`] lists the pages, and who may see each; changes go
+//! only through `registry`.
 
 pub mod access;
 pub mod api;
@@ -15,9 +15,13 @@ pub mod grants;
 pub mod home;
 pub mod identity_providers;
 pub mod jwks_check;
+pub mod kept;
 pub mod keys;
 pub mod lifecycle;
 pub mod list_query;
+pub mod noun;
+pub mod page;
+pub mod pages;
 pub mod people;
 pub mod policy;
 pub mod resource_servers;
@@ -25,4 +29,5 @@ pub mod review;
 pub mod sessions;
 pub mod settings;
 pub mod shown_once;
+pub mod table;
 pub mod upload;

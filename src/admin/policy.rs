@@ -1,13 +1,10 @@
 //! `/admin/policy`: what the policy says, in plain words: roles, dataflows, scopes, the rights at this console, and the
 //! code systems. To be read; the policy itself is a file.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{Frame, Requires, admit, answer};
+use super::access::{AdminRequest, Answered, Frame};
 use super::list_query::ListQuery;
 use super::resource_servers::kind_in_words;
 use crate::app::App;
@@ -18,7 +15,6 @@ use crate::policy::consent::ScopeSentence;
 use crate::policy::console::{Area, ROLES, Right, TABLE};
 use crate::policy::role::Coding;
 use crate::policy::vocabulary::{Concept, PURPOSE_SYSTEM};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// How many codes are shown.
@@ -71,14 +67,8 @@ struct Scope<'a> {
 }
 
 /// `GET /admin/policy`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Policy)).await?;
-    let looked = ListQuery::of(request);
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let wanted = looked.get("q");
     let vocabulary = app.policy.vocabulary();
     let (concepts, more) = if wanted.is_empty() {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::Value;
 
-use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::access::{AdminRequest, Answered, Frame, done};
 use super::form::{FieldMistake, Typed};
 use super::list_query::{self, Filter, ListQuery, PAGE};
 use super::sessions::{Names, names_of};
@@ -20,7 +20,7 @@ use crate::registry::review::{self, Exported};
 use crate::registry::{Mistake, Refused};
 use crate::store::audit::{self, AuditRow};
 use crate::store::people::listing::{self as stored, Holder};
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/access-review";
@@ -104,12 +104,6 @@ fn sign_off_of(admin: &AdminRequest, row: &AuditRow, names: &Names) -> SignOff {
     }
 }
 
-/// `GET /admin/access-review`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
 /// The place in the list, of an address: the role and the key of the name stand in one key, for the id has no blank and
 /// a role has none either.
 fn after(looked: &ListQuery) -> Option<stored::HolderPlace> {
@@ -118,9 +112,9 @@ fn after(looked: &ListQuery) -> Option<stored::HolderPlace> {
     Some((role.to_owned(), name.to_owned(), id))
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::AccessReview)).await?;
-    let looked = ListQuery::of(request);
+/// `GET /admin/access-review`
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let (role, after) = (chosen_role(looked.get("role")), after(&looked));
     let read = app.store.read(move |conn| {
         let holders = stored::holders(conn, role.as_deref(), after.as_ref(), PAGE + 1)?;
@@ -176,40 +170,25 @@ struct ExportPage<'a> {
 }
 
 /// `GET /admin/access-review/export`: says what the file holds.
-pub async fn ask_export(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = admit(&app, &request, Requires::read(Area::AccessReview).fresh()).await;
-    let outcome = outcome.map(|admin| {
-        let role = ListQuery::of(&request).get("role").to_owned();
-        let label = if role.is_empty() {
-            "all roles".to_owned()
-        } else {
-            role_label(&app, &role)
-        };
-        let page = ExportPage {
-            shell: admin.shell(),
-            frame: admin.frame(Area::AccessReview),
-            role,
-            label,
-        };
-        pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
-    });
-    answer(&app, outcome)
+pub async fn ask_export(admin: AdminRequest) -> Answered {
+    let role = admin.query().get("role").to_owned();
+    let label = if role.is_empty() {
+        "all roles".to_owned()
+    } else {
+        role_label(&admin.app, &role)
+    };
+    let page = ExportPage {
+        shell: admin.shell(),
+        frame: admin.frame(Area::AccessReview),
+        role,
+        label,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `POST /admin/access-review/export`: the list as a file.
-pub async fn export(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, export_file(&app, &request, body).await)
-}
-
-async fn export_file(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::AccessReview).fresh()).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn export(admin: AdminRequest, form: PostedForm) -> Answered {
+    let app = &admin.app;
     let role = chosen_role(form.field("role")?);
     let reader = Arc::clone(app);
     let list = Arc::new(
@@ -266,20 +245,15 @@ struct ExportedItem {
 }
 
 /// `GET /admin/access-review/sign-off`
-pub async fn ask_sign_off(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match admit(&app, &request, Requires::change(Area::AccessReview)).await {
-        Ok(admin) => show_sign_off(&admin, StatusCode::OK, (Typed::default(), Vec::new())).await,
-        Err(stop) => Err(stop),
-    };
-    answer(&app, outcome)
+pub async fn ask_sign_off(admin: AdminRequest) -> Answered {
+    show_sign_off(&admin, StatusCode::OK, (Typed::default(), Vec::new())).await
 }
 
 async fn show_sign_off(
     admin: &AdminRequest,
     status: StatusCode,
     (typed, wrong): (Typed, Vec<FieldMistake>),
-) -> Result<HttpResponse, PageRefused> {
+) -> Answered {
     let (me, now) = (admin.signed_in.person.id.clone(), admin.app.now());
     let exported = admin
         .app
@@ -305,18 +279,7 @@ async fn show_sign_off(
 }
 
 /// `POST /admin/access-review/sign-off`
-pub async fn sign_off(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, sign(&app, &request, body).await)
-}
-
-async fn sign(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::AccessReview)).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn sign_off(admin: AdminRequest, form: PostedForm) -> Answered {
     let typed = Typed::of(&form, &FIELDS);
     let (fingerprint, note) = (typed.get("export").to_owned(), typed.get("note").to_owned());
     let job = admin.registry();

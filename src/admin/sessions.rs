@@ -1,13 +1,12 @@
 //! `/admin/sessions`: where people are signed in now, and ending it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::access::{AdminRequest, Answered, Frame, Requires, done};
 use super::form::FieldMistake;
 use super::list_query::{self, ListQuery, PAGE};
 use super::people::area_of;
@@ -18,10 +17,11 @@ use crate::error::PageError;
 use crate::login::device;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::policy::console::{Area, Right};
+use crate::policy::console::Area;
 use crate::registry::{Refused, sessions as registry};
 use crate::store::sessions::{self as stored, Alive};
 use crate::store::{Stored, people};
+use crate::web::browser::PostedForm;
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -110,14 +110,8 @@ pub(super) fn after(looked: &ListQuery) -> Option<(i64, String)> {
 }
 
 /// `GET /admin/sessions`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Sessions)).await?;
-    let looked = ListQuery::of(request);
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let (alive, username, after) = (alive(app), looked.get("person").to_owned(), after(&looked));
     let read = app.store.read(move |conn| {
         let person = if username.is_empty() {
@@ -164,40 +158,23 @@ struct EndPage<'a> {
     wrong: Vec<FieldMistake>,
 }
 
-/// Lets somebody end what is a person's: whose it is decides who may.
-pub(super) async fn enter_to_end(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    area: Area,
-    owner: Option<&Person>,
-) -> Result<AdminRequest, PageRefused> {
+/// Refuses to end what is a person's to somebody who may not: whose it is decides who may.
+///
+/// # Errors
+/// A page that says whose this is.
+pub(super) async fn check_owner(admin: &AdminRequest, owner: Option<&Person>) -> Result<(), PageRefused> {
     // Whoever may not change administrators may not sign them out either.
-    let area = owner.map_or(area, |person| {
-        if area_of(person) == Area::Administrators {
-            Area::Administrators
-        } else {
-            area
-        }
-    });
-    admit(
-        app,
-        request,
-        Requires {
-            area,
-            right: Right::Change,
-            fresh: false,
-        },
-    )
-    .await
+    let of_console = owner.is_some_and(|person| area_of(person) == Area::Administrators);
+    if of_console && !admin.changes(Area::Administrators) {
+        return Err(admin.refuse(Requires::change(Area::Administrators)).await);
+    }
+    Ok(())
 }
 
-async fn enter_about(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-) -> Result<(AdminRequest, Session, Names), PageRefused> {
-    let wanted = id.to_owned();
-    let read = app.store.read(move |conn| {
+/// The session of the address, with the names of whose it is.
+async fn found(admin: &AdminRequest) -> Result<(Session, Names), PageRefused> {
+    let wanted = admin.part("id").to_owned();
+    let read = admin.app.store.read(move |conn| {
         let session = stored::by_id(conn, &wanted)?;
         let owner = session
             .as_ref()
@@ -206,23 +183,19 @@ async fn enter_about(
         Ok((session, owner.flatten()))
     });
     let (session, owner) = read.await?;
-    let admin = enter_to_end(app, request, Area::Sessions, owner.as_ref()).await?;
+    check_owner(admin, owner.as_ref()).await?;
     let session = session.ok_or_else(PageError::not_found)?;
     let names = owner
         .map(|owner| (owner.id, (owner.name, owner.username)))
         .into_iter()
         .collect();
-    Ok((admin, session, names))
+    Ok((session, names))
 }
 
 /// `GET /admin/sessions/{id}/end`: asks first.
-pub async fn ask(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = enter_about(&app, &request, &id).await;
-    answer(
-        &app,
-        outcome.map(|(admin, session, names)| show(&admin, &session, &names, StatusCode::OK, Vec::new())),
-    )
+pub async fn ask(admin: AdminRequest) -> Answered {
+    let (session, names) = found(&admin).await?;
+    Ok(show(&admin, &session, &names, StatusCode::OK, Vec::new()))
 }
 
 fn show(
@@ -243,24 +216,8 @@ fn show(
 }
 
 /// `POST /admin/sessions/{id}/end`
-pub async fn end(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, end_one(&app, &request, &id, body).await)
-}
-
-async fn end_one(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let (admin, session, names) = enter_about(app, request, id).await?;
-    admin.posted(request, body).await?;
+pub async fn end(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let (session, names) = found(&admin).await?;
     let wanted = session.id.clone();
     match admin
         .registry()

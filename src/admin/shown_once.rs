@@ -1,7 +1,7 @@
 //! What is shown once: a secret or a link that was just made. The browser carries it, sealed to the session, from the
 //! redirect to the page behind it; the page takes it away. So it stands in no address, no log and no database.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};
 
 use super::access::{AdminRequest, done};
@@ -35,8 +35,8 @@ impl AdminRequest {
     }
 
     /// What the page of `subject` has to show once.
-    pub fn once(&self, request: &HttpRequest, subject: &str) -> Option<Once> {
-        let sealed = browser::cookie(&self.app, request, CookieKind::Once)?;
+    pub fn once(&self, subject: &str) -> Option<Once> {
+        let sealed = browser::cookie(&self.app, &self.request, CookieKind::Once)?;
         let plain = self
             .app
             .master

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use futures_util::StreamExt;
 use url::form_urlencoded;
 
-use super::access::AdminRequest;
+use super::access::{AdminRequest, Requires};
 use crate::error::{OAuthError, PageError};
 use crate::web::browser::PostedForm;
+use crate::web::guard::PageRefused;
 use crate::web::parameters::Parameters;
 
 /// How long a form may take to arrive.
@@ -39,25 +40,28 @@ impl Uploaded {
     }
 }
 
-/// Reads such a form. `long` names the parts that may have up to `limit` bytes.
+/// Reads such a form of a page that takes `requires`. `long` names the parts that may have up to `limit` bytes.
 ///
 /// # Errors
-/// A page, when it came from elsewhere or cannot be read.
+/// A page, when it came from elsewhere or cannot be read; back to the form, when the sign-in is too old for it.
 pub async fn read(
     admin: &AdminRequest,
-    request: &HttpRequest,
+    requires: Requires,
     body: web::Payload,
     long: &[&str],
     limit: usize,
-) -> Result<Uploaded, PageError> {
-    let parts = Multipart::new(request.headers(), body.into_inner());
+) -> Result<Uploaded, PageRefused> {
+    let parts = Multipart::new(admin.request.headers(), body.into_inner());
     let read = tokio::time::timeout(PATIENCE, parts_of(parts, long, limit)).await;
     let mut parts = read.map_err(|_| {
         PageError::malformed(format!("The form took longer than {} s.", PATIENCE.as_secs()))
     })??;
     let malformed = |error: OAuthError| PageError::malformed(error.description);
     let fields = Parameters::parse(parts.short.finish().as_bytes()).map_err(malformed)?;
-    let form = PostedForm::accept(&admin.app, request, fields)?;
+    let form = PostedForm::accept(&admin.app, &admin.request, fields)?;
+    if !admin.is_in_time(requires, &form) {
+        return Err(admin.begin_again(requires));
+    }
     Ok(Uploaded {
         form,
         long: parts.long,

@@ -70,6 +70,17 @@ impl Zone {
         at.strftime("%b %-d").to_string()
     }
 
+    /// A moment, in words by its day: "Nov 21, 2026".
+    pub fn date(&self, seconds: i64) -> When {
+        let at = Timestamp::from_second(seconds)
+            .unwrap_or_default()
+            .to_zoned(self.0.clone());
+        When {
+            words: at.strftime("%b %-d, %Y").to_string(),
+            ..self.when(seconds)
+        }
+    }
+
     fn begin_of(&self, day: Date) -> Option<i64> {
         day.to_zoned(self.0.clone())
             .map(|midnight| midnight.timestamp().as_second())

@@ -9,14 +9,17 @@ use crate::model::registered::Registered;
 use crate::model::scope::ScopeSet;
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
-use crate::model::words::{self, Words};
+use crate::model::words::{self, Usually, Words};
 
 /// How a client proves who it is (RFC 7591 §2, OpenID Connect Core §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AuthMethod {
     /// HTTP Basic with the secret (RFC 6749 §2.3.1).
+    #[default]
     ClientSecretBasic,
     /// The secret in the form (RFC 6749 §2.3.1).
     ClientSecretPost,
@@ -77,11 +80,13 @@ pub enum Consent {
 }
 
 /// What is registered about a client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ClientSettings {
     /// The dataflow of the policy that it takes part in.
     pub dataflow: String,
+    /// Mail addresses of those who look after it.
+    pub contacts: Vec<String>,
     /// The agency that runs it.
     pub organization: Option<Organization>,
     /// How it authenticates. A secret may come in the header or in the form; any other way is refused.
@@ -111,7 +116,7 @@ pub struct ClientSettings {
     #[schema(value_type = Words)]
     pub grants: Vec<GrantType>,
     /// What it may ask for; without it, all that its dataflow allows.
-    #[serde(deserialize_with = "words::scopes")]
+    #[serde(deserialize_with = "words::scopes", serialize_with = "words::as_list")]
     #[schema(value_type = Option<Words>)]
     pub scopes: Option<ScopeSet>,
     /// The purposes of use it may state; without it, those of its dataflow.
@@ -119,11 +124,13 @@ pub struct ClientSettings {
     #[schema(value_type = Option<Words>)]
     pub purposes: Option<Vec<String>>,
     /// Whether a code needs PKCE (public clients: always).
-    pub require_pkce: bool,
+    #[schema(value_type = bool)]
+    pub require_pkce: Usually,
     /// Whether people are asked.
     pub consent: Consent,
     /// Whether each refresh makes a new refresh token.
-    pub refresh_rotation: bool,
+    #[schema(value_type = bool)]
+    pub refresh_rotation: Usually,
     /// Whether what the scopes release is in the ID token too, and not at the userinfo endpoint only (OpenID Connect
     /// Core §5.4): for software that looks nowhere else.
     pub id_token_claims: bool,
@@ -132,34 +139,6 @@ pub struct ClientSettings {
     /// The highest confidentiality that its tokens carry.
     #[schema(value_type = Option<String>, examples("R"))]
     pub confidentiality: Option<Confidentiality>,
-}
-
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            dataflow: String::new(),
-            organization: None,
-            auth_method: AuthMethod::ClientSecretBasic,
-            auth_method_strict: false,
-            jwks: None,
-            jwks_uri: None,
-            signing_algs: Vec::new(),
-            resource_servers: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            backchannel_logout_uri: None,
-            backchannel_logout_session_required: false,
-            grants: Vec::new(),
-            scopes: None,
-            purposes: None,
-            require_pkce: true,
-            consent: Consent::default(),
-            refresh_rotation: true,
-            id_token_claims: false,
-            cors_origins: Vec::new(),
-            confidentiality: None,
-        }
-    }
 }
 
 /// Whether a redirect URI leads to a program on the person's own machine (RFC 8252 §7), which any other program there can

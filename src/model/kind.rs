@@ -8,7 +8,19 @@ use utoipa::ToSchema;
 
 /// The kind of a resource server, as in the apply file's `kind`.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -18,6 +30,7 @@ pub enum Kind {
     /// A medicolegal case management system.
     Cms,
     /// Anything else; reached by `custom` clients, or with a catalogue of its own.
+    #[default]
     Other,
 }
 

@@ -7,6 +7,7 @@ pub mod identity_provider;
 pub mod kind;
 pub mod link;
 pub mod logout_notice;
+pub mod names;
 pub mod network;
 pub mod person;
 pub mod registered;

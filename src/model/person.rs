@@ -111,8 +111,3 @@ impl Person {
         }
     }
 }
-
-/// How usernames are compared: without surrounding blanks, letter case ignored.
-pub fn username_key(username: &str) -> String {
-    username.trim().to_lowercase()
-}

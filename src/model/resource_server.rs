@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::model::kind::Kind;
@@ -22,6 +23,27 @@ pub enum TokenFormat {
     Opaque,
 }
 
+/// The `typ` of JWT access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+pub enum TokenType {
+    /// RFC 9068 §2.1
+    #[default]
+    #[serde(rename = "at+jwt")]
+    #[strum(serialize = "at+jwt")]
+    AccessToken,
+    /// For software that refuses the other.
+    #[serde(rename = "JWT")]
+    #[strum(serialize = "JWT")]
+    Plain,
+}
+
+impl TokenType {
+    /// As the header has it.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Whose tokens a resource server may ask about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -34,7 +56,7 @@ pub enum Introspect {
 }
 
 /// What is registered about a resource server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ResourceServerSettings {
     /// Its FHIR base: what `aud` says and `resource`, `audience` and SMART's `aud` name.
@@ -42,10 +64,12 @@ pub struct ResourceServerSettings {
     pub audience: String,
     /// What it is in the dataflows.
     pub kind: Kind,
+    /// Mail addresses of those who look after it.
+    pub contacts: Vec<String>,
     /// What its access tokens look like: `jwt`, or `opaque`, which only introspection explains.
     pub token_format: TokenFormat,
     /// The `typ` of its JWTs: `at+jwt` (RFC 9068 §2.1), or `JWT` for software that knows no other.
-    pub token_typ: String,
+    pub token_typ: TokenType,
     /// The algorithm that signs its JWTs.
     pub signing_alg: Algorithm,
     /// How SMART scopes are spelled in its tokens.
@@ -55,7 +79,7 @@ pub struct ResourceServerSettings {
     /// Whose tokens it may ask about.
     pub introspect: Introspect,
     /// Its catalogue of scopes; without it, what the dataflows of its kind use.
-    #[serde(deserialize_with = "words::scopes")]
+    #[serde(deserialize_with = "words::scopes", serialize_with = "words::as_list")]
     #[schema(value_type = Option<Words>)]
     pub scopes: Option<ScopeSet>,
     /// Its public keys (JWKS), when it authenticates by assertion.
@@ -64,27 +88,6 @@ pub struct ResourceServerSettings {
     pub jwks: Option<String>,
     /// Where its public keys are fetched.
     pub jwks_uri: Option<String>,
-}
-
-/// The `typ` of JWT access tokens (RFC 9068 §2.1), unless somebody says otherwise.
-pub const DEFAULT_TYP: &str = "at+jwt";
-
-impl Default for ResourceServerSettings {
-    fn default() -> Self {
-        Self {
-            audience: String::new(),
-            kind: Kind::Other,
-            token_format: TokenFormat::default(),
-            token_typ: DEFAULT_TYP.to_owned(),
-            signing_alg: Algorithm::ES256,
-            scope_style: ScopeStyle::default(),
-            scope_map: BTreeMap::new(),
-            introspect: Introspect::default(),
-            scopes: None,
-            jwks: None,
-            jwks_uri: None,
-        }
-    }
 }
 
 impl ResourceServerSettings {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
     Debug,
     Clone,
     Copy,
+    Default,
     PartialEq,
     Eq,
     PartialOrd,
@@ -22,6 +23,7 @@ use utoipa::ToSchema;
 )]
 pub enum Algorithm {
     /// ECDSA with P-256 and SHA-256.
+    #[default]
     ES256,
     /// ECDSA with P-384 and SHA-384.
     ES384,

@@ -1,7 +1,7 @@
 //! How lists and keys may be written: for people who write files and for programs that send objects.
 
 use serde::de::{DeserializeOwned, Error};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Array, Object, OneOf, Schema, Type};
@@ -47,6 +47,17 @@ impl PartialSchema for Words {
 
 impl ToSchema for Words {}
 
+/// Yes, unless somebody says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Usually(pub bool);
+
+impl Default for Usually {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
 /// A list of words that may be left out; see [`Words`].
 ///
 /// # Errors
@@ -87,6 +98,17 @@ pub fn scopes<'de, D: Deserializer<'de>>(written: D) -> Result<Option<ScopeSet>,
         .parse()
         .map(Some)
         .map_err(D::Error::custom)
+}
+
+/// Scopes as the list that programs compare with what they sent.
+///
+/// # Errors
+/// What the format says.
+pub fn as_list<S: Serializer>(scopes: &Option<ScopeSet>, serializer: S) -> Result<S::Ok, S::Error> {
+    match scopes {
+        Some(scopes) => serializer.collect_seq(scopes.iter().map(ToString::to_string)),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A JWKS as JSON text, or as a table; kept as text.

@@ -61,7 +61,7 @@ pub fn mint(app: &App, draft: Draft<'_>, now: i64) -> Result<Minted, Broken> {
         });
     }
     let (algorithm, typ) = settings.map_or((Algorithm::ES256, "at+jwt"), |settings| {
-        (settings.signing_alg, &settings.token_typ)
+        (settings.signing_alg, settings.token_typ.as_str())
     });
     let token = app
         .live

@@ -181,7 +181,7 @@ fn parse_pkce(live: &LiveClient, parameters: &Parameters) -> Result<Option<Strin
     let invalid = |text: &str| OAuthError::invalid_request(text);
     let method = parameters.one("code_challenge_method")?;
     let Some(challenge) = parameters.one("code_challenge")? else {
-        if live.client.settings.require_pkce || live.client.is_public() {
+        if live.client.settings.require_pkce.0 || live.client.is_public() {
             return Err(invalid(
                 "code_challenge is missing: this client must use PKCE with S256 (RFC 7636)",
             ));

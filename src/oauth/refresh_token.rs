@@ -119,7 +119,7 @@ fn decide(facts: Option<&Facts>, client: &LiveClient, limits: Limits, now: i64) 
         return refused("the refresh token has expired: the person must sign in again");
     }
     match (facts.row.used_at, &facts.successor) {
-        (None, _) if client.client.settings.refresh_rotation => Verdict::Rotate,
+        (None, _) if client.client.settings.refresh_rotation.0 => Verdict::Rotate,
         (None, _) => Verdict::Keep,
         (Some(used_at), Some(successor))
             if limits.grace > 0 && now - used_at <= limits.grace && successor.used_at.is_none() =>

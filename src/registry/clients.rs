@@ -9,8 +9,10 @@ use super::{check_organization, object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
 use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_native};
 use crate::model::kind::Kind;
+use crate::model::names::look_of;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
+use crate::model::words::Usually;
 use crate::policy::dataflow::Dataflow;
 use crate::policy::{Askers, Policy};
 use crate::store::changes::ChangeKind;
@@ -77,10 +79,12 @@ impl Registrable for ClientSettings {
                 },
             );
         }
+        judging.mail_addresses("contacts", &self.contacts);
         self.check_authentication(judging);
         let Some(dataflow) = dataflow else { return };
         check_organization(&mut self.organization, &mut judging.mistakes);
         self.check_grants(judging, dataflow);
+        self.check_look(judging);
         self.check_public(judging);
         self.check_addresses(judging);
         self.check_resource_servers(judging, dataflow);
@@ -228,7 +232,7 @@ impl ClientSettings {
                 "the refresh tokens of public clients always rotate (RFC 9700 section 2.2.2)",
             );
         }
-        (self.require_pkce, self.refresh_rotation) = (true, true);
+        (self.require_pkce, self.refresh_rotation) = (Usually(true), Usually(true));
     }
 
     fn check_addresses(&mut self, judging: &mut Judged<'_>) {
@@ -346,6 +350,27 @@ impl ClientSettings {
             } else if !dataflow.as_written && !scope.within(&dataflow.scopes).contains(scope) {
                 mistakes.add("scopes", beyond(&name, dataflow, &dataflow.scopes.to_string()));
             }
+        }
+    }
+
+    /// People who are asked for consent tell clients by their names: no two may look alike (UTS 39 §4).
+    fn check_look(&self, judging: &mut Judged<'_>) {
+        let before = judging.before.map(|before| before.name.as_str());
+        let name = judging.said.text("name").or(before).unwrap_or_default();
+        if !self.grants.contains(&GrantType::AuthorizationCode) || before == Some(name) {
+            return;
+        }
+        let look = look_of(name);
+        let other = judging
+            .around
+            .looks
+            .iter()
+            .find(|(known, id)| *known == look && id != judging.id);
+        if let Some((_, other)) = other {
+            judging.mistakes.add(
+                "name",
+                format!("{name:?} looks like the name of the client {other}; people who are asked for consent could not tell them apart"),
+            );
         }
     }
 

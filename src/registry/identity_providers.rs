@@ -13,6 +13,7 @@ use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{
     Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
 };
+use crate::model::names::is_username;
 use crate::model::person::Person;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::session::revocation::revoke_grant;
@@ -403,7 +404,7 @@ fn invited(
         .and_then(|claim| identity.text(claim))
     {
         let named = stored_people::find_by_username(tx.conn(), username)?;
-        let named = named.filter(|named| named.username.eq_ignore_ascii_case(username));
+        let named = named.filter(|named| is_username(&named.username, username));
         candidates.extend(named.filter(|named| !candidates.iter().any(|person| person.id == named.id)));
     }
     let Ok([person]) = <[Person; 1]>::try_from(candidates) else {

@@ -12,7 +12,7 @@ use super::{Mistake, Omitted, Refused, Registry};
 use crate::clock::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::link::LinkKind;
-use crate::model::person::username_key;
+use crate::model::names::username_key;
 use crate::registry::spreadsheet::{self, Row};
 use crate::store::people::listing;
 use crate::store::{Conn, Stored, Tx};

@@ -53,9 +53,10 @@ use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
 use crate::model::Organization;
+use crate::model::names::is_readable;
 use crate::model::network;
 use crate::model::person::Person;
-use crate::outbound::mail::Mail;
+use crate::outbound::mail::{self, Mail};
 use crate::policy::console::Authority;
 use crate::session::notices::{self, AccountChange};
 use crate::store::changes::{Change, ChangeKind};
@@ -463,14 +464,25 @@ pub fn id_from(name: &str) -> String {
     id.trim_end_matches('-').to_owned()
 }
 
+/// An address that mail can be sent to (RFC 5321 §4.1.2).
+fn mail_address(text: &str) -> Result<(), String> {
+    if text.len() <= 254 && mail::is_address(text) {
+        Ok(())
+    } else {
+        Err(format!("{text:?} must be an e-mail address"))
+    }
+}
+
 /// A name for people to read.
 fn display_name(given: Option<&str>, old: Option<&str>) -> Result<String, String> {
     let name = given.or(old).ok_or("it is missing")?.trim();
     if name.is_empty() {
         return Err("it is empty: 1 to 200 printable characters are wanted".to_owned());
     }
-    if name.chars().count() > 200 || name.contains(char::is_control) {
-        return Err(format!("{name:?} must have 1 to 200 printable characters"));
+    if name.chars().count() > 200 || !is_readable(name) {
+        return Err(format!(
+            "{name:?} must have 1 to 200 printable characters; none may be invisible"
+        ));
     }
     Ok(name.to_owned())
 }

@@ -12,11 +12,12 @@ use super::limits::{self, Limit};
 use super::said::{Merge, Said};
 use super::secrets::{self, Rotated};
 use super::{
-    Decided, Mistake, Mistakes, Refused, Registry, difference, display_name, identifier, keys, mistake,
-    object, unchanged, version_of,
+    Decided, Mistake, Mistakes, Refused, Registry, difference, display_name, identifier, keys, mail_address,
+    mistake, object, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::model::client::AuthMethod;
+use crate::model::names::look_of;
 use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
 use crate::model::secret::Secret;
@@ -101,14 +102,18 @@ pub struct Around {
     pub servers: Vec<ResourceServer>,
     /// Ids of those whose own mistakes are told elsewhere.
     pub doubtful: Vec<String>,
+    /// What the names of clients look like, and whose they are, with those that the same apply file makes.
+    pub looks: Vec<(String, String)>,
 }
 
 impl Around {
     /// What is registered now.
     pub fn read(conn: &mut Conn) -> Stored<Self> {
+        let names = registered::client_names(conn)?.into_iter();
         Ok(Self {
             servers: registered::all(conn)?,
             doubtful: Vec::new(),
+            looks: names.map(|(id, name)| (look_of(&name), id)).collect(),
         })
     }
 }
@@ -127,6 +132,15 @@ pub struct Judging<'a, S> {
     pub around: &'a Around,
     /// What is wrong with it.
     pub(super) mistakes: Mistakes,
+}
+
+impl<S> Judging<'_, S> {
+    /// Judges mail addresses.
+    pub(super) fn mail_addresses(&mut self, key: &'static str, addresses: &[String]) {
+        for address in addresses {
+            self.mistakes.take(key, mail_address(address));
+        }
+    }
 }
 
 /// Settings that can be registered: their rules. What every noun does is in this file, once.
@@ -288,7 +302,13 @@ fn in_words(cause: &str) -> String {
                 known.replace('`', "").replace(" or ", ", ")
             )
         }
-        None => cause.to_owned(),
+        None => match cause
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split_once('`'))
+        {
+            Some((member, _)) => format!("its {member} is missing"),
+            None => cause.to_owned(),
+        },
     }
 }
 

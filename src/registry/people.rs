@@ -13,15 +13,15 @@ use zeroize::Zeroizing;
 
 use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
-    identifier, mistake, object, organization, unchanged, version_of,
+    identifier, mail_address, mistake, object, organization, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::model::Organization;
 use crate::model::link::LinkKind;
+use crate::model::names;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::outbound::mail;
 use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
 use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
@@ -152,11 +152,15 @@ pub fn draft(
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
     let old = manner.kept(before.map(|person| &person.settings));
-    let username = before.map_or_else(
-        || form.username.clone().unwrap_or_default(),
-        |person| person.username.clone(),
-    );
-    mistakes.take("username", check_username(&username));
+    let username = match before {
+        Some(person) => person.username.clone(),
+        None => {
+            let typed = form.username.as_deref().unwrap_or_default();
+            mistakes
+                .take("username", names::username(typed))
+                .unwrap_or_default()
+        }
+    };
     let name = mistakes.take(
         "name",
         display_name(form.name.as_deref(), before.map(|person| person.name.as_str())),
@@ -300,7 +304,7 @@ fn email(
         .or(claimed)
         .or_else(|| old.and_then(|old| old.email.clone()));
     if let Some(email) = &email {
-        mistakes.take("email", check_email(email));
+        mistakes.take("email", mail_address(email));
     }
     // A new address was not proved yet.
     let kept = old.is_some_and(|old| old.email_verified && old.email == email);
@@ -319,18 +323,6 @@ fn kept_or_checked(
         None => old.cloned(),
         Some(text) => mistakes.take(key, check(text).map(|()| text.clone())),
     }
-}
-
-fn check_username(username: &str) -> Result<(), String> {
-    if !(1..=128).contains(&username.chars().count())
-        || username.contains(char::is_control)
-        || username.trim() != username
-    {
-        return Err(format!(
-            "{username:?} must have 1 to 128 printable characters, without blanks at its ends"
-        ));
-    }
-    Ok(())
 }
 
 /// Each role once, in the order of the policy, so that order makes no difference.
@@ -414,14 +406,6 @@ fn check_fhir_user(reference: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(wanted())
-    }
-}
-
-fn check_email(email: &str) -> Result<(), String> {
-    if email.len() <= 254 && mail::is_address(email) {
-        Ok(())
-    } else {
-        Err(format!("{email:?} must be an e-mail address"))
     }
 }
 

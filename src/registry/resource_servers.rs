@@ -7,7 +7,7 @@ use super::uris::{self, without_slash};
 use crate::audit::event::Kind as EventKind;
 use crate::model::client::{AuthMethod, ClientSettings};
 use crate::model::resource_server::{
-    DEFAULT_TYP, Introspect, ResourceServer, ResourceServerSettings, TokenFormat,
+    Introspect, ResourceServer, ResourceServerSettings, TokenFormat, TokenType,
 };
 use crate::model::signing::Algorithm;
 use crate::policy::Policy;
@@ -39,22 +39,15 @@ impl Registrable for ResourceServerSettings {
             (self.jwks, self.jwks_uri) = (None, None);
         }
         public_keys::check(&mut self.jwks, &mut self.jwks_uri, judging);
+        judging.mail_addresses("contacts", &self.contacts);
         if self.token_format == TokenFormat::Opaque {
-            if self.token_typ != DEFAULT_TYP && judging.said.says("token_typ") {
+            if self.token_typ != TokenType::default() && judging.said.says("token_typ") {
                 judging.mistakes.add(
                     "token_typ",
                     "opaque tokens have no typ; leave it out, or set token_format = \"jwt\"",
                 );
             }
-            DEFAULT_TYP.clone_into(&mut self.token_typ);
-        } else if ![DEFAULT_TYP, "JWT"].contains(&self.token_typ.as_str()) {
-            judging.mistakes.add(
-                "token_typ",
-                format!(
-                    "{:?} must be \"at+jwt\" (RFC 9068), or \"JWT\" for servers that refuse at+jwt",
-                    self.token_typ
-                ),
-            );
+            self.token_typ = TokenType::default();
         }
         if !Algorithm::SIGNING.contains(&self.signing_alg) {
             let known = Algorithm::SIGNING.map(Algorithm::as_str).join(", ");

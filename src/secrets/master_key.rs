@@ -55,10 +55,14 @@ pub enum Purpose {
     ShownOnce,
     /// The answer to a request of the admin API that may be sent again, at rest.
     IdempotentAnswer,
+    /// When a form of the console was shown, to whom and where.
+    FormShown,
+    /// What was typed into a form that is shown again, carried by the browser meanwhile.
+    Typed,
 }
 
 impl Purpose {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::SigningKey,
         Self::TotpSecret,
         Self::PendingAuthorization,
@@ -67,6 +71,8 @@ impl Purpose {
         Self::UpstreamState,
         Self::ShownOnce,
         Self::IdempotentAnswer,
+        Self::FormShown,
+        Self::Typed,
     ];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
@@ -80,6 +86,8 @@ impl Purpose {
             Self::UpstreamState => b"seal v1 upstream state",
             Self::ShownOnce => b"seal v1 shown once",
             Self::IdempotentAnswer => b"seal v1 idempotent answer",
+            Self::FormShown => b"seal v1 form shown",
+            Self::Typed => b"seal v1 typed",
         }
     }
 }
@@ -116,7 +124,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 8],
+    seals: [LessSafeKey; 10],
     derive: Prk,
     fingerprint: String,
 }
@@ -141,9 +149,20 @@ impl MasterKey {
                 UnboundKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| MasterKeyError::DoesNotOpen)?;
             Ok(LessSafeKey::new(key))
         };
-        let [signing, totp, pending, ceremony, secret, state, once, answer] = Purpose::ALL.map(seal);
+        let [
+            signing,
+            totp,
+            pending,
+            ceremony,
+            secret,
+            state,
+            once,
+            answer,
+            shown,
+            typed,
+        ] = Purpose::ALL.map(seal);
         let seals = [
-            signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?,
+            signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?, shown?, typed?,
         ];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
@@ -211,7 +230,18 @@ impl MasterKey {
     }
 
     fn seal_of(&self, purpose: Purpose) -> &LessSafeKey {
-        let [signing, totp, pending, ceremony, secret, state, once, answer] = &self.seals;
+        let [
+            signing,
+            totp,
+            pending,
+            ceremony,
+            secret,
+            state,
+            once,
+            answer,
+            shown,
+            typed,
+        ] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
             Purpose::TotpSecret => totp,
@@ -221,6 +251,8 @@ impl MasterKey {
             Purpose::UpstreamState => state,
             Purpose::ShownOnce => once,
             Purpose::IdempotentAnswer => answer,
+            Purpose::FormShown => shown,
+            Purpose::Typed => typed,
         }
     }
 

@@ -11,7 +11,8 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::app::App;
 use crate::config::{Lockout, LockoutCovers};
-use crate::model::person::{Person, username_key};
+use crate::model::names::username_key;
+use crate::model::person::Person;
 use crate::secrets::master_key::{Derivation, MasterKey};
 use crate::store::logins::{self, Failures};
 use crate::store::{Conn, Stored, Tx, people};

@@ -14,7 +14,8 @@ use super::schema::{
     session,
 };
 use super::{Conn, StoreBroken, Stored, each};
-use crate::model::person::{MUST_CHANGE, Person, username_key};
+use crate::model::names::username_key;
+use crate::model::person::{MUST_CHANGE, Person};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = person)]

@@ -28,6 +28,11 @@ pub fn all<S: Kept>(conn: &mut Conn) -> Stored<Vec<Registered<S>>> {
     S::all(conn)
 }
 
+/// Ids and names of all clients.
+pub fn client_names(conn: &mut Conn) -> Stored<Vec<(String, String)>> {
+    Ok(each!(conn, c => client::table.select((client::id, client::name)).load(c))?)
+}
+
 /// The one of an id.
 pub fn find<S: Kept>(conn: &mut Conn, id: &str) -> Stored<Option<Registered<S>>> {
     S::find(conn, id)

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::app::logo::url_of;
 
 /// Name in `static/`, content type, content.
-const FILES: [(&str, &str, &[u8]); 9] = [
+const FILES: [(&str, &str, &[u8]); 10] = [
     (
         "app.css",
         "text/css; charset=utf-8",
@@ -19,6 +19,11 @@ const FILES: [(&str, &str, &[u8]); 9] = [
         "console.css",
         "text/css; charset=utf-8",
         include_bytes!("../../static/console.css"),
+    ),
+    (
+        "console.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../static/console.js"),
     ),
     (
         "consent.js",

@@ -21,7 +21,7 @@ use crate::model::secret::SecretHash;
 use crate::policy::console;
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::web::pages::{self, ErrorPage, FormAction, Shell, SignedInAs};
-use crate::web::parameters::Parameters;
+use crate::web::parameters::{LARGEST_BODY, Parameters};
 
 /// How long a person may take from the application's request to the last page, in seconds.
 const PENDING_SECONDS: i64 = 3600;
@@ -316,7 +316,14 @@ pub struct PostedForm {
     pub fields: Parameters,
     /// The cookie that tells the browser.
     pub browser: String,
+    /// What stands behind the CSRF token, where a page says more there.
+    pub mark: Option<String>,
+    /// It is only to be shown again, with what was typed.
+    pub again: bool,
 }
+
+/// Between the CSRF token and what a page says more.
+pub const MARK: char = '~';
 
 impl PostedForm {
     /// Reads a form and checks where it came from.
@@ -324,7 +331,20 @@ impl PostedForm {
     /// # Errors
     /// A page for the person.
     pub async fn read(app: &App, request: &HttpRequest, body: web::Payload) -> Result<Self, PageError> {
-        let fields = Parameters::from_body(request, body)
+        Self::read_up_to(app, request, body, LARGEST_BODY).await
+    }
+
+    /// The same for a form of at most so many bytes.
+    ///
+    /// # Errors
+    /// A page for the person.
+    pub async fn read_up_to(
+        app: &App,
+        request: &HttpRequest,
+        body: web::Payload,
+        largest: usize,
+    ) -> Result<Self, PageError> {
+        let fields = Parameters::from_body_of(request, body, largest)
             .await
             .map_err(|error| PageError::malformed(error.description))?;
         Self::accept(app, request, fields)
@@ -347,11 +367,19 @@ impl PostedForm {
             );
         };
         let one = |name: &str| fields.one(name).ok().flatten().unwrap_or_default().to_owned();
-        let expected = csrf_token(app, &browser);
-        if verify_slices_are_equal(expected.as_bytes(), one("csrf").as_bytes()).is_err() {
+        let (expected, sent) = (csrf_token(app, &browser), one("csrf"));
+        let (token, mark) = sent
+            .split_once(MARK)
+            .map_or((sent.as_str(), None), |(token, mark)| (token, Some(mark)));
+        if verify_slices_are_equal(expected.as_bytes(), token.as_bytes()).is_err() {
             return Err(PageError::new(OTHER_BROWSER).details("Parameter: csrf."));
         }
-        Ok(Self { fields, browser })
+        Ok(Self {
+            mark: mark.map(str::to_owned),
+            fields,
+            browser,
+            again: false,
+        })
     }
 
     /// A field, empty when it is absent.

@@ -63,6 +63,21 @@ pub async fn session_of(app: &App, request: &HttpRequest) -> Result<Option<Loade
         .await?)
 }
 
+/// To a page where the person goes on, and from there to `page`, a path of ours.
+pub fn elsewhere(
+    app: &App,
+    request: &HttpRequest,
+    path: &str,
+    page: &str,
+    fresh: Option<i64>,
+) -> PageRefused {
+    let pending = Pending {
+        fresh,
+        ..Pending::new(Destination::Page(page.to_owned()), app.now())
+    };
+    PageRefused::Elsewhere(Box::new(browser::on_to(app, request, path, &pending)))
+}
+
 /// Lets the person see `page`, a path of ours; `fresh`: only if she signed in at most so many seconds ago.
 ///
 /// # Errors
@@ -73,15 +88,7 @@ pub async fn signed_in(
     page: &str,
     fresh: Option<i64>,
 ) -> Result<SignedIn, PageRefused> {
-    let instead = |path: &str| {
-        let pending = Pending {
-            fresh,
-            ..Pending::new(Destination::Page(page.to_owned()), app.now())
-        };
-        Err(PageRefused::Elsewhere(Box::new(browser::on_to(
-            app, request, path, &pending,
-        ))))
-    };
+    let instead = |path: &str| Err(elsewhere(app, request, path, page, fresh));
     let (Some(loaded), Some(browser)) = (
         session_of(app, request).await?,
         browser::cookie(app, request, CookieKind::Browser),

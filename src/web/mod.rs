@@ -4,6 +4,7 @@ pub mod assets;
 pub mod browser;
 pub mod connections;
 pub mod guard;
+pub mod methods;
 pub mod pages;
 pub mod parameters;
 pub mod redirect_target;

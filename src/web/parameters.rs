@@ -65,6 +65,18 @@ impl Parameters {
     /// # Errors
     /// When the content type is another one, or the body too large.
     pub async fn from_body(request: &HttpRequest, body: web::Payload) -> Result<Self, OAuthError> {
+        Self::from_body_of(request, body, LARGEST_BODY).await
+    }
+
+    /// The same for a body of at most so many bytes.
+    ///
+    /// # Errors
+    /// When the content type is another one, or the body too large.
+    pub async fn from_body_of(
+        request: &HttpRequest,
+        body: web::Payload,
+        largest: usize,
+    ) -> Result<Self, OAuthError> {
         let content_type = request
             .headers()
             .get(CONTENT_TYPE)
@@ -77,7 +89,7 @@ impl Parameters {
                 shown(media_type)
             )));
         }
-        let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(LARGEST_BODY)).await else {
+        let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(largest)).await else {
             return Err(OAuthError::invalid_request(format!(
                 "the body took longer than {} s",
                 PATIENCE.as_secs()
@@ -87,9 +99,15 @@ impl Parameters {
             Ok(Ok(bytes)) => Self::parse(&bytes),
             Ok(Err(_)) => Err(OAuthError::invalid_request("the body could not be read")),
             Err(_) => Err(OAuthError::invalid_request(format!(
-                "the body is larger than {LARGEST_BODY} bytes"
+                "the body is larger than {largest} bytes"
             ))),
         }
+    }
+
+    /// The parameters but for some.
+    pub fn without(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Self(kept.cloned().collect())
     }
 
     /// The one value of a parameter. An empty value counts as none (RFC 6749 §3.1).

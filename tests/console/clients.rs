@@ -84,7 +84,7 @@ on_both! {
             (NEW_LIMS, &[("client_id", "cms-fulton")],                                "client_id",        "the id of a resource server"),
             (NEW_LIMS, &[("client_id", "lims-secret")],                               "client_id",        "is registered already"),
             (NEW_LIMS, &[("client_id", "new")],                                       "client_id",        "is a path of this server"),
-            (NEW_LIMS, &[("organization_name", "UF"), ("organization_id", "9999")],   "organization_name","must be a URI"),
+            (NEW_LIMS, &[("organization.name", "UF"), ("organization.id", "9999")],   "organization.name","must be a URI"),
             (NEW_LIMS, &[by_key],                                                     "jwks_uri",         "needs the client"),
             (NEW_LIMS, &[by_key, ("jwks_uri", "http://lims.example/keys")],           "jwks_uri",         "https"),
             (NEW_LIMS, &[by_key, ("jwks", "{")],                                      "jwks",             "JSON"),
@@ -321,7 +321,7 @@ on_both! {
         let page = agent.get(&harness.url("/admin/clients?state=disabled")).await;
         assert!(page.answer().text.contains("lab-007") && !page.answer().text.contains("lab-008"));
         let page = agent.get(&harness.url("/admin/clients?q=%3Cscript%3Enothing")).await;
-        assert!(page.answer().text.contains("Nothing fits") && !page.answer().text.contains("<script>nothing"));
+        assert!(page.answer().text.contains("Nothing matches") && !page.answer().text.contains("<script>nothing"));
         let page = agent.get(&harness.url("/admin/clients?sort=newest&after=garbage")).await;
         assert_eq!(page.answer().status, 200);
     }

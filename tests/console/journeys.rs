@@ -142,15 +142,18 @@ on_both! {
         look(&window, "console-clients", true).await;
         click(&window, "register").await;
         look(&window, "console-client-dataflow", true).await;
-        click(&window, "flow-lims-to-cms").await;
+        click(&window, "choose-lims-to-cms").await;
         look(&window, "console-client-form", true).await;
-        window.find(By::Css("#auth_method input[value=client_secret_basic]")).await.unwrap().click().await.unwrap();
-        click(&window, "client-submit").await;
+        let proof = window.find(By::Css("#auth_method input[value=client_secret_basic]")).await.unwrap();
+        // Out from under the bar with the buttons, as a person would scroll.
+        proof.scroll_into_view().await.unwrap();
+        proof.click().await.unwrap();
+        click(&window, "save").await;
         window.query(By::Css("[role=alert]")).first().await.unwrap();
         look(&window, "console-client-form-error", true).await;
         fill(&window, "name", "UF Forensic Toxicology LIMS").await;
-        fill(&window, "organization_name", "UF Pathology Labs").await;
-        click(&window, "client-submit").await;
+        fill(&window, "organization.name", "UF Pathology Labs").await;
+        click(&window, "save").await;
         wait_for(&window, "/admin/clients/uf-forensic-toxicology-lims").await;
         look(&window, "console-client-registered", true).await;
         let secret = text_of(&window, "once-value").await;
@@ -166,12 +169,13 @@ on_both! {
         look(&window, "console-client", true).await;
         click(&window, "rotate").await;
         look(&window, "console-client-secret", true).await;
-        click(&window, "secret-submit").await;
+        click(&window, "make-secret").await;
         let new = text_of(&window, "once-value").await;
         for secret in [&secret, &new] {
             assert!(paste(&curl, secret, &harness.ca_file)["access_token"].is_string());
         }
         // Something wrong at the vendor's.
+        window.find(By::Id("more-actions")).await.unwrap().click().await.unwrap();
         click(&window, "check").await;
         fill(&window, "pasted", "https://lims.example/cb?error=invalid_client").await;
         click(&window, "check-submit").await;
@@ -222,14 +226,14 @@ async fn a_client_is_registered_with_the_keyboard_alone() {
     tab_to(&window, "register").await;
     press(&window, Key::Enter + "").await;
     wait_for(&window, "/admin/clients/new").await;
-    tab_to(&window, "flow-lims-to-cms").await;
+    tab_to(&window, "choose-lims-to-cms").await;
     press(&window, Key::Enter + "").await;
     wait_for(&window, "dataflow=lims-to-cms").await;
     tab_to(&window, "name").await;
     press(&window, "Keyboard LIMS").await;
     tab_to(&window, "auth_method-1").await;
     press(&window, Key::Down + "").await;
-    tab_to(&window, "client-submit").await;
+    tab_to(&window, "save").await;
     press(&window, Key::Enter + "").await;
     wait_for(&window, "/admin/clients/keyboard-lims").await;
     assert_eq!(text_of(&window, "done").await, "The client is registered.");
@@ -237,7 +241,7 @@ async fn a_client_is_registered_with_the_keyboard_alone() {
     tab_to(&window, "rotate").await;
     press(&window, Key::Enter + "").await;
     wait_for(&window, "/secret").await;
-    tab_to(&window, "secret-submit").await;
+    tab_to(&window, "make-secret").await;
     press(&window, Key::Enter + "").await;
     wait_for(&window, "done=secret-made").await;
     assert_eq!(complaints(&browser, &window).await, [""; 0]);

@@ -6,6 +6,7 @@ mod attacks;
 pub mod audit;
 pub mod clients;
 pub mod first;
+mod forms;
 pub mod home;
 pub mod import;
 mod journeys;
@@ -95,6 +96,18 @@ pub async fn send(agent: &mut Agent<'_>, page: &Page, action: &str, given: &[(&s
         let name = attribute(&rest[..rest.find('>').unwrap()], "name").unwrap();
         let value = &rest[rest.find('>').unwrap() + 1..rest.find("</textarea>").unwrap()];
         fields.push((name, unescape(value)));
+    }
+    for rest in form.split("<select").skip(1) {
+        let name = attribute(&rest[..rest.find('>').unwrap()], "name").unwrap();
+        let options: Vec<&str> = rest[..rest.find("</select>").unwrap()]
+            .split("<option")
+            .skip(1)
+            .collect();
+        let chosen = options
+            .iter()
+            .find(|option| option[..option.find('>').unwrap()].ends_with(" selected"));
+        let chosen = chosen.or(options.first()).unwrap();
+        fields.push((name, attribute(chosen, "value").unwrap()));
     }
     fields.retain(|(name, _)| given.iter().all(|(given, _)| given != name));
     fields.extend(

@@ -12,7 +12,7 @@ use crate::person_flow::{SCOPE, claims_of, code_of, redeem};
 
 const NEW: &str = "/admin/resource-servers/new?kind=edrs";
 /// A form as it is filled in by somebody who changes nothing of what is chosen.
-const GOOD: [(&str, &str); 9] = [
+const GOOD: [(&str, &str); 8] = [
     ("kind", "edrs"),
     ("name", "Ohio EDRS"),
     ("audience", "https://edrs.oh.example/fhir"),
@@ -21,7 +21,6 @@ const GOOD: [(&str, &str); 9] = [
     ("signing_alg", "ES256"),
     ("scope_style", "v2"),
     ("introspect", "own"),
-    ("proof", "secret"),
 ];
 
 /// The good form with other values.
@@ -58,7 +57,7 @@ on_both! {
         let mut agent = at_console(&harness, "admin").await;
         let page = agent.get(&harness.url("/admin/resource-servers/new")).await;
         for kind in ["edrs", "cms", "other"] {
-            assert!(page.answer().text.contains(&format!("value=\"{kind}\"")), "{}", page.answer().text);
+            assert!(page.answer().text.contains(&format!("?kind={kind}\"")), "{}", page.answer().text);
         }
         let page = submit(&mut agent, &harness, NEW, &GOOD).await;
         assert_eq!((page.at(), page.answer().status), ("/admin/resource-servers/ohio-edrs", 200), "{page:?}");
@@ -110,20 +109,17 @@ on_both! {
             (&[("id", script)], "id", "must have 1 to 64"),
             (&[("signing_alg", "HS256")], "signing_alg", "is not one of ES256"),
             (&[("signing_alg", "RS512")], "signing_alg", "does not sign here"),
-            (&[("token_typ", "jwt")], "token_typ", "must be"),
+            (&[("token_typ", "jwt")], "token_typ", "is not one of"),
             (&[("token_format", "paper")], "token_format", "is not one of jwt, opaque"),
             (&[("scopes", "user/Patient.xyz")], "scopes", "is not a SMART scope"),
             (&[("scope_map", "user/Patient.rs=patient.read")], "scope_map", "a blank"),
             (&[("scope_map", "user/Patient.rs = pati\u{eb}nt")], "scope_map", "the spelling that is wanted"),
-            (&[("proof", "")], "proof", "choose how"),
-            (&[("proof", "jwks")], "jwks", "paste the public keys"),
-            (&[("proof", "jwks"), ("jwks", "{}")], "jwks", "no array"),
-            (&[("proof", "jwks"), ("jwks", &private)], "jwks", "private part"),
-            (&[("proof", "jwks"), ("jwks", &weak)], "jwks", "1024 bits"),
-            (&[("proof", "jwks"), ("jwks", &twice)], "jwks", "several keys have the kid"),
-            (&[("proof", "jwks_uri")], "jwks_uri", "enter the address"),
-            (&[("proof", "jwks_uri"), ("jwks_uri", "http://edrs.oh.example/jwks")], "jwks_uri", "https"),
-            (&[("proof", "jwks_uri"), ("jwks_uri", "https://127.0.0.1/jwks")], "jwks_uri", "is loopback"),
+            (&[("jwks", "{}")], "jwks", "no array"),
+            (&[("jwks", &private)], "jwks", "private part"),
+            (&[("jwks", &weak)], "jwks", "1024 bits"),
+            (&[("jwks", &twice)], "jwks", "several keys have the kid"),
+            (&[("jwks_uri", "http://edrs.oh.example/jwks")], "jwks_uri", "https"),
+            (&[("jwks_uri", "https://127.0.0.1/jwks")], "jwks_uri", "is loopback"),
         ];
         let page = agent.get(&harness.url(NEW)).await;
         let known = harness.events("resource_server.changed").len();
@@ -177,7 +173,7 @@ on_both! {
         let path = "/admin/resource-servers/edrs-ga/edit";
         let jwks = json!({ "keys": [ClientKey::new(jsonwebtoken::Algorithm::ES256, "k").jwk()] }).to_string();
         let base = ("audience", "https://edrs.ga.example/fhir");
-        let page = submit(&mut agent, &harness, path, &with(&[base, ("proof", "jwks"), ("jwks", &jwks)])).await;
+        let page = submit(&mut agent, &harness, path, &with(&[base, ("jwks", &jwks)])).await;
         assert_eq!(page.at(), "/admin/resource-servers/edrs-ga", "{page:?}");
         let refused = harness.post("/oauth2/introspect", Some(EDRS), &[("token", "x")]).await;
         assert_eq!(refused.status, 401, "the secret has ended");
@@ -185,7 +181,7 @@ on_both! {
         let made = secret(&page);
         assert_eq!(harness.introspect(("edrs-ga", &made), "nothing").await["active"], false);
         // A key was made for the algorithm that had none.
-        assert!(page.answer().text.contains("Signed with PS256"));
+        assert!(page.answer().text.contains("PS256"));
         assert!(harness.get("/oauth2/jwks").await.text.contains("PS256"));
     }
 }
@@ -198,7 +194,7 @@ on_both! {
         let path = "/admin/resource-servers/cms-fulton/secret";
         let page = submit(&mut agent, &harness, path, &[("overlap_seconds", "86400")]).await;
         let new = secret(&page);
-        assert!(page.answer().text.contains("The old secret ends on"), "{}", page.answer().text);
+        assert!(page.answer().text.contains("The old secret works until"), "{}", page.answer().text);
         for known in [CMS, ("cms-fulton", new.as_str())] {
             assert_eq!(harness.introspect(known, "nothing").await["active"], false);
         }
@@ -228,11 +224,11 @@ on_both! {
         assert_eq!(refused.answer().status, 422);
         assert!(refused.answer().text.contains("is used by fulton-cms"), "{}", refused.answer().text);
         let page = submit(&mut agent, &harness, &format!("{own}/disable"), &[]).await;
-        assert!(page.answer().text.contains("class=\"tag off\">Disabled"), "{}", page.answer().text);
+        assert!(page.answer().text.contains("class=\"tag off\" id=\"state\">Disabled"), "{}", page.answer().text);
         let asked = harness.post("/oauth2/introspect", Some(EDRS), &[("token", "x")]).await;
         assert_eq!(asked.status, 401);
         let page = submit(&mut agent, &harness, &format!("{own}/enable"), &[]).await;
-        assert!(!page.answer().text.contains("class=\"tag off\">Disabled"));
+        assert!(!page.answer().text.contains("class=\"tag off\" id=\"state\">Disabled"));
         submit(&mut agent, &harness, NEW, &GOOD).await;
         let page = submit(&mut agent, &harness, "/admin/resource-servers/ohio-edrs/delete", &[]).await;
         assert_eq!(page.at(), "/admin/resource-servers", "{page:?}");
@@ -262,7 +258,7 @@ on_both! {
             ("q=SITE+07", "Site 07", "Site 08"),
             ("q=edrs.ga.example", "Georgia EDRS", "Site 08"),
             ("kind=cms", "Fulton County MDI CMS", "Georgia EDRS"),
-            ("state=disabled", "Nothing fits", "Georgia EDRS"),
+            ("state=disabled", "Nothing matches", "Georgia EDRS"),
             ("q=%3Cscript%3E", "&#60;script&#62;", "<script>"),
         ] {
             let page = agent.get(&harness.url(&format!("/admin/resource-servers?{query}"))).await;
@@ -284,7 +280,7 @@ on_both! {
         let mut agent = at_console(&harness, "clients").await;
         let key = ClientKey::new(jsonwebtoken::Algorithm::ES256, "<i>k");
         laboratory.publish(&[&key]);
-        let tries = [("proof", "jwks_uri"), ("jwks_uri", laboratory.url.as_str()), ("do", "try")];
+        let tries = [("jwks_uri", laboratory.url.as_str()), ("try", "jwks_uri")];
         let page = submit(&mut agent, &harness, NEW, &with(&tries)).await;
         let told = &page.answer().text;
         assert_eq!(page.answer().status, 200);
@@ -300,7 +296,7 @@ on_both! {
         *laboratory.keys.lock().unwrap() = json!({ "keys": [key.jwk(), key.jwk()] });
         let page = submit(&mut agent, &harness, NEW, &with(&tries)).await;
         assert!(page.answer().text.contains("several keys have the kid"), "{}", page.answer().text);
-        let nowhere = [("proof", "jwks_uri"), ("jwks_uri", "http://localhost/jwks"), ("do", "try")];
+        let nowhere = [("jwks_uri", "http://localhost/jwks"), ("try", "jwks_uri")];
         let page = submit(&mut agent, &harness, NEW, &with(&nowhere)).await;
         assert!(page.answer().text.contains("will not fetch"), "{}", page.answer().text);
     }

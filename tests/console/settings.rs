@@ -23,6 +23,7 @@ id = "edrs"
 name = "The \"EDRS\" \\ of '''Ohio''' \"\"\"]]"
 audience = "https://edrs.oh.example/fhir"
 kind = "edrs"
+contacts = ["it@edrs.oh.example"]
 token_format = "jwt"
 token_typ = "JWT"
 signing_alg = "PS256"
@@ -179,7 +180,7 @@ on_both! {
         source.apply(&everything());
         let first = exported(&source, true);
         for setting in [
-            "audience", "token_typ", "signing_alg", "scope_style", "introspect", "scopes", "jwks", "jwks_uri", "kind",
+            "audience", "contacts", "token_typ", "signing_alg", "scope_style", "introspect", "scopes", "jwks", "jwks_uri", "kind",
             "enabled", "dataflow", "auth_method", "auth_method_strict", "signing_algs", "confidentiality", "purposes", "grants", "redirect_uris",
             "post_logout_redirect_uris", "backchannel_logout_uri", "backchannel_logout_session_required", "require_pkce",
             "refresh_rotation", "id_token_claims", "consent", "cors_origins", "resource_servers", "issuer", "client_id", "secret_later",

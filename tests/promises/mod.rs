@@ -14,12 +14,12 @@ use crate::harness::{Db, Harness, blocking};
 use crate::person_flow::{code_of, redeem};
 
 /// A server on which everything that a page can show exists once, and where it is.
-struct Rich {
-    harness: Harness,
-    person: String,
-    session: String,
-    grant: String,
-    api_token: String,
+pub struct Rich {
+    pub harness: Harness,
+    pub person: String,
+    pub session: String,
+    pub grant: String,
+    pub api_token: String,
     invitation: String,
     vendor: String,
 }
@@ -48,7 +48,11 @@ fn id_in(text: &str, start: &str, end: &str) -> String {
 
 impl Rich {
     async fn start() -> Self {
-        let harness = Harness::start_with(Db::Sqlite, |config| {
+        Self::start_on(Db::Sqlite).await
+    }
+
+    pub async fn start_on(db: Db) -> Self {
+        let harness = Harness::start_with(db, |config| {
             config.admin_api.requests_per_minute = 100_000;
             config.server.name = "Georgia MDI".to_owned();
         });

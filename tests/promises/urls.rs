@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mdi_auth::admin::api;
+use mdi_auth::admin::pages::pages;
 use mdi_auth::model::api_token::ApiScope;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, ORIGIN};
@@ -42,7 +43,7 @@ const TOLD: [&str; 5] = [
     "access-control-allow-origin",
 ];
 
-/// Address and methods as they are registered: the sources say them in one way only.
+/// Address and methods as they are registered: the console has a list, and elsewhere the sources say them in one way only.
 pub fn registered() -> Vec<(String, Vec<Method>)> {
     fn walk(path: &Path, found: &mut Vec<(String, Vec<Method>)>) {
         for entry in std::fs::read_dir(path).unwrap() {
@@ -72,6 +73,12 @@ pub fn registered() -> Vec<(String, Vec<Method>)> {
         (api::OPENAPI.to_owned(), vec![Method::GET]),
         (api::DOCS.to_owned(), vec![Method::GET]),
     ];
+    let console = pages().into_iter().map(|page| {
+        let methods = page.methods();
+        let methods = methods.iter().map(|method| method.as_str().parse().unwrap());
+        (page.path.clone(), methods.collect())
+    });
+    found.extend(console);
     walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     assert!(found.len() > 100, "{found:?}");
     found.sort_by_key(|(url, _)| (ENDING.contains(&url.as_str()), url.clone()));
@@ -115,6 +122,21 @@ impl Visitor {
         all
     }
 
+    /// What the form at an address is sent with: where the console asks how old the sign-in is, it is another one for each.
+    async fn form_token(&self, harness: &Harness, path: &str) -> String {
+        if !path.starts_with("/admin/") || path.contains("/nobody") {
+            return self.csrf.clone();
+        }
+        let page = harness.http.get(harness.url(path)).header(COOKIE, &self.cookies);
+        let text = page.send().await.unwrap().text().await.unwrap();
+        let tag = text
+            .split("<input")
+            .skip(1)
+            .find(|tag| tag.contains(" name=\"csrf\""));
+        tag.and_then(|tag| attribute(tag, "value"))
+            .unwrap_or_else(|| self.csrf.clone())
+    }
+
     async fn ask(&self, harness: &Harness, method: &Method, path: &str, csrf: bool) -> Answer {
         let mut request = harness
             .http
@@ -122,7 +144,8 @@ impl Visitor {
             .header(COOKIE, &self.cookies);
         if *method != Method::GET {
             request = request.header(ORIGIN, &harness.issuer);
-            let form: &[(&str, &str)] = if csrf { &[("csrf", &self.csrf)] } else { &[] };
+            let token = self.form_token(harness, path).await;
+            let form: &[(&str, &str)] = if csrf { &[("csrf", &token)] } else { &[] };
             request = request.form(form);
         }
         Answer::read(request.send().await.unwrap()).await

@@ -19,10 +19,13 @@ use crate::model::secret::Secret;
 use crate::registry::noun::{self, Registrable};
 use crate::registry::said::{Merge, Said};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated};
-use crate::store::{Stored, Tx, registered};
+use crate::store::{Conn, Stored, Tx, registered};
 
 /// Members of answers that forms do not have.
 const READ_ONLY: [&str; 2] = ["created_at", "updated_at"];
+
+/// The member with public keys: kept as text.
+const KEYS: &str = "jwks";
 
 /// What a noun is called in the API, and what its operations say of it.
 pub(super) struct Words {
@@ -237,7 +240,8 @@ fn view_shape<S: Registrable>(one: &str) -> Shape {
         .map(|(member, _)| member.clone())
         .chain([S::NOUN.id, "name", "enabled", "created_at", "updated_at"].map(str::to_owned))
         .collect();
-    shape::<S>(one.to_owned(), object)
+    // Generators call the program that asks a client.
+    shape::<S>(format!("Registered{one}"), object)
 }
 
 /// What may be said, with the limits that hold by every door. Each member may be null, which takes it away.
@@ -294,6 +298,12 @@ pub(super) fn view<S: Registrable>(
     view.insert(S::NOUN.id.to_owned(), json!(registered.id));
     view.insert("created_at".to_owned(), json!(time(registered.created_at)));
     view.insert("updated_at".to_owned(), json!(time(registered.updated_at)));
+    // What goes in as an object comes out as one, and what GET answers may be sent back with PUT.
+    let keys = view.get(KEYS).and_then(Value::as_str);
+    if let Some(keys) = keys.and_then(|keys| serde_json::from_str::<Value>(keys).ok()) {
+        view.insert(KEYS.to_owned(), keys);
+    }
+    view.retain(|_, value| !value.is_null());
     if let Some(secret) = secret {
         view.insert("secret".to_owned(), json!(secret.reveal()));
     }
@@ -341,7 +351,13 @@ async fn register<S: Registrable>(call: Call, path: &'static str) -> Answered {
             .created()
             .at(&format!("{path}/{}", made.id))))
     };
-    call.change(job).await
+    // Also if another one was registered under the same id since.
+    let is_there = |conn: &mut Conn, reply: &Reply| {
+        let member = |name: &str| reply.body().and_then(|body| body.get(name)?.as_str());
+        let made = S::find(conn, member(S::NOUN.id).unwrap_or_default())?;
+        Ok(made.is_some_and(|made| member("created_at") == Some(time(made.created_at).as_str())))
+    };
+    call.change_while(is_there, job).await
 }
 
 async fn get<S: Registrable>(call: Call) -> Answered {
@@ -375,6 +391,11 @@ async fn delete<S: Registrable>(call: Call) -> Answered {
     let job = move |registry: &_, tx: &mut Tx<'_>| {
         let before = settled!(found::<S>(tx, &id)?);
         settled!(unchanged(&seen, &reply(&before, None)));
+        let users = S::users(tx.conn(), &id)?;
+        if !users.is_empty() {
+            let what = format!("{id} is used by {}", users.join(", "));
+            return Ok(Err(Problem::new(Type::InUse, what)));
+        }
         settled!(noun::delete::<S>(registry, tx, &id)?);
         Ok(Ok(Reply::done()))
     };
@@ -395,7 +416,9 @@ async fn rotate<S: Registrable>(call: Call) -> Answered {
         let rotated = settled!(noun::rotate_secret::<S>(registry, tx, &id, overlap)?);
         Ok(Ok(Reply::ok(&RotatedView::of(&rotated)).created()))
     };
-    call.change(job).await
+    let id = call.id.clone();
+    let is_there = move |conn: &mut Conn, _: &Reply| Ok(S::find(conn, &id)?.is_some());
+    call.change_while(is_there, job).await
 }
 
 async fn set_enabled<S: Registrable>(call: Call, enabled: bool) -> Answered {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{
@@ -28,6 +28,7 @@ use super::operation::{LONGEST_ID, Operation, Shape};
 use super::operations::groups;
 use super::problem::{self, TYPES, Type};
 use super::query::{Accepts, LARGEST_PAGE, LONGEST_TEXT, PAGE};
+use crate::app::App;
 use crate::audit::event::Kind;
 use crate::model::api_token::ApiScope;
 use crate::policy::console::right;
@@ -59,14 +60,15 @@ pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
-
-/// `GET /admin/api/openapi.json`
-pub async fn get() -> HttpResponse {
+/// `GET /admin/api/openapi.json`: with our own address, which generators take as it is.
+pub async fn get(app: web::Data<App>) -> HttpResponse {
+    let mut document = DOCUMENT.clone();
+    if let Some(server) = document.pointer_mut("/servers/0/url") {
+        *server = app.url(BASE).into();
+    }
     HttpResponse::Ok()
-        .content_type(ContentType::json())
         .insert_header((CACHE_CONTROL, "no-store"))
-        .body(TEXT.as_str())
+        .json(document)
 }
 
 /// Null takes a member away (RFC 7396).
@@ -156,6 +158,7 @@ fn document() -> utoipa::openapi::OpenApi {
     OpenApiBuilder::new()
         .info(info)
         .servers(Some([Server::new(BASE)]))
+        .security(Some([SecurityRequirement::new(SCHEME, Vec::<String>::new())]))
         .paths(paths)
         .components(Some(
             ComponentsBuilder::new()
@@ -202,7 +205,8 @@ fn described(operation: &Operation, group: &str) -> utoipa::openapi::path::Opera
     if let Some((shape, example)) = &operation.body {
         let mut body =
             RequestBodyBuilder::new().required(Some(required(operation.reads != Reads::MaybeJson)));
-        for media_type in operation.reads.media_types() {
+        // One of them: generators make a method for each.
+        for media_type in operation.reads.media_types().iter().take(1) {
             let content = ContentBuilder::new()
                 .schema(Some(shape.schema.clone()))
                 .example(Some(example.clone()));
@@ -311,6 +315,10 @@ fn may_answer(operation: &Operation, kind: Type) -> bool {
         Type::NotFound => operation.path.contains("{id}"),
         Type::Method => false,
         Type::Exists => operation.named_by_caller,
+        Type::InUse => operation.versioned && operation.method == Method::DELETE,
+        Type::Gone => {
+            operation.repeatable() && (operation.named_by_caller || operation.path.ends_with("/secrets"))
+        }
         Type::Changed => operation.versioned && matches_version(operation),
         Type::TooLarge | Type::MediaType => operation.reads != Reads::Nothing,
         Type::KeyReused => operation.repeatable(),

@@ -387,6 +387,18 @@ impl Call {
     /// The problem that the job answers, or what the database says.
     pub async fn change(
         &self,
+        job: impl FnMut(&Registry, &mut Tx<'_>) -> Stored<Answered> + Send + 'static,
+    ) -> Answered {
+        self.change_while(|_, _| Ok(true), job).await
+    }
+
+    /// The same, where an answer is given again only as long as what it tells of is there.
+    ///
+    /// # Errors
+    /// The problem that the job answers, or what the database says.
+    pub async fn change_while(
+        &self,
+        is_there: impl Fn(&mut Conn, &Reply) -> Stored<bool> + Send + 'static,
         mut job: impl FnMut(&Registry, &mut Tx<'_>) -> Stored<Answered> + Send + 'static,
     ) -> Answered {
         let (registry, once) = (self.registry(), self.once.clone());
@@ -395,7 +407,15 @@ impl Call {
                 return Ok(Ok(job(registry, tx)?));
             };
             if let Some(known) = once.known(registry.app(), tx)? {
-                return Ok(Ok(known.map(Reply::replayed)));
+                let reply = match known {
+                    Ok(reply) => reply,
+                    Err(problem) => return Ok(Ok(Err(problem))),
+                };
+                if !is_there(tx.conn(), &reply)? {
+                    let what = "what this request made was deleted meanwhile; make a new key to make it anew";
+                    return Ok(Ok(Err(Problem::new(Type::Gone, what))));
+                }
+                return Ok(Ok(Ok(reply.replayed())));
             }
             let answered = job(registry, tx)?;
             if let Ok(reply) = &answered {
@@ -481,7 +501,10 @@ async fn attempt(
 ) -> Answered {
     access::admit(app, request, &caller, operation.area, operation.right).await?;
     let query = Query::read(request, operation.query)?;
-    let seen = Seen::read(request);
+    let seen = Seen::read(request).ok_or_else(|| {
+        let what = "If-Match must be an entity tag in quotes, such as the ETag of a GET, or *";
+        Problem::new(Type::Malformed, what)
+    })?;
     if operation.needs_version() && !seen.is_said() {
         let what = "If-Match is missing: send the ETag of the GET that you started from";
         return Err(Problem::new(Type::PreconditionRequired, what));

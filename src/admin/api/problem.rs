@@ -37,6 +37,10 @@ pub enum Type {
     Method,
     /// 409
     Exists,
+    /// 409: something else uses it.
+    InUse,
+    /// 409: what the same request made before is not there any more.
+    Gone,
     /// 412
     Changed,
     /// 413
@@ -93,7 +97,7 @@ const fn about(
 
 /// All types, by status.
 #[rustfmt::skip]
-pub const TYPES: [About; 15] = [
+pub const TYPES: [About; 17] = [
     about(Type::Malformed, "malformed", 400, "The request cannot be read", [
         "The body is not JSON, or the request breaks a rule of HTTP or of RFC 6750, such as a token in the address.",
         "Read the detail: it says where reading stopped. Send the token in the Authorization header alone."]),
@@ -112,6 +116,12 @@ pub const TYPES: [About; 15] = [
     about(Type::Exists, "exists", 409, "It exists already", [
         "Something with this id or username is registered already. Nothing was changed.",
         "Choose another, or change the existing one with PUT or PATCH."]),
+    about(Type::InUse, "in-use", 409, "Something else uses it", [
+        "It cannot be deleted while others use it. Nothing was changed.",
+        "The detail names them: change or delete them first. Disabling it ends everything at once."]),
+    about(Type::Gone, "gone", 409, "It was deleted meanwhile", [
+        "The same request, under the same `Idempotency-Key`, has made it before, and it was deleted since.",
+        "Make a new key to make it anew."]),
     about(Type::Changed, "changed", 412, "Somebody else has changed it", [
         "The version in `If-Match` is not the present one. Nothing was changed.",
         "`current` is what it is now, and `ETag` its version. Make your change to that, and send it again."]),

@@ -144,10 +144,14 @@ impl Reply {
 pub struct Seen(Option<IfMatch>);
 
 impl Seen {
-    /// Reads the header. What is no tag matches nothing.
-    pub fn read(request: &HttpRequest) -> Self {
-        let said = request.headers().contains_key(IF_MATCH);
-        Self(said.then(|| IfMatch::parse(request).unwrap_or(IfMatch::Items(Vec::new()))))
+    /// Reads the header; none: what it says is no tag.
+    pub fn read(request: &HttpRequest) -> Option<Self> {
+        if !request.headers().contains_key(IF_MATCH) {
+            return Some(Self(None));
+        }
+        let said = IfMatch::parse(request).ok();
+        let said = said.filter(|said| !matches!(said, IfMatch::Items(tags) if tags.is_empty()));
+        said.map(|said| Self(Some(said)))
     }
 
     /// Whether the caller says something.
@@ -155,13 +159,14 @@ impl Seen {
         self.0.is_some()
     }
 
-    /// Whether the caller has seen what is there now. Weak tags never match: the comparison is strong.
+    /// Whether the caller has seen what is there now. A tag is a hash of the content, so it counts also where a proxy that
+    /// compresses answers has made it weak.
     pub fn includes(&self, now: &Reply) -> bool {
         match &self.0 {
             None | Some(IfMatch::Any) => true,
             Some(IfMatch::Items(tags)) => now
                 .etag()
-                .is_some_and(|etag| tags.iter().any(|tag| tag.strong_eq(&etag))),
+                .is_some_and(|etag| tags.iter().any(|tag| tag.weak_eq(&etag))),
         }
     }
 }

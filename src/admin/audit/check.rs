@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::access::{Frame, Requires, admit, answer, done};
+use crate::admin::access::{AdminRequest, Answered, Frame, done};
 use crate::app::App;
 use crate::audit::check::{Ended, State};
 use crate::audit::event::{Event, Kind, Outcome};
@@ -17,7 +16,7 @@ use crate::error::Broken;
 use crate::policy::console::Area;
 use crate::store::audit::{Head, heads};
 use crate::store::audit_search;
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/audit/check";
@@ -48,19 +47,8 @@ struct Last {
 }
 
 /// `GET /admin/audit/check`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-/// `POST /admin/audit/check`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, begin(&app, &request, body).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
+    let app = &admin.app;
     super::note_look(&admin, PATH.to_owned()).await?;
     let (heads, recorded) = app
         .store
@@ -107,13 +95,9 @@ fn findings(chains: &[Chain]) -> Vec<String> {
         .collect()
 }
 
-async fn begin(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
-    admin.posted(request, body).await?;
+/// `POST /admin/audit/check`
+pub async fn post(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let app = &admin.app;
     if !app.check.begin(app.now()) {
         return Ok(done(PATH, "check-runs"));
     }

@@ -1,22 +1,17 @@
 //! `/admin/audit/{chain}/{seq}`: one event whole.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::difference::{self, Setting};
 use super::words::{Body, Names};
-use crate::admin::access::{Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::events::{Told, told};
-use crate::app::App;
 use crate::audit::chain;
 use crate::error::PageError;
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
 use crate::store::audit_search;
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -36,25 +31,11 @@ struct EventPage<'a> {
 }
 
 /// `GET /admin/audit/{chain}/{seq}`
-pub async fn get(
-    app: web::Data<App>,
-    request: HttpRequest,
-    place: web::Path<(String, String)>,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request, &place.into_inner()).await)
-}
-
-async fn page(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    place: &(String, String),
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
-    let (Ok(chain), Ok(seq)) = (place.0.parse(), place.1.parse()) else {
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (Ok(chain), Ok(seq)) = (admin.part("chain").parse(), admin.part("seq").parse()) else {
         return Err(PageError::not_found().into());
     };
-    let found = app.store.read(move |conn| {
+    let found = admin.app.store.read(move |conn| {
         let Some(row) = audit_search::one(conn, chain, seq)? else {
             return Ok(None);
         };

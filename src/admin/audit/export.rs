@@ -5,23 +5,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::filters::{self, in_short};
 use super::words::{self, Body, Names};
-use crate::admin::access::{Requires, admit, answer};
-use crate::admin::list_query::ListQuery;
+use crate::admin::access::{AdminRequest, Answered};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::error::{Broken, PageError};
-use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
 use crate::store::audit_search::{Place, Rest, Search, find};
-use crate::web::guard::PageRefused;
 
 /// How many events are read at a time.
 const PIECE: usize = 500;
@@ -88,14 +85,8 @@ impl Format {
 }
 
 /// `GET /admin/audit/export`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, file(&app, &request).await)
-}
-
-async fn file(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Audit).fresh()).await?;
-    let looked = ListQuery::of(request);
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let format = Format::of(looked.get("format"))
         .ok_or_else(|| PageError::new("The format must be csv or ndjson."))?;
     let search = filters::search(app, &admin.zone, &looked)

@@ -1,22 +1,17 @@
 //! `/admin/audit`: the record, newest first.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::filters::{self, FILTERS};
 use super::words::{self, Names};
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::events::{Told, told};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
-use crate::app::App;
 use crate::clock::local_time::When;
 use crate::policy::console::Area;
 use crate::store::audit_search::{Rest, Search, find};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const OUTCOMES: [(&str, &str); 4] = [
@@ -45,15 +40,9 @@ struct AuditPage<'a> {
 }
 
 /// `GET /admin/audit`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Audit)).await?;
-    let looked = ListQuery::of(request);
-    match filters::search(app, &admin.zone, &looked).await? {
+pub async fn get(admin: AdminRequest) -> Answered {
+    let looked = admin.query();
+    match filters::search(&admin.app, &admin.zone, &looked).await? {
         Ok(search) => {
             super::note_look(&admin, format!("/admin/audit {}", filters::in_short(&looked))).await?;
             found(&admin, &looked, search).await
@@ -72,11 +61,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     }
 }
 
-async fn found(
-    admin: &AdminRequest,
-    looked: &ListQuery,
-    search: Search,
-) -> Result<HttpResponse, PageRefused> {
+async fn found(admin: &AdminRequest, looked: &ListQuery, search: Search) -> Answered {
     let (found, names) = admin
         .app
         .store

@@ -2,18 +2,19 @@
 //! an authorization request, an error) and reads, line by line, what is right and what is wrong with it. Nothing that is
 //! pasted is kept, recorded or used up.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::findings::{self, Reader, Report};
-use super::show::found;
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::noun;
 use crate::app::App;
 use crate::error::Broken;
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::policy::console::Area;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The field with what is pasted.
@@ -31,39 +32,23 @@ struct CheckPage<'a> {
 }
 
 /// `GET /admin/clients/{id}/check`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::read(Area::Clients)).await?;
-        let client = found(&app, id.into_inner()).await?;
-        Ok(show(
-            &admin,
-            &client,
-            StatusCode::OK,
-            Typed::default(),
-            (Vec::new(), None),
-        ))
-    };
-    answer(&app, outcome.await)
+pub async fn get(admin: AdminRequest) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    Ok(show(
+        &admin,
+        &client,
+        StatusCode::OK,
+        Typed::default(),
+        (Vec::new(), None),
+    ))
 }
 
 /// `POST /admin/clients/{id}/check`: changes nothing, so it answers at once.
-pub async fn post(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::read(Area::Clients)).await?;
-        let form = admin.posted(&request, body).await?;
-        let client = found(&app, id.into_inner()).await?;
-        let typed = Typed::of(&form, &[FIELD]);
-        let (status, wrong, report) = pasted(&app, &client, Reader::Office, &typed).await?;
-        Ok(show(&admin, &client, status, typed, (wrong, report)))
-    };
-    answer(&app, outcome.await)
+pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let typed = Typed::of(&form, &[FIELD]);
+    let (status, wrong, report) = pasted(&admin.app, &client, Reader::Office, &typed).await?;
+    Ok(show(&admin, &client, status, typed, (wrong, report)))
 }
 
 /// What is to be said of what was pasted: how the page ends, what is wrong with the form, and the findings.

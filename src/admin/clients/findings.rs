@@ -535,7 +535,7 @@ fn request_findings(app: &App, client: &Client, parameters: &Parameters) -> Vec<
                 shown(method.unwrap_or("none"))
             ),
         ),
-        (None, _) if client.settings.require_pkce => line(
+        (None, _) if client.settings.require_pkce.0 => line(
             "code_challenge",
             false,
             "It is missing, and this client needs PKCE (RFC 7636).",

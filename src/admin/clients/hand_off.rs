@@ -1,27 +1,24 @@
 //! `/admin/clients/{id}/hand-off`: everything that the vendor must enter on the other side, on one sheet without
 //! secrets: to be printed, or downloaded as text.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use askama::Template;
 
 use super::samples::{self, Sample};
-use super::show::found;
 use super::vendor_link::once_subject;
 use super::words::{abilities, is_for_people, of_method};
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
+use crate::admin::noun;
 use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::clock::local_time::{When, Zone};
 use crate::error::{Broken, PageError};
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::policy::console::Area;
 use crate::store::vendor_links;
 use crate::tls::CA_FILE;
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// What the sheet says, for the pages and the text.
@@ -70,56 +67,44 @@ struct HandOffText<'a> {
 }
 
 /// `GET /admin/clients/{id}/hand-off`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let (admin, client) = enter_with(&app, &request, id.into_inner()).await?;
-        let id = client.id.clone();
-        let link = app
-            .store
-            .read(move |conn| vendor_links::of_client(conn, &id))
-            .await?;
-        let link = link.map(|link| LinkRow {
-            made: admin.zone.when(link.created_at),
-            ends: admin.zone.when(link.expires_at),
-            holds: link.expires_at > app.now(),
-        });
-        let page = HandOffPage {
-            shell: admin.shell(),
-            frame: admin.frame(Area::Clients),
-            client: &client,
-            sheet: sheet(&app, &admin.zone, &client)?,
-            may_change: admin.changes(Area::Clients),
-            once: admin.once(&request, &once_subject(&client)),
-            link,
-        };
-        let (shows, page) = (
-            page.once.is_some(),
-            pages::respond(&page, StatusCode::OK, FormAction::SelfOnly),
-        );
-        Ok(if shows { admin.shown(page) } else { page })
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, client) = (&admin.app, noun::managed::found::<ClientSettings>(&admin).await?);
+    let id = client.id.clone();
+    let link = app
+        .store
+        .read(move |conn| vendor_links::of_client(conn, &id))
+        .await?;
+    let link = link.map(|link| LinkRow {
+        made: admin.zone.when(link.created_at),
+        ends: admin.zone.when(link.expires_at),
+        holds: link.expires_at > app.now(),
+    });
+    let page = HandOffPage {
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
+        client: &client,
+        sheet: sheet(app, &admin.zone, &client)?,
+        may_change: admin.changes(Area::Clients),
+        once: admin.once(&once_subject(&client)),
+        link,
     };
-    answer(&app, outcome.await)
+    let (shows, page) = (
+        page.once.is_some(),
+        pages::respond(&page, StatusCode::OK, FormAction::SelfOnly),
+    );
+    Ok(if shows { admin.shown(page) } else { page })
 }
 
 /// `GET /admin/clients/{id}/hand-off.txt`
-pub async fn text(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let (admin, client) = enter_with(&app, &request, id.into_inner()).await?;
-        Ok(as_text(&client, sheet(&app, &admin.zone, &client)?)?)
-    };
-    answer(&app, outcome.await)
+pub async fn text(admin: AdminRequest) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let sheet = sheet(&admin.app, &admin.zone, &client)?;
+    Ok(as_text(&client, sheet)?)
 }
 
 /// `GET /admin/ca.pem`: the certificate of our own authority, which others must trust. It is no secret.
-pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        admit(&app, &request, Requires::read(Area::Home)).await?;
-        Ok(certificate(&app).await?)
-    };
-    answer(&app, outcome.await)
+pub async fn authority(admin: AdminRequest) -> Answered {
+    Ok(certificate(&admin.app).await?)
 }
 
 /// The sheet as a file.
@@ -149,16 +134,6 @@ pub(super) async fn certificate(app: &App) -> Result<HttpResponse, PageError> {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{CA_FILE}\"")))
         .body(pem))
-}
-
-async fn enter_with(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: String,
-) -> Result<(AdminRequest, Client), PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Clients)).await?;
-    let client = found(app, id).await?;
-    Ok((admin, client))
 }
 
 /// The sheet of a client, with times as they are in a zone.

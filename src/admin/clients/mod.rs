@@ -1,13 +1,10 @@
-//! Clients: listed, registered by their dataflow, changed, handed over to their vendors.
+//! Clients: their fields and words, the hand-off sheet, the connection check, and what a vendor sees.
 
 pub mod check;
-pub mod edit;
+pub mod fields;
 mod findings;
 pub mod hand_off;
-pub mod lifecycle;
-pub mod list;
 mod samples;
-pub mod show;
 pub mod vendor;
 pub mod vendor_link;
 mod words;

@@ -1,23 +1,23 @@
 //! `/admin/clients/{id}/vendor-link` and `/end-vendor-link`: the link by which the vendor sees the hand-off sheet and
 //! checks the connection.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::show::found;
-use super::words::Choice;
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use crate::admin::access::{AdminRequest, Answered, Frame, done};
 use crate::admin::confirm::ConfirmPage;
-use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::form::{Choice, FieldMistake, Typed};
+use crate::admin::noun;
 use crate::admin::shown_once::Once;
 use crate::app::App;
 use crate::error::PageError;
-use crate::model::client::Client;
+use crate::model::client::{Client, ClientSettings};
 use crate::policy::console::Area;
 use crate::registry::Refused;
 use crate::registry::vendor_links::{self, DEFAULT_DAYS};
 use crate::store::vendor_links as stored;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FIELDS: [&str; 1] = ["days"];
@@ -62,21 +62,11 @@ async fn has_link(app: &App, client: &Client) -> Result<bool, PageError> {
 }
 
 /// `GET /admin/clients/{id}/vendor-link`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
-        let client = found(&app, id.into_inner()).await?;
-        let typed = Typed::default().with("days", DEFAULT_DAYS.to_string());
-        Ok(show(
-            &admin,
-            &client,
-            has_link(&app, &client).await?,
-            typed,
-            Vec::new(),
-        ))
-    };
-    answer(&app, outcome.await)
+pub async fn get(admin: AdminRequest) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let typed = Typed::default().with("days", DEFAULT_DAYS.to_string());
+    let replaces = has_link(&admin.app, &client).await?;
+    Ok(show(&admin, &client, replaces, typed, Vec::new()))
 }
 
 fn show(
@@ -105,99 +95,67 @@ fn show(
 }
 
 /// `POST /admin/clients/{id}/vendor-link`
-pub async fn post(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
-        let form = admin.posted(&request, body).await?;
-        let client = found(&app, id.into_inner()).await?;
-        let typed = Typed::of(&form, &FIELDS);
-        let wrong = match typed.get("days").parse::<i64>() {
-            Err(_) => vec![FieldMistake::field("days", "choose how long the link works")],
-            Ok(days) => {
-                let (id, registry) = (client.id.clone(), admin.registry());
-                match registry
-                    .run(move |registry, tx| vendor_links::issue(registry, tx, &id, days))
-                    .await
-                {
-                    Ok(issued) => {
-                        let note = format!("It works until {}.", admin.zone.when(issued.expires_at).words);
-                        let value = issued.url.reveal().to_owned();
-                        let once = Once {
-                            subject: once_subject(&client),
-                            value,
-                            note: Some(note),
-                        };
-                        return Ok(admin.show_once(&sheet_of(&client), "vendor-link-made", &once));
-                    }
-                    Err(Refused::Mistakes(mistakes)) => FieldMistake::of(&mistakes, &FIELDS),
-                    Err(Refused::Broken(broken)) => return Err(broken.into()),
+pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let typed = Typed::of(&form, &FIELDS);
+    let wrong = match typed.get("days").parse::<i64>() {
+        Err(_) => vec![FieldMistake::field("days", "choose how long the link works")],
+        Ok(days) => {
+            let (id, registry) = (client.id.clone(), admin.registry());
+            match registry
+                .run(move |registry, tx| vendor_links::issue(registry, tx, &id, days))
+                .await
+            {
+                Ok(issued) => {
+                    let note = format!("It works until {}.", admin.zone.when(issued.expires_at).words);
+                    let value = issued.url.reveal().to_owned();
+                    let once = Once {
+                        subject: once_subject(&client),
+                        value,
+                        note: Some(note),
+                    };
+                    return Ok(admin.show_once(&sheet_of(&client), "vendor-link-made", &once));
                 }
+                Err(Refused::Mistakes(mistakes)) => FieldMistake::of(&mistakes, &FIELDS),
+                Err(Refused::Broken(broken)) => return Err(broken.into()),
             }
-        };
-        Ok(show(
-            &admin,
-            &client,
-            has_link(&app, &client).await?,
-            typed,
-            wrong,
-        ))
+        }
     };
-    answer(&app, outcome.await)
+    let replaces = has_link(&admin.app, &client).await?;
+    Ok(show(&admin, &client, replaces, typed, wrong))
 }
 
 /// `GET /admin/clients/{id}/end-vendor-link`: asks first.
-pub async fn ask_end(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
-        let client = found(&app, id.into_inner()).await?;
-        let page = ConfirmPage {
-            shell: admin.shell(),
-            frame: admin.frame(Area::Clients),
-            question: format!("End the link for the vendor of {}?", client.name),
-            effects: vec![
-                "Whoever has the link sees the sheet and the connection check no more.".to_owned(),
-                "What the system can do stays as it is.".to_owned(),
-            ],
-            wrong: Vec::new(),
-            action: format!("/admin/clients/{}/end-vendor-link", client.id),
-            button: "End the link",
-            danger: true,
-            back: sheet_of(&client),
-        };
-        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+pub async fn ask_end(admin: AdminRequest) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let page = ConfirmPage {
+        shell: admin.shell(),
+        frame: admin.frame(Area::Clients),
+        question: format!("End the link for the vendor of {}?", client.name),
+        effects: vec![
+            "Whoever has the link sees the sheet and the connection check no more.".to_owned(),
+            "What the system can do stays as it is.".to_owned(),
+        ],
+        wrong: Vec::new(),
+        action: format!("/admin/clients/{}/end-vendor-link", client.id),
+        button: "End the link",
+        danger: true,
+        back: sheet_of(&client),
     };
-    answer(&app, outcome.await)
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `POST /admin/clients/{id}/end-vendor-link`
-pub async fn end(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let admin = admit(&app, &request, Requires::change(Area::Clients)).await?;
-        admin.posted(&request, body).await?;
-        let client = found(&app, id.into_inner()).await?;
-        let (id, registry) = (client.id.clone(), admin.registry());
-        match registry
-            .run(move |registry, tx| vendor_links::end(registry, tx, &id))
-            .await
-        {
-            Ok(_) => Ok(done(&sheet_of(&client), "ended")),
-            // It was there a moment ago: somebody else has deleted it.
-            Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
-            Err(Refused::Broken(broken)) => Err(broken.into()),
-        }
-    };
-    answer(&app, outcome.await)
+pub async fn end(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let client = noun::managed::found::<ClientSettings>(&admin).await?;
+    let (id, registry) = (client.id.clone(), admin.registry());
+    match registry
+        .run(move |registry, tx| vendor_links::end(registry, tx, &id))
+        .await
+    {
+        Ok(_) => Ok(done(&sheet_of(&client), "ended")),
+        // It was there a moment ago: somebody else has deleted it.
+        Err(Refused::Mistakes(_)) => Err(PageError::not_found().into()),
+        Err(Refused::Broken(broken)) => Err(broken.into()),
+    }
 }

@@ -4,28 +4,6 @@ use crate::app::App;
 use crate::model::client::{AuthMethod, Client, GrantType};
 use crate::policy::dataflow::Dataflow;
 
-/// Something to choose, for the templates.
-#[derive(Debug, Clone)]
-pub struct Choice {
-    /// What the form sends.
-    pub value: String,
-    /// What people read.
-    pub label: String,
-    /// More about it; may be empty.
-    pub hint: String,
-}
-
-impl Choice {
-    /// A choice with a hint.
-    pub fn new(value: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            value: value.into(),
-            label: label.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
 /// A dataflow as administrators speak of it: what happens, and who is the client. The labels of the policy stand for
 /// dataflows that are not among those that come with it.
 pub fn of_dataflow(flow: &Dataflow) -> (String, String) {
@@ -92,19 +70,4 @@ pub fn is_for_people(flow: &Dataflow, grants: &[GrantType]) -> bool {
     } else {
         !flow.is_for_systems()
     }
-}
-
-/// An id made of a name: `UF Forensic Toxicology LIMS` becomes `uf-forensic-toxicology-lims`.
-pub fn id_of(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let words = lower
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    let joined = words.collect::<Vec<_>>().join("-");
-    joined
-        .chars()
-        .take(48)
-        .collect::<String>()
-        .trim_end_matches('-')
-        .to_owned()
 }

@@ -1,23 +1,21 @@
 //! `/admin/users/{id}/{action}`: what is done to one person. Each asks first, on a page of its own that says what it
 //! means.
 
-use std::sync::Arc;
-
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::{PATH, enter_about, labels, path_of};
-use crate::admin::access::{AdminRequest, Frame, answer, done};
+use super::{PATH, labels, path_of};
+use crate::admin::access::{AdminRequest, Answered, Frame, Requires, done};
 use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::page::{Page, page};
 use crate::admin::shown_once::Once;
 use crate::app::App;
-use crate::error::PageError;
 use crate::model::person::Person;
-use crate::policy::console::{Area, Right};
+use crate::policy::console::Area;
 use crate::registry::links::{self, Issued};
 use crate::registry::{Refused, link_mails, people, sessions};
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The field that says how a link is handed over.
@@ -181,13 +179,22 @@ impl Action {
     fn makes_link(self) -> bool {
         matches!(self, Self::Invite | Self::ResetLink)
     }
+}
 
-    fn find(path: &str) -> Result<Self, PageError> {
-        Self::ALL
-            .into_iter()
-            .find(|action| action.path() == path)
-            .ok_or_else(PageError::not_found)
-    }
+/// The pages, one for each action.
+pub fn pages() -> Vec<Page> {
+    let page_of = |action: Action| {
+        let requires = Requires::change(Area::People).about_person();
+        let requires = if action.opens_account() {
+            requires.fresh()
+        } else {
+            requires
+        };
+        let path = format!("{PATH}/{{id}}/{}", action.path());
+        page(path, requires, move |admin| ask(admin, action))
+            .form(move |admin, form| act(admin, form, action))
+    };
+    Action::ALL.into_iter().map(page_of).collect()
 }
 
 #[derive(Template)]
@@ -213,25 +220,11 @@ pub(super) fn mail_to<'a>(app: &App, person: &'a Person) -> Option<&'a str> {
 }
 
 /// `GET /admin/users/{id}/{action}`
-pub async fn get(
-    app: web::Data<App>,
-    request: HttpRequest,
-    path: web::Path<(String, String)>,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, ask(&app, &request, &path).await)
-}
-
-async fn ask(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    (id, action): &(String, String),
-) -> Result<HttpResponse, PageRefused> {
-    let action = Action::find(action)?;
-    let (admin, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
+async fn ask(admin: AdminRequest, action: Action) -> Answered {
+    let person = admin.about()?;
     let typed = Typed::default().with(
         HAND_OVER,
-        if mail_to(app, &person).is_some() {
+        if mail_to(&admin.app, &person).is_some() {
             "mail"
         } else {
             "show"
@@ -262,25 +255,8 @@ fn show(
 }
 
 /// `POST /admin/users/{id}/{action}`
-pub async fn post(
-    app: web::Data<App>,
-    request: HttpRequest,
-    path: web::Path<(String, String)>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, act(&app, &request, &path, body).await)
-}
-
-async fn act(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    (id, action): &(String, String),
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let action = Action::find(action)?;
-    let (admin, person) = enter_about(app, request, id, Right::Change, action.opens_account()).await?;
-    let form = admin.posted(request, body).await?;
+async fn act(admin: AdminRequest, form: PostedForm, action: Action) -> Answered {
+    let person = admin.about()?;
     let typed = Typed::of(&form, &[HAND_OVER]);
     match run(&admin, &person, action).await {
         Ok(Some(issued)) => Ok(hand_over(

@@ -1,32 +1,29 @@
 //! `/admin/users/new` and `/admin/users/{id}/edit`: one form for who somebody is and which roles she has.
 
-use std::sync::Arc;
-
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::{Map, Value};
 
 use super::action::hand_over;
-use super::{enter_about, path_of};
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, done};
+use super::path_of;
+use crate::admin::access::{AdminRequest, Answered, Frame, done};
 use crate::admin::edit_conflict::{self, Changed};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::list_query::{self, Filter};
-use crate::app::App;
 use crate::clock::local_time::check_zone;
 use crate::model::Organization;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::policy::Policy;
-use crate::policy::console::{self, Area, Right};
+use crate::policy::console::{self, Area};
 use crate::policy::role::Role;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Mistake, Omitted, Refused, VERSION, links};
 use crate::store::audit::Concerned;
 use crate::store::people as stored;
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields of the form, called as mistakes call them where they can.
@@ -119,33 +116,20 @@ fn offered(admin: &AdminRequest) -> impl Iterator<Item = &Role> {
 }
 
 /// `GET /admin/users/new`
-pub async fn new(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match admit(&app, &request, Requires::change(Area::People).fresh()).await {
-        Ok(admin) => {
-            let by = if admin.app.mailer.is_some() {
-                "mail"
-            } else {
-                "show"
-            };
-            Ok(Form::empty(&admin, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
-        }
-        Err(stop) => Err(stop),
+pub async fn new(admin: AdminRequest) -> Answered {
+    let by = if admin.app.mailer.is_some() {
+        "mail"
+    } else {
+        "show"
     };
-    answer(&app, outcome)
+    Ok(Form::empty(&admin, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
 }
 
 /// `GET /admin/users/{id}/edit`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match enter_about(&app, &request, &id, Right::Change, true).await {
-        Ok((admin, person)) => {
-            let typed = registered(&admin, &person);
-            Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed))
-        }
-        Err(stop) => Err(stop),
-    };
-    answer(&app, outcome)
+pub async fn get(admin: AdminRequest) -> Answered {
+    let person = admin.about()?;
+    let typed = registered(&admin, &person);
+    Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed))
 }
 
 /// What is registered, as it would be typed.
@@ -262,21 +246,13 @@ where
 }
 
 /// `POST /admin/users/new`
-pub async fn add(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, add_person(&app, &request, body).await)
-}
-
-async fn add_person(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
         return Ok(Form::empty(&admin, None).searched(typed));
+    }
+    if form.again {
+        return Ok(Form::empty(&admin, None).show(StatusCode::OK, typed));
     }
     let outcome = match wanted(&typed, None) {
         Ok(wanted) => {
@@ -300,27 +276,20 @@ async fn add_person(
 }
 
 /// `POST /admin/users/{id}/edit`
-pub async fn post(
-    app: web::Data<App>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, change(&app, &request, &id, body).await)
-}
-
-async fn change(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let (admin, person) = enter_about(app, request, id, Right::Change, true).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
+    let person = admin.about()?;
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
         return Ok(Form::empty(&admin, Some(&person)).searched(typed));
+    }
+    if form.again {
+        // The version that was typed stays, so that a change of somebody else is still noticed.
+        let typed = if typed.get(VERSION).is_empty() {
+            as_of_now(&admin, &person, typed)
+        } else {
+            typed
+        };
+        return Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed));
     }
     let expected = typed.get(VERSION).to_owned();
     let outcome = match wanted(&typed, Some(&person)) {
@@ -346,14 +315,18 @@ async fn change(
     }
 }
 
+/// What was typed, as a change of what is registered now.
+fn as_of_now(admin: &AdminRequest, person: &Person, typed: Typed) -> Typed {
+    typed
+        .without(VERSION)
+        .with(VERSION, people::version(person))
+        .without(SHOWN)
+        .with(SHOWN, admin.app.clock.now_millis().to_string())
+}
+
 /// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
 /// has seen it.
-async fn too_late(
-    admin: &AdminRequest,
-    seen: Person,
-    typed: Typed,
-    mistakes: &[Mistake],
-) -> Result<HttpResponse, PageRefused> {
+async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[Mistake]) -> Answered {
     let (app, id) = (&admin.app, seen.id.clone());
     let person = app
         .store
@@ -366,11 +339,7 @@ async fn too_late(
         .unwrap_or_else(|_| app.clock.now_millis());
     let meanwhile =
         edit_conflict::since(app, &Concerned::Person(person.id.clone()), shown, &admin.zone).await?;
-    let typed = typed
-        .without(VERSION)
-        .with(VERSION, people::version(&person))
-        .without(SHOWN)
-        .with(SHOWN, app.clock.now_millis().to_string());
+    let typed = as_of_now(admin, &person, typed);
     let form = Form {
         meanwhile: Some(meanwhile),
         ..Form::empty(admin, Some(&person))

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use askama::Template;
 
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame, Requires};
 use crate::admin::form::FieldMistake;
 use crate::admin::review::csv_file;
 use crate::admin::upload;
@@ -21,10 +21,11 @@ use crate::policy::console::Area;
 use crate::registry::import::{self, COLUMNS, Column, File, LARGEST, MOST_ROWS, Progress, RowMistake};
 use crate::registry::links::Issued;
 use crate::registry::{Refused, Registry, link_mails};
-use crate::web::browser;
-use crate::web::guard::PageRefused;
+use crate::web::browser::{self, PostedForm};
 use crate::web::pages::{self, FormAction, Shell};
 
+/// What it takes to bring a file.
+pub const REQUIRES: Requires = Requires::change(Area::People).fresh();
 const PATH: &str = "/admin/users/import";
 /// How many findings are shown.
 const FINDINGS: usize = 200;
@@ -143,6 +144,8 @@ struct ProgressPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     id: &'a str,
+    /// The CSRF token of the form that downloads the links: it is sent to another address than the page's.
+    links_csrf: String,
     people: usize,
     with_address: usize,
     done: usize,
@@ -164,11 +167,15 @@ enum Shown {
     Failed(String),
 }
 
+/// The imports of this process.
+fn imports(admin: &AdminRequest) -> Result<web::Data<Imports>, PageError> {
+    let imports = admin.request.app_data::<web::Data<Imports>>();
+    imports.cloned().ok_or_else(PageError::not_found)
+}
+
 /// `GET /admin/users/import`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let admin = admit(&app, &request, Requires::change(Area::People).fresh()).await;
-    answer(&app, admin.map(|admin| ask(&admin, StatusCode::OK, Vec::new())))
+pub async fn get(admin: AdminRequest) -> Answered {
+    Ok(ask(&admin, StatusCode::OK, Vec::new()))
 }
 
 fn ask(admin: &AdminRequest, status: StatusCode, wrong: Vec<FieldMistake>) -> HttpResponse {
@@ -184,31 +191,14 @@ fn ask(admin: &AdminRequest, status: StatusCode, wrong: Vec<FieldMistake>) -> Ht
 }
 
 /// `GET /admin/users/import/template`
-pub async fn template(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let admin = admit(&app, &request, Requires::change(Area::People)).await;
-    answer(&app, admin.map(|_| csv_file("people.csv", import::template())))
+pub async fn template(_admin: AdminRequest) -> Answered {
+    Ok(csv_file("people.csv", import::template()))
 }
 
 /// `POST /admin/users/import`: takes a file and begins to check it.
-pub async fn upload(
-    app: web::Data<App>,
-    imports: web::Data<Imports>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, take(&app, imports, &request, body).await)
-}
-
-async fn take(
-    app: &Arc<App>,
-    imports: web::Data<Imports>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
-    let uploaded = upload::read(&admin, request, body, &["file"], LARGEST).await?;
+pub async fn upload(admin: AdminRequest, body: web::Payload) -> Answered {
+    let imports = imports(&admin)?;
+    let uploaded = upload::read(&admin, REQUIRES, body, &["file"], LARGEST).await?;
     let refuse = |text: &str| {
         Ok(ask(
             &admin,
@@ -227,7 +217,7 @@ async fn take(
         .await
         .map_err(Broken::defect)?;
     let import = Arc::new(Import {
-        id: app.entropy.id("imp"),
+        id: admin.app.entropy.id("imp"),
         session: admin.signed_in.session.id.clone(),
         file,
         progress: Arc::default(),
@@ -261,21 +251,9 @@ fn failed(cause: &str) -> State {
 }
 
 /// `GET /admin/users/import/{import}`
-pub async fn show(
-    app: web::Data<App>,
-    imports: web::Data<Imports>,
-    request: HttpRequest,
-    id: web::Path<String>,
-) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match admit(&app, &request, Requires::change(Area::People)).await {
-        Ok(admin) => imports
-            .find(&admin, &id)
-            .map(|import| progress(&admin, &import))
-            .map_err(PageRefused::from),
-        Err(stop) => Err(stop),
-    };
-    answer(&app, outcome)
+pub async fn show(admin: AdminRequest) -> Answered {
+    let import = imports(&admin)?.find(&admin, admin.part("import"))?;
+    Ok(progress(&admin, &import))
 }
 
 fn progress(admin: &AdminRequest, import: &Import) -> HttpResponse {
@@ -295,6 +273,7 @@ fn progress(admin: &AdminRequest, import: &Import) -> HttpResponse {
         shell: admin.shell(),
         frame: admin.frame(Area::People),
         id: &import.id,
+        links_csrf: admin.form_token(&format!("{PATH}/{}/links", import.id)),
         people: import.file.len(),
         with_address: import.file.with_address(),
         done: import.progress.done(),
@@ -305,26 +284,8 @@ fn progress(admin: &AdminRequest, import: &Import) -> HttpResponse {
 }
 
 /// `POST /admin/users/import/{import}`: imports a file that was checked.
-pub async fn start(
-    app: web::Data<App>,
-    imports: web::Data<Imports>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, begin(&app, imports, &request, &id, body).await)
-}
-
-async fn begin(
-    app: &Arc<App>,
-    imports: web::Data<Imports>,
-    request: &HttpRequest,
-    id: &str,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
-    let form = admin.posted(request, body).await?;
+pub async fn start(admin: AdminRequest, form: PostedForm) -> Answered {
+    let (imports, id) = (imports(&admin)?, admin.part("import"));
     let by_mail = form.field("mail")? == "yes";
     let import = imports.find(&admin, id)?;
     if import.begin() {
@@ -380,37 +341,17 @@ async fn mail(app: &App, issued: Vec<Issued>) -> Vec<Issued> {
 }
 
 /// `GET /admin/users/import/{import}/links`: whoever had to sign in on the way goes back to the import.
-pub async fn back(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let admin = admit(&app, &request, Requires::change(Area::People).fresh()).await;
-    answer(
-        &app,
-        admin.map(|_| browser::see_other(&format!("{PATH}/{id}"), &[])),
-    )
+pub async fn back(admin: AdminRequest) -> Answered {
+    Ok(browser::see_other(
+        &format!("{PATH}/{}", admin.part("import")),
+        &[],
+    ))
 }
 
 /// `POST /admin/users/import/{import}/links`: the links of the invitations as a file, once.
-pub async fn links(
-    app: web::Data<App>,
-    imports: web::Data<Imports>,
-    request: HttpRequest,
-    id: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, take_links(&app, &imports, &request, &id, body).await)
-}
-
-async fn take_links(
-    app: &Arc<App>,
-    imports: &Imports,
-    request: &HttpRequest,
-    id: &str,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::change(Area::People).fresh()).await?;
-    admin.posted(request, body).await?;
-    let import = imports.find(&admin, id)?;
+pub async fn links(admin: AdminRequest, _form: PostedForm) -> Answered {
+    let id = admin.part("import");
+    let import = imports(&admin)?.find(&admin, id)?;
     let taken = match &mut *import.state() {
         State::Done { links, .. } => std::mem::take(links),
         _ => Vec::new(),
@@ -422,7 +363,7 @@ async fn take_links(
         .event(Kind::Exported)
         .with("what", "invitation links")
         .with("people", taken.len().to_string());
-    let written = app.store.write(move |tx| {
+    let written = admin.app.store.write(move |tx| {
         tx.audit(event.clone());
         Ok(())
     });

@@ -1,20 +1,15 @@
 //! `/admin/users`: everybody, searched, filtered and in an order.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::labels;
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
-use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::person::Person;
 use crate::policy::console::Area;
 use crate::store::people::listing::{self as stored, Order, Search, State};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const FILTERS: [&str; 4] = ["q", "role", "state", "sort"];
@@ -47,14 +42,8 @@ struct Row {
 }
 
 /// `GET /admin/users`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::People)).await?;
-    let looked = ListQuery::of(request);
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, looked) = (&admin.app, admin.query());
     let search = search(&looked);
     let order = search.order;
     let read = app

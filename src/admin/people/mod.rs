@@ -6,18 +6,9 @@ pub mod import;
 pub mod list;
 pub mod show;
 
-use std::sync::Arc;
-
-use actix_web::HttpRequest;
-
-use super::access::{AdminRequest, Requires, admit};
-use crate::app::App;
-use crate::error::PageError;
 use crate::model::person::Person;
 use crate::policy::Policy;
-use crate::policy::console::{self, Area, Right};
-use crate::store::people;
-use crate::web::guard::PageRefused;
+use crate::policy::console::{self, Area};
 
 /// The list.
 pub(super) const PATH: &str = "/admin/users";
@@ -47,24 +38,4 @@ pub(super) fn labels(policy: &Policy, roles: &[String]) -> Vec<String> {
                 .map_or_else(|| code.clone(), |role| role.label.clone())
         })
         .collect()
-}
-
-/// Lets somebody do something about a person: who that is decides which right it needs, and whether the sign-in must be
-/// fresh.
-///
-/// # Errors
-/// To the sign-in, or a page that says whose this is or that there is no such person.
-pub(super) async fn enter_about(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    id: &str,
-    right: Right,
-    fresh: bool,
-) -> Result<(AdminRequest, Person), PageRefused> {
-    let wanted = id.to_owned();
-    let found = app.store.read(move |conn| people::find(conn, &wanted)).await?;
-    let area = found.as_ref().map_or(Area::People, area_of);
-    let fresh = fresh || (right == Right::Change && area == Area::Administrators);
-    let admin = admit(app, request, Requires { area, right, fresh }).await?;
-    Ok((admin, found.ok_or_else(PageError::not_found)?))
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::action::Action;
-use super::{area_of, enter_about};
+use super::area_of;
 use crate::account::applications::{self, AllowedFacts};
-use crate::admin::access::{AdminRequest, Frame, answer};
+use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::sessions::{self, SessionItem};
 use crate::admin::shown_once::Once;
 use crate::app::App;
@@ -18,11 +17,10 @@ use crate::issuance::licence_ends;
 use crate::login::totp;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
-use crate::policy::console::{Area, Right};
+use crate::policy::console::Area;
 use crate::session::lockout;
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
-use crate::web::guard::PageRefused;
 use crate::web::pages::account::Allowed;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -93,19 +91,14 @@ impl Facts {
 }
 
 /// `GET /admin/users/{id}`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request, &id).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
-    let (admin, person) = enter_about(app, request, id, Right::Read, false).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, person) = (&admin.app, admin.about()?);
     let (job_app, about) = (Arc::clone(app), person.clone());
     let facts = app
         .store
         .read(move |conn| Facts::load(&job_app, conn, &about))
         .await?;
-    let once = admin.once(request, &person.id);
+    let once = admin.once(&person.id);
     let something_shown = once.is_some();
     let may_change = admin.changes(area_of(&person));
     let page = PersonPage {

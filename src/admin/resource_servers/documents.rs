@@ -1,22 +1,20 @@
 //! `/admin/resource-servers/{id}/documents`: what the operators of a resource server need, and a preview of its tokens.
 
-use std::sync::Arc;
-
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
+use super::found;
 use super::preview::{self, Asked, Preview};
-use super::{found, path};
-use crate::admin::access::{Frame, Requires, admit, answer};
-use crate::admin::list_query::{self, Filter, ListQuery};
-use crate::app::App;
+use crate::admin::access::{AdminRequest, Answered, Frame};
+use crate::admin::list_query::{self, Filter};
+use crate::admin::noun::managed::path_of;
 use crate::error::PageError;
 use crate::issuance::smart_configuration;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::model::resource_server::{ResourceServer, TokenFormat};
 use crate::policy::console::{Area, Right};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// How many clients are suggested.
@@ -45,17 +43,12 @@ struct DocumentsPage<'a> {
 }
 
 /// `GET /admin/resource-servers/{id}/documents`
-pub async fn get(app: web::Data<App>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request, &id).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::ResourceServers)).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
+    let (app, id) = (&admin.app, admin.part("id"));
     let live = found(app, id)?;
     let server = &live.server;
     let sees_people = admin.may(Area::People, Right::Read);
-    let asked = Asked::of(&ListQuery::of(request), sees_people);
+    let asked = Asked::of(&admin.query(), sees_people);
     let preview = if asked.client.is_empty() {
         None
     } else {
@@ -72,7 +65,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
     let page = DocumentsPage {
         shell: admin.shell(),
         frame: admin.frame(Area::ResourceServers),
-        path: path(id),
+        path: path_of::<ResourceServerSettings>(id),
         issuer: app.issuer(),
         introspection: app.url("/oauth2/introspect"),
         jwks: app.url("/oauth2/jwks"),
@@ -99,29 +92,16 @@ async fn page(app: &Arc<App>, request: &HttpRequest, id: &str) -> Result<HttpRes
 }
 
 /// `GET /admin/resource-servers/{id}/documents/{document}`
-pub async fn download(
-    app: web::Data<App>,
-    request: HttpRequest,
-    named: web::Path<(String, String)>,
-) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, file(&app, &request, &named).await)
-}
-
-async fn file(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    (id, name): &(String, String),
-) -> Result<HttpResponse, PageRefused> {
-    admit(app, request, Requires::read(Area::ResourceServers)).await?;
-    let live = found(app, id)?;
-    let (document, media_type) = match name.as_str() {
+pub async fn download(admin: AdminRequest) -> Answered {
+    let (app, name) = (&admin.app, admin.part("document"));
+    let live = found(app, admin.part("id"))?;
+    let (document, media_type) = match name {
         "smart-configuration.json" => (smart_configuration::smart(app, &live.server), "application/json"),
         "capability-statement.json" => (
             smart_configuration::capability_statement(app),
             "application/fhir+json",
         ),
-        _ => return Err(PageRefused::Error(PageError::not_found())),
+        _ => return Err(PageError::not_found().into()),
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, media_type))

@@ -1,15 +1,12 @@
 //! `/admin/settings/apply`: a file is shown what it would change first, and applied then.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use askama::Template;
 
-use crate::admin::access::{AdminRequest, Frame, Requires, admit, answer, away};
+use crate::admin::access::{AdminRequest, Answered, Frame, Requires, away};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::upload::{self, Uploaded};
-use crate::app::App;
 use crate::clock::local_time::When;
 use crate::model::secret::SecretHash;
 use crate::policy::console::Area;
@@ -18,7 +15,8 @@ use crate::registry::apply::{self, ApplyError, Outcome};
 use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
-const REQUIRES: Requires = Requires::change(Area::Configuration).fresh();
+/// What it takes to apply a file.
+pub const REQUIRES: Requires = Requires::change(Area::Configuration).fresh();
 /// The largest file that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;
 /// How many mistakes are listed.
@@ -54,13 +52,7 @@ struct Link {
 }
 
 /// `GET /admin/settings/apply`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
     Ok(show(&admin, Typed::default(), Vec::new(), None))
 }
 
@@ -92,18 +84,8 @@ fn named(plan: &Outcome, text: &str) -> String {
 }
 
 /// `POST /admin/settings/apply`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, apply(&app, &request, body).await)
-}
-
-async fn apply(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
-    let uploaded = upload::read(&admin, request, body, &["text", "file"], LARGEST).await?;
+pub async fn post(admin: AdminRequest, body: web::Payload) -> Answered {
+    let uploaded = upload::read(&admin, REQUIRES, body, &["text", "file"], LARGEST).await?;
     let text = match text_of(&uploaded) {
         Ok(text) => text,
         Err(wrong) => return Ok(show(&admin, Typed::default(), vec![wrong], None)),

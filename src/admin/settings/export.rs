@@ -1,22 +1,18 @@
 //! `/admin/settings/export`: what is registered, as an apply file.
 
-use std::sync::Arc;
-
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::admin::access::{Frame, Requires, admit, answer, away};
+use crate::admin::access::{AdminRequest, Answered, Frame, away};
 use crate::admin::form::{self, Choice, FieldMistake, Typed};
-use crate::app::App;
 use crate::error::{Broken, PageError};
 use crate::policy::console::Area;
 use crate::registry::{Refused, export};
-use crate::web::guard::PageRefused;
+use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
-const REQUIRES: Requires = Requires::read(Area::Configuration).fresh();
 const FIELDS: [&str; 1] = ["people"];
 
 #[derive(Template)]
@@ -30,13 +26,7 @@ struct ExportPage<'a> {
 }
 
 /// `GET /admin/settings/export`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
     let page = ExportPage {
         shell: admin.shell(),
         frame: admin.frame(Area::Configuration),
@@ -59,18 +49,8 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
 }
 
 /// `POST /admin/settings/export`: a POST, for it leaves an entry in the record.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, download(&app, &request, body).await)
-}
-
-async fn download(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, REQUIRES).await?;
-    let typed = Typed::of(&admin.posted(request, body).await?, &FIELDS);
+pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
+    let typed = Typed::of(&form, &FIELDS);
     let (registry, with_people) = (admin.registry(), typed.get("people") != "without");
     let text = match away(move || export::export(&registry, with_people)).await? {
         Ok(text) => text,

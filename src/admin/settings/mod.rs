@@ -3,16 +3,11 @@
 pub mod apply;
 pub mod export;
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::access::{Frame, Requires, admit, answer};
-use crate::app::App;
+use super::access::{AdminRequest, Answered, Frame};
 use crate::policy::console::{Area, Right};
-use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -25,13 +20,7 @@ struct SettingsPage<'a> {
 }
 
 /// `GET /admin/settings`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, page(&app, &request).await)
-}
-
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let admin = admit(app, request, Requires::read(Area::Configuration)).await?;
+pub async fn get(admin: AdminRequest) -> Answered {
     let page = SettingsPage {
         shell: admin.shell(),
         frame: admin.frame(Area::Configuration),

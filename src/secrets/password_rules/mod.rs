@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 use zxcvbn::feedback::Warning;
 
 use crate::config::Config;
-use crate::model::person::{Person, username_key};
+use crate::model::names::username_key;
+use crate::model::person::Person;
 use crate::model::secret::Secret;
 use blocklist::Blocklist;
 

@@ -1,0 +1,208 @@
+//! The list of the console's pages. It makes the addresses, the navigation, and the checks before each handler; the
+//! operator's guide shows it as a table.
+
+use std::rc::Rc;
+
+use actix_web::{HttpRequest, web};
+
+use super::access::{Parts, Requires};
+use super::page::{Page, page, run};
+use super::{
+    api_tokens, audit, clients, grants, home, identity_providers, kept, keys, noun, people, policy,
+    resource_servers, review, sessions, settings,
+};
+use crate::app::App;
+use crate::model::client::ClientSettings;
+use crate::model::identity_provider::IdentityProviderSettings;
+use crate::model::resource_server::ResourceServerSettings;
+use crate::policy::console::Area;
+use crate::web::methods::only;
+
+/// A page to look at.
+const fn read(area: Area) -> Requires {
+    Requires::read(area)
+}
+
+/// A page that changes something.
+const fn change(area: Area) -> Requires {
+    Requires::change(area)
+}
+
+/// All pages, those of the navigation in its order.
+pub fn pages() -> Vec<Page> {
+    let mut pages = vec![page("/admin", read(Area::Home), home::get).called("Home")];
+    pages.extend(noun::pages::<ClientSettings>());
+    pages.extend(about_clients());
+    pages.extend(noun::pages::<ResourceServerSettings>());
+    pages.extend([
+        page(
+            "/admin/resource-servers/{id}/documents",
+            read(Area::ResourceServers),
+            resource_servers::documents::get,
+        ),
+        page(
+            "/admin/resource-servers/{id}/documents/{document}",
+            read(Area::ResourceServers),
+            resource_servers::documents::download,
+        ),
+    ]);
+    pages.extend(noun::pages::<IdentityProviderSettings>());
+    pages.push(
+        page(
+            "/admin/identity-providers/{id}/try",
+            change(Area::IdentityProviders),
+            identity_providers::examine,
+        )
+        .felt(),
+    );
+    pages.extend(about_people());
+    pages.extend(others());
+    pages
+}
+
+fn about_clients() -> Vec<Page> {
+    use clients::{check, hand_off, vendor_link};
+    vec![
+        page("/admin/ca.pem", read(Area::Home), hand_off::authority),
+        page("/admin/clients/{id}/hand-off", read(Area::Clients), hand_off::get),
+        page(
+            "/admin/clients/{id}/hand-off.txt",
+            read(Area::Clients),
+            hand_off::text,
+        ),
+        page("/admin/clients/{id}/check", read(Area::Clients), check::get).form(check::post),
+        page(
+            "/admin/clients/{id}/vendor-link",
+            change(Area::Clients),
+            vendor_link::get,
+        )
+        .form(vendor_link::post),
+        page(
+            "/admin/clients/{id}/end-vendor-link",
+            change(Area::Clients),
+            vendor_link::ask_end,
+        )
+        .form(vendor_link::end),
+    ]
+}
+
+fn about_people() -> Vec<Page> {
+    use people::{action, edit, import, list, show};
+    let about = |requires: Requires| requires.about_person();
+    let mut pages = vec![
+        page("/admin/users", read(Area::People), list::get).called("People"),
+        page("/admin/users/new", change(Area::People).fresh(), edit::new)
+            .form(edit::add)
+            .keeps_what_is_typed(),
+        page("/admin/users/import", import::REQUIRES, import::get).upload(import::upload),
+        page(
+            "/admin/users/import/template",
+            change(Area::People),
+            import::template,
+        ),
+        page("/admin/users/import/{import}", change(Area::People), import::show)
+            .form_of(change(Area::People).fresh(), import::start),
+        page(
+            "/admin/users/import/{import}/links",
+            change(Area::People).fresh(),
+            import::back,
+        )
+        .form(import::links),
+        page("/admin/users/{id}", about(read(Area::People)), show::get),
+        page(
+            "/admin/users/{id}/edit",
+            about(change(Area::People)).fresh(),
+            edit::get,
+        )
+        .form(edit::post)
+        .keeps_what_is_typed(),
+    ];
+    pages.extend(action::pages());
+    pages.extend([
+        page("/admin/sessions", read(Area::Sessions), sessions::get).called("Sessions"),
+        page("/admin/sessions/{id}/end", change(Area::Sessions), sessions::ask).form(sessions::end),
+        page("/admin/grants", read(Area::Grants), grants::get).called("Grants"),
+        page("/admin/grants/{id}/end", change(Area::Grants), grants::ask).form(grants::end),
+    ]);
+    pages
+}
+
+fn others() -> Vec<Page> {
+    use settings::{apply, export};
+    vec![
+        page("/admin/policy", read(Area::Policy), policy::get).called("Policy"),
+        page("/admin/keys", read(Area::Keys), keys::get).called("Keys"),
+        page("/admin/keys/new", change(Area::Keys).fresh(), keys::new_get).form(keys::new_post),
+        page("/admin/audit", read(Area::Audit), audit::list::get)
+            .called("Audit")
+            .felt(),
+        page(
+            "/admin/audit/export",
+            read(Area::Audit).fresh(),
+            audit::export::get,
+        )
+        .felt(),
+        page("/admin/audit/check", read(Area::Audit), audit::check::get).form(audit::check::post),
+        page("/admin/audit/{chain}/{seq}", read(Area::Audit), audit::event::get).felt(),
+        page("/admin/access-review", read(Area::AccessReview), review::get).called("Access review"),
+        page(
+            "/admin/access-review/export",
+            read(Area::AccessReview).fresh(),
+            review::ask_export,
+        )
+        .form(review::export),
+        page(
+            "/admin/access-review/sign-off",
+            change(Area::AccessReview),
+            review::ask_sign_off,
+        )
+        .form(review::sign_off),
+        page("/admin/settings", read(Area::Configuration), settings::get).called("Import and export"),
+        page(
+            "/admin/settings/export",
+            read(Area::Configuration).fresh(),
+            export::get,
+        )
+        .form(export::post),
+        page("/admin/settings/apply", apply::REQUIRES, apply::get).upload(apply::post),
+        page("/admin/api-tokens", read(Area::ApiTokens), api_tokens::list).called("API tokens"),
+        page(
+            "/admin/api-tokens/new",
+            change(Area::ApiTokens).fresh(),
+            api_tokens::new,
+        )
+        .form(api_tokens::create)
+        .keeps_what_is_typed(),
+        page(
+            "/admin/api-tokens/{id}/revoke",
+            change(Area::ApiTokens).fresh(),
+            api_tokens::ask,
+        )
+        .form(api_tokens::revoke),
+        page(kept::CONFIRMED, kept::CONFIRMED_REQUIRES, kept::confirmed),
+    ]
+}
+
+/// Their addresses.
+pub fn urls(config: &mut web::ServiceConfig) {
+    let pages = pages();
+    let in_navigation = pages
+        .iter()
+        .filter_map(|page| Some((page.path.clone(), page.label?, page.get.requires)));
+    let parts: Parts = in_navigation.collect();
+    for page in pages {
+        let methods = page.methods();
+        let names: Vec<&str> = methods.iter().map(actix_web::http::Method::as_str).collect();
+        let mut resource = only(&page.path, names.join(", "));
+        let page = Rc::new(page);
+        for method in methods {
+            let (page, parts) = (Rc::clone(&page), Rc::clone(&parts));
+            let handler = move |app: web::Data<App>, request: HttpRequest, payload: web::Payload| {
+                let (page, parts) = (Rc::clone(&page), Rc::clone(&parts));
+                async move { run(&page, &parts, &app.into_inner(), &request, payload).await }
+            };
+            resource = resource.route(web::method(method).to(handler));
+        }
+        config.service(resource);
+    }
+}
