@@ -7,9 +7,12 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::access::{AdminRequest, Answered, Frame, done};
+use super::api::DOCS;
 use super::form::{FieldMistake, Typed};
+use super::list::{List, Offer};
 use super::list_query::{self, PAGE};
 use super::shown_once::Once;
+use super::table::{Cell, Column};
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::api_token::{ApiScope, ApiToken};
@@ -22,18 +25,6 @@ use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/api-tokens";
 const FIELDS: [&str; 3] = ["name", "scope", "expires_days"];
-
-#[derive(Template)]
-#[template(path = "../admin/api_tokens.html")]
-struct TokensPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    may_change: bool,
-    once: Option<Once>,
-    rows: Vec<Row>,
-    first: Option<String>,
-    next: Option<String>,
-}
 
 struct Row {
     id: String,
@@ -91,21 +82,57 @@ pub async fn list(admin: AdminRequest) -> Answered {
         .await?;
     let (rows, owners) = rows;
     let (rows, more) = list_query::cut(rows);
-    let next = rows.last().filter(|_| more);
-    let next = next.map(|last| looked.page_after(&[], &last.created_at.to_string(), &last.id));
-    let once = admin.once(PATH);
-    let shows = once.is_some();
-    let page = TokensPage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::ApiTokens),
-        may_change: admin.changes(Area::ApiTokens),
-        once,
-        rows: rows.iter().map(|token| row(&admin, token, &owners)).collect(),
-        first: (!looked.is_first()).then(|| looked.first(&[])),
-        next,
+    let may_change = admin.changes(Area::ApiTokens);
+    let columns = ["Name", "Good for", "Ends", "Last used", "Belongs to"].map(Column::new);
+    let list = List {
+        title: "API tokens",
+        path: PATH,
+        id: "tokens",
+        lead: "What programs administer this server with, in place of a person. A token can do no more than the person it belongs to, and stops working when that person is disabled. Tokens of the installation are made at the command line.",
+        empty: (rows.is_empty() && looked.is_first()).then_some(
+            "No one needs one to work in this console. Make one for a program that registers systems or people by itself.",
+        ),
+        nothing: "There are no more.",
+        action: may_change.then(|| Offer::new("/admin/api-tokens/new", "make", "Make a token")),
+        offers: vec![Offer::new(DOCS, "docs", "What they can do, and how")],
+        once: admin.once(PATH).map(|once| (once, "The new token")),
+        columns: columns
+            .into_iter()
+            .chain(may_change.then_some(Column::new("Revoke")))
+            .collect(),
+        more: rows
+            .last()
+            .filter(|_| more)
+            .map(|last| (last.created_at.to_string(), last.id.clone())),
+        rows: rows
+            .iter()
+            .map(|token| cells(row(&admin, token, &owners), may_change))
+            .collect(),
+        ..List::default()
     };
-    let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
-    Ok(if shows { admin.shown(answer) } else { answer })
+    Ok(list.answer(&admin, Area::ApiTokens, &looked))
+}
+
+fn cells(row: Row, may_change: bool) -> Vec<Cell> {
+    let revoke = if row.state == Some("Revoked") {
+        Cell::default()
+    } else {
+        Cell::text("Revoke")
+            .leads_to(Some(format!("{PATH}/{}/revoke", row.id)))
+            .unseen(&row.name)
+    };
+    let owner = row.owner.map_or_else(
+        || Cell::text("The installation"),
+        |owner| Cell::text(owner.name).leads_to(Some(format!("/admin/users/{}", owner.id))),
+    );
+    let cells = [
+        Cell::text(row.name).tagged(row.state, true),
+        Cell::text(row.scope),
+        Cell::when(Some(row.expires), ""),
+        Cell::when(row.last_used, "Never"),
+        owner,
+    ];
+    cells.into_iter().chain(may_change.then_some(revoke)).collect()
 }
 
 /// The names of those whose some tokens are, by id.

@@ -6,8 +6,10 @@ use askama::Template;
 
 use super::access::{AdminRequest, Answered, Frame, done};
 use super::form::FieldMistake;
-use super::list_query::{self, ListQuery, PAGE};
+use super::list::{List, Search};
+use super::list_query::{self, PAGE};
 use super::sessions::{Names, after, check_owner, names_of};
+use super::table::{Cell, Column};
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::grant::Grant;
@@ -20,19 +22,6 @@ use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/grants";
-const FILTERS: [&str; 2] = ["person", "client"];
-
-#[derive(Template)]
-#[template(path = "../admin/grants.html")]
-struct GrantsPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    may_change: bool,
-    looked: ListQuery,
-    rows: Vec<Row>,
-    first: Option<String>,
-    next: Option<String>,
-}
 
 struct Row {
     id: String,
@@ -93,18 +82,57 @@ pub async fn get(admin: AdminRequest) -> Answered {
     });
     let (names, grants) = read.await?;
     let (grants, more) = list_query::cut(grants);
-    let next = grants.last().filter(|_| more);
-    let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
-    let page = GrantsPage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::Grants),
-        may_change: admin.changes(Area::Grants),
-        rows: grants.iter().map(|grant| row(&admin, grant, &names)).collect(),
-        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
-        next,
-        looked,
+    let may_change = admin.changes(Area::Grants);
+    let is_whole = looked.get("person").is_empty() && looked.get("client").is_empty();
+    let columns = ["Person", "Application", "May", "Since"].map(Column::new);
+    let list = List {
+        title: "Grants",
+        path: PATH,
+        id: "grants",
+        lead: "What people allowed applications and is still valid, the newest first.",
+        nothing: if is_whole {
+            "No one has allowed an application anything that is still valid. A grant appears when a person signs in to an application."
+        } else {
+            "Nothing matches your search."
+        },
+        search: vec![
+            Search {
+                name: "person",
+                label: "Username",
+            },
+            Search {
+                name: "client",
+                label: "Client ID",
+            },
+        ],
+        columns: columns
+            .into_iter()
+            .chain(may_change.then_some(Column::new("End")))
+            .collect(),
+        more: grants
+            .last()
+            .filter(|_| more)
+            .map(|last| (last.created_at.to_string(), last.id.clone())),
+        rows: grants
+            .iter()
+            .map(|grant| cells(row(&admin, grant, &names), may_change))
+            .collect(),
+        ..List::default()
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    Ok(list.answer(&admin, Area::Grants, &looked))
+}
+
+fn cells(row: Row, may_change: bool) -> Vec<Cell> {
+    let end = Cell::text("End")
+        .leads_to(Some(format!("{PATH}/{}/end", row.id)))
+        .unseen(format!("what {} allowed {}", row.name, row.client));
+    let cells = [
+        Cell::text(row.name).behind(format!("({})", row.username)),
+        Cell::text(row.client).behind(format!("({})", row.client_id)),
+        Cell::text(row.sentences.join("; ")).tagged(row.stays.then_some("Stays connected"), false),
+        Cell::when(Some(row.since), ""),
+    ];
+    cells.into_iter().chain(may_change.then_some(end)).collect()
 }
 
 #[derive(Template)]

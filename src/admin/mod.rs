@@ -18,6 +18,7 @@ pub mod jwks_check;
 pub mod kept;
 pub mod keys;
 pub mod lifecycle;
+pub mod list;
 pub mod list_query;
 pub mod noun;
 pub mod page;

@@ -8,8 +8,10 @@ use askama::Template;
 
 use super::access::{AdminRequest, Answered, Frame, Requires, done};
 use super::form::FieldMistake;
+use super::list::{List, Search};
 use super::list_query::{self, ListQuery, PAGE};
-use super::people::area_of;
+use super::people::{area_of, path_of};
+use super::table::{Cell, Column};
 use crate::account::sign_ins::methods_in_words;
 use crate::app::App;
 use crate::clock::local_time::When;
@@ -26,21 +28,6 @@ use crate::web::guard::PageRefused;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/sessions";
-const FILTERS: [&str; 1] = ["person"];
-
-#[derive(Template)]
-#[template(path = "../admin/sessions.html")]
-struct SessionsPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    may_change: bool,
-    looked: ListQuery,
-    /// A username was typed that nobody has.
-    unknown: bool,
-    rows: Vec<SessionItem>,
-    first: Option<String>,
-    next: Option<String>,
-}
 
 /// A session, as the console shows it.
 pub(super) struct SessionItem {
@@ -128,25 +115,57 @@ pub async fn get(admin: AdminRequest) -> Answered {
         Ok(Some((names_of(conn, &ids)?, sessions)))
     });
     let read = read.await?;
-    let unknown = read.is_none();
+    let nothing = match (&read, looked.get("person")) {
+        (None, _) => "No one has this username.",
+        (Some(_), "") => "No one is signed in.",
+        _ => "No one is signed in with this username.",
+    };
     let (names, sessions) = read.unwrap_or_default();
     let (sessions, more) = list_query::cut(sessions);
-    let next = sessions.last().filter(|_| more);
-    let next = next.map(|last| looked.page_after(&FILTERS, &last.created_at.to_string(), &last.id));
-    let page = SessionsPage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::Sessions),
-        may_change: admin.changes(Area::Sessions),
-        unknown,
+    let may_change = admin.changes(Area::Sessions);
+    let columns = ["Person", "Browser", "Address", "Signed in", "Last used"].map(Column::new);
+    let list = List {
+        title: "Sessions",
+        path: PATH,
+        id: "sessions",
+        lead: "Where people are signed in now, the newest sign-in first.",
+        nothing,
+        search: vec![Search {
+            name: "person",
+            label: "Username",
+        }],
+        columns: columns
+            .into_iter()
+            .chain(may_change.then_some(Column::new("End")))
+            .collect(),
+        more: sessions
+            .last()
+            .filter(|_| more)
+            .map(|last| (last.created_at.to_string(), last.id.clone())),
         rows: sessions
             .iter()
-            .map(|session| item(&admin, session, Some(&names)))
+            .map(|session| row(item(&admin, session, Some(&names)), may_change))
             .collect(),
-        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
-        next,
-        looked,
+        ..List::default()
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    Ok(list.answer(&admin, Area::Sessions, &looked))
+}
+
+fn row(item: SessionItem, may_change: bool) -> Vec<Cell> {
+    let end = Cell::text("End")
+        .leads_to(Some(format!("{PATH}/{}/end", item.id)))
+        .unseen(format!("the session of {} with {}", item.name, item.device));
+    let cells = [
+        Cell::text(item.name)
+            .leads_to(Some(path_of(&item.person_id)))
+            .behind(format!("({})", item.username))
+            .tagged(item.current.then_some("This browser"), false),
+        Cell::text(item.device),
+        Cell::text(item.address),
+        Cell::when(Some(item.since), "").behind(item.how),
+        Cell::when(Some(item.used), ""),
+    ];
+    cells.into_iter().chain(may_change.then_some(end)).collect()
 }
 
 #[derive(Template)]

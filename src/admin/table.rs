@@ -11,6 +11,8 @@ pub struct Column {
     pub sort: Option<&'static str>,
     /// Numbers stand at the right.
     pub number: bool,
+    /// Sorted by it, the last comes first.
+    pub descending: bool,
 }
 
 impl Column {
@@ -20,12 +22,22 @@ impl Column {
             label,
             sort: None,
             number: false,
+            descending: false,
         }
     }
 
     /// A column of numbers.
     pub const fn number(self) -> Self {
         Self { number: true, ..self }
+    }
+
+    /// The same, the last first.
+    pub const fn newest_by(self, word: &'static str) -> Self {
+        Self {
+            sort: Some(word),
+            descending: true,
+            ..self
+        }
     }
 
     /// Says which word sorts by it.
@@ -57,6 +69,10 @@ pub struct Cell {
     pub when: Option<When>,
     /// Whether the text is for machines.
     pub code: bool,
+    /// Said to those who do not see the row.
+    pub unseen: String,
+    /// What stands behind it.
+    pub behind: String,
     /// Marks behind it.
     pub tags: Vec<Tag>,
 }
@@ -89,6 +105,22 @@ impl Cell {
     /// Where it leads, if that is to be said.
     pub fn leads_to(self, url: Option<String>) -> Self {
         Self { url, ..self }
+    }
+
+    /// Says more to those who do not see the row.
+    pub fn unseen(self, unseen: impl Into<String>) -> Self {
+        Self {
+            unseen: unseen.into(),
+            ..self
+        }
+    }
+
+    /// Puts a text behind it.
+    pub fn behind(self, behind: impl Into<String>) -> Self {
+        Self {
+            behind: behind.into(),
+            ..self
+        }
     }
 
     /// Marks it, if there is something to say.

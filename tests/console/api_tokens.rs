@@ -9,7 +9,7 @@ on_both! {
         let harness = Harness::start(db);
         harness.apply(STAFF);
         let (mut agent, page) = open(&harness, "admin", "/admin/api-tokens").await;
-        assert!(page.answer().text.contains("There is no token yet"));
+        assert!(page.answer().text.contains("None yet"));
         let page = agent.get(&harness.url("/admin/api-tokens/new")).await;
         // What is wrong is told field by field, and what was typed is kept.
         let refused = agent.submit(&page, &[("name", ""), ("scope", "king"), ("expires_days", "soon")]).await;

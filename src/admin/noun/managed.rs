@@ -8,6 +8,7 @@ use super::field::{Fact, Section};
 use crate::admin::access::AdminRequest;
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
+use crate::admin::list::{ListFilter, SORT};
 use crate::admin::list_query::{self, ListQuery};
 use crate::admin::table::{Cell, Column, Table};
 use crate::app::App;
@@ -22,7 +23,6 @@ use crate::web::guard::PageRefused;
 /// Filters that every list has.
 pub(super) const STATE: &str = "state";
 pub(super) const SEARCH: &str = "q";
-pub(super) const SORT: &str = "sort";
 /// What people read about a noun.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
@@ -65,36 +65,6 @@ pub struct Offered {
     pub meta: String,
     /// What has to be registered first: where, and what.
     pub missing: Option<(&'static str, String)>,
-}
-
-/// A filter of a list.
-#[derive(Debug, Clone)]
-pub struct ListFilter {
-    /// The parameter.
-    pub name: &'static str,
-    /// What people call it.
-    pub label: &'static str,
-    /// What can be chosen: what the address says, and what people read. The first filters nothing.
-    pub choices: Vec<(String, String)>,
-}
-
-impl ListFilter {
-    /// A filter whose first choice lets everything through.
-    pub fn new<'a>(
-        name: &'static str,
-        label: &'static str,
-        all: &'a str,
-        choices: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        let choices = std::iter::once(("", all)).chain(choices);
-        Self {
-            name,
-            label,
-            choices: choices
-                .map(|(value, words)| (value.to_owned(), words.to_owned()))
-                .collect(),
-        }
-    }
 }
 
 /// A noun at the console.

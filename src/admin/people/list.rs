@@ -1,45 +1,13 @@
 //! `/admin/users`: everybody, searched, filtered and in an order.
 
-use actix_web::http::StatusCode;
-use askama::Template;
-
-use super::labels;
-use crate::admin::access::{AdminRequest, Answered, Frame};
-use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
-use crate::clock::local_time::When;
+use super::{PATH, labels, path_of};
+use crate::admin::access::{AdminRequest, Answered};
+use crate::admin::list::{List, ListFilter, Offer, Search};
+use crate::admin::list_query::{self, ListQuery, PAGE};
+use crate::admin::table::{Cell, Column};
 use crate::model::person::Person;
 use crate::policy::console::Area;
-use crate::store::people::listing::{self as stored, Order, Search, State};
-use crate::web::pages::{self, FormAction, Shell};
-
-const FILTERS: [&str; 4] = ["q", "role", "state", "sort"];
-
-#[derive(Template)]
-#[template(path = "../admin/people.html")]
-struct PeoplePage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    may_change: bool,
-    /// Whether there is anybody at all.
-    some: bool,
-    looked: ListQuery,
-    roles: Vec<Filter>,
-    states: Vec<Filter>,
-    sorts: Vec<Filter>,
-    rows: Vec<Row>,
-    first: Option<String>,
-    next: Option<String>,
-}
-
-struct Row {
-    id: String,
-    name: String,
-    username: String,
-    agency: String,
-    roles: String,
-    state: Option<&'static str>,
-    last_login: Option<When>,
-}
+use crate::store::people::listing::{self as stored, Order, State};
 
 /// `GET /admin/users`
 pub async fn get(admin: AdminRequest) -> Answered {
@@ -51,48 +19,54 @@ pub async fn get(admin: AdminRequest) -> Answered {
         .read(move |conn| Ok((stored::any(conn)?, stored::page(conn, &search, PAGE + 1)?)));
     let (some, people) = read.await?;
     let (people, more) = list_query::cut(people);
-    let next = people.last().filter(|_| more);
-    let next = next.map(|person| looked.page_after(&FILTERS, &stored::sort_key(order, person), &person.id));
-    let mut roles = vec![("", "All roles")];
-    roles.extend(
-        app.policy
-            .roles()
-            .iter()
-            .map(|role| (role.code.as_str(), role.label.as_str())),
-    );
-    let page = PeoplePage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::People),
-        may_change: admin.changes(Area::People),
-        some,
-        roles: list_query::filters(looked.get("role"), &roles),
-        states: list_query::filters(
-            looked.get("state"),
-            &[
-                ("", "All"),
-                ("enabled", "May sign in"),
-                ("disabled", "Disabled"),
-                ("awaited", "No password yet"),
-            ],
+    let roles = app.policy.roles().iter();
+    let roles = roles.map(|role| (role.code.as_str(), role.label.as_str()));
+    let states = [
+        ("enabled", "May sign in"),
+        ("disabled", "Disabled"),
+        ("awaited", "No password yet"),
+    ];
+    let may_change = admin.changes(Area::People);
+    let many = Offer::new("/admin/users/import", "import", "Add many people from a file");
+    let list = List {
+        title: "People",
+        path: PATH,
+        id: "people",
+        lead: "Everyone who signs in here: certifiers, registrars, laboratory staff, and those who administer this service.",
+        empty: (!some).then_some(
+            "Add the first person. You get a link to pass on, with which the person chooses a password.",
         ),
-        sorts: list_query::filters(
-            looked.get("sort"),
-            &[
-                ("", "Name"),
-                ("newest", "Newest first"),
-                ("last-sign-in", "Last sign-in first"),
-            ],
-        ),
+        nothing: "No one matches your search. It finds the beginnings of words.",
+        action: may_change.then(|| Offer::new("/admin/users/new", "add", "Add a person")),
+        offers: may_change.then_some(many).into_iter().collect(),
+        search: vec![Search {
+            name: "q",
+            label: "Name, username, e-mail address or agency",
+        }],
+        filters: vec![
+            ListFilter::new("role", "Role", "All roles", roles),
+            ListFilter::new("state", "State", "All", states),
+        ],
+        columns: vec![
+            Column::new("Name").sorts(""),
+            Column::new("Username"),
+            Column::new("Agency"),
+            Column::new("Roles"),
+            Column::new("Last sign-in").newest_by("last-sign-in"),
+            Column::new("Added").newest_by("newest"),
+        ],
+        more: people
+            .last()
+            .filter(|_| more)
+            .map(|last| (stored::sort_key(order, last), last.id.clone())),
         rows: people.iter().map(|person| row(&admin, person)).collect(),
-        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
-        next,
-        looked,
+        ..List::default()
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    Ok(list.answer(&admin, Area::People, &looked))
 }
 
-fn search(looked: &ListQuery) -> Search {
-    Search {
+fn search(looked: &ListQuery) -> stored::Search {
+    stored::Search {
         words: looked.get("q").to_owned(),
         role: Some(looked.get("role").to_owned()).filter(|role| !role.is_empty()),
         state: match looked.get("state") {
@@ -110,24 +84,25 @@ fn search(looked: &ListQuery) -> Search {
     }
 }
 
-fn row(admin: &AdminRequest, person: &Person) -> Row {
+fn row(admin: &AdminRequest, person: &Person) -> Vec<Cell> {
     let settings = &person.settings;
-    Row {
-        id: person.id.clone(),
-        name: person.name.clone(),
-        username: person.username.clone(),
-        agency: settings
-            .organization
-            .as_ref()
-            .map_or_else(String::new, |agency| agency.name.clone()),
-        roles: labels(&admin.app.policy, &settings.roles).join(", "),
-        state: if !person.enabled {
-            Some("Disabled")
-        } else if person.password.is_none() && person.last_login_at.is_none() {
-            Some("No password yet")
-        } else {
-            None
-        },
-        last_login: person.last_login_at.map(|at| admin.zone.when(at)),
-    }
+    let state = if !person.enabled {
+        Some("Disabled")
+    } else if person.password.is_none() && person.last_login_at.is_none() {
+        Some("No password yet")
+    } else {
+        None
+    };
+    let agency = settings.organization.as_ref().map_or("", |agency| &agency.name);
+    let last_login = person.last_login_at.map(|at| admin.zone.when(at));
+    vec![
+        Cell::text(&person.name)
+            .leads_to(Some(path_of(&person.id)))
+            .tagged(state, true),
+        Cell::text(&person.username),
+        Cell::text(agency),
+        Cell::text(labels(&admin.app.policy, &settings.roles).join(", ")),
+        Cell::when(last_login, "Never"),
+        Cell::when(Some(admin.zone.date(person.created_at)), ""),
+    ]
 }
