@@ -43,7 +43,7 @@ on_both! {
                 }
             }
         }
-        for name in ["Ada\u{202e}nimdA", "Ada\u{200b}Admin", "Ada\u{2028}Admin", "Ada\u{feff}"] {
+        for name in ["Ada\u{202e}nimdA", "Ada\u{200b}Admin", "Ada\u{2028}Admin", "Ada\u{feff}", "Ada\u{3164}", "Ada\u{2800}"] {
             let answer = program.post("/users", &json!({ "username": "readable", "name": name })).await;
             assert!(answer.status == 422 && answer.text.contains("invisible"), "{name:?}: {}", answer.text);
         }
@@ -72,11 +72,19 @@ on_both! {
         let body = |id: &str, name: &str| json!({
             "client_id": id, "name": name, "dataflow": "cms-user-to-edrs", "resource_servers": ["edrs-ga"], "redirect_uris": ["https://a.example/cb"],
         });
-        for name in ["Fulton County CMS", "fulton county  cms", "Fult\u{43e}n County CMS", "Fulton C\u{3bf}unty CMS", "Fu1ton County CMS", "FULTON COUNTY CMS"] {
+        for name in ["Fulton County CMS", "fulton county  cms", "Fult\u{43e}n County CMS", "Fulton C\u{3bf}unty CMS", "Fu1ton County CMS", "FULTON COUNTY CMS", "FuIton County CMS", "FULT0N COUNTY CMS", "Fulton  County  CMS", "Fulton County \u{ff23}MS"] {
             let refused = program.post("/clients", &body("other", name)).await;
             assert!(refused.status == 422 && refused.text.contains("looks like the name of the client fulton-cms"), "{name:?}: {}", refused.text);
         }
         assert_eq!(program.post("/clients", &body("other", "Fulton County CMS 2")).await.status, 201);
+        // A system has the name, until people sign in for it.
+        let system = json!({ "client_id": "system", "name": "Fulton County CMS", "dataflow": "custom", "grants": ["client_credentials"],
+            "scopes": ["system/Patient.rs"], "resource_servers": ["edrs-ga"] });
+        assert_eq!(program.post("/clients", &system).await.status, 201);
+        let people = json!({ "grants": ["client_credentials", "authorization_code"], "redirect_uris": ["https://a.example/cb"] });
+        let refused = program.patch("/clients/system", "*", &people).await;
+        assert!(refused.status == 422 && refused.text.contains("looks like"), "{}", refused.text);
+        assert_eq!(program.delete("/clients/system").await.status, 204);
         let refused = program.patch("/clients/other", "*", &json!({ "name": "Fulton County CMS" })).await;
         assert_eq!(refused.status, 422, "{}", refused.text);
         // What has its name already keeps it, and its own old name is no other one's.

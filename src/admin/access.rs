@@ -145,6 +145,8 @@ pub struct Mark {
     pub person: String,
     /// In seconds since the epoch.
     shown: i64,
+    /// When that person had signed in then.
+    signed_in: i64,
 }
 
 impl Mark {
@@ -256,6 +258,8 @@ pub async fn admit(
     // A form that was posted goes back to the page that has it: those have one address.
     let page = address_of(request);
     let about = if requires.about_person {
+        // What is asked about whom is told to nobody who is not signed in.
+        guard::signed_in(app, request, page, None).await?;
         let id = request.match_info().get("id").unwrap_or_default().to_owned();
         app.store.read(move |conn| people::find(conn, &id)).await?
     } else {
@@ -370,7 +374,7 @@ impl AdminRequest {
         let session = &self.signed_in.session;
         let is_in_time = mark.is_some_and(|mark| {
             mark.session == session.id
-                && mark.shown - session.auth_time <= age
+                && mark.shown - mark.signed_in <= age
                 && self.app.now() - mark.shown <= FILLING_IN
                 && session.factors_are_together()
         });
@@ -408,6 +412,7 @@ impl AdminRequest {
             session: self.signed_in.session.id.clone(),
             person: self.signed_in.person.id.clone(),
             shown: self.app.now(),
+            signed_in: self.signed_in.session.auth_time,
         };
         let sealed = mark.seal(&self.app, &self.signed_in.browser, path);
         format!("{}{MARK}{sealed}", self.csrf)

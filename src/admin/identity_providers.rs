@@ -1,7 +1,9 @@
 //! The agencies whose people sign in with their own accounts, at the console.
 
+use serde_json::{Map, Value};
+
 use super::access::{AdminRequest, Answered};
-use super::form::{self, Choice};
+use super::form::{self, Choice, FieldMistake, Typed};
 use super::lifecycle::Lifecycle;
 use super::noun::field::{Kind, Section, field, section};
 use super::noun::managed::{Asking, Card, Managed, Words, found};
@@ -42,6 +44,18 @@ impl Managed for IdentityProviderSettings {
 
     fn sections(asking: &Asking<'_, Self>) -> Vec<Section> {
         vec![there(asking), accounts(), factors()]
+    }
+
+    fn said(
+        asking: &Asking<'_, Self>,
+        _: &Typed,
+        mut members: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Vec<FieldMistake>> {
+        // Whose secret is still to be entered can be changed without it.
+        if let Some(provider) = asking.before {
+            members.insert("secret_later".to_owned(), provider.settings.secret_later.into());
+        }
+        Ok(members)
     }
 
     fn texts(provider: &IdentityProvider) -> Vec<&str> {

@@ -18,10 +18,9 @@ use crate::web::parameters::Parameters;
 const KEPT: &str = "kept";
 /// What is never carried.
 const NEVER: [&str; 3] = ["csrf", "secret", KEPT];
-/// How long a part of it is: no parameter may be longer than 16 KB.
-const PART: usize = 12 * 1024;
-/// The largest form that is read, in bytes: what is carried is a third longer than what was typed.
-pub const LARGEST: usize = 64 * 1024;
+/// The largest form that is read, in bytes: room for all that may be registered of one thing as it is encoded, and for
+/// what is carried, which is a third longer than what was typed.
+pub const LARGEST: usize = 256 * 1024;
 /// Where somebody who confirms in another tab ends.
 pub const CONFIRMED: &str = "/admin/confirmed";
 
@@ -51,11 +50,12 @@ fn context(person: &str, request: &HttpRequest) -> String {
 fn parts_of(app: &App, request: &HttpRequest, person: &str, form: &PostedForm) -> Vec<String> {
     let plain = serde_json::to_vec(&form.fields.without(&NEVER)).unwrap_or_default();
     let context = context(person, request);
-    let sealed = app.master.seal(Purpose::Typed, &context, &plain, app.entropy);
-    let parts = sealed.as_bytes().chunks(PART);
-    parts
-        .map(|part| String::from_utf8_lossy(part).into_owned())
-        .collect()
+    vec![app.master.seal(Purpose::Typed, &context, &plain, app.entropy)]
+}
+
+/// Whether a form carries what was typed before.
+pub fn is_carried(form: &PostedForm) -> bool {
+    form.fields.all(KEPT).next().is_some()
 }
 
 /// What was typed before, if the form carries it.

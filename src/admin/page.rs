@@ -193,6 +193,10 @@ async fn attempt(
         Handler::Form(handler) => {
             let form = PostedForm::read_up_to(app, request, payload, kept::LARGEST).await?;
             let kept = kept::opened(&admin, &form);
+            // Somebody else's, or of another page.
+            if kept.is_none() && kept::is_carried(&form) {
+                return Err(admin.begin_again(row.requires));
+            }
             if kept.is_none() && admin.is_in_time(row.requires, &form) {
                 return handler(admin, form).await;
             }
@@ -223,8 +227,8 @@ fn ask_first(app: &App, address: &str) -> HttpResponse {
     pages::respond(&page, StatusCode::FORBIDDEN, FormAction::SelfOnly)
 }
 
-/// Whether a browser says that a page of another site led here (Fetch Metadata).
+/// Whether a browser says that a page that is not ours led here (Fetch Metadata).
 fn comes_from_elsewhere(request: &HttpRequest) -> bool {
     let site = request.headers().get("sec-fetch-site");
-    site.is_some_and(|site| site == "cross-site")
+    site.is_some_and(|site| site != "same-origin" && site != "none")
 }

@@ -69,13 +69,23 @@ pub fn is_readable(name: &str) -> bool {
                 | GeneralCategory::Format
                 | GeneralCategory::LineSeparator
                 | GeneralCategory::ParagraphSeparator
+        ) || matches!(
+            c,
+            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
         )
     };
     !name.chars().any(hides)
 }
 
-/// The same for all names that look alike (UTS 39 §4).
-pub fn look_of(name: &str) -> String {
-    let words: Vec<&str> = name.split_whitespace().collect();
-    skeleton(&words.join(" ").to_lowercase()).collect()
+/// Whether people take one name for the other (UTS 39 §4): as they are written, or in small letters.
+pub fn look_alike(one: &str, other: &str) -> bool {
+    let look = |name: &str| skeleton(name).collect::<String>();
+    let small = |name: &str| words(&look(&words(name).to_lowercase()));
+    let written = |name: &str| words(&look(&look(name).to_lowercase()));
+    small(one) == small(other) || written(one) == written(other)
+}
+
+/// A text with one blank between its words.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

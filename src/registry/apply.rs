@@ -16,7 +16,7 @@ use super::{Mistake, Omitted, Refused, Registry, keys};
 use crate::model::client::{Client, ClientSettings};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::model::link::LinkKind;
-use crate::model::names::{look_of, username_key};
+use crate::model::names::username_key;
 use crate::model::person::Person;
 use crate::model::registered::Registered;
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
@@ -253,10 +253,10 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     for entry in &file.clients {
         let draft = plan.registered::<ClientSettings>(registry, conn, entry, &around, label)?;
         if let Some(Draft { registered, .. }) = &draft {
-            around.looks.retain(|(_, id)| *id != registered.id);
+            around.names.retain(|(id, _)| *id != registered.id);
             around
-                .looks
-                .push((look_of(&registered.name), registered.id.clone()));
+                .names
+                .push((registered.id.clone(), registered.name.clone()));
         }
         plan.clients.extend(draft.and_then(changing));
     }

@@ -9,7 +9,7 @@ use super::{check_organization, object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
 use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_native};
 use crate::model::kind::Kind;
-use crate::model::names::look_of;
+use crate::model::names::look_alike;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
 use crate::model::words::Usually;
@@ -355,18 +355,18 @@ impl ClientSettings {
 
     /// People who are asked for consent tell clients by their names: no two may look alike (UTS 39 §4).
     fn check_look(&self, judging: &mut Judged<'_>) {
-        let before = judging.before.map(|before| before.name.as_str());
-        let name = judging.said.text("name").or(before).unwrap_or_default();
-        if !self.grants.contains(&GrantType::AuthorizationCode) || before == Some(name) {
+        let known = judging.before.map(|before| before.name.as_str());
+        let judged = judging
+            .before
+            .filter(|before| before.may_use(GrantType::AuthorizationCode));
+        let name = judging.said.text("name").or(known).unwrap_or_default();
+        let is_judged = judged.is_some_and(|before| before.name == name);
+        if !self.grants.contains(&GrantType::AuthorizationCode) || is_judged {
             return;
         }
-        let look = look_of(name);
-        let other = judging
-            .around
-            .looks
-            .iter()
-            .find(|(known, id)| *known == look && id != judging.id);
-        if let Some((_, other)) = other {
+        let mut others = judging.around.names.iter().filter(|(id, _)| id != judging.id);
+        let other = others.find(|(_, other)| look_alike(other, name));
+        if let Some((other, _)) = other {
             judging.mistakes.add(
                 "name",
                 format!("{name:?} looks like the name of the client {other}; people who are asked for consent could not tell them apart"),

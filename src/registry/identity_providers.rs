@@ -183,11 +183,14 @@ fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistak
         console,
     } in roles
     {
-        if check_plain(claim).is_err() || value.trim().is_empty() || value.contains(char::is_control) {
+        let is_bare =
+            |text: &str| text.trim() == text && !text.is_empty() && !text.contains(char::is_control);
+        // They are written with bars in between.
+        if check_plain(claim).is_err() || claim.contains('|') || !is_bare(value) {
             mistakes.add(
                 "roles",
                 format!(
-                    "claim {claim:?} with value {value:?}: neither may be empty or hold control characters"
+                    "claim {claim:?} with value {value:?}: neither may be empty, have blanks at its ends or hold control characters, nor the claim a |"
                 ),
             );
         }

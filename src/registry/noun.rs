@@ -17,7 +17,6 @@ use super::{
 };
 use crate::audit::event::{Event, Kind};
 use crate::model::client::AuthMethod;
-use crate::model::names::look_of;
 use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
 use crate::model::secret::Secret;
@@ -102,18 +101,17 @@ pub struct Around {
     pub servers: Vec<ResourceServer>,
     /// Ids of those whose own mistakes are told elsewhere.
     pub doubtful: Vec<String>,
-    /// What the names of clients look like, and whose they are, with those that the same apply file makes.
-    pub looks: Vec<(String, String)>,
+    /// Ids and names of all clients, with those that the same apply file makes.
+    pub names: Vec<(String, String)>,
 }
 
 impl Around {
     /// What is registered now.
     pub fn read(conn: &mut Conn) -> Stored<Self> {
-        let names = registered::client_names(conn)?.into_iter();
         Ok(Self {
             servers: registered::all(conn)?,
             doubtful: Vec::new(),
-            looks: names.map(|(id, name)| (look_of(&name), id)).collect(),
+            names: registered::client_names(conn)?,
         })
     }
 }

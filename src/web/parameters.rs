@@ -30,6 +30,10 @@ impl Parameters {
     /// # Errors
     /// When it is not UTF-8 or a value is too long.
     pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
+        Self::parse_up_to(encoded, LONGEST_VALUE)
+    }
+
+    fn parse_up_to(encoded: &[u8], longest: usize) -> Result<Self, OAuthError> {
         let mut pairs = Vec::new();
         if encoded.iter().filter(|byte| **byte == b'&').count() >= MOST_PARAMETERS {
             return Err(OAuthError::invalid_request(format!(
@@ -49,9 +53,9 @@ impl Parameters {
                     shown(&name)
                 )));
             }
-            if value.len() > LONGEST_VALUE {
+            if value.len() > longest {
                 return Err(OAuthError::invalid_request(format!(
-                    "parameter {} is longer than {LONGEST_VALUE} bytes",
+                    "parameter {} is longer than {longest} bytes",
                     shown(&name)
                 )));
             }
@@ -96,6 +100,8 @@ impl Parameters {
             )));
         };
         match read {
+            // A form of ours that may be larger has larger fields.
+            Ok(Ok(bytes)) if largest > LARGEST_BODY => Self::parse_up_to(&bytes, largest),
             Ok(Ok(bytes)) => Self::parse(&bytes),
             Ok(Err(_)) => Err(OAuthError::invalid_request("the body could not be read")),
             Err(_) => Err(OAuthError::invalid_request(format!(

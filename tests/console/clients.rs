@@ -172,9 +172,12 @@ on_both! {
             enabled = false
             "#,
         );
+        // What the form does not ask for, and what is narrowed to nothing.
+        harness.apply("[[client]]\nclient_id = \"narrow\"\nname = \"Narrow\"\ndataflow = \"cms-user-to-edrs\"\nresource_servers = []\ngrants = [\"authorization_code\"]\nredirect_uris = [\"https://n.example/cb\"]");
+        harness.apply("[[client]]\nclient_id = \"bare\"\nname = \"Bare\"\ndataflow = \"custom\"\ngrants = [\"client_credentials\"]\nscopes = [\"system/Patient.rs\"]\nresource_servers = [\"edrs-ga\"]");
         let before = harness.app.live.client("full").unwrap();
         let mut agent = at_console(&harness, "admin").await;
-        for id in ["full", "lims-secret", "fulton-cms"] {
+        for id in ["full", "lims-secret", "fulton-cms", "narrow", "bare"] {
             let path = format!("/admin/clients/{id}/edit");
             let form = agent.get(&harness.url(&path)).await;
             let page = send(&mut agent, &form, &path, &[]).await;

@@ -172,3 +172,26 @@ on_both! {
         assert!(after > before, "{before} {after}");
     }
 }
+
+on_both! {
+    /// As much as may be registered can be typed, and is kept as well.
+    async fn a_large_form_is_read_and_kept(db) {
+        let harness = started(db);
+        let mut agent = at_console(&harness, "admin").await;
+        let keys: Vec<String> = (0..120).map(|n| format!("{{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"{n}\",\"x\":\"{0}\",\"y\":\"{0}\"}}", "A".repeat(86))).collect();
+        let jwks = format!("{{\"keys\":[{}]}}", keys.join(","));
+        assert!(jwks.len() > 25_000 && jwks.len() < 32_000, "{}", jwks.len());
+        let form = agent.get(&harness.url(EDIT)).await;
+        let given = [("auth_method", "private_key_jwt"), ("jwks", jwks.as_str())];
+        let saved = send(&mut agent, &form, EDIT, &given).await;
+        assert_eq!(saved.at(), "/admin/clients/lims-secret", "{}", saved.answer().text);
+        let form = agent.get(&harness.url(EDIT)).await;
+        harness.clock.advance(31 * 60);
+        let asked = send(&mut agent, &form, EDIT, &given).await;
+        assert_eq!(asked.answer().status, 403, "{}", asked.answer().text);
+        let tab = agent.get(&harness.url("/admin/confirmed")).await;
+        agent.sign_in(tab, "admin", PASSWORD).await;
+        let shown = send(&mut agent, &asked, EDIT, &[]).await;
+        assert!(shown.answer().status == 200 && crate::harness::agent::unescape(&shown.answer().text).contains(&jwks));
+    }
+}

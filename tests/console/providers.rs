@@ -1,6 +1,6 @@
 //! Identity providers of agencies at the console.
 
-use crate::console::{STAFF, at_console};
+use crate::console::{STAFF, at_console, send};
 use crate::harness::Harness;
 use crate::harness::agent::Agent;
 use crate::on_both;
@@ -190,5 +190,28 @@ on_both! {
         let saved = agent.submit_to(&told, edit, &form).await;
         assert_eq!(saved.at(), "/admin/identity-providers/fulton", "{saved:?}");
         assert_eq!(harness.app.live.identity_provider("fulton").unwrap().settings.client_id, "mdi-auth");
+    }
+}
+
+on_both! {
+    async fn what_the_forms_do_not_change_stays_as_it_is(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        harness.apply("[[identity_provider]]\nid = \"later\"\nname = \"Later\"\nissuer = \"https://later.example\"\nclient_id = \"mdi\"\nsecret_later = true\ntrusted_acr = [\"a\", \"b\"]");
+        harness.apply("[[resource_server]]\nid = \"nothing\"\nname = \"Nothing\"\naudience = \"https://nothing.example/fhir\"\nkind = \"other\"\nscopes = []\nscope_map = { \"user/Observation.rs?category=lab\" = \"\" }");
+        let mut agent = at_console(&harness, "admin").await;
+        for own in ["/admin/identity-providers/fulton", "/admin/identity-providers/later", "/admin/resource-servers/nothing", "/admin/resource-servers/edrs-ga"] {
+            let path = format!("{own}/edit");
+            let form = agent.get(&harness.url(&path)).await;
+            let page = send(&mut agent, &form, &path, &[]).await;
+            assert!(page.answer().text.contains("Nothing was different"), "{own}: {}", page.answer().text);
+        }
+        // A secret that came with a mistake is asked for again, for it is not in the form.
+        let path = "/admin/identity-providers/fulton/edit";
+        let form = agent.get(&harness.url(path)).await;
+        let refused = send(&mut agent, &form, path, &[("secret", "a new one of theirs"), ("issuer", "http://idp.example")]).await;
+        let text = &refused.answer().text;
+        assert!(refused.answer().status == 422 && text.contains("Enter it again") && !text.contains("a new one of theirs"), "{text}");
     }
 }

@@ -149,10 +149,31 @@ impl Managed for ClientSettings {
             members.extend(value.map(|value| (member.to_owned(), value.into())));
         };
         set("scopes", scopes(flow, typed, asking.before));
-        set("purposes", purposes(flow, typed));
+        set("purposes", purposes(flow, typed, asking.before));
         if flow.as_written {
             set("grants", Some(typed.all("grants")));
-            set("resource_servers", Some(typed.all("resource_servers")));
+        } else if let Some(client) = asking.before {
+            // The form does not ask for them: what was narrowed stays narrowed.
+            let grants = client
+                .settings
+                .grants
+                .iter()
+                .filter(|grant| flow.grants.iter().any(|known| known == grant.as_str()));
+            set(
+                "grants",
+                Some(grants.map(|grant| grant.as_str().to_owned()).collect()),
+            );
+        }
+        let mut servers = typed.all("resource_servers");
+        if let Some(client) = asking.before {
+            // Those that have no box are not unticked.
+            let boxes = fitting(asking.app, flow);
+            let has_box = |id: &String| boxes.iter().any(|live| live.server.id == *id);
+            let others = client.settings.resource_servers.iter().filter(|id| !has_box(id));
+            servers.extend(others.cloned());
+        }
+        if flow.as_written || asking.before.is_some() || !servers.is_empty() {
+            set("resource_servers", Some(servers));
         }
         Ok(members)
     }
@@ -498,8 +519,12 @@ fn scopes(flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Option<Vec
     (!all || (narrowed.is_some() && !is_whole(&wanted))).then_some(wanted)
 }
 
-fn purposes(flow: &Dataflow, typed: &Typed) -> Option<Vec<String>> {
+fn purposes(flow: &Dataflow, typed: &Typed, before: Option<&Client>) -> Option<Vec<String>> {
     let ticked = typed.all("purposes");
+    let had_none = before.is_some_and(|client| client.settings.purposes.is_none());
+    if flow.as_written && ticked.is_empty() && had_none {
+        return None;
+    }
     let all = !flow.as_written && flow.purposes.iter().all(|code| ticked.contains(code));
     (!all).then_some(ticked)
 }

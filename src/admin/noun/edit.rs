@@ -169,17 +169,17 @@ pub async fn register<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answ
     };
     let said = match said(&asking, &typed, &form) {
         Ok(said) => said.with(S::NOUN.id, id),
-        Err(wrong) => return Ok(again(&admin, &asking, typed, wrong)),
+        Err(wrong) => return Ok(again(&admin, &asking, typed, wrong, &form)),
     };
     let said = match prepared::<S>(&admin, said).await? {
         Ok(said) => said,
-        Err(mistakes) => return Ok(refused(&admin, &asking, typed, &mistakes)),
+        Err(mistakes) => return Ok(refused(&admin, &asking, typed, &mistakes, &form)),
     };
     let job = admin.registry();
     let made = job.run(move |registry, tx| noun::register::<S>(registry, tx, &said));
     match made.await {
         Ok((one, secret)) => Ok(saved(&admin, &one, S::WORDS.registered, secret)),
-        Err(Refused::Mistakes(mistakes)) => Ok(refused(&admin, &asking, typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(refused(&admin, &asking, typed, &mistakes, &form)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -219,11 +219,11 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
     }
     let said = match said(&asking, &typed, &form) {
         Ok(said) => said.with(S::NOUN.id, one.id.clone()).with("enabled", one.enabled),
-        Err(wrong) => return Ok(again(&admin, &asking, typed, wrong)),
+        Err(wrong) => return Ok(again(&admin, &asking, typed, wrong, &form)),
     };
     let said = match prepared::<S>(&admin, said).await? {
         Ok(said) => said,
-        Err(mistakes) => return Ok(refused(&admin, &asking, typed, &mistakes)),
+        Err(mistakes) => return Ok(refused(&admin, &asking, typed, &mistakes, &form)),
     };
     let expected = typed.get(VERSION).to_owned();
     let job = admin.registry();
@@ -255,7 +255,7 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
             };
             Ok(show(&admin, &asking, shown))
         }
-        Err(Refused::Mistakes(mistakes)) => Ok(refused(&admin, &asking, typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(refused(&admin, &asking, typed, &mistakes, &form)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -385,19 +385,28 @@ fn refused<S: Managed>(
     asking: &Asking<'_, S>,
     typed: Typed,
     mistakes: &[registry::Mistake],
+    form: &PostedForm,
 ) -> HttpResponse {
     let mut wrong = field::beside(&sections(asking), mistakes);
     // The id would have been made of the name that is missing: one complaint is enough.
     wrong.retain(|wrong| wrong.field != S::NOUN.id || !typed.get("name").is_empty());
-    again(admin, asking, typed, wrong)
+    again(admin, asking, typed, wrong, form)
 }
 
 fn again<S: Managed>(
     admin: &AdminRequest,
     asking: &Asking<'_, S>,
     typed: Typed,
-    wrong: Vec<FieldMistake>,
+    mut wrong: Vec<FieldMistake>,
+    form: &PostedForm,
 ) -> HttpResponse {
+    let told = wrong.iter().any(|wrong| wrong.field == SECRET);
+    if form.fields.all(SECRET).next().is_some() && S::NOUN.secrets.are_ours() && !told {
+        wrong.push(FieldMistake::field(
+            SECRET,
+            "enter it again: a secret is not kept in the form",
+        ));
+    }
     show(
         admin,
         asking,

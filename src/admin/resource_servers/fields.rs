@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::{KINDS, kind_in_words};
 use crate::admin::access::AdminRequest;
-use crate::admin::form::{self, Choice};
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::ListFilter;
 use crate::admin::list_query::ListQuery;
@@ -14,6 +16,7 @@ use crate::admin::table::{Cell, Column, Table};
 use crate::app::App;
 use crate::live::LiveClient;
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
+use crate::model::scope::ScopeSet;
 use crate::policy::console::{Area, Right};
 use crate::web::guard::PageRefused;
 
@@ -57,6 +60,21 @@ impl Managed for ResourceServerSettings {
 
     fn sections(asking: &Asking<'_, Self>) -> Vec<Section> {
         vec![what_it_is(asking), tokens(), questions(), offers()]
+    }
+
+    fn said(
+        asking: &Asking<'_, Self>,
+        _: &Typed,
+        mut members: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Vec<FieldMistake>> {
+        // An empty catalogue is not the whole one: it stays until scopes are entered.
+        let scopes = asking.before.and_then(|server| server.settings.scopes.as_ref());
+        if scopes.is_some_and(ScopeSet::is_empty) {
+            members
+                .entry("scopes")
+                .or_insert_with(|| Value::Array(Vec::new()));
+        }
+        Ok(members)
     }
 
     fn filters(_: &App) -> Vec<ListFilter> {
