@@ -289,8 +289,8 @@ async fn sent_back(agent: &mut Agent<'_>, url: &str) -> String {
 
 fn people_client(vendor: &Vendor, proof: Proof) -> String {
     format!(
-        "[[client]]\nclient_id = \"cases-{}\"\nname = \"Case system\"\ndataflow = \"cms-user-to-edrs\"\nresource_servers = [\"edrs-ga\"]\n\
-         redirect_uris = [\"{CALLBACK}\"]\n{}",
+        "[[client]]\nclient_id = \"cases-{0}\"\nname = \"Case system {0}\"\ndataflow = \"cms-user-to-edrs\"\nresource_servers = [\"edrs-ga\"]\n\
+         redirect_uris = [\"{CALLBACK}\"]\n{1}",
         format!("{proof:?}").to_lowercase(),
         vendor.registration(proof)
     )
