@@ -32,6 +32,10 @@ use crate::web::parameters::Parameters;
 const FRESH: i64 = 5 * 60;
 /// How old it may be for what is registered, in seconds.
 const RECENT: i64 = 15 * 60;
+/// Parameters that say nothing of what is looked for.
+const OF_LISTS: [&str; 4] = ["after", "before", "sort", "done"];
+/// How much of what is looked for is recorded, in characters.
+const LONGEST_LOOK: usize = 200;
 /// How long a form may be filled in, in seconds: what it asks for was judged when it was shown.
 const FILLING_IN: i64 = 30 * 60;
 
@@ -355,6 +359,36 @@ impl AdminRequest {
     /// There is no such person.
     pub fn about(&self) -> Result<Person, PageError> {
         self.about.clone().ok_or_else(PageError::not_found)
+    }
+
+    /// Records that somebody looks at this, once a minute.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn note_look(&self, kind: Kind, at: String) -> Result<(), Broken> {
+        if !self
+            .app
+            .readers
+            .is_first(&self.signed_in.person.id, &at, self.app.now())
+        {
+            return Ok(());
+        }
+        let mut event = self.event(kind).with("path", at);
+        if let Some(person) = &self.about {
+            event = event.person(person.id.clone());
+        }
+        let written = self.app.store.write(move |tx| {
+            tx.audit(event.clone());
+            Ok(())
+        });
+        written.await
+    }
+
+    /// What is looked at, by its address: the path, and what is looked for. Where a page of a list begins is not said.
+    pub fn looked_at(&self) -> String {
+        let query = Parameters::parse(self.request.query_string().as_bytes()).unwrap_or_default();
+        let asked = query.without(&OF_LISTS).in_short(LONGEST_LOOK);
+        format!("{} {asked}", self.request.path()).trim_end().to_owned()
     }
 
     /// The page for somebody who has not the right that something turns out to need; that is recorded.

@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::access::{AdminRequest, Answered, Parts, Requires, address_of, admit};
 use super::kept;
 use crate::app::App;
+use crate::audit::event::Kind;
 use crate::error::PageError;
 use crate::web::browser::{self, PostedForm};
 use crate::web::guard::PageRefused;
@@ -188,7 +189,12 @@ async fn attempt(
         admitted => admitted?,
     };
     match &row.handler {
-        Handler::Get(handler) => handler(admin).await,
+        Handler::Get(handler) => {
+            if page.is_felt && row.requires.area.tells_of_people() {
+                admin.note_look(Kind::PeopleRead, admin.looked_at()).await?;
+            }
+            handler(admin).await
+        }
         Handler::Upload(handler) => handler(admin, payload).await,
         Handler::Form(handler) => {
             let form = PostedForm::read_up_to(app, request, payload, kept::LARGEST).await?;

@@ -39,7 +39,8 @@ pub fn pages() -> Vec<Page> {
             "/admin/resource-servers/{id}/documents",
             read(Area::ResourceServers),
             resource_servers::documents::get,
-        ),
+        )
+        .felt(),
         page(
             "/admin/resource-servers/{id}/documents/{document}",
             read(Area::ResourceServers),
@@ -90,7 +91,9 @@ fn about_people() -> Vec<Page> {
     use people::{action, edit, import, list, show};
     let about = |requires: Requires| requires.about_person();
     let mut pages = vec![
-        page("/admin/users", read(Area::People), list::get).called("People"),
+        page("/admin/users", read(Area::People), list::get)
+            .called("People")
+            .felt(),
         page("/admin/users/new", change(Area::People).fresh(), edit::new)
             .form(edit::add)
             .keeps_what_is_typed(),
@@ -108,20 +111,25 @@ fn about_people() -> Vec<Page> {
             import::back,
         )
         .form(import::links),
-        page("/admin/users/{id}", about(read(Area::People)), show::get),
+        page("/admin/users/{id}", about(read(Area::People)), show::get).felt(),
         page(
             "/admin/users/{id}/edit",
             about(change(Area::People)).fresh(),
             edit::get,
         )
+        .felt()
         .form(edit::post)
         .keeps_what_is_typed(),
     ];
     pages.extend(action::pages());
     pages.extend([
-        page("/admin/sessions", read(Area::Sessions), sessions::get).called("Sessions"),
+        page("/admin/sessions", read(Area::Sessions), sessions::get)
+            .called("Sessions")
+            .felt(),
         page("/admin/sessions/{id}/end", change(Area::Sessions), sessions::ask).form(sessions::end),
-        page("/admin/grants", read(Area::Grants), grants::get).called("Grants"),
+        page("/admin/grants", read(Area::Grants), grants::get)
+            .called("Grants")
+            .felt(),
         page("/admin/grants/{id}/end", change(Area::Grants), grants::ask).form(grants::end),
     ]);
     pages
@@ -144,7 +152,9 @@ fn others() -> Vec<Page> {
         .felt(),
         page("/admin/audit/check", read(Area::Audit), audit::check::get).form(audit::check::post),
         page("/admin/audit/{chain}/{seq}", read(Area::Audit), audit::event::get).felt(),
-        page("/admin/access-review", read(Area::AccessReview), review::get).called("Access review"),
+        page("/admin/access-review", read(Area::AccessReview), review::get)
+            .called("Access review")
+            .felt(),
         page(
             "/admin/access-review/export",
             read(Area::AccessReview).fresh(),

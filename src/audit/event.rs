@@ -110,6 +110,9 @@ pub enum Kind {
     /// Somebody looked at the record at the console.
     #[strum(serialize = "audit.read")]
     AuditRead,
+    /// Somebody looked at people: who they are, where they are signed in, what they allowed, or what a token would tell.
+    #[strum(serialize = "people.read")]
+    PeopleRead,
     /// The record was checked at the console.
     #[strum(serialize = "audit.checked")]
     AuditChecked,

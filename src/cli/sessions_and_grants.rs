@@ -68,6 +68,7 @@ pub(super) fn session(start: &Start, command: Session) -> Done {
     let registry = start.registry()?;
     match command {
         Session::List { username, json } => {
+            registry.note_look("mdi-auth session list")?;
             let app = registry.app();
             let (begun_after, used_after) = Limits::of(app).since(app.now());
             let wanted = Sessions {
@@ -120,6 +121,7 @@ pub(super) fn grant(start: &Start, command: Grant) -> Done {
             client,
             json,
         } => {
+            registry.note_look("mdi-auth grant list")?;
             let app = registry.app();
             let wanted = Grants {
                 person: person_id(&registry, username)?,

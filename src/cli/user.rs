@@ -196,8 +196,14 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
     let registry = start.registry()?;
     match command {
         Command::Add(arguments) => add(&registry, *arguments),
-        Command::List { json } => list(&registry, json),
-        Command::Show { username, json } => show(&registry, username, json),
+        Command::List { json } => {
+            registry.note_look("mdi-auth user list")?;
+            list(&registry, json)
+        }
+        Command::Show { username, json } => {
+            registry.note_look("mdi-auth user show")?;
+            show(&registry, username, json)
+        }
         Command::Change {
             username,
             name,

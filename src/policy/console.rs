@@ -43,6 +43,14 @@ impl Area {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Whether looking at it tells of people: that is recorded.
+    pub fn tells_of_people(self) -> bool {
+        matches!(
+            self,
+            Self::People | Self::Administrators | Self::Sessions | Self::Grants | Self::AccessReview
+        )
+    }
 }
 
 /// What may be done there; each right holds those before it.

@@ -323,6 +323,22 @@ impl Registry {
         (job, notices)
     }
 
+    /// Records that somebody at the command line looked at people.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn note_look(&self, at: &'static str) -> Result<(), Refused> {
+        self.blocking(move |registry, tx| {
+            tx.audit(
+                registry
+                    .app
+                    .event(Kind::PeopleRead, registry.actor.clone())
+                    .with("path", at),
+            );
+            Ok(Ok(()))
+        })
+    }
+
     fn event(&self, kind: Kind, action: &'static str) -> Event {
         let event = self.app.event(kind, self.actor.clone()).with("action", action);
         match &self.address {

@@ -110,6 +110,13 @@ impl Parameters {
         }
     }
 
+    /// All of them, shortened to so many characters.
+    pub fn in_short(&self, longest: usize) -> String {
+        let pairs = self.0.iter().filter(|(_, value)| !value.is_empty());
+        let words: Vec<String> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
+        words.join(" ").chars().take(longest).collect()
+    }
+
     /// The parameters but for some.
     pub fn without(&self, names: &[&str]) -> Self {
         let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));

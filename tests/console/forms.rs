@@ -195,3 +195,34 @@ on_both! {
         assert!(shown.answer().status == 200 && crate::harness::agent::unescape(&shown.answer().text).contains(&jwks));
     }
 }
+
+on_both! {
+    /// Who looked at whom: once a minute for each thing that is looked for, by console, API and command line.
+    async fn looking_at_people_is_recorded(db) {
+        let harness = started(db);
+        let person = crate::console::people::id_of(&harness, "jlehz");
+        let mut agent = at_console(&harness, "auditor").await;
+        let mut look = async |path: &str| {
+            assert_eq!(agent.get(&harness.url(path)).await.answer().status, 200, "{path}");
+        };
+        for path in ["/admin/users", "/admin/users", "/admin/users?q=jane&sort=newest", "/admin/sessions?person=jlehz", "/admin/grants", "/admin/access-review"] {
+            look(path).await;
+        }
+        look(&format!("/admin/users/{person}")).await;
+        look("/admin/resource-servers/edrs-ga/documents").await;
+        look("/admin/resource-servers/edrs-ga/documents?client=fulton-cms&username=jlehz").await;
+        let program = crate::admin_api::Program::new(&harness, "audit");
+        program.get("/users?username=jlehz&limit=1").await;
+        let read = harness.events("people.read");
+        let told: Vec<&str> = read.iter().map(|event| event["detail"]["path"].as_str().unwrap()).collect();
+        let own = format!("/admin/users/{person}");
+        assert_eq!(told, [
+            "/admin/users", "/admin/users q=jane", "/admin/sessions person=jlehz", "/admin/grants", "/admin/access-review", own.as_str(),
+            "/admin/resource-servers/edrs-ga/documents client=fulton-cms username=jlehz", "/admin/api/v1/users username=jlehz",
+        ]);
+        assert_eq!(read[5]["person_id"], person, "of whom it is, is found by that person");
+        harness.clock.advance(60);
+        agent.get(&harness.url("/admin/users")).await;
+        assert_eq!(harness.events("people.read").len(), read.len() + 1);
+    }
+}

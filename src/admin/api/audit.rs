@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation, Shape};
+use super::operation::{self, Answered, Call, Group, Operation, Shape};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis};
-use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::event::{Kind, Outcome};
 use crate::policy::console::Area;
 use crate::store::audit::{AuditRow, Head, heads};
 use crate::store::audit_search::{self, Place, Rest, Search};
@@ -139,22 +139,12 @@ fn outcome(code: &str) -> Option<Outcome> {
 
 /// Records that a program reads this part of the record, once a minute.
 async fn note_look(call: &Call) -> Result<(), Problem> {
-    let (app, token) = (&call.app, &call.caller.token.id);
     let filters = EVENTS
         .iter()
         .filter(|query| !matches!(query.accepts, Accepts::Limit | Accepts::Cursor));
     let said = filters.filter_map(|query| Some(format!(" {}={}", query.name, call.query.text(query.name)?)));
     let at = format!("/admin/api/v1/audit/events{}", said.collect::<String>());
-    if !app.readers.is_first(token, &at, app.now()) {
-        return Ok(());
-    }
-    let event = app.event(Kind::AuditRead, Actor::ApiToken(token.clone()));
-    let event = event.from(call.caller.address.to_string()).with("path", at);
-    let written = app.store.write(move |tx| {
-        tx.audit(event.clone());
-        Ok(())
-    });
-    Ok(written.await?)
+    operation::note_look(&call.app, &call.caller, Kind::AuditRead, at).await
 }
 
 fn view(row: AuditRow) -> View {

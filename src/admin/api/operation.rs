@@ -23,14 +23,18 @@ use super::problem::{MemberMistake, Problem, Type};
 use super::query::{self, Parameter, Query};
 use super::reply::{Reply, Seen};
 use crate::app::App;
-use crate::audit::event::Actor;
+use crate::audit::event::{Actor, Kind};
 use crate::policy::console::{Area, Right};
 use crate::registry::{ActingCredential, Registry};
 use crate::store::{Conn, Stored, Tx};
+use crate::web::parameters::Parameters;
 
 /// What a handler answers.
 pub type Answered = Result<Reply, Problem>;
 type Handler = Rc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answered>>>>;
+
+/// How much of what a program looks for is recorded, in characters.
+const LONGEST_LOOK: usize = 200;
 
 /// The longest id in an address, in characters.
 pub const LONGEST_ID: usize = 64;
@@ -523,6 +527,12 @@ async fn attempt(
     let once = key
         .map(|key| Once::new(app, &caller.token.id, &key, &asked))
         .transpose()?;
+    if operation.method == Method::GET && operation.area.tells_of_people() {
+        let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+        let asked = parameters.without(&["cursor", "limit"]).in_short(LONGEST_LOOK);
+        let at = format!("{} {asked}", request.path());
+        note_look(app, &caller, Kind::PeopleRead, at.trim_end().to_owned()).await?;
+    }
     let call = Call {
         app: Arc::clone(app),
         id: id.to_owned(),
@@ -533,6 +543,21 @@ async fn attempt(
         once,
     };
     (operation.handler)(call).await
+}
+
+/// Records that a program looks at this, once a minute.
+pub(super) async fn note_look(app: &App, caller: &Caller, kind: Kind, at: String) -> Result<(), Problem> {
+    let token = &caller.token.id;
+    if !app.readers.is_first(token, &at, app.now()) {
+        return Ok(());
+    }
+    let event = app.event(kind, Actor::ApiToken(token.clone()));
+    let event = event.from(caller.address.to_string()).with("path", at);
+    let written = app.store.write(move |tx| {
+        tx.audit(event.clone());
+        Ok(())
+    });
+    Ok(written.await?)
 }
 
 /// Whether a text may be an id: ours and those that people choose have these characters alone. None is no id, too.

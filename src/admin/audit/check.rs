@@ -49,7 +49,7 @@ struct Last {
 /// `GET /admin/audit/check`
 pub async fn get(admin: AdminRequest) -> Answered {
     let app = &admin.app;
-    super::note_look(&admin, PATH.to_owned()).await?;
+    admin.note_look(Kind::AuditRead, PATH.to_owned()).await?;
     let (heads, recorded) = app
         .store
         .read(|conn| Ok((heads(conn)?, audit_search::last_of(conn, Kind::AuditChecked)?)))

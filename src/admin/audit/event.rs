@@ -8,6 +8,7 @@ use super::words::{Body, Names};
 use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::events::{Told, told};
 use crate::audit::chain;
+use crate::audit::event::Kind;
 use crate::error::PageError;
 use crate::policy::console::Area;
 use crate::store::audit::AuditRow;
@@ -46,7 +47,9 @@ pub async fn get(admin: AdminRequest) -> Answered {
     let Some((rows, names)) = found.await? else {
         return Err(PageError::not_found().into());
     };
-    super::note_look(&admin, format!("/admin/audit/{chain}/{seq}")).await?;
+    admin
+        .note_look(Kind::AuditRead, format!("/admin/audit/{chain}/{seq}"))
+        .await?;
     let (Some(row), Some(told)) = (rows.first(), told(&admin, &rows, &names).pop()) else {
         return Err(PageError::not_found().into());
     };

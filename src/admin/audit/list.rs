@@ -9,6 +9,7 @@ use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::events::{Told, told};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::list_query::{self, Filter, ListQuery, PAGE};
+use crate::audit::event::Kind;
 use crate::clock::local_time::When;
 use crate::policy::console::Area;
 use crate::store::audit_search::{Rest, Search, find};
@@ -44,7 +45,8 @@ pub async fn get(admin: AdminRequest) -> Answered {
     let looked = admin.query();
     match filters::search(&admin.app, &admin.zone, &looked).await? {
         Ok(search) => {
-            super::note_look(&admin, format!("/admin/audit {}", filters::in_short(&looked))).await?;
+            let at = format!("/admin/audit {}", filters::in_short(&looked));
+            admin.note_look(Kind::AuditRead, at).await?;
             found(&admin, &looked, search).await
         }
         Err(wrong) => {

@@ -56,6 +56,7 @@ pub fn group(kind: Kind) -> &'static str {
         | Kind::Exported
         | Kind::AccessReviewed
         | Kind::AuditRead
+        | Kind::PeopleRead
         | Kind::AuditChecked => "console",
         Kind::LogoutNotified | Kind::MailSent => "message",
         Kind::Initialised
@@ -287,6 +288,7 @@ impl Telling<'_> {
             | Kind::Exported
             | Kind::AccessReviewed
             | Kind::AuditRead
+            | Kind::PeopleRead
             | Kind::AuditChecked
             | Kind::ClientChanged
             | Kind::ResourceServerChanged
@@ -382,6 +384,7 @@ impl Telling<'_> {
             Kind::Exported => format!("{who} took out {}", body.get("what")),
             Kind::AccessReviewed => format!("{who} reviewed who holds which role"),
             Kind::AuditRead => format!("{who} looked at the record"),
+            Kind::PeopleRead => format!("{who} looked at {}", body.get("path")),
             Kind::AuditChecked if self.failed => format!("{who} had the record checked: it is not sound"),
             Kind::AuditChecked => format!("{who} had the record checked: it is sound"),
             Kind::ClientChanged => format!("{who} {} client {}", spaced(action), self.client()),

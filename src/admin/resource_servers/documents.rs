@@ -10,6 +10,7 @@ use super::preview::{self, Asked, Preview};
 use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::list_query::{self, Filter};
 use crate::admin::noun::managed::path_of;
+use crate::audit::event::Kind;
 use crate::error::PageError;
 use crate::issuance::smart_configuration;
 use crate::model::resource_server::ResourceServerSettings;
@@ -52,6 +53,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
     let preview = if asked.client.is_empty() {
         None
     } else {
+        admin.note_look(Kind::PeopleRead, admin.looked_at()).await?;
         Some(preview::of(app, server, &asked).await?)
     };
     let mut roles = vec![("", "Nobody: the client acts for itself")];
