@@ -261,17 +261,19 @@ pub async fn admit(
 ) -> Result<AdminRequest, PageRefused> {
     // A form that was posted goes back to the page that has it: those have one address.
     let page = address_of(request);
-    let about = if requires.about_person {
-        // What is asked about whom is told to nobody who is not signed in.
-        guard::signed_in(app, request, page, None).await?;
+    let asked = |requires: Requires| requires.age.filter(|_| request.method() != Method::POST);
+    let mut signed_in = guard::signed_in(app, request, page, asked(requires)).await?;
+    let mut about = None;
+    if requires.about_person {
         let id = request.match_info().get("id").unwrap_or_default().to_owned();
-        app.store.read(move |conn| people::find(conn, &id)).await?
-    } else {
-        None
-    };
+        about = app.store.read(move |conn| people::find(conn, &id)).await?;
+    }
+    // Whom it is about may ask for more; that is told to nobody who is not signed in.
+    let of_page = asked(requires);
     let requires = requires.of(about.as_ref());
-    let age = requires.age.filter(|_| request.method() != Method::POST);
-    let signed_in = guard::signed_in(app, request, page, age).await?;
+    if asked(requires) != of_page {
+        signed_in = guard::signed_in(app, request, page, asked(requires)).await?;
+    }
     let address = client_address::of(app, request);
     let roles = &signed_in.person.settings.roles;
     // A role counts with two factors alone, whatever the policy says of it.

@@ -83,12 +83,7 @@ impl Managed for IdentityProviderSettings {
     }
 
     async fn cards(admin: &AdminRequest, provider: &IdentityProvider) -> Result<Vec<Card>, PageRefused> {
-        let id = provider.id.clone();
-        let links = admin
-            .app
-            .store
-            .read(move |conn| stored::count_links(conn, &id))
-            .await?;
+        let links = links_of(admin, provider).await?;
         let mut cards = Vec::new();
         if provider.enabled && !provider.is_ready() {
             let text = "Our secret at this provider is missing, so no one can sign in with it. Enter it under Change.";
@@ -128,12 +123,7 @@ impl Managed for IdentityProviderSettings {
         provider: &IdentityProvider,
         action: Lifecycle,
     ) -> Result<Vec<String>, PageRefused> {
-        let id = provider.id.clone();
-        let links = admin
-            .app
-            .store
-            .read(move |conn| stored::count_links(conn, &id))
-            .await?;
+        let links = links_of(admin, provider).await?;
         let texts: &[&str] = match action {
             Lifecycle::Disable => &[
                 "No one can sign in with it any more. Everyone who signed in with it is signed out, including you if you did, and applications lose the access they were given then.",
@@ -153,6 +143,13 @@ impl Managed for IdentityProviderSettings {
             .chain([linked])
             .collect())
     }
+}
+
+/// How many accounts are linked with it.
+async fn links_of(admin: &AdminRequest, provider: &IdentityProvider) -> Result<i64, PageRefused> {
+    let id = provider.id.clone();
+    let counted = admin.app.store.read(move |conn| stored::count_links(conn, &id));
+    Ok(counted.await?)
 }
 
 fn there(asking: &Asking<'_, IdentityProviderSettings>) -> Section {

@@ -30,7 +30,8 @@ struct ConfirmPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     action: &'a str,
-    parts: Vec<String>,
+    /// What was typed, sealed.
+    kept: String,
     /// The button was pressed before, and the sign-in is as old as it was.
     not_yet: bool,
 }
@@ -47,25 +48,27 @@ fn context(person: &str, request: &HttpRequest) -> String {
 }
 
 /// What was typed, sealed to a person and an address.
-fn parts_of(app: &App, request: &HttpRequest, person: &str, form: &PostedForm) -> Vec<String> {
+fn sealed(app: &App, request: &HttpRequest, person: &str, form: &PostedForm) -> String {
     let plain = serde_json::to_vec(&form.fields.without(&NEVER)).unwrap_or_default();
     let context = context(person, request);
-    vec![app.master.seal(Purpose::Typed, &context, &plain, app.entropy)]
+    app.master.seal(Purpose::Typed, &context, &plain, app.entropy)
+}
+
+/// What a form carries of what was typed before, sealed.
+fn carried(form: &PostedForm) -> Option<&str> {
+    form.fields.all(KEPT).next()
 }
 
 /// Whether a form carries what was typed before.
 pub fn is_carried(form: &PostedForm) -> bool {
-    form.fields.all(KEPT).next().is_some()
+    carried(form).is_some()
 }
 
 /// What was typed before, if the form carries it.
 pub fn opened(admin: &AdminRequest, form: &PostedForm) -> Option<PostedForm> {
-    let sealed: String = form.fields.all(KEPT).collect();
-    if sealed.is_empty() {
-        return None;
-    }
     let context = context(&admin.signed_in.person.id, &admin.request);
-    let plain = admin.app.master.open(Purpose::Typed, &context, &sealed).ok()?;
+    let plain = admin.app.master.open(Purpose::Typed, &context, carried(form)?);
+    let plain = plain.ok()?;
     let fields: Parameters = serde_json::from_slice(&plain).ok()?;
     Some(PostedForm {
         fields,
@@ -81,7 +84,7 @@ pub fn ask(admin: &AdminRequest, form: &PostedForm, not_yet: bool) -> HttpRespon
         shell: admin.shell(),
         frame: admin.frame(Area::Home),
         action: address_of(&admin.request),
-        parts: parts_of(&admin.app, &admin.request, &admin.signed_in.person.id, form),
+        kept: sealed(&admin.app, &admin.request, &admin.signed_in.person.id, form),
         not_yet,
     };
     pages::respond(&page, StatusCode::FORBIDDEN, FormAction::SelfOnly)
@@ -98,12 +101,10 @@ pub async fn after_session(
     instead: PageRefused,
 ) -> Answered {
     let form = PostedForm::read_up_to(app, request, payload, LARGEST).await?;
-    let carried: Vec<String> = form.fields.all(KEPT).map(str::to_owned).collect();
-    let not_yet = !carried.is_empty();
-    let parts = match Mark::of(app, request, &form) {
-        _ if not_yet => carried,
-        Some(mark) => parts_of(app, request, &mark.person, &form),
-        None => return Err(instead),
+    let (kept, not_yet) = match (carried(&form), Mark::of(app, request, &form)) {
+        (Some(carried), _) => (carried.to_owned(), true),
+        (None, Some(mark)) => (sealed(app, request, &mark.person, &form), false),
+        (None, None) => return Err(instead),
     };
     let csrf = browser::csrf_token(app, &form.browser);
     let page = ConfirmPage {
@@ -114,7 +115,7 @@ pub async fn after_session(
             done: None,
         },
         action: address_of(request),
-        parts,
+        kept,
         not_yet,
     };
     Ok(pages::respond(&page, StatusCode::FORBIDDEN, FormAction::SelfOnly))

@@ -226,7 +226,7 @@ fn ask_first(app: &App, address: &str) -> HttpResponse {
         shell: browser::shell(app),
         heading: "Open this page?",
         paragraphs: &[
-            "Another site led you here. This page leaves an entry in the record when it is opened.",
+            "Another site led you here. Opening this page leaves an entry in the record, or asks another server.",
         ],
         link: Some((address, "Open it")),
     };

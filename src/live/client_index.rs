@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{LiveClient, credentials};
-use crate::model::client::Client;
+use crate::model::registered::Registered;
 
-/// In which order clients are listed. Those that are alike come by their ids.
+/// In which order clients, and whatever else is registered, are listed. Those that are alike come by their ids.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     /// By name, capitals like small letters.
@@ -20,15 +20,24 @@ pub enum Order {
 }
 
 impl Order {
-    /// What a client is sorted by, and its id: the place in the list.
-    pub fn place(self, client: &Client) -> (String, String) {
+    /// The one that the address of a list names.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "id" => Self::Id,
+            "newest" => Self::Newest,
+            _ => Self::Name,
+        }
+    }
+
+    /// What something that is registered is sorted by, and its id: the place in the list.
+    pub fn place<S>(self, one: &Registered<S>) -> (String, String) {
         let key = match self {
-            Self::Name => client.name.to_lowercase(),
+            Self::Name => one.name.to_lowercase(),
             Self::Id => String::new(),
             // What is left of the time that numbers have.
-            Self::Newest => format!("{:020}", i64::MAX - client.created_at),
+            Self::Newest => format!("{:020}", i64::MAX - one.created_at),
         };
-        (key, client.id.clone())
+        (key, one.id.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use super::words::{abilities, is_for_people, of_dataflow, of_method};
 use crate::admin::access::AdminRequest;
 use crate::admin::form::{Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
-use crate::admin::list::ListFilter;
+use crate::admin::list::{ListFilter, SORT};
 use crate::admin::list_query::{ListQuery, PAGE};
 use crate::admin::noun::field::{Kind, Section, field, section};
 use crate::admin::noun::managed::{Asking, Card, Listed, Managed, Offered, Words, is_looked_for};
@@ -201,11 +201,7 @@ impl Managed for ClientSettings {
     /// From memory, where they lie in order: there may be thousands.
     async fn listed(admin: &AdminRequest, looked: &ListQuery) -> Result<Listed<Self>, PageRefused> {
         let index = admin.app.live.client_index();
-        let order = match looked.get("sort") {
-            "id" => Order::Id,
-            "newest" => Order::Newest,
-            _ => Order::Name,
-        };
+        let order = Order::of(looked.get(SORT));
         let is_wanted = |client: &&Client| is_looked_for(*client, looked);
         let from = |after| {
             let found = index.search(order, after, looked.get("q"));

@@ -247,8 +247,9 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
                 ..asking
             };
             let typed = seen(typed.without(VERSION).without(SHOWN), &admin, &now);
+            let wrong = field::beside(&sections(&asking), &mistakes);
             let shown = Again {
-                wrong: field::beside(&sections(&asking), &mistakes),
+                wrong: with_secret_again::<S>(wrong, &form),
                 typed,
                 meanwhile: Some(meanwhile),
                 findings: None,
@@ -397,16 +398,10 @@ fn again<S: Managed>(
     admin: &AdminRequest,
     asking: &Asking<'_, S>,
     typed: Typed,
-    mut wrong: Vec<FieldMistake>,
+    wrong: Vec<FieldMistake>,
     form: &PostedForm,
 ) -> HttpResponse {
-    let told = wrong.iter().any(|wrong| wrong.field == SECRET);
-    if form.fields.all(SECRET).next().is_some() && S::NOUN.secrets.are_ours() && !told {
-        wrong.push(FieldMistake::field(
-            SECRET,
-            "enter it again: a secret is not kept in the form",
-        ));
-    }
+    let wrong = with_secret_again::<S>(wrong, form);
     show(
         admin,
         asking,
@@ -416,6 +411,16 @@ fn again<S: Managed>(
             ..Again::default()
         },
     )
+}
+
+/// Asks for a secret again that came with a form that is shown once more: an empty field would keep the old one.
+fn with_secret_again<S: Managed>(mut wrong: Vec<FieldMistake>, form: &PostedForm) -> Vec<FieldMistake> {
+    let told = wrong.iter().any(|wrong| wrong.field == SECRET);
+    if form.fields.all(SECRET).next().is_some() && S::NOUN.secrets.are_ours() && !told {
+        let what = "enter it again: a secret is not kept in the form";
+        wrong.push(FieldMistake::field(SECRET, what));
+    }
+    wrong
 }
 
 fn show<S: Managed>(admin: &AdminRequest, asking: &Asking<'_, S>, shown: Again) -> HttpResponse {

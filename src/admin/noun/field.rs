@@ -31,8 +31,6 @@ pub enum Kind {
     Tick,
     /// Our secret there: never shown again.
     Secret,
-    /// Said with the form, and not asked for.
-    Hidden,
 }
 
 /// A field.
@@ -128,7 +126,7 @@ impl Field {
     fn put(&self, typed: Typed, value: &Value) -> Typed {
         let name = self.key;
         match (&self.kind, value) {
-            (Kind::Secret | Kind::Hidden, _) => typed,
+            (Kind::Secret, _) => typed,
             (Kind::Boxes(_), Value::Array(values)) => {
                 typed.with_all(name, values.iter().filter_map(Value::as_str))
             }
@@ -156,9 +154,7 @@ impl Field {
     fn said(&self, typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Value> {
         let name = self.key;
         match &self.kind {
-            Kind::Text | Kind::Long | Kind::Radio(_) | Kind::Select(_) | Kind::Hidden => {
-                typed.some(name).map(Value::String)
-            }
+            Kind::Text | Kind::Long | Kind::Radio(_) | Kind::Select(_) => typed.some(name).map(Value::String),
             Kind::Lines => Some(typed.lines(name))
                 .filter(|lines| !lines.is_empty())
                 .map(Value::from),
@@ -320,7 +316,7 @@ pub fn facts(sections: &[Section], typed: &Typed, usual: &Typed) -> Vec<(&'stati
     let fact = |field: &Field| {
         let name = field.key;
         let values = match &field.kind {
-            Kind::Secret | Kind::Hidden => Vec::new(),
+            Kind::Secret => Vec::new(),
             Kind::Lines | Kind::Table | Kind::Rows(_) => typed.lines(name),
             Kind::Tick => {
                 let is = typed.get(name) == "yes";

@@ -1,10 +1,11 @@
 //! The list of a noun.
 
-use super::managed::{Listed, Managed, SEARCH, STATE, path_of, place};
+use super::managed::{Listed, Managed, SEARCH, STATE, path_of};
 use crate::admin::access::{AdminRequest, Answered};
 use crate::admin::list::{List, ListFilter, Offer, SORT, Search};
 use crate::admin::list_query;
 use crate::admin::table::{Cell, Column};
+use crate::live::client_index::Order;
 use crate::model::registered::Registered;
 
 /// `GET` of the list.
@@ -46,7 +47,10 @@ pub async fn get<S: Managed>(admin: AdminRequest) -> Answered {
         }],
         filters,
         columns: columns.collect(),
-        more: rows.last().filter(|_| more).map(|last| place(sort, last)),
+        more: rows
+            .last()
+            .filter(|_| more)
+            .map(|last| Order::of(sort).place(last)),
         rows: rows.iter().map(|one| row(&admin, one)).collect(),
         ..List::default()
     };

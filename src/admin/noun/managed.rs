@@ -4,7 +4,7 @@ use std::future::Future;
 
 use serde_json::{Map, Value};
 
-use super::field::{Fact, Section};
+use super::field::Section;
 use crate::admin::access::AdminRequest;
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
@@ -13,6 +13,7 @@ use crate::admin::list_query::{self, ListQuery};
 use crate::admin::table::{Cell, Column, Table};
 use crate::app::App;
 use crate::error::PageError;
+use crate::live::client_index::Order;
 use crate::model::registered::Registered;
 use crate::policy::console::Area;
 use crate::registry::noun::Registrable;
@@ -20,9 +21,11 @@ use crate::store::audit::Concerned;
 use crate::store::registered;
 use crate::web::guard::PageRefused;
 
-/// Filters that every list has.
+/// The filter by state, which every list has.
 pub(super) const STATE: &str = "state";
+/// The text that is looked for.
 pub(super) const SEARCH: &str = "q";
+
 /// What people read about a noun.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
@@ -36,7 +39,7 @@ pub struct Words {
     pub empty: &'static str,
     /// What a search looks into.
     pub search: &'static str,
-    /// Said after one was registered; see the words of [`super::access`].
+    /// Said after one was registered; see [`crate::admin::access`].
     pub registered: &'static str,
     /// Said after one was disabled.
     pub disabled: &'static str,
@@ -211,8 +214,6 @@ pub struct Card {
     pub texts: Vec<String>,
     /// What stands in a list, with what is said of each in small.
     pub items: Vec<(String, String)>,
-    /// Facts.
-    pub facts: Vec<Fact>,
     /// A table.
     pub table: Option<Table>,
     /// Where it leads: address, id and words.
@@ -230,17 +231,6 @@ impl Card {
             ..Self::default()
         }
     }
-}
-
-/// What one is sorted by, and its id: its place in the list.
-pub fn place<S>(sort: &str, one: &Registered<S>) -> (String, String) {
-    let key = match sort {
-        "id" => String::new(),
-        // The newest first: what is left of the time that numbers have.
-        "newest" => format!("{:020}", i64::MAX - one.created_at),
-        _ => one.name.to_lowercase(),
-    };
-    (key, one.id.clone())
 }
 
 /// Whether one is looked for by the filters that all have.
@@ -270,7 +260,7 @@ pub async fn from_database<S: Managed>(
     };
     let mut found = all;
     found.retain(|one| has_text(one) && is_looked_for(one, looked));
-    let (count, sort) = (found.len(), looked.get(SORT));
-    let rows = list_query::page_of(found.into_iter(), |one| place(sort, one), looked.after());
+    let (count, order) = (found.len(), Order::of(looked.get(SORT)));
+    let rows = list_query::page_of(found.into_iter(), |one| order.place(one), looked.after());
     Ok(Listed { some, count, rows })
 }
