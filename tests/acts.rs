@@ -176,10 +176,10 @@ fn of_clients() -> Vec<Act> {
             .command(&["client", "register", "--client-id", "SUBJECT", "--name", "Before", "--dataflow", "lims-to-cms", "--resource-server", "cms-fulton"])
             .file(CLIENT),
         act("client change", &["client.changed"], CLIENT)
-            .console("/admin/clients/SUBJECT/edit", &[("name", "After"), ("organization.name", "UF Tox")])
-            .api(Method::PATCH, "/clients/SUBJECT", r#"{"name":"After","organization":{"name":"UF Tox"}}"#)
-            .command(&["client", "change", "SUBJECT", "--name", "After", "--organization-name", "UF Tox"])
-            .file("[[client]]\nclient_id = \"SUBJECT\"\nname = \"After\"\norganization = { name = \"UF Tox\" }"),
+            .console("/admin/clients/SUBJECT/edit", &[("name", "After"), ("agency", "fulton-county-me")])
+            .api(Method::PATCH, "/clients/SUBJECT", r#"{"name":"After","agency":"fulton-county-me"}"#)
+            .command(&["client", "change", "SUBJECT", "--name", "After", "--agency", "fulton-county-me"])
+            .file("[[client]]\nclient_id = \"SUBJECT\"\nname = \"After\"\nagency = \"fulton-county-me\""),
         act("client change contacts", &["client.changed"], CLIENT)
             .console("/admin/clients/SUBJECT/edit", &[("contacts", "it@lims.example\nlab@lims.example")])
             .api(Method::PATCH, "/clients/SUBJECT", r#"{"contacts":["it@lims.example","lab@lims.example"]}"#)
@@ -202,6 +202,38 @@ fn of_clients() -> Vec<Act> {
         "/clients",
         "client",
         "[[client]]\nclient_id = \"SUBJECT\"\nname = \"Before\"\ndataflow = \"lims-to-cms\"\nresource_servers = [\"cms-fulton\"]\n"
+    );
+    acts
+}
+
+const AGENCY: &str = "[[agency]]\nid = \"SUBJECT\"\nname = \"Before\"\n";
+
+fn of_agencies() -> Vec<Act> {
+    let mut acts = vec![
+        act("agency register", &["agency.changed"], "")
+            .console("/admin/agencies/new", &[("id", "SUBJECT"), ("name", "Before"), ("kind", "hospital")])
+            .api(Method::POST, "/agencies", r#"{"id":"SUBJECT","name":"Before","kind":"hospital"}"#)
+            .command(&["agency", "register", "--id", "SUBJECT", "--name", "Before", "--kind", "hospital"])
+            .file("[[agency]]\nid = \"SUBJECT\"\nname = \"Before\"\nkind = \"hospital\""),
+        act("agency change", &["agency.changed"], AGENCY)
+            .console("/admin/agencies/SUBJECT/edit", &[("contacts", "it@agency.example"), ("npi", "1234567893")])
+            .api(Method::PATCH, "/agencies/SUBJECT", r#"{"contacts":["it@agency.example"],"npi":"1234567893"}"#)
+            .command(&["agency", "change", "SUBJECT", "--contact", "it@agency.example", "--npi", "1234567893"])
+            .file("[[agency]]\nid = \"SUBJECT\"\ncontacts = [\"it@agency.example\"]\nnpi = \"1234567893\""),
+        act("agency set-member", &["person.roles_changed"], PERSON)
+            .console("/admin/agencies/fulton-county-me/members", &[("username", "SUBJECT"), ("roles", "data-clerk")])
+            .api(Method::POST, "/agencies/fulton-county-me/members", r#"{"username":"SUBJECT","roles":["data-clerk"]}"#)
+            .command(&["agency", "set-member", "fulton-county-me", "SUBJECT", "--role", "data-clerk"])
+            .file("[[user]]\nusername = \"SUBJECT\"\nmemberships = [{ agency = \"fulton-county-me\", roles = [\"data-clerk\"] }]"),
+    ];
+    lifecycle!(
+        acts,
+        "agency.changed",
+        AGENCY,
+        "/admin/agencies",
+        "/agencies",
+        "agency",
+        "[[agency]]\nid = \"SUBJECT\"\nname = \"Before\"\n"
     );
     acts
 }
@@ -398,11 +430,13 @@ impl Names {
                 };
                 let of = || Some(person.id.clone());
                 let sessions = Sessions {
+                    homes: None,
                     person: of(),
                     begun_after: 0,
                     used_after: 0,
                 };
                 let grants = Grants {
+                    homes: None,
                     person: of(),
                     client: None,
                     kept_after: 0,
@@ -623,7 +657,7 @@ on_both! {
         harness.apply(STAFF);
         let mut admin = at_console(&harness, "admin").await;
         let program = Program::new(&harness, "admin");
-        let acts = [of_clients(), of_servers(), of_providers(), of_people()];
+        let acts = [of_agencies(), of_clients(), of_servers(), of_providers(), of_people()];
         for (place, act) in acts.iter().flatten().enumerate() {
             let mut first: Option<(&str, Vec<Value>)> = None;
             let mut doors = Vec::new();
@@ -655,7 +689,13 @@ on_both! {
 /// Nothing that the command line does is without its row, or its reason.
 #[test]
 fn every_command_that_changes_something_is_an_act() {
-    let acts = [of_clients(), of_servers(), of_providers(), of_people()];
+    let acts = [
+        of_agencies(),
+        of_clients(),
+        of_servers(),
+        of_providers(),
+        of_people(),
+    ];
     let known: Vec<&str> = acts.iter().flatten().map(|act| act.name).collect();
     let looks = ["list", "show", "test", "help", "verify"];
     // Where the commands of a group are still to be offered elsewhere, or act on no registration.

@@ -73,6 +73,17 @@ impl<'a> Program<'a> {
         .await
     }
 
+    /// Any method, whichever version there is.
+    pub async fn send(&self, method: Method, path: String, body: Value) -> Answer {
+        let request = self.request(method, &path).header("If-Match", "*");
+        sent(if body.is_null() {
+            request
+        } else {
+            request.json(&body)
+        })
+        .await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         sent(self.request(Method::DELETE, path)).await
     }
@@ -91,7 +102,7 @@ async fn sent(request: reqwest::RequestBuilder) -> Answer {
 }
 
 /// What a problem is called.
-fn problem(answer: &Answer) -> (u16, &str) {
+pub fn problem(answer: &Answer) -> (u16, &str) {
     assert_eq!(
         answer.header("content-type"),
         "application/problem+json",

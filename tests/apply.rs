@@ -71,8 +71,10 @@ fn a_second_run_changes_nothing() {
         first.lines,
         [
             "+ resource_server cms-fulton (cms at https://cms.fulton.example/fhir)",
+            "+ agency uf-pathology-labs (UF Pathology Labs)",
             "+ client lims-uf-tox (Toxicology LIMS → cms-fulton)",
             "+ client bench (Toxicology LIMS → cms-fulton)",
+            "+ agency fulton-county-me (Fulton County ME)",
             "+ user jlehz (forensic-toxicologist)",
         ]
     );
@@ -84,8 +86,8 @@ fn a_second_run_changes_nothing() {
         "only what was made is shown"
     );
     let known = installation.record().len();
-    // One event each for four objects and the PS256 key.
-    assert_eq!(known, before + 5);
+    // One event each for six objects and the PS256 key.
+    assert_eq!(known, before + 7);
     let second = run(&installation, FILE);
     assert_eq!(
         second.lines,

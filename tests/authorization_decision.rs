@@ -55,6 +55,7 @@ static UTC: jiff::tz::TimeZone = jiff::tz::TimeZone::UTC;
 pub fn rules(policy: &Policy) -> Rules<'_> {
     Rules {
         policy,
+        agencies: Arc::default(),
         issuer: "https://as.example",
         jurisdiction: None,
         time_zone: &UTC,
@@ -80,7 +81,11 @@ pub fn server(id: &str, audience: &str) -> Arc<LiveServer> {
         secrets: Vec::new(),
         sealed: None,
     };
-    Arc::new(LiveServer { server, keys: None })
+    Arc::new(LiveServer {
+        server,
+        keys: None,
+        agency: None,
+    })
 }
 
 fn person(role: &str) -> Person {
@@ -179,6 +184,7 @@ impl World {
         let parameters = Parameters::parse(query.as_bytes()).unwrap();
         let policy = Policy::built_in().unwrap();
         let live = Arc::new(LiveClient {
+            agency: None,
             client: self.client,
             keys: None,
         });

@@ -610,12 +610,8 @@ fn identity_providers_from_the_command_line() {
     ];
     let view = program.json(&[&["identity-provider", "change", "dekalb-county"], &changed[..]].concat());
     assert_eq!(
-        (
-            &view["organization"]["name"],
-            &view["accounts"],
-            &view["roles"][0]["value"]
-        ),
-        (&json!("DeKalb ME"), &json!("invited"), &json!("ME"))
+        (&view["agency"], &view["accounts"], &view["roles"][0]["value"]),
+        (&json!("dekalb-me"), &json!("invited"), &json!("ME"))
     );
     let cleared = program.json(&[
         "identity-provider",

@@ -15,6 +15,7 @@ mod activity;
 mod acts;
 mod admin_api;
 mod admin_api_fuzz;
+mod agencies;
 mod apply;
 mod architecture;
 mod attacks;

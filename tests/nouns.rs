@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use mdi_auth::admin::noun::asked_for;
 use mdi_auth::admin::noun::managed::Managed;
 use mdi_auth::app::App;
+use mdi_auth::model::agency::AgencySettings;
 use mdi_auth::model::client::ClientSettings;
 use mdi_auth::model::identity_provider::IdentityProviderSettings;
 use mdi_auth::model::resource_server::ResourceServerSettings;
@@ -135,7 +136,7 @@ fn what_has_the_wrong_shape_is_named_member_by_member() {
     let rows = [
         (
             json!({ "colour": "red" }),
-            "colour: unknown; there is client_id auth_method",
+            "colour: unknown; there is client_id agency auth_method",
         ),
         (
             json!({ "consent": "never" }),
@@ -197,9 +198,10 @@ on_both! {
         let path = "/clients/lims-uf";
         // RFC 7396 appendix A in our own members: what is said, and what is there then.
         let rows = [
-            (json!({ "organization": { "jurisdiction": null } }), "/organization", json!({ "name": "UF Tox", "id": "urn:oid:1.2.3" })),
-            (json!({ "organization": { "name": "UF Toxicology" } }), "/organization", json!({ "name": "UF Toxicology", "id": "urn:oid:1.2.3" })),
-            (json!({ "organization": null }), "/organization", Value::Null),
+            (json!({ "organization": { "name": "UF Toxicology", "id": "urn:oid:1.2.3" } }), "/agency", json!("uf-tox")),
+            (json!({ "organization": null }), "/agency", Value::Null),
+            (json!({ "agency": "uf-tox" }), "/agency", json!("uf-tox")),
+            (json!({ "agency": null }), "/agency", Value::Null),
             (json!({ "confidentiality": null }), "/confidentiality", Value::Null),
             (json!({ "require_pkce": null }), "/require_pkce", json!(true)),
             (json!({ "purposes": ["HDECD"] }), "/purposes", json!(["HDECD"])),
@@ -362,14 +364,22 @@ fn lines_that_say(word: &str) -> Vec<(String, usize)> {
 #[test]
 fn a_setting_is_three_lines_in_three_files() {
     let expected = [
+        "src/admin/agencies.rs",
         "src/admin/clients/fields.rs",
         "src/admin/resource_servers/fields.rs",
+        "src/model/agency.rs",
         "src/model/client.rs",
         "src/model/resource_server.rs",
+        "src/registry/agencies.rs",
         "src/registry/clients.rs",
         "src/registry/resource_servers.rs",
     ];
-    let expected: Vec<(String, usize)> = expected.iter().map(|file| ((*file).to_owned(), 1)).collect();
+    // Who looks after one agency changes that of its clients: one word more.
+    let own = |file: &str| usize::from(file == "src/registry/clients.rs");
+    let expected: Vec<(String, usize)> = expected
+        .iter()
+        .map(|file| ((*file).to_owned(), 1 + own(file)))
+        .collect();
     assert_eq!(lines_that_say("contacts"), expected);
 }
 
@@ -386,8 +396,9 @@ fn asks_for_all<S: Managed>(app: &App, elsewhere: &[&str]) {
 fn each_form_asks_for_every_setting() {
     let installation = Installation::new();
     let registry = installation.registry();
-    // Enabling has a page of its own, and what comes without a secret comes in files.
-    asks_for_all::<ClientSettings>(registry.app(), &["enabled"]);
-    asks_for_all::<ResourceServerSettings>(registry.app(), &["enabled"]);
-    asks_for_all::<IdentityProviderSettings>(registry.app(), &["enabled", "secret_later"]);
+    // Enabling has a page of its own. An agency in words, and what comes without a secret, come in files.
+    asks_for_all::<AgencySettings>(registry.app(), &["enabled"]);
+    asks_for_all::<ClientSettings>(registry.app(), &["enabled", "organization"]);
+    asks_for_all::<ResourceServerSettings>(registry.app(), &["enabled", "organization"]);
+    asks_for_all::<IdentityProviderSettings>(registry.app(), &["enabled", "organization", "secret_later"]);
 }

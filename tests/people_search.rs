@@ -98,7 +98,7 @@ on_both! {
         for (words, (role, state)) in words.iter().flat_map(|words| others.iter().map(move |other| (words, other))) {
             for order in [Order::Name, Order::Newest, Order::LastSignIn] {
                 let role = role.map(str::to_owned);
-                let search = Search { words: (*words).to_owned(), role, state: *state, order, after: None };
+                let search = Search { words: (*words).to_owned(), role, state: *state, order, homes: None, after: None };
                 check(&harness, &everybody, search);
             }
         }

@@ -7,6 +7,7 @@ use mdi_auth::model::person::Person;
 use mdi_auth::model::resource_server::{ResourceServer, ResourceServerSettings};
 use mdi_auth::model::secret::Secret;
 use mdi_auth::model::signing::{Algorithm, StoredKey};
+use mdi_auth::registry::belonging::Known;
 use mdi_auth::registry::keys::{self, State};
 use mdi_auth::registry::noun;
 use mdi_auth::registry::people::{self, PersonForm};
@@ -525,7 +526,14 @@ fn a_person_to_be_written_shows_no_secret() {
     let installation = Installation::new();
     let totp = "totp_secret = \"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP\"";
     let form: PersonForm = form(PERSON, &format!("username = \"ann\"\n{totp}"));
-    let draft = people::draft(&installation.registry(), &form, Omitted::Keeps, None).unwrap();
+    let draft = people::draft(
+        &installation.registry(),
+        &form,
+        Omitted::Keeps,
+        None,
+        &Known::default(),
+    )
+    .unwrap();
     assert_eq!(format!("{draft:?}"), "Draft { username: \"ann\", .. }");
 }
 

@@ -837,7 +837,7 @@ on_both! {
         let rita = stage.person("rita").unwrap();
         assert_eq!(rita.name, "Rita Registrar");
         assert_eq!(rita.settings.roles, ["registrar"]);
-        assert_eq!(rita.settings.organization.as_ref().unwrap().name, "Fulton County ME");
+        assert_eq!(rita.settings.agency.as_deref(), Some("fulton-county-me"));
         assert_eq!((rita.settings.email.as_deref(), rita.settings.email_verified), (Some("rita@fulton.example"), true));
         assert_eq!(rita.settings.provisioned_by.as_deref(), Some("fulton"));
         assert_eq!(rita.password, None);
@@ -990,7 +990,7 @@ on_both! {
     async fn accounts_that_were_used_are_linked_by_hand_alone(db) {
         let stage = Stage::start(db, r#"accounts = "invited"
             username_claim = "upn"
-            organization = { name = "Fulton County ME" }
+            agency = "fulton-county-me"
         "#);
         stage.harness.apply(&table("https://state.example", "").replace("\"fulton\"", "\"state\""));
         for (username, factor) in [
@@ -1002,7 +1002,7 @@ on_both! {
         ] {
             stage.harness.apply(&format!(
                 "[[user]]\nusername = {username:?}\nname = \"One\"\n{factor}\nemail = \"{username}@fulton.example\"\n\
-                 email_verified = true\norganization = {{ name = \"Fulton County ME\" }}\n"
+                 email_verified = true\nagency = \"fulton-county-me\"\n"
             ));
         }
         let (store, pat) = (stage.harness.app.store.clone(), stage.person("pat").unwrap().id);
@@ -1162,7 +1162,7 @@ async fn a_registration_with_mistakes_is_refused() {
         ("EXTRA",                 "auth_method = \"none\"", "of no use"),
         ("EXTRA",                 "auth_method = \"private_key_jwt\"", "not supported"),
         ("EXTRA",                 "accounts = \"anybody\"", "is not one of"),
-        ("EXTRA",                 "accounts = \"invited\"", "organization: it is missing"),
+        ("EXTRA",                 "accounts = \"invited\"", "agency: it is missing"),
         ("EXTRA",                 "manage_roles = true",    "without roles"),
         ("EXTRA",                 "trusted_amr = [\"pwd\"]", "second factor"),
         ("EXTRA",                 "scopes = [\"öpenid\"]",  "ASCII"),
@@ -1587,6 +1587,7 @@ on_both! {
 fn sessions_of(stage: &Stage, person: &str) -> usize {
     let (store, person) = (stage.harness.app.store.clone(), person.to_owned());
     let wanted = Sessions {
+        homes: None,
         person: Some(person),
         begun_after: 0,
         used_after: 0,

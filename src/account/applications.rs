@@ -78,7 +78,7 @@ fn allowed(
     facts: &AllowedFacts,
     zone: &Zone,
 ) -> Option<Allowed> {
-    let live = app.live.client(client_id).filter(|live| live.client.enabled)?;
+    let live = app.live.client(client_id).filter(|live| live.is_served())?;
     let client = &live.client;
     let now = app.now();
     let generations = (person.generation, client.generation);
@@ -115,11 +115,7 @@ fn allowed(
     Some(Allowed {
         client_id: client_id.to_owned(),
         name: client.name.clone(),
-        organization: client
-            .settings
-            .organization
-            .as_ref()
-            .map(|organization| organization.name.clone()),
+        organization: live.agency.as_ref().map(|agency| agency.name.clone()),
         end_path: end_path(client_id),
         sentences: app
             .policy

@@ -39,7 +39,7 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefu
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
         replace: &browser::page_url(APP_PATH, &pending.seal(app, Some(&signed_in.browser))),
-        removable: signed_in.has_passkey || !app.policy.requires_second_factor(&person.settings.roles),
+        removable: signed_in.has_passkey || !app.policy.requires_second_factor(&person.settings.all_roles()),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
@@ -62,7 +62,7 @@ async fn remove(
     let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
     let required = app
         .policy
-        .requires_second_factor(&signed_in.person.settings.roles);
+        .requires_second_factor(&signed_in.person.settings.all_roles());
     let (job_app, person) = (Arc::clone(app), signed_in.person.clone());
     let removed = app
         .store

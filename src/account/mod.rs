@@ -82,7 +82,8 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
     let person = &signed_in.person;
     let zone = Zone::of(&person.settings, &app.config.policy.time_zone);
     let csrf = browser::csrf_token(app, &signed_in.browser);
-    let roles = person.settings.roles.iter();
+    let (agencies, roles) = (app.live.agencies(), person.settings.all_roles());
+    let roles = roles.iter();
     let page = AccountPage {
         shell: browser::shell_of(app, person, &csrf),
         csrf: &csrf,
@@ -91,11 +92,9 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
             name: &person.name,
             username: &person.username,
         },
-        agency: person
-            .settings
-            .organization
-            .as_ref()
-            .map(|organization| organization.name.as_str()),
+        agency: agencies
+            .of(person.settings.agency.as_ref())
+            .map(|agency| agency.name.as_str()),
         roles: roles
             .map(|code| {
                 app.policy

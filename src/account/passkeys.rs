@@ -104,7 +104,11 @@ async fn removed(
                 return Ok(Removed::Gone);
             };
             let last = own.len() == 1 && person.totp_secret.is_none();
-            if last && job_app.policy.requires_second_factor(&person.settings.roles) {
+            if last
+                && job_app
+                    .policy
+                    .requires_second_factor(&person.settings.all_roles())
+            {
                 return Ok(Removed::Needed);
             }
             passkeys::remove(tx.conn(), &person.id, &id)?;

@@ -11,6 +11,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
+use super::about::{About, Admitted};
 use super::list_query::ListQuery;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
@@ -18,7 +19,7 @@ use crate::audit::failure_counts::{Failed, Noted};
 use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::model::person::Person;
-use crate::policy::console::{self, Area, Right};
+use crate::policy::console::{self, Area, Authority, Reach, Right};
 use crate::registry::{ActingCredential, Registry};
 use crate::secrets::master_key::Purpose;
 use crate::session::client_address;
@@ -51,8 +52,8 @@ pub struct Requires {
     pub right: Right,
     /// How old the sign-in may be, in seconds; none: as old as the session may get.
     pub age: Option<i64>,
-    /// It is about the person in its address: those with a role of the console are administrators' affair.
-    pub about_person: bool,
+    /// What it is about.
+    pub about: About,
 }
 
 impl Requires {
@@ -62,7 +63,7 @@ impl Requires {
             area,
             right: Right::Read,
             age: None,
-            about_person: false,
+            about: About::Everybody,
         }
     }
 
@@ -72,7 +73,7 @@ impl Requires {
             area,
             right: Right::Change,
             age: None,
-            about_person: false,
+            about: About::Everybody,
         }
     }
 
@@ -92,19 +93,16 @@ impl Requires {
         }
     }
 
-    /// The same about the person in the address.
-    pub const fn about_person(self) -> Self {
-        Self {
-            about_person: true,
-            ..self
-        }
+    /// The same about something that the address names, or about what whoever asks looks after.
+    pub const fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// What it comes to for whom it is about: people with a role of the console are administrators' affair, and want
     /// somebody who has just signed in.
     fn of(self, about: Option<&Person>) -> Self {
         match about {
-            Some(person) if console::is_of_console(&person.settings.roles) => Self {
+            Some(person) if console::is_administrative(&person.settings) => Self {
                 area: Area::Administrators,
                 age: if self.right == Right::Change {
                     Some(FRESH)
@@ -130,6 +128,7 @@ pub struct AdminRequest {
     pub csrf: String,
     /// Her time zone.
     pub zone: Zone,
+    authority: Authority,
     address: IpAddr,
     done: Option<String>,
     parts: Parts,
@@ -211,6 +210,11 @@ const DONE: &[(&str, &str)] = &[
     ("deleted", "Deleted."),
     ("ended", "Ended."),
     ("server-registered", "The resource server is registered."),
+    ("agency-registered", "The agency is registered."),
+    (
+        "agency-disabled",
+        "Disabled. Its people are signed out, and its systems get nothing any more.",
+    ),
     ("provider-registered", "The identity provider is registered."),
     (
         "provider-disabled",
@@ -264,7 +268,7 @@ pub async fn admit(
     let asked = |requires: Requires| requires.age.filter(|_| request.method() != Method::POST);
     let mut signed_in = guard::signed_in(app, request, page, asked(requires)).await?;
     let mut about = None;
-    if requires.about_person {
+    if requires.about == About::Person {
         let id = request.match_info().get("id").unwrap_or_default().to_owned();
         about = app.store.read(move |conn| people::find(conn, &id)).await?;
     }
@@ -275,12 +279,20 @@ pub async fn admit(
         signed_in = guard::signed_in(app, request, page, asked(requires)).await?;
     }
     let address = client_address::of(app, request);
-    let roles = &signed_in.person.settings.roles;
-    // A role counts with two factors alone, whatever the policy says of it.
-    if !signed_in.session.has_second_factor() || console::right(roles, requires.area) < requires.right {
-        return Err(PageRefused::Error(
-            refused(app, &signed_in, address, page, requires).await?,
-        ));
+    let authority = Authority::of_person(&signed_in.person.settings, &app.live.agencies());
+    let id = request.match_info().get("id").unwrap_or_default();
+    let wanted = (requires.area, requires.right);
+    match requires.about.admits(app, &authority, wanted, id).await? {
+        // A role counts with two factors alone, whatever the policy says of it.
+        Admitted::Yes if signed_in.session.has_second_factor() => {}
+        Admitted::Hidden if signed_in.session.has_second_factor() => {
+            return Err(PageError::not_found().into());
+        }
+        _ => {
+            return Err(PageRefused::Error(
+                refused(app, &signed_in, address, page, requires).await?,
+            ));
+        }
     }
     let query = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
     Ok(AdminRequest {
@@ -291,6 +303,7 @@ pub async fn admit(
         done: query.one("done").ok().flatten().map(str::to_owned),
         parts: Rc::clone(parts),
         signed_in,
+        authority,
         address,
         about,
         mark: OnceCell::new(),
@@ -325,14 +338,14 @@ async fn refused(
             .outcome(Outcome::MinorFailure)
             .from(address.to_string())
             .with("path", page.split('?').next().unwrap_or_default())
-            .with("roles", person.settings.roles.join(" "));
+            .with("roles", person.settings.all_roles().join(" "));
         let written = app.store.write(move |tx| {
             tx.audit(event.clone());
             Ok(())
         });
         written.await?;
     }
-    let is_of_console = console::is_of_console(&person.settings.roles);
+    let is_of_console = console::is_administrative(&person.settings);
     let what = if is_of_console {
         "Your role does not include this part of the administration. Ask an administrator if you need it."
     } else {
@@ -454,9 +467,19 @@ impl AdminRequest {
         format!("{}{MARK}{sealed}", self.csrf)
     }
 
-    /// Whether this person may do something.
+    /// Whether this person may do something, whoever it is about.
     pub fn may(&self, area: Area, right: Right) -> bool {
-        console::right(&self.signed_in.person.settings.roles, area) >= right
+        self.authority.may(area, right)
+    }
+
+    /// Whether this person may do something about one agency at least.
+    pub fn may_somewhere(&self, area: Area, right: Right) -> bool {
+        self.authority.may_somewhere(area, right)
+    }
+
+    /// For whose affairs something may be done.
+    pub fn reach(&self, area: Area, right: Right) -> Reach {
+        self.authority.reach(area, right)
     }
 
     /// Whether this person may change something there: for the templates.
@@ -473,7 +496,7 @@ impl AdminRequest {
             generation: person.generation,
         };
         Registry::new(Arc::clone(&self.app), Actor::Person(person.id.clone())).bounded(
-            console::Authority::of(&person.settings.roles),
+            self.authority.clone(),
             warrant,
             self.address.to_string(),
         )
@@ -492,10 +515,13 @@ impl AdminRequest {
 
     /// What the page shares with the others of the console; it belongs to `area`.
     pub fn frame(&self, area: Area) -> Frame<'_> {
-        let seen = self
-            .parts
-            .iter()
-            .filter(|(_, _, requires)| self.may(requires.area, requires.right));
+        let seen = self.parts.iter().filter(|(_, _, requires)| {
+            if requires.about == About::Own {
+                self.may_somewhere(requires.area, requires.right)
+            } else {
+                self.may(requires.area, requires.right)
+            }
+        });
         let nav = seen
             .map(|(path, label, requires)| NavItem {
                 path: path.clone(),

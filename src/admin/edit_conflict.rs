@@ -44,6 +44,7 @@ pub async fn since(
         Kind::SecretChanged,
     ];
     const PROVIDER: [Kind; 1] = [Kind::IdentityProviderChanged];
+    const AGENCY: [Kind; 1] = [Kind::AgencyChanged];
     let since_ms = shown_ms.max(app.clock.now_millis() - LOOKED_BACK_MS);
     let subject = subject.clone();
     let (rows, names) = app
@@ -53,10 +54,16 @@ pub async fn since(
                 Concerned::Person(_) => &PERSON,
                 Concerned::Client(_) => &CLIENT,
                 Concerned::Provider(_) => &PROVIDER,
+                Concerned::Agency(_) => &AGENCY,
             };
             let mut rows = audit::last_of(conn, &subject, kinds, since_ms, TOLD)?;
-            if let Concerned::Provider(id) = &subject {
-                rows.retain(|row| body(row).detail.get("provider") == Some(id));
+            let named = match &subject {
+                Concerned::Provider(id) => Some(("provider", id)),
+                Concerned::Agency(id) => Some(("agency", id)),
+                Concerned::Person(_) | Concerned::Client(_) => None,
+            };
+            if let Some((member, id)) = named {
+                rows.retain(|row| body(row).detail.get(member) == Some(id));
             }
             let actors: Vec<String> = rows.iter().map(|row| body(row).actor).collect();
             let names = people::names(conn, &actors)?;

@@ -97,7 +97,7 @@ pub fn client(admin: &AdminRequest, id: &str) -> Party {
 pub fn person(admin: &AdminRequest, id: &str, names: &Names) -> Party {
     let known = names.known(id);
     let path = known
-        .filter(|_| admin.may(Area::People, Right::Read))
+        .filter(|_| admin.may_somewhere(Area::People, Right::Read))
         .map(|_| format!("/admin/users/{id}"));
     Party {
         name: known.map_or_else(
@@ -119,7 +119,7 @@ pub async fn last_of(admin: &AdminRequest, concerned: Concerned) -> Result<Optio
             client: Some(id),
             ..Search::default()
         },
-        Concerned::Provider(_) => return Ok(None),
+        Concerned::Provider(_) | Concerned::Agency(_) => return Ok(None),
     };
     if !admin.may(Area::Audit, Right::Read) {
         return Ok(None);

@@ -13,7 +13,7 @@ use super::table::{Cell, Column};
 use crate::clock::local_time::When;
 use crate::error::PageError;
 use crate::model::grant::Grant;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Right};
 use crate::registry::{Refused, sessions as registry};
 use crate::store::grants::{self as stored, GrantFilter};
 use crate::store::people;
@@ -65,11 +65,13 @@ pub async fn get(admin: AdminRequest) -> Answered {
     );
     let tokens = &app.config.tokens;
     let (now, made) = (app.now(), app.now() - tokens.code_seconds - tokens.access_seconds);
+    let reach = admin.reach(Area::Grants, Right::Read);
     let read = app.store.read(move |conn| {
         let mut filter = GrantFilter {
             after,
             client_id: Some(client).filter(|id| !id.is_empty()),
             person_id: None,
+            homes: reach.agencies().cloned(),
         };
         if !username.is_empty() {
             // Nobody has no id, and so no grants.
@@ -82,7 +84,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
     });
     let (names, grants) = read.await?;
     let (grants, more) = list_query::cut(grants);
-    let may_change = admin.changes(Area::Grants);
+    let may_change = admin.may_somewhere(Area::Grants, Right::Change);
     let is_whole = looked.get("person").is_empty() && looked.get("client").is_empty();
     let columns = ["Person", "Application", "May", "Since"].map(Column::new);
     let list = List {

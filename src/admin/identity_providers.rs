@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::access::{AdminRequest, Answered};
+use super::agencies::agency_field;
 use super::form::{self, Choice, FieldMistake, Typed};
 use super::lifecycle::Lifecycle;
 use super::noun::field::{Kind, Section, field, section};
@@ -43,7 +44,7 @@ impl Managed for IdentityProviderSettings {
     }
 
     fn sections(asking: &Asking<'_, Self>) -> Vec<Section> {
-        vec![there(asking), accounts(), factors()]
+        vec![there(asking), accounts(asking), factors()]
     }
 
     fn said(
@@ -182,7 +183,7 @@ fn there(asking: &Asking<'_, IdentityProviderSettings>) -> Section {
     )
 }
 
-fn accounts() -> Section {
+fn accounts(asking: &Asking<'_, IdentityProviderSettings>) -> Section {
     let kinds: Vec<Choice> = form::choices(&[
         (
             "linked",
@@ -216,25 +217,11 @@ fn accounts() -> Section {
                 "Only if the agency says reliably who has which username here.",
             )
             .more(),
-            field(
-                "organization.name",
-                Kind::Text,
+            agency_field(
+                asking,
                 "Agency (optional)",
-                "New accounts belong to it, and only accounts that belong to it are linked.",
+                "Its ID. New accounts belong to it, and only accounts that belong to it are linked.",
             ),
-            field(
-                "organization.id",
-                Kind::Text,
-                "Identifier of the agency (optional)",
-                "Such as urn:oid:2.16.840.1.113883.3.9999.1.",
-            ),
-            field(
-                "organization.jurisdiction",
-                Kind::Text,
-                "Jurisdiction of the agency (optional)",
-                "If it is not that of this server.",
-            )
-            .more(),
         ],
     )
 }

@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
+use super::about::About;
 use super::access::{AdminRequest, Answered, Frame, Mark, Requires, address_of};
 use crate::app::App;
 use crate::policy::console::Area;
@@ -122,7 +123,7 @@ pub async fn after_session(
 }
 
 /// What the other tab shows in the end.
-pub const CONFIRMED_REQUIRES: Requires = Requires::read(Area::Home).fresh();
+pub const CONFIRMED_REQUIRES: Requires = Requires::read(Area::Home).about(About::Own).fresh();
 
 /// `GET /admin/confirmed`
 pub async fn confirmed(admin: AdminRequest) -> Answered {

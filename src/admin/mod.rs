@@ -1,9 +1,11 @@
 //! The console: the pages of `admin/`, and the admin API. [`pages`] lists the pages, and who may see each; changes go
 //! only through `registry`.
 
+pub mod about;
 pub mod access;
+pub mod agencies;
 pub mod api;
-pub mod api_tokens;
+mod api_tokens;
 pub mod audit;
 pub mod clients;
 pub mod confirm;

@@ -5,13 +5,15 @@ use std::rc::Rc;
 
 use actix_web::{HttpRequest, web};
 
+use super::about::About;
 use super::access::{Parts, Requires};
 use super::page::{Page, page, run};
 use super::{
-    api_tokens, audit, clients, grants, home, identity_providers, kept, keys, noun, people, policy,
+    agencies, api_tokens, audit, clients, grants, home, identity_providers, kept, keys, noun, people, policy,
     resource_servers, review, sessions, settings,
 };
 use crate::app::App;
+use crate::model::agency::AgencySettings;
 use crate::model::client::ClientSettings;
 use crate::model::identity_provider::IdentityProviderSettings;
 use crate::model::resource_server::ResourceServerSettings;
@@ -30,7 +32,18 @@ const fn change(area: Area) -> Requires {
 
 /// All pages, those of the navigation in its order.
 pub fn pages() -> Vec<Page> {
-    let mut pages = vec![page("/admin", read(Area::Home), home::get).called("Home")];
+    let mut pages = vec![page("/admin", read(Area::Home).about(About::Own), home::get).called("Home")];
+    pages.extend(noun::pages::<AgencySettings>());
+    pages.push(
+        page(
+            "/admin/agencies/{id}/members",
+            change(Area::People).fresh().about(About::Agency),
+            agencies::members,
+        )
+        .felt()
+        .form(agencies::set_member)
+        .keeps_what_is_typed(),
+    );
     pages.extend(noun::pages::<ClientSettings>());
     pages.extend(about_clients());
     pages.extend(noun::pages::<ResourceServerSettings>());
@@ -63,24 +76,38 @@ pub fn pages() -> Vec<Page> {
 
 fn about_clients() -> Vec<Page> {
     use clients::{check, hand_off, vendor_link};
+    let client = |requires: Requires| requires.about(About::Client);
     vec![
-        page("/admin/ca.pem", read(Area::Home), hand_off::authority),
-        page("/admin/clients/{id}/hand-off", read(Area::Clients), hand_off::get),
+        page(
+            "/admin/ca.pem",
+            read(Area::Home).about(About::Own),
+            hand_off::authority,
+        ),
+        page(
+            "/admin/clients/{id}/hand-off",
+            client(read(Area::Clients)),
+            hand_off::get,
+        ),
         page(
             "/admin/clients/{id}/hand-off.txt",
-            read(Area::Clients),
+            client(read(Area::Clients)),
             hand_off::text,
         ),
-        page("/admin/clients/{id}/check", read(Area::Clients), check::get).form(check::post),
+        page(
+            "/admin/clients/{id}/check",
+            client(read(Area::Clients)),
+            check::get,
+        )
+        .form(check::post),
         page(
             "/admin/clients/{id}/vendor-link",
-            change(Area::Clients),
+            client(change(Area::Clients)),
             vendor_link::get,
         )
         .form(vendor_link::post),
         page(
             "/admin/clients/{id}/end-vendor-link",
-            change(Area::Clients),
+            client(change(Area::Clients)),
             vendor_link::ask_end,
         )
         .form(vendor_link::end),
@@ -89,25 +116,30 @@ fn about_clients() -> Vec<Page> {
 
 fn about_people() -> Vec<Page> {
     use people::{action, edit, import, list, show};
-    let about = |requires: Requires| requires.about_person();
+    let about = |requires: Requires| requires.about(About::Person);
+    let own = |requires: Requires| requires.about(About::Own);
     let mut pages = vec![
-        page("/admin/users", read(Area::People), list::get)
+        page("/admin/users", own(read(Area::People)), list::get)
             .called("People")
             .felt(),
-        page("/admin/users/new", change(Area::People).fresh(), edit::new)
+        page("/admin/users/new", own(change(Area::People)).fresh(), edit::new)
             .form(edit::add)
             .keeps_what_is_typed(),
         page("/admin/users/import", import::REQUIRES, import::get).upload(import::upload),
         page(
             "/admin/users/import/template",
-            change(Area::People),
+            own(change(Area::People)),
             import::template,
         ),
-        page("/admin/users/import/{import}", change(Area::People), import::show)
-            .form_of(change(Area::People).fresh(), import::start),
+        page(
+            "/admin/users/import/{import}",
+            own(change(Area::People)),
+            import::show,
+        )
+        .form_of(own(change(Area::People)).fresh(), import::start),
         page(
             "/admin/users/import/{import}/links",
-            change(Area::People).fresh(),
+            own(change(Area::People)).fresh(),
             import::back,
         )
         .form(import::links),
@@ -123,14 +155,24 @@ fn about_people() -> Vec<Page> {
     ];
     pages.extend(action::pages());
     pages.extend([
-        page("/admin/sessions", read(Area::Sessions), sessions::get)
+        page("/admin/sessions", own(read(Area::Sessions)), sessions::get)
             .called("Sessions")
             .felt(),
-        page("/admin/sessions/{id}/end", change(Area::Sessions), sessions::ask).form(sessions::end),
-        page("/admin/grants", read(Area::Grants), grants::get)
+        page(
+            "/admin/sessions/{id}/end",
+            change(Area::Sessions).about(About::Session),
+            sessions::ask,
+        )
+        .form(sessions::end),
+        page("/admin/grants", own(read(Area::Grants)), grants::get)
             .called("Grants")
             .felt(),
-        page("/admin/grants/{id}/end", change(Area::Grants), grants::ask).form(grants::end),
+        page(
+            "/admin/grants/{id}/end",
+            change(Area::Grants).about(About::Grant),
+            grants::ask,
+        )
+        .form(grants::end),
     ]);
     pages
 }
@@ -138,7 +180,7 @@ fn about_people() -> Vec<Page> {
 fn others() -> Vec<Page> {
     use settings::{apply, export};
     vec![
-        page("/admin/policy", read(Area::Policy), policy::get).called("Policy"),
+        page("/admin/policy", read(Area::Policy).about(About::Own), policy::get).called("Policy"),
         page("/admin/keys", read(Area::Keys), keys::get).called("Keys"),
         page("/admin/keys/new", change(Area::Keys).fresh(), keys::new_get).form(keys::new_post),
         page("/admin/audit", read(Area::Audit), audit::list::get)

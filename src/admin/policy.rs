@@ -179,6 +179,7 @@ fn scopes(app: &App) -> Vec<Scope<'_>> {
 fn area_in_words(area: Area) -> &'static str {
     match area {
         Area::Home => "Picture of the deployment",
+        Area::Agencies => "Agencies",
         Area::Clients => "Clients",
         Area::ResourceServers => "Resource servers",
         Area::IdentityProviders => "Agency sign-in",

@@ -75,7 +75,9 @@ fn row(admin: &AdminRequest, holder: &Holder) -> Row {
         person_id: holder.person_id.clone(),
         name: holder.name.clone(),
         username: holder.username.clone(),
-        agency: holder.agency().unwrap_or_default(),
+        agency: holder
+            .agency()
+            .map_or_else(String::new, |id| admin.app.live.agencies().name(&id).to_owned()),
         enabled: holder.enabled,
         last_login: holder.last_login_at.map(|at| admin.zone.when(at)),
         since: admin.zone.when(holder.given_at),

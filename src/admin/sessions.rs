@@ -19,7 +19,7 @@ use crate::error::PageError;
 use crate::login::device;
 use crate::model::person::Person;
 use crate::model::session::Session;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Right};
 use crate::registry::{Refused, sessions as registry};
 use crate::store::sessions::{self as stored, Alive};
 use crate::store::{Stored, people};
@@ -100,6 +100,7 @@ pub(super) fn after(looked: &ListQuery) -> Option<(i64, String)> {
 pub async fn get(admin: AdminRequest) -> Answered {
     let (app, looked) = (&admin.app, admin.query());
     let (alive, username, after) = (alive(app), looked.get("person").to_owned(), after(&looked));
+    let reach = admin.reach(Area::Sessions, Right::Read);
     let read = app.store.read(move |conn| {
         let person = if username.is_empty() {
             None
@@ -109,8 +110,15 @@ pub async fn get(admin: AdminRequest) -> Answered {
         if matches!(person, Some(None)) {
             return Ok(None);
         }
-        let id = person.flatten().map(|person| person.id);
-        let sessions = stored::live(conn, alive, id.as_deref(), after.as_ref(), PAGE + 1)?;
+        let person = person.flatten();
+        if person
+            .as_ref()
+            .is_some_and(|person| !reach.holds_for(person.settings.agency.as_deref()))
+        {
+            return Ok(None);
+        }
+        let whose = (person.as_ref().map(|person| person.id.as_str()), reach.agencies());
+        let sessions = stored::live(conn, alive, whose, after.as_ref(), PAGE + 1)?;
         let ids: Vec<String> = sessions.iter().map(|session| session.person_id.clone()).collect();
         Ok(Some((names_of(conn, &ids)?, sessions)))
     });
@@ -122,7 +130,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
     };
     let (names, sessions) = read.unwrap_or_default();
     let (sessions, more) = list_query::cut(sessions);
-    let may_change = admin.changes(Area::Sessions);
+    let may_change = admin.may_somewhere(Area::Sessions, Right::Change);
     let columns = ["Person", "Browser", "Address", "Signed in", "Last used"].map(Column::new);
     let list = List {
         title: "Sessions",

@@ -116,6 +116,9 @@ pub enum Kind {
     /// The record was checked at the console.
     #[strum(serialize = "audit.checked")]
     AuditChecked,
+    /// An agency was registered, changed, disabled, enabled or deleted.
+    #[strum(serialize = "agency.changed")]
+    AgencyChanged,
     /// A client was registered, changed, disabled, enabled or deleted.
     #[strum(serialize = "client.changed")]
     ClientChanged,

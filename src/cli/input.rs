@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::outcome::CommandRefused;
-use crate::model::Organization;
+use crate::model::agency::Organization;
 use crate::model::secret::Secret;
 
 pub(super) fn read_file(path: &Path) -> Result<String, CommandRefused> {
@@ -47,7 +47,10 @@ pub(super) fn given<T>(list: Vec<T>) -> Option<Vec<T>> {
 /// The agency that a client or person belongs to.
 #[derive(Debug, Args)]
 pub(super) struct OrganizationArguments {
-    /// The agency's name
+    /// The agency, by its id
+    #[arg(long, value_name = "ID", conflicts_with = "organization_name")]
+    pub(super) agency: Option<String>,
+    /// The name of an agency that may not be registered yet: it is found by its identifier, or made
     #[arg(long, value_name = "NAME")]
     pub(super) organization_name: Option<String>,
     /// The agency's identifier, such as urn:oid:2.16.840.1.113883.3.9999.1

@@ -1,6 +1,7 @@
 //! The command line: one file a command. What a command is asked for goes to stdout, secrets there only and once; what
 //! goes wrong goes to stderr with exit code 1, misuse with 2.
 
+mod agency;
 mod api_token;
 mod apply;
 mod audit;
@@ -53,6 +54,9 @@ enum Command {
     Apply(apply::Arguments),
     /// Write what is registered as such a file, without secrets
     Export(export::Arguments),
+    /// Agencies: offices, laboratories, funeral homes and hospitals that clients and users belong to
+    #[command(subcommand)]
+    Agency(agency::Command),
     /// Clients: systems and applications that ask for tokens
     #[command(subcommand)]
     Client(client::Command),
@@ -92,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&start),
         Command::Apply(arguments) => apply::run(&start, &arguments),
         Command::Export(arguments) => export::run(&start, &arguments),
+        Command::Agency(command) => agency::run(&start, command),
         Command::Client(command) => client::run(&start, command),
         Command::ResourceServer(command) => resource_server::run(&start, command),
         Command::User(command) => user::run(&start, command),

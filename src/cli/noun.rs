@@ -47,7 +47,7 @@ pub(super) enum Command<S: Registrable> {
         #[arg(long)]
         json: bool,
     },
-    #[command(about = format!("List all {}s", S::NOUN.name))]
+    #[command(about = format!("List all {}", S::NOUN.many))]
     List {
         /// As JSON
         #[arg(long)]
@@ -62,7 +62,7 @@ pub(super) enum Command<S: Registrable> {
         json: bool,
     },
     /// Make a new secret and show it once
-    #[command(hide = S::NOUN.secrets.are_ours())]
+    #[command(hide = !S::NOUN.secrets.are_theirs())]
     RotateSecret {
         /// Its id
         id: String,
@@ -251,7 +251,7 @@ fn view<S: Registrable>(registered: &Registered<S>) -> Map<String, Value> {
     view.insert("updated_at".to_owned(), json!(registered.updated_at));
     if S::NOUN.secrets.are_ours() {
         view.insert("has_secret".to_owned(), json!(registered.sealed.is_some()));
-    } else {
+    } else if S::NOUN.secrets.are_theirs() {
         view.insert("secrets".to_owned(), view_secrets(&registered.secrets));
     }
     view

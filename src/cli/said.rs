@@ -11,7 +11,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::input::{read_file, read_secret};
 use super::outcome::CommandRefused;
-use crate::registry::noun::Registrable;
+use crate::registry::noun::{self, Registrable, Secrets};
 use crate::registry::said::{Merge, Said};
 
 /// How a member is written.
@@ -89,7 +89,7 @@ impl Schemas {
         let mut named = Vec::new();
         S::schemas(&mut named);
         Self {
-            settings: json(&S::schema()),
+            settings: json(&RefOr::T(Schema::Object(noun::schema::<S>()))),
             named: named
                 .iter()
                 .map(|(name, schema)| (name.clone(), json(schema)))
@@ -335,7 +335,7 @@ impl<S: Registrable> FromArgMatches for SaidArguments<S> {
         }
         Ok(Self {
             members,
-            secret_stdin: matches.get_flag("secret-stdin"),
+            secret_stdin: !matches!(S::NOUN.secrets, Secrets::None) && matches.get_flag("secret-stdin"),
             noun: PhantomData,
         })
     }
@@ -351,6 +351,9 @@ impl<S: Registrable> clap::Args for SaidArguments<S> {
         let command = flags::<S>()
             .into_iter()
             .fold(command, |command, flag| command.arg(flag.argument()));
+        if matches!(S::NOUN.secrets, Secrets::None) {
+            return command;
+        }
         command.arg(
             Arg::new("secret-stdin")
                 .long("secret-stdin")

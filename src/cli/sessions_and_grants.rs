@@ -72,6 +72,7 @@ pub(super) fn session(start: &Start, command: Session) -> Done {
             let app = registry.app();
             let (begun_after, used_after) = Limits::of(app).since(app.now());
             let wanted = Sessions {
+                homes: None,
                 person: person_id(&registry, username)?,
                 begun_after,
                 used_after,
@@ -124,6 +125,7 @@ pub(super) fn grant(start: &Start, command: Grant) -> Done {
             registry.note_look("mdi-auth grant list")?;
             let app = registry.app();
             let wanted = Grants {
+                homes: None,
                 person: person_id(&registry, username)?,
                 client,
                 kept_after: app.now(),

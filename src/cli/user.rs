@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::input::{OrganizationArguments, given, read_secret, word};
 use super::outcome::{CommandRefused, Done};
-use super::output::{print, print_json, print_object, print_table, time};
+use super::output::{or_none, print, print_json, print_object, print_table, time};
 use super::start::Start;
 use crate::login::totp;
 use crate::model::link::LinkKind;
@@ -298,6 +298,7 @@ impl Facts {
     fn into_form(self) -> PersonForm {
         PersonForm {
             roles: given(self.role),
+            agency: self.organization.agency.clone(),
             organization: self.organization.into_organization(),
             npi: self.npi,
             fhir_user: self.fhir_user,
@@ -353,7 +354,7 @@ fn add(registry: &Registry, arguments: Add) -> Done {
         && registry
             .app()
             .policy
-            .requires_second_factor(&person.settings.roles)
+            .requires_second_factor(&person.settings.all_roles())
     {
         print(format_args!(
             "{username} sets up a second factor at the first sign-in: the roles need one"
@@ -489,14 +490,6 @@ fn print_totp(registry: &Registry, username: &str, secret: &Secret) -> Done {
     let uri = totp::key_uri(key.as_ref().to_vec(), service, username).map_err(|cause| broken(&cause))?;
     print(format_args!("totp_secret  {} (shown once)", secret.reveal()))?;
     print(format_args!("otpauth      {uri}"))
-}
-
-fn or_none(list: &[String]) -> String {
-    if list.is_empty() {
-        "none".to_owned()
-    } else {
-        list.join(", ")
-    }
 }
 
 fn view(person: &Person, has_passkey: bool) -> Map<String, Value> {

@@ -1,37 +1,39 @@
 //! What tokens say about a client or a person: the same in access token, ID token and introspection.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::{ClientContext, Rules};
 use crate::error::Broken;
-use crate::model::Organization;
+use crate::model::agency::Agency;
 use crate::model::grant::{ClaimsRequest, GrantFacts};
 use crate::model::person::Person;
 use crate::model::scope::ScopeSet;
 use crate::policy::claims::{Identity, Place, Subject};
 use crate::policy::grant::Granted;
 
-fn jurisdiction<'a>(rules: &Rules<'a>, organization: Option<&'a Organization>) -> Option<&'a str> {
-    organization
-        .and_then(|organization| organization.jurisdiction.as_deref())
+fn jurisdiction<'a>(rules: &Rules<'a>, agency: Option<&'a Arc<Agency>>) -> Option<&'a str> {
+    agency
+        .and_then(|agency| agency.settings.jurisdiction.as_deref())
         .or(rules.jurisdiction)
 }
 
 /// What tokens say about a client that acts for itself.
 pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Granted) -> Map<String, Value> {
-    let organization = context.client.client.settings.organization.as_ref();
+    let agency = context.client.agency.as_ref();
     let identity = Identity {
         issuer: rules.issuer,
         subject: Subject::System,
         name: None,
-        organization_name: organization.map(|organization| organization.name.as_str()),
-        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        organization_name: agency.map(|agency| agency.name.as_str()),
+        organization_id: agency.and_then(|agency| agency.settings.identifier.as_deref()),
         npi: None,
         fhir_user: None,
         purposes: &granted.purposes,
         clearance: granted.clearance,
         integrity: None,
-        jurisdiction: jurisdiction(rules, organization),
+        jurisdiction: jurisdiction(rules, agency),
     };
     rules.policy.identity_claims(&identity, &granted.scopes)
 }
@@ -39,21 +41,21 @@ pub fn system_claims(rules: &Rules<'_>, context: &ClientContext, granted: &Grant
 /// What tokens say about a person: the same in access token, ID token and introspection.
 pub fn person_claims(rules: &Rules<'_>, person: &Person, granted: &Granted) -> Map<String, Value> {
     let settings = &person.settings;
-    let organization = settings.organization.as_ref();
+    let agency = rules.agencies.of(settings.agency.as_ref());
     let identity = Identity {
         issuer: rules.issuer,
         subject: Subject::Person {
             roles: &granted.roles,
         },
         name: Some(&person.name),
-        organization_name: organization.map(|organization| organization.name.as_str()),
-        organization_id: organization.and_then(|organization| organization.id.as_deref()),
+        organization_name: agency.map(|agency| agency.name.as_str()),
+        organization_id: agency.and_then(|agency| agency.settings.identifier.as_deref()),
         npi: settings.npi.as_deref(),
         fhir_user: settings.fhir_user.as_deref(),
         purposes: &granted.purposes,
         clearance: granted.clearance,
         integrity: settings.integrity,
-        jurisdiction: jurisdiction(rules, organization),
+        jurisdiction: jurisdiction(rules, agency),
     };
     let mut claims = rules.policy.identity_claims(&identity, &granted.scopes);
     // Name, roles and agency are for a resource server that decides by them; `openid` alone tells who it is, and no more.

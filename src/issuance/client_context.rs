@@ -45,7 +45,7 @@ impl ClientContext {
         let servers = ids
             .iter()
             .filter_map(|id| live.resource_server(id))
-            .filter(|live| live.server.enabled);
+            .filter(|live| live.is_served());
         Self::new(Arc::clone(client), servers.collect())
     }
 
@@ -118,12 +118,8 @@ impl ClientContext {
     ) -> Result<Granted, OAuthError> {
         let roles = roles_in_force(rules, person, now);
         let settings = &person.settings;
-        let lapsed: Vec<String> = settings
-            .roles
-            .iter()
-            .filter(|code| !roles.contains(code))
-            .cloned()
-            .collect();
+        let mut lapsed = settings.all_roles();
+        lapsed.retain(|code| !roles.contains(code));
         let asker = Asker::Person {
             roles: &roles,
             lapsed: &lapsed,
@@ -218,14 +214,11 @@ fn certifies(rules: &Rules<'_>, code: &str) -> bool {
     rules.policy.may_hold(&[code.to_owned()]).contains(CERTIFY)
 }
 
-/// The roles that count today: a licence that has ended takes those roles away that certify.
+/// The roles that count today: those of agencies that are enabled and may have them, but none that certifies where a
+/// licence has ended.
 pub fn roles_in_force(rules: &Rules<'_>, person: &Person, now: i64) -> Vec<String> {
     let ended = licence_ends(rules.time_zone, person).is_some_and(|ends| now >= ends);
-    person
-        .settings
-        .roles
-        .iter()
-        .filter(|code| !(ended && certifies(rules, code)))
-        .cloned()
-        .collect()
+    let mut roles = rules.policy.roles_that_count(&person.settings, &rules.agencies);
+    roles.retain(|code| !(ended && certifies(rules, code)));
+    roles
 }

@@ -1,15 +1,20 @@
 //! What decides about every grant beside the facts of a request: the policy, and what the installation sets.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use crate::app::App;
+use crate::model::agency::Agencies;
 use crate::policy::Policy;
 
 /// The policy and the settings that decide what a token may say, and for how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules<'a> {
     /// Roles, scopes, dataflows, claims.
     pub policy: &'a Policy,
+    /// The agencies of people: which are there, and which are enabled.
+    pub agencies: Arc<Agencies>,
     /// The issuer identifier.
     pub issuer: &'a str,
     /// Where the installation is, for those whose agency says nothing else.
@@ -30,6 +35,7 @@ impl<'a> Rules<'a> {
         let tokens = &app.config.tokens;
         Self {
             policy: &app.policy,
+            agencies: app.live.agencies(),
             issuer: app.issuer(),
             jurisdiction: app.config.server.jurisdiction.as_deref(),
             time_zone: &app.config.policy.time_zone,

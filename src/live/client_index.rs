@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::model::agency::Agencies;
+
 use super::{LiveClient, credentials};
 use crate::model::registered::Registered;
 
@@ -76,7 +78,14 @@ pub struct ClientIndex {
 }
 
 impl ClientIndex {
-    pub(super) fn of(clients: Arc<HashMap<String, Arc<LiveClient>>>) -> Self {
+    /// Those of an agency, by their names.
+    pub fn of_agency(&self, agency: &str) -> Vec<&Arc<LiveClient>> {
+        let all = self.by_name.iter().map(|entry| &entry.live);
+        all.filter(|live| live.client.settings.agency.as_deref() == Some(agency))
+            .collect()
+    }
+
+    pub(super) fn of(clients: Arc<HashMap<String, Arc<LiveClient>>>, agencies: &Agencies) -> Self {
         let mut servers: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
         for live in clients.values() {
             servers
@@ -93,9 +102,9 @@ impl ClientIndex {
             let client = &live.client;
             let agency = client
                 .settings
-                .organization
-                .as_ref()
-                .map_or("", |agency| agency.name.as_str());
+                .agency
+                .as_deref()
+                .map_or("", |id| agencies.name(id));
             let text = [client.id.as_str(), client.name.as_str(), agency]
                 .join("\n")
                 .to_lowercase();

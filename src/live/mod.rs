@@ -25,6 +25,7 @@ use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::keys::{ClientKeys, Keyring};
 use crate::live::client_index::ClientIndex;
+use crate::model::agency::{Agencies, AgencySettings};
 use crate::model::client::Client;
 use crate::model::identity_provider::IdentityProvider;
 use crate::model::resource_server::ResourceServer;
@@ -46,6 +47,7 @@ type ById<T> = ArcSwap<HashMap<String, Arc<T>>>;
 pub struct Live {
     master: Arc<MasterKey>,
     clock: SharedClock,
+    agencies: ArcSwap<Agencies>,
     clients: ById<LiveClient>,
     client_index: Mutex<Option<Arc<ClientIndex>>>,
     servers: ById<LiveServer>,
@@ -63,6 +65,7 @@ pub struct Live {
 
 /// What is live, as the database has it.
 struct Everything {
+    agencies: Agencies,
     clients: HashMap<String, Arc<LiveClient>>,
     servers: HashMap<String, Arc<LiveServer>>,
     providers: HashMap<String, Arc<IdentityProvider>>,
@@ -73,9 +76,13 @@ struct Everything {
 
 impl Everything {
     fn read(conn: &mut Conn, master: &MasterKey, now: i64) -> Stored<Self> {
+        let agencies: Agencies = registered::all::<AgencySettings>(conn)?.into_iter().collect();
+        let clients = registered::all(conn)?.into_iter();
+        let servers = registered::all(conn)?.into_iter();
         Ok(Self {
-            clients: registered::all(conn)?.into_iter().map(live_client).collect(),
-            servers: registered::all(conn)?.into_iter().map(live_server).collect(),
+            clients: clients.map(|client| live_client(client, &agencies)).collect(),
+            servers: servers.map(|server| live_server(server, &agencies)).collect(),
+            agencies,
             providers: registered::all(conn)?.into_iter().map(by_id).collect(),
             keyring: Keyring::load(&keys::all(conn)?, master, now)
                 .map_err(|cause| StoreBroken::stored("signing key", cause))?,
@@ -103,6 +110,7 @@ impl Live {
         let live = Self {
             master,
             clock,
+            agencies: ArcSwap::from_pointee(read.agencies),
             clients: ArcSwap::from_pointee(read.clients),
             client_index: Mutex::default(),
             servers: ArcSwap::from_pointee(read.servers),
@@ -129,6 +137,7 @@ impl Live {
     fn load_anew(&self, conn: &mut Conn) -> Stored<Revision> {
         let revision = changes::revision(conn)?;
         let read = Everything::read(conn, &self.master, self.clock.now())?;
+        self.agencies.store(Arc::new(read.agencies));
         self.clients.store(Arc::new(read.clients));
         self.servers.store(Arc::new(read.servers));
         self.providers.store(Arc::new(read.providers));
@@ -168,14 +177,17 @@ impl Live {
 
     fn apply(&self, conn: &mut Conn, change: &Change) -> Stored<()> {
         match change.kind {
+            ChangeKind::Agency => self.apply_agency(conn, &change.subject)?,
             ChangeKind::Client => {
-                let found =
-                    readable(&change.subject, registered::find(conn, &change.subject))?.map(live_client);
+                let agencies = self.agencies();
+                let found = readable(&change.subject, registered::find(conn, &change.subject))?
+                    .map(|client| live_client(client, &agencies));
                 replace(&self.clients, &change.subject, found);
             }
             ChangeKind::ResourceServer => {
-                let found =
-                    readable(&change.subject, registered::find(conn, &change.subject))?.map(live_server);
+                let agencies = self.agencies();
+                let found = readable(&change.subject, registered::find(conn, &change.subject))?
+                    .map(|server| live_server(server, &agencies));
                 replace(&self.servers, &change.subject, found);
             }
             ChangeKind::IdentityProvider => {
@@ -193,6 +205,33 @@ impl Live {
             }
             ChangeKind::GrantRevoked | ChangeKind::TokenRevoked => self.note_revocation(change),
             ChangeKind::LogoutNotice => self.logout_notices.notify_one(),
+        }
+        Ok(())
+    }
+
+    /// Reads an agency again, and what belongs to it: that is served while the agency is.
+    fn apply_agency(&self, conn: &mut Conn, id: &str) -> Stored<()> {
+        let found = readable(id, registered::find::<AgencySettings>(conn, id))?;
+        self.agencies.rcu(|old| {
+            let mut new = Agencies::clone(old);
+            match &found {
+                Some(agency) => new.put(agency.clone()),
+                None => new.remove(id),
+            }
+            new
+        });
+        let agencies = self.agencies();
+        for live in self.clients.load_full().values() {
+            if live.client.settings.agency.as_deref() == Some(id) {
+                let again = live_client(live.client.clone(), &agencies);
+                replace(&self.clients, &live.client.id, Some(again));
+            }
+        }
+        for live in self.servers.load_full().values() {
+            if live.server.settings.agency.as_deref() == Some(id) {
+                let again = live_server(live.server.clone(), &agencies);
+                replace(&self.servers, &live.server.id, Some(again));
+            }
         }
         Ok(())
     }
@@ -286,8 +325,13 @@ impl Live {
         let clients = self.clients.load_full();
         match &*known {
             Some(client_index) if Arc::ptr_eq(&client_index.of, &clients) => Arc::clone(client_index),
-            _ => Arc::clone(known.insert(Arc::new(ClientIndex::of(clients)))),
+            _ => Arc::clone(known.insert(Arc::new(ClientIndex::of(clients, &self.agencies())))),
         }
+    }
+
+    /// All agencies, enabled or not.
+    pub fn agencies(&self) -> Arc<Agencies> {
+        self.agencies.load_full()
     }
 
     /// A client, enabled or not.
@@ -366,10 +410,10 @@ impl Live {
     /// Whether a client of this generation still counts.
     pub fn client_holds(&self, id: &str, generation: i64) -> bool {
         if let Some(live) = self.client(id) {
-            return live.client.enabled && live.client.generation == generation;
+            return live.is_served() && live.client.generation == generation;
         }
         self.resource_server(id)
-            .is_some_and(|live| live.server.enabled && live.server.generation == generation)
+            .is_some_and(|live| live.is_served() && live.server.generation == generation)
     }
 }
 
@@ -394,14 +438,28 @@ fn readable<T>(id: &str, found: Stored<Option<T>>) -> Stored<Option<T>> {
     }
 }
 
-fn live_client(client: Client) -> (String, Arc<LiveClient>) {
+fn live_client(client: Client, agencies: &Agencies) -> (String, Arc<LiveClient>) {
     let keys = parsed_keys(&client.id, client.settings.jwks.as_deref());
-    (client.id.clone(), Arc::new(LiveClient { client, keys }))
+    (
+        client.id.clone(),
+        Arc::new(LiveClient {
+            agency: agencies.of(client.settings.agency.as_ref()).cloned(),
+            client,
+            keys,
+        }),
+    )
 }
 
-fn live_server(server: ResourceServer) -> (String, Arc<LiveServer>) {
+fn live_server(server: ResourceServer, agencies: &Agencies) -> (String, Arc<LiveServer>) {
     let keys = parsed_keys(&server.id, server.settings.jwks.as_deref());
-    (server.id.clone(), Arc::new(LiveServer { server, keys }))
+    (
+        server.id.clone(),
+        Arc::new(LiveServer {
+            agency: agencies.of(server.settings.agency.as_ref()).cloned(),
+            server,
+            keys,
+        }),
+    )
 }
 
 fn by_id(provider: IdentityProvider) -> (String, Arc<IdentityProvider>) {

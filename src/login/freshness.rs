@@ -52,7 +52,11 @@ fn certifies(app: &App, parameters: &Parameters, person: Option<&Person>) -> boo
     if let Some(scope) = parameters.one("scope").ok().flatten() {
         return scope.split_ascii_whitespace().any(|scope| scope == CERTIFY);
     }
-    let may = |person: &Person| app.policy.may_hold(&person.settings.roles).contains(CERTIFY);
+    let may = |person: &Person| {
+        app.policy
+            .may_hold(&person.settings.all_roles())
+            .contains(CERTIFY)
+    };
     if !person.is_none_or(may) {
         return false;
     }

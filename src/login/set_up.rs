@@ -92,7 +92,9 @@ async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageEr
         shell: browser::shell(app),
         csrf: &browser::csrf_token(app, &browser_cookie),
         pending: &sealed,
-        required: app.policy.requires_second_factor(&loaded.person.settings.roles),
+        required: app
+            .policy
+            .requires_second_factor(&loaded.person.settings.all_roles()),
         errors,
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))

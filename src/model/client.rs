@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
-use crate::model::Organization;
+use crate::model::agency::Organization;
 use crate::model::registered::Registered;
 use crate::model::scope::ScopeSet;
 use crate::model::security_label::Confidentiality;
@@ -87,7 +87,10 @@ pub struct ClientSettings {
     pub dataflow: String,
     /// Mail addresses of those who look after it.
     pub contacts: Vec<String>,
-    /// The agency that runs it.
+    /// The agency that runs it, by its id.
+    pub agency: Option<String>,
+    /// The agency, where it may not be registered yet: it is found by its identifier, or made.
+    #[serde(skip_serializing)]
     pub organization: Option<Organization>,
     /// How it authenticates. A secret may come in the header or in the form; any other way is refused.
     pub auth_method: AuthMethod,

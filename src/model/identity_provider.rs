@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
-use crate::model::Organization;
+use crate::model::agency::Organization;
 use crate::model::client::AuthMethod;
 use crate::model::registered::Registered;
 use crate::model::words::{self, Words};
@@ -88,7 +88,10 @@ pub struct IdentityProviderSettings {
     pub accounts: Accounts,
     /// The claim that holds the username. Accounts are found by it only where somebody set it.
     pub username_claim: Option<String>,
-    /// The agency: new accounts belong to it, and only accounts that belong to it are linked.
+    /// The agency, by its id: new accounts belong to it, and only accounts that belong to it are linked.
+    pub agency: Option<String>,
+    /// The agency, where it may not be registered yet: it is found by its identifier, or made.
+    #[serde(skip_serializing)]
     pub organization: Option<Organization>,
     /// Roles by claims.
     pub roles: Vec<RoleMapping>,
@@ -116,6 +119,7 @@ impl Default for IdentityProviderSettings {
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             accounts: Accounts::default(),
             username_claim: None,
+            agency: None,
             organization: None,
             roles: Vec::new(),
             manage_roles: false,

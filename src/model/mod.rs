@@ -1,5 +1,6 @@
 //! Plain types, no I/O: what the product speaks about.
 
+pub mod agency;
 pub mod api_token;
 pub mod client;
 pub mod grant;
@@ -20,20 +21,3 @@ pub mod signing;
 pub mod token;
 pub mod vendor_link;
 pub mod words;
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-/// The agency that a client, a person or a resource server belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Organization {
-    /// Its name as people know it.
-    pub name: String,
-    /// Its identifier, usually `urn:oid:…` (IHE IUA `subject_organization_id`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The jurisdiction it stands in, where that is not the installation's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jurisdiction: Option<String>,
-}

@@ -4,16 +4,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::model::Organization;
+use crate::model::agency::Membership;
 use crate::model::security_label::{Confidentiality, Integrity};
 
 /// What is known about a person beyond the columns.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct PersonSettings {
-    /// Codes of the roles of the policy.
+    /// Codes of roles of the policy: those at the agency that she belongs to, and those of the console that hold for
+    /// everybody's affairs.
     pub roles: Vec<String>,
-    /// The agency that the person works for.
-    pub organization: Option<Organization>,
+    /// The agency that she belongs to, by its id: it alone looks after the account.
+    #[serde(default)]
+    pub agency: Option<String>,
+    /// What she may do at other agencies; and what she looks after at her own.
+    #[serde(default)]
+    pub memberships: Vec<Membership>,
     /// National Provider Identifier.
     pub npi: Option<String>,
     /// The FHIR resource that represents the person (SMART `fhirUser`).
@@ -78,6 +83,33 @@ pub struct Person {
 /// In place of the time when the password was set: a new one is wanted at the next sign-in, because this one was allowed
 /// to be short beside a second factor that is gone.
 pub const MUST_CHANGE: i64 = -1;
+
+impl PersonSettings {
+    /// All roles, wherever they are held, each once.
+    pub fn all_roles(&self) -> Vec<String> {
+        let mut all = self.roles.clone();
+        let elsewhere = self.memberships.iter().flat_map(|membership| &membership.roles);
+        for role in elsewhere {
+            if !all.contains(role) {
+                all.push(role.clone());
+            }
+        }
+        all
+    }
+
+    /// What is held at another agency.
+    pub fn membership(&self, agency: &str) -> Option<&Membership> {
+        self.memberships
+            .iter()
+            .find(|membership| membership.agency == agency)
+    }
+
+    /// The agencies that she has to do with: the one that she belongs to, and others.
+    pub fn agencies(&self) -> impl Iterator<Item = &String> {
+        let others = self.memberships.iter().map(|membership| &membership.agency);
+        self.agency.iter().chain(others)
+    }
+}
 
 impl Person {
     /// Whether the account has a second factor; `has_passkey`: whether there is one of those.

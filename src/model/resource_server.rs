@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
+use crate::model::agency::Organization;
 use crate::model::kind::Kind;
 use crate::model::registered::Registered;
 use crate::model::scope::{ScopeSet, ScopeStyle};
@@ -66,6 +67,11 @@ pub struct ResourceServerSettings {
     pub kind: Kind,
     /// Mail addresses of those who look after it.
     pub contacts: Vec<String>,
+    /// The agency that runs it, by its id.
+    pub agency: Option<String>,
+    /// The agency, where it may not be registered yet: it is found by its identifier, or made.
+    #[serde(skip_serializing)]
+    pub organization: Option<Organization>,
     /// What its access tokens look like: `jwt`, or `opaque`, which only introspection explains.
     pub token_format: TokenFormat,
     /// The `typ` of its JWTs: `at+jwt` (RFC 9068 §2.1), or `JWT` for software that knows no other.

@@ -122,11 +122,7 @@ async fn tell(app: &Arc<App>, notice: &LogoutNotice) {
 }
 
 async fn send(app: &App, notice: &LogoutNotice) -> Told {
-    let Some(live) = app
-        .live
-        .client(&notice.client_id)
-        .filter(|live| live.client.enabled)
-    else {
+    let Some(live) = app.live.client(&notice.client_id).filter(|live| live.is_served()) else {
         return Told::Nobody("the client is deleted or disabled");
     };
     let Some(uri) = &live.client.settings.backchannel_logout_uri else {

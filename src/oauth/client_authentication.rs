@@ -59,8 +59,8 @@ impl Caller {
 
     fn enabled(&self) -> bool {
         match self {
-            Self::Client(live) => live.client.enabled,
-            Self::ResourceServer(live) => live.server.enabled,
+            Self::Client(live) => live.is_served(),
+            Self::ResourceServer(live) => live.is_served(),
         }
     }
 

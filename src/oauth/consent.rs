@@ -346,8 +346,9 @@ fn told(app: &App, person: &Person, granted: &Granted) -> Vec<(&'static str, Str
     if to_server || granted.scopes.contains("profile") {
         facts.push(("Name", person.name.clone()));
     }
-    if let Some(organization) = person.settings.organization.as_ref().filter(|_| to_server) {
-        facts.push(("Agency", organization.name.clone()));
+    let agencies = app.live.agencies();
+    if let Some(agency) = agencies.of(person.settings.agency.as_ref()).filter(|_| to_server) {
+        facts.push(("Agency", agency.name.clone()));
     }
     let roles: Vec<&str> = granted
         .roles

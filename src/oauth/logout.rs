@@ -170,7 +170,7 @@ fn check(app: &App, parameters: &Parameters) -> Result<LogoutRequest, PageError>
     let asks = named.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
     let client = asks
         .and_then(|id| app.live.client(id))
-        .filter(|live| live.client.enabled);
+        .filter(|live| live.is_served());
     if let (Some(named), None) = (named, &client) {
         return Err(PageError::malformed(
             "Parameter client_id names no application that is registered here.",

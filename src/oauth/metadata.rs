@@ -114,7 +114,7 @@ pub async fn get(documents: web::Data<Documents>) -> HttpResponse {
 
 /// `GET /fhir/{resource_server_id}/smart-configuration`: JSON whatever `Accept` says.
 pub async fn smart(app: web::Data<App>, id: web::Path<String>) -> HttpResponse {
-    let Some(live) = app.live.resource_server(&id).filter(|live| live.server.enabled) else {
+    let Some(live) = app.live.resource_server(&id).filter(|live| live.is_served()) else {
         return HttpResponse::NotFound()
             .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
             .json(json!({

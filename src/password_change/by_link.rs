@@ -207,7 +207,7 @@ async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
                 notices::password_changed(app, &person, has_passkey);
             }
             // What is due next, the page there knows: the second factor, or setting one up.
-            let administers = console::is_of_console(&person.settings.roles);
+            let administers = console::is_administrative(&person.settings);
             let page = if administers { "/admin" } else { "/account" };
             Ok(browser::see_other(page, &cookies(app, request, &person, &cookie)))
         }

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::console;
 use super::dataflow::Dataflow;
 use super::role::{Role, SystemRole};
 use super::vocabulary::Vocabulary;
+use crate::model::agency::Agencies;
 use crate::model::kind::Kind;
+use crate::model::person::PersonSettings;
 use crate::model::scope::{Scope, ScopeSet};
 
 /// Everything that decides who may be granted what.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(super) roles: Vec<Role>,
+    pub(super) agency_kinds: Vec<AgencyKind>,
     pub(super) system_role: SystemRole,
     pub(super) dataflows: Vec<Dataflow>,
     pub(super) scopes: Vec<NamedScope>,
@@ -21,6 +25,17 @@ pub struct Policy {
     pub(super) claims: BTreeMap<String, Release>,
     pub(super) catalogues: BTreeMap<Kind, ScopeSet>,
     pub(super) vocabulary: Vocabulary,
+}
+
+/// A kind of agency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgencyKind {
+    /// Its code.
+    pub code: String,
+    /// What people call it.
+    pub label: String,
+    /// The roles that its people may have there; none: all.
+    pub roles: Option<Vec<String>>,
 }
 
 /// A scope that is a name: `openid`, `__mdi.certify`, an operation's URI.
@@ -61,6 +76,54 @@ impl Policy {
     /// The role with this code.
     pub fn role(&self, code: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.code == code)
+    }
+
+    /// The kinds of agencies.
+    pub fn agency_kinds(&self) -> &[AgencyKind] {
+        &self.agency_kinds
+    }
+
+    /// The kind with this code.
+    pub fn agency_kind(&self, code: &str) -> Option<&AgencyKind> {
+        self.agency_kinds.iter().find(|kind| kind.code == code)
+    }
+
+    /// Whether people may have a role at agencies of a kind. Roles of the console are nobody's there.
+    pub fn may_have(&self, kind: &str, role: &str) -> bool {
+        let known = self.role(role).is_some_and(|role| !role.console);
+        let kind = self.agency_kind(kind);
+        let listed = |kind: &AgencyKind| {
+            kind.roles
+                .as_ref()
+                .is_none_or(|roles| roles.iter().any(|listed| listed == role))
+        };
+        known && kind.is_some_and(listed)
+    }
+
+    /// The roles of a person that count: those at agencies that are enabled and may have them, and those of the console
+    /// that hold for everybody's affairs.
+    pub fn roles_that_count(&self, settings: &PersonSettings, agencies: &Agencies) -> Vec<String> {
+        let at = |agency: &String, role: &String| {
+            agencies
+                .get(agency)
+                .is_some_and(|agency| agency.enabled && self.may_have(&agency.settings.kind, role))
+        };
+        let home = settings.agency.as_ref();
+        let own = settings
+            .roles
+            .iter()
+            .filter(|role| home.is_none_or(|home| console::is_console_role(role) || at(home, role)));
+        let others = settings.memberships.iter().flat_map(|membership| {
+            let roles = membership.roles.iter();
+            roles.filter(|role| at(&membership.agency, role))
+        });
+        let mut all: Vec<String> = Vec::new();
+        for role in own.chain(others) {
+            if !all.contains(role) {
+                all.push(role.clone());
+            }
+        }
+        all
     }
 
     /// What systems are called where people have roles.

@@ -11,7 +11,7 @@ mod read;
 pub mod role;
 pub mod vocabulary;
 
-pub use data::{Askers, NamedScope, Policy};
+pub use data::{AgencyKind, Askers, NamedScope, Policy};
 
 /// The scope that signs a death certificate: never remembered, never skipped, never refreshed.
 pub const CERTIFY: &str = "__mdi.certify";

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use serde::Deserialize;
 
 use crate::model::{
+    agency::OTHER,
     kind::Kind,
     scope::{Level, Scope, ScopeSet},
 };
 
 use super::{
-    Askers, NamedScope, Policy,
+    AgencyKind, Askers, NamedScope, Policy,
     data::{Release, ResourceWords, Words},
     dataflow::Dataflow,
     role::{Coding, Role, SystemRole},
@@ -35,6 +36,8 @@ struct RawPolicy {
     role: Vec<RawRole>,
     #[serde(default)]
     console_role: Vec<RawRole>,
+    #[serde(default)]
+    agency_kind: Vec<RawAgencyKind>,
     system_role: RawSystemRole,
     dataflow: Vec<RawDataflow>,
     scope: Vec<RawScope>,
@@ -56,6 +59,14 @@ struct RawRole {
     purposes: Vec<String>,
     clearance: Option<String>,
     second_factor: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAgencyKind {
+    code: String,
+    label: String,
+    roles: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +134,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Vec<String>> {
     let scopes = reader.named_scopes(raw.scope);
     let mut roles = reader.roles(raw.role, &scopes, false);
     roles.extend(reader.roles(raw.console_role, &scopes, true));
+    let agency_kinds = reader.agency_kinds(raw.agency_kind, &roles);
     let system_role = reader.system_role(raw.system_role);
     let dataflows: Vec<Dataflow> = raw
         .dataflow
@@ -159,6 +171,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Vec<String>> {
     let vocabulary = reader.vocabulary;
     Ok(Policy {
         roles,
+        agency_kinds,
         system_role,
         dataflows,
         scopes,
@@ -304,6 +317,39 @@ impl Reader {
             second_factor: raw.second_factor,
             console,
         }
+    }
+
+    /// The kinds of agencies; one for whatever is none of them is always there.
+    fn agency_kinds(&mut self, raw: Vec<RawAgencyKind>, roles: &[Role]) -> Vec<AgencyKind> {
+        let mut kinds = Vec::new();
+        for RawAgencyKind {
+            code,
+            label,
+            roles: listed,
+        } in raw
+        {
+            let is_work = |code: &String| roles.iter().any(|role| role.code == *code && !role.console);
+            for wrong in listed.iter().flatten().filter(|code| !is_work(code)) {
+                self.mistake(
+                    format!("agency_kind {code}"),
+                    format!("{wrong} is not a role, or is one of the console"),
+                );
+            }
+            kinds.push(AgencyKind {
+                code,
+                label,
+                roles: listed,
+            });
+        }
+        if !kinds.iter().any(|kind: &AgencyKind| kind.code == OTHER) {
+            kinds.push(AgencyKind {
+                code: OTHER.to_owned(),
+                label: "Something else".to_owned(),
+                roles: None,
+            });
+        }
+        self.unique("agency_kind", kinds.iter().map(|kind| kind.code.as_str()));
+        kinds
     }
 
     fn system_role(&mut self, raw: RawSystemRole) -> SystemRole {

@@ -143,7 +143,7 @@ pub fn hand_over(registry: &Registry, tx: &mut Tx<'_>, id: &str, to: Option<&str
                     format!("nobody who may sign in has the username {username:?}"),
                 ));
             };
-            if !console::is_of_console(&person.settings.roles) {
+            if !console::is_administrative(&person.settings) {
                 return Ok(mistake(
                     "to",
                     format!("{username:?} has no role of the console, so the token could do nothing"),

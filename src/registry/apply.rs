@@ -1,4 +1,4 @@
-//! The apply file: resource servers, clients, identity providers and people as they should be. It merges and never deletes: what the file
+//! The apply file: agencies, resource servers, clients, identity providers and people as they should be. It merges and never deletes: what the file
 //! does not say stays. All or nothing, in one transaction; a second run changes nothing. All mistakes are told at once,
 //! each with its table and key.
 
@@ -8,11 +8,13 @@ use std::fmt::{self, Display};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::belonging::Known;
 use super::links::{self, Issued};
 use super::noun::{self, Around, Draft, Registrable};
 use super::people::{self, Hashes, PersonForm};
 use super::said::{Merge, Said};
 use super::{Mistake, Omitted, Refused, Registry, keys};
+use crate::model::agency::{Agency, AgencySettings};
 use crate::model::client::{Client, ClientSettings};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::model::link::LinkKind;
@@ -62,6 +64,7 @@ struct Entry<F> {
 /// The file, read.
 #[derive(Debug, Clone, Default)]
 struct File {
+    agencies: Vec<Entry<Said>>,
     servers: Vec<Entry<Said>>,
     clients: Vec<Entry<Said>>,
     providers: Vec<Entry<Said>>,
@@ -72,6 +75,7 @@ struct File {
 /// What is to be written, in order.
 #[derive(Debug, Default)]
 struct Plan {
+    agencies: Vec<Draft<AgencySettings>>,
     servers: Vec<Draft<ResourceServerSettings>>,
     clients: Vec<Draft<ClientSettings>>,
     providers: Vec<Draft<IdentityProviderSettings>>,
@@ -139,7 +143,8 @@ pub fn prepare(registry: &Registry, text: &str, dry_run: bool) -> Result<Prepare
     if !plan.mistakes.is_empty() {
         return Err(ApplyError::Mistakes(told(plan.mistakes)));
     }
-    let changes = !(plan.servers.is_empty()
+    let changes = !(plan.agencies.is_empty()
+        && plan.servers.is_empty()
         && plan.clients.is_empty()
         && plan.providers.is_empty()
         && plan.people.is_empty());
@@ -199,6 +204,7 @@ fn write(
     hashes: &Hashes,
 ) -> Stored<Outcome> {
     let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
+    write_all(registry, tx, &plan.agencies, spare, &mut secrets)?;
     write_all(registry, tx, &plan.servers, spare, &mut secrets)?;
     write_all(registry, tx, &plan.clients, spare, &mut secrets)?;
     write_all(registry, tx, &plan.providers, spare, &mut secrets)?;
@@ -239,9 +245,23 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
         ..Plan::default()
     };
     let mut around = Around::read(conn)?;
+    for entry in &file.agencies {
+        let kind = |agency: &Agency| agency.settings.kind.clone();
+        match plan.registered::<AgencySettings>(registry, conn, entry, &around, kind)? {
+            Some(draft) => {
+                around.agencies.plan(&draft.registered);
+                plan.agencies.extend(changing(draft));
+            }
+            None => around.agencies.doubt(&entry.id),
+        }
+    }
     for entry in &file.servers {
         match plan.registered::<ResourceServerSettings>(registry, conn, entry, &around, server_label)? {
             Some(draft) => {
+                draft
+                    .agency
+                    .iter()
+                    .for_each(|agency| around.agencies.plan(agency));
                 around.servers.retain(|server| server.id != entry.id);
                 around.servers.push(draft.registered.clone());
                 plan.servers.extend(changing(draft));
@@ -252,7 +272,11 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     let label = |client: &Client| client_label(registry, client);
     for entry in &file.clients {
         let draft = plan.registered::<ClientSettings>(registry, conn, entry, &around, label)?;
-        if let Some(Draft { registered, .. }) = &draft {
+        if let Some(Draft {
+            registered, agency, ..
+        }) = &draft
+        {
+            agency.iter().for_each(|agency| around.agencies.plan(agency));
             around.names.retain(|(id, _)| *id != registered.id);
             around
                 .names
@@ -263,6 +287,8 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     let issuer = |provider: &IdentityProvider| provider.settings.issuer.clone();
     for entry in &file.providers {
         let draft = plan.registered::<IdentityProviderSettings>(registry, conn, entry, &around, issuer)?;
+        let made = draft.as_ref().and_then(|draft| draft.agency.as_ref());
+        made.into_iter().for_each(|agency| around.agencies.plan(agency));
         if let Some(draft) = &draft
             && draft.registered.settings.secret_later
         {
@@ -275,7 +301,7 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     }
     for entry in &file.users {
         let before = stored_people::find_by_username(conn, &entry.id)?;
-        plan.person(registry, conn, entry, before.as_ref())?;
+        plan.person(registry, conn, entry, before.as_ref(), &mut around.agencies)?;
     }
     // Each of them was judged by what is there now: together they could leave nobody.
     let administrators = stored_people::enabled_with_role(conn, ADMINISTRATOR)?;
@@ -339,6 +365,7 @@ impl Plan {
         let Some(draft) = self.take(&entry.at, Some(noun::with_own_id(drafted, own))) else {
             return Ok(None);
         };
+        self.note_made(draft.agency.as_ref());
         let named = (entry.id.clone(), label(&draft.registered));
         self.note(draft.is_new(), &draft.differences(), S::NOUN.table, &named);
         Ok(Some(draft))
@@ -350,14 +377,17 @@ impl Plan {
         conn: &mut Conn,
         entry: &Entry<PersonForm>,
         before: Option<&Person>,
+        known: &mut Known,
     ) -> Stored<()> {
         let drafted = entry
             .form
             .as_ref()
-            .map(|form| people::draft(registry, form, Omitted::Keeps, before));
+            .map(|form| people::draft(registry, form, Omitted::Keeps, before, known));
         let Some(draft) = self.take(&entry.at, drafted) else {
             return Ok(());
         };
+        draft.agency.iter().for_each(|agency| known.plan(agency));
+        self.note_made(draft.agency.as_ref());
         let permitted = people::permitted(registry, conn, before, &draft.person)?;
         if self.take(&entry.at, Some(permitted)).is_none() {
             return Ok(());
@@ -385,6 +415,18 @@ impl Plan {
                     .extend(mistakes.iter().map(|mistake| format!("{at}: {mistake}")));
                 None
             }
+        }
+    }
+
+    /// Notes an agency that is made for what belongs to it.
+    fn note_made(&mut self, agency: Option<&Agency>) {
+        if let Some(agency) = agency {
+            self.note(
+                true,
+                &[],
+                AgencySettings::NOUN.table,
+                &(agency.id.clone(), agency.name.clone()),
+            );
         }
     }
 
@@ -417,13 +459,14 @@ impl File {
             }
         };
         let mistakes = &mut file.mistakes;
+        file.agencies = said::<AgencySettings>(&mut tables, mistakes);
         file.servers = said::<ResourceServerSettings>(&mut tables, mistakes);
         file.clients = said::<ClientSettings>(&mut tables, mistakes);
         file.providers = said::<IdentityProviderSettings>(&mut tables, mistakes);
         file.users = entries(&mut tables, "user", "username", mistakes, read_form);
         for key in tables.keys() {
             file.mistakes.push(format!(
-                "{key}: unknown; the file has the tables [[resource_server]], [[client]], [[identity_provider]] and [[user]]"
+                "{key}: unknown; the file has the tables [[agency]], [[resource_server]], [[client]], [[identity_provider]] and [[user]]"
             ));
         }
         file

@@ -5,14 +5,17 @@ use serde_json::{Map, Value};
 use super::limits::Limit;
 use super::noun::{Judging, Noun, Registrable, Secrets};
 use super::said::{Merge, Said};
-use super::{check_organization, object, public_keys, uris};
+use super::{object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
+use crate::model::agency::Organization;
 use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_native};
 use crate::model::kind::Kind;
 use crate::model::names::look_alike;
+use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
 use crate::model::words::Usually;
+use crate::policy::console::Area;
 use crate::policy::dataflow::Dataflow;
 use crate::policy::{Askers, Policy};
 use crate::store::changes::ChangeKind;
@@ -25,8 +28,10 @@ type Judged<'a> = Judging<'a, ClientSettings>;
 impl Registrable for ClientSettings {
     const NOUN: Noun = Noun {
         name: "client",
+        many: "clients",
         table: "client",
         id: "client_id",
+        area: Area::Clients,
         event: EventKind::ClientChanged,
         change: ChangeKind::Client,
         reserved: &["new"],
@@ -82,7 +87,6 @@ impl Registrable for ClientSettings {
         judging.mail_addresses("contacts", &self.contacts);
         self.check_authentication(judging);
         let Some(dataflow) = dataflow else { return };
-        check_organization(&mut self.organization, &mut judging.mistakes);
         self.check_grants(judging, dataflow);
         self.check_look(judging);
         self.check_public(judging);
@@ -91,6 +95,26 @@ impl Registrable for ClientSettings {
         self.check_scopes(judging, dataflow);
         self.check_reachable(judging, dataflow);
         self.check_purposes(judging, dataflow);
+    }
+
+    // What an agency looks after itself: how its system is reached and proves itself, never what it may do.
+    const OWN: &'static [&'static str] = &[
+        "name",
+        "contacts",
+        "enabled",
+        "jwks",
+        "jwks_uri",
+        "redirect_uris",
+        "post_logout_redirect_uris",
+        "backchannel_logout_uri",
+    ];
+
+    fn whose(registered: &Registered<Self>) -> Option<&str> {
+        registered.settings.agency.as_deref()
+    }
+
+    fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
+        Some((&mut self.agency, &mut self.organization))
     }
 
     fn proof(&self) -> AuthMethod {

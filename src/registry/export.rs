@@ -1,4 +1,4 @@
-//! The registration as an apply file: resource servers, clients, identity providers and people, without secrets. Applied
+//! The registration as an apply file: agencies, resource servers, clients, identity providers and people, without secrets. Applied
 //! to an empty server it makes one whose own export is the same, byte for byte.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -8,6 +8,7 @@ use super::noun::{self, Registrable};
 use super::{Refused, Registry, people};
 use crate::audit::event::Kind;
 use crate::error::Broken;
+use crate::model::agency::{Agency, AgencySettings};
 use crate::model::client::{Client, ClientSettings};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::model::names::username_key;
@@ -51,6 +52,8 @@ impl Serialize for Entry {
 #[derive(serde::Serialize)]
 struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    agency: Vec<Entry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     resource_server: Vec<Entry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     client: Vec<Entry>,
@@ -62,6 +65,7 @@ struct File {
 
 /// All that is registered.
 struct Registered {
+    agencies: Vec<Agency>,
     servers: Vec<ResourceServer>,
     clients: Vec<Client>,
     providers: Vec<IdentityProvider>,
@@ -73,6 +77,7 @@ pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused>
     let read = move |conn: &mut Conn| store::snapshot(conn, |conn| registered(conn, with_people));
     let mut all = registry.app.store.read_blocking(read)?;
     // The databases have orders of their own.
+    all.agencies.sort_by(|one, other| one.id.cmp(&other.id));
     all.servers.sort_by(|one, other| one.id.cmp(&other.id));
     all.clients.sort_by(|one, other| one.id.cmp(&other.id));
     all.providers.sort_by(|one, other| one.id.cmp(&other.id));
@@ -91,6 +96,7 @@ pub fn export(registry: &Registry, with_people: bool) -> Result<String, Refused>
 
 fn registered(conn: &mut Conn, with_people: bool) -> Stored<Registered> {
     Ok(Registered {
+        agencies: stored::all::<AgencySettings>(conn)?,
         servers: stored::all::<ResourceServerSettings>(conn)?,
         clients: stored::all::<ClientSettings>(conn)?,
         providers: stored::all::<IdentityProviderSettings>(conn)?,
@@ -112,6 +118,7 @@ fn everybody(conn: &mut Conn) -> Stored<Vec<Person>> {
 
 fn write(all: &Registered) -> Result<String, Broken> {
     let file = File {
+        agency: all.agencies.iter().map(of_noun).collect(),
         resource_server: all.servers.iter().map(of_noun).collect(),
         client: all.clients.iter().map(of_noun).collect(),
         identity_provider: all.providers.iter().map(provider).collect(),

@@ -1,20 +1,25 @@
 //! Identity providers: registered, changed, disabled, deleted; and whose account an identity there leads to.
 
+use std::sync::Arc;
+
 use url::Url;
 
+use super::belonging::Known;
 use super::limits::Limit;
 use super::noun::{self, Ending, Judging, Noun, Registrable, Secrets};
 use super::people::{self, PersonForm};
-use super::{Decided, Mistakes, Omitted, Registry, check_organization, mistake};
+use super::{Decided, Mistakes, Omitted, Registry, mistake};
 use crate::app::App;
 use crate::audit::event::{Event, Kind};
-use crate::model::Organization;
+use crate::model::agency::{Agency, Organization};
 use crate::model::client::AuthMethod;
 use crate::model::identity_provider::{
     Accounts, Identity, IdentityProvider, IdentityProviderSettings, LinkedIdentity, RoleMapping,
 };
 use crate::model::names::is_username;
 use crate::model::person::Person;
+use crate::model::registered::Registered;
+use crate::policy::console::{Area, is_administrative};
 use crate::secrets::master_key::{Derivation, Purpose};
 use crate::session::revocation::revoke_grant;
 use crate::session::{self, lockout};
@@ -36,8 +41,10 @@ pub fn redirect_uri(app: &App, provider_id: &str) -> String {
 impl Registrable for IdentityProviderSettings {
     const NOUN: Noun = Noun {
         name: "identity provider",
+        many: "identity providers",
         table: "identity_provider",
         id: "id",
+        area: Area::IdentityProviders,
         event: Kind::IdentityProviderChanged,
         change: ChangeKind::IdentityProvider,
         reserved: &["new"],
@@ -82,10 +89,9 @@ impl Registrable for IdentityProviderSettings {
                 "it is of no use without roles; say which claims stand for which roles",
             );
         }
-        check_organization(&mut self.organization, mistakes);
-        if self.accounts == Accounts::Invited && self.organization.is_none() {
+        if self.accounts == Accounts::Invited && self.agency.is_none() {
             mistakes.add(
-                "organization",
+                "agency",
                 "it is missing: accounts = \"invited\" links accounts of one agency only, so say which; or write accounts = \"linked\"",
             );
         }
@@ -105,6 +111,14 @@ impl Registrable for IdentityProviderSettings {
         // It stands first, whoever leaves it out.
         self.scopes.retain(|scope| scope != "openid");
         self.scopes.insert(0, "openid".to_owned());
+    }
+
+    fn whose(registered: &Registered<Self>) -> Option<&str> {
+        registered.settings.agency.as_deref()
+    }
+
+    fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
+        Some((&mut self.agency, &mut self.organization))
     }
 
     fn proof(&self) -> AuthMethod {
@@ -416,10 +430,6 @@ fn invited(
             None,
         );
     };
-    let organizations = (
-        provider.settings.organization.as_ref(),
-        person.settings.organization.as_ref(),
-    );
     if !lockout::may_sign_in(&registry.app, &person, registry.app.now()) {
         refuse(
             if person.enabled {
@@ -429,12 +439,14 @@ fn invited(
             },
             Some(&person),
         )
-    } else if !same_agency(organizations) {
+    } else if
+    // A provider without an agency speaks of nobody.
+    provider.settings.agency.is_none() || provider.settings.agency != person.settings.agency {
         refuse(
             "the account belongs to another agency than the provider",
             Some(&person),
         )
-    } else if console_roles(registry, &person).next().is_some() {
+    } else if is_administrative(&person.settings) {
         // Whoever runs the provider could take the server over.
         refuse(
             "the account has a role of the console: an administrator has to link it",
@@ -460,23 +472,21 @@ fn was_used(tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
         || !stored::links_of_person(tx.conn(), &person.id)?.is_empty())
 }
 
-/// A provider without an agency speaks of nobody.
-fn same_agency((provider, person): (Option<&Organization>, Option<&Organization>)) -> bool {
-    provider
-        .zip(person)
-        .is_some_and(|(provider, person)| match (&provider.id, &person.id) {
-            (Some(a), Some(b)) => a == b,
-            _ => provider.name == person.name,
-        })
-}
-
 fn console_roles<'a>(registry: &'a Registry, person: &'a Person) -> impl Iterator<Item = &'a String> {
     let is_console = |code: &str| registry.app.policy.role(code).is_some_and(|role| role.console);
     person.settings.roles.iter().filter(move |code| is_console(code))
 }
 
-/// The mapped roles that the policy has now. One of the console counts only where the mapping says that it is one.
-fn roles_of(registry: &Registry, provider: &IdentityProvider, identity: &Identity) -> Vec<String> {
+/// The mapped roles that the policy has now, for the kind of an agency. One of the console counts only where the mapping
+/// says that it is one.
+fn roles_of(
+    registry: &Registry,
+    agency: Option<&Arc<Agency>>,
+    provider: &IdentityProvider,
+    identity: &Identity,
+) -> Vec<String> {
+    let policy = &registry.app.policy;
+    let fits = |code: &str| agency.is_none_or(|agency| policy.may_have(&agency.settings.kind, code));
     let mut roles = provider.settings.mapped_roles(identity);
     let says = |code: &str| {
         provider
@@ -486,11 +496,9 @@ fn roles_of(registry: &Registry, provider: &IdentityProvider, identity: &Identit
             .any(|mapping| mapping.role == code && mapping.console)
     };
     roles.retain(|code| {
-        registry
-            .app
-            .policy
+        policy
             .role(code)
-            .is_some_and(|role| !role.console || says(code))
+            .is_some_and(|role| if role.console { says(code) } else { fits(code) })
     });
     roles
 }
@@ -514,7 +522,13 @@ fn create(
             Some(&person),
         );
     }
-    let roles = roles_of(registry, provider, identity);
+    let known = Known::read(tx.conn())?;
+    let roles = roles_of(
+        registry,
+        known.all().of(provider.settings.agency.as_ref()),
+        provider,
+        identity,
+    );
     if roles.is_empty() && !provider.settings.roles.is_empty() {
         return refuse("no claim stands for a role", None);
     }
@@ -522,12 +536,12 @@ fn create(
         username: Some(username.to_owned()),
         name: Some(identity.full_name().unwrap_or_else(|| username.to_owned())),
         roles: Some(roles),
-        organization: provider.settings.organization.clone(),
+        agency: provider.settings.agency.clone(),
         email: identity.text("email").map(str::to_owned),
         email_verified: Some(identity.email_verified()),
         ..PersonForm::default()
     };
-    let mut draft = match people::draft(registry, &form, Omitted::Keeps, None) {
+    let mut draft = match people::draft(registry, &form, Omitted::Keeps, None, &known) {
         Ok(draft) => draft,
         Err(mistakes) => {
             let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
@@ -553,7 +567,9 @@ fn follow_roles(
     if settings.roles.is_empty() || !(made || settings.manage_roles) {
         return Ok(person);
     }
-    let mut roles = roles_of(registry, provider, identity);
+    let known = Known::read(tx.conn())?;
+    let agency = known.all().of(person.settings.agency.as_ref());
+    let mut roles = roles_of(registry, agency, provider, identity);
     let mapped = |code: &String| settings.roles.iter().any(|mapping| mapping.role == *code);
     roles.extend(
         console_roles(registry, &person)

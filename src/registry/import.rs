@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
+use super::belonging::Known;
 use super::links::{self, Issued};
 use super::people::{self, PersonForm};
 use super::{Mistake, Omitted, Refused, Registry};
 use crate::clock::local_time::check_zone;
-use crate::model::Organization;
+use crate::model::agency::Organization;
 use crate::model::link::LinkKind;
 use crate::model::names::username_key;
 use crate::registry::spreadsheet::{self, Row};
@@ -457,6 +458,7 @@ fn plan(
 ) -> Stored<Result<Vec<people::Draft>, Vec<RowMistake>>> {
     let mut findings = file.findings.clone();
     let mut drafts = Vec::with_capacity(file.entries.len());
+    let mut known = Known::read(conn)?;
     // A cell that could not be read is told once.
     let told: HashSet<(Option<u64>, String)> = findings
         .iter()
@@ -477,9 +479,13 @@ fn plan(
                     text: text.to_owned(),
                 });
             }
-            match people::draft(registry, &entry.form, Omitted::Keeps, None) {
+            let form = with_agency(&entry.form, &known);
+            match people::draft(registry, &form, Omitted::Keeps, None, &known) {
                 Ok(draft) => match people::permitted(registry, conn, None, &draft.person)? {
-                    Ok(()) => drafts.push(draft),
+                    Ok(()) => {
+                        draft.agency.iter().for_each(|agency| known.plan(agency));
+                        drafts.push(draft);
+                    }
                     Err(more) => mistakes.extend(more),
                 },
                 Err(more) => mistakes.extend(more),
@@ -505,6 +511,16 @@ fn plan(
     } else {
         Err(findings)
     })
+}
+
+/// The form, with the agency by its id where the cell has one that is registered.
+fn with_agency(form: &PersonForm, known: &Known) -> PersonForm {
+    let mut form = form.clone();
+    let is_id = |inline: &Organization| inline.id.is_none() && known.all().get(&inline.name).is_some();
+    if form.organization.as_ref().is_some_and(is_id) {
+        form.agency = form.organization.take().map(|inline| inline.name);
+    }
+    form
 }
 
 /// Says what is wrong with a file; nothing, if it can be imported. Must not run where async tasks run.

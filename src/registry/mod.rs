@@ -15,8 +15,10 @@ macro_rules! good {
     };
 }
 
+pub mod agencies;
 pub mod api_tokens;
 pub mod apply;
+pub mod belonging;
 pub mod clients;
 mod credentials;
 pub mod export;
@@ -52,12 +54,11 @@ use url::Url;
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::error::Broken;
-use crate::model::Organization;
 use crate::model::names::is_readable;
 use crate::model::network;
 use crate::model::person::Person;
 use crate::outbound::mail::{self, Mail};
-use crate::policy::console::Authority;
+use crate::policy::console::{Area, Authority, Reach, Right};
 use crate::session::notices::{self, AccountChange};
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{
@@ -347,6 +348,14 @@ impl Registry {
         }
     }
 
+    /// Whose people whoever acts may change.
+    fn reach_of_people(&self) -> Reach {
+        let bounds = self.bounds.as_ref();
+        bounds.map_or(Reach::Everybody, |bounds| {
+            bounds.reach(Area::People, Right::Change)
+        })
+    }
+
     /// The network of whoever acts; that of nobody for an operator.
     fn network(&self) -> IpAddr {
         let address = self.address.as_deref().and_then(|address| address.parse().ok());
@@ -501,41 +510,6 @@ fn display_name(given: Option<&str>, old: Option<&str>) -> Result<String, String
         ));
     }
     Ok(name.to_owned())
-}
-
-fn organization(
-    given: Option<&Organization>,
-    old: Option<&Organization>,
-    mistakes: &mut Mistakes,
-) -> Option<Organization> {
-    let Some(given) = given else { return old.cloned() };
-    let mut given = Some(given.clone());
-    check_organization(&mut given, mistakes);
-    given
-}
-
-/// Checks an agency, and takes the blanks around its name away.
-fn check_organization(organization: &mut Option<Organization>, mistakes: &mut Mistakes) {
-    let Some(given) = organization else { return };
-    let name = mistakes.take(
-        "organization",
-        display_name(Some(&given.name), None).map_err(|text| format!("its name {text}")),
-    );
-    if let Some(id) = &given.id
-        && (Url::parse(id).is_err() || id.contains(char::is_whitespace))
-    {
-        mistakes.add(
-            "organization",
-            format!("its id {id:?} must be a URI, such as urn:oid:2.16.840.1.113883.3.9999.1"),
-        );
-    }
-    if let Some(jurisdiction) = &given.jurisdiction {
-        mistakes.take(
-            "organization",
-            display_name(Some(jurisdiction), None).map_err(|text| format!("its jurisdiction {text}")),
-        );
-    }
-    given.name = name.unwrap_or_default();
 }
 
 /// The JSON object of a serialised setting.

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
+use super::belonging::{self, AGENCY, INLINE, Known, Wanted};
 use super::credentials::SecretStep;
 use super::limits::{self, Limit};
 use super::said::{Merge, Said};
@@ -16,6 +19,7 @@ use super::{
     mistake, object, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
+use crate::model::agency::{Agency, AgencySettings, Organization};
 use crate::model::client::AuthMethod;
 use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
@@ -33,10 +37,14 @@ use crate::store::{Conn, Stored, Tx};
 pub struct Noun {
     /// What people call one.
     pub name: &'static str,
+    /// What they call several.
+    pub many: &'static str,
     /// Its table in the apply file.
     pub table: &'static str,
     /// The member that names one.
     pub id: &'static str,
+    /// Whose affair it is.
+    pub area: Area,
     /// The event of a change.
     pub event: Kind,
     /// What other servers are told of a change.
@@ -54,11 +62,18 @@ pub struct Noun {
 pub enum Secrets {
     /// It proves itself to us: we keep hashes, and make secrets.
     Theirs,
+    /// Nobody's.
+    None,
     /// We prove ourselves to it: the secret was made there, and is sealed here for a purpose.
     Ours(Purpose),
 }
 
 impl Secrets {
+    /// Whether it is one that we keep a hash of.
+    pub fn are_theirs(self) -> bool {
+        matches!(self, Self::Theirs)
+    }
+
     /// Whether the secret was made elsewhere.
     pub fn are_ours(self) -> bool {
         matches!(self, Self::Ours(_))
@@ -103,6 +118,8 @@ pub struct Around {
     pub doubtful: Vec<String>,
     /// Ids and names of all clients, with those that the same apply file makes.
     pub names: Vec<(String, String)>,
+    /// The agencies.
+    pub agencies: Known,
 }
 
 impl Around {
@@ -112,6 +129,7 @@ impl Around {
             servers: registered::all(conn)?,
             doubtful: Vec::new(),
             names: registered::client_names(conn)?,
+            agencies: Known::read(conn)?,
         })
     }
 }
@@ -165,6 +183,19 @@ pub trait Registrable:
         None
     }
 
+    /// The agency that it belongs to: who looks after that agency alone may look after it.
+    fn whose(_: &Registered<Self>) -> Option<&str> {
+        None
+    }
+
+    /// Where it says to which agency it belongs: by id, and in words.
+    fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
+        None
+    }
+
+    /// Members that who looks after its agency alone may change.
+    const OWN: &'static [&'static str] = &[];
+
     /// Another noun of the same namespace that has the id.
     fn namesake(_: &mut Conn, _: &str) -> Stored<Option<&'static str>> {
         Ok(None)
@@ -203,6 +234,8 @@ pub struct Draft<S> {
     pub registered: Registered<S>,
     before: Option<Registered<S>>,
     secret: SecretStep,
+    /// An agency that has to be registered before it.
+    pub(super) agency: Option<Agency>,
 }
 
 impl<S: Registrable> Draft<S> {
@@ -241,7 +274,26 @@ pub fn members<S: Registrable>() -> BTreeSet<String> {
         _ => BTreeSet::new(),
     };
     known.extend(["name", "enabled"].map(str::to_owned));
+    if S::default().belongs().is_some() {
+        known.insert(INLINE.to_owned());
+    }
     known
+}
+
+/// The schema of what may be said of the settings: where something belongs to an agency, that may be in words.
+pub fn schema<S: Registrable>() -> Object {
+    let mut object = match S::schema() {
+        RefOr::T(Schema::Object(object)) => object,
+        _ => Object::new(),
+    };
+    if let (true, RefOr::T(Schema::Object(mut inline))) =
+        (S::default().belongs().is_some(), Organization::schema())
+    {
+        let says = "The agency, where it may not be registered yet: it is found by its identifier, or made.";
+        inline.description = Some(says.to_owned());
+        object.properties.insert(INLINE.to_owned(), inline.into());
+    }
+    object
 }
 
 /// The mistakes that each member has by itself: one that nobody knows, a wrong type, too much of it.
@@ -345,8 +397,15 @@ pub fn draft<S: Registrable>(
     for own in [S::NOUN.id, "name", "enabled"] {
         merged.remove(own);
     }
+    if said.takes_away(INLINE) && !said.says(AGENCY) {
+        merged.remove(AGENCY);
+    }
     // Each was read by itself already.
     let mut settings = S::deserialize(Value::Object(merged)).unwrap_or_default();
+    let agency = belonging(registry, said, before, &mut settings, around).unwrap_or_else(|wrong| {
+        mistakes.0.extend(wrong);
+        None
+    });
     let mut judging = Judging {
         registry,
         said,
@@ -360,7 +419,7 @@ pub fn draft<S: Registrable>(
     let existing = before.map(|before| before.secrets.as_slice()).unwrap_or_default();
     let uses_secret = settings.proof().uses_secret();
     let (secret, sealed) = match S::NOUN.secrets {
-        Secrets::Theirs => (
+        Secrets::Theirs | Secrets::None => (
             SecretStep::decide(said.secret(), uses_secret, existing, now, &mut mistakes),
             None,
         ),
@@ -396,14 +455,47 @@ pub fn draft<S: Registrable>(
         registered,
         before: before.cloned(),
         secret,
+        agency,
     };
     if draft.is_new() || !draft.differences().is_empty() {
-        let parties = before.into_iter().chain([&draft.registered]);
-        mistakes
-            .0
-            .extend(parties.filter_map(|party| reserved(registry, party)).next());
+        mistakes.0.extend(reserved(registry, &draft));
     }
     mistakes.into_result(draft)
+}
+
+/// Settles to which agency it belongs. Answers one that has to be made for it.
+fn belonging<S: Registrable>(
+    registry: &Registry,
+    said: &Said,
+    before: Option<&Registered<S>>,
+    settings: &mut S,
+    around: &Around,
+) -> Result<Option<Agency>, Vec<Mistake>> {
+    let old = before.and_then(|before| {
+        before
+            .settings
+            .clone()
+            .belongs()
+            .and_then(|(agency, _)| agency.clone())
+    });
+    let Some((agency, inline)) = settings.belongs() else {
+        return Ok(None);
+    };
+    let inline = inline.take();
+    if inline.is_some() && said.says(AGENCY) {
+        return mistake(INLINE, "say agency, or organization, but not both");
+    }
+    let wanted = Wanted {
+        agency: agency.as_deref(),
+        inline: inline.as_ref(),
+        old: old.as_deref(),
+        area: S::NOUN.area,
+    };
+    let settled = belonging::settle(registry, &wanted, &around.agencies);
+    // It says one, even if that is wrong.
+    let (settled, made) = settled.inspect_err(|_| *agency = Some(String::new()))?;
+    *agency = settled;
+    Ok(made)
 }
 
 /// Whether this is our secret there. What cannot be opened is none, so that another one can be set.
@@ -428,7 +520,10 @@ fn next_generation<S>(before: Option<&Registered<S>>, enabled: bool, now: i64) -
 }
 
 /// Why whoever acts may not decide about it although she may decide about others of its kind.
-fn reserved<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> Option<Mistake> {
+fn reserved_for_administrators<S: Registrable>(
+    registry: &Registry,
+    registered: &Registered<S>,
+) -> Option<Mistake> {
     let bounds = registry.bounds.as_ref()?;
     let (key, text) = registered.settings.for_administrators(&registry.app.policy)?;
     (!bounds.may(Area::Administrators, Right::Change)).then(|| Mistake {
@@ -437,8 +532,52 @@ fn reserved<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> 
     })
 }
 
+/// Why whoever acts may not make this change.
+fn reserved<S: Registrable>(registry: &Registry, draft: &Draft<S>) -> Option<Mistake> {
+    let bounds = registry.bounds.as_ref()?;
+    let mut parties = draft.before.iter().chain([&draft.registered]);
+    if bounds.may(S::NOUN.area, Right::Change) {
+        return parties.find_map(|party| reserved_for_administrators(registry, party));
+    }
+    let Some(before) = &draft.before else {
+        return Some(Mistake {
+            key: S::NOUN.id.into(),
+            text: format!(
+                "only who looks after all {} may register one: ask an administrator",
+                S::NOUN.many
+            ),
+        });
+    };
+    if let Some(mistake) = parties.find_map(|party| not_own(registry, party)) {
+        return Some(mistake);
+    }
+    let (old, new) = (view(before), view(&draft.registered));
+    let changed = old
+        .keys()
+        .chain(new.keys())
+        .find(|member| old.get(*member) != new.get(*member) && !S::OWN.iter().any(|own| own == member));
+    changed.map(|member| Mistake {
+        key: member.clone().into(),
+        text: "it is not for who looks after one agency to change: ask an administrator".to_owned(),
+    })
+}
+
+/// Why it is not for whoever acts: it belongs to another agency. No more is said than where there is none.
+fn foreign<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> Option<Mistake> {
+    let bounds = registry.bounds.as_ref()?;
+    (!bounds.may_for(S::NOUN.area, Right::Change, S::whose(registered))).then(|| Mistake {
+        key: S::NOUN.id.into(),
+        text: format!("no {} has the id {:?}", S::NOUN.name, registered.id),
+    })
+}
+
+/// Why whoever acts may not do anything about it: it is of another agency, or an administrator's affair.
+fn not_own<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> Option<Mistake> {
+    foreign(registry, registered).or_else(|| reserved_for_administrators(registry, registered))
+}
+
 fn permitted<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> Result<(), Vec<Mistake>> {
-    reserved(registry, registered).map_or(Ok(()), |mistake| Err(vec![mistake]))
+    not_own(registry, registered).map_or(Ok(()), |mistake| Err(vec![mistake]))
 }
 
 /// Does what takes long and belongs before the transaction: a signing key that is missing. Must not run where async
@@ -476,14 +615,18 @@ pub(super) fn write<S: Registrable>(
         registered,
         before,
         secret,
+        agency,
     } = draft;
+    if let Some(agency) = agency {
+        register_agency(registry, tx, agency)?;
+    }
     if let Some(algorithm) = registered.settings.signs_with() {
         keys::ensure(registry, tx, algorithm, spare)?;
     }
     S::put(tx.conn(), registered)?;
     let made = match S::NOUN.secrets {
         Secrets::Theirs => secrets::take(registry, tx, &registered.id, &registered.secrets, secret)?,
-        Secrets::Ours(_) => None,
+        Secrets::Ours(_) | Secrets::None => None,
     };
     let action = match before {
         None => "registered",
@@ -516,6 +659,18 @@ pub(super) fn write<S: Registrable>(
     tx.audit(event.with("after", Value::Object(view(registered)).to_string()));
     registry.tell(tx, S::NOUN.change, &registered.id);
     Ok(made)
+}
+
+/// Registers an agency that somebody or something belongs to.
+pub(super) fn register_agency(registry: &Registry, tx: &mut Tx<'_>, agency: &Agency) -> Stored<()> {
+    let draft: Draft<AgencySettings> = Draft {
+        registered: agency.clone(),
+        before: None,
+        secret: SecretStep::Keep,
+        agency: None,
+    };
+    write(registry, tx, &draft, &keys::Spare::default())?;
+    Ok(())
 }
 
 /// The one of an id.
@@ -611,9 +766,13 @@ pub fn set_enabled<S: Registrable>(
     if before.enabled == enabled {
         return Ok(Ok(false));
     }
-    if enabled {
-        good!(permitted(registry, &before));
-    }
+    // Who may not decide about it may stop it all the same.
+    let wrong = if enabled {
+        not_own(registry, &before)
+    } else {
+        foreign(registry, &before)
+    };
+    good!(wrong.map_or(Ok(()), |mistake| Err(vec![mistake])));
     let now = registry.app.now();
     let draft = Draft {
         registered: Registered {
@@ -624,6 +783,7 @@ pub fn set_enabled<S: Registrable>(
         },
         before: Some(before),
         secret: SecretStep::Keep,
+        agency: None,
     };
     write(registry, tx, &draft, &keys::Spare::default())?;
     Ok(Ok(true))
@@ -665,12 +825,22 @@ pub fn rotate_secret<S: Registrable>(
 pub fn delete<S: Registrable>(registry: &Registry, tx: &mut Tx<'_>, id: &str) -> Decided<()> {
     let gone = good!(found::<S>(tx.conn(), id)?);
     good!(permitted(registry, &gone));
+    let bounds = registry.bounds.as_ref();
+    if bounds.is_some_and(|bounds| !bounds.may(S::NOUN.area, Right::Change)) {
+        return Ok(mistake(
+            S::NOUN.id,
+            format!(
+                "only who looks after all {} may delete one: disable it, or ask an administrator",
+                S::NOUN.many
+            ),
+        ));
+    }
     let users = S::users(tx.conn(), id)?;
     if !users.is_empty() {
         return Ok(mistake(
             S::NOUN.id,
             format!(
-                "{id} is used by {}: change or delete these clients first, or disable it",
+                "{id} is used by {}: change or delete these first, or disable it",
                 users.join(", ")
             ),
         ));

@@ -11,18 +11,19 @@ use url::Url;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use super::belonging::{self, Known, Wanted};
 use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
-    identifier, mail_address, mistake, object, organization, unchanged, version_of,
+    identifier, mail_address, mistake, noun, object, unchanged, version_of,
 };
 use crate::audit::event::{Event, Kind};
-use crate::model::Organization;
+use crate::model::agency::{Agency, Membership, Organization};
 use crate::model::link::LinkKind;
 use crate::model::names;
 use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
 use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
-use crate::policy::console::{self, ADMINISTRATOR, Area, Right};
+use crate::policy::console::{self, ADMINISTRATOR, Area, Reach, Right};
 use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
 use crate::session::notices::AccountChange;
@@ -59,8 +60,12 @@ pub struct PersonForm {
     pub totp_secret: Option<Secret>,
     /// Codes of roles.
     pub roles: Option<Vec<String>>,
-    /// The agency that the person works for.
+    /// The agency that the person belongs to, by its id; an empty text: none.
+    pub agency: Option<String>,
+    /// The agency, where it may not be registered yet: it is found by its identifier, or made.
     pub organization: Option<Organization>,
+    /// What the person may do at other agencies, and what she looks after at her own.
+    pub memberships: Option<Vec<Membership>>,
     /// National Provider Identifier.
     pub npi: Option<String>,
     /// The FHIR resource that represents the person.
@@ -96,6 +101,8 @@ pub struct Draft {
     /// The password to set, of a new person.
     pub password: Option<Secret>,
     before: Option<Person>,
+    /// An agency that has to be registered first.
+    pub(super) agency: Option<Agency>,
     totp: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -148,10 +155,16 @@ pub fn draft(
     form: &PersonForm,
     manner: Omitted,
     before: Option<&Person>,
+    known: &Known,
 ) -> Result<Draft, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let now = registry.app.now();
-    let old = manner.kept(before.map(|person| &person.settings));
+    let (agency, made) = belonging(registry, form, manner, before, known).unwrap_or_else(|wrong| {
+        mistakes.0.extend(wrong);
+        (None, None)
+    });
+    let stays = before.map(|person| staying(&person.settings, agency.as_ref()));
+    let old = manner.kept(stays.as_ref());
     let username = match before {
         Some(person) => person.username.clone(),
         None => {
@@ -170,8 +183,14 @@ pub fn draft(
         .clone()
         .or_else(|| old.map(|old| old.roles.clone()))
         .unwrap_or_default();
+    let kind = kind_for(known, made.as_ref(), agency.as_ref());
+    let as_before =
+        before.is_some_and(|person| person.settings.roles == roles && person.settings.agency == agency);
     let roles = mistakes
-        .take("roles", check_roles(registry, &roles))
+        .take(
+            "roles",
+            check_roles(registry, &roles, kind.filter(|_| !as_before)),
+        )
         .unwrap_or_default();
     let totp = form.totp_secret.as_ref().filter(|_| before.is_none());
     let totp = totp.and_then(|secret| mistakes.take("totp_secret", read_totp_secret(secret)));
@@ -186,7 +205,11 @@ pub fn draft(
         mistakes.take("password", check_password(registry, password, whose));
     }
     let mut settings = settings(registry, form, old, roles, &mut mistakes);
-    let made_for = before.and_then(|person| person.settings.provisioned_by.as_ref());
+    settings.agency = agency;
+    settings.memberships = memberships(registry, form, old, (before, &settings), known, &mut mistakes);
+    let made_for = stays
+        .as_ref()
+        .and_then(|settings| settings.provisioned_by.as_ref());
     settings.provisioned_by = kept_or_checked(
         "provisioned_by",
         form.provisioned_by.as_ref(),
@@ -219,16 +242,132 @@ pub fn draft(
         person,
         password,
         before: before.cloned(),
+        agency: made,
         totp,
     })
 }
 
-/// Disabling and a change of roles raise the generation, which ends sessions and grants.
+/// To which agency somebody is to belong. Who looks after one agency alone adds people there.
+fn belonging(
+    registry: &Registry,
+    form: &PersonForm,
+    manner: Omitted,
+    before: Option<&Person>,
+    known: &Known,
+) -> Result<(Option<String>, Option<Agency>), Vec<Mistake>> {
+    if form.agency.is_some() && form.organization.is_some() {
+        return mistake("organization", "say agency, or organization, but not both");
+    }
+    let old = before.and_then(|person| person.settings.agency.as_ref());
+    let said = form
+        .agency
+        .as_ref()
+        .or(manner.kept(old))
+        .filter(|id| !id.is_empty());
+    let own = match registry.reach_of_people() {
+        Reach::Agencies(ids) if ids.len() == 1 && form.agency.is_none() => ids.into_iter().next(),
+        _ => None,
+    };
+    let wanted = Wanted {
+        agency: said.or(own.as_ref()).map(String::as_str),
+        inline: form.organization.as_ref(),
+        old: old.map(String::as_str),
+        area: Area::People,
+    };
+    belonging::settle(registry, &wanted, known)
+}
+
+/// What stays of what is known where somebody is to belong to another agency: nothing that the old one gave.
+fn staying(settings: &PersonSettings, agency: Option<&String>) -> PersonSettings {
+    let mut stays = settings.clone();
+    if settings.agency.is_some() && settings.agency.as_ref() != agency {
+        stays.roles.retain(|role| console::is_console_role(role));
+        let gone = [settings.agency.as_ref(), agency];
+        stays
+            .memberships
+            .retain(|membership| !gone.contains(&Some(&membership.agency)));
+        stays.confidentiality = None;
+        stays.integrity = None;
+        stays.purposes = None;
+        stays.fhir_user = None;
+        stays.provisioned_by = None;
+    }
+    stays
+}
+
+/// The kind of an agency, unless it has mistakes of its own.
+fn kind_for<'a>(known: &'a Known, made: Option<&'a Agency>, id: Option<&String>) -> Option<&'a str> {
+    let registered = known.all().of(id).map(AsRef::as_ref);
+    made.or(registered).map(|agency| agency.settings.kind.as_str())
+}
+
+/// Disabling, and a change of roles or of the agency, raise the generation, which ends sessions and grants.
 fn next_generation(before: Option<&Person>, settings: &PersonSettings, enabled: bool) -> i64 {
     before.map_or(0, |person| {
-        let ends = (person.enabled && !enabled) || person.settings.roles != settings.roles;
+        let ends = (person.enabled && !enabled) || holds_otherwise(&person.settings, settings);
         person.generation + i64::from(ends)
     })
+}
+
+/// Whether what somebody may do, or for whom, is another than it was.
+fn holds_otherwise(before: &PersonSettings, after: &PersonSettings) -> bool {
+    before.roles != after.roles || before.agency != after.agency || before.memberships != after.memberships
+}
+
+/// What somebody may do at other agencies, in the order of their ids. Those that whoever acts does not look after stay as
+/// they are.
+fn memberships(
+    registry: &Registry,
+    form: &PersonForm,
+    old: Option<&PersonSettings>,
+    (before, after): (Option<&Person>, &PersonSettings),
+    known: &Known,
+    mistakes: &mut Mistakes,
+) -> Vec<Membership> {
+    let kept = || old.map(|old| old.memberships.clone());
+    let said = form.memberships.clone().or_else(kept).unwrap_or_default();
+    let reach = registry.reach_of_people();
+    let hidden = before
+        .into_iter()
+        .flat_map(|person| &person.settings.memberships)
+        .filter(|membership| !reach.holds_for(Some(&membership.agency)));
+    let hidden: Vec<Membership> = hidden.cloned().collect();
+    let mut all = hidden.clone();
+    for membership in said {
+        if !reach.holds_for(Some(&membership.agency)) {
+            if !hidden.contains(&membership) {
+                mistakes.add("memberships", unknown_agency(&membership.agency));
+            }
+            continue;
+        }
+        let as_before = before.is_some_and(|person| person.settings.memberships.contains(&membership));
+        if let Err(text) = known.check(&membership.agency) {
+            mistakes.add("memberships", text);
+        } else if all.iter().any(|other| other.agency == membership.agency) {
+            mistakes.add(
+                "memberships",
+                format!(
+                    "the agency {:?} is there twice; say it once, with all roles",
+                    membership.agency
+                ),
+            );
+        } else if as_before {
+            all.push(membership);
+        } else {
+            let is_home = after.agency.as_ref() == Some(&membership.agency);
+            let kind = kind_for(known, None, Some(&membership.agency));
+            let roles = check_roles_there(registry, &membership.roles, kind, is_home);
+            let roles = mistakes.take("memberships", roles).unwrap_or_default();
+            all.push(Membership { roles, ..membership });
+        }
+    }
+    all.retain(|membership| !membership.roles.is_empty());
+    all.sort_by(|one, other| one.agency.cmp(&other.agency));
+    all
+}
+
+fn unknown_agency(id: &str) -> String {
+    format!("no agency has the id {id:?}: register it first")
 }
 
 fn settings(
@@ -247,11 +386,8 @@ fn settings(
     let (email, email_verified) = email(form, old, &mut claims, mistakes);
     PersonSettings {
         roles,
-        organization: organization(
-            form.organization.as_ref(),
-            old.and_then(|old| old.organization.as_ref()),
-            mistakes,
-        ),
+        agency: None,
+        memberships: Vec::new(),
         npi: kept_or_checked(
             "npi",
             form.npi.as_ref(),
@@ -325,8 +461,64 @@ fn kept_or_checked(
     }
 }
 
-/// Each role once, in the order of the policy, so that order makes no difference.
-fn check_roles(registry: &Registry, roles: &[String]) -> Result<Vec<String>, String> {
+/// Each role once, in the order of the policy, so that order makes no difference; at an agency, those that its kind may
+/// have, and those of the console, which hold everywhere.
+fn check_roles(registry: &Registry, roles: &[String], kind: Option<&str>) -> Result<Vec<String>, String> {
+    let ordered = ordered(registry, roles)?;
+    if let Some(kind) = kind {
+        let work = ordered.iter().filter(|role| !console::is_console_role(role));
+        check_kind(registry, work, kind)?;
+    }
+    Ok(ordered)
+}
+
+/// Roles for one agency: those that its kind may have, unless it is her own, where they are no memberships; and those that
+/// look after it.
+fn check_roles_there(
+    registry: &Registry,
+    roles: &[String],
+    kind: Option<&str>,
+    is_home: bool,
+) -> Result<Vec<String>, String> {
+    let ordered = ordered(registry, roles)?;
+    let work = || ordered.iter().filter(|role| !console::is_agency_role(role));
+    if is_home && let Some(role) = work().next() {
+        return Err(format!(
+            "the person belongs to this agency: {role} is one of her roles; here {} may stand",
+            console::AGENCY_ROLES.join(" and ")
+        ));
+    }
+    if let Some(role) = work().find(|role| console::is_console_role(role)) {
+        return Err(format!(
+            "{role} holds for everybody's affairs, and cannot be given for one agency; {} can",
+            console::AGENCY_ROLES.join(" and ")
+        ));
+    }
+    if let Some(kind) = kind {
+        check_kind(registry, work(), kind)?;
+    }
+    Ok(ordered)
+}
+
+fn check_kind<'a>(
+    registry: &Registry,
+    mut work: impl Iterator<Item = &'a String>,
+    kind: &str,
+) -> Result<(), String> {
+    let policy = &registry.app.policy;
+    let Some(role) = work.find(|role| !policy.may_have(kind, role)) else {
+        return Ok(());
+    };
+    let all = policy.roles().iter().map(|role| role.code.as_str());
+    let may: Vec<&str> = all.filter(|code| policy.may_have(kind, code)).collect();
+    let label = policy.agency_kind(kind).map_or(kind, |kind| kind.label.as_str());
+    Err(format!(
+        "{role} is no role for an agency of the kind {label:?}; its people may have {}",
+        may.join(", ")
+    ))
+}
+
+fn ordered(registry: &Registry, roles: &[String]) -> Result<Vec<String>, String> {
     let policy = &registry.app.policy;
     let unknown: Vec<&str> = roles
         .iter()
@@ -350,7 +542,7 @@ fn check_roles(registry: &Registry, roles: &[String]) -> Result<Vec<String>, Str
 }
 
 /// A National Provider Identifier: ten digits that pass the Luhn check behind the prefix 80840 (45 CFR 162.406).
-fn check_npi(npi: &str) -> Result<(), String> {
+pub(super) fn check_npi(npi: &str) -> Result<(), String> {
     let digits: Option<Vec<u32>> = npi.chars().map(|digit| digit.to_digit(10)).collect();
     let digits = digits
         .filter(|digits| digits.len() == 10)
@@ -524,18 +716,27 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
     }
     let (kind, action) = match &draft.before {
         None => (Kind::PersonChanged, "added"),
-        Some(before) if before.settings.roles != person.settings.roles => (Kind::RolesChanged, "changed"),
+        Some(before) if holds_otherwise(&before.settings, &person.settings) => {
+            (Kind::RolesChanged, "changed")
+        }
         Some(before) if before.enabled && !person.enabled => (Kind::PersonChanged, "disabled"),
         Some(before) if !before.enabled && person.enabled => (Kind::PersonChanged, "enabled"),
         Some(_) => (Kind::PersonChanged, "changed"),
     };
-    put(
-        registry,
-        tx,
-        draft.before.as_ref(),
-        &person,
-        registry.event(kind, action),
-    )
+    if let Some(agency) = &draft.agency {
+        noun::register_agency(registry, tx, agency)?;
+    }
+    let mut event = registry.event(kind, action);
+    let left = draft
+        .before
+        .as_ref()
+        .and_then(|before| before.settings.agency.as_ref());
+    if let Some(left) = left.filter(|left| person.settings.agency.as_ref() != Some(*left)) {
+        // Whoever signs in there is not hers to be here any more.
+        let links = identity_providers::unlink_of_agency(tx.conn(), &person.id, left)?;
+        event = event.with("links", links.to_string());
+    }
+    put(registry, tx, draft.before.as_ref(), &person, event)
 }
 
 /// Writes the person, the event, and the change if others must know of it.
@@ -554,7 +755,7 @@ fn put(
         let ended = session::end_all(&registry.app, tx, &person.id, registry.kept_session.as_deref())?;
         event = event.with("sessions_ended", ended.to_string());
     }
-    let administers = |person: &Person| person.enabled && console::is_of_console(&person.settings.roles);
+    let administers = |person: &Person| person.enabled && console::is_administrative(&person.settings);
     if before.is_some_and(administers) && !administers(person) {
         api_tokens::revoke_of(registry, tx, &person.id)?;
     }
@@ -583,7 +784,7 @@ fn put(
 /// there before.
 fn tell_changes(registry: &Registry, before: &Person, after: &Person) {
     let (old, new) = (&before.settings, &after.settings);
-    if old.roles != new.roles {
+    if holds_otherwise(old, new) {
         registry.tell_owner(before, AccountChange::Roles);
     }
     if !before.enabled && after.enabled {
@@ -632,7 +833,8 @@ pub fn add(
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
     }
-    let draft = good!(draft(registry, form, Omitted::Keeps, None));
+    let known = Known::read(tx.conn())?;
+    let draft = good!(draft(registry, form, Omitted::Keeps, None, &known));
     good!(permitted(registry, tx.conn(), None, &draft.person)?);
     write(registry, tx, &draft, password)?;
     Ok(Ok(draft.person))
@@ -657,7 +859,8 @@ pub fn change(
 ) -> Decided<Person> {
     let before = good!(found(registry, tx, form.username.as_deref().unwrap_or_default())?);
     good!(unchanged(expected, &version(&before)));
-    let draft = good!(draft(registry, form, manner, Some(&before)));
+    let known = Known::read(tx.conn())?;
+    let draft = good!(draft(registry, form, manner, Some(&before), &known));
     good!(permitted(registry, tx.conn(), Some(&before), &draft.person)?);
     if draft.differences().is_empty() {
         return Ok(Ok(before));
@@ -681,14 +884,27 @@ pub fn permitted(
     let Some(bounds) = &registry.bounds else {
         return Ok(Ok(()));
     };
-    let of_console = |person: &Person| console::is_of_console(&person.settings.roles);
-    let concerns_console = of_console(after) || before.is_some_and(of_console);
-    let area = if concerns_console {
-        Area::Administrators
-    } else {
-        Area::People
-    };
-    if !bounds.may(area, Right::Change) {
+    let may = |area, person: &Person| bounds.may_for(area, Right::Change, person.settings.agency.as_deref());
+    if let Some(before) = before.filter(|before| !may(Area::People, before)) {
+        // No more than is said where there is nobody.
+        return Ok(mistake(
+            "username",
+            format!("nobody has the username {:?}", before.username),
+        ));
+    }
+    if !may(Area::People, after) {
+        return Ok(mistake(
+            "agency",
+            match &after.settings.agency {
+                Some(agency) => unknown_agency(agency),
+                None => "say to which of the agencies that you look after the person belongs".to_owned(),
+            },
+        ));
+    }
+    let administrative = |person: &Person| console::is_administrative(&person.settings);
+    if (administrative(after) || before.is_some_and(administrative))
+        && !bounds.may(Area::Administrators, Right::Change)
+    {
         return Ok(mistake(
             "roles",
             "only an administrator may change people who have a role of the console, or give such a role",
@@ -740,12 +956,70 @@ fn alter(
 /// Replaces the roles. Ends sessions and grants if they change.
 pub fn set_roles(registry: &Registry, tx: &mut Tx<'_>, username: &str, roles: &[String]) -> Decided<Person> {
     let event = registry.event(Kind::RolesChanged, "changed");
+    let known = Known::read(tx.conn())?;
     alter(registry, tx, username, event, |person| {
-        let roles = check_roles(registry, roles).or_else(|text| mistake("roles", text))?;
+        let kind = kind_for(&known, None, person.settings.agency.as_ref());
+        let roles = check_roles(registry, roles, kind).or_else(|text| mistake("roles", text))?;
         person.generation += i64::from(person.settings.roles != roles);
         person.settings.roles = roles;
         Ok(())
     })
+}
+
+/// Gives somebody roles at an agency beside her own, in the place of those that she has there; none: she leaves it. Who
+/// looks after that agency decides, and nobody else is asked: it says nothing about the account. Ends sessions and grants
+/// if something changes.
+pub fn set_membership(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    agency: &str,
+    username: &str,
+    roles: &[String],
+) -> Decided<Person> {
+    let known = Known::read(tx.conn())?;
+    if known.all().get(agency).is_none() || !registry.reach_of_people().holds_for(Some(agency)) {
+        return Ok(mistake("agency", unknown_agency(agency)));
+    }
+    let Some(before) = people::lock_by_username(tx.conn(), username)? else {
+        return Ok(mistake(
+            "username",
+            format!("nobody has the username {username:?}"),
+        ));
+    };
+    let is_home = before.settings.agency.as_deref() == Some(agency);
+    let kind = kind_for(&known, None, Some(&agency.to_owned()));
+    let roles = match check_roles_there(registry, roles, kind, is_home) {
+        Ok(roles) => roles,
+        Err(text) => return Ok(mistake("roles", text)),
+    };
+    let mut person = before.clone();
+    let memberships = &mut person.settings.memberships;
+    memberships.retain(|membership| membership.agency != agency);
+    if !roles.is_empty() {
+        memberships.push(Membership {
+            agency: agency.to_owned(),
+            roles,
+        });
+        memberships.sort_by(|one, other| one.agency.cmp(&other.agency));
+    }
+    if person == before {
+        return Ok(Ok(before));
+    }
+    let administrative = [&before, &person]
+        .into_iter()
+        .any(|person| console::is_administrative(&person.settings));
+    let bounds = registry.bounds.as_ref();
+    if administrative && bounds.is_some_and(|bounds| !bounds.may(Area::Administrators, Right::Change)) {
+        return Ok(mistake(
+            "username",
+            "an administrator looks after this account: ask one",
+        ));
+    }
+    person.generation += 1;
+    person.updated_at = registry.app.now();
+    let event = registry.event(Kind::RolesChanged, "changed");
+    put(registry, tx, Some(&before), &person, event)?;
+    Ok(Ok(person))
 }
 
 /// Disables or enables. Disabling ends sessions and grants, and enabling revives none.
@@ -960,7 +1234,11 @@ pub fn reset_second_factor(
         person.totp_secret = totp.map(|totp| wrap(registry, &person.id, &totp));
         person.generation += 1;
         // A role has the next sign-in set up another second factor; without one, the password stands alone.
-        if person.totp_secret.is_none() && !registry.app.policy.requires_second_factor(&person.settings.roles)
+        if person.totp_secret.is_none()
+            && !registry
+                .app
+                .policy
+                .requires_second_factor(&person.settings.all_roles())
         {
             person.password_changed_at = MUST_CHANGE;
         }

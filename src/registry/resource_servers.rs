@@ -5,20 +5,25 @@ use super::noun::{Judging, Noun, Registrable, Secrets};
 use super::public_keys;
 use super::uris::{self, without_slash};
 use crate::audit::event::Kind as EventKind;
+use crate::model::agency::Organization;
 use crate::model::client::{AuthMethod, ClientSettings};
+use crate::model::registered::Registered;
 use crate::model::resource_server::{
     Introspect, ResourceServer, ResourceServerSettings, TokenFormat, TokenType,
 };
 use crate::model::signing::Algorithm;
 use crate::policy::Policy;
+use crate::policy::console::Area;
 use crate::store::changes::ChangeKind;
 use crate::store::{Conn, Stored, registered};
 
 impl Registrable for ResourceServerSettings {
     const NOUN: Noun = Noun {
         name: "resource server",
+        many: "resource servers",
         table: "resource_server",
         id: "id",
+        area: Area::ResourceServers,
         event: EventKind::ResourceServerChanged,
         change: ChangeKind::ResourceServer,
         reserved: &["CodeSystem", "ValueSet", "AuditEvent", "metadata", "new"],
@@ -74,6 +79,14 @@ impl Registrable for ResourceServerSettings {
                 );
             }
         }
+    }
+
+    fn whose(registered: &Registered<Self>) -> Option<&str> {
+        registered.settings.agency.as_deref()
+    }
+
+    fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
+        Some((&mut self.agency, &mut self.organization))
     }
 
     fn proof(&self) -> AuthMethod {

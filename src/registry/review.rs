@@ -81,6 +81,7 @@ pub struct List {
 pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let time = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
     let mut rows: Vec<[String; 8]> = Vec::new();
+    let agencies = app.live.agencies();
     let holdings = each_holder(conn, role.as_deref(), |holder| {
         let label = app
             .policy
@@ -91,7 +92,9 @@ pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
             label.to_owned(),
             holder.username.clone(),
             holder.name.clone(),
-            holder.agency().unwrap_or_default(),
+            holder
+                .agency()
+                .map_or_else(String::new, |id| agencies.name(&id).to_owned()),
             if holder.enabled { "may sign in" } else { "disabled" }.to_owned(),
             holder.last_login_at.map_or_else(|| "never".to_owned(), time),
             time(holder.given_at),

@@ -87,6 +87,11 @@ impl Said {
         self.members.get(member) == Some(&value.into())
     }
 
+    /// Whether it says that there is to be no such member.
+    pub fn takes_away(&self, member: &str) -> bool {
+        self.members.get(member).is_some_and(Value::is_null)
+    }
+
     /// A member.
     pub fn member(&self, member: &str) -> Option<&Value> {
         self.members.get(member).filter(|value| !value.is_null())

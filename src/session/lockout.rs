@@ -145,7 +145,9 @@ pub fn is_dormant(app: &App, person: &Person, now: i64) -> bool {
 
 /// Whether somebody may sign in, by whatever means: neither disabled nor dormant.
 pub fn may_sign_in(app: &App, person: &Person, now: i64) -> bool {
-    person.enabled && !is_dormant(app, person, now)
+    person.enabled
+        && app.live.agencies().is_open(person.settings.agency.as_ref())
+        && !is_dormant(app, person, now)
 }
 
 /// Forgets all failures of a person, with password and code, in whatever browser. Answers whether there were some.

@@ -123,7 +123,9 @@ impl Loaded {
     /// What comes before anything else.
     pub fn due(&self, app: &App) -> Option<Due> {
         let proved = self.session.has_second_factor();
-        let required = app.policy.requires_second_factor(&self.person.settings.roles);
+        let required = app
+            .policy
+            .requires_second_factor(&self.person.settings.all_roles());
         let expired = self.session.used("pwd")
             && app
                 .password_rules
@@ -315,7 +317,7 @@ pub fn end(app: &App, tx: &mut Tx<'_>, session: &Session) -> Stored<bool> {
     let clients: BTreeSet<&str> = grants.iter().map(|grant| grant.client_id.as_str()).collect();
     let wants_notice = |id: &&str| {
         let live = app.live.client(id);
-        live.is_some_and(|live| live.client.enabled && live.client.settings.backchannel_logout_uri.is_some())
+        live.is_some_and(|live| live.is_served() && live.client.settings.backchannel_logout_uri.is_some())
     };
     for client_id in clients.into_iter().filter(wants_notice) {
         let notice = LogoutNotice {

@@ -155,6 +155,8 @@ pub enum Concerned {
     Client(String),
     /// An identity provider, by id.
     Provider(String),
+    /// An agency, by id.
+    Agency(String),
 }
 
 /// The last events of these kinds that concern somebody, the newest first, from `since_ms` (milliseconds) on: a record
@@ -180,6 +182,9 @@ pub fn last_of(
             // Few events are of providers, and no column has them.
             Concerned::Provider(id) => {
                 events.filter(audit_event::body.like(format!("%\"provider\":\"{id}\"%"))).load(c)
+            }
+            Concerned::Agency(id) => {
+                events.filter(audit_event::body.like(format!("%\"agency\":\"{id}\"%"))).load(c)
             }
         }
     })?)

@@ -11,6 +11,8 @@ use crate::clock::Entropy;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum ChangeKind {
+    /// An agency: load it again, and what belongs to it.
+    Agency,
     /// A client: load it again.
     Client,
     /// A resource server: load it again.

@@ -1,10 +1,14 @@
 //! Grants, their codes, and remembered consents.
 
+use std::collections::BTreeSet;
+
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{authorization_code, client, consent, grants, person, refresh_token, session};
-use super::{Conn, StoreBroken, Stored, at_most, each};
+use super::schema::{
+    authorization_code, client, consent, grants, person, person_term, refresh_token, session,
+};
+use super::{Conn, StoreBroken, Stored, at_most, each, people};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
 
@@ -116,6 +120,8 @@ pub fn count_of_client(conn: &mut Conn, client_id: &str, now: i64) -> Stored<i64
 pub struct GrantFilter {
     /// Of a person, by id.
     pub person_id: Option<String>,
+    /// Of those who belong to one of these agencies; none: of everybody.
+    pub homes: Option<BTreeSet<String>>,
     /// To a client.
     pub client_id: Option<String>,
     /// The time and the id of the last one before the page.
@@ -125,6 +131,7 @@ pub struct GrantFilter {
 /// Up to `limit` grants with which a client can do something `now`, the newest first. One without a refresh token is
 /// alive if it was made after `made`.
 pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: usize) -> Stored<Vec<Grant>> {
+    let homes = filter.homes.as_ref().map(people::home_terms);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null())
@@ -147,6 +154,10 @@ pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: u
             .into_boxed();
         if let Some(person_id) = &filter.person_id {
             query = query.filter(grants::person_id.eq(person_id));
+        }
+        if let Some(homes) = &homes {
+            query = query.filter(grants::person_id.eq_any(
+                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
         }
         if let Some(client_id) = &filter.client_id {
             query = query.filter(grants::client_id.eq(client_id));

@@ -145,6 +145,17 @@ pub fn links_of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<LinkedIde
     Ok(rows.into_iter().map(LinkRow::into_model).collect())
 }
 
+/// Parts an account from the identities at providers of an agency. Answers how many there were.
+pub fn unlink_of_agency(conn: &mut Conn, person_id: &str, agency: &str) -> Stored<usize> {
+    let mut of_agency = IdentityProviderSettings::all(conn)?;
+    of_agency.retain(|provider| provider.settings.agency.as_deref() == Some(agency));
+    let ids: Vec<String> = of_agency.into_iter().map(|provider| provider.id).collect();
+    Ok(each!(conn, c => diesel::delete(linked_identity::table
+        .filter(linked_identity::person_id.eq(person_id))
+        .filter(linked_identity::provider_id.eq_any(&ids)))
+        .execute(c))?)
+}
+
 /// How many accounts are joined with identities at a provider.
 pub fn count_links(conn: &mut Conn, provider_id: &str) -> Stored<i64> {
     Ok(each!(conn, c => linked_identity::table

@@ -1,10 +1,12 @@
 //! Lists that grow without bound, a page at a time: each one query, in the order of an index, from the last row of the
 //! page before.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 
-use super::schema::{grants, session};
-use super::{Conn, Stored, at_most, each, grants as stored_grants, sessions as stored_sessions};
+use super::schema::{grants, person_term, session};
+use super::{Conn, Stored, at_most, each, grants as stored_grants, people, sessions as stored_sessions};
 use crate::model::grant::Grant;
 use crate::model::session::Session;
 
@@ -13,6 +15,8 @@ use crate::model::session::Session;
 pub struct Sessions {
     /// Of one person.
     pub person: Option<String>,
+    /// Of those who belong to one of these agencies; none: of everybody.
+    pub homes: Option<BTreeSet<String>>,
     /// Begun after.
     pub begun_after: i64,
     /// Used after.
@@ -26,6 +30,7 @@ pub fn sessions(
     after: Option<(i64, &str)>,
     limit: usize,
 ) -> Stored<Vec<Session>> {
+    let homes = wanted.homes.as_ref().map(people::home_terms);
     let rows: Vec<stored_sessions::Row> = each!(conn, c => {
         let mut query = session::table
             .filter(session::ended_at.is_null())
@@ -35,6 +40,10 @@ pub fn sessions(
             .into_boxed();
         if let Some(person) = &wanted.person {
             query = query.filter(session::person_id.eq(person));
+        }
+        if let Some(homes) = &homes {
+            query = query.filter(session::person_id.eq_any(
+                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
         }
         if let Some((at, id)) = after {
             query = query.filter(session::created_at.le(at));
@@ -50,6 +59,8 @@ pub fn sessions(
 pub struct Grants {
     /// Of one person.
     pub person: Option<String>,
+    /// Of those who belong to one of these agencies; none: of everybody.
+    pub homes: Option<BTreeSet<String>>,
     /// To one client.
     pub client: Option<String>,
     /// Whose rows stand after.
@@ -63,6 +74,7 @@ pub fn grants(
     after: Option<(i64, &str)>,
     limit: usize,
 ) -> Stored<Vec<Grant>> {
+    let homes = wanted.homes.as_ref().map(people::home_terms);
     let rows: Vec<stored_grants::Row> = each!(conn, c => {
         let mut query = grants::table
             .filter(grants::revoked_at.is_null().and(grants::purge_at.gt(wanted.kept_after)))
@@ -70,6 +82,10 @@ pub fn grants(
             .into_boxed();
         if let Some(person) = &wanted.person {
             query = query.filter(grants::person_id.eq(person));
+        }
+        if let Some(homes) = &homes {
+            query = query.filter(grants::person_id.eq_any(
+                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
         }
         if let Some(client) = &wanted.client {
             query = query.filter(grants::client_id.eq(client));

@@ -14,6 +14,7 @@ use super::schema::{
     session,
 };
 use super::{Conn, StoreBroken, Stored, each};
+use crate::model::agency::Membership;
 use crate::model::names::username_key;
 use crate::model::person::{MUST_CHANGE, Person};
 
@@ -71,18 +72,43 @@ const DISABLED: &str = "state=disabled";
 /// The term of those who have no password yet and were never here.
 const AWAITED: &str = "state=awaited";
 
-/// Everything that a person is found by: the words of name, username, address and agency, the whole username, roles and
-/// states.
+/// The term of those who belong to an agency.
+fn home_term(agency: &str) -> String {
+    format!("home={agency}")
+}
+
+/// The term of those who belong to another agency than one at which they may do something.
+fn member_term(agency: &str) -> String {
+    format!("member={agency}")
+}
+
+/// The term of those who have a role at an agency.
+fn role_there_term(agency: &str, role: &str) -> String {
+    format!("at={agency} {role}")
+}
+
+/// Everything that a person is found by: the words of name, username, address and the agency's id, the whole username,
+/// roles, agencies and states.
 fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
-    let agency = model
-        .settings
-        .organization
-        .as_ref()
-        .map_or("", |organization| organization.name.as_str());
-    let email = model.settings.email.as_deref().unwrap_or_default();
+    let settings = &model.settings;
+    let agency = settings.agency.as_deref().unwrap_or_default();
+    let email = settings.email.as_deref().unwrap_or_default();
     let mut all = terms(&format!("{} {} {email} {agency}", model.name, model.username));
     all.insert(term(&username_key(&model.username)));
-    all.extend(model.settings.roles.iter().map(|role| role_term(role)));
+    all.extend(settings.all_roles().iter().map(|role| role_term(role)));
+    if let Some(agency) = &settings.agency {
+        all.insert(home_term(agency));
+        all.extend(settings.roles.iter().map(|role| role_there_term(agency, role)));
+    }
+    for Membership { agency, roles } in &settings.memberships {
+        all.extend(roles.iter().map(|role| role_there_term(agency, role)));
+    }
+    let others = settings.memberships.iter().map(|membership| &membership.agency);
+    all.extend(
+        others
+            .filter(|other| settings.agency.as_ref() != Some(*other))
+            .map(|other| member_term(other)),
+    );
     if !model.enabled {
         all.insert(DISABLED.to_owned());
     }
@@ -225,7 +251,7 @@ fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
         .map(|term| (person_term::person_id.eq(id), person_term::term.eq(term)))
         .collect();
     each!(conn, c => {
-        let roles = &model.settings.roles;
+        let roles = &model.settings.all_roles();
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id).and(person_role::role.ne_all(roles))))
             .execute(c)?;
         for role in roles {
@@ -283,6 +309,48 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<()> {
         }
     }
     Ok(conn.execute_raw("COMMIT")?)
+}
+
+/// The terms of those who belong to one of some agencies.
+pub(super) fn home_terms(agencies: &BTreeSet<String>) -> Vec<String> {
+    agencies.iter().map(|agency| home_term(agency)).collect()
+}
+
+/// The ids of those who have to do with an agency: they belong to it, or may do something there.
+pub fn of_agency(conn: &mut Conn, agency: &str) -> Stored<Vec<String>> {
+    let terms = [home_term(agency), member_term(agency)];
+    Ok(each!(conn, c => person_term::table
+        .filter(person_term::term.eq_any(&terms))
+        .order(person_term::person_id)
+        .select(person_term::person_id)
+        .load(c))?)
+}
+
+/// How many people belong to an agency.
+pub fn count_of_agency(conn: &mut Conn, agency: &str) -> Stored<i64> {
+    Ok(each!(conn, c => person_term::table
+        .filter(person_term::term.eq(home_term(agency)))
+        .count()
+        .get_result(c))?)
+}
+
+/// Those of other agencies who may do something at one, by their names.
+pub fn members_of(conn: &mut Conn, agency: &str) -> Stored<Vec<Person>> {
+    let rows: Vec<Row> = each!(conn, c => person::table
+        .inner_join(person_term::table)
+        .filter(person_term::term.eq(member_term(agency)))
+        .order((person::name_key, person::id))
+        .select(Row::as_select())
+        .load(c))?;
+    rows.into_iter().map(Row::into_model).collect()
+}
+
+/// Ends what was issued to a person under the generation that she has.
+pub fn raise_generation(conn: &mut Conn, id: &str) -> Stored<()> {
+    each!(conn, c => diesel::update(person::table.find(id))
+        .set(person::generation.eq(person::generation + 1))
+        .execute(c))?;
+    Ok(())
 }
 
 /// The ids of those who are enabled and have a role.

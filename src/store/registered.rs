@@ -1,12 +1,15 @@
 //! What is registered: a table a noun, all of one shape.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::schema::{client, consent, grants, resource_server};
+use super::schema::{agency, client, consent, grants, resource_server};
 use super::{Conn, StoreBroken, Stored, each, secrets, vendor_links};
+use crate::model::agency::AgencySettings;
 use crate::model::client::ClientSettings;
 use crate::model::registered::{Registered, StoredSecret};
 use crate::model::resource_server::ResourceServerSettings;
@@ -40,7 +43,7 @@ pub fn find<S: Kept>(conn: &mut Conn, id: &str) -> Stored<Option<Registered<S>>>
 
 /// A noun with the table that keeps it, and what goes with one that is deleted.
 macro_rules! kept {
-    ($settings:ty, $table:ident, $what:literal, $gone:expr) => {
+    ($settings:ty, $table:ident, $what:literal, has_secrets: $has_secrets:literal, $gone:expr) => {
         const _: () = {
             #[derive(Queryable, Selectable, Insertable)]
             #[diesel(table_name = $table)]
@@ -75,7 +78,7 @@ macro_rules! kept {
                 fn all(conn: &mut Conn) -> Stored<Vec<Registered<Self>>> {
                     let rows: Vec<Row> =
                         each!(conn, c => $table::table.order($table::id).select(Row::as_select()).load(c))?;
-                    let mut secrets = secrets::by_owner(conn)?;
+                    let mut secrets = if $has_secrets { secrets::by_owner(conn)? } else { HashMap::new() };
                     rows.into_iter()
                         .map(|row| {
                             let own = secrets.remove(&row.id).unwrap_or_default();
@@ -90,8 +93,10 @@ macro_rules! kept {
                                                 .select(Row::as_select())
                                                 .get_result(c)
                                                 .optional())?;
-                    row.map(|row| row.into_model(secrets::of(conn, id)?))
-                        .transpose()
+                    let Some(row) = row else { return Ok(None) };
+                    // Ids of what has no secrets are no names of owners.
+                    let secrets = if $has_secrets { secrets::of(conn, id)? } else { Vec::new() };
+                    row.into_model(secrets).map(Some)
                 }
 
                 fn put(conn: &mut Conn, registered: &Registered<Self>) -> Stored<()> {
@@ -122,7 +127,9 @@ macro_rules! kept {
 
                 fn delete(conn: &mut Conn, id: &str) -> Stored<()> {
                     let with_it: fn(&mut Conn, &str) -> Stored<()> = $gone;
-                    secrets::delete_of(conn, id)?;
+                    if $has_secrets {
+                        secrets::delete_of(conn, id)?;
+                    }
                     with_it(conn, id)?;
                     each!(conn, c => diesel::delete($table::table.find(id)).execute(c))?;
                     Ok(())
@@ -136,10 +143,12 @@ kept!(
     ResourceServerSettings,
     resource_server,
     "resource server",
+    has_secrets: true,
     |_, _| Ok(())
 );
+kept!(AgencySettings, agency, "agency", has_secrets: false, |_, _| Ok(()));
 // Codes and refresh tokens go along with their grants.
-kept!(ClientSettings, client, "client", |conn, id| {
+kept!(ClientSettings, client, "client", has_secrets: true, |conn, id| {
     vendor_links::delete(conn, id)?;
     each!(conn, c => diesel::delete(grants::table.filter(grants::client_id.eq(id))).execute(c))?;
     each!(conn, c => diesel::delete(consent::table.filter(consent::client_id.eq(id))).execute(c))?;

@@ -34,6 +34,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    agency (id) {
+        id -> Text,
+        name -> Text,
+        settings -> Text,
+        enabled -> Bool,
+        generation -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     resource_server (id) {
         id -> Text,
         name -> Text,

@@ -1,10 +1,12 @@
 //! Sessions.
 
+use std::collections::BTreeSet;
+
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{person, session};
-use super::{Conn, Stored, at_most, each};
+use super::schema::{person, person_term, session};
+use super::{Conn, Stored, at_most, each, people};
 use crate::model::session::Session;
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -234,10 +236,11 @@ pub struct Alive {
 pub fn live(
     conn: &mut Conn,
     alive: Alive,
-    person_id: Option<&str>,
+    (person_id, homes): (Option<&str>, Option<&BTreeSet<String>>),
     after: Option<&(i64, String)>,
     limit: usize,
 ) -> Stored<Vec<Session>> {
+    let homes = homes.map(people::home_terms);
     let rows: Vec<Row> = each!(conn, c => {
         let mut query = session::table
             // Not a join: that would be free to begin with everybody.
@@ -253,6 +256,10 @@ pub fn live(
             .into_boxed();
         if let Some(person_id) = person_id {
             query = query.filter(session::person_id.eq(person_id));
+        }
+        if let Some(homes) = &homes {
+            query = query.filter(session::person_id.eq_any(
+                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
         }
         if let Some((at, id)) = after {
             query = query

@@ -49,7 +49,7 @@ pub fn shell(app: &App) -> Shell<'_> {
 
 /// The same for somebody who is signed in: with the name, and the button that signs out.
 pub fn shell_of<'a>(app: &'a App, person: &'a Person, csrf: &'a str) -> Shell<'a> {
-    let administers = console::is_of_console(&person.settings.roles);
+    let administers = console::is_administrative(&person.settings);
     Shell {
         account: Some(SignedInAs {
             name: &person.name,

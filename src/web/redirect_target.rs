@@ -53,7 +53,7 @@ pub fn find(app: &App, parameters: &Parameters) -> Result<RedirectTarget, PageEr
     let client = app
         .live
         .client(id)
-        .filter(|live| live.client.enabled)
+        .filter(|live| live.is_served())
         .ok_or_else(|| {
             PageError::malformed("Parameter client_id names no application that is registered here.")
                 .because(format!("client_id {}", shown(id)))
@@ -100,11 +100,7 @@ impl RedirectTarget {
         let client = &self.client.client;
         Application {
             name: &client.name,
-            organization: client
-                .settings
-                .organization
-                .as_ref()
-                .map(|organization| organization.name.as_str()),
+            organization: self.client.agency.as_ref().map(|agency| agency.name.as_str()),
         }
     }
 

@@ -15,6 +15,14 @@ use crate::promises::Rich;
 #[rustfmt::skip]
 pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin",         [true, true,  true,  true]),
+    ("/admin/agencies", [true, true, true, true]),
+    ("/admin/agencies/new", [true, false, false, false]),
+    ("/admin/agencies/fulton-county-me", [true, true, true, true]),
+    ("/admin/agencies/fulton-county-me/edit", [true, false, false, false]),
+    ("/admin/agencies/fulton-county-me/disable", [true, false, false, false]),
+    ("/admin/agencies/fulton-county-me/enable", [true, false, false, false]),
+    ("/admin/agencies/fulton-county-me/delete", [true, false, false, false]),
+    ("/admin/agencies/fulton-county-me/members", [true, false, true, false]),
     ("/admin/clients", [true, true,  false, true]),
     ("/admin/clients/new", [true, true, false, false]),
     ("/admin/clients/lims-secret", [true, true, false, true]),
@@ -135,7 +143,7 @@ fn guide() -> String {
             .as_ref()
             .map_or_else(String::new, |row| says(row.requires));
         let area = page.get.requires.area.as_str();
-        let whose = if page.get.requires.about_person {
+        let whose = if page.get.requires.about == mdi_auth::admin::about::About::Person {
             " (or administrators)"
         } else {
             ""

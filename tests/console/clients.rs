@@ -84,7 +84,7 @@ on_both! {
             (NEW_LIMS, &[("client_id", "cms-fulton")],                                "client_id",        "the id of a resource server"),
             (NEW_LIMS, &[("client_id", "lims-secret")],                               "client_id",        "is registered already"),
             (NEW_LIMS, &[("client_id", "new")],                                       "client_id",        "is a path of this server"),
-            (NEW_LIMS, &[("organization.name", "UF"), ("organization.id", "9999")],   "organization.name","must be a URI"),
+            (NEW_LIMS, &[("agency", "nothing")],                                      "agency",           "agency has the id"),
             (NEW_LIMS, &[by_key],                                                     "jwks_uri",         "needs the client"),
             (NEW_LIMS, &[by_key, ("jwks_uri", "http://lims.example/keys")],           "jwks_uri",         "https"),
             (NEW_LIMS, &[by_key, ("jwks", "{")],                                      "jwks",             "JSON"),

@@ -56,12 +56,12 @@ on_both! {
         let mut agent = at_console(&harness, "admin").await;
         let form = agent.get(&harness.url(NEW)).await;
         harness.clock.advance(31 * 60);
-        let given = [("name", "Kept <i>name</i>"), ("auth_method", "client_secret_basic"), ("organization.name", "Kept agency")];
+        let given = [("name", "Kept <i>name</i>"), ("auth_method", "client_secret_basic"), ("agency", "fulton-county-me")];
         let asked = send(&mut agent, &form, NEW, &given).await;
         let text = &asked.answer().text;
         assert_eq!(asked.answer().status, 403, "{text}");
         assert!(text.contains("Confirm that it is you") && text.contains("Nothing has been saved yet"), "{text}");
-        assert!(!text.contains("Kept agency"), "what was typed is sealed");
+        assert!(!text.contains("fulton-county-me"), "what was typed is sealed");
         // Without a new sign-in it is asked again.
         let again = send(&mut agent, &asked, NEW, &[]).await;
         assert!(again.answer().text.contains("You have not signed in again yet"), "{}", again.answer().text);
@@ -73,7 +73,7 @@ on_both! {
         let shown = send(&mut agent, &again, NEW, &[]).await;
         let text = &shown.answer().text;
         assert_eq!(shown.answer().status, 200, "{text}");
-        assert!(text.contains("value=\"Kept &#60;i&#62;name&#60;/i&#62;\"") && text.contains("value=\"Kept agency\""), "{text}");
+        assert!(text.contains("value=\"Kept &#60;i&#62;name&#60;/i&#62;\"") && text.contains("value=\"fulton-county-me\""), "{text}");
         assert!(harness.app.live.client("kept-i-name-i").is_none(), "nothing is saved before it was seen again");
         let saved = send(&mut agent, &shown, NEW, &[]).await;
         assert_eq!(saved.at(), "/admin/clients/kept-i-name-i", "{saved:?}");

@@ -51,7 +51,7 @@ on_both! {
         let template = agent.get(&harness.url("/admin/users/import/template")).await;
         assert!(template.answer().header("content-disposition").contains("attachment"));
         let mut file = template.answer().text.clone();
-        file.push_str("zoë,\"Zoë Quote, \"\"MD\"\"\",,,Fulton County ME,,,registrar;data-clerk,,,R,High,HDECD,2027-01-31,\r\n");
+        file.push_str("zoë,\"Zoë Quote, \"\"MD\"\"\",,,fulton-county-me,,,registrar;data-clerk,,,R,High,HDECD,2027-01-31,\r\n");
         let marked = [b"\xef\xbb\xbf".as_slice(), file.as_bytes()].concat();
         let page = bring(&mut agent, &harness, &marked).await;
         assert!(part(&page, "id=\"ready\"", "</p>").contains("2 people can be added"), "{}", page.answer().text);

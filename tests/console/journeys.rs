@@ -152,7 +152,7 @@ on_both! {
         window.query(By::Css("[role=alert]")).first().await.unwrap();
         look(&window, "console-client-form-error", true).await;
         fill(&window, "name", "UF Forensic Toxicology LIMS").await;
-        fill(&window, "organization.name", "UF Pathology Labs").await;
+        fill(&window, "agency", "uf-pathology-labs").await;
         click(&window, "save").await;
         wait_for(&window, "/admin/clients/uf-forensic-toxicology-lims").await;
         look(&window, "console-client-registered", true).await;

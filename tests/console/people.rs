@@ -102,7 +102,7 @@ on_both! {
         assert!(!page.answer().text.contains("value=\"administrator\""), "a user manager gives no role of the console");
         let page = send(&mut agent, &page, &[
             ("name", "Carla Certifier"), ("username", "carla"), ("email", "carla@fulton.example"),
-            ("organization", "Fulton County ME"), ("roles", "medical-examiner"), ("npi", "1234567893"),
+            ("agency", "fulton-county-me"), ("roles", "medical-examiner"), ("npi", "1234567893"),
             ("license_expires", "2027-12-31"), ("claims", "America/New_York"), ("confidentiality", "R"),
         ]).await;
         assert_eq!(page.answer().status, 200, "{}", page.answer().text);
@@ -146,13 +146,13 @@ on_both! {
             ("fhir_user", "Organization/1", "must end in Practitioner"),
             ("license_expires", "31.12.2027", "must be a day as YYYY-MM-DD"),
             ("claims", "Mars/Olympus", "must be a time zone"),
-            ("organization_id", "urn:oid:1", "enter the name of the agency too"),
+            ("agency", "nothing", "no agency has the id"),
             ("roles", "emperor", "the policy has no role emperor"),
             ("purposes", "NONSENSE", "is not a PurposeOfUse code"),
             ("confidentiality", "X", "is not one of"),
         ];
         for (field, typed, said) in rows {
-            let mut fields = vec![("name", "Nina New"), ("username", "nina"), ("jurisdiction", "")];
+            let mut fields = vec![("name", "Nina New"), ("username", "nina"), ("agency", "")];
             fields.retain(|(name, _)| name != field);
             fields.push((field, typed));
             let refused = send(&mut agent, &page, &fields).await;
@@ -174,7 +174,7 @@ on_both! {
         let evil = "\"><script>alert(1)</script><b>";
         let page = agent.get(&harness.url("/admin/users/new")).await;
         let page = send(&mut agent, &page, &[
-            ("name", evil), ("username", evil), ("organization", evil), ("jurisdiction", evil), ("roles", "data-clerk"),
+            ("name", evil), ("username", evil), ("roles", "data-clerk"),
         ]).await;
         assert_eq!(page.answer().status, 200, "{}", page.answer().text);
         let id = person(&harness, evil).unwrap().id;
@@ -188,7 +188,7 @@ on_both! {
         }
         // In every field of the form, refused or not, and in every filter.
         let page = agent.get(&harness.url("/admin/users/new")).await;
-        for field in ["name", "username", "email", "organization", "organization_id", "jurisdiction", "npi", "fhir_user",
+        for field in ["name", "username", "email", "agency", "npi", "fhir_user",
                       "license_expires", "claims", "role_search", "roles", "purposes", "confidentiality", "integrity"] {
             let refused = send(&mut agent, &page, &[("name", ""), (field, evil)]).await;
             assert_eq!(refused.answer().status, 422, "{field}");
@@ -359,11 +359,11 @@ on_both! {
         assert_eq!(after.settings.npi, before.settings.npi);
         // Taking everything away takes it away.
         let page = agent.get(&path).await;
-        let gone = [("npi", ""), ("organization", ""), ("organization_id", ""), ("claims", ""), ("roles", "")];
+        let gone = [("npi", ""), ("agency", ""), ("claims", ""), ("roles", "")];
         let page = send(&mut agent, &page, &gone).await;
         assert_eq!(page.answer().status, 200, "{}", page.answer().text);
         let after = person(&harness, "jlehz").unwrap();
-        assert_eq!((after.settings.npi, after.settings.roles, after.settings.organization), (None, Vec::new(), None));
+        assert_eq!((after.settings.npi, after.settings.roles, after.settings.agency), (None, Vec::new(), None));
         assert!(!after.settings.claims.contains_key("zoneinfo"));
     }
 }

@@ -13,7 +13,7 @@ name = "Fulton County"
 issuer = "https://idp.fulton.example"
 client_id = "mdi"
 secret = "what they gave us"
-organization = { name = "Fulton County ME" }
+organization = { name = "Fulton County ME", id = "urn:oid:2.16.840.1.113883.3.9999.1" }
 roles = [{ claim = "groups", value = "a | b", role = "medical-examiner" }]
 "#;
 
@@ -59,7 +59,7 @@ on_both! {
         let empty = agent.get(&harness.url("/admin/identity-providers")).await;
         assert!(empty.answer().text.contains("None yet"));
         let roles = "groups | ME | Doctors | medical-examiner\nroles | root | administrator | console";
-        let page = submit(&mut agent, &harness, NEW, &with(&[("roles", roles), ("manage_roles", "yes"), ("organization.name", "DeKalb ME")])).await;
+        let page = submit(&mut agent, &harness, NEW, &with(&[("roles", roles), ("manage_roles", "yes"), ("agency", "fulton-county-me")])).await;
         assert_eq!((page.at(), page.answer().status), ("/admin/identity-providers/dekalb-county", 200), "{page:?}");
         let told = &page.answer().text;
         assert!(told.contains(&harness.url("/login/upstream/dekalb-county/callback")), "{told}");
@@ -72,7 +72,7 @@ on_both! {
         let page = submit(&mut agent, &harness, edit, &with(&[("secret", ""), ("name", "DeKalb <b>County</b>")])).await;
         assert_eq!(page.at(), "/admin/identity-providers/dekalb-county", "{page:?}");
         let changed = harness.app.live.identity_provider("dekalb-county").unwrap();
-        assert!(changed.settings.roles.is_empty() && changed.settings.organization.is_none());
+        assert!(changed.settings.roles.is_empty() && changed.settings.agency.is_none());
         assert_eq!(changed.sealed, provider.sealed);
         assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
         let disable = "/admin/identity-providers/dekalb-county/disable";
@@ -115,9 +115,8 @@ on_both! {
             (&[("auth_method", "none")], "secret", "of no use"),
             (&[("secret", "")], "secret", "is missing"),
             (&[("accounts", "all")], "accounts", "is not one of"),
-            (&[("accounts", "invited")], "organization.name", "is missing"),
-            (&[("organization.id", "urn:oid:1.2")], "organization.name", "name is missing"),
-            (&[("organization.name", "A"), ("organization.id", "x")], "organization.name", "must be a URI"),
+            (&[("accounts", "invited")], "agency", "is missing"),
+            (&[("agency", "nothing")], "agency", "agency has the id"),
             (&[("roles", "groups medical-examiner")], "roles", "claim | value | role"),
             (&[("roles", "groups | | medical-examiner")], "roles", "neither may be empty"),
             (&[("roles", "groups | a | king")], "roles", "no role king"),

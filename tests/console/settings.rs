@@ -122,7 +122,7 @@ auth_method = "client_secret_post"
 scopes = ["openid", "groups"]
 accounts = "create"
 username_claim = "upn"
-organization = {{ name = "Fulton County ME" }}
+organization = {{ name = "Fulton County ME", id = "urn:oid:2.16.840.1.113883.3.9999.1" }}
 roles = [
   {{ claim = "groups", value = "ME | \"Doctors\"", role = "medical-examiner" }},
   {{ claim = "realm_access.roles", value = "root", role = "administrator", console = true }},

@@ -230,6 +230,7 @@ fn scopes_mean_what_they_say() {
 fn authorization_requests_are_read_or_refused() {
     let policy = Policy::built_in().unwrap();
     let live = Arc::new(LiveClient {
+        agency: None,
         client: client("cms-user-to-edrs", &["edrs-ga"]),
         keys: None,
     });

@@ -95,6 +95,7 @@ impl Rich {
     /// An address with what exists in place of its parameters.
     fn fill(&self, url: &str) -> String {
         let id = match url {
+            _ if url.starts_with("/admin/agencies/") => "fulton-county-me",
             _ if url.starts_with("/admin/clients/") => "lims-secret",
             _ if url.starts_with("/admin/resource-servers/") => "edrs-ga",
             _ if url.starts_with("/admin/identity-providers/") => "fulton",

@@ -8,6 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 
 use super::problem::Problem;
+use crate::admin::about::{About, Admitted};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
@@ -86,7 +87,7 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
     };
     let scope = Authority::of(&[token.scope.role().to_owned()]);
     let authority = match &owner {
-        Some(person) => scope.within(&person.settings.roles),
+        Some(person) => scope.within(Authority::of_person(&person.settings, &app.live.agencies())),
         None => scope,
     };
     if token.last_used_at.is_none_or(|at| now - at >= 60) {
@@ -176,11 +177,10 @@ async fn fail(
 /// # Errors
 /// 429 for a token that has used up its minute, 403.
 pub async fn admit(
-    app: &App,
+    app: &Arc<App>,
     request: &HttpRequest,
     caller: &Caller,
-    area: Area,
-    right: Right,
+    (area, right, about): (Area, Right, About),
 ) -> Result<(), Problem> {
     let id = &caller.token.id;
     if caller.rate.used > caller.rate.limit {
@@ -189,8 +189,11 @@ pub async fn admit(
             caller.rate.reset,
         ));
     }
-    if caller.may(area, right) {
-        return Ok(());
+    let named = request.match_info().get("id").unwrap_or_default();
+    match about.admits(app, &caller.authority, (area, right), named).await? {
+        Admitted::Yes => return Ok(()),
+        Admitted::Hidden => return Err(Problem::not_found("thing", named)),
+        Admitted::No => {}
     }
     if app.failure_counts.note(
         caller.address,

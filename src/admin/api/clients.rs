@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::body::Reads;
 use super::noun::{self, Words, found, view};
-use super::operation::{Answered, Call, Group, Operation, Shape, settled};
+use super::operation::{About, Answered, Call, Group, Operation, Shape, settled};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, ENABLED, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
@@ -48,7 +48,7 @@ struct NewVendorLinkView {
     expires_at: String,
 }
 
-const LIST: [Parameter; 5] = [
+const LIST: [Parameter; 6] = [
     LIMIT,
     CURSOR,
     parameter(
@@ -57,6 +57,7 @@ const LIST: [Parameter; 5] = [
         "Part of the name, the id or the agency's name.",
     ),
     parameter("dataflow", Accepts::Text, "Only those of this dataflow."),
+    parameter("agency", Accepts::Text, "Only those of this agency, by its id."),
     ENABLED,
 ];
 
@@ -65,6 +66,8 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/clients",
         one: "Client",
+        several: "Clients",
+        about: About::Client,
         list: &LIST,
         example: json!({
             "client_id": "lims-uf-tox",
@@ -86,13 +89,16 @@ pub(super) fn group() -> Group {
     let mut operations = noun::operations::<ClientSettings, _>(&words, list);
     operations.extend([
         Operation::get("/clients/{id}/vendor-link", "getVendorLink", vendor_link)
+            .about(About::Client)
             .says("Look at the vendor’s link", "When it was made and when it ends; never the link itself. Not found: there is none.")
             .answers(200, Shape::of::<VendorLinkView>()),
         Operation::post("/clients/{id}/vendor-link", "makeVendorLink", make_vendor_link)
+            .about(About::Client)
             .says("Make a link for the vendor", "Whoever has it sees the client’s hand-off sheet and checks its connection, without an account. The one before it ends.")
             .takes(Reads::MaybeJson, Shape::of::<VendorLinkForm>(), json!({ "days": 30 }))
             .answers(201, Shape::of::<NewVendorLinkView>()),
         Operation::delete("/clients/{id}/vendor-link", "endVendorLink", end_vendor_link)
+            .about(About::Client)
             .says("End the vendor’s link", "Not found: there is none."),
     ]);
     Group::new(
@@ -107,9 +113,13 @@ async fn list(call: Call) -> Answered {
     let query = &call.query;
     let after = query.after::<1>()?.map(|[id]| (String::new(), id));
     let is_wanted = |client: &Client| {
-        query
-            .flag("enabled")
-            .is_none_or(|enabled| client.enabled == enabled)
+        call.reach.holds_for(client.settings.agency.as_deref())
+            && query
+                .flag("enabled")
+                .is_none_or(|enabled| client.enabled == enabled)
+            && query
+                .text("agency")
+                .is_none_or(|agency| client.settings.agency.as_deref() == Some(agency))
             && query
                 .text("dataflow")
                 .is_none_or(|dataflow| client.settings.dataflow == dataflow)

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::noun::{self, Words, view};
-use super::operation::{Answered, Call, Group};
+use super::operation::{About, Answered, Call, Group};
 use super::query::{CURSOR, LIMIT, Parameter, page};
 use super::reply::Reply;
 use crate::model::identity_provider::IdentityProviderSettings;
@@ -16,6 +16,8 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/identity-providers",
         one: "IdentityProvider",
+        several: "IdentityProviders",
+        about: About::Everybody,
         list: &LIST,
         example: json!({
             "id": "fulton",

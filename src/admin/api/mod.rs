@@ -13,6 +13,7 @@ pub mod problem;
 pub mod query;
 pub mod reply;
 
+mod agencies;
 mod api_tokens;
 mod apply;
 mod audit;

@@ -10,13 +10,15 @@ use utoipa::openapi::schema::{
 };
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Operation, Shape, settled, unchanged};
+use super::operation::{About, Answered, Call, Operation, Shape, settled, unchanged};
 use super::problem::{MemberMistake, Problem, Type};
 use super::query::Parameter;
 use super::reply::{Page, Reply, time};
 use crate::model::registered::{Registered, StoredSecret};
 use crate::model::secret::Secret;
-use crate::registry::noun::{self, Registrable};
+use crate::policy::console::Right;
+use crate::registry::belonging::INLINE;
+use crate::registry::noun::{self, Registrable, Secrets};
 use crate::registry::said::{Merge, Said};
 use crate::registry::secrets::{DEFAULT_OVERLAP_SECONDS, Rotated};
 use crate::store::{Conn, Stored, Tx, registered};
@@ -33,6 +35,10 @@ pub(super) struct Words {
     pub path: &'static str,
     /// The name of its schema, and in the names of operations.
     pub one: &'static str,
+    /// The same for several.
+    pub several: &'static str,
+    /// What its operations are about.
+    pub about: About,
     /// Which parameters its list knows.
     pub list: &'static [Parameter],
     /// One that may be registered.
@@ -105,15 +111,20 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
     words: &Words,
     list: fn(Call) -> F,
 ) -> Vec<Operation> {
-    let Words { path, one, .. } = *words;
-    let name = S::NOUN.name;
+    let Words {
+        path,
+        one,
+        several,
+        about,
+        ..
+    } = *words;
     let a = S::NOUN.a();
     let [register_says, delete_says, disable_says, enable_says, rotate_says] = words.says;
     let under = |rest: &str| format!("{path}/{{id}}{rest}");
     let (view, form) = (|| view_shape::<S>(one), || form_shape::<S>(one));
     let mut operations = vec![
-        Operation::get(path, format!("list{one}s"), list)
-            .says(format!("List {name}s"), "In the order of their ids.")
+        Operation::get(path, format!("list{several}"), list)
+            .says(format!("List {}", S::NOUN.many), "In the order of their ids.")
             .queries(words.list)
             .answers_page(view()),
         Operation::post(path, format!("register{one}"), move |call| {
@@ -164,7 +175,7 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
         .answers(200, view())
         .versioned(),
     ];
-    if !S::NOUN.secrets.are_ours() {
+    if S::NOUN.secrets.are_theirs() {
         operations.extend([
             Operation::get(under("/secrets"), format!("list{one}Secrets"), list_secrets::<S>)
                 .says(
@@ -182,7 +193,22 @@ pub(super) fn operations<S: Registrable, F: Future<Output = Answered> + 'static>
                 .answers(201, Shape::of::<RotatedView>()),
         ]);
     }
-    operations
+    let list_about = if about == About::Everybody {
+        about
+    } else {
+        About::Own
+    };
+    let of_one = operations.into_iter().map(|operation| {
+        let is_list = operation.path == path;
+        let reads = operation.right == Right::Read;
+        match (is_list, reads) {
+            (false, _) => operation.about(about),
+            (true, true) => operation.about(list_about),
+            // Who looks after one agency alone registers nothing.
+            (true, false) => operation,
+        }
+    });
+    of_one.collect()
 }
 
 fn text(says: &str) -> ObjectBuilder {
@@ -197,10 +223,7 @@ fn moment(says: &str) -> ObjectBuilder {
 
 /// The settings, with what everything that is registered has.
 fn object_of<S: Registrable>() -> Object {
-    let mut object = match S::schema() {
-        RefOr::T(Schema::Object(object)) => object,
-        _ => Object::new(),
-    };
+    let mut object = noun::schema::<S>();
     object.required.clear();
     let properties = &mut object.properties;
     properties.insert(S::NOUN.id.to_owned(), text("Its id.").into());
@@ -229,7 +252,8 @@ fn view_shape<S: Registrable>(one: &str) -> Shape {
         "updated_at".to_owned(),
         moment("When it was last changed.").into(),
     );
-    if !S::NOUN.secrets.are_ours() {
+    properties.remove(INLINE);
+    if S::NOUN.secrets.are_theirs() {
         let says = "The secret that was made: in the answer that makes it, and never again.";
         properties.insert("secret".to_owned(), text(says).into());
     }
@@ -256,7 +280,9 @@ fn form_shape<S: Registrable>(one: &str) -> Shape {
     } else {
         "Its secret; without it, one is made if it needs one."
     };
-    object.properties.insert("secret".to_owned(), text(says).into());
+    if !matches!(S::NOUN.secrets, Secrets::None) {
+        object.properties.insert("secret".to_owned(), text(says).into());
+    }
     for (member, property) in &mut object.properties {
         limited::<S>(member, property);
     }

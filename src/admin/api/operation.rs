@@ -22,9 +22,10 @@ use super::idempotency::Once;
 use super::problem::{MemberMistake, Problem, Type};
 use super::query::{self, Parameter, Query};
 use super::reply::{Reply, Seen};
+pub use crate::admin::about::About;
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::policy::console::{Area, Right};
+use crate::policy::console::{Area, Reach, Right};
 use crate::registry::{ActingCredential, Registry};
 use crate::store::{Conn, Stored, Tx};
 use crate::web::parameters::Parameters;
@@ -94,6 +95,8 @@ pub struct Operation {
     pub area: Area,
     /// What is needed there.
     pub right: Right,
+    /// What it is about.
+    pub about: About,
     /// The parameters that it knows.
     pub query: &'static [Parameter],
     /// What it reads.
@@ -137,6 +140,7 @@ impl Operation {
             note: String::new(),
             area: Area::Home,
             right,
+            about: About::Everybody,
             query: &[],
             reads: Reads::Nothing,
             body: None,
@@ -208,6 +212,11 @@ impl Operation {
     /// Says where it belongs.
     pub fn of(self, area: Area) -> Self {
         Self { area, ..self }
+    }
+
+    /// Says what it is about.
+    pub fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// Says which parameters it knows.
@@ -305,7 +314,10 @@ impl Group {
     ) -> Self {
         let operations = operations
             .into_iter()
-            .map(|operation| operation.of(area))
+            .map(|operation| match operation.area {
+                Area::Home => operation.of(area),
+                _ => operation,
+            })
             .collect();
         Self {
             name,
@@ -321,6 +333,8 @@ pub struct Call {
     pub app: Arc<App>,
     /// Who calls.
     pub caller: Caller,
+    /// For whose affairs the caller may do this.
+    pub reach: Reach,
     /// The id in the address; empty when there is none.
     pub id: String,
     /// The parameters.
@@ -503,7 +517,8 @@ async fn attempt(
     payload: web::Payload,
     caller: Caller,
 ) -> Answered {
-    access::admit(app, request, &caller, operation.area, operation.right).await?;
+    let wanted = (operation.area, operation.right, operation.about);
+    access::admit(app, request, &caller, wanted).await?;
     let query = Query::read(request, operation.query)?;
     let seen = Seen::read(request).ok_or_else(|| {
         let what = "If-Match must be an entity tag in quotes, such as the ETag of a GET, or *";
@@ -536,6 +551,7 @@ async fn attempt(
     let call = Call {
         app: Arc::clone(app),
         id: id.to_owned(),
+        reach: caller.authority.reach(operation.area, operation.right),
         caller,
         query,
         seen,

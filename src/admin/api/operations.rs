@@ -2,13 +2,14 @@
 
 use super::operation::Group;
 use super::{
-    api_tokens, apply, audit, clients, identity_providers, keys, policy, resource_servers,
+    agencies, api_tokens, apply, audit, clients, identity_providers, keys, policy, resource_servers,
     sessions_and_grants, users,
 };
 
 /// All operations, by noun.
 pub fn groups() -> Vec<Group> {
     vec![
+        agencies::group(),
         clients::group(),
         resource_servers::group(),
         users::group(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::noun::{self, Words, view};
-use super::operation::{Answered, Call, Group};
+use super::operation::{About, Answered, Call, Group};
 use super::query::{Accepts, CURSOR, ENABLED, LIMIT, Parameter, page, parameter};
 use super::reply::Reply;
 use crate::model::resource_server::{ResourceServer, ResourceServerSettings};
@@ -21,6 +21,8 @@ pub(super) fn group() -> Group {
     let words = Words {
         path: "/resource-servers",
         one: "ResourceServer",
+        several: "ResourceServers",
+        about: About::Everybody,
         list: &LIST,
         example: json!({
             "id": "cms-fulton",

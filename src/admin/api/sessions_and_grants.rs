@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::operation::{Answered, Call, Group, Operation, Shape, settled};
+use super::operation::{About, Answered, Call, Group, Operation, Shape, settled};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, number, page, parameter};
 use super::reply::{Reply, time};
@@ -84,13 +84,16 @@ const GRANTS: [Parameter; 4] = [
 pub(super) fn sessions_group() -> Group {
     let operations = vec![
         Operation::get("/sessions", "listSessions", list_sessions)
+            .about(About::Own)
             .says("List sessions that are open", "The newest first.")
             .queries(&SESSIONS)
             .answers_page(Shape::of::<SessionView>()),
-        Operation::delete("/sessions/{id}", "endSession", end_session).says(
-            "End a session",
-            "What was allowed in it ends too, but for what was to stay connected. Its clients are told.",
-        ),
+        Operation::delete("/sessions/{id}", "endSession", end_session)
+            .about(About::Session)
+            .says(
+                "End a session",
+                "What was allowed in it ends too, but for what was to stay connected. Its clients are told.",
+            ),
     ];
     Group::new(
         "Sessions",
@@ -104,13 +107,16 @@ pub(super) fn sessions_group() -> Group {
 pub(super) fn grants_group() -> Group {
     let operations = vec![
         Operation::get("/grants", "listGrants", list_grants)
+            .about(About::Own)
             .says("List grants that were not revoked", "The newest first.")
             .queries(&GRANTS)
             .answers_page(Shape::of::<GrantView>()),
-        Operation::delete("/grants/{id}", "revokeGrant", revoke_grant).says(
-            "Revoke a grant",
-            "All its tokens end at once, and the client must ask the person again.",
-        ),
+        Operation::delete("/grants/{id}", "revokeGrant", revoke_grant)
+            .about(About::Grant)
+            .says(
+                "Revoke a grant",
+                "All its tokens end at once, and the client must ask the person again.",
+            ),
     ];
     Group::new("Grants", "What people allowed clients.", Area::Grants, operations)
 }
@@ -128,6 +134,7 @@ async fn list_sessions(call: Call) -> Answered {
     let (begun_after, used_after) = Limits::of(&call.app).since(now);
     let accepts = lists::Sessions {
         person: call.query.owned("user"),
+        homes: call.reach.agencies().cloned(),
         begun_after,
         used_after,
     };
@@ -171,6 +178,7 @@ async fn list_grants(call: Call) -> Answered {
     let (after, limit) = (after(&call)?, call.query.limit());
     let accepts = lists::Grants {
         person: call.query.owned("user"),
+        homes: call.reach.agencies().cloned(),
         client: call.query.owned("client"),
         kept_after: call.app.now(),
     };

@@ -2,17 +2,18 @@
 
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 use super::body::Reads;
-use super::operation::{Answered, Call, Group, Operation, Shape, settled, unchanged};
+use super::operation::{About, Answered, Call, Group, Operation, Shape, settled, unchanged};
 use super::problem::{Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::link::LinkKind;
 use crate::model::network;
 use crate::model::person::{Person, PersonSettings};
-use crate::policy::console::{self, Area, Right};
+use crate::policy::console::{self, Area, Reach, Right};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
 use crate::registry::{Decided, Omitted, Registry, sessions};
@@ -95,7 +96,7 @@ struct SignedOutView {
     sessions_ended: usize,
 }
 
-const LIST: [Parameter; 6] = [
+const LIST: [Parameter; 7] = [
     LIMIT,
     CURSOR,
     parameter(
@@ -105,6 +106,11 @@ const LIST: [Parameter; 6] = [
     ),
     parameter("username", Accepts::Text, "Only the person with this username."),
     parameter("role", Accepts::Text, "Only those with this role."),
+    parameter(
+        "agency",
+        Accepts::Text,
+        "Only those who belong to this agency, by its id.",
+    ),
     parameter(
         "enabled",
         Accepts::Flag,
@@ -120,68 +126,83 @@ pub(super) fn group() -> Group {
         "username": "jlehz",
         "name": "Jane Lehz, MD",
         "roles": ["medical-examiner"],
-        "organization": { "name": "Fulton County ME", "id": "urn:oid:2.16.840.1.113883.3.9999.1" },
+        "agency": "fulton-me",
         "npi": "1234567893",
         "email": "jlehz@fulton.example",
     });
     let operations = vec![
         Operation::get("/users", "listUsers", list)
+            .about(About::Own)
             .says("List people", "In the order of their names.")
             .queries(&LIST)
             .answers_page(Shape::of::<View>()),
         Operation::post("/users", "addUser", add)
+            .about(About::Own)
             .says("Add a person", "Without a password the answer has an invitation, this once. Only tokens with the scope `admin` give roles of the console.")
             .takes(Reads::Json, Shape::of::<PersonForm>(), example.clone())
             .answers(201, Shape::of::<View>())
             .versioned()
             .named_by_caller(),
         Operation::get("/users/{id}", "getUser", get)
+            .about(About::Person)
             .says("Look at a person", "")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::put("/users/{id}", "replaceUser", replace)
+            .about(About::Person)
             .says("Replace what is known of a person", "What is left out takes its default; password and second factors stay.")
             .takes(Reads::Json, Shape::of::<PersonForm>(), example)
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::patch("/users/{id}", "changeUser", patch)
+            .about(About::Person)
             .says("Change a person", "What is left out stays. A change of roles ends sessions and grants.")
             .takes(Reads::Patch, Shape::of::<PersonForm>(), json!({ "roles": ["data-clerk"] }))
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::get("/users/{id}/sign-in", "getSignIn", sign_in)
+            .about(About::Person)
             .says("Say how a person signs in", "Which factors there are, never what they are.")
             .answers(200, Shape::of::<SignInView>()),
         Operation::post("/users/{id}/disable", "disableUser", disable)
+            .about(About::Person)
             .says("Disable a person", "Sessions and grants end at once.")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/enable", "enableUser", enable)
+            .about(About::Person)
             .says("Enable a person", "What had ended stays ended.")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/unlock", "unlockUser", unlock)
+            .about(About::Person)
             .says("Unlock an account", "Failed sign-ins and codes are forgotten.")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/invitation", "inviteUser", invite)
+            .about(About::Person)
             .says("Make an invitation", "For somebody who has no password yet. Older links end.")
             .answers(201, Shape::of::<LinkView>()),
         Operation::post("/users/{id}/password-link", "makePasswordLink", password_link)
+            .about(About::Person)
             .says("Make a link for a new password", "Older links end.")
             .answers(201, Shape::of::<LinkView>()),
         Operation::post("/users/{id}/second-factor/reset", "resetSecondFactor", reset_second_factor)
+            .about(About::Person)
             .says("Take all second factors away", "Sessions and grants end. A role has the next sign-in set up another.")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::post("/users/{id}/sign-out", "signOutUser", sign_out)
+            .about(About::Person)
             .says("Sign a person out everywhere", "What was to stay connected stays.")
             .answers(200, Shape::of::<SignedOutView>()),
         Operation::post("/users/{id}/revoke", "revokeAccessOfUser", revoke)
+            .about(About::Person)
             .says("Sign a person out everywhere and take back everything", "Applications that were to stay connected lose it too. The person may sign in again.")
             .answers(200, Shape::of::<View>())
             .versioned(),
         Operation::delete("/users/{id}", "deleteUser", delete)
+            .about(About::Person)
             .says("Delete a person who never signed in", "The record names everybody else: disable them instead.")
             .versioned(),
     ];
@@ -190,21 +211,22 @@ pub(super) fn group() -> Group {
     Group::new("Users", says, Area::People, operations)
 }
 
-fn view(person: &Person, invitation: Option<&Issued>) -> View {
+/// What whoever looks after some agencies sees of a person.
+fn view(reach: &Reach, person: &Person, invitation: Option<&Issued>) -> View {
     View {
         id: person.id.clone(),
         username: person.username.clone(),
         name: person.name.clone(),
         enabled: person.enabled,
-        settings: person.settings.clone(),
+        settings: reach.seen(&person.settings),
         created_at: time(person.created_at),
         updated_at: time(person.updated_at),
         invitation: invitation.map(LinkView::of),
     }
 }
 
-fn reply(person: &Person) -> Reply {
-    Reply::ok(&view(person, None)).version(people::version(person))
+fn reply(reach: &Reach, person: &Person) -> Reply {
+    Reply::ok(&view(reach, person, None)).version(people::version(person))
 }
 
 /// A person, locked, whom the caller may change.
@@ -212,7 +234,7 @@ fn found(tx: &mut Tx<'_>, id: &str, administers: bool) -> Stored<Result<Person, 
     let Some(person) = stored::lock(tx.conn(), id)? else {
         return Ok(Err(Problem::not_found("person", id)));
     };
-    if !administers && console::is_of_console(&person.settings.roles) {
+    if !administers && console::is_administrative(&person.settings) {
         let what = "only a token with the scope admin may change people who have a role of the console";
         return Ok(Err(Problem::forbidden(what)));
     }
@@ -223,6 +245,15 @@ fn administers(call: &Call) -> bool {
     call.caller.may(Area::Administrators, Right::Change)
 }
 
+/// Those of an agency, and none but one's own.
+fn homes(call: &Call) -> Option<BTreeSet<String>> {
+    let Some(agency) = call.query.owned("agency") else {
+        return call.reach.agencies().cloned();
+    };
+    let one = Some(agency).filter(|agency| call.reach.holds_for(Some(agency)));
+    Some(one.into_iter().collect())
+}
+
 async fn list(call: Call) -> Answered {
     let (query, limit) = (&call.query, call.query.limit());
     let after = query.after::<2>()?;
@@ -231,12 +262,14 @@ async fn list(call: Call) -> Answered {
             .read(move |conn| stored::find_by_username(conn, &username))
             .await?;
         let fits = |person: &Person| {
-            query
-                .flag("enabled")
-                .is_none_or(|enabled| person.enabled == enabled)
+            call.reach.holds_for(person.settings.agency.as_deref())
                 && query
-                    .text("role")
-                    .is_none_or(|role| person.settings.roles.iter().any(|held| held == role))
+                    .flag("enabled")
+                    .is_none_or(|enabled| person.enabled == enabled)
+                && query.text("role").is_none_or(|role| {
+                    let seen = call.reach.seen(&person.settings);
+                    seen.all_roles().iter().any(|held| held == role)
+                })
         };
         let rows = found
             .into_iter()
@@ -246,12 +279,13 @@ async fn list(call: Call) -> Answered {
             rows,
             limit,
             |_| Vec::new(),
-            |person| view(&person, None),
+            |person| view(&call.reach, &person, None),
         )));
     }
     let search = Search {
         words: query.owned("q").unwrap_or_default(),
         role: query.owned("role"),
+        homes: homes(&call),
         state: match query.flag("enabled") {
             None => State::Any,
             Some(true) => State::Enabled,
@@ -264,7 +298,9 @@ async fn list(call: Call) -> Answered {
         .read(move |conn| listing::page(conn, &search, limit + 1))
         .await?;
     let key = |person: &Person| vec![listing::sort_key(Order::Name, person), person.id.clone()];
-    Ok(Reply::ok(&page(rows, limit, key, |person| view(&person, None))))
+    Ok(Reply::ok(&page(rows, limit, key, |person| {
+        view(&call.reach, &person, None)
+    })))
 }
 
 async fn add(call: Call) -> Answered {
@@ -276,6 +312,7 @@ async fn add(call: Call) -> Answered {
         }
         None => None,
     };
+    let reach = call.reach.clone();
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let username = form.username.clone().unwrap_or_default();
         if stored::find_by_username(tx.conn(), &username)?.is_some() {
@@ -291,7 +328,7 @@ async fn add(call: Call) -> Answered {
         } else {
             None
         };
-        let reply = Reply::ok(&view(&person, invitation.as_ref())).version(people::version(&person));
+        let reply = Reply::ok(&view(&reach, &person, invitation.as_ref())).version(people::version(&person));
         Ok(Ok(reply.created().at(&format!("/users/{}", person.id))))
     };
     call.change(job).await
@@ -301,7 +338,7 @@ async fn get(call: Call) -> Answered {
     let id = call.id.clone();
     let person = call.read(move |conn| stored::find(conn, &id)).await?;
     person
-        .map(|person| reply(&person))
+        .map(|person| reply(&call.reach, &person))
         .ok_or_else(|| Problem::not_found("person", &call.id))
 }
 
@@ -316,9 +353,10 @@ async fn patch(call: Call) -> Answered {
 async fn alter(call: Call, manner: Omitted) -> Answered {
     let mut form: PersonForm = call.form(&READ_ONLY)?;
     let (id, seen, administers) = (call.id.clone(), call.seen.clone(), administers(&call));
+    let reach = call.reach.clone();
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let before = settled!(found(tx, &id, administers)?);
-        settled!(unchanged(&seen, &reply(&before)));
+        settled!(unchanged(&seen, &reply(&reach, &before)));
         if form
             .username
             .as_ref()
@@ -329,7 +367,7 @@ async fn alter(call: Call, manner: Omitted) -> Answered {
         }
         form.username = Some(before.username);
         let person = settled!(people::change(registry, tx, &form, manner, None)?);
-        Ok(Ok(reply(&person)))
+        Ok(Ok(reply(&reach, &person)))
     };
     call.change(job).await
 }
@@ -360,11 +398,11 @@ async fn act<T: 'static>(
     call: Call,
     act: impl Fn(&Registry, &mut Tx<'_>, &str) -> Decided<T> + Send + 'static,
 ) -> Answered {
-    let (id, administers) = (call.id.clone(), administers(&call));
+    let (id, administers, reach) = (call.id.clone(), administers(&call), call.reach.clone());
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let person = settled!(found(tx, &id, administers)?);
         settled!(act(registry, tx, &person.username)?);
-        Ok(found(tx, &id, administers)?.map(|person| reply(&person)))
+        Ok(found(tx, &id, administers)?.map(|person| reply(&reach, &person)))
     };
     call.change(job).await
 }
@@ -422,9 +460,10 @@ async fn revoke(call: Call) -> Answered {
 
 async fn delete(call: Call) -> Answered {
     let (id, seen, administers) = (call.id.clone(), call.seen.clone(), administers(&call));
+    let reach = call.reach.clone();
     let job = move |registry: &Registry, tx: &mut Tx<'_>| {
         let person = settled!(found(tx, &id, administers)?);
-        settled!(unchanged(&seen, &reply(&person)));
+        settled!(unchanged(&seen, &reply(&reach, &person)));
         settled!(people::delete(registry, tx, &person.username)?);
         Ok(Ok(Reply::done()))
     };

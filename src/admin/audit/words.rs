@@ -44,7 +44,8 @@ pub fn group(kind: Kind) -> &'static str {
         | Kind::LinkIssued
         | Kind::LinkUsed
         | Kind::IdentityLinked => "person",
-        Kind::ClientChanged
+        Kind::AgencyChanged
+        | Kind::ClientChanged
         | Kind::ResourceServerChanged
         | Kind::IdentityProviderChanged
         | Kind::SecretChanged
@@ -290,6 +291,7 @@ impl Telling<'_> {
             | Kind::AuditRead
             | Kind::PeopleRead
             | Kind::AuditChecked
+            | Kind::AgencyChanged
             | Kind::ClientChanged
             | Kind::ResourceServerChanged
             | Kind::IdentityProviderChanged
@@ -387,6 +389,7 @@ impl Telling<'_> {
             Kind::PeopleRead => format!("{who} looked at {}", body.get("path")),
             Kind::AuditChecked if self.failed => format!("{who} had the record checked: it is not sound"),
             Kind::AuditChecked => format!("{who} had the record checked: it is sound"),
+            Kind::AgencyChanged => format!("{who} {} agency {}", spaced(action), body.get("agency")),
             Kind::ClientChanged => format!("{who} {} client {}", spaced(action), self.client()),
             Kind::ResourceServerChanged => {
                 format!("{who} {} resource server {}", spaced(action), self.client())

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::words::{abilities, is_for_people, of_dataflow, of_method};
+use crate::admin::about::About;
 use crate::admin::access::AdminRequest;
+use crate::admin::agencies::agency_field;
 use crate::admin::form::{Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::{ListFilter, SORT};
@@ -22,7 +24,7 @@ use crate::model::kind;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::security_label::Confidentiality;
 use crate::model::signing::Algorithm;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Right};
 use crate::policy::dataflow::Dataflow;
 use crate::store::grants;
 use crate::web::guard::PageRefused;
@@ -33,6 +35,7 @@ type AskingClient<'a> = Asking<'a, ClientSettings>;
 
 impl Managed for ClientSettings {
     const AREA: Area = Area::Clients;
+    const ABOUT: About = About::Client;
     const PATH: &'static str = "/admin/clients";
     const CHOSEN: &'static str = "dataflow";
     const WORDS: Words = Words {
@@ -82,7 +85,7 @@ impl Managed for ClientSettings {
             return Vec::new();
         };
         let for_people = asks_people(asking, flow);
-        let mut sections = vec![who(), goes_to(asking, flow), proof(flow, for_people)];
+        let mut sections = vec![who(asking), goes_to(asking, flow), proof(flow, for_people)];
         if for_people || flow.as_written {
             sections.push(browser());
         }
@@ -202,13 +205,15 @@ impl Managed for ClientSettings {
     async fn listed(admin: &AdminRequest, looked: &ListQuery) -> Result<Listed<Self>, PageRefused> {
         let index = admin.app.live.client_index();
         let order = Order::of(looked.get(SORT));
-        let is_wanted = |client: &&Client| is_looked_for(*client, looked);
+        let reach = admin.reach(Area::Clients, Right::Read);
+        let is_own = |client: &&Client| reach.holds_for(client.settings.agency.as_deref());
+        let is_wanted = |client: &&Client| is_own(client) && is_looked_for(*client, looked);
         let from = |after| {
             let found = index.search(order, after, looked.get("q"));
             found.map(|live| &live.client).filter(is_wanted)
         };
         Ok(Listed {
-            some: !index.is_empty(),
+            some: index.search(order, None, "").any(|live| is_own(&&live.client)),
             count: from(None).count(),
             rows: from(looked.after()).take(PAGE + 1).cloned().collect(),
         })
@@ -221,7 +226,8 @@ impl Managed for ClientSettings {
     fn cells(admin: &AdminRequest, client: &Client) -> Vec<Cell> {
         let settings = &client.settings;
         let flow = admin.app.policy.dataflow(&settings.dataflow);
-        let agency = settings.organization.as_ref().map_or("", |agency| &agency.name);
+        let agencies = admin.app.live.agencies();
+        let agency = settings.agency.as_deref().map_or("", |id| agencies.name(id));
         vec![
             Cell::text(agency),
             Cell::text(flow.map_or(&settings.dataflow, |flow| &flow.label)),
@@ -340,16 +346,14 @@ fn fitting(app: &App, flow: &Dataflow) -> Vec<Arc<LiveServer>> {
     servers
 }
 
-fn who() -> Section {
+fn who(asking: &AskingClient<'_>) -> Section {
     section(
         "Who it is",
         vec![
             field("name", Kind::Text, "Name of the system", "As people know it, such as UF Forensic Toxicology LIMS. People who are asked for consent see it."),
             field("client_id", Kind::Text, "Client ID (optional)", "The vendor enters it in the system. Leave it empty to have one made from the name. It cannot be changed later.").only_new(),
-            field("organization.name", Kind::Text, "Agency or company that runs it (optional)", "Tokens and the record name it."),
-            field("organization.id", Kind::Text, "Identifier of that agency (optional)", "A URI, such as urn:oid:2.16.840.1.113883.3.9999.2."),
+            agency_field(asking, "Agency that runs it (optional)", "Its ID. Tokens name the agency. Register it first under Agencies."),
             field("contacts", Kind::Lines, "Mail addresses of those who look after it (optional)", "One a line.").more(),
-            field("organization.jurisdiction", Kind::Text, "Jurisdiction of the agency, if it is not yours (optional)", "").more(),
         ],
     )
 }

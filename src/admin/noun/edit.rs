@@ -14,6 +14,7 @@ use crate::admin::shown_once::Once;
 use crate::error::PageError;
 use crate::model::registered::Registered;
 use crate::model::secret::Secret;
+use crate::policy::console::{Area, Right};
 use crate::registry::noun::{self, view};
 use crate::registry::said::{Merge, Said};
 use crate::registry::{self, Refused, VERSION};
@@ -97,6 +98,7 @@ pub(super) fn usual<S: Managed>(asking: &Asking<'_, S>) -> Typed {
     let members = settings.as_object().unwrap_or(&empty);
     let asking = Asking {
         before: None,
+        agencies: asking.agencies.clone(),
         ..*asking
     };
     S::typed(&asking, field::typed(&S::sections(&asking), members))
@@ -129,6 +131,7 @@ pub async fn new<S: Managed>(admin: AdminRequest) -> Answered {
         app: &admin.app,
         chosen,
         before: None,
+        agencies: admin.reach(Area::Agencies, Right::Read),
     };
     let typed = usual(&asking);
     Ok(show(
@@ -158,6 +161,7 @@ pub async fn register<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answ
         app: &admin.app,
         chosen: &chosen,
         before: None,
+        agencies: admin.reach(Area::Agencies, Right::Read),
     };
     let typed = typed_of(&asking, &form);
     if let Some(shown) = only_shown(&admin, &asking, &form, &typed).await? {
@@ -192,6 +196,7 @@ pub async fn edit<S: Managed>(admin: AdminRequest) -> Answered {
         app: &admin.app,
         chosen: &chosen,
         before: Some(&one),
+        agencies: admin.reach(Area::Agencies, Right::Read),
     };
     let typed = seen(values(&asking, &one), &admin, &one);
     Ok(show(
@@ -212,6 +217,7 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
         app: &admin.app,
         chosen: &chosen,
         before: Some(&one),
+        agencies: admin.reach(Area::Agencies, Right::Read),
     };
     let typed = typed_of(&asking, &form);
     if let Some(shown) = only_shown(&admin, &asking, &form, &typed).await? {
@@ -244,6 +250,7 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
             let now = found::<S>(&admin).await?;
             let asking = Asking {
                 before: Some(&now),
+                agencies: admin.reach(Area::Agencies, Right::Read),
                 ..asking
             };
             let typed = seen(typed.without(VERSION).without(SHOWN), &admin, &now);
@@ -367,7 +374,7 @@ fn saved<S: Managed>(
     secret: Option<Secret>,
 ) -> HttpResponse {
     let path = path_of::<S>(&one.id);
-    match secret.filter(|_| !S::NOUN.secrets.are_ours()) {
+    match secret.filter(|_| S::NOUN.secrets.are_theirs()) {
         None => done(&path, word),
         Some(secret) => admin.show_once(
             &path,

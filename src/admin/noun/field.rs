@@ -13,6 +13,8 @@ use crate::registry::Mistake;
 pub enum Kind {
     /// A line of text.
     Text,
+    /// A line of text, with what it may be.
+    Suggested(Vec<Choice>),
     /// A long text, such as keys.
     Long,
     /// A list, an entry a line.
@@ -117,7 +119,10 @@ impl Field {
     /// What can be chosen.
     pub fn choices(&self) -> &[Choice] {
         match &self.kind {
-            Kind::Radio(choices) | Kind::Select(choices) | Kind::Boxes(choices) => choices,
+            Kind::Radio(choices)
+            | Kind::Select(choices)
+            | Kind::Boxes(choices)
+            | Kind::Suggested(choices) => choices,
             _ => &[],
         }
     }
@@ -154,7 +159,9 @@ impl Field {
     fn said(&self, typed: &Typed, wrong: &mut Vec<FieldMistake>) -> Option<Value> {
         let name = self.key;
         match &self.kind {
-            Kind::Text | Kind::Long | Kind::Radio(_) | Kind::Select(_) => typed.some(name).map(Value::String),
+            Kind::Text | Kind::Suggested(_) | Kind::Long | Kind::Radio(_) | Kind::Select(_) => {
+                typed.some(name).map(Value::String)
+            }
             Kind::Lines => Some(typed.lines(name))
                 .filter(|lines| !lines.is_empty())
                 .map(Value::from),

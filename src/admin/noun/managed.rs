@@ -5,6 +5,7 @@ use std::future::Future;
 use serde_json::{Map, Value};
 
 use super::field::Section;
+use crate::admin::about::About;
 use crate::admin::access::AdminRequest;
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::error::PageError;
 use crate::live::client_index::Order;
 use crate::model::registered::Registered;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Reach, Right};
 use crate::registry::noun::Registrable;
 use crate::store::audit::Concerned;
 use crate::store::registered;
@@ -53,6 +54,8 @@ pub struct Asking<'a, S> {
     pub chosen: &'a str,
     /// As it is registered; none: a new one.
     pub before: Option<&'a Registered<S>>,
+    /// Which agencies whoever asks may know of.
+    pub agencies: Reach,
 }
 
 /// A box of a page that lets people choose what they register.
@@ -78,6 +81,8 @@ pub trait Managed: Registrable {
     const PATH: &'static str;
     /// Its words.
     const WORDS: Words;
+    /// What its pages are about: nouns that belong to agencies say so.
+    const ABOUT: About = About::Everybody;
     /// The member that is chosen before the form; empty: none.
     const CHOSEN: &'static str = "";
 
@@ -251,7 +256,9 @@ pub async fn from_database<S: Managed>(
     admin: &AdminRequest,
     looked: &ListQuery,
 ) -> Result<Listed<S>, PageRefused> {
-    let all = admin.app.store.read(registered::all::<S>).await?;
+    let mut all = admin.app.store.read(registered::all::<S>).await?;
+    let reach = admin.reach(S::AREA, Right::Read);
+    all.retain(|one| reach.holds_for(S::whose(one)));
     let (some, wanted) = (!all.is_empty(), looked.get(SEARCH).to_lowercase());
     let has_text = |one: &Registered<S>| {
         let texts = [one.id.as_str(), one.name.as_str()];

@@ -12,11 +12,12 @@ pub mod show;
 use std::collections::BTreeSet;
 
 use self::managed::{Asking, Managed};
+use super::about::About;
 use super::access::Requires;
 use super::lifecycle::Lifecycle;
 use super::page::{Page, page};
 use crate::app::App;
-use crate::registry::noun::Secrets;
+use crate::policy::console::Reach;
 
 /// The members that the forms of a noun ask for, whatever was chosen before.
 pub fn asked_for<S: Managed>(app: &App) -> BTreeSet<String> {
@@ -29,6 +30,7 @@ pub fn asked_for<S: Managed>(app: &App) -> BTreeSet<String> {
             app,
             chosen,
             before: None,
+            agencies: Reach::Everybody,
         })
     });
     let fields = sections.flat_map(|section| section.fields);
@@ -44,25 +46,35 @@ pub fn asked_for<S: Managed>(app: &App) -> BTreeSet<String> {
     members
 }
 
+/// Who looks after agencies of their own see those of them.
+fn of_list<S: Managed>(requires: Requires) -> Requires {
+    match S::ABOUT {
+        About::Everybody => requires,
+        _ => requires.about(About::Own),
+    }
+}
+
 /// Its pages.
 pub fn pages<S: Managed>() -> Vec<Page> {
     let (read, change) = (Requires::read(S::AREA), Requires::change(S::AREA));
+    let about = |requires: Requires| requires.about(S::ABOUT);
     let at = |rest: &str| format!("{}{rest}", S::PATH);
     let mut pages = vec![
-        page(S::PATH, read, list::get::<S>).called(S::WORDS.many),
+        page(S::PATH, of_list::<S>(read), list::get::<S>).called(S::WORDS.many),
         page(at("/new"), change.recent(), edit::new::<S>)
             .form(edit::register::<S>)
             .keeps_what_is_typed(),
-        page(at("/{id}"), read, show::get::<S>),
-        page(at("/{id}/edit"), change.recent(), edit::edit::<S>)
+        page(at("/{id}"), about(read), show::get::<S>),
+        page(at("/{id}/edit"), about(change).recent(), edit::edit::<S>)
             .form(edit::change::<S>)
             .keeps_what_is_typed(),
     ];
-    if !matches!(S::NOUN.secrets, Secrets::Ours(_)) {
-        pages.push(page(at("/{id}/secret"), change.recent(), secret::get::<S>).form(secret::post::<S>));
+    if S::NOUN.secrets.are_theirs() {
+        pages
+            .push(page(at("/{id}/secret"), about(change).recent(), secret::get::<S>).form(secret::post::<S>));
     }
     pages.extend(Lifecycle::ALL.map(|action| {
-        let requires = action.requires(S::AREA);
+        let requires = about(action.requires(S::AREA));
         page(
             at(&format!("/{{id}}/{}", action.word())),
             requires,

@@ -14,6 +14,7 @@ use crate::admin::table::{Cell, Column, Table};
 use crate::clock::local_time::When;
 use crate::live::valid_secrets;
 use crate::model::registered::Registered;
+use crate::policy::console::{Area, Right};
 use crate::registry::noun::view;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -67,6 +68,7 @@ pub async fn page<S: Managed>(admin: &AdminRequest, one: &Registered<S>, cards: 
         app: &admin.app,
         chosen,
         before: Some(one),
+        agencies: admin.reach(Area::Agencies, Right::Read),
     };
     let mut sections = S::sections(&asking);
     for section in &mut sections {
@@ -78,7 +80,8 @@ pub async fn page<S: Managed>(admin: &AdminRequest, one: &Registered<S>, cards: 
     let once = admin.once(&one.id);
     let shows_once = once.is_some();
     let path = path_of::<S>(&one.id);
-    let may_change = admin.changes(S::AREA);
+    // Who sees only those of one agency sees no others.
+    let may_change = admin.may_somewhere(S::AREA, Right::Change);
     let (problems, cards) = cards.into_iter().partition(|card| card.problem);
     let mut actions: Vec<_> = S::actions(admin, one)
         .into_iter()
@@ -87,7 +90,7 @@ pub async fn page<S: Managed>(admin: &AdminRequest, one: &Registered<S>, cards: 
     if may_change {
         actions.push((format!("{path}/edit"), "edit", "Change"));
     }
-    let uses_secret = one.settings.proof().uses_secret() && !S::NOUN.secrets.are_ours();
+    let uses_secret = one.settings.proof().uses_secret() && S::NOUN.secrets.are_theirs();
     let mut actions = actions.into_iter();
     let first = actions.next();
     let page = OnePage {

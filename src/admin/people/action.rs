@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::{PATH, labels, path_of};
+use crate::admin::about::About;
 use crate::admin::access::{AdminRequest, Answered, Frame, Requires, done};
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::page::{Page, page};
@@ -184,7 +185,7 @@ impl Action {
 /// The pages, one for each action.
 pub fn pages() -> Vec<Page> {
     let page_of = |action: Action| {
-        let requires = Requires::change(Area::People).about_person();
+        let requires = Requires::change(Area::People).about(About::Person);
         let requires = if action.opens_account() {
             requires.fresh()
         } else {

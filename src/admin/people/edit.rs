@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 use super::action::hand_over;
 use super::path_of;
 use crate::admin::access::{AdminRequest, Answered, Frame, done};
+use crate::admin::agencies::suggested;
 use crate::admin::edit_conflict::{self, Changed};
-use crate::admin::form::{FieldMistake, Typed};
+use crate::admin::form::{Choice as AgencyChoice, FieldMistake, Typed};
 use crate::admin::list_query::{self, Filter};
 use crate::clock::local_time::check_zone;
-use crate::model::Organization;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::policy::Policy;
-use crate::policy::console::{self, Area};
+use crate::policy::console::{self, Area, Right};
 use crate::policy::role::Role;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::registry::people::{self, PersonForm};
@@ -27,14 +27,12 @@ use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 /// The fields of the form, called as mistakes call them where they can.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 17] = [
     "username",
     "name",
     "email",
     "email_verified",
-    "organization",
-    "organization_id",
-    "jurisdiction",
+    "agency",
     "roles",
     "npi",
     "fhir_user",
@@ -69,6 +67,8 @@ struct FormPage<'a> {
     roles: Vec<Choice>,
     /// Whether roles of the console are among them.
     gives_console_roles: bool,
+    /// The agencies that she may belong to.
+    agencies: Vec<AgencyChoice>,
     purposes: Vec<Choice>,
     confidentiality: Vec<Filter>,
     integrity: Vec<Filter>,
@@ -115,6 +115,11 @@ fn offered(admin: &AdminRequest) -> impl Iterator<Item = &Role> {
         .filter(move |role| all || !console::is_console_role(&role.code))
 }
 
+/// The agencies whose people whoever asks may change.
+fn own_agencies(admin: &AdminRequest) -> Vec<AgencyChoice> {
+    suggested(&admin.app, &admin.reach(Area::People, Right::Change))
+}
+
 /// `GET /admin/users/new`
 pub async fn new(admin: AdminRequest) -> Answered {
     let by = if admin.app.mailer.is_some() {
@@ -135,22 +140,13 @@ pub async fn get(admin: AdminRequest) -> Answered {
 /// What is registered, as it would be typed.
 fn registered(admin: &AdminRequest, person: &Person) -> Typed {
     let settings = &person.settings;
-    let agency = settings.organization.as_ref();
     let text = |value: Option<&String>| value.cloned().unwrap_or_default();
     Typed::default()
         .with("username", &person.username)
         .with("name", &person.name)
         .with("email", text(settings.email.as_ref()))
         .with("email_verified", if settings.email_verified { "yes" } else { "" })
-        .with("organization", agency.map_or("", |agency| agency.name.as_str()))
-        .with(
-            "organization_id",
-            text(agency.and_then(|agency| agency.id.as_ref())),
-        )
-        .with(
-            "jurisdiction",
-            text(agency.and_then(|agency| agency.jurisdiction.as_ref())),
-        )
+        .with("agency", text(settings.agency.as_ref()))
         .with_all("roles", settings.roles.clone())
         .with("npi", text(settings.npi.as_ref()))
         .with("fhir_user", text(settings.fhir_user.as_ref()))
@@ -187,15 +183,15 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
         }));
         claims.insert("zoneinfo".to_owned(), Value::String(zone));
     }
-    let (id, jurisdiction) = (typed.some("organization_id"), typed.some("jurisdiction"));
-    let name = typed.some("organization");
-    if name.is_none() && (id.is_some() || jurisdiction.is_some()) {
-        let text = "enter the name of the agency too, or leave its identifier and jurisdiction empty";
-        mistakes.push(Mistake {
-            key: "organization".into(),
-            text: text.to_owned(),
-        });
-    }
+    let agency = typed.some("agency");
+    // What somebody looks after at the old agency ends with a move to another.
+    let stays = |person: &Person| {
+        let moves = person.settings.agency != agency;
+        let mut memberships = person.settings.memberships.clone();
+        memberships
+            .retain(|membership| !moves || person.settings.agency.as_ref() != Some(&membership.agency));
+        memberships
+    };
     let purposes = typed.all("purposes");
     let username = before.map_or_else(
         || typed.get("username").to_owned(),
@@ -206,11 +202,8 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
         name: Some(typed.get("name").to_owned()),
         email: typed.some("email"),
         email_verified: Some(typed.has("email_verified", "yes")),
-        organization: name.map(|name| Organization {
-            name,
-            id,
-            jurisdiction,
-        }),
+        memberships: before.map(stays),
+        agency,
         roles: Some(typed.all("roles")),
         npi: typed.some("npi"),
         fhir_user: typed.some("fhir_user"),
@@ -422,6 +415,7 @@ impl<'a> Form<'a> {
             meanwhile: self.meanwhile,
             roles: offered(admin).map(role).collect(),
             gives_console_roles: admin.changes(Area::Administrators),
+            agencies: own_agencies(admin),
             purposes: purposes(policy, &typed.all("purposes")),
             confidentiality: list_query::filters(typed.get("confidentiality"), &clearances),
             integrity: list_query::filters(typed.get("integrity"), &integrities),

@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
+use crate::admin::about::About;
 use crate::admin::access::{AdminRequest, Answered, Frame, Requires};
 use crate::admin::form::FieldMistake;
 use crate::admin::review::csv_file;
@@ -25,7 +26,7 @@ use crate::web::browser::{self, PostedForm};
 use crate::web::pages::{self, FormAction, Shell};
 
 /// What it takes to bring a file.
-pub const REQUIRES: Requires = Requires::change(Area::People).fresh();
+pub const REQUIRES: Requires = Requires::change(Area::People).about(About::Own).fresh();
 const PATH: &str = "/admin/users/import";
 /// How many findings are shown.
 const FINDINGS: usize = 200;

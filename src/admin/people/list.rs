@@ -1,18 +1,21 @@
 //! `/admin/users`: everybody, searched, filtered and in an order.
 
+use std::collections::BTreeSet;
+
 use super::{PATH, labels, path_of};
 use crate::admin::access::{AdminRequest, Answered};
+use crate::admin::agencies::suggested;
 use crate::admin::list::{List, ListFilter, Offer, Search};
 use crate::admin::list_query::{self, ListQuery, PAGE};
 use crate::admin::table::{Cell, Column};
 use crate::model::person::Person;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Right};
 use crate::store::people::listing::{self as stored, Order, State};
 
 /// `GET /admin/users`
 pub async fn get(admin: AdminRequest) -> Answered {
     let (app, looked) = (&admin.app, admin.query());
-    let search = search(&looked);
+    let search = search(&admin, &looked);
     let order = search.order;
     let read = app
         .store
@@ -26,7 +29,9 @@ pub async fn get(admin: AdminRequest) -> Answered {
         ("disabled", "Disabled"),
         ("awaited", "No password yet"),
     ];
-    let may_change = admin.changes(Area::People);
+    let reach = admin.reach(Area::People, Right::Read);
+    let agencies = suggested(app, &reach);
+    let may_change = admin.may_somewhere(Area::People, Right::Change);
     let many = Offer::new("/admin/users/import", "import", "Add many people from a file");
     let list = List {
         title: "People",
@@ -44,6 +49,14 @@ pub async fn get(admin: AdminRequest) -> Answered {
             label: "Name, username, e-mail address or agency",
         }],
         filters: vec![
+            ListFilter::new(
+                "agency",
+                "Agency",
+                "All agencies",
+                agencies
+                    .iter()
+                    .map(|agency| (agency.value.as_str(), agency.label.as_str())),
+            ),
             ListFilter::new("role", "Role", "All roles", roles),
             ListFilter::new("state", "State", "All", states),
         ],
@@ -65,10 +78,22 @@ pub async fn get(admin: AdminRequest) -> Answered {
     Ok(list.answer(&admin, Area::People, &looked))
 }
 
-fn search(looked: &ListQuery) -> stored::Search {
+/// Those of an agency, and none but one's own.
+fn homes(admin: &AdminRequest, looked: &ListQuery) -> Option<BTreeSet<String>> {
+    let reach = admin.reach(Area::People, Right::Read);
+    let agency = looked.get("agency");
+    if agency.is_empty() {
+        return reach.agencies().cloned();
+    }
+    let one = Some(agency.to_owned()).filter(|agency| reach.holds_for(Some(agency)));
+    Some(one.into_iter().collect())
+}
+
+fn search(admin: &AdminRequest, looked: &ListQuery) -> stored::Search {
     stored::Search {
         words: looked.get("q").to_owned(),
         role: Some(looked.get("role").to_owned()).filter(|role| !role.is_empty()),
+        homes: homes(admin, looked),
         state: match looked.get("state") {
             "enabled" => State::Enabled,
             "disabled" => State::Disabled,
@@ -86,6 +111,7 @@ fn search(looked: &ListQuery) -> stored::Search {
 
 fn row(admin: &AdminRequest, person: &Person) -> Vec<Cell> {
     let settings = &person.settings;
+    let seen = admin.reach(Area::People, Right::Read).seen(settings);
     let state = if !person.enabled {
         Some("Disabled")
     } else if person.password.is_none() && person.last_login_at.is_none() {
@@ -93,7 +119,8 @@ fn row(admin: &AdminRequest, person: &Person) -> Vec<Cell> {
     } else {
         None
     };
-    let agency = settings.organization.as_ref().map_or("", |agency| &agency.name);
+    let agencies = admin.app.live.agencies();
+    let agency = settings.agency.as_deref().map_or("", |id| agencies.name(id));
     let last_login = person.last_login_at.map(|at| admin.zone.when(at));
     vec![
         Cell::text(&person.name)
@@ -101,7 +128,7 @@ fn row(admin: &AdminRequest, person: &Person) -> Vec<Cell> {
             .tagged(state, true),
         Cell::text(&person.username),
         Cell::text(agency),
-        Cell::text(labels(&admin.app.policy, &settings.roles).join(", ")),
+        Cell::text(labels(&admin.app.policy, &seen.all_roles()).join(", ")),
         Cell::when(last_login, "Never"),
         Cell::when(Some(admin.zone.date(person.created_at)), ""),
     ]

@@ -20,7 +20,7 @@ pub(super) fn path_of(id: &str) -> String {
 
 /// Where a person belongs: those with a role of the console are administrators' affair.
 pub(super) fn area_of(person: &Person) -> Area {
-    let of_console = console::is_of_console(&person.settings.roles);
+    let of_console = console::is_administrative(&person.settings);
     if of_console {
         Area::Administrators
     } else {
@@ -29,7 +29,7 @@ pub(super) fn area_of(person: &Person) -> Area {
 }
 
 /// The names of roles, for people.
-pub(super) fn labels(policy: &Policy, roles: &[String]) -> Vec<String> {
+pub fn labels(policy: &Policy, roles: &[String]) -> Vec<String> {
     roles
         .iter()
         .map(|code| {

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::action::Action;
-use super::area_of;
+use super::{area_of, labels};
 use crate::account::applications::{self, AllowedFacts};
 use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::sessions::{self, SessionItem};
@@ -15,9 +15,10 @@ use crate::app::App;
 use crate::clock::local_time::{When, day_in_words};
 use crate::issuance::licence_ends;
 use crate::login::totp;
+use crate::model::agency::Membership;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Reach, Right};
 use crate::session::lockout;
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
@@ -84,7 +85,7 @@ impl Facts {
                 .into_iter()
                 .map(|link| link.provider_id)
                 .collect(),
-            sessions: stored_sessions::live(conn, sessions::alive(app), Some(id), None, SESSIONS)?,
+            sessions: stored_sessions::live(conn, sessions::alive(app), (Some(id), None), None, SESSIONS)?,
             allowed: AllowedFacts::load(conn, id)?,
         })
     }
@@ -100,14 +101,14 @@ pub async fn get(admin: AdminRequest) -> Answered {
         .await?;
     let once = admin.once(&person.id);
     let something_shown = once.is_some();
-    let may_change = admin.changes(area_of(&person));
+    let may_change = admin.may_somewhere(area_of(&person), Right::Change);
     let page = PersonPage {
         shell: admin.shell(),
         frame: admin.frame(Area::People),
         once,
         may_change,
         of_console: area_of(&person) == Area::Administrators,
-        facts: known(app, &person),
+        facts: known(app, &person, &admin.reach(Area::People, Right::Read)),
         roles: person.settings.roles.iter().map(|code| role(app, code)).collect(),
         methods: methods(&admin, &person, &facts),
         locked: facts.locked,
@@ -136,9 +137,16 @@ pub async fn get(admin: AdminRequest) -> Answered {
 }
 
 /// What is registered, in the order of the form; what is not there is left out.
-fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
+fn known(app: &App, person: &Person, reach: &Reach) -> Vec<(&'static str, String)> {
     let settings = &person.settings;
-    let agency = settings.organization.as_ref();
+    let agencies = app.live.agencies();
+    let seen = reach.seen(settings);
+    let there = |membership: &Membership| {
+        let roles = labels(&app.policy, &membership.roles).join(", ");
+        format!("{}: {roles}", agencies.name(&membership.agency))
+    };
+    let elsewhere: Vec<String> = seen.memberships.iter().map(there).collect();
+    let agency = settings.agency.as_deref().map(|id| agencies.name(id).to_owned());
     let email = settings.email.as_ref().map(|email| {
         format!(
             "{email} ({})",
@@ -166,11 +174,10 @@ fn known(app: &App, person: &Person) -> Vec<(&'static str, String)> {
     let all = [
         ("Username", Some(person.username.clone())),
         ("E-mail address", email),
-        ("Agency", agency.map(|agency| agency.name.clone())),
-        ("Agency identifier", agency.and_then(|agency| agency.id.clone())),
+        ("Agency", agency),
         (
-            "Jurisdiction",
-            agency.and_then(|agency| agency.jurisdiction.clone()),
+            "At agencies",
+            (!elsewhere.is_empty()).then(|| elsewhere.join("; ")),
         ),
         ("NPI", settings.npi.clone()),
         ("FHIR resource", settings.fhir_user.clone()),
@@ -261,7 +268,7 @@ fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<(&'stati
         methods.push(("Agency’s sign-in", name));
     }
     if !person.has_second_factor(!facts.passkeys.is_empty()) {
-        let text = if app.policy.requires_second_factor(&person.settings.roles) {
+        let text = if app.policy.requires_second_factor(&person.settings.all_roles()) {
             "None; the next sign-in sets one up, because the roles need it"
         } else {
             "None"

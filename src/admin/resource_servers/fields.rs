@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{KINDS, kind_in_words};
 use crate::admin::access::AdminRequest;
+use crate::admin::agencies::agency_field;
 use crate::admin::form::{self, Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::ListFilter;
@@ -153,6 +154,7 @@ fn what_it_is(asking: &Asking<'_, ResourceServerSettings>) -> Section {
         field("name", Kind::Text, "Name", "As people know it, such as Georgia EDRS."),
         field("id", Kind::Text, "ID (optional)", "A short name for settings and logs, such as edrs-ga. Leave it empty to have one made from the name. It cannot be changed later.").only_new(),
         field("audience", Kind::Text, "FHIR base", "The address of its FHIR interface, such as https://edrs.example.gov/fhir. Tokens name it, and the server must expect exactly this text."),
+        agency_field(asking, "Agency that runs it (optional)", "Its ID. Register it first under Agencies."),
         field("contacts", Kind::Lines, "Mail addresses of those who look after it (optional)", "One a line.").more(),
     ];
     if asking.before.is_some() {

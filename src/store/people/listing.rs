@@ -6,12 +6,12 @@
 //! once and sets out from, one that more have is looked up person by person, and met soon.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::{AWAITED, DISABLED, Row, role_term, terms};
+use super::{AWAITED, DISABLED, Row, home_terms, role_term, role_there_term, terms};
 use crate::model::person::Person;
 use crate::store::schema::{person, person_role, person_term};
 use crate::store::{Conn, Stored, at_most, each, snapshot};
@@ -57,6 +57,8 @@ pub struct Search {
     pub words: String,
     /// A role.
     pub role: Option<String>,
+    /// Those who belong to one of these agencies, and have the role at one of them; none: whoever they belong to.
+    pub homes: Option<BTreeSet<String>>,
     /// A state.
     pub state: State,
     /// The order.
@@ -121,10 +123,25 @@ impl Search {
             State::Awaited => Some(AWAITED),
             State::Any | State::Enabled => None,
         };
-        let role = self.role.as_deref().map(role_term);
+        // At agencies of one's own it is one of several; see [`Search::any_of`].
+        let role = self
+            .role
+            .as_deref()
+            .filter(|_| self.homes.is_none())
+            .map(role_term);
         words
             .chain(role.into_iter().chain(state.map(str::to_owned)).map(Terms::only))
             .collect()
+    }
+
+    /// Terms of which one is wanted, for each of these.
+    fn any_of(&self) -> Vec<Vec<String>> {
+        let Some(homes) = &self.homes else {
+            return Vec::new();
+        };
+        let role = self.role.as_deref();
+        let there = role.map(|role| homes.iter().map(|home| role_there_term(home, role)).collect());
+        std::iter::once(home_terms(homes)).chain(there).collect()
     }
 
     /// The time of the last row before the page. An address that somebody made up begins at the beginning.
@@ -198,6 +215,7 @@ fn walk(
 ) -> Stored<Vec<String>> {
     let after = search.after.as_ref();
     let at = search.behind();
+    let any = search.any_of();
     Ok(each!(conn, c => {
         let mut query = person::table.select(person::id).limit(at_most(limit)).into_boxed();
         for Terms { from, to } in listed {
@@ -207,6 +225,10 @@ fn walk(
         for Terms { from, to } in common {
             query = query.filter(exists(person_term::table.filter(
                 person_term::person_id.eq(person::id).and(person_term::term.between(from, to)))));
+        }
+        for terms in &any {
+            query = query.filter(person::id.eq_any(
+                person_term::table.filter(person_term::term.eq_any(terms)).select(person_term::person_id)));
         }
         if search.state == State::Enabled {
             // No reason to leave the order of the list and sort everybody: a comparison that no index serves.
@@ -292,11 +314,11 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The agency that the person works for.
+    /// The agency that the person belongs to, by its id.
     pub fn agency(&self) -> Option<String> {
         let settings: Option<crate::model::person::PersonSettings> =
             serde_json::from_str(&self.settings).ok();
-        Some(settings?.organization?.name)
+        settings?.agency
     }
 }
 
