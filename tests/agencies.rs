@@ -14,7 +14,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::admin_api::{Program, problem};
-use crate::console::people::{id_of, person};
+use crate::console::import::settled;
+use crate::console::people::{id_of, part, person};
 use crate::console::{STAFF, at_console, send};
 use crate::harness::agent::{Agent, hidden};
 use crate::harness::{Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
@@ -26,7 +27,7 @@ const OWN: &str = "fulton-county-me";
 const OTHER: &str = "uf-pathology-labs";
 
 /// A manager of the one agency, and people of the other and of none.
-const PEOPLE: &str = r#"
+pub const PEOPLE: &str = r#"
 [[user]]
 username = "mary"
 name = "Mary Manager"
@@ -355,7 +356,7 @@ on_both! {
             (json!({ "agency": "nothing" }), 422, "#/agency"),
             (json!({ "agency": "" }), 422, "#/agency"),
             (json!({ "organization": { "name": "New one" } }), 422, "#/organization"),
-            (json!({ "organization": { "name": "UF Pathology Labs", "id": "urn:oid:2.16.840.1.113883.3.9999.2" } }), 422, "#/agency"),
+            (json!({ "organization": { "name": "UF Pathology Labs", "id": "urn:oid:2.16.840.1.113883.3.9999.2" } }), 422, "#/organization"),
             (json!({ "memberships": [{ "agency": OTHER, "roles": ["data-clerk"] }] }), 422, "#/memberships"),
             (json!({ "memberships": [{ "agency": OWN, "roles": ["user-manager"] }] }), 422, "#/roles"),
             (json!({ "memberships": [{ "agency": OWN, "roles": ["data-clerk"] }] }), 422, "#/memberships"),
@@ -670,6 +671,7 @@ async fn an_import_of_a_manager_is_of_her_agency() {
     let page = mary.get(&harness.url("/admin/users/import")).await;
     let file = "username,name,roles,agency\nione,I One,data-clerk,\nitwo,I Two,data-clerk,fulton-county-me\nithree,I Three,data-clerk,uf-pathology-labs\nifour,I Four,user-manager,\n";
     let checked = mary.upload(&page, "/admin/users/import", file.as_bytes()).await;
+    let checked = settled(&mut mary, harness, checked).await;
     let text = checked.answer().text.clone();
     assert!(
         text.contains("no agency has the id") || text.contains("No agency has the id"),
@@ -681,4 +683,194 @@ async fn an_import_of_a_manager_is_of_her_agency() {
     );
     // What she typed herself is shown to her, and nothing else of the other agency.
     assert_eq!(tells_of_others(&text), None, "{text}");
+}
+
+on_both! {
+    async fn what_is_told_of_a_conflict_is_of_the_own_agency(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        let mut mary = at_console(harness, "mary").await;
+        let path = format!("/admin/users/{}/edit", scene.ids["person"][0]);
+        let form = mary.get(&harness.url(&path)).await;
+        harness.apply("[[user]]\nusername = \"jlehz\"\nmemberships = [{ agency = \"uf-pathology-labs\", roles = [\"lab-analyst\"] }]\n");
+        let mut admin = at_console(harness, "admin").await;
+        let other = admin.get(&harness.url(&path)).await;
+        send(&mut admin, &other, &path, &[("npi", "")]).await;
+        let told = send(&mut mary, &form, &path, &[("name", "Late"), ("shown", "0")]).await;
+        let text = &told.answer().text;
+        assert_eq!(told.answer().status, 422, "{text}");
+        assert!(text.contains("Somebody else") && text.contains("npi"), "{text}");
+        let told = part(&told, "id=\"meanwhile\"", "</section>");
+        assert!(!told.contains("lab-analyst") && !told.contains("uf-pathology") && !told.contains(": changed"), "{told}");
+        assert_eq!(tells_of_others(text), None, "{text}");
+        // From when she belonged elsewhere nothing is told.
+        let otto = format!("/admin/users/{}/edit", scene.ids["person"][1]);
+        harness.apply("[[user]]\nusername = \"otto\"\nagency = \"fulton-county-me\"\nroles = [\"data-clerk\"]\n");
+        let form = mary.get(&harness.url(&otto)).await;
+        let told = send(&mut mary, &form, &otto, &[("name", "Late"), ("shown", "0"), ("version", "old")]).await;
+        assert_eq!(told.answer().status, 422);
+        assert!(!told.answer().text.contains("uf-pathology"), "{}", told.answer().text);
+    }
+}
+
+on_both! {
+    async fn a_file_that_disables_an_agency_ends_what_it_changes_besides(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        let code = code_of(harness, "jlehz", &[("scope", "openid offline_access user/Patient.rs"), ("prompt", "consent")]).await;
+        let tokens = redeem(harness, &code).await;
+        let system = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
+        let before = person(harness, "jlehz").unwrap().generation;
+        harness.apply(&format!("[[agency]]\nid = \"{OWN}\"\nenabled = false\n[[agency]]\nid = \"{OTHER}\"\nenabled = false\n[[client]]\nclient_id = \"lims-secret\"\ncontacts = [\"a@b.example\"]\n[[user]]\nusername = \"jlehz\"\nname = \"New Name\"\n"));
+        assert!(person(harness, "jlehz").unwrap().generation > before);
+        harness.apply(&format!("[[agency]]\nid = \"{OWN}\"\nenabled = true\n[[agency]]\nid = \"{OTHER}\"\nenabled = true\n"));
+        assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], json!(false));
+        assert_eq!(harness.introspect(crate::harness::CMS, system.str("access_token")).await["active"], json!(false));
+        assert_eq!(refresh(harness, tokens.str("refresh_token")).await.error(), "invalid_grant");
+    }
+}
+
+on_both! {
+    async fn a_manager_learns_of_no_account_by_asking_for_it(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        let program = scene.program("users").await;
+        let members = format!("/agencies/{OWN}/members");
+        let said = |answer: &crate::harness::Answer, username: &str| answer.json["errors"].to_string().replace(username, "X");
+        let nobody = program.post(&members, &json!({ "username": "zzz", "roles": [] })).await;
+        for username in ["otto", "admin", "nell"] {
+            let asked = program.post(&members, &json!({ "username": username, "roles": [] })).await;
+            assert_eq!((asked.status, said(&asked, username)), (422, said(&nobody, "zzz")), "{username}");
+        }
+        let nobody = program.post(&members, &json!({ "username": "zzz", "roles": ["data-clerk"] })).await;
+        let admin = program.post(&members, &json!({ "username": "admin", "roles": ["data-clerk"] })).await;
+        assert_eq!((admin.status, said(&admin, "admin")), (422, said(&nobody, "zzz")));
+        // An agency of others, by its id or its identifier, is none.
+        let add = |more: Value| {
+            let mut body = json!({ "username": "fresh", "name": "F" });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let rows = [
+            (json!({ "agency": OTHER, "roles": ["registrar"] }), json!({ "agency": "nothing-of-it", "roles": ["registrar"] })),
+            (json!({ "organization": { "name": "A", "id": "urn:oid:2.16.840.1.113883.3.9999.2" } }), json!({ "organization": { "name": "A", "id": "urn:oid:1.9" } })),
+        ];
+        for (other, none) in rows {
+            let (other, none) = (program.post("/users", &add(other)).await, program.post("/users", &add(none)).await);
+            assert_eq!((other.status, said(&other, OTHER)), (none.status, said(&none, "nothing-of-it")));
+        }
+        // What she has elsewhere cannot be guessed.
+        harness.apply("[[user]]\nusername = \"jlehz\"\nmemberships = [{ agency = \"uf-pathology-labs\", roles = [\"lab-analyst\"] }]\n");
+        let jlehz = format!("/users/{}", scene.ids["person"][0]);
+        let guess = |role: &str| json!({ "memberships": [{ "agency": OTHER, "roles": [role] }] });
+        let (right, wrong) = (program.patch(&jlehz, "*", &guess("lab-analyst")).await, program.patch(&jlehz, "*", &guess("registrar")).await);
+        assert_eq!((right.status, said(&right, "")), (422, said(&wrong, "")));
+    }
+}
+
+on_both! {
+    async fn more_roles_elsewhere_sign_nobody_out_and_fewer_not_without_end(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        let program = scene.program("users").await;
+        let members = format!("/agencies/{OWN}/members");
+        let code = code_of(harness, "otto", &[]).await;
+        let tokens = redeem(harness, &code).await;
+        let set = |roles: &[&str]| json!({ "username": "otto", "roles": roles });
+        assert_eq!(program.post(&members, &set(&["data-clerk"])).await.status, 200);
+        assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], json!(true));
+        let mut changes = 0;
+        while program.post(&members, &set(if changes % 2 == 0 { &[] } else { &["data-clerk"] })).await.status == 200 {
+            changes += 1;
+            assert!(changes < 20, "it ends");
+        }
+        assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], json!(false));
+    }
+}
+
+on_both! {
+    async fn the_last_administrator_is_not_shut_out_by_an_agency(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        harness.apply(&format!("[[user]]\nusername = \"admin\"\nagency = \"{OTHER}\"\n"));
+        let program = Program::new(harness, "admin");
+        let refused = program.post(&format!("/agencies/{OTHER}/disable"), &Value::Null).await;
+        assert_eq!(refused.status, 422, "{refused:?}");
+        assert!(refused.text.contains("nobody could administer"), "{refused:?}");
+        assert_eq!(program.post(&format!("/agencies/{OWN}/disable"), &Value::Null).await.status, 200);
+        let admin = id_of(harness, "admin");
+        let moved = program.patch(&format!("/users/{admin}"), "*", &json!({ "agency": OWN })).await;
+        assert_eq!(moved.status, 422, "{moved:?}");
+        let by_file = program.send(Method::PATCH, format!("/agencies/{OTHER}"), json!({ "enabled": false })).await;
+        assert_eq!(by_file.status, 422, "{by_file:?}");
+    }
+}
+
+on_both! {
+    async fn a_whole_form_takes_nothing_along_either(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        let mut admin = at_console(harness, "admin").await;
+        let path = format!("/admin/users/{}/edit", scene.ids["person"][0]);
+        let form = admin.get(&harness.url(&path)).await;
+        let saved = send(&mut admin, &form, &path, &[("agency", OTHER)]).await;
+        assert_eq!(saved.answer().status, 200, "{saved:?}");
+        let moved = person(harness, "jlehz").unwrap().settings;
+        assert_eq!((moved.agency.as_deref(), moved.roles.as_slice(), moved.fhir_user), (Some(OTHER), &[][..], None));
+        // What a membership gave at the new home goes too: roles there are given anew.
+        harness.apply(&format!("[[user]]\nusername = \"otto\"\nmemberships = [{{ agency = \"{OWN}\", roles = [\"data-clerk\"] }}]\n"));
+        harness.apply(&format!("[[user]]\nusername = \"otto\"\nagency = \"{OWN}\"\n"));
+        let moved = person(harness, "otto").unwrap().settings;
+        assert_eq!((moved.memberships.len(), moved.all_roles().len()), (0, 0), "{moved:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_people_is_bounded_like_everything_else() {
+    let harness = Harness::start(Db::Sqlite);
+    let program = Program::new(&harness, "admin");
+    let long = "x".repeat(1001);
+    let rows = [
+        (
+            json!({ "organization": { "name": "A", "id": format!("urn:x:{}", "y".repeat(2000)) } }),
+            "#/organization",
+        ),
+        (json!({ "agency": long }), "#/agency"),
+        (json!({ "claims": { "given_name": long } }), "#/claims"),
+        (
+            json!({ "fhir_user": format!("https://a.example/{}/Practitioner/1", "z".repeat(2000)) }),
+            "#/fhir_user",
+        ),
+    ];
+    for (row, member) in rows {
+        let mut body = json!({ "username": "big", "name": "Big" });
+        body.as_object_mut()
+            .unwrap()
+            .extend(row.as_object().unwrap().clone());
+        let answer = program.post("/users", &body).await;
+        assert_eq!(
+            (answer.status, &answer.json["errors"][0]["pointer"]),
+            (422, &json!(member)),
+            "{}",
+            &answer.text[..200]
+        );
+    }
+    // What somebody signs in with is not for a token of user managers to set.
+    let users = Program::new(&harness, "users");
+    for (member, value) in [
+        ("password", PASSWORD),
+        ("totp_secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),
+    ] {
+        let refused = users
+            .post(
+                "/users",
+                &json!({ "username": "set", "name": "S", member: value }),
+            )
+            .await;
+        assert_eq!(
+            (refused.status, &refused.json["errors"][0]["pointer"]),
+            (422, &json!(format!("#/{member}"))),
+            "{refused:?}"
+        );
+    }
 }

@@ -286,6 +286,8 @@ pub async fn admit(
         // A role counts with two factors alone, whatever the policy says of it.
         Admitted::Yes if signed_in.session.has_second_factor() => {}
         Admitted::Hidden if signed_in.session.has_second_factor() => {
+            // Recorded like any other reach for what is not hers.
+            refused(app, &signed_in, address, page, requires).await?;
             return Err(PageError::not_found().into());
         }
         _ => {

@@ -15,6 +15,7 @@ use super::noun::managed::{Asking, Card, Managed, Words, found, path_of};
 use super::people::labels;
 use super::table::{Cell, Column, Table};
 use crate::app::App;
+use crate::audit::event::Kind as EventKind;
 use crate::model::agency::{Agency, AgencySettings};
 use crate::model::person::Person;
 use crate::policy::Policy;
@@ -99,8 +100,8 @@ impl Managed for AgencySettings {
         )]
     }
 
-    fn filters(app: &App) -> Vec<ListFilter> {
-        let kinds = app.policy.agency_kinds().iter();
+    fn filters(admin: &AdminRequest) -> Vec<ListFilter> {
+        let kinds = admin.app.policy.agency_kinds().iter();
         let kinds = kinds.map(|kind| (kind.code.as_str(), kind.label.as_str()));
         vec![ListFilter::new("kind", "Kind", "All kinds", kinds)]
     }
@@ -177,6 +178,7 @@ async fn its_people(admin: &AdminRequest, agency: &Agency) -> Result<Vec<Card>, 
         ))
     };
     let (count, members) = admin.app.store.read(read).await?;
+    admin.note_look(EventKind::PeopleRead, admin.looked_at()).await?;
     let change = admin
         .reach(Area::People, Right::Change)
         .holds_for(Some(&agency.id));

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::audit::event::Kind;
 use crate::clock::local_time::{When, Zone};
 use crate::error::Broken;
+use crate::policy::console::Reach;
 use crate::registry::{Difference, differences};
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people;
@@ -35,7 +36,7 @@ pub async fn since(
     app: &App,
     subject: &Concerned,
     shown_ms: i64,
-    zone: &Zone,
+    (zone, reach): (&Zone, &Reach),
 ) -> Result<Vec<Changed>, Broken> {
     const PERSON: [Kind; 2] = [Kind::PersonChanged, Kind::RolesChanged];
     const CLIENT: [Kind; 3] = [
@@ -71,7 +72,12 @@ pub async fn since(
         })
         .await?;
     let names: HashMap<String, String> = names.into_iter().map(|(id, name, _)| (id, name)).collect();
-    Ok(rows.iter().map(|row| told(row, &names, zone)).collect())
+    let seen = rows.iter().filter(|row| is_own(row, reach));
+    let told = seen.map(|row| told(row, &names, zone, reach));
+    // Of what is another agency's affair alone nothing is left to tell.
+    Ok(told
+        .filter(|changed| reach.agencies().is_none() || !changed.fields.is_empty())
+        .collect())
 }
 
 /// What an event says, as far as it is told.
@@ -87,15 +93,34 @@ fn body(row: &AuditRow) -> Body {
     serde_json::from_str(&row.body).unwrap_or_default()
 }
 
-fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed {
+/// One of the two objects of a change, without what is other agencies' affair.
+fn object(body: &Body, name: &str, reach: &Reach) -> Map<String, Value> {
+    let text = body.detail.get(name);
+    let mut object: Map<String, Value> = text
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    if let Some(Value::Array(memberships)) = object.get_mut("memberships") {
+        memberships.retain(|membership| reach.holds_for(membership.get("agency").and_then(Value::as_str)));
+    }
+    object
+}
+
+/// Whether a change is of the time when it belonged to an agency that whoever looks knows of.
+fn is_own(row: &AuditRow, reach: &Reach) -> bool {
     let body = body(row);
-    let object = |name: &str| -> Map<String, Value> {
-        body.detail
-            .get(name)
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
+    let own = |name: &str| {
+        let object = object(&body, name, reach);
+        object.is_empty() || reach.holds_for(object.get("agency").and_then(Value::as_str))
     };
+    own("before") && own("after")
+}
+
+fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone, reach: &Reach) -> Changed {
+    let body = body(row);
+    let (before, after) = (object(&body, "before", reach), object(&body, "after", reach));
+    // Whoever looks after everybody is not for others to know.
     let who = match body.actor_kind.as_str() {
+        _ if reach.agencies().is_some() => "Somebody else".to_owned(),
         "person" => names.get(&body.actor).cloned().unwrap_or(body.actor),
         "operator" => format!("{} at the command line", body.actor),
         "api_token" => format!("a program with the token {}", body.actor),
@@ -110,6 +135,6 @@ fn told(row: &AuditRow, names: &HashMap<String, String>, zone: &Zone) -> Changed
             .get("action")
             .map(|action| action.replace('_', " "))
             .unwrap_or_default(),
-        fields: differences(&object("before"), &object("after")),
+        fields: differences(&before, &after),
     }
 }

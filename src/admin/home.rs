@@ -6,6 +6,8 @@ pub mod facts;
 pub mod picture;
 pub mod warnings;
 
+use std::collections::BTreeSet;
+
 use actix_web::http::StatusCode;
 use askama::Template;
 
@@ -29,6 +31,35 @@ struct HomePage<'a> {
     warnings: Vec<Warning>,
     month: bool,
     charts: Vec<(Chart, Vec<Reason>)>,
+    /// The agencies that this person looks after, where she does not look after all.
+    agencies: Vec<OwnAgency>,
+}
+
+/// An agency that somebody looks after.
+struct OwnAgency {
+    id: String,
+    name: String,
+    people: bool,
+    clients: bool,
+}
+
+/// The agencies of somebody who looks after some of them alone.
+fn own_agencies(admin: &AdminRequest) -> Vec<OwnAgency> {
+    let (people, clients) = (
+        admin.reach(Area::People, Right::Change),
+        admin.reach(Area::Clients, Right::Change),
+    );
+    let mut ids: BTreeSet<&String> = BTreeSet::new();
+    ids.extend(people.agencies().into_iter().flatten());
+    ids.extend(clients.agencies().into_iter().flatten());
+    let known = admin.app.live.agencies();
+    let own = |id: &String| OwnAgency {
+        name: known.name(id).to_owned(),
+        people: people.holds_for(Some(id)),
+        clients: clients.holds_for(Some(id)),
+        id: id.clone(),
+    };
+    ids.into_iter().map(own).collect()
 }
 
 /// `GET /admin`
@@ -67,6 +98,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
         picture,
         month: span == Span::Month,
         charts,
+        agencies: own_agencies(&admin),
     };
     Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }

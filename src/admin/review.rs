@@ -64,9 +64,7 @@ struct SignOff {
 }
 
 fn role_label(app: &App, code: &str) -> String {
-    app.policy
-        .role(code)
-        .map_or_else(|| code.to_owned(), |role| role.label.clone())
+    review::role_in_words(app, code)
 }
 
 fn row(admin: &AdminRequest, holder: &Holder) -> Row {

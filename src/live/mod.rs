@@ -354,7 +354,7 @@ impl Live {
         self.providers
             .load()
             .get(id)
-            .filter(|provider| provider.is_ready())
+            .filter(|provider| self.is_offered(provider))
             .cloned()
     }
 
@@ -364,11 +364,16 @@ impl Live {
             .providers
             .load()
             .values()
-            .filter(|provider| provider.is_ready())
+            .filter(|provider| self.is_offered(provider))
             .cloned()
             .collect();
         providers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         providers
+    }
+
+    /// Whether people can sign in with a provider: it is ready, and its agency is enabled.
+    fn is_offered(&self, provider: &IdentityProvider) -> bool {
+        provider.is_ready() && self.agencies.load().is_open(provider.settings.agency.as_ref())
     }
 
     /// Whether a client registered this origin for browser code.

@@ -138,11 +138,19 @@ fn load(conn: &mut Conn, hash: &str) -> Stored<Option<Facts>> {
         return Ok(None);
     };
     let successor = tokens::refresh_at(conn, &row.grant_id, row.generation + 1)?;
-    let person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
+    let mut person = people::find(conn, &grant.person_id)?.filter(|person| person.enabled);
+    if let Some(known) = &person
+        && !registered::is_open(conn, known.settings.agency.as_ref())?
+    {
+        person = None;
+    }
     let provider_ended = match &grant.facts.identity_provider {
-        Some(id) => {
-            !registered::find::<IdentityProviderSettings>(conn, id)?.is_some_and(|provider| provider.enabled)
-        }
+        Some(id) => match registered::find::<IdentityProviderSettings>(conn, id)? {
+            Some(provider) => {
+                !(provider.enabled && registered::is_open(conn, provider.settings.agency.as_ref())?)
+            }
+            None => true,
+        },
         None => false,
     };
     Ok(Some(Facts {

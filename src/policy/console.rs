@@ -226,10 +226,12 @@ impl Authority {
             .memberships
             .iter()
             .filter(|membership| agencies.is_open(Some(&membership.agency)));
-        let agencies = counts.map(|membership| (membership.agency.clone(), membership.roles.clone()));
+        let of_agencies = counts.map(|membership| (membership.agency.clone(), membership.roles.clone()));
+        // Who belongs to an agency that is disabled may do nothing, here either.
+        let is_open = agencies.is_open(settings.agency.as_ref());
         Self(vec![Held {
-            everybody: settings.roles.clone(),
-            agencies: agencies.collect(),
+            everybody: settings.roles.iter().filter(|_| is_open).cloned().collect(),
+            agencies: of_agencies.filter(|_| is_open).collect(),
         }])
     }
 

@@ -4,14 +4,14 @@ use super::belonging::{AGENCY, check_identifier};
 use super::limits::Limit;
 use super::noun::{Ending, Judging, Noun, Registrable, Secrets};
 use super::people::check_npi;
-use super::{Registry, display_name};
+use super::{Decided, Registry, api_tokens, display_name, mistake};
 use crate::audit::event::{Event, Kind};
 use crate::model::agency::{AgencySettings, OTHER};
 use crate::model::client::{AuthMethod, ClientSettings};
 use crate::model::identity_provider::IdentityProviderSettings;
 use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServerSettings;
-use crate::policy::console::Area;
+use crate::policy::console::{ADMINISTRATOR, Area};
 use crate::session;
 use crate::store::changes::ChangeKind;
 use crate::store::{Conn, Stored, Tx, people, registered};
@@ -82,16 +82,36 @@ impl Registrable for AgencySettings {
         self.kind != before.kind
     }
 
-    fn end(registry: &Registry, tx: &mut Tx<'_>, id: &str, _: Ending) -> Stored<Vec<(&'static str, String)>> {
+    fn end(
+        registry: &Registry,
+        tx: &mut Tx<'_>,
+        id: &str,
+        ending: Ending,
+    ) -> Stored<Vec<(&'static str, String)>> {
         let mut sessions = 0;
         for person_id in people::of_agency(tx.conn(), id)? {
             people::raise_generation(tx.conn(), &person_id)?;
             sessions += session::end_all(&registry.app, tx, &person_id, registry.kept_session.as_deref())?;
             registry.tell(tx, ChangeKind::Person, &person_id);
+            let person = people::find(tx.conn(), &person_id)?;
+            let is_home = person.is_some_and(|person| person.settings.agency.as_deref() == Some(id));
+            if is_home && ending == Ending::Disabled {
+                api_tokens::revoke_of(registry, tx, &person_id)?;
+            }
         }
         end_all::<ClientSettings>(registry, tx, id)?;
         end_all::<ResourceServerSettings>(registry, tx, id)?;
         Ok(vec![("sessions_ended", sessions.to_string())])
+    }
+
+    fn may_be_disabled(registry: &Registry, conn: &mut Conn, id: &str) -> Decided<()> {
+        if registry.bounds.is_some() && !people::somebody_has_without(conn, ADMINISTRATOR, id)? {
+            return Ok(mistake(
+                "enabled",
+                "every administrator who can sign in belongs to this agency: nobody could administer this server",
+            ));
+        }
+        Ok(Ok(()))
     }
 
     fn named(event: Event, id: &str) -> Event {

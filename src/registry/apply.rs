@@ -204,7 +204,6 @@ fn write(
     hashes: &Hashes,
 ) -> Stored<Outcome> {
     let (mut secrets, mut invitations) = (Vec::new(), Vec::new());
-    write_all(registry, tx, &plan.agencies, spare, &mut secrets)?;
     write_all(registry, tx, &plan.servers, spare, &mut secrets)?;
     write_all(registry, tx, &plan.clients, spare, &mut secrets)?;
     write_all(registry, tx, &plan.providers, spare, &mut secrets)?;
@@ -215,6 +214,8 @@ fn write(
             invitations.push(links::issue(registry, tx, &draft.person, LinkKind::Invitation)?);
         }
     }
+    // Last: what ends with one must not be undone by what was planned before it.
+    write_all(registry, tx, &plan.agencies, spare, &mut secrets)?;
     Ok(Outcome {
         lines: plan.lines,
         notes: plan.notes,
@@ -358,13 +359,19 @@ impl Plan {
         let Some(said) = &entry.form else { return Ok(None) };
         let before = registered::find::<S>(conn, &entry.id)?;
         let drafted = noun::draft(registry, said, before.as_ref(), around);
-        let own = match before {
+        let own = match &before {
             Some(_) => Ok(()),
             None => noun::own_id::<S>(conn, &entry.id)?,
         };
         let Some(draft) = self.take(&entry.at, Some(noun::with_own_id(drafted, own))) else {
             return Ok(None);
         };
+        if before.is_some_and(|before| before.enabled) && !draft.registered.enabled {
+            let may = S::may_be_disabled(registry, conn, &entry.id)?;
+            if self.take(&entry.at, Some(may)).is_none() {
+                return Ok(None);
+            }
+        }
         self.note_made(draft.agency.as_ref());
         let named = (entry.id.clone(), label(&draft.registered));
         self.note(draft.is_new(), &draft.differences(), S::NOUN.table, &named);

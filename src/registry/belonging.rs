@@ -1,11 +1,13 @@
 //! How something comes to belong to an agency: it names one by its id, or describes one, which is found by its identifier
 //! or made.
 
+use serde_json::Value;
 use url::Url;
 
+use super::limits::{Limit, exceeded};
 use super::{Mistake, Mistakes, Registry, display_name, id_from, mistake};
 use crate::model::agency::{Agencies, Agency, AgencySettings, OTHER, Organization};
-use crate::policy::console::{Area, Right};
+use crate::policy::console::{Area, Reach};
 use crate::store::{Conn, Stored, registered};
 
 /// The member that names the agency of something.
@@ -64,9 +66,14 @@ impl Known {
         if self.all.get(id).is_some() || self.doubtful.iter().any(|doubtful| doubtful == id) {
             Ok(())
         } else {
-            Err(format!("no agency has the id {id:?}: register it first"))
+            Err(unknown(id))
         }
     }
+}
+
+/// What is said of an agency that is not there, or not for whoever asks.
+pub(super) fn unknown(id: &str) -> String {
+    format!("no agency has the id {id:?}: register it first")
 }
 
 /// To which agency something is to belong.
@@ -94,11 +101,19 @@ pub(super) fn settle(
     known: &Known,
 ) -> Result<Settled, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
+    let reach = registry.reach(wanted.area);
+    // What is another agency's affair is told of as if there were none.
+    let is_seen = |id: &str| wanted.old == Some(id) || reach.holds_for(Some(id));
     let Some(inline) = wanted.inline else {
         if let Some(id) = wanted.agency
             && wanted.old != Some(id)
         {
-            mistakes.take(AGENCY, known.check(id));
+            let seen = if is_seen(id) {
+                known.check(id)
+            } else {
+                Err(unknown(id))
+            };
+            mistakes.take(AGENCY, seen);
         }
         return mistakes.into_result((wanted.agency.map(str::to_owned), None));
     };
@@ -106,14 +121,10 @@ pub(super) fn settle(
     if !mistakes.is_empty() {
         return Err(mistakes.0);
     }
-    if let Some(found) = found(&inline, wanted, known) {
+    if let Some(found) = found(&inline, wanted, known).filter(|id| is_seen(id)) {
         return Ok((Some(found), None));
     }
-    let all = registry
-        .bounds
-        .as_ref()
-        .is_none_or(|bounds| bounds.may(wanted.area, Right::Change));
-    if !all {
+    if reach != Reach::Everybody {
         mistakes.add(
             INLINE,
             "no agency that you look after has this identifier: name one by its id, as agency",
@@ -135,6 +146,9 @@ fn checked(inline: &Organization, mistakes: &mut Mistakes) -> Organization {
             INLINE,
             check_identifier(id).map_err(|text| format!("its id {text}")),
         );
+        if let Some(what) = exceeded(&Value::from(id.as_str()), Limit::URI) {
+            mistakes.add(INLINE, what);
+        }
     }
     if let Some(jurisdiction) = &inline.jurisdiction {
         mistakes.take(

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::limits::Limit;
-use super::noun::{Judging, Noun, Registrable, Secrets};
+use super::noun::{Ending, Judging, Noun, Registrable, Secrets};
 use super::said::{Merge, Said};
-use super::{object, public_keys, uris};
+use super::{Registry, object, public_keys, uris};
 use crate::audit::event::Kind as EventKind;
 use crate::model::agency::Organization;
 use crate::model::client::{AuthMethod, ClientSettings, Consent, GrantType, is_native};
@@ -15,10 +15,11 @@ use crate::model::registered::Registered;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
 use crate::model::words::Usually;
-use crate::policy::console::Area;
+use crate::policy::console::{Area, Reach};
 use crate::policy::dataflow::Dataflow;
 use crate::policy::{Askers, Policy};
 use crate::store::changes::ChangeKind;
+use crate::store::{Stored, Tx, vendor_links};
 
 /// What a dataflow brings: what was allowed under another one says nothing about it.
 const OF_DATAFLOW: [&str; 4] = ["grants", "scopes", "purposes", "resource_servers"];
@@ -111,6 +112,18 @@ impl Registrable for ClientSettings {
 
     fn whose(registered: &Registered<Self>) -> Option<&str> {
         registered.settings.agency.as_deref()
+    }
+
+    /// Another agency runs it: whoever the old one showed it to sees it no more.
+    fn is_another(&self, before: &Self) -> bool {
+        before.agency.is_some() && self.agency != before.agency
+    }
+
+    fn end(_: &Registry, tx: &mut Tx<'_>, id: &str, ending: Ending) -> Stored<Vec<(&'static str, String)>> {
+        if ending == Ending::Replaced {
+            vendor_links::delete(tx.conn(), id)?;
+        }
+        Ok(Vec::new())
     }
 
     fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
@@ -391,9 +404,15 @@ impl ClientSettings {
         let mut others = judging.around.names.iter().filter(|(id, _)| id != judging.id);
         let other = others.find(|(_, other)| look_alike(other, name));
         if let Some((other, _)) = other {
+            let all = judging.registry.reach(Area::Clients) == Reach::Everybody;
+            let whose = if all {
+                format!("the client {other}")
+            } else {
+                "another client".to_owned()
+            };
             judging.mistakes.add(
                 "name",
-                format!("{name:?} looks like the name of the client {other}; people who are asked for consent could not tell them apart"),
+                format!("{name:?} looks like the name of {whose}; people who are asked for consent could not tell them apart"),
             );
         }
     }

@@ -125,9 +125,9 @@ impl Registrable for IdentityProviderSettings {
         self.auth_method
     }
 
-    /// A `sub` of another issuer is somebody else, and our secret was for the old one.
+    /// A `sub` of another issuer is somebody else, and our secret was for the old one; another agency vouches for others.
     fn is_another(&self, before: &Self) -> bool {
-        self.issuer != before.issuer
+        self.issuer != before.issuer || (before.agency.is_some() && self.agency != before.agency)
     }
 
     fn end(
@@ -360,6 +360,9 @@ pub fn arrive(
     if !current.is_some_and(|current| current.enabled && current.settings == provider.settings) {
         return refuse("the provider was changed meanwhile", None);
     }
+    if !registered::is_open(tx.conn(), provider.settings.agency.as_ref())? {
+        return refuse("the provider's agency is disabled", None);
+    }
     let now = registry.app.now();
     if let Some(link) = stored::link(tx.conn(), &provider.id, &identity.subject)? {
         let person = stored_people::find(tx.conn(), &link.person_id)?;
@@ -402,7 +405,7 @@ fn invited(
 ) -> Stored<Result<Person, IdentityRefused>> {
     let mut candidates: Vec<Person> = Vec::new();
     if let Some(email) = identity.text("email").filter(|_| identity.email_verified()) {
-        for username in stored::usernames_with_email(tx.conn(), email)? {
+        for username in stored::usernames_with_email(tx.conn(), email, provider.settings.agency.as_deref())? {
             let person = stored_people::find_by_username(tx.conn(), &username)?;
             candidates.extend(person.filter(|person| {
                 let known = person
@@ -421,7 +424,9 @@ fn invited(
         .and_then(|claim| identity.text(claim))
     {
         let named = stored_people::find_by_username(tx.conn(), username)?;
-        let named = named.filter(|named| is_username(&named.username, username));
+        let named = named.filter(|named| {
+            is_username(&named.username, username) && named.settings.agency == provider.settings.agency
+        });
         candidates.extend(named.filter(|named| !candidates.iter().any(|person| person.id == named.id)));
     }
     let Ok([person]) = <[Person; 1]>::try_from(candidates) else {
@@ -565,6 +570,10 @@ fn follow_roles(
     let settings = &provider.settings;
     let made = person.settings.provisioned_by.as_deref() == Some(provider.id.as_str());
     if settings.roles.is_empty() || !(made || settings.manage_roles) {
+        return Ok(person);
+    }
+    // What somebody is at her own agency is no other agency's affair.
+    if settings.agency.is_some() && settings.agency != person.settings.agency {
         return Ok(person);
     }
     let known = Known::read(tx.conn())?;

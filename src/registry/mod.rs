@@ -348,12 +348,10 @@ impl Registry {
         }
     }
 
-    /// Whose people whoever acts may change.
-    fn reach_of_people(&self) -> Reach {
+    /// For whose affairs whoever acts may change something.
+    fn reach(&self, area: Area) -> Reach {
         let bounds = self.bounds.as_ref();
-        bounds.map_or(Reach::Everybody, |bounds| {
-            bounds.reach(Area::People, Right::Change)
-        })
+        bounds.map_or(Reach::Everybody, |bounds| bounds.reach(area, Right::Change))
     }
 
     /// The network of whoever acts; that of nobody for an operator.

@@ -26,7 +26,7 @@ use crate::model::resource_server::ResourceServer;
 use crate::model::secret::Secret;
 use crate::model::signing::Algorithm;
 use crate::policy::Policy;
-use crate::policy::console::{Area, Right};
+use crate::policy::console::{Area, Reach, Right};
 use crate::secrets::master_key::Purpose;
 use crate::store::changes::ChangeKind;
 use crate::store::registered::{self, Kept};
@@ -214,6 +214,11 @@ pub trait Registrable:
     /// Ends what rests on it, beside what its generation ends. Answers what the record tells of that.
     fn end(_: &Registry, _: &mut Tx<'_>, _: &str, _: Ending) -> Stored<Vec<(&'static str, String)>> {
         Ok(Vec::new())
+    }
+
+    /// Whether it may be disabled.
+    fn may_be_disabled(_: &Registry, _: &mut Conn, _: &str) -> Decided<()> {
+        Ok(Ok(()))
     }
 
     /// Names it in an event.
@@ -406,6 +411,12 @@ pub fn draft<S: Registrable>(
         mistakes.0.extend(wrong);
         None
     });
+    let mut as_said = object(&settings);
+    as_said.insert("name".to_owned(), json!(name));
+    as_said.insert("enabled".to_owned(), json!(enabled));
+    if let Some(mistake) = beyond_own(registry, before, &as_said) {
+        return Err(vec![mistake]);
+    }
     let mut judging = Judging {
         registry,
         said,
@@ -534,12 +545,20 @@ fn reserved_for_administrators<S: Registrable>(
 
 /// Why whoever acts may not make this change.
 fn reserved<S: Registrable>(registry: &Registry, draft: &Draft<S>) -> Option<Mistake> {
-    let bounds = registry.bounds.as_ref()?;
     let mut parties = draft.before.iter().chain([&draft.registered]);
-    if bounds.may(S::NOUN.area, Right::Change) {
-        return parties.find_map(|party| reserved_for_administrators(registry, party));
+    parties.find_map(|party| not_own(registry, party))
+}
+
+/// Why who looks after one agency alone may not say this: it is looked at before the rules are, which tell of others.
+fn beyond_own<S: Registrable>(
+    registry: &Registry,
+    before: Option<&Registered<S>>,
+    said: &Map<String, Value>,
+) -> Option<Mistake> {
+    if registry.reach(S::NOUN.area) == Reach::Everybody {
+        return None;
     }
-    let Some(before) = &draft.before else {
+    let Some(before) = before else {
         return Some(Mistake {
             key: S::NOUN.id.into(),
             text: format!(
@@ -548,14 +567,14 @@ fn reserved<S: Registrable>(registry: &Registry, draft: &Draft<S>) -> Option<Mis
             ),
         });
     };
-    if let Some(mistake) = parties.find_map(|party| not_own(registry, party)) {
+    if let Some(mistake) = foreign(registry, before) {
         return Some(mistake);
     }
-    let (old, new) = (view(before), view(&draft.registered));
+    let old = view(before);
     let changed = old
         .keys()
-        .chain(new.keys())
-        .find(|member| old.get(*member) != new.get(*member) && !S::OWN.iter().any(|own| own == member));
+        .chain(said.keys())
+        .find(|member| old.get(*member) != said.get(*member) && !S::OWN.iter().any(|own| own == member));
     changed.map(|member| Mistake {
         key: member.clone().into(),
         text: "it is not for who looks after one agency to change: ask an administrator".to_owned(),
@@ -569,6 +588,14 @@ fn foreign<S: Registrable>(registry: &Registry, registered: &Registered<S>) -> O
         key: S::NOUN.id.into(),
         text: format!("no {} has the id {:?}", S::NOUN.name, registered.id),
     })
+}
+
+/// Refuses what belongs to an agency that whoever acts does not look after.
+pub(super) fn looked_after<S: Registrable>(
+    registry: &Registry,
+    registered: &Registered<S>,
+) -> Result<(), Vec<Mistake>> {
+    foreign(registry, registered).map_or(Ok(()), |mistake| Err(vec![mistake]))
 }
 
 /// Why whoever acts may not do anything about it: it is of another agency, or an administrator's affair.
@@ -751,6 +778,9 @@ pub fn change<S: Registrable>(
     if draft.differences().is_empty() {
         return Ok(Ok((before, None)));
     }
+    if before.enabled && !draft.registered.enabled {
+        good!(S::may_be_disabled(registry, tx.conn(), &before.id)?);
+    }
     let made = write(registry, tx, &draft, &said.spare)?;
     Ok(Ok((draft.registered, made)))
 }
@@ -773,6 +803,9 @@ pub fn set_enabled<S: Registrable>(
         foreign(registry, &before)
     };
     good!(wrong.map_or(Ok(()), |mistake| Err(vec![mistake])));
+    if !enabled {
+        good!(S::may_be_disabled(registry, tx.conn(), id)?);
+    }
     let now = registry.app.now();
     let draft = Draft {
         registered: Registered {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::belonging::{self, Known, Wanted};
+use super::limits::{self, Limit};
 use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
     identifier, mail_address, mistake, noun, object, unchanged, version_of,
@@ -28,11 +29,12 @@ use crate::secrets::master_key::Purpose;
 use crate::secrets::password_rules::{PasswordRefused, Whose};
 use crate::session::notices::AccountChange;
 use crate::session::{self, lockout};
+use crate::store::audit::{self, Concerned};
 use crate::store::changes::ChangeKind;
 use crate::store::installation::DormancyNotice;
 use crate::store::password_history::{self, Replaced};
 use crate::store::{
-    Conn, Stored, Tx, identity_providers, installation, links, passkeys, people, recovery_codes,
+    Conn, Stored, Tx, identity_providers, installation, links, passkeys, people, recovery_codes, registered,
 };
 
 /// The shortest TOTP secret, in bytes (RFC 4226 §4: 128 bits).
@@ -43,6 +45,8 @@ const TOTP_SECRET: usize = 20;
 const DORMANT_SHARE: i64 = 10;
 /// How long before it is told otherwise, in seconds.
 const DORMANT_NOTICE_SECONDS: i64 = 86_400;
+/// How often the roles of somebody may change within a day before other agencies must wait.
+const MOST_CHANGES: i64 = 10;
 /// How many dormant people are disabled in one transaction.
 const DORMANT_BATCH: i64 = 50;
 
@@ -165,6 +169,17 @@ pub fn draft(
     });
     let stays = before.map(|person| staying(&person.settings, agency.as_ref()));
     let old = manner.kept(stays.as_ref());
+    let moves =
+        before.is_some_and(|person| person.settings.agency.is_some() && person.settings.agency != agency);
+    let said_anew;
+    let form = match before.filter(|_| moves && manner == Omitted::TakesDefault) {
+        // A whole form says everything again; what it says as it was is not said anew.
+        Some(person) => {
+            said_anew = without_the_old(form, &person.settings);
+            &said_anew
+        }
+        None => form,
+    };
     let username = match before {
         Some(person) => person.username.clone(),
         None => {
@@ -217,6 +232,7 @@ pub fn draft(
         identifier,
         &mut mistakes,
     );
+    check_size(&settings, &mut mistakes);
     let enabled = form
         .enabled
         .unwrap_or_else(|| before.is_none_or(|person| person.enabled));
@@ -247,6 +263,31 @@ pub fn draft(
     })
 }
 
+/// How much may be known of somebody: the limits of everything that is registered.
+fn check_size(settings: &PersonSettings, mistakes: &mut Mistakes) {
+    let all = object(settings);
+    for (member, value) in &all {
+        let limit = if member == "fhir_user" {
+            Limit::URI
+        } else {
+            Limit::USUAL
+        };
+        if let Some(what) = limits::exceeded(value, limit) {
+            mistakes.add(member.clone(), what);
+        }
+    }
+    let size = Value::Object(all).to_string().len();
+    if size > limits::ALL {
+        mistakes.add(
+            "username",
+            format!(
+                "all that is said of the person has {size} bytes; at most {} are kept",
+                limits::ALL
+            ),
+        );
+    }
+}
+
 /// To which agency somebody is to belong. Who looks after one agency alone adds people there.
 fn belonging(
     registry: &Registry,
@@ -264,7 +305,7 @@ fn belonging(
         .as_ref()
         .or(manner.kept(old))
         .filter(|id| !id.is_empty());
-    let own = match registry.reach_of_people() {
+    let own = match registry.reach(Area::People) {
         Reach::Agencies(ids) if ids.len() == 1 && form.agency.is_none() => ids.into_iter().next(),
         _ => None,
     };
@@ -280,7 +321,14 @@ fn belonging(
 /// What stays of what is known where somebody is to belong to another agency: nothing that the old one gave.
 fn staying(settings: &PersonSettings, agency: Option<&String>) -> PersonSettings {
     let mut stays = settings.clone();
-    if settings.agency.is_some() && settings.agency.as_ref() != agency {
+    if settings.agency.as_ref() == agency {
+        return stays;
+    }
+    // At her own agency she has roles, and no membership but to look after it.
+    stays
+        .memberships
+        .retain(|membership| agency != Some(&membership.agency));
+    if settings.agency.is_some() {
         stays.roles.retain(|role| console::is_console_role(role));
         let gone = [settings.agency.as_ref(), agency];
         stays
@@ -293,6 +341,31 @@ fn staying(settings: &PersonSettings, agency: Option<&String>) -> PersonSettings
         stays.provisioned_by = None;
     }
     stays
+}
+
+/// A form without what it says of the old agency's gifts as they were.
+fn without_the_old(form: &PersonForm, old: &PersonSettings) -> PersonForm {
+    let mut form = form.clone();
+    let only_console = |roles: &[String]| -> Vec<String> {
+        let console = roles.iter().filter(|role| console::is_console_role(role));
+        console.cloned().collect()
+    };
+    if form.roles.as_ref() == Some(&old.roles) {
+        form.roles = Some(only_console(&old.roles));
+    }
+    form.confidentiality = form
+        .confidentiality
+        .filter(|level| old.confidentiality != Some(*level));
+    form.integrity = form.integrity.filter(|level| old.integrity != Some(*level));
+    form.fhir_user = form
+        .fhir_user
+        .filter(|resource| old.fhir_user.as_ref() != Some(resource));
+    let purposes = |words: &Words| old.purposes.as_ref() != Some(&words.words());
+    form.purposes = form.purposes.filter(purposes);
+    if let Some(memberships) = &mut form.memberships {
+        memberships.retain(|membership| old.agency.as_ref() != Some(&membership.agency));
+    }
+    form
 }
 
 /// The kind of an agency, unless it has mistakes of its own.
@@ -326,7 +399,7 @@ fn memberships(
 ) -> Vec<Membership> {
     let kept = || old.map(|old| old.memberships.clone());
     let said = form.memberships.clone().or_else(kept).unwrap_or_default();
-    let reach = registry.reach_of_people();
+    let reach = registry.reach(Area::People);
     let hidden = before
         .into_iter()
         .flat_map(|person| &person.settings.memberships)
@@ -335,12 +408,15 @@ fn memberships(
     let mut all = hidden.clone();
     for membership in said {
         if !reach.holds_for(Some(&membership.agency)) {
-            if !hidden.contains(&membership) {
-                mistakes.add("memberships", unknown_agency(&membership.agency));
+            // What is kept of others' is not said by whoever acts.
+            if form.memberships.is_some() {
+                mistakes.add("memberships", belonging::unknown(&membership.agency));
             }
             continue;
         }
-        let as_before = before.is_some_and(|person| person.settings.memberships.contains(&membership));
+        let stays = before.is_some_and(|person| person.settings.agency == after.agency);
+        let as_before =
+            stays && before.is_some_and(|person| person.settings.memberships.contains(&membership));
         if let Err(text) = known.check(&membership.agency) {
             mistakes.add("memberships", text);
         } else if all.iter().any(|other| other.agency == membership.agency) {
@@ -364,10 +440,6 @@ fn memberships(
     all.retain(|membership| !membership.roles.is_empty());
     all.sort_by(|one, other| one.agency.cmp(&other.agency));
     all
-}
-
-fn unknown_agency(id: &str) -> String {
-    format!("no agency has the id {id:?}: register it first")
 }
 
 fn settings(
@@ -833,6 +905,19 @@ pub fn add(
     if people::find_by_username(tx.conn(), &username)?.is_some() {
         return Ok(mistake("username", format!("{username:?} exists already")));
     }
+    let sets = form.password.is_some() || form.totp_secret.is_some();
+    let bounds = registry.bounds.as_ref();
+    if sets && bounds.is_some_and(|bounds| !bounds.may(Area::Administrators, Right::Change)) {
+        // Who knows what somebody signs in with is that person, whatever roles she gets later.
+        return Ok(mistake(
+            if form.password.is_some() {
+                "password"
+            } else {
+                "totp_secret"
+            },
+            "only an administrator may set what somebody else signs in with: leave it out, and the person gets an invitation",
+        ));
+    }
     let known = Known::read(tx.conn())?;
     let draft = good!(draft(registry, form, Omitted::Keeps, None, &known));
     good!(permitted(registry, tx.conn(), None, &draft.person)?);
@@ -896,7 +981,7 @@ pub fn permitted(
         return Ok(mistake(
             "agency",
             match &after.settings.agency {
-                Some(agency) => unknown_agency(agency),
+                Some(agency) => belonging::unknown(agency),
                 None => "say to which of the agencies that you look after the person belongs".to_owned(),
             },
         ));
@@ -918,12 +1003,12 @@ pub fn permitted(
             "only an administrator may say whose claims decide about a person's roles",
         ));
     }
-    let administers =
-        |person: &Person| person.enabled && person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
-    if before.is_some_and(administers)
-        && !administers(after)
-        && !people::somebody_else_has(conn, ADMINISTRATOR, &after.id)?
-    {
+    let mut administers = |person: &Person| -> Stored<bool> {
+        let has_role = person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
+        Ok(person.enabled && has_role && registered::is_open(conn, person.settings.agency.as_ref())?)
+    };
+    let did = before.map(&mut administers).transpose()?.unwrap_or(false);
+    if did && !administers(after)? && !people::somebody_else_has(conn, ADMINISTRATOR, &after.id)? {
         return Ok(mistake(
             "roles",
             "this is the last administrator: make somebody else one first, or nobody could administer this server",
@@ -977,15 +1062,19 @@ pub fn set_membership(
     roles: &[String],
 ) -> Decided<Person> {
     let known = Known::read(tx.conn())?;
-    if known.all().get(agency).is_none() || !registry.reach_of_people().holds_for(Some(agency)) {
-        return Ok(mistake("agency", unknown_agency(agency)));
+    if known.all().get(agency).is_none() || !registry.reach(Area::People).holds_for(Some(agency)) {
+        return Ok(mistake("agency", belonging::unknown(agency)));
     }
+    let nobody = || mistake("username", format!("nobody has the username {username:?}"));
     let Some(before) = people::lock_by_username(tx.conn(), username)? else {
-        return Ok(mistake(
-            "username",
-            format!("nobody has the username {username:?}"),
-        ));
+        return Ok(nobody());
     };
+    let reach = registry.reach(Area::People);
+    let is_own = reach.holds_for(before.settings.agency.as_deref());
+    // Of others no more can be learned than that they have a role here.
+    if !is_own && roles.is_empty() && before.settings.membership(agency).is_none() {
+        return Ok(nobody());
+    }
     let is_home = before.settings.agency.as_deref() == Some(agency);
     let kind = kind_for(&known, None, Some(&agency.to_owned()));
     let roles = match check_roles_there(registry, roles, kind, is_home) {
@@ -1010,16 +1099,46 @@ pub fn set_membership(
         .any(|person| console::is_administrative(&person.settings));
     let bounds = registry.bounds.as_ref();
     if administrative && bounds.is_some_and(|bounds| !bounds.may(Area::Administrators, Right::Change)) {
+        if !is_own {
+            return Ok(nobody());
+        }
         return Ok(mistake(
             "username",
             "an administrator looks after this account: ask one",
         ));
     }
-    person.generation += 1;
+    if !is_own && has_often_changed(registry, tx.conn(), &before.id)? {
+        return Ok(mistake(
+            "username",
+            "what this person may do has changed many times today: try again tomorrow, or ask an administrator",
+        ));
+    }
+    // More roles end nothing that was given under fewer.
+    let had = before
+        .settings
+        .membership(agency)
+        .map(|there| there.roles.clone());
+    let has = person
+        .settings
+        .membership(agency)
+        .map(|there| there.roles.as_slice());
+    let has = has.unwrap_or_default();
+    if had.unwrap_or_default().iter().any(|role| !has.contains(role)) {
+        person.generation += 1;
+    }
     person.updated_at = registry.app.now();
     let event = registry.event(Kind::RolesChanged, "changed");
     put(registry, tx, Some(&before), &person, event)?;
     Ok(Ok(person))
+}
+
+/// Whether the roles of somebody changed so often within a day that who looks after another agency must wait: each time
+/// that one is taken away the person is signed out.
+fn has_often_changed(registry: &Registry, conn: &mut Conn, person_id: &str) -> Stored<bool> {
+    let since_ms = registry.app.clock.now_millis() - 86_400_000;
+    let whose = Concerned::Person(person_id.to_owned());
+    let changes = audit::last_of(conn, &whose, &[Kind::RolesChanged], since_ms, MOST_CHANGES)?;
+    Ok(i64::try_from(changes.len()).unwrap_or(i64::MAX) >= MOST_CHANGES)
 }
 
 /// Disables or enables. Disabling ends sessions and grants, and enabling revives none.

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::registry::spreadsheet;
 use crate::store::audit::{self, AuditRow, Concerned};
+use crate::store::people::AT;
 use crate::store::people::listing::{self, Holder};
 use crate::store::{Conn, Stored, Tx};
 
@@ -69,6 +70,18 @@ fn each_holder(conn: &mut Conn, role: Option<&str>, mut take: impl FnMut(&Holder
     }
 }
 
+/// What people call a role; of one that is held for an agency, with the agency.
+pub fn role_in_words(app: &App, held: &str) -> String {
+    let (code, agency) = held
+        .split_once(AT)
+        .map_or((held, None), |(code, id)| (code, Some(id)));
+    let label = app.policy.role(code).map_or(code, |role| role.label.as_str());
+    match agency {
+        Some(id) => format!("{label} at {}", app.live.agencies().name(id)),
+        None => label.to_owned(),
+    }
+}
+
 /// The list as it is now.
 pub struct List {
     /// Comma-separated values.
@@ -83,13 +96,10 @@ pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let mut rows: Vec<[String; 8]> = Vec::new();
     let agencies = app.live.agencies();
     let holdings = each_holder(conn, role.as_deref(), |holder| {
-        let label = app
-            .policy
-            .role(&holder.role)
-            .map_or(holder.role.as_str(), |role| role.label.as_str());
+        let label = role_in_words(app, &holder.role);
         rows.push([
             holder.role.clone(),
-            label.to_owned(),
+            label,
             holder.username.clone(),
             holder.name.clone(),
             holder

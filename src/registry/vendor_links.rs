@@ -31,6 +31,7 @@ pub struct Issued {
 /// What the database says; mistakes are part of the answer.
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -> Decided<Issued> {
     let client = good!(noun::found::<ClientSettings>(tx.conn(), client_id)?);
+    good!(noun::looked_after(registry, &client));
     if !(1..=LONGEST_DAYS).contains(&days) {
         return Ok(mistake(
             "days",
@@ -66,7 +67,8 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, client_id: &str, days: i64) -
 /// # Errors
 /// What the database says; mistakes are part of the answer.
 pub fn end(registry: &Registry, tx: &mut Tx<'_>, client_id: &str) -> Decided<bool> {
-    good!(noun::found::<ClientSettings>(tx.conn(), client_id)?);
+    let client = good!(noun::found::<ClientSettings>(tx.conn(), client_id)?);
+    good!(noun::looked_after(registry, &client));
     let link = vendor_links::of_client(tx.conn(), client_id)?;
     if link.is_none_or(|link| link.expires_at <= registry.app.now()) {
         return Ok(Ok(false));
@@ -105,8 +107,9 @@ pub fn open(conn: &mut Conn, hash: &str, now: i64) -> Stored<Result<Client, Link
     if link.expires_at <= now {
         return dead("link has expired");
     }
-    match registered::find(conn, &link.client_id)?.filter(|client| client.enabled) {
-        Some(client) => Ok(Ok(client)),
+    match registered::find::<ClientSettings>(conn, &link.client_id)?.filter(|client| client.enabled) {
+        Some(client) if registered::is_open(conn, client.settings.agency.as_ref())? => Ok(Ok(client)),
+        Some(_) => dead("the client's agency is disabled"),
         None => dead("client is disabled or gone"),
     }
 }

@@ -20,7 +20,7 @@ use crate::model::person::Person;
 use crate::model::secret::SecretHash;
 use crate::model::session::{ACR_AAL1, ACR_AAL2, Session};
 use crate::store::changes::{Change, ChangeKind};
-use crate::store::{Conn, Stored, Tx, grants, logout_notices, passkeys, people, sessions};
+use crate::store::{Conn, Stored, Tx, grants, logout_notices, passkeys, people, registered, sessions};
 
 /// The limits of a session, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +151,10 @@ pub fn load(conn: &mut Conn, hash: &str, limits: Limits, now: i64) -> Stored<Opt
     let Some(person) = person.filter(holds) else {
         return Ok(None);
     };
+    // Asked of the database: a session that was begun while the agency was being disabled must not hold.
+    if !registered::is_open(conn, person.settings.agency.as_ref())? {
+        return Ok(None);
+    }
     let has_passkey = passkeys::any(conn, &person.id)?;
     Ok(Some(Loaded {
         session,

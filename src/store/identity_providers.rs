@@ -1,11 +1,12 @@
 //! Identity providers of agencies, and the accounts joined with identities there.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::registered::Kept;
-use super::schema::{identity_provider, linked_identity, person};
-use super::{Conn, StoreBroken, Stored, each};
+use super::schema::{identity_provider, linked_identity, person, person_term};
+use super::{Conn, StoreBroken, Stored, each, people};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings, LinkedIdentity};
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -196,11 +197,18 @@ pub fn delete_link(conn: &mut Conn, provider_id: &str, subject: &str) -> Stored<
     )
 }
 
-/// Usernames of those in whose entry an address occurs, letter case ignored: candidates, to be looked at closely.
-pub fn usernames_with_email(conn: &mut Conn, email: &str) -> Stored<Vec<String>> {
+/// Usernames of those of an agency in whose entry an address occurs, letter case ignored: candidates, to be looked at
+/// closely.
+pub fn usernames_with_email(conn: &mut Conn, email: &str, agency: Option<&str>) -> Stored<Vec<String>> {
+    let Some(agency) = agency else {
+        return Ok(Vec::new());
+    };
+    let home = people::home_term(agency);
     let pattern = format!("%\"email\":\"{}\"%", email.to_lowercase());
     Ok(each!(conn, c => person::table
         .filter(lower(person::settings).like(pattern))
+        .filter(exists(person_term::table.filter(
+            person_term::person_id.eq(person::id).and(person_term::term.eq(home)))))
         .order(person::username_key)
         .limit(10)
         .select(person::username)

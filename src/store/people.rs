@@ -5,13 +5,13 @@ pub mod listing;
 use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
-use diesel::dsl::exists;
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::schema::{
-    link, linked_identity, passkey, password_history, person, person_role, person_term, recovery_code,
-    session,
+    agency, link, linked_identity, passkey, password_history, person, person_role, person_term,
+    recovery_code, session,
 };
 use super::{Conn, StoreBroken, Stored, each};
 use crate::model::agency::Membership;
@@ -44,6 +44,9 @@ const INDEXED_AT_ONCE: i64 = 500;
 /// The longest word that people are found by, in characters.
 const LONGEST_TERM: usize = 64;
 
+/// What stands between a role and the agency that it is held for.
+pub const AT: char = '@';
+
 /// How names are ordered: letter case ignored.
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
@@ -73,7 +76,7 @@ const DISABLED: &str = "state=disabled";
 const AWAITED: &str = "state=awaited";
 
 /// The term of those who belong to an agency.
-fn home_term(agency: &str) -> String {
+pub(super) fn home_term(agency: &str) -> String {
     format!("home={agency}")
 }
 
@@ -237,6 +240,16 @@ pub fn put(conn: &mut Conn, model: &Person) -> Stored<()> {
     put_index(conn, model)
 }
 
+/// The roles of a person; behind those that are held at another agency, or for one alone, its id.
+fn roles_with_places(model: &Person) -> Vec<String> {
+    let settings = &model.settings;
+    let there = settings.memberships.iter().flat_map(|membership| {
+        let roles = membership.roles.iter();
+        roles.map(|role| format!("{role}{AT}{}", membership.agency))
+    });
+    settings.roles.iter().cloned().chain(there).collect()
+}
+
 /// Writes what a person is listed and found by.
 fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
     let (id, name_key) = (model.id.as_str(), name_key(&model.name));
@@ -251,7 +264,7 @@ fn put_index(conn: &mut Conn, model: &Person) -> Stored<()> {
         .map(|term| (person_term::person_id.eq(id), person_term::term.eq(term)))
         .collect();
     each!(conn, c => {
-        let roles = &model.settings.all_roles();
+        let roles = &roles_with_places(model);
         diesel::delete(person_role::table.filter(person_role::person_id.eq(id).and(person_role::role.ne_all(roles))))
             .execute(c)?;
         for role in roles {
@@ -363,9 +376,10 @@ pub fn enabled_with_role(conn: &mut Conn, role: &str) -> Stored<Vec<String>> {
         .load(c))?)
 }
 
-/// Who has a role and is enabled and can sign in: with a password, a passkey or an identity at an agency.
+/// Who has a role and is enabled and can sign in: with a password, a passkey or an identity at an agency, and belongs to no
+/// agency of `closed`, by the terms of those.
 macro_rules! able_with_role {
-    ($role:expr) => {
+    ($role:expr, $closed:expr) => {
         person_role::table
             .inner_join(person::table)
             .filter(person_role::role.eq($role))
@@ -379,23 +393,45 @@ macro_rules! able_with_role {
                         linked_identity::table.filter(linked_identity::person_id.eq(person::id)),
                     )),
             )
+            .filter(not(exists(
+                person_term::table.filter(
+                    person_term::person_id
+                        .eq(person::id)
+                        .and(person_term::term.eq_any($closed)),
+                ),
+            )))
     };
+}
+
+/// The terms of those who belong to agencies that are disabled.
+fn closed(conn: &mut Conn) -> Stored<Vec<String>> {
+    let ids: Vec<String> =
+        each!(conn, c => agency::table.filter(agency::enabled.eq(false)).select(agency::id).load(c))?;
+    Ok(ids.iter().map(|id| home_term(id)).collect())
 }
 
 /// How many who are enabled have a role and can sign in, and how many have it but have not begun yet: nobody has chosen a
 /// password, nor can they come in another way.
 pub fn count_with_role(conn: &mut Conn, role: &str) -> Stored<(i64, i64)> {
-    let all = enabled_with_role(conn, role)?.len();
-    let able: i64 = each!(conn, c => able_with_role!(role).count().get_result(c))?;
+    let (all, closed) = (enabled_with_role(conn, role)?.len(), closed(conn)?);
+    let able: i64 = each!(conn, c => able_with_role!(role, &closed).count().get_result(c))?;
     Ok((able, i64::try_from(all).unwrap_or(i64::MAX) - able))
 }
 
 /// Whether somebody else who can sign in has a role.
 pub fn somebody_else_has(conn: &mut Conn, role: &str, except: &str) -> Stored<bool> {
+    let closed = closed(conn)?;
     Ok(each!(conn, c => diesel::select(exists(
-        able_with_role!(role).filter(person_role::person_id.ne(except)),
+        able_with_role!(role, &closed).filter(person_role::person_id.ne(except)),
     ))
     .get_result(c))?)
+}
+
+/// Whether somebody who can sign in has a role, and would have it without an agency.
+pub fn somebody_has_without(conn: &mut Conn, role: &str, agency: &str) -> Stored<bool> {
+    let mut closed = closed(conn)?;
+    closed.push(home_term(agency));
+    Ok(each!(conn, c => diesel::select(exists(able_with_role!(role, &closed))).get_result(c))?)
 }
 
 /// Sets or takes away the wrapped TOTP secret, with the last time step that was used. Answers false when the person was

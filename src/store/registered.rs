@@ -41,6 +41,14 @@ pub fn find<S: Kept>(conn: &mut Conn, id: &str) -> Stored<Option<Registered<S>>>
     S::find(conn, id)
 }
 
+/// Whether what belongs to an agency counts: it is enabled, or there is none.
+pub fn is_open(conn: &mut Conn, id: Option<&String>) -> Stored<bool> {
+    let Some(id) = id else { return Ok(true) };
+    let enabled: Option<bool> =
+        each!(conn, c => agency::table.find(id).select(agency::enabled).get_result(c).optional())?;
+    Ok(enabled.unwrap_or(false))
+}
+
 /// A noun with the table that keeps it, and what goes with one that is deleted.
 macro_rules! kept {
     ($settings:ty, $table:ident, $what:literal, has_secrets: $has_secrets:literal, $gone:expr) => {

@@ -122,6 +122,11 @@ on_both! {
             ("console-resource-server-documents", "/admin/resource-servers/cms-fulton/documents?client=lims-secret"),
             ("console-identity-providers", "/admin/identity-providers"),
             ("console-identity-provider-form", "/admin/identity-providers/new"),
+            ("console-agencies", "/admin/agencies"),
+            ("console-agency", "/admin/agencies/fulton-county-me"),
+            ("console-agency-form", "/admin/agencies/new"),
+            ("console-agency-edit", "/admin/agencies/fulton-county-me/edit"),
+            ("console-agency-disable", "/admin/agencies/fulton-county-me/disable"),
             ("console-policy", "/admin/policy"),
             ("console-keys", "/admin/keys"),
             ("console-keys-new", "/admin/keys/new"),
@@ -214,6 +219,81 @@ async fn sign_in(window: &WebDriver, harness: &Harness, username: &str, path: &s
     fill(window, "totp", &totp(harness.now())).await;
     click(window, "totp-submit").await;
     wait_for(window, path).await;
+}
+
+#[tokio::test]
+async fn a_manager_of_one_agency_brings_somebody_in() {
+    let harness = Harness::start(crate::harness::Db::Sqlite);
+    harness.apply(crate::agencies::PEOPLE);
+    let browser = Browser::start(&harness.ca_file);
+    let window = browser.window(1280, true).await;
+    sign_in(&window, &harness, "mary", "/admin").await;
+    look(&window, "console-manager-home", true).await;
+    window
+        .find(By::LinkText("Agencies"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for(&window, "/admin/agencies").await;
+    look(&window, "console-manager-agencies", true).await;
+    window
+        .find(By::LinkText("Fulton County ME"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for(&window, "/admin/agencies/fulton-county-me").await;
+    click(&window, "members").await;
+    fill(&window, "username", "nobody").await;
+    let role = window.find(By::Id("roles-1")).await.unwrap();
+    role.scroll_into_view().await.unwrap();
+    role.click().await.unwrap();
+    click(&window, "save").await;
+    window.query(By::Css("[role=alert]")).first().await.unwrap();
+    look(&window, "console-member-error", true).await;
+    fill(&window, "username", "otto").await;
+    click(&window, "save").await;
+    wait_for(&window, "/admin/agencies/fulton-county-me").await;
+    look(&window, "console-manager-agency", true).await;
+    assert!(text_of(&window, "its-members").await.contains("Otto Other"));
+    window
+        .find(By::Id("its-people"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for(&window, "/admin/users?agency=fulton-county-me").await;
+    look(&window, "console-manager-people", true).await;
+    assert!(
+        !window.source().await.unwrap().contains("Otto Other"),
+        "he belongs elsewhere"
+    );
+    window
+        .find(By::LinkText("Jane Lehz, MD"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for(&window, "/admin/users/").await;
+    look(&window, "console-manager-person", true).await;
+    window.goto(harness.url("/admin/users/new")).await.unwrap();
+    look(&window, "console-manager-new-person", true).await;
+    window
+        .goto(harness.url("/admin/clients/fulton-cms/edit"))
+        .await
+        .unwrap();
+    look(&window, "console-manager-client-edit", true).await;
+    assert_eq!(
+        complaints(&browser, &window).await,
+        [""; 0],
+        "the browser complains of nothing"
+    );
+    window.quit().await.unwrap();
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ integrity = "HRELIABLE"
 purposes = "HDECD"
 license_expires = 2031-03-31
 provisioned_by = "fulton"
-claims = {{ given_name = "J\n\"\"\"\n[[user]]\r\n", nickname = "\u0000\u0001\u007F\\'''", phone_number_verified = true, address = {{ formatted = "1 Main St\nAtlanta", country = "US" }} }}
+claims = {{ given_name = "J\n\"\"\"\n[[user]]\r\n", nickname = "\u0001\u0001\u007F\\'''", phone_number_verified = true, address = {{ formatted = "1 Main St\nAtlanta", country = "US" }} }}
 
 [[user]]
 username = "gone"

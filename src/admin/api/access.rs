@@ -190,11 +190,11 @@ pub async fn admit(
         ));
     }
     let named = request.match_info().get("id").unwrap_or_default();
-    match about.admits(app, &caller.authority, (area, right), named).await? {
-        Admitted::Yes => return Ok(()),
-        Admitted::Hidden => return Err(Problem::not_found("thing", named)),
-        Admitted::No => {}
+    let admitted = about.admits(app, &caller.authority, (area, right), named).await?;
+    if admitted == Admitted::Yes {
+        return Ok(());
     }
+    let hidden = admitted == Admitted::Hidden;
     if app.failure_counts.note(
         caller.address,
         Failed::Known(&format!("admin API {area:?} {id}")),
@@ -203,6 +203,9 @@ pub async fn admit(
     {
         let event = refusal(app, Actor::ApiToken(id.clone()), caller.address, request);
         record(app, event.with("roles", caller.token.scope.role())).await?;
+    }
+    if hidden {
+        return Err(Problem::not_found("thing", named));
     }
     let scope = caller.token.scope;
     let of_scope = Authority::of(&[scope.role().to_owned()]);

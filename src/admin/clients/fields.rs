@@ -17,8 +17,8 @@ use crate::admin::noun::field::{Kind, Section, field, section};
 use crate::admin::noun::managed::{Asking, Card, Listed, Managed, Offered, Words, is_looked_for};
 use crate::admin::table::{Cell, Column};
 use crate::app::App;
-use crate::live::LiveServer;
 use crate::live::client_index::Order;
+use crate::live::{LiveClient, LiveServer};
 use crate::model::client::{AuthMethod, Client, ClientSettings, GrantType};
 use crate::model::kind;
 use crate::model::scope::{Scope, ScopeSet};
@@ -181,10 +181,16 @@ impl Managed for ClientSettings {
         Ok(members)
     }
 
-    fn filters(app: &App) -> Vec<ListFilter> {
+    fn filters(admin: &AdminRequest) -> Vec<ListFilter> {
+        let app = &admin.app;
         let flows = app.policy.dataflows().iter();
         let flows = flows.map(|flow| (flow.id.as_str(), flow.label.as_str()));
         let mut servers = app.live.resource_servers();
+        // Who looks after the clients of one agency knows of those that they use.
+        let (reach, index) = (admin.reach(Area::Clients, Right::Read), app.live.client_index());
+        let uses = |live: &Arc<LiveClient>| reach.holds_for(live.client.settings.agency.as_deref());
+        let knows = reach.agencies().is_none();
+        servers.retain(|live| knows || index.users_of(&live.server.id).iter().any(uses));
         servers.sort_by_key(|live| live.server.name.to_lowercase());
         let servers = servers
             .iter()
@@ -363,7 +369,12 @@ fn goes_to(asking: &AskingClient<'_>, flow: &Dataflow) -> Section {
     let server = |live: &Arc<LiveServer>| {
         Choice::new(&live.server.id, &live.server.name, &live.server.settings.audience)
     };
-    let servers: Vec<Choice> = fitting(app, flow).iter().map(server).collect();
+    let mut fitting = fitting(app, flow);
+    if let (Some(_), Some(client)) = (asking.agencies.agencies(), asking.before) {
+        let used = &client.settings.resource_servers;
+        fitting.retain(|live| used.contains(&live.server.id));
+    }
+    let servers: Vec<Choice> = fitting.iter().map(server).collect();
     let hint = if servers.is_empty() && !flow.as_written {
         "None is registered that this dataflow could go to. Register the FHIR server first."
     } else {

@@ -245,8 +245,9 @@ pub async fn change<S: Managed>(admin: AdminRequest, form: PostedForm) -> Answer
                 .get(SHOWN)
                 .parse()
                 .unwrap_or_else(|_| admin.app.clock.now_millis());
-            let meanwhile =
-                edit_conflict::since(&admin.app, &S::concerned(&one.id), since, &admin.zone).await?;
+            let reach = admin.reach(S::AREA, Right::Read);
+            let whose = S::concerned(&one.id);
+            let meanwhile = edit_conflict::since(&admin.app, &whose, since, (&admin.zone, &reach)).await?;
             let now = found::<S>(&admin).await?;
             let asking = Asking {
                 before: Some(&now),

@@ -14,7 +14,7 @@ pub async fn get<S: Managed>(admin: AdminRequest) -> Answered {
     let Listed { some, count, rows } = S::listed(&admin, &looked).await?;
     let (rows, more) = list_query::cut(rows);
     let sort = looked.get(SORT);
-    let mut filters = S::filters(&admin.app);
+    let mut filters = S::filters(&admin);
     filters.push(ListFilter::new(
         STATE,
         "State",

@@ -125,7 +125,7 @@ pub trait Managed: Registrable {
     }
 
     /// Filters of the list, beside those that every list has.
-    fn filters(_: &App) -> Vec<ListFilter> {
+    fn filters(_: &AdminRequest) -> Vec<ListFilter> {
         Vec::new()
     }
 

@@ -59,12 +59,19 @@ pub fn pages<S: Managed>() -> Vec<Page> {
     let (read, change) = (Requires::read(S::AREA), Requires::change(S::AREA));
     let about = |requires: Requires| requires.about(S::ABOUT);
     let at = |rest: &str| format!("{}{rest}", S::PATH);
+    let one = page(at("/{id}"), about(read), show::get::<S>);
+    // That of an agency tells of people, and is recorded.
+    let one = if S::ABOUT == About::Agency {
+        one.felt()
+    } else {
+        one
+    };
     let mut pages = vec![
         page(S::PATH, of_list::<S>(read), list::get::<S>).called(S::WORDS.many),
         page(at("/new"), change.recent(), edit::new::<S>)
             .form(edit::register::<S>)
             .keeps_what_is_typed(),
-        page(at("/{id}"), about(read), show::get::<S>),
+        one,
         page(at("/{id}/edit"), about(change).recent(), edit::edit::<S>)
             .form(edit::change::<S>)
             .keeps_what_is_typed(),

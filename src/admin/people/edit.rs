@@ -16,7 +16,7 @@ use crate::clock::local_time::check_zone;
 use crate::model::person::Person;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::policy::Policy;
-use crate::policy::console::{self, Area, Right};
+use crate::policy::console::{self, Area, Reach, Right};
 use crate::policy::role::Role;
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::registry::people::{self, PersonForm};
@@ -104,15 +104,25 @@ pub(super) fn codings(policy: &Policy, role: &Role) -> Vec<String> {
         .collect()
 }
 
-/// The roles that somebody may give.
+/// The roles that somebody may give: who looks after some agencies, those of their kinds.
 fn offered(admin: &AdminRequest) -> impl Iterator<Item = &Role> {
     let all = admin.changes(Area::Administrators);
-    admin
-        .app
-        .policy
-        .roles()
-        .iter()
-        .filter(move |role| all || !console::is_console_role(&role.code))
+    let policy = &admin.app.policy;
+    let (reach, agencies) = (
+        admin.reach(Area::People, Right::Change),
+        admin.app.live.agencies(),
+    );
+    let kinds: Option<Vec<String>> = reach.agencies().map(|own| {
+        let own = own.iter().filter_map(|id| agencies.get(id));
+        own.map(|agency| agency.settings.kind.clone()).collect()
+    });
+    let fits = move |role: &Role| {
+        kinds
+            .as_ref()
+            .is_none_or(|kinds| kinds.iter().any(|kind| policy.may_have(kind, &role.code)))
+    };
+    let roles = policy.roles().iter();
+    roles.filter(move |role| fits(role) && (all || !console::is_console_role(&role.code)))
 }
 
 /// The agencies whose people whoever asks may change.
@@ -127,7 +137,14 @@ pub async fn new(admin: AdminRequest) -> Answered {
     } else {
         "show"
     };
-    Ok(Form::empty(&admin, None).show(StatusCode::OK, Typed::default().with("hand_over", by)))
+    let mut typed = Typed::default().with("hand_over", by);
+    // Who looks after one agency adds people there.
+    if let Some(own) = admin.reach(Area::People, Right::Change).agencies()
+        && let (1, Some(only)) = (own.len(), own.first())
+    {
+        typed = typed.with("agency", only);
+    }
+    Ok(Form::empty(&admin, None).show(StatusCode::OK, typed))
 }
 
 /// `GET /admin/users/{id}/edit`
@@ -170,7 +187,7 @@ fn registered(admin: &AdminRequest, person: &Person) -> Typed {
 }
 
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
-fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mistake>> {
+fn wanted(typed: &Typed, before: Option<&Person>, reach: &Reach) -> Result<PersonForm, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut claims: Map<String, Value> = before
         .map(|person| person.settings.claims.clone())
@@ -187,7 +204,7 @@ fn wanted(typed: &Typed, before: Option<&Person>) -> Result<PersonForm, Vec<Mist
     // What somebody looks after at the old agency ends with a move to another.
     let stays = |person: &Person| {
         let moves = person.settings.agency != agency;
-        let mut memberships = person.settings.memberships.clone();
+        let mut memberships = reach.seen(&person.settings).memberships;
         memberships
             .retain(|membership| !moves || person.settings.agency.as_ref() != Some(&membership.agency));
         memberships
@@ -247,7 +264,7 @@ pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
     if form.again {
         return Ok(Form::empty(&admin, None).show(StatusCode::OK, typed));
     }
-    let outcome = match wanted(&typed, None) {
+    let outcome = match wanted(&typed, None, &admin.reach(Area::People, Right::Change)) {
         Ok(wanted) => {
             admin
                 .registry()
@@ -285,7 +302,7 @@ pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
         return Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed));
     }
     let expected = typed.get(VERSION).to_owned();
-    let outcome = match wanted(&typed, Some(&person)) {
+    let outcome = match wanted(&typed, Some(&person), &admin.reach(Area::People, Right::Change)) {
         Ok(wanted) => {
             let job = admin.registry();
             job.run(move |registry, tx| {
@@ -321,6 +338,7 @@ fn as_of_now(admin: &AdminRequest, person: &Person, typed: Typed) -> Typed {
 /// has seen it.
 async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[Mistake]) -> Answered {
     let (app, id) = (&admin.app, seen.id.clone());
+    let reach = admin.reach(Area::People, Right::Read);
     let person = app
         .store
         .read(move |conn| stored::find(conn, &id))
@@ -330,8 +348,13 @@ async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[
         .get(SHOWN)
         .parse()
         .unwrap_or_else(|_| app.clock.now_millis());
-    let meanwhile =
-        edit_conflict::since(app, &Concerned::Person(person.id.clone()), shown, &admin.zone).await?;
+    let meanwhile = edit_conflict::since(
+        app,
+        &Concerned::Person(person.id.clone()),
+        shown,
+        (&admin.zone, &reach),
+    )
+    .await?;
     let typed = as_of_now(admin, &person, typed);
     let form = Form {
         meanwhile: Some(meanwhile),

@@ -37,7 +37,11 @@ pub async fn get(admin: AdminRequest) -> Answered {
         title: "People",
         path: PATH,
         id: "people",
-        lead: "Everyone who signs in here: certifiers, registrars, laboratory staff, and those who administer this service.",
+        lead: if reach.agencies().is_some() {
+            "The people of the agencies that you look after."
+        } else {
+            "Everyone who signs in here: certifiers, registrars, laboratory staff, and those who administer this service."
+        },
         empty: (!some).then_some(
             "Add the first person. You get a link to pass on, with which the person chooses a password.",
         ),

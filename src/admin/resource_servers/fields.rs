@@ -78,7 +78,7 @@ impl Managed for ResourceServerSettings {
         Ok(members)
     }
 
-    fn filters(_: &App) -> Vec<ListFilter> {
+    fn filters(_: &AdminRequest) -> Vec<ListFilter> {
         let kinds = KINDS.map(|(kind, words, _)| (kind.as_str(), words));
         vec![ListFilter::new("kind", "Kind", "All kinds", kinds)]
     }
