@@ -466,7 +466,7 @@ on_both! {
         let registry = harness.registry();
         let linked = blocking(move || registry.blocking(|registry, tx| mdi_auth::registry::identity_providers::link(registry, tx, "fulton-idp", "jane", "jlehz")));
         linked.unwrap();
-        let code = code_of(harness, "jlehz", &[("scope", "openid offline_access user/Patient.rs")]).await;
+        let code = code_of(harness, "jlehz", &[("scope", "openid offline_access user/Patient.rs"), ("prompt", "consent")]).await;
         let tokens = redeem(harness, &code).await;
         assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], json!(true));
         harness.apply(&format!("[[user]]\nusername = \"jlehz\"\nagency = \"{OTHER}\"\n"));

@@ -392,6 +392,86 @@ async fn one_network_does_not_keep_the_others_from_signing_in() {
     flood.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// An office of fifty that comes to work, whatever stands between it and the server: everybody gets in, with the limits
+/// as they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_right_sign_ins_at_once_are_all_answered() {
+    use std::fmt::Write;
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.login.hashing_threads = Some(1);
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let mut people = String::new();
+    for n in 0..50 {
+        writeln!(
+            people,
+            "[[user]]\nusername = \"office{n}\"\nname = \"Office {n}\"\npassword = {PASSWORD:?}"
+        )
+        .unwrap();
+    }
+    harness.apply(&people);
+    let mut agent = Agent::new(&harness);
+    let login = agent.get(&authorize_url(&harness, &[])).await;
+    let (csrf, pending, cookies) = (hidden(&login, "csrf"), hidden(&login, "pending"), cookies(&agent));
+    // Connections that were kept alive, each with a request behind it.
+    let mut kept = Vec::new();
+    for _ in 0..50 {
+        let client = crate::harness::client(&harness.ca_file);
+        assert_eq!(
+            client.get(harness.url("/healthz")).send().await.unwrap().status(),
+            200
+        );
+        kept.push(client);
+    }
+    // From where each of them comes, and by which connection.
+    let rows: [(&str, bool, fn(usize) -> String); 4] = [
+        ("one address", false, |_| "203.0.113.5".to_owned()),
+        ("one address, connections kept alive", true, |_| {
+            "203.0.113.6".to_owned()
+        }),
+        ("one /24", true, |n| format!("198.51.100.{n}")),
+        ("a /64 each of one /48", true, |n| format!("2001:db8:1:{n:x}::1")),
+    ];
+    for (name, by_kept, from) in rows {
+        let sent: Vec<_> = kept
+            .iter()
+            .enumerate()
+            .map(|(n, client)| {
+                let client = if by_kept {
+                    client.clone()
+                } else {
+                    crate::harness::client(&harness.ca_file)
+                };
+                let username = format!("office{n}");
+                let form = [
+                    ("csrf", csrf.as_str()),
+                    ("pending", &pending),
+                    ("username", &username),
+                    ("password", PASSWORD),
+                ];
+                let request = client
+                    .post(harness.url("/login"))
+                    .header("cookie", &cookies)
+                    .header("X-Forwarded-For", from(n));
+                tokio::spawn(request.form(&form).send())
+            })
+            .collect();
+        for (n, answer) in sent.into_iter().enumerate() {
+            let answer = answer.await.unwrap().unwrap();
+            let to = answer
+                .headers()
+                .get("location")
+                .map(|to| to.to_str().unwrap().to_owned());
+            assert_eq!(answer.status(), 303, "{name}, {n}: {to:?}");
+            assert!(
+                to.as_ref().is_some_and(|to| !to.contains("/login")),
+                "{name}, {n}: {to:?}"
+            );
+        }
+    }
+    assert_eq!(harness.events("login.failed").len(), 0);
+}
+
 #[test]
 fn beyond_ten_thousand_addresses_larger_networks_are_counted() {
     let counts = FailureCounts::default();

@@ -31,6 +31,8 @@ const PEOPLE: &str = "/admin/users";
 const CLIENTS: &str = "/admin/clients";
 /// How many agencies a form suggests.
 const SUGGESTED: usize = 500;
+/// How many clients, and people of other agencies, the page of an agency shows.
+const SHOWN: usize = 100;
 /// The fields of the form for somebody of another agency.
 const FIELDS: [&str; 2] = ["username", "roles"];
 
@@ -216,7 +218,7 @@ async fn its_people(admin: &AdminRequest, agency: &Agency) -> Result<Vec<Card>, 
     let table = Table {
         id: "its-members",
         columns: ["Name", "Username", "Roles here"].map(Column::new).to_vec(),
-        rows: members.iter().map(row).collect(),
+        rows: members.iter().take(SHOWN).map(row).collect(),
     };
     let others = Card::new("members", "People of other agencies");
     let others = if members.is_empty() {
@@ -225,8 +227,13 @@ async fn its_people(admin: &AdminRequest, agency: &Agency) -> Result<Vec<Card>, 
             ..others
         }
     } else {
+        let more = members.len().saturating_sub(SHOWN);
         Card {
             table: Some(table),
+            texts: (more > 0)
+                .then(|| format!("And {more} more."))
+                .into_iter()
+                .collect(),
             ..others
         }
     };
@@ -260,8 +267,13 @@ fn its_clients(admin: &AdminRequest, agency: &Agency) -> Card {
         table: Some(Table {
             id: "its-clients",
             columns: ["Name", "Client ID"].map(Column::new).to_vec(),
-            rows: clients.iter().map(row).collect(),
+            rows: clients.iter().take(SHOWN).map(row).collect(),
         }),
+        links: vec![(
+            format!("{CLIENTS}?agency={}", agency.id),
+            "all-clients",
+            "Show them in the list".to_owned(),
+        )],
         ..card
     }
 }

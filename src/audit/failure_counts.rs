@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::event::{Actor, Event, Kind, Outcome};
 use crate::model::network;
 
@@ -254,6 +256,31 @@ pub struct FailureCounts {
     minute: Mutex<Minute>,
     singly: Mutex<Bucket>,
     counted: Mutex<Counted>,
+    /// How many sign-ins of an address are under way.
+    under_way: Mutex<HashMap<IpAddr, u32>>,
+    /// One of them has come to its end.
+    settled: Notify,
+}
+
+/// A sign-in of an address that is under way, until this goes.
+#[derive(Debug)]
+pub struct UnderWay<'a> {
+    counts: &'a FailureCounts,
+    host: IpAddr,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut under_way = lock(&self.counts.under_way);
+        if let Some(count) = under_way.get_mut(&self.host) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(&self.host);
+            }
+        }
+        drop(under_way);
+        self.counts.settled.notify_waiters();
+    }
 }
 
 impl std::fmt::Debug for FailureCounts {
@@ -289,6 +316,41 @@ impl FailureCounts {
         let free = *count < limit;
         *count += u32::from(free);
         free
+    }
+
+    /// [`FailureCounts::reserve`] for what takes long. Who comes while the minute of the address is used up by sign-ins that
+    /// are still under way waits for what becomes of those: an office that comes to work has one address, and nobody of it
+    /// has failed yet.
+    pub async fn reserve_in_turn(
+        &self,
+        address: IpAddr,
+        limit: u32,
+        now: impl Fn() -> i64,
+    ) -> Option<UnderWay<'_>> {
+        let host = network::within(address, network::HOST);
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            // Before it is looked: what settles meanwhile must not be missed.
+            settled.as_mut().enable();
+            {
+                let mut under_way = lock(&self.under_way);
+                let running = under_way.get(&host).copied().unwrap_or(0);
+                if self.reserve(address, limit, now()) {
+                    under_way.insert(host, running + 1);
+                    return Some(UnderWay { counts: self, host });
+                }
+                if running == 0 || self.failures(address, now()).saturating_sub(running) >= limit {
+                    return None;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Sign-ins of an address in this minute that have failed, or are under way.
+    fn failures(&self, address: IpAddr, now: i64) -> u32 {
+        self.minute(now).sign_ins.get(address, "")
     }
 
     /// Gives back what [`FailureCounts::reserve`] counted.

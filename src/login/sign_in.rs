@@ -132,12 +132,14 @@ async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     if password.reveal().is_empty() {
         return back(pending, Notice::PasswordMissing);
     }
-    if !app
+    let limit = app.config.login.address_attempts_per_minute;
+    let Some(_under_way) = app
         .failure_counts
-        .reserve(address, app.config.login.address_attempts_per_minute, app.now())
-    {
+        .reserve_in_turn(address, limit, || app.now())
+        .await
+    else {
         return back(pending, Notice::TooMany);
-    }
+    };
     if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
         return back(pending, Notice::NotAccepted);
     }

@@ -374,10 +374,21 @@ fn kind_for<'a>(known: &'a Known, made: Option<&'a Agency>, id: Option<&String>)
     made.or(registered).map(|agency| agency.settings.kind.as_str())
 }
 
+/// Whether what was given counts no more: other roles, another agency, or fewer roles elsewhere. More roles elsewhere end
+/// nothing: another agency gives them.
+fn ends_what_was_given(before: &PersonSettings, after: &PersonSettings) -> bool {
+    let lost = |membership: &Membership| {
+        let there = after.membership(&membership.agency);
+        let has = |role: &String| there.is_some_and(|there| there.roles.contains(role));
+        !membership.roles.iter().all(has)
+    };
+    before.roles != after.roles || before.agency != after.agency || before.memberships.iter().any(lost)
+}
+
 /// Disabling, and a change of roles or of the agency, raise the generation, which ends sessions and grants.
 fn next_generation(before: Option<&Person>, settings: &PersonSettings, enabled: bool) -> i64 {
     before.map_or(0, |person| {
-        let ends = (person.enabled && !enabled) || holds_otherwise(&person.settings, settings);
+        let ends = (person.enabled && !enabled) || ends_what_was_given(&person.settings, settings);
         person.generation + i64::from(ends)
     })
 }
@@ -1113,19 +1124,7 @@ pub fn set_membership(
             "what this person may do has changed many times today: try again tomorrow, or ask an administrator",
         ));
     }
-    // More roles end nothing that was given under fewer.
-    let had = before
-        .settings
-        .membership(agency)
-        .map(|there| there.roles.clone());
-    let has = person
-        .settings
-        .membership(agency)
-        .map(|there| there.roles.as_slice());
-    let has = has.unwrap_or_default();
-    if had.unwrap_or_default().iter().any(|role| !has.contains(role)) {
-        person.generation += 1;
-    }
+    person.generation += i64::from(ends_what_was_given(&before.settings, &person.settings));
     person.updated_at = registry.app.now();
     let event = registry.event(Kind::RolesChanged, "changed");
     put(registry, tx, Some(&before), &person, event)?;

@@ -69,10 +69,10 @@ on_both! {
         assert_eq!(provider.settings.roles[0].value, "ME | Doctors");
         // A whole form: what it leaves out is gone, but for the secret.
         let edit = "/admin/identity-providers/dekalb-county/edit";
-        let page = submit(&mut agent, &harness, edit, &with(&[("secret", ""), ("name", "DeKalb <b>County</b>")])).await;
+        let page = submit(&mut agent, &harness, edit, &with(&[("secret", ""), ("name", "DeKalb <b>County</b>"), ("agency", "fulton-county-me")])).await;
         assert_eq!(page.at(), "/admin/identity-providers/dekalb-county", "{page:?}");
         let changed = harness.app.live.identity_provider("dekalb-county").unwrap();
-        assert!(changed.settings.roles.is_empty() && changed.settings.agency.is_none());
+        assert!(changed.settings.roles.is_empty() && changed.settings.agency.is_some());
         assert_eq!(changed.sealed, provider.sealed);
         assert!(!page.answer().text.contains("<b>County"), "{}", page.answer().text);
         let disable = "/admin/identity-providers/dekalb-county/disable";

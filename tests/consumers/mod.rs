@@ -1,6 +1,6 @@
 //! The samples of the hand-off sheet, run as a vendor would run them: copied from the page, with a secret or a key in the
-//! place that they name. `tests/consumers/run` installs what they need. C# is not run: no source of packages that a test
-//! may use has .NET.
+//! place that they name; and programs that generators make of the admin API's document. `tests/consumers/run` installs what
+//! they need. C# is not run: no source of packages that a test may use has .NET.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -151,7 +151,9 @@ fn python() -> &'static Path {
         let home = kept("python");
         let python = home.join("bin/python");
         let installed = home.join("installed");
-        if !installed.exists() {
+        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/requirements.txt");
+        let wanted = std::fs::read_to_string(&requirements).unwrap();
+        if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
             done(
                 Command::new("python3")
                     .args(["-m", "venv"])
@@ -160,7 +162,6 @@ fn python() -> &'static Path {
                     .unwrap(),
                 "venv",
             );
-            let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/requirements.txt");
             let install = Command::new(&python)
                 .args([
                     "-m",
@@ -173,7 +174,7 @@ fn python() -> &'static Path {
                 .arg(requirements)
                 .output();
             done(install.unwrap(), "pip");
-            std::fs::write(installed, "").unwrap();
+            std::fs::write(installed, wanted).unwrap();
         }
         python
     })
@@ -516,4 +517,73 @@ async fn the_spring_samples_sign_people_in() {
             "{proof:?}"
         );
     }
+}
+
+/// What generators make of the document of the admin API compiles, and registers, lists page by page and changes: in
+/// Python (openapi-python-client), and in TypeScript, with its types checked strictly (openapi-typescript).
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python and Node: tests/consumers/run"]
+async fn generated_programs_register_list_and_change() {
+    let (harness, vendor) = start().await;
+    let token = crate::admin_api::token(&harness, "clients");
+    let document = harness.get("/admin/api/openapi.json").await;
+    assert_eq!(document.status, 200);
+    let base = document.json["servers"][0]["url"].as_str().unwrap().to_owned();
+    let dir = vendor.dir.path().to_owned();
+    std::fs::write(dir.join("openapi.json"), &document.text).unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/generators");
+    // Python.
+    let generate = [
+        "-m",
+        "openapi_python_client",
+        "generate",
+        "--path",
+        "openapi.json",
+        "--output-path",
+        "generated",
+        "--meta",
+        "none",
+    ];
+    done(
+        vendor.command(python()).args(generate).output().unwrap(),
+        "openapi-python-client",
+    );
+    std::fs::copy(from.join("uses.py"), dir.join("uses.py")).unwrap();
+    let ran = vendor
+        .command(python())
+        .args(["uses.py", &base, &token, "ca.pem"])
+        .output()
+        .unwrap();
+    assert_eq!(done(ran, "uses.py").trim(), "done");
+    // TypeScript.
+    let home = kept("typescript");
+    std::fs::create_dir_all(&home).unwrap();
+    for file in ["package.json", "package-lock.json", "tsconfig.json", "uses.ts"] {
+        std::fs::copy(from.join(file), home.join(file)).unwrap();
+    }
+    std::fs::copy(dir.join("openapi.json"), home.join("openapi.json")).unwrap();
+    let there = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&home)
+            .args(arguments)
+            .env("NODE_EXTRA_CA_CERTS", dir.join("ca.pem"));
+        done(command.output().unwrap(), &arguments.join(" "))
+    };
+    there(
+        "npm",
+        &[
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ],
+    );
+    there(
+        "node_modules/.bin/openapi-typescript",
+        &["openapi.json", "-o", "schema.d.ts"],
+    );
+    there("node_modules/.bin/tsc", &[]);
+    assert_eq!(there("node", &["out/uses.js", &base, &token]).trim(), "done");
 }

@@ -34,7 +34,7 @@ use crate::model::api_token::ApiScope;
 use crate::policy::console::right;
 
 /// The schemas of registered nouns.
-const NOUNS: [&str; 3] = ["Client", "IdentityProvider", "ResourceServer"];
+const NOUNS: [&str; 4] = ["Agency", "Client", "IdentityProvider", "ResourceServer"];
 
 /// The name of the security scheme.
 const SCHEME: &str = "token";
@@ -50,6 +50,7 @@ pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(document()).unwrap_or_default();
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, schema) in schemas {
+            without_defaults(schema, name.ends_with("Form"));
             if NOUNS.iter().any(|one| noun::form_name(one) == *name) {
                 with_null(schema);
             } else if name.ends_with("Form") {
@@ -59,6 +60,25 @@ pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     }
     document
 });
+
+/// What is left out of a form may stay as it is, so it has no default; and null says nothing as one. Generators would
+/// demand what has one.
+fn without_defaults(value: &mut Value, is_form: bool) {
+    match value {
+        Value::Object(members) => {
+            if is_form || members.get("default").is_some_and(Value::is_null) {
+                members.remove("default");
+            }
+            members
+                .values_mut()
+                .for_each(|member| without_defaults(member, is_form));
+        }
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| without_defaults(value, is_form)),
+        _ => {}
+    }
+}
 
 /// `GET /admin/api/openapi.json`: with our own address, which generators take as it is.
 pub async fn get(app: web::Data<App>) -> HttpResponse {
@@ -85,8 +105,18 @@ fn with_null(schema: &mut Value) {
         if one_is_null || property.get("type").is_some_and(takes_null) {
             continue;
         }
-        let same = property.take();
-        *property = json!({ "anyOf": [same, { "type": "null" }] });
+        // Of two ways to say it generators know the shorter one best.
+        if let Some(kind @ Value::String(_)) = property.get_mut("type") {
+            *kind = json!([kind.take(), "null"]);
+            if let Some(Value::Array(words)) = property.get_mut("enum") {
+                words.push(Value::Null);
+            }
+        } else if let Some(Value::Array(choices)) = property.get_mut("oneOf") {
+            choices.push(json!({ "type": "null" }));
+        } else {
+            let same = property.take();
+            *property = json!({ "anyOf": [same, { "type": "null" }] });
+        }
     }
 }
 

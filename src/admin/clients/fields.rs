@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::words::{abilities, is_for_people, of_dataflow, of_method};
 use crate::admin::about::About;
 use crate::admin::access::AdminRequest;
-use crate::admin::agencies::agency_field;
+use crate::admin::agencies::{agency_field, suggested};
 use crate::admin::form::{Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::{ListFilter, SORT};
@@ -189,6 +189,7 @@ impl Managed for ClientSettings {
         // Who looks after the clients of one agency knows of those that they use.
         let (reach, index) = (admin.reach(Area::Clients, Right::Read), app.live.client_index());
         let uses = |live: &Arc<LiveClient>| reach.holds_for(live.client.settings.agency.as_deref());
+        let agencies = suggested(app, &reach);
         let knows = reach.agencies().is_none();
         servers.retain(|live| knows || index.users_of(&live.server.id).iter().any(uses));
         servers.sort_by_key(|live| live.server.name.to_lowercase());
@@ -198,13 +199,22 @@ impl Managed for ClientSettings {
         vec![
             ListFilter::new("dataflow", "Dataflow", "All dataflows", flows),
             ListFilter::new("server", "FHIR server", "All FHIR servers", servers),
+            ListFilter::new(
+                "agency",
+                "Agency",
+                "All agencies",
+                agencies
+                    .iter()
+                    .map(|agency| (agency.value.as_str(), agency.label.as_str())),
+            ),
         ]
     }
 
     fn fits(client: &Client, looked: &ListQuery) -> bool {
-        let (dataflow, server) = (looked.get("dataflow"), looked.get("server"));
+        let (dataflow, server, agency) = (looked.get("dataflow"), looked.get("server"), looked.get("agency"));
         (dataflow.is_empty() || client.settings.dataflow == dataflow)
             && (server.is_empty() || client.settings.resource_servers.iter().any(|id| id == server))
+            && (agency.is_empty() || client.settings.agency.as_deref() == Some(agency))
     }
 
     /// From memory, where they lie in order: there may be thousands.

@@ -16,6 +16,7 @@ use crate::model::scope::ScopeSet;
 use crate::model::session::ACR_AAL2;
 use crate::model::token::AccessToken;
 use crate::policy::grant::Granted;
+use crate::session::lockout;
 use crate::store::people;
 
 /// Whose token is to be shown.
@@ -134,7 +135,7 @@ async fn who(app: &App, asked: &Asked) -> Result<Result<Option<Person>, String>,
             .store
             .read(move |conn| people::find_by_username(conn, &username))
             .await?;
-        let person = found.filter(|person| person.enabled);
+        let person = found.filter(|person| lockout::may_sign_in(app, person, app.now()));
         return Ok(person
             .map(Some)
             .ok_or_else(|| format!("Nobody who may sign in has the username {:?}.", asked.username)));
