@@ -3,8 +3,10 @@
 
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
-/// Whether a spreadsheet would take a cell for a formula.
+/// Whether a spreadsheet would take a cell for a formula. A byte order mark before it is not seen: at the beginning of a file
+/// it is no part of the cell.
 pub fn is_formula(cell: &str) -> bool {
+    let cell = cell.trim_start_matches('\u{feff}');
     cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
