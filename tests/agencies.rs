@@ -502,6 +502,7 @@ on_both! {
         let code = code_of(harness, "jlehz", &[]).await;
         let tokens = redeem(harness, &code).await;
         let program = Program::new(harness, "admin");
+        let handed = scene.program("users").await;
         let system = harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await;
         assert_eq!(system.status, 200);
         for agency in [OWN, OTHER] {
@@ -520,6 +521,7 @@ on_both! {
         for agency in [OWN, OTHER] {
             assert_eq!(program.post(&format!("/agencies/{agency}/enable"), &Value::Null).await.status, 200);
         }
+        assert_eq!(handed.get("/me").await.status, 401);
         assert_eq!(harness.introspect(EDRS, tokens.str("access_token")).await["active"], json!(false));
         assert_eq!(harness.token(Some(LIMS), &[("grant_type", "client_credentials")]).await.status, 200);
         let code = code_of(harness, "jlehz", &[]).await;
@@ -528,6 +530,16 @@ on_both! {
         let used = program.send(Method::DELETE, format!("/agencies/{OWN}"), Value::Null).await;
         assert_eq!(problem(&used), (409, "in-use"), "{used:?}");
         assert!(used.str("detail").contains("fulton-cms") && used.str("detail").contains("3 people"), "{used:?}");
+    }
+}
+
+on_both! {
+    async fn an_api_token_ends_with_an_agency_that_is_disabled_and_changed_at_once(db) {
+        let scene = Scene::on(db).await;
+        let handed = scene.program("users").await;
+        scene.harness.apply(&format!("[[agency]]\nid = \"{OWN}\"\nkind = \"laboratory\"\nenabled = false\n"));
+        scene.harness.apply(&format!("[[agency]]\nid = \"{OWN}\"\nenabled = true\n"));
+        assert_eq!(handed.get("/me").await.status, 401);
     }
 }
 

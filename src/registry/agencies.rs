@@ -82,12 +82,9 @@ impl Registrable for AgencySettings {
         self.kind != before.kind
     }
 
-    fn end(
-        registry: &Registry,
-        tx: &mut Tx<'_>,
-        id: &str,
-        ending: Ending,
-    ) -> Stored<Vec<(&'static str, String)>> {
+    fn end(registry: &Registry, tx: &mut Tx<'_>, id: &str, _: Ending) -> Stored<Vec<(&'static str, String)>> {
+        // One change may give it another kind and disable it: what is stored decides.
+        let is_closed = !registered::is_open(tx.conn(), Some(&id.to_owned()))?;
         let mut sessions = 0;
         for person_id in people::of_agency(tx.conn(), id)? {
             people::raise_generation(tx.conn(), &person_id)?;
@@ -95,7 +92,7 @@ impl Registrable for AgencySettings {
             registry.tell(tx, ChangeKind::Person, &person_id);
             let person = people::find(tx.conn(), &person_id)?;
             let is_home = person.is_some_and(|person| person.settings.agency.as_deref() == Some(id));
-            if is_home && ending == Ending::Disabled {
+            if is_home && is_closed {
                 api_tokens::revoke_of(registry, tx, &person_id)?;
             }
         }
