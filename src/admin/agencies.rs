@@ -53,6 +53,14 @@ pub fn suggested(app: &App, known: &Reach) -> Vec<Choice> {
         .collect()
 }
 
+/// A filter of a list by these agencies.
+pub fn agency_filter(agencies: &[Choice]) -> ListFilter {
+    let choices = agencies
+        .iter()
+        .map(|agency| (agency.value.as_str(), agency.label.as_str()));
+    ListFilter::new("agency", "Agency", "All agencies", choices)
+}
+
 fn kinds(policy: &Policy) -> Vec<Choice> {
     let choice = |kind: &crate::policy::AgencyKind| Choice::new(&kind.code, &kind.label, "");
     policy.agency_kinds().iter().map(choice).collect()

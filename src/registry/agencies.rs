@@ -116,9 +116,9 @@ impl Registrable for AgencySettings {
     }
 
     fn users(conn: &mut Conn, id: &str) -> Stored<Vec<String>> {
-        let mut users = of_agency::<ClientSettings>(conn, id)?;
-        users.extend(of_agency::<ResourceServerSettings>(conn, id)?);
-        users.extend(of_agency::<IdentityProviderSettings>(conn, id)?);
+        let mut users = ids_of_agency::<ClientSettings>(conn, id)?;
+        users.extend(ids_of_agency::<ResourceServerSettings>(conn, id)?);
+        users.extend(ids_of_agency::<IdentityProviderSettings>(conn, id)?);
         let mut used: Vec<String> = users.into_iter().take(NAMED).collect();
         match people::of_agency(conn, id)?.len() {
             0 => {}
@@ -129,20 +129,23 @@ impl Registrable for AgencySettings {
     }
 }
 
-fn of_agency<S: Registrable>(conn: &mut Conn, agency: &str) -> Stored<Vec<String>> {
+fn of_agency<S: Registrable>(conn: &mut Conn, agency: &str) -> Stored<Vec<Registered<S>>> {
     let mut all = registered::all::<S>(conn)?;
     all.retain(|registered| S::whose(registered) == Some(agency));
-    Ok(all.into_iter().map(|registered| registered.id).collect())
+    Ok(all)
+}
+
+fn ids_of_agency<S: Registrable>(conn: &mut Conn, agency: &str) -> Stored<Vec<String>> {
+    let all = of_agency::<S>(conn, agency)?.into_iter();
+    Ok(all.map(|registered| registered.id).collect())
 }
 
 /// Ends what those that belong to an agency were given.
 fn end_all<S: Registrable>(registry: &Registry, tx: &mut Tx<'_>, agency: &str) -> Stored<()> {
-    for mut registered in registered::all::<S>(tx.conn())? {
-        if S::whose(&registered) == Some(agency) {
-            registered.generation += 1;
-            S::put(tx.conn(), &registered)?;
-            registry.tell(tx, S::NOUN.change, &registered.id);
-        }
+    for mut registered in of_agency::<S>(tx.conn(), agency)? {
+        registered.generation += 1;
+        S::put(tx.conn(), &registered)?;
+        registry.tell(tx, S::NOUN.change, &registered.id);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The apply file: agencies, resource servers, clients, identity providers and people as they should be. It merges and never deletes: what the file
-//! does not say stays. All or nothing, in one transaction; a second run changes nothing. All mistakes are told at once,
-//! each with its table and key.
+//! The apply file: agencies, resource servers, clients, identity providers and people as they should be. It merges and
+//! never deletes: what the file does not say stays. All or nothing, in one transaction; a second run changes nothing. All
+//! mistakes are told at once, each with its table and key.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display};
@@ -248,7 +248,7 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     let mut around = Around::read(conn)?;
     for entry in &file.agencies {
         let kind = |agency: &Agency| agency.settings.kind.clone();
-        match plan.registered::<AgencySettings>(registry, conn, entry, &around, kind)? {
+        match plan.registered::<AgencySettings>(registry, conn, entry, &mut around, kind)? {
             Some(draft) => {
                 around.agencies.plan(&draft.registered);
                 plan.agencies.extend(changing(draft));
@@ -257,12 +257,8 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
         }
     }
     for entry in &file.servers {
-        match plan.registered::<ResourceServerSettings>(registry, conn, entry, &around, server_label)? {
+        match plan.registered::<ResourceServerSettings>(registry, conn, entry, &mut around, server_label)? {
             Some(draft) => {
-                draft
-                    .agency
-                    .iter()
-                    .for_each(|agency| around.agencies.plan(agency));
                 around.servers.retain(|server| server.id != entry.id);
                 around.servers.push(draft.registered.clone());
                 plan.servers.extend(changing(draft));
@@ -272,12 +268,8 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     }
     let label = |client: &Client| client_label(registry, client);
     for entry in &file.clients {
-        let draft = plan.registered::<ClientSettings>(registry, conn, entry, &around, label)?;
-        if let Some(Draft {
-            registered, agency, ..
-        }) = &draft
-        {
-            agency.iter().for_each(|agency| around.agencies.plan(agency));
+        let draft = plan.registered::<ClientSettings>(registry, conn, entry, &mut around, label)?;
+        if let Some(Draft { registered, .. }) = &draft {
             around.names.retain(|(id, _)| *id != registered.id);
             around
                 .names
@@ -287,9 +279,8 @@ fn plan(registry: &Registry, conn: &mut Conn, file: &File) -> Stored<Plan> {
     }
     let issuer = |provider: &IdentityProvider| provider.settings.issuer.clone();
     for entry in &file.providers {
-        let draft = plan.registered::<IdentityProviderSettings>(registry, conn, entry, &around, issuer)?;
-        let made = draft.as_ref().and_then(|draft| draft.agency.as_ref());
-        made.into_iter().for_each(|agency| around.agencies.plan(agency));
+        let draft =
+            plan.registered::<IdentityProviderSettings>(registry, conn, entry, &mut around, issuer)?;
         if let Some(draft) = &draft
             && draft.registered.settings.secret_later
         {
@@ -353,7 +344,7 @@ impl Plan {
         registry: &Registry,
         conn: &mut Conn,
         entry: &Entry<Said>,
-        around: &Around,
+        around: &mut Around,
         label: impl Fn(&Registered<S>) -> String,
     ) -> Stored<Option<Draft<S>>> {
         let Some(said) = &entry.form else { return Ok(None) };
@@ -372,7 +363,7 @@ impl Plan {
                 return Ok(None);
             }
         }
-        self.note_made(draft.agency.as_ref());
+        self.made(draft.agency.as_ref(), &mut around.agencies);
         let named = (entry.id.clone(), label(&draft.registered));
         self.note(draft.is_new(), &draft.differences(), S::NOUN.table, &named);
         Ok(Some(draft))
@@ -393,8 +384,7 @@ impl Plan {
         let Some(draft) = self.take(&entry.at, drafted) else {
             return Ok(());
         };
-        draft.agency.iter().for_each(|agency| known.plan(agency));
-        self.note_made(draft.agency.as_ref());
+        self.made(draft.agency.as_ref(), known);
         let permitted = people::permitted(registry, conn, before, &draft.person)?;
         if self.take(&entry.at, Some(permitted)).is_none() {
             return Ok(());
@@ -425,9 +415,10 @@ impl Plan {
         }
     }
 
-    /// Notes an agency that is made for what belongs to it.
-    fn note_made(&mut self, agency: Option<&Agency>) {
+    /// An agency is made for what belongs to it: the rest of the file may belong to it too.
+    fn made(&mut self, agency: Option<&Agency>, known: &mut Known) {
         if let Some(agency) = agency {
+            known.plan(agency);
             self.note(
                 true,
                 &[],

@@ -47,6 +47,18 @@ impl Registrable for ClientSettings {
         secrets: Secrets::Theirs,
     };
 
+    // What an agency looks after itself: how its system is reached and proves itself, never what it may do.
+    const OWN: &'static [&'static str] = &[
+        "name",
+        "contacts",
+        "enabled",
+        "jwks",
+        "jwks_uri",
+        "redirect_uris",
+        "post_logout_redirect_uris",
+        "backchannel_logout_uri",
+    ];
+
     fn inherited(before: &Self, said: &Said) -> Map<String, Value> {
         let mut inherited = object(before);
         if said
@@ -97,18 +109,6 @@ impl Registrable for ClientSettings {
         self.check_reachable(judging, dataflow);
         self.check_purposes(judging, dataflow);
     }
-
-    // What an agency looks after itself: how its system is reached and proves itself, never what it may do.
-    const OWN: &'static [&'static str] = &[
-        "name",
-        "contacts",
-        "enabled",
-        "jwks",
-        "jwks_uri",
-        "redirect_uris",
-        "post_logout_redirect_uris",
-        "backchannel_logout_uri",
-    ];
 
     fn whose(registered: &Registered<Self>) -> Option<&str> {
         registered.settings.agency.as_deref()

@@ -166,6 +166,9 @@ pub trait Registrable:
     /// What it is.
     const NOUN: Noun;
 
+    /// Members that who looks after its agency alone may change.
+    const OWN: &'static [&'static str] = &[];
+
     /// What counts of the old settings where something is changed: all of it, unless something else that is said brings
     /// defaults of its own.
     fn inherited(before: &Self, _: &Said) -> Map<String, Value> {
@@ -192,9 +195,6 @@ pub trait Registrable:
     fn belongs(&mut self) -> Option<(&mut Option<String>, &mut Option<Organization>)> {
         None
     }
-
-    /// Members that who looks after its agency alone may change.
-    const OWN: &'static [&'static str] = &[];
 
     /// Another noun of the same namespace that has the id.
     fn namesake(_: &mut Conn, _: &str) -> Stored<Option<&'static str>> {
@@ -559,13 +559,7 @@ fn beyond_own<S: Registrable>(
         return None;
     }
     let Some(before) = before else {
-        return Some(Mistake {
-            key: S::NOUN.id.into(),
-            text: format!(
-                "only who looks after all {} may register one: ask an administrator",
-                S::NOUN.many
-            ),
-        });
+        return Some(not_for_one_agency::<S>("register one", ""));
     };
     if let Some(mistake) = foreign(registry, before) {
         return Some(mistake);
@@ -579,6 +573,17 @@ fn beyond_own<S: Registrable>(
         key: member.clone().into(),
         text: "it is not for who looks after one agency to change: ask an administrator".to_owned(),
     })
+}
+
+/// That who looks after one agency alone may not do this, and what else there is to do.
+fn not_for_one_agency<S: Registrable>(act: &str, instead: &str) -> Mistake {
+    Mistake {
+        key: S::NOUN.id.into(),
+        text: format!(
+            "only someone who looks after all {} may {act}: {instead}ask an administrator",
+            S::NOUN.many
+        ),
+    }
 }
 
 /// Why it is not for whoever acts: it belongs to another agency. No more is said than where there is none.
@@ -796,14 +801,11 @@ pub fn set_enabled<S: Registrable>(
     if before.enabled == enabled {
         return Ok(Ok(false));
     }
-    // Who may not decide about it may stop it all the same.
-    let wrong = if enabled {
-        not_own(registry, &before)
+    if enabled {
+        good!(permitted(registry, &before));
     } else {
-        foreign(registry, &before)
-    };
-    good!(wrong.map_or(Ok(()), |mistake| Err(vec![mistake])));
-    if !enabled {
+        // Who may not decide about it may stop it all the same.
+        good!(looked_after(registry, &before));
         good!(S::may_be_disabled(registry, tx.conn(), id)?);
     }
     let now = registry.app.now();
@@ -860,13 +862,10 @@ pub fn delete<S: Registrable>(registry: &Registry, tx: &mut Tx<'_>, id: &str) ->
     good!(permitted(registry, &gone));
     let bounds = registry.bounds.as_ref();
     if bounds.is_some_and(|bounds| !bounds.may(S::NOUN.area, Right::Change)) {
-        return Ok(mistake(
-            S::NOUN.id,
-            format!(
-                "only who looks after all {} may delete one: disable it, or ask an administrator",
-                S::NOUN.many
-            ),
-        ));
+        return Ok(Err(vec![not_for_one_agency::<S>(
+            "delete one",
+            "disable it, or ",
+        )]));
     }
     let users = S::users(tx.conn(), id)?;
     if !users.is_empty() {

@@ -325,15 +325,12 @@ fn staying(settings: &PersonSettings, agency: Option<&String>) -> PersonSettings
         return stays;
     }
     // At her own agency she has roles, and no membership but to look after it.
+    let homes = [settings.agency.as_ref(), agency];
     stays
         .memberships
-        .retain(|membership| agency != Some(&membership.agency));
+        .retain(|membership| !homes.contains(&Some(&membership.agency)));
     if settings.agency.is_some() {
         stays.roles.retain(|role| console::is_console_role(role));
-        let gone = [settings.agency.as_ref(), agency];
-        stays
-            .memberships
-            .retain(|membership| !gone.contains(&Some(&membership.agency)));
         stays.confidentiality = None;
         stays.integrity = None;
         stays.purposes = None;
@@ -863,8 +860,8 @@ fn put(
     Ok(())
 }
 
-/// Tells the person what somebody else changed that opens or redirects the account. Another address is told to both; everything else to the one that was
-/// there before.
+/// Tells the person what somebody else changed that opens or redirects the account. Another address is told to both;
+/// everything else to the one that was there before.
 fn tell_changes(registry: &Registry, before: &Person, after: &Person) {
     let (old, new) = (&before.settings, &after.settings);
     if holds_otherwise(old, new) {
@@ -1055,16 +1052,16 @@ pub fn set_roles(registry: &Registry, tx: &mut Tx<'_>, username: &str, roles: &[
     let known = Known::read(tx.conn())?;
     alter(registry, tx, username, event, |person| {
         let kind = kind_for(&known, None, person.settings.agency.as_ref());
-        let roles = check_roles(registry, roles, kind).or_else(|text| mistake("roles", text))?;
-        person.generation += i64::from(person.settings.roles != roles);
-        person.settings.roles = roles;
+        let before = person.settings.clone();
+        person.settings.roles = check_roles(registry, roles, kind).or_else(|text| mistake("roles", text))?;
+        person.generation += i64::from(ends_what_was_given(&before, &person.settings));
         Ok(())
     })
 }
 
 /// Gives somebody roles at an agency beside her own, in the place of those that she has there; none: she leaves it. Who
 /// looks after that agency decides, and nobody else is asked: it says nothing about the account. Ends sessions and grants
-/// if something changes.
+/// where a role is taken away.
 pub fn set_membership(
     registry: &Registry,
     tx: &mut Tx<'_>,

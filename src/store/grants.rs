@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{
-    authorization_code, client, consent, grants, person, person_term, refresh_token, session,
-};
+use super::schema::{authorization_code, client, consent, grants, person, refresh_token, session};
 use super::{Conn, StoreBroken, Stored, at_most, each, people};
 use crate::model::grant::{AuthorizationCode, Grant, GrantFacts, RememberedConsent};
 use crate::model::scope::ScopeSet;
@@ -156,8 +154,7 @@ pub fn live(conn: &mut Conn, filter: &GrantFilter, now: i64, made: i64, limit: u
             query = query.filter(grants::person_id.eq(person_id));
         }
         if let Some(homes) = &homes {
-            query = query.filter(grants::person_id.eq_any(
-                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
+            query = query.filter(grants::person_id.eq_any(people::at_home(homes)));
         }
         if let Some(client_id) = &filter.client_id {
             query = query.filter(grants::client_id.eq(client_id));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use diesel::prelude::*;
 
-use super::schema::{grants, person_term, session};
+use super::schema::{grants, session};
 use super::{Conn, Stored, at_most, each, grants as stored_grants, people, sessions as stored_sessions};
 use crate::model::grant::Grant;
 use crate::model::session::Session;
@@ -42,8 +42,7 @@ pub fn sessions(
             query = query.filter(session::person_id.eq(person));
         }
         if let Some(homes) = &homes {
-            query = query.filter(session::person_id.eq_any(
-                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
+            query = query.filter(session::person_id.eq_any(people::at_home(homes)));
         }
         if let Some((at, id)) = after {
             query = query.filter(session::created_at.le(at));
@@ -84,8 +83,7 @@ pub fn grants(
             query = query.filter(grants::person_id.eq(person));
         }
         if let Some(homes) = &homes {
-            query = query.filter(grants::person_id.eq_any(
-                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
+            query = query.filter(grants::person_id.eq_any(people::at_home(homes)));
         }
         if let Some(client) = &wanted.client {
             query = query.filter(grants::client_id.eq(client));

@@ -5,7 +5,7 @@ pub mod listing;
 use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
-use diesel::dsl::{exists, not};
+use diesel::dsl::{auto_type, exists, not};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
@@ -327,6 +327,14 @@ pub(super) fn index_all(conn: &mut Conn) -> Stored<()> {
 /// The terms of those who belong to one of some agencies.
 pub(super) fn home_terms(agencies: &BTreeSet<String>) -> Vec<String> {
     agencies.iter().map(|agency| home_term(agency)).collect()
+}
+
+/// The ids of those who have one of these [`home_terms`], as the part of a query.
+#[auto_type(no_type_alias)]
+pub(super) fn at_home<'a>(homes: &'a [String]) -> _ {
+    person_term::table
+        .filter(person_term::term.eq_any(homes))
+        .select(person_term::person_id)
 }
 
 /// The ids of those who have to do with an agency: they belong to it, or may do something there.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{person, person_term, session};
+use super::schema::{person, session};
 use super::{Conn, Stored, at_most, each, people};
 use crate::model::session::Session;
 
@@ -258,8 +258,7 @@ pub fn live(
             query = query.filter(session::person_id.eq(person_id));
         }
         if let Some(homes) = &homes {
-            query = query.filter(session::person_id.eq_any(
-                person_term::table.filter(person_term::term.eq_any(homes)).select(person_term::person_id)));
+            query = query.filter(session::person_id.eq_any(people::at_home(homes)));
         }
         if let Some((at, id)) = after {
             query = query

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::words::{abilities, is_for_people, of_dataflow, of_method};
 use crate::admin::about::About;
 use crate::admin::access::AdminRequest;
-use crate::admin::agencies::{agency_field, suggested};
+use crate::admin::agencies::{agency_field, agency_filter, suggested};
 use crate::admin::form::{Choice, FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::{ListFilter, SORT};
@@ -199,14 +199,7 @@ impl Managed for ClientSettings {
         vec![
             ListFilter::new("dataflow", "Dataflow", "All dataflows", flows),
             ListFilter::new("server", "FHIR server", "All FHIR servers", servers),
-            ListFilter::new(
-                "agency",
-                "Agency",
-                "All agencies",
-                agencies
-                    .iter()
-                    .map(|agency| (agency.value.as_str(), agency.label.as_str())),
-            ),
+            agency_filter(&agencies),
         ]
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{PATH, labels, path_of};
 use crate::admin::access::{AdminRequest, Answered};
-use crate::admin::agencies::suggested;
+use crate::admin::agencies::{agency_filter, suggested};
 use crate::admin::list::{List, ListFilter, Offer, Search};
 use crate::admin::list_query::{self, ListQuery, PAGE};
 use crate::admin::table::{Cell, Column};
@@ -53,14 +53,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
             label: "Name, username, e-mail address or agency",
         }],
         filters: vec![
-            ListFilter::new(
-                "agency",
-                "Agency",
-                "All agencies",
-                agencies
-                    .iter()
-                    .map(|agency| (agency.value.as_str(), agency.label.as_str())),
-            ),
+            agency_filter(&agencies),
             ListFilter::new("role", "Role", "All roles", roles),
             ListFilter::new("state", "State", "All", states),
         ],
