@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::HttpRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -17,6 +17,7 @@ use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::login::{banner, freshness};
 use crate::model::identity_provider::{Identity, IdentityProvider, Reauthenticate};
+use crate::model::network;
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
 use crate::outbound::identity_provider::{Journey, Returned, UpstreamError};
@@ -28,6 +29,7 @@ use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::{Stored, Tx, people, tokens};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
+use crate::web::page::{Answered, CrossSite, Step};
 use crate::web::parameters::{Parameters, shown};
 
 /// How long a person may take at the provider, in seconds.
@@ -48,50 +50,25 @@ struct State {
     pending: Pending,
 }
 
-fn back(app: &App, browser: &str, pending: Pending, notice: Notice) -> HttpResponse {
-    browser::see_other(
-        &browser::page_url("/login", &pending.saying(notice).seal(app, Some(browser))),
-        &[],
-    )
-}
-
 /// `POST /login/upstream/{provider}`
-pub async fn start(
-    app: web::Data<App>,
-    request: HttpRequest,
-    provider: web::Path<String>,
-    body: web::Payload,
-) -> HttpResponse {
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => send_there(&app, &request, &provider, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn send_there(
-    app: &App,
-    request: &HttpRequest,
-    id: &str,
-    form: PostedForm,
-) -> Result<HttpResponse, PageError> {
-    let pending = form.pending(app)?;
-    if banner::is_due(app, &pending) {
-        return Ok(banner::first(app, &pending, &form.browser));
+pub async fn start(step: Step, _: PostedForm) -> Answered {
+    if banner::is_due(&step) {
+        return Ok(step.on_to(banner::PATH));
     }
+    let app = &step.app;
+    let id = step.request.match_info().get("provider").unwrap_or_default();
     let Some(provider) = app.live.identity_provider(id) else {
-        return Ok(back(app, &form.browser, pending, Notice::ProviderNotAccepted));
+        return Ok(step.back_to("/login", Notice::ProviderNotAccepted));
     };
     // Who is signed in and comes here again was asked to sign in anew.
-    let again = guard::session_of(app, request).await?.is_some();
+    let again = guard::session_of(app, &step.request).await?.is_some();
     let max_age = match provider.settings.reauthenticate {
-        Reauthenticate::None if again && freshness::wanted_age(app, &pending).is_some() => {
-            let notice = Notice::ProviderCannotConfirm;
-            return Ok(back(app, &form.browser, pending, notice));
+        Reauthenticate::None if again && freshness::wanted_age(app, &step.pending).is_some() => {
+            return Ok(step.back_to("/login", Notice::ProviderCannotConfirm));
         }
         Reauthenticate::None => None,
         _ if again => Some(0),
-        _ => freshness::wanted_age(app, &pending),
+        _ => freshness::wanted_age(app, &step.pending),
     };
     let state = State {
         id: app.entropy.secret(),
@@ -100,12 +77,12 @@ async fn send_there(
         verifier: app.entropy.secret(),
         created_at: app.now(),
         max_age,
-        pending,
+        pending: step.pending.clone(),
     };
     let plain = serde_json::to_vec(&state).map_err(Broken::defect)?;
     let sealed = app
         .master
-        .seal(Purpose::UpstreamState, &form.browser, &plain, app.entropy);
+        .seal(Purpose::UpstreamState, &step.browser, &plain, app.entropy);
     let journey = Journey {
         redirect_uri: &identity_providers::redirect_uri(app, &provider.id),
         state: &sealed,
@@ -124,21 +101,9 @@ async fn send_there(
         Ok(url) => Ok(browser::see_other(&url, &[])),
         Err(cause) => {
             tracing::warn!(provider = %provider.id, %cause, "nobody can sign in with an identity provider");
-            Ok(back(app, &form.browser, state.pending, Notice::ProviderSilent))
+            Ok(step.back_to("/login", Notice::ProviderSilent))
         }
     }
-}
-
-/// `GET /login/upstream/{provider}/callback`
-pub async fn callback(
-    app: web::Data<App>,
-    request: HttpRequest,
-    provider: web::Path<String>,
-) -> HttpResponse {
-    let app = app.into_inner();
-    come_back(&app, &request, &provider)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
 }
 
 /// The state of a request, with the browser that it is sealed to.
@@ -187,11 +152,10 @@ impl NotSignedIn {
     }
 }
 
-async fn come_back(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    came_from: &str,
-) -> Result<HttpResponse, PageError> {
+/// `GET /login/upstream/{provider}/callback`
+pub async fn callback(sent: CrossSite) -> Answered {
+    let CrossSite { app, request } = &sent;
+    let came_from = request.match_info().get("provider").unwrap_or_default();
     let address = client_address::of(app, request);
     let query = Parameters::parse(request.query_string().as_bytes())
         .map_err(|error| PageError::new(error.description))?;
@@ -200,43 +164,45 @@ async fn come_back(
         Err(error) => {
             let refused = NotSignedIn::because(Notice::ProviderNotAccepted, error.what.clone()).serious();
             record_refusal(app, address, None, refused).await?;
-            return Err(error);
+            return Err(error.into());
         }
+    };
+    let back = |pending: Pending, notice: Notice| {
+        let sealed = pending.saying(notice).seal(app, Some(&browser));
+        Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
     };
     if state.provider != came_from {
         // RFC 9700 §4.4: the code is another provider's, and must not reach the one that the person chose.
         let reason = format!("the answer came to the redirect URI of {}", shown(came_from));
         let refused = NotSignedIn::because(Notice::ProviderNotAccepted, reason).serious();
         record_refusal(app, address, Some(&state.provider), refused).await?;
-        return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
+        return back(state.pending, Notice::ProviderNotAccepted);
     }
     let Some(provider) = app.live.identity_provider(&state.provider) else {
-        return Ok(back(app, &browser, state.pending, Notice::ProviderNotAccepted));
+        return back(state.pending, Notice::ProviderNotAccepted);
     };
     if !app
         .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
-        return Ok(back(app, &browser, state.pending, Notice::TooMany));
+        return back(state.pending, Notice::TooMany);
     }
-    let visit = AdminRequest {
+    let coming = ComingBack {
         app,
         request,
         provider: &provider,
         state: &state,
     };
-    match visit.finish(&query).await? {
+    match coming.finish(&query).await? {
         Err(refused) => {
             let notice = refused.notice;
             record_refusal(app, address, Some(&provider.id), refused).await?;
-            Ok(back(app, &browser, state.pending, notice))
+            back(state.pending, notice)
         }
         Ok((session, cookie)) => {
             app.failure_counts.release(address, app.now());
             let mut pending = state.pending;
-            pending.authenticated = Some(session.hash.clone());
-            pending.username = None;
-            pending.notice = None;
+            pending.signed_in(session.hash.clone());
             let location = if session.second_factor_due {
                 browser::page_url(Due::SecondFactor.path(), &pending.seal(app, Some(&browser)))
             } else {
@@ -251,14 +217,14 @@ async fn come_back(
 }
 
 /// Somebody who came back from a provider.
-struct AdminRequest<'a> {
+struct ComingBack<'a> {
     app: &'a Arc<App>,
     request: &'a HttpRequest,
     provider: &'a Arc<IdentityProvider>,
     state: &'a State,
 }
 
-impl AdminRequest<'_> {
+impl ComingBack<'_> {
     async fn finish(&self, query: &Parameters) -> Result<Result<(Session, String), NotSignedIn>, PageError> {
         let one = |name: &str| query.one(name).map_err(|error| PageError::new(error.description));
         let now = self.app.now();
@@ -295,7 +261,7 @@ impl AdminRequest<'_> {
         let identity = match self
             .app
             .identity_providers
-            .identity(self.provider, returned, now)
+            .identity(self.provider, returned, self.network(), now)
             .await
         {
             Ok(identity) => identity,
@@ -312,6 +278,10 @@ impl AdminRequest<'_> {
             return Ok(Err(NotSignedIn::because(Notice::ProviderNotAccepted, reason)));
         }
         Ok(self.sign_in(identity).await?)
+    }
+
+    fn network(&self) -> IpAddr {
+        network::of(client_address::of(self.app, self.request))
     }
 
     /// Uses the state up: the database decides who is first.

@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use diesel::RunQueryDsl;
+use futures_util::FutureExt;
 use mdi_auth::audit::failure_counts::{Failed, FailureCounts, Noted};
-use mdi_auth::secrets::fair_queue::FairQueue;
+use mdi_auth::secrets::fair_queue::{FairQueue, FairTurns};
 use mdi_auth::session::lockout::Attempt;
 use mdi_auth::store::Conn;
+use mdi_auth::web::refusals::AT_ONCE;
 use serde_json::{Value, json};
 
+use crate::connections::{connect, status, trusting};
 use crate::harness::agent::{Agent, cookies, hidden};
 use crate::harness::assertion::{ClientKey, TYPE};
 use crate::harness::{CALLBACK, CMS, Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
@@ -413,7 +416,19 @@ async fn fifty_right_sign_ins_at_once_are_all_answered() {
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
     let (csrf, pending, cookies) = (hidden(&login, "csrf"), hidden(&login, "pending"), cookies(&agent));
-    // Connections that were kept alive, each with a request behind it.
+    // A thousand connections that were kept alive, each with a request behind it; fifty of them are used again.
+    mdi_auth::web::connections::raise_limit();
+    let (ca_file, port) = (harness.ca_file.clone(), harness.port());
+    let idle = tokio::task::spawn_blocking(move || {
+        let tls = trusting(&ca_file);
+        let open = |_| {
+            let mut wire = connect(&tls, port, [127, 0, 0, 1]).unwrap();
+            assert_eq!(status(&mut wire, "/healthz"), Some(200));
+            wire
+        };
+        (0..950).map(open).collect::<Vec<_>>()
+    });
+    let idle = idle.await.unwrap();
     let mut kept = Vec::new();
     for _ in 0..50 {
         let client = crate::harness::client(&harness.ca_file);
@@ -470,6 +485,7 @@ async fn fifty_right_sign_ins_at_once_are_all_answered() {
         }
     }
     assert_eq!(harness.events("login.failed").len(), 0);
+    drop(idle);
 }
 
 #[test]
@@ -549,6 +565,71 @@ fn networks_take_turns_and_the_busiest_loses_its_newest() {
     assert_eq!(queue.put(network(1), "a7"), Some("a7"));
     taken = std::iter::from_fn(|| queue.take()).collect();
     assert_eq!(taken, ["a6"], "what waits is still done");
+}
+
+/// What a network asks in vain again and again is answered late, and nothing else is: not what is right, not what others
+/// ask, not what somebody who is known asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_a_flood_are_held_back() {
+    let harness = Harness::start_with(Db::Sqlite, |config| {
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let ask = |client: (&str, &str), scope: &str, from: &str| {
+        let request = harness
+            .http
+            .post(harness.url("/oauth2/token"))
+            .basic_auth(client.0, Some(client.1))
+            .header("X-Forwarded-For", from);
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let request = request.form(&form).send();
+        async move { request.await.unwrap().status().as_u16() }
+    };
+    for n in 0..AT_ONCE {
+        let from = format!("198.51.100.{}", n % 250);
+        let name = format!("invented{n}");
+        assert!([401, 429].contains(&ask((&name, "x"), "", &from).await));
+    }
+    let known = (LIMS.0, LIMS.1);
+    for (what, client, scope, from, status) in [
+        ("what is right", known, "system/Bundle.c", "198.51.100.7", 200),
+        ("of who is known", known, "system/Patient.rs", "198.51.100.7", 400),
+        ("of another network", ("invented", "x"), "", "203.0.113.5", 401),
+    ] {
+        let held_back = ask(("invented", "x"), "", "198.51.100.7");
+        tokio::pin!(held_back);
+        tokio::select! {
+            biased;
+            _ = &mut held_back => panic!("{what} waits for a refusal"),
+            answered = ask(client, scope, from) => assert_eq!(answered, status, "{what}"),
+        }
+        assert!([401, 429].contains(&held_back.await), "it is answered in the end");
+    }
+}
+
+#[tokio::test]
+async fn turns_pass_from_network_to_network() {
+    let network = |n: u8| IpAddr::from([10, 0, n, 0]);
+    let turns = FairTurns::new(1, 3);
+    let first = turns.turn(network(1)).await.unwrap();
+    let waits = |n| {
+        let (turns, network) = (std::sync::Arc::clone(&turns), network(n));
+        let mut waiting = Box::pin(async move { turns.turn(network).await });
+        assert!((&mut waiting).now_or_never().is_none());
+        waiting
+    };
+    let (one, two, three) = (waits(1), waits(1), waits(1));
+    // Four are too many: the newest of the busiest network gives way.
+    let other = waits(2);
+    assert!(three.await.is_none());
+    drop(first);
+    let second = one.await.unwrap();
+    // Who has gone is passed over, the other network is next.
+    drop(two);
+    drop(second);
+    let third = other.await.unwrap();
+    assert!(turns.turn(network(3)).now_or_never().is_none());
+    drop(third);
+    turns.turn(network(4)).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::support::eventually;
 type Wire = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection with TLS, from an address of this machine.
-fn connect(config: &Arc<ClientConfig>, port: u16, from: [u8; 4]) -> std::io::Result<Wire> {
+pub fn connect(config: &Arc<ClientConfig>, port: u16, from: [u8; 4]) -> std::io::Result<Wire> {
     let socket = socket_from(from)?;
     let to = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     socket.connect(&to.into())?;
@@ -37,7 +37,7 @@ fn socket_from(from: [u8; 4]) -> std::io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn trusting(ca: &std::path::Path) -> Arc<ClientConfig> {
+pub fn trusting(ca: &std::path::Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn trusting(ca: &std::path::Path) -> Arc<ClientConfig> {
 }
 
 /// Asks for something small, and reads the status; none: the connection is over.
-fn status(wire: &mut Wire, path: &str) -> Option<u16> {
+pub fn status(wire: &mut Wire, path: &str) -> Option<u16> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     wire.write_all(request.as_bytes()).ok()?;
     let mut head = Vec::new();

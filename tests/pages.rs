@@ -1,12 +1,13 @@
 //! The people-facing pages: structure, escaping, headers, and the assets they refer to.
 
 use actix_web::body::to_bytes;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{App, HttpResponse, test};
 use askama::Template;
 use mdi_auth::clock::local_time::When;
 use mdi_auth::web::assets;
+use mdi_auth::web::page::{Access, Page};
 use mdi_auth::web::pages::account::{
     AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem,
     SignIn, SignedInAt,
@@ -1268,4 +1269,37 @@ async fn assets_live_at_the_hash_of_their_content_and_nowhere_else() {
     }
     let request = test::TestRequest::post().uri(assets::url("app.css")).to_request();
     assert!(test::call_service(&app, request).await.status().is_client_error());
+}
+
+/// The list of pages for people as the operator's guide has it.
+fn guide() -> String {
+    let says = |page: &Page, method: Method| {
+        let row = page.rows.iter().find(|row| row.method == method);
+        row.map_or_else(String::new, |row| match row.access {
+            Access::SignedIn(None) => "who is signed in".to_owned(),
+            Access::SignedIn(Some(seconds)) => {
+                format!("who signed in within the last {} minutes", seconds / 60)
+            }
+            Access::Pending => "a browser in the middle of a sign-in".to_owned(),
+            Access::Link => "whoever has the link".to_owned(),
+            Access::CrossSite => "a browser that another site sends".to_owned(),
+            Access::Stranger => "anyone".to_owned(),
+        })
+    };
+    let row = |page: &Page| {
+        let (get, post) = (says(page, Method::GET), says(page, Method::POST));
+        format!("| `{}` | {get} | {post} |\n", page.path)
+    };
+    let rows: String = mdi_auth::server::pages::pages().iter().map(row).collect();
+    format!("| page | to see it | to send its form |\n|---|---|---|\n{rows}")
+}
+
+#[core::prelude::v1::test]
+fn the_guide_has_every_page_for_people() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("OPERATING.md");
+    let wanted = guide();
+    assert!(
+        std::fs::read_to_string(path).unwrap().contains(&wanted),
+        "OPERATING.md must have this table:\n{wanted}"
+    );
 }

@@ -826,11 +826,7 @@ async fn the_meter_answers_our_own_pages_alone() {
         )
         .await,
     ] {
-        assert_eq!(
-            (refused.status, refused.error()),
-            (400, "invalid_request"),
-            "{refused:?}"
-        );
+        assert_eq!(refused.status, 400, "{refused:?}");
     }
     assert_eq!(harness.get("/password-strength").await.status, 405);
     let mut status = 200;

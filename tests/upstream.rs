@@ -26,7 +26,7 @@ use crate::harness::authenticator::Authenticator;
 use crate::harness::{Db, EDRS, EDRS_BASE, Harness, blocking};
 use crate::on_both;
 use crate::person_flow::{authorize_url, redeem, refresh};
-use crate::support::TempDir;
+use crate::support::{TempDir, eventually};
 
 const BUTTON: &str = "/login/upstream/fulton";
 const CALLBACK: &str = "/login/upstream/fulton/callback";
@@ -1599,4 +1599,52 @@ fn sessions_of(stage: &Stage, person: &str) -> usize {
             .unwrap()
     })
     .len()
+}
+
+/// Codes that a network invents wait for a provider that hangs; those of other networks take turns with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_of_one_network_do_not_keep_the_others_from_coming_back() {
+    let settings = "accounts = \"create\"\nscopes = \"profile\"";
+    let stage = Stage::start_with(Db::Sqlite, settings, |config| {
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let come_back = |traveller: &Traveller<'_>, from: String, code: &str| {
+        let parameters = [("code", code), ("state", &traveller.parameter("state"))];
+        let request = stage.harness.http.get(callback(&stage.harness, &parameters));
+        let request = request.header("cookie", traveller.agent.cookie_header());
+        tokio::spawn(request.header("X-Forwarded-For", from).send())
+    };
+    let exchanged = || {
+        let asked = stage.agency.says().asked.clone();
+        let codes = asked.into_iter().filter(|(path, ..)| path == "/token");
+        codes.map(|(_, body, _)| body).collect::<Vec<_>>()
+    };
+    stage.agency.says().token = Script::Hanging;
+    let office = stage.leave().await;
+    let mut strangers = Vec::new();
+    for n in 0..40 {
+        let stranger = stage.leave().await;
+        strangers.push(come_back(&stranger, format!("198.51.100.{n}"), "invented"));
+    }
+    eventually(
+        "as many as are exchanged at once",
+        async || exchanged().len(),
+        |count| *count >= 16,
+    )
+    .await;
+    let token = stage.agency.key.sign(&stage.claims(&office, json!({})));
+    stage.agency.hand_out(&token);
+    let answer = come_back(&office, "203.0.113.5".to_owned(), "office");
+    let answer = answer.await.unwrap().unwrap();
+    let to = answer.headers()["location"].to_str().unwrap();
+    assert!(answer.status() == 303 && !to.contains("/login"), "{to}");
+    let codes = exchanged();
+    let place = codes
+        .iter()
+        .position(|body| body.contains("code=office"))
+        .unwrap();
+    assert!(place < 30, "{place} before it, although they are of one network");
+    for stranger in strangers {
+        assert_eq!(stranger.await.unwrap().unwrap().status(), 303, "each is answered");
+    }
 }

@@ -1,10 +1,8 @@
 //! What somebody allowed applications, and taking it back: their tokens end at once, and what was remembered is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
 use super::done::back;
@@ -12,7 +10,6 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind};
 use crate::clock::local_time::Zone;
 use crate::error::PageError;
-use crate::login::set_up::FRESH;
 use crate::model::client::Consent;
 use crate::model::grant::{Grant, RememberedConsent};
 use crate::model::person::Person;
@@ -22,7 +19,7 @@ use crate::policy::consent::claim_sentence;
 use crate::session::{client_address, revocation};
 use crate::store::{Conn, Stored, grants, tokens};
 use crate::web::browser::{self, Notice, PostedForm};
-use crate::web::guard::{self, PageRefused};
+use crate::web::page::{Answered, Own};
 use crate::web::pages::account::{Allowed, EndApplicationPage};
 use crate::web::pages::{self, FormAction};
 use crate::web::parameters::Parameters;
@@ -151,15 +148,11 @@ fn in_force(app: &App, grant: &Grant) -> ScopeSet {
 }
 
 /// `GET /account/applications/end`: asks first, and says what it means.
-pub async fn ask_end(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    ask(&app, &request).await.unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let query = Parameters::parse(request.query_string().as_bytes());
+pub async fn ask_end(own: Own) -> Answered {
+    let query = Parameters::parse(own.request.query_string().as_bytes());
     let query = query.map_err(|error| PageError::malformed(error.description))?;
     let client_id = query.one("client_id").ok().flatten().unwrap_or_default();
-    let signed_in = guard::signed_in(app, request, &end_path(client_id), Some(FRESH)).await?;
+    let (app, signed_in) = (&own.app, &own.signed_in);
     let person = &signed_in.person;
     let id = person.id.clone();
     let facts = app.store.read(move |conn| AllowedFacts::load(conn, &id)).await?;
@@ -177,22 +170,9 @@ async fn ask(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefus
 }
 
 /// `POST /account/applications/end`: takes back what the application `client_id` was allowed.
-pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    take_back(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn take_back(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
+pub async fn end(own: Own, form: PostedForm) -> Answered {
     let client_id = form.field("client_id")?.to_owned();
-    let signed_in = guard::signed_in(app, request, &end_path(&client_id), Some(FRESH)).await?;
-    let me = signed_in.person.id;
+    let (app, request, me) = (&own.app, &own.request, own.signed_in.person.id);
     let event = app
         .event(Kind::ConsentRevoked, Actor::Person(me.clone()))
         .from(client_address::of(app, request).to_string());

@@ -3,35 +3,24 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::done::{self, back};
-use crate::app::App;
 use crate::audit::event::{Actor, Kind};
-use crate::login::set_up::{APP_PATH, FRESH};
+use crate::login::set_up::APP_PATH;
 use crate::session::notices::{self, SecondFactor};
 use crate::store::{passkeys, people, recovery_codes};
 use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused};
+use crate::web::page::{Answered, Own};
 use crate::web::pages::set_up::AuthenticatorPage;
 use crate::web::pages::{self, FormAction};
 
-/// Where the authenticator app of an account is replaced or removed.
-const PATH: &str = "/account/authenticator";
-
 /// `GET /account/authenticator`: what there is, and what can be done with it.
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+pub async fn get(own: Own) -> Answered {
+    let (app, signed_in) = (&own.app, &own.signed_in);
     let person = &signed_in.person;
     if person.totp_secret.is_none() {
         let pending = Pending::new(Destination::Page(done::PATH.to_owned()), app.now());
-        return Ok(browser::on_to(app, request, APP_PATH, &pending));
+        return Ok(browser::on_to(app, &own.request, APP_PATH, &pending));
     }
     let pending = Pending::new(Destination::Page(done::PATH.to_owned()), app.now());
     let csrf = browser::csrf_token(app, &signed_in.browser);
@@ -46,20 +35,8 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefu
 
 /// `POST /account/authenticator`: removes the authenticator app, unless it is the last second factor of somebody whose
 /// role needs one.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    remove(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn remove(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+pub async fn post(own: Own, form: PostedForm) -> Answered {
+    let (app, signed_in) = (&own.app, &own.signed_in);
     let required = app
         .policy
         .requires_second_factor(&signed_in.person.settings.all_roles());

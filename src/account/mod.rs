@@ -9,11 +9,11 @@ pub mod recovery_codes;
 pub mod sessions;
 pub mod sign_ins;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::applications::AllowedFacts;
-use self::done::{PATH, in_words};
+use self::done::in_words;
 use self::sign_ins::provider_name;
 use crate::app::App;
 use crate::clock::local_time::{Zone, day_in_words};
@@ -26,7 +26,8 @@ use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::passkeys::{self as stored_passkeys, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, recovery_codes as stored_codes};
 use crate::web::browser;
-use crate::web::guard::{self, PageRefused, SignedIn};
+use crate::web::guard::SignedIn;
+use crate::web::page::{Answered, Own};
 use crate::web::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
 use crate::web::pages::{self, Account, FormAction};
 
@@ -61,21 +62,15 @@ impl Facts {
 }
 
 /// `GET /account`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
-    let signed_in = guard::signed_in(app, request, PATH, None).await?;
-    let done = browser::carried(app, request)
+pub async fn get(own: Own) -> Answered {
+    let (app, signed_in) = (&own.app, &own.signed_in);
+    let done = browser::carried(app, &own.request)
         .ok()
         .and_then(|(pending, _)| pending.notice)
         .and_then(in_words);
     let (id, now) = (signed_in.person.id.clone(), app.now());
     let facts = app.store.read(move |conn| Facts::load(conn, &id, now)).await?;
-    Ok(show(app, &signed_in, &facts, done))
+    Ok(show(app, signed_in, &facts, done))
 }
 
 fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> HttpResponse {

@@ -3,47 +3,24 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, web};
-
 use super::done::{PATH, back};
-use crate::app::App;
 use crate::error::Broken;
-use crate::login::set_up::{FRESH, PASSKEY_PATH};
+use crate::login::set_up::PASSKEY_PATH;
 use crate::login::set_up_passkey::{changed, name_of, refused};
 use crate::session::notices::{self, SecondFactor};
 use crate::store::{passkeys, people, recovery_codes};
 use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused, SignedIn};
-
-/// Where somebody who is signed in begins to add a passkey.
-const ADD_PATH: &str = "/account/passkeys/add";
+use crate::web::page::{Answered, Own};
 
 /// `GET /account/passkeys/add`: on to the page where passkeys are set up, and then back to the account.
-pub async fn add(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    match guard::signed_in(&app, &request, ADD_PATH, Some(FRESH)).await {
-        Ok(_) => {
-            let pending = Pending::new(Destination::Page(PATH.to_owned()), app.now());
-            browser::on_to(&app, &request, PASSKEY_PATH, &pending)
-        }
-        Err(stop) => stop.answer(&app),
-    }
+pub async fn add(own: Own) -> Answered {
+    let pending = Pending::new(Destination::Page(PATH.to_owned()), own.app.now());
+    Ok(browser::on_to(&own.app, &own.request, PASSKEY_PATH, &pending))
 }
 
 /// `POST /account/passkeys/rename`: `id` and `name`.
-pub async fn rename(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    renamed(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn renamed(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let SignedIn { person, .. } = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+pub async fn rename(own: Own, form: PostedForm) -> Answered {
+    let (app, person) = (&own.app, own.signed_in.person);
     let Some(name) = name_of(form.field("name")?) else {
         return Ok(refused(
             app,
@@ -77,20 +54,8 @@ enum Removed {
 }
 
 /// `POST /account/passkeys/remove`: `id`.
-pub async fn remove(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    removed(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn removed(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let SignedIn { person, .. } = guard::signed_in(app, request, PATH, Some(FRESH)).await?;
+pub async fn remove(own: Own, form: PostedForm) -> Answered {
+    let (app, person) = (&own.app, own.signed_in.person);
     let (job_app, id, told) = (Arc::clone(app), form.field("id")?.to_owned(), person.clone());
     let written: Result<Removed, Broken> = app
         .store

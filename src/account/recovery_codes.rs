@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::done::PATH;
 use crate::app::App;
 use crate::login::recovery_codes::{CODES_PATH, codes, make};
-use crate::login::set_up::FRESH;
 use crate::session::notices::{self, SecondFactor};
 use crate::store::{people, recovery_codes, sessions};
 use crate::web::browser::{self, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused, SignedIn};
+use crate::web::guard::SignedIn;
+use crate::web::page::{Answered, Own};
 use crate::web::pages;
 use crate::web::pages::set_up::RecoveryCodesPage;
 use crate::web::redirect_target::{self, RedirectTarget};
@@ -26,20 +26,15 @@ fn carried(app: &App, request: &HttpRequest) -> Option<Pending> {
 }
 
 /// `GET /account/recovery-codes`: the codes while they are to be shown, otherwise how many are left.
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefused> {
+pub async fn get(own: Own) -> Answered {
+    let app = &own.app;
     let SignedIn {
         session,
         person,
         browser: browser_cookie,
         ..
-    } = guard::signed_in(app, request, CODES_PATH, None).await?;
-    let pending = carried(app, request);
+    } = own.signed_in;
+    let pending = carried(app, &own.request);
     let (session_id, person_id) = (session.id.clone(), person.id.clone());
     let (nonce, (left, made_at)) = app
         .store
@@ -85,34 +80,23 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageRefu
     ))
 }
 
-/// `POST /account/recovery-codes`: makes new codes, or says that they are kept.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    answer(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
+/// `POST /account/recovery-codes/kept`: they are written down, and shown no more.
+pub async fn keep(own: Own, form: PostedForm) -> Answered {
+    let (app, id) = (&own.app, own.signed_in.session.id);
+    app.store
+        .write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None))
+        .await?;
+    let onward = match form.field("pending")? {
+        "" => PATH.to_owned(),
+        _ => form.pending(app)?.onward(app, &form.browser),
+    };
+    Ok(browser::see_other(&onward, &[]))
 }
 
-async fn answer(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let kept = form.field("do")? == "kept";
-    let fresh = (!kept).then_some(FRESH);
-    let SignedIn { session, person, .. } = guard::signed_in(app, request, CODES_PATH, fresh).await?;
-    if kept {
-        let id = session.id.clone();
-        app.store
-            .write(move |tx| sessions::keep_recovery_nonce(tx.conn(), &id, None))
-            .await?;
-        let onward = match form.field("pending")? {
-            "" => PATH.to_owned(),
-            _ => form.pending(app)?.onward(app, &form.browser),
-        };
-        return Ok(browser::see_other(&onward, &[]));
-    }
+/// `POST /account/recovery-codes`: makes new codes.
+pub async fn make_anew(own: Own, _: PostedForm) -> Answered {
+    let app = &own.app;
+    let SignedIn { session, person, .. } = own.signed_in;
     if session.has_second_factor() {
         let (job_app, hers) = (Arc::clone(app), person.clone());
         let made = app

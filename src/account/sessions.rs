@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::done::{PATH, back};
+use super::done::back;
 use super::sign_ins::{methods_in_words, provider_name};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
@@ -16,7 +15,8 @@ use crate::model::session::Session;
 use crate::session::{self, Limits, client_address};
 use crate::store::sessions;
 use crate::web::browser::{self, Notice, PostedForm};
-use crate::web::guard::{self, PageRefused, SignedIn};
+use crate::web::guard::SignedIn;
+use crate::web::page::{Answered, Own};
 use crate::web::pages::account::{EndSessionsPage, SignedInAt};
 use crate::web::pages::{self, FormAction};
 
@@ -51,33 +51,23 @@ pub(super) fn listed(app: &App, signed_in: &SignedIn, sessions: &[Session], zone
     listed
 }
 
-fn event(app: &App, request: &HttpRequest, signed_in: &SignedIn, reason: &str) -> Event {
-    app.event(Kind::SessionEnded, Actor::Person(signed_in.person.id.clone()))
-        .from(client_address::of(app, request).to_string())
+fn event(own: &Own, reason: &str) -> Event {
+    let actor = Actor::Person(own.signed_in.person.id.clone());
+    own.app
+        .event(Kind::SessionEnded, actor)
+        .from(client_address::of(&own.app, &own.request).to_string())
         .with("reason", reason)
 }
 
 /// `POST /account/sessions/end`: signs out in one browser, named by `id`.
-pub async fn end(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    end_one(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn end_one(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, PATH, None).await?;
+pub async fn end(own: Own, form: PostedForm) -> Answered {
+    let app = &own.app;
     let id = form.field("id")?.to_owned();
-    let ended = event(app, request, &signed_in, "signed out on the account page");
-    let refused = event(app, request, &signed_in, "the session is somebody else's")
+    let ended = event(&own, "signed out on the account page");
+    let refused = event(&own, "the session is somebody else's")
         .outcome(Outcome::SeriousFailure)
         .with("session", id.clone());
-    let (job_app, me) = (Arc::clone(app), signed_in.person.id.clone());
+    let (job_app, me) = (Arc::clone(app), own.signed_in.person.id.clone());
     let hers = app.store.write(move |tx| {
         // One that has ended meanwhile is hers all the same: then it is done.
         match sessions::owner(tx.conn(), &id)? {
@@ -103,49 +93,38 @@ async fn end_one(
 }
 
 /// `POST /account/sessions/end-others`: signs out everywhere but here.
-pub async fn end_others(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = end_many(&app, &request, body, false).await;
-    outcome.unwrap_or_else(|stop| stop.answer(&app))
+pub async fn end_others(own: Own, form: PostedForm) -> Answered {
+    end_many(own, &form, false).await
 }
 
 /// `GET /account/sessions/end-all`: asks first.
-pub async fn ask_end_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    match guard::signed_in(&app, &request, "/account/sessions/end-all", None).await {
-        Err(stop) => stop.answer(&app),
-        Ok(signed_in) => {
-            let csrf = browser::csrf_token(&app, &signed_in.browser);
-            let page = EndSessionsPage {
-                shell: browser::shell_of(&app, &signed_in.person, &csrf),
-                csrf: &csrf,
-            };
-            pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
-        }
-    }
+pub async fn ask_end_all(own: Own) -> Answered {
+    let csrf = browser::csrf_token(&own.app, &own.signed_in.browser);
+    let page = EndSessionsPage {
+        shell: browser::shell_of(&own.app, &own.signed_in.person, &csrf),
+        csrf: &csrf,
+    };
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `POST /account/sessions/end-all`: signs out everywhere, here too.
-pub async fn end_all(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = end_many(&app, &request, body, true).await;
-    outcome.unwrap_or_else(|stop| stop.answer(&app))
+pub async fn end_all(own: Own, form: PostedForm) -> Answered {
+    end_many(own, &form, true).await
 }
 
-async fn end_many(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-    here_too: bool,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, PATH, None).await?;
+async fn end_many(own: Own, form: &PostedForm, here_too: bool) -> Answered {
     let reason = if here_too {
         "signed out everywhere"
     } else {
         "signed out everywhere else"
     };
-    let ended = event(app, request, &signed_in, reason);
-    let (job_app, me, here) = (Arc::clone(app), signed_in.person.id, signed_in.session.id);
+    let ended = event(&own, reason);
+    let Own { app, signed_in, .. } = &own;
+    let (job_app, me, here) = (
+        Arc::clone(app),
+        signed_in.person.id.clone(),
+        signed_in.session.id.clone(),
+    );
     let written = app.store.write(move |tx| {
         for session in sessions::of_person(tx.conn(), &me)? {
             if here_too || session.id != here {

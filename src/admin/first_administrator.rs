@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
@@ -20,6 +20,7 @@ use crate::registry::{Refused, Registry, first_administrator};
 use crate::secrets::master_key::Purpose;
 use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::page::{Answered, Visit};
 use crate::web::pages::{self, FormAction, Shell};
 use crate::web::parameters::Parameters;
 
@@ -47,10 +48,11 @@ fn context(browser: &str) -> String {
 }
 
 /// `GET /first/{secret}`
-pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
-    let (browser, fresh) = browser::browser_cookie(&app, &request);
+pub async fn open(visit: Visit) -> Answered {
+    let app = &visit.app;
+    let (browser, fresh) = browser::browser_cookie(app, &visit.request);
     let plain = serde_json::to_vec(&Carried {
-        secret: secret.into_inner(),
+        secret: visit.part("secret").to_owned(),
     })
     .unwrap_or_default();
     let state = app.master.seal(
@@ -62,25 +64,7 @@ pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<S
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("state", &state)
         .finish();
-    browser::see_other(&format!("{PATH}?{query}"), &fresh)
-}
-
-/// `GET /first`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-/// `POST /first`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => claim(&app, &request, &form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+    Ok(browser::see_other(&format!("{PATH}?{query}"), &fresh))
 }
 
 fn opened(app: &App, state: &str, browser: &str) -> Result<SecretHash, PageError> {
@@ -125,7 +109,9 @@ async fn refuse(app: &App, request: &HttpRequest) -> Result<PageError, PageError
     ))
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+/// `GET /first`
+pub async fn get(visit: Visit) -> Answered {
+    let (app, request) = (&visit.app, &visit.request);
     let query = Parameters::parse(request.query_string().as_bytes())
         .map_err(|error| PageError::malformed(error.description))?;
     let state = query.one("state").ok().flatten().unwrap_or_default();
@@ -137,7 +123,7 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
         .read(move |conn| first_administrator::holds(&registry, conn, hash.as_str()))
         .await?
     {
-        return Err(refuse(app, request).await?);
+        return Err(refuse(app, request).await?.into());
     }
     Ok(show(
         app,
@@ -166,10 +152,12 @@ fn show(
     pages::respond(&page, status, FormAction::SelfOnly)
 }
 
-async fn claim(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Result<HttpResponse, PageError> {
+/// `POST /first`
+pub async fn post(visit: Visit, form: PostedForm) -> Answered {
+    let (app, request) = (&visit.app, &visit.request);
     let state = form.field("state")?;
     let hash = opened(app, state, &form.browser)?;
-    let typed = Typed::of(form, &FIELDS);
+    let typed = Typed::of(&form, &FIELDS);
     let person = PersonForm {
         username: Some(typed.get("username").to_owned()),
         name: Some(typed.get("name").to_owned()),
@@ -189,7 +177,7 @@ async fn claim(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Resu
                 &[],
             ))
         }
-        Ok(None) => Err(refuse(app, request).await?),
+        Ok(None) => Err(refuse(app, request).await?.into()),
         Err(Refused::Mistakes(mistakes)) => {
             let wrong = FieldMistake::of(&mistakes, &FIELDS);
             Ok(show(

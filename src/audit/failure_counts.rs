@@ -67,6 +67,7 @@ struct Minute {
     number: i64,
     sign_ins: Counts,
     attempts: Counts,
+    refusals: Counts,
     /// Whose failures were seen, and with what subject.
     failed: HashSet<(IpAddr, String)>,
     calls: HashMap<String, u32>,
@@ -371,6 +372,15 @@ impl FailureCounts {
     #[must_use]
     pub fn attempts(&self, address: IpAddr, subject: &str, now: i64) -> u32 {
         self.minute(now).attempts.get(address, subject)
+    }
+
+    /// Counts an answer that refused a stranger, and answers how many the network has had in this minute.
+    #[must_use]
+    pub fn refusal(&self, address: IpAddr, now: i64) -> u32 {
+        let mut minute = self.minute(now);
+        let count = minute.refusals.count(network::of(address), "");
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// Counts a call of somebody who is known, by an id of ours, and answers how many that makes in this minute.

@@ -2,62 +2,36 @@
 //! sign-in is shown.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::app::App;
-use crate::error::PageError;
-use crate::web::browser::{self, Pending, PostedForm};
+use crate::web::browser::{self, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::{self, BannerPage, FormAction};
 
 /// Where the notice is shown.
 pub const PATH: &str = "/login/notice";
 
 /// Whether the notice is still to be acknowledged.
-pub fn is_due(app: &App, pending: &Pending) -> bool {
-    app.config.server.banner.is_some() && !pending.banner_read
-}
-
-/// To the notice, and from there to the sign-in.
-pub fn first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
-    browser::see_other(
-        &browser::page_url(PATH, &pending.seal(app, Some(browser_cookie))),
-        &[],
-    )
+pub fn is_due(step: &Step) -> bool {
+    step.app.config.server.banner.is_some() && !step.pending.banner_read
 }
 
 /// `GET /login/notice`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let (pending, browser_cookie) = match browser::carried(&app, &request) {
-        Ok(carried) => carried,
-        Err(error) => return browser::error_page(&app, &error),
-    };
-    let sealed = pending.seal(&app, Some(&browser_cookie));
+pub async fn get(step: Step) -> Answered {
+    let app = &step.app;
     let Some(banner) = app.config.server.banner.as_deref() else {
-        return browser::see_other(&browser::page_url("/login", &sealed), &[]);
+        return Ok(step.on_to("/login"));
     };
     let page = BannerPage {
-        shell: browser::shell(&app),
-        csrf: &browser::csrf_token(&app, &browser_cookie),
-        pending: &sealed,
+        shell: browser::shell(app),
+        csrf: &browser::csrf_token(app, &step.browser),
+        pending: &step.sealed(),
         banner,
     };
-    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `POST /login/notice`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let acknowledged = async {
-        let form = PostedForm::read(&app, &request, body).await?;
-        let pending = Pending {
-            banner_read: true,
-            ..form.pending(&app)?
-        };
-        Ok(browser::see_other(
-            &browser::page_url("/login", &pending.seal(&app, Some(&form.browser))),
-            &[],
-        ))
-    };
-    acknowledged
-        .await
-        .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
+pub async fn post(mut step: Step, _: PostedForm) -> Answered {
+    step.pending.banner_read = true;
+    Ok(step.on_to("/login"))
 }

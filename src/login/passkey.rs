@@ -4,10 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, web};
-
 use super::banner;
-use super::proof::{self, Met, Step};
+use super::proof::{self, Met, Proof};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
@@ -16,10 +14,11 @@ use crate::error::{Broken, PageError};
 use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::session::lockout::{self, Limit};
-use crate::session::{self, Authentication, Origin, client_address};
+use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, Tx, logins, people};
-use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::browser::{self, CookieKind, Notice, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::webauthn::{Assertion, Begun, Ceremony, PasskeyRefused, Used};
 
 /// What a passkey stands for (RFC 8176): the key that was shown to be there, and its user who was verified.
@@ -48,37 +47,24 @@ pub async fn begin_second_factor(app: &App, person: &Person, browser: &str) -> R
 }
 
 /// `POST /login/passkey`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => alone(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let mut pending = form.pending(app)?;
-    if banner::is_due(app, &pending) {
-        return Ok(banner::first(app, &pending, &form.browser));
+pub async fn post(mut step: Step, form: PostedForm) -> Answered {
+    if banner::is_due(&step) {
+        return Ok(step.on_to(banner::PATH));
     }
+    let (app, request) = (&step.app, &step.request);
     let address = client_address::of(app, request);
-    let back = |pending: Pending, notice| {
-        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
-    };
     let credential = form.field("credential")?;
     if credential.is_empty() {
-        return back(pending, Notice::PasskeyStale);
+        return Ok(step.back_to("/login", Notice::PasskeyStale));
     }
     if !app
         .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
-        return back(pending, Notice::TooMany);
+        return Ok(step.back_to("/login", Notice::TooMany));
     }
     let shown = match show(app, &form, credential, None).await? {
-        Shown::Stale => return back(pending, Notice::PasskeyStale),
+        Shown::Stale => return Ok(step.back_to("/login", Notice::PasskeyStale)),
         shown => shown,
     };
     let signed_in = match shown {
@@ -97,19 +83,17 @@ async fn alone(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resul
         }
     };
     let Some(signed_in) = signed_in else {
-        return back(pending, Notice::PasskeyNotAccepted);
+        return Ok(step.back_to("/login", Notice::PasskeyNotAccepted));
     };
     app.failure_counts.release(address, app.now());
-    pending.authenticated = Some(signed_in.session_hash);
-    pending.username = None;
-    pending.notice = None;
     let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)];
     cookies.extend(
         signed_in
             .known
             .map(|known| browser::set_cookie(app, CookieKind::Known, &known)),
     );
-    Ok(browser::see_other(&pending.onward(app, &form.browser), &cookies))
+    step.pending.signed_in(signed_in.session_hash);
+    Ok(step.onward(&cookies))
 }
 
 /// What a browser showed.
@@ -323,47 +307,27 @@ async fn note_unknown(app: &App, address: IpAddr) -> Result<(), Broken> {
 }
 
 /// `POST /login/second-factor/passkey`
-pub async fn post_second_factor(
-    app: web::Data<App>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => on_top(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let pending = form.pending(app)?;
-    let Some(loaded) = proof::awaited(app, request, &pending).await? else {
-        return proof::not_awaited(app, request, &pending, &form.browser).await;
-    };
-    let back = |pending: Pending, notice| {
-        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(
-            &browser::page_url("/login/second-factor", &sealed),
-            &[],
-        ))
+pub async fn post_second_factor(step: Step, form: PostedForm) -> Answered {
+    let Some(loaded) = proof::awaited(&step).await? else {
+        return proof::not_awaited(step).await;
     };
     let credential = form.field("credential")?;
     if credential.is_empty() {
-        return back(pending, Notice::PasskeyStale);
+        return Ok(step.back_to(Due::SecondFactor.path(), Notice::PasskeyStale));
     }
+    let app = &step.app;
     let shown = match show(app, &form, credential, Some(&loaded.person)).await? {
-        Shown::Stale => return back(pending, Notice::PasskeyStale),
+        Shown::Stale => return Ok(step.back_to(Due::SecondFactor.path(), Notice::PasskeyStale)),
         shown => shown,
     };
-    let origin = Origin::of(app, request);
+    let origin = Origin::of(app, &step.request);
     let copied = failed_seriously(app, &loaded.person, &origin);
     let (job_app, methods) = (Arc::clone(app), missing(&loaded.session));
     let met = proof::complete(
         app,
         &loaded,
         &origin,
-        (Step::Passkey, &methods),
+        (Proof::Passkey, &methods),
         move |tx| match &shown {
             Shown::Known(_, passkey, Ok(used)) => use_up(&job_app, tx, passkey, used),
             Shown::Known(_, passkey, Err(refusal)) => {
@@ -376,8 +340,8 @@ async fn on_top(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
         },
     );
     match met.await? {
-        Met::Refused => back(pending, Notice::PasskeyNotAccepted),
-        met => Ok(proof::go_on(app, pending, &form.browser, met)),
+        Met::Refused => Ok(step.back_to(Due::SecondFactor.path(), Notice::PasskeyNotAccepted)),
+        met => Ok(proof::go_on(step, met)),
     }
 }
 

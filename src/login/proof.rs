@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 
 use super::freshness;
 use crate::app::App;
@@ -13,8 +13,9 @@ use crate::error::{Broken, PageError};
 use crate::model::session::Session;
 use crate::session::{self, Authentication, Loaded, Origin, lockout};
 use crate::store::{Stored, Tx, logins, people, sessions};
-use crate::web::browser::{self, CookieKind, Notice, Pending};
+use crate::web::browser::{self, CookieKind, Notice};
 use crate::web::guard;
+use crate::web::page::{Answered, Step};
 
 /// Whether a second factor is still to be shown.
 fn is_awaited(loaded: &Loaded) -> bool {
@@ -25,12 +26,9 @@ fn is_awaited(loaded: &Loaded) -> bool {
 ///
 /// # Errors
 /// A page, when the database does not answer.
-pub async fn awaited(
-    app: &App,
-    request: &HttpRequest,
-    pending: &Pending,
-) -> Result<Option<Loaded>, PageError> {
-    let loaded = guard::session_of(app, request).await?;
+pub async fn awaited(step: &Step) -> Result<Option<Loaded>, PageError> {
+    let (app, pending) = (&step.app, &step.pending);
+    let loaded = guard::session_of(app, &step.request).await?;
     Ok(loaded.filter(|loaded| is_awaited(loaded) && !freshness::is_too_late(app, pending, loaded)))
 }
 
@@ -39,21 +37,13 @@ pub async fn awaited(
 ///
 /// # Errors
 /// A page, when the database does not answer.
-pub async fn not_awaited(
-    app: &App,
-    request: &HttpRequest,
-    pending: &Pending,
-    browser_cookie: &str,
-) -> Result<HttpResponse, PageError> {
-    let loaded = guard::session_of(app, request).await?;
-    let begin_anew =
-        |pending: &Pending| browser::page_url("/login", &pending.seal(app, Some(browser_cookie)));
-    let to = match loaded {
-        Some(loaded) if is_awaited(&loaded) => begin_anew(&pending.clone().saying(Notice::SecondFactorLate)),
-        Some(loaded) if loaded.session.second_factor_due => begin_anew(pending),
-        _ => pending.onward(app, browser_cookie),
-    };
-    Ok(browser::see_other(&to, &[]))
+pub async fn not_awaited(step: Step) -> Answered {
+    let loaded = guard::session_of(&step.app, &step.request).await?;
+    Ok(match loaded {
+        Some(loaded) if is_awaited(&loaded) => step.back_to("/login", Notice::SecondFactorLate),
+        Some(loaded) if loaded.session.second_factor_due => step.on_to("/login"),
+        _ => step.onward(&[]),
+    })
 }
 
 /// How a second factor was met.
@@ -73,26 +63,21 @@ pub enum Met {
 }
 
 /// Where it goes on after a second factor that was accepted, or was wrong too often.
-pub fn go_on(app: &App, mut pending: Pending, browser_cookie: &str, met: Met) -> HttpResponse {
+pub fn go_on(mut step: Step, met: Met) -> HttpResponse {
     match met {
         Met::Accepted { cookie, hash } => {
-            pending.authenticated = Some(hash);
-            pending.notice = None;
-            let cookie = browser::set_cookie(app, CookieKind::Session, &cookie);
-            browser::see_other(&pending.onward(app, browser_cookie), &[cookie])
+            step.pending.authenticated = Some(hash);
+            step.pending.notice = None;
+            let cookie = browser::set_cookie(&step.app, CookieKind::Session, &cookie);
+            step.onward(&[cookie])
         }
-        _ => {
-            let sealed = pending
-                .saying(Notice::CodesExhausted)
-                .seal(app, Some(browser_cookie));
-            browser::see_other(&browser::page_url("/login", &sealed), &[])
-        }
+        Met::Refused | Met::Locked => step.back_to("/login", Notice::CodesExhausted),
     }
 }
 
-/// What a step makes of the session.
+/// What is shown, which decides what it makes of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Proof {
     /// A code was shown. It completes the sign-in and makes it no younger: who finds a telephone has not signed in.
     Code,
     /// A passkey was shown that verified its holder. With an account of ours that is a whole sign-in; with one that only a
@@ -107,10 +92,10 @@ fn on_top(
     app: &App,
     loaded: &Loaded,
     origin: &Origin,
-    (step, methods): (Step, &[&str]),
+    (proof, methods): (Proof, &[&str]),
 ) -> (Session, String) {
     let old = &loaded.session;
-    let counts = step != Step::SetUp || !old.has_second_factor();
+    let counts = proof != Proof::SetUp || !old.has_second_factor();
     let new = methods
         .iter()
         .copied()
@@ -122,11 +107,11 @@ fn on_top(
     };
     let (next, cookie) = session::begin(app, &loaded.person, origin, how);
     let now = next.auth_time;
-    let renews = step == Step::Passkey && !loaded.person.is_of_provider_alone();
-    let second_factor_at = match step {
-        Step::Code | Step::Passkey if renews => None,
-        Step::Code | Step::Passkey => Some(now),
-        Step::SetUp => old.second_factor_at,
+    let renews = proof == Proof::Passkey && !loaded.person.is_of_provider_alone();
+    let second_factor_at = match proof {
+        Proof::Code | Proof::Passkey if renews => None,
+        Proof::Code | Proof::Passkey => Some(now),
+        Proof::SetUp => old.second_factor_at,
     };
     (
         Session {
@@ -159,10 +144,10 @@ pub async fn complete(
     app: &Arc<App>,
     loaded: &Loaded,
     origin: &Origin,
-    (step, methods): (Step, &[&str]),
+    (proof, methods): (Proof, &[&str]),
     mut use_up: impl FnMut(&mut Tx<'_>) -> Stored<Option<Why>> + Send + 'static,
 ) -> Result<Met, Broken> {
-    let (next, cookie) = on_top(app, loaded, origin, (step, methods));
+    let (next, cookie) = on_top(app, loaded, origin, (proof, methods));
     let subject = lockout::totp_subject(app, &loaded.person.id);
     let event = |kind| {
         app.event(kind, Actor::Person(loaded.person.id.clone()))
@@ -188,7 +173,7 @@ pub async fn complete(
             );
             return Ok(Met::Locked);
         }
-        if step == Step::SetUp && !may_set_up(tx, &loaded)? {
+        if proof == Proof::SetUp && !may_set_up(tx, &loaded)? {
             tx.audit(
                 failed
                     .clone()
@@ -204,7 +189,7 @@ pub async fn complete(
                     tx.audit(accepted.clone());
                 }
                 // Sessions from before the first second factor were opened by the password alone.
-                if step == Step::SetUp && !loaded.has_second_factor() {
+                if proof == Proof::SetUp && !loaded.has_second_factor() {
                     session::end_all(&job_app, tx, &loaded.person.id, Some(&old.id))?;
                 }
                 return Ok(Met::Accepted {

@@ -8,7 +8,6 @@ use crate::audit::event::{Actor, Kind};
 use crate::model::person::Person;
 use crate::secrets::master_key::Derivation;
 use crate::store::{Stored, Tx, recovery_codes, sessions};
-use crate::web::browser::{self, Pending};
 
 /// Where the codes are shown and made.
 pub const CODES_PATH: &str = "/account/recovery-codes";
@@ -74,9 +73,4 @@ pub fn after_set_up(app: &App, tx: &mut Tx<'_>, person: &Person, session_id: &st
         make(app, tx, person, session_id)?;
     }
     Ok(())
-}
-
-/// Where somebody goes when a second factor was set up: to the codes if there are some to show, and then onward.
-pub fn path_after_set_up(app: &App, pending: &Pending, browser_cookie: &str) -> String {
-    browser::page_url(CODES_PATH, &pending.seal(app, Some(browser_cookie)))
 }

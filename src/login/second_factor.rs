@@ -1,48 +1,37 @@
 //! The page that asks for the second factor at sign-in, and the one-time code of an app (RFC 6238) that was typed there.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::proof::{Met, Step, awaited, complete, go_on, not_awaited};
+use super::proof::{Met, Proof, awaited, complete, go_on, not_awaited};
 use super::{passkey, recovery, totp};
-use crate::app::App;
 use crate::audit::reason::Reason;
-use crate::error::PageError;
-use crate::session::Origin;
+use crate::session::{Due, Origin};
 use crate::store::people;
-use crate::web::browser::{self, Notice, Pending, PostedForm};
+use crate::web::browser::{self, Notice, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::passkeys::PasskeyForm;
 use crate::web::pages::{self, FormError, SecondFactorPage};
 use crate::web::redirect_target::{self, RedirectTarget};
 
 /// `GET /login/second-factor`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
-    let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some(loaded) = awaited(app, request, &pending).await? else {
+pub async fn get(mut step: Step) -> Answered {
+    let Some(loaded) = awaited(&step).await? else {
         // The password is too old, or the code was already shown: where it goes on they know what comes next.
-        return not_awaited(app, request, &pending, &browser_cookie).await;
+        return not_awaited(step).await;
     };
-    let redirect_target = redirect_target::of(app, &pending)?;
-    let errors: &[FormError] = match pending.notice.take() {
+    let redirect_target = redirect_target::of(&step.app, &step.pending)?;
+    let errors: &[FormError] = match step.pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
         Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
         Some(Notice::PasskeyNotAccepted) => &[FormError::PASSKEY_NOT_ACCEPTED],
         Some(_) => &[FormError::CODE_NOT_ACCEPTED],
     };
-    let sealed = pending.seal(app, Some(&browser_cookie));
-    let passkey = passkey::begin_second_factor(app, &loaded.person, &browser_cookie).await?;
+    let (app, sealed) = (&step.app, step.sealed());
+    let passkey = passkey::begin_second_factor(app, &loaded.person, &step.browser).await?;
     let page = SecondFactorPage {
         shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, &browser_cookie),
+        csrf: &browser::csrf_token(app, &step.browser),
         pending: &sealed,
         username: &loaded.person.username,
         passkey: passkey.as_ref().map(|begun| PasskeyForm {
@@ -62,43 +51,26 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
 }
 
 /// `POST /login/second-factor`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => verify(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn verify(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let pending = form.pending(app)?;
-    let Some(loaded) = awaited(app, request, &pending).await? else {
-        return not_awaited(app, request, &pending, &form.browser).await;
+pub async fn post(step: Step, form: PostedForm) -> Answered {
+    let Some(loaded) = awaited(&step).await? else {
+        return not_awaited(step).await;
     };
     let typed = totp::typed(form.field("totp")?);
-    let back = |pending: Pending, notice| {
-        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(
-            &browser::page_url("/login/second-factor", &sealed),
-            &[],
-        ))
-    };
     if typed.is_empty() {
-        return back(pending, Notice::CodeMissing);
+        return Ok(step.back_to(Due::SecondFactor.path(), Notice::CodeMissing));
     }
-    let step = totp::step_of_person(app, &loaded.person, &typed)?;
-    let id = loaded.person.id.clone();
-    let origin = Origin::of(app, request);
-    let met = complete(app, &loaded, &origin, (Step::Code, &["otp"]), move |tx| {
-        Ok(match step {
+    let (app, id) = (&step.app, loaded.person.id.clone());
+    let now = totp::step_of_person(app, &loaded.person, &typed)?;
+    let origin = Origin::of(app, &step.request);
+    let met = complete(app, &loaded, &origin, (Proof::Code, &["otp"]), move |tx| {
+        Ok(match now {
             None => Some((Reason::WrongCode, "wrong one-time code")),
-            Some(step) if people::use_totp_step(tx.conn(), &id, step)? => None,
+            Some(now) if people::use_totp_step(tx.conn(), &id, now)? => None,
             Some(_) => Some((Reason::UsedCode, "one-time code was used before")),
         })
     });
     match met.await? {
-        Met::Refused => back(pending, Notice::CodeNotAccepted),
-        met => Ok(go_on(app, pending, &form.browser, met)),
+        Met::Refused => Ok(step.back_to(Due::SecondFactor.path(), Notice::CodeNotAccepted)),
+        met => Ok(go_on(step, met)),
     }
 }

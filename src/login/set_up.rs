@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
-use super::proof::{self, Met, Step};
+use super::proof::{self, Met, Proof};
 use super::{recovery_codes, totp};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
@@ -19,8 +19,9 @@ use crate::secrets::master_key::Purpose;
 use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::{people, sessions};
-use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::browser::{self, CookieKind, Notice, PostedForm};
 use crate::web::guard;
+use crate::web::page::{Answered, Step};
 use crate::web::pages::set_up::{QrCode, SetUpAppPage, SetUpPage};
 use crate::web::pages::{self, FormAction, FormError};
 
@@ -40,8 +41,9 @@ const FRESH_ENOUGH_FOR_THE_FIRST: i64 = 900;
 ///
 /// # Errors
 /// A page, when the database does not answer.
-pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>, PageError> {
-    let loaded = guard::session_of(app, request).await?;
+pub async fn allowed(step: &Step) -> Result<Option<Loaded>, PageError> {
+    let app = &step.app;
+    let loaded = guard::session_of(app, &step.request).await?;
     Ok(loaded.filter(|loaded| {
         let proved = loaded.session.has_second_factor() || !loaded.has_second_factor();
         let fresh = if loaded.has_second_factor() {
@@ -57,41 +59,28 @@ pub async fn allowed(app: &App, request: &HttpRequest) -> Result<Option<Loaded>,
 }
 
 /// Where whoever may not set anything up goes: to sign in again.
-pub fn sign_in_first(app: &App, pending: &Pending, browser_cookie: &str) -> HttpResponse {
-    browser::see_other(
-        &browser::page_url("/login", &pending.seal(app, Some(browser_cookie))),
-        &[],
-    )
+pub fn sign_in_first(step: &Step) -> HttpResponse {
+    step.on_to("/login")
 }
 
 /// `GET /login/set-up`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    choice(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
-    let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some(loaded) = allowed(app, request).await? else {
-        return Ok(sign_in_first(app, &pending, &browser_cookie));
+pub async fn get(mut step: Step) -> Answered {
+    let Some(loaded) = allowed(&step).await? else {
+        return Ok(sign_in_first(&step));
     };
-    if app.passkeys.is_none() {
-        return Ok(browser::see_other(
-            &browser::page_url(APP_PATH, &pending.seal(app, Some(&browser_cookie))),
-            &[],
-        ));
+    if step.app.passkeys.is_none() {
+        return Ok(step.on_to(APP_PATH));
     }
-    let errors: &[FormError] = if pending.notice.take().is_some() {
+    let errors: &[FormError] = if step.pending.notice.take().is_some() {
         &[FormError::CHOICE_MISSING]
     } else {
         &[]
     };
-    let sealed = pending.seal(app, Some(&browser_cookie));
+    let app = &step.app;
     let page = SetUpPage {
         shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, &browser_cookie),
-        pending: &sealed,
+        csrf: &browser::csrf_token(app, &step.browser),
+        pending: &step.sealed(),
         required: app
             .policy
             .requires_second_factor(&loaded.person.settings.all_roles()),
@@ -101,33 +90,12 @@ async fn choice(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageEr
 }
 
 /// `POST /login/set-up`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let chosen = async {
-        let form = PostedForm::read(&app, &request, body).await?;
-        let mut pending = form.pending(&app)?;
-        let path = match form.field("choice")? {
-            "app" => APP_PATH,
-            "passkey" => PASSKEY_PATH,
-            _ => {
-                pending = pending.saying(Notice::ChoiceMissing);
-                PATH
-            }
-        };
-        Ok(browser::see_other(
-            &browser::page_url(path, &pending.seal(&app, Some(&form.browser))),
-            &[],
-        ))
-    };
-    chosen
-        .await
-        .unwrap_or_else(|error: PageError| browser::error_page(&app, &error))
-}
-
-/// `GET /login/set-up/app`
-pub async fn app_get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    app_page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
+pub async fn post(step: Step, form: PostedForm) -> Answered {
+    Ok(match form.field("choice")? {
+        "app" => step.on_to(APP_PATH),
+        "passkey" => step.on_to(PASSKEY_PATH),
+        _ => step.back_to(PATH, Notice::ChoiceMissing),
+    })
 }
 
 /// The secret that is being set up in a session, made when the page is first shown, so that showing it again changes
@@ -150,16 +118,17 @@ async fn secret_of(app: &App, loaded: &Loaded) -> Result<Zeroizing<Vec<u8>>, Bro
     open(&wrapped).map_err(Broken::defect)
 }
 
-async fn app_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
-    let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some(loaded) = allowed(app, request).await? else {
-        return Ok(sign_in_first(app, &pending, &browser_cookie));
+/// `GET /login/set-up/app`
+pub async fn app_get(mut step: Step) -> Answered {
+    let Some(loaded) = allowed(&step).await? else {
+        return Ok(sign_in_first(&step));
     };
-    let errors: &[FormError] = match pending.notice.take() {
+    let errors: &[FormError] = match step.pending.notice.take() {
         None => &[],
         Some(Notice::CodeMissing) => &[FormError::CODE_MISSING],
         Some(_) => &[FormError::NEW_CODE_NOT_ACCEPTED],
     };
+    let app = &step.app;
     let secret = secret_of(app, &loaded).await?;
     let shell = browser::shell(app);
     let uri = Zeroizing::new(totp::key_uri(
@@ -168,11 +137,10 @@ async fn app_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, Page
         &loaded.person.username,
     )?);
     let text = Zeroizing::new(BASE32_NOPAD.encode(&secret));
-    let sealed = pending.seal(app, Some(&browser_cookie));
     let page = SetUpAppPage {
         shell,
-        csrf: &browser::csrf_token(app, &browser_cookie),
-        pending: &sealed,
+        csrf: &browser::csrf_token(app, &step.browser),
+        pending: &step.sealed(),
         qr: QrCode::of(&uri).map_err(Broken::defect)?,
         secret: &in_groups(&text),
         replaces: loaded.person.totp_secret.is_some(),
@@ -192,30 +160,17 @@ fn in_groups(text: &str) -> String {
 }
 
 /// `POST /login/set-up/app`
-pub async fn app_post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => confirm(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let pending = form.pending(app)?;
-    let Some(loaded) = allowed(app, request).await? else {
-        return Ok(sign_in_first(app, &pending, &form.browser));
-    };
-    let back = |pending: Pending, notice| {
-        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(&browser::page_url(APP_PATH, &sealed), &[]))
+pub async fn app_post(step: Step, form: PostedForm) -> Answered {
+    let Some(loaded) = allowed(&step).await? else {
+        return Ok(sign_in_first(&step));
     };
     let typed = totp::typed(form.field("totp")?);
     if typed.is_empty() {
-        return back(pending, Notice::CodeMissing);
+        return Ok(step.back_to(APP_PATH, Notice::CodeMissing));
     }
+    let app = &step.app;
     let secret = secret_of(app, &loaded).await?;
-    let step = totp::step_of(&secret, &typed, app.now())?;
+    let shown = totp::step_of(&secret, &typed, app.now())?;
     let wrapped = app
         .master
         .seal(Purpose::TotpSecret, &loaded.person.id, &secret, app.entropy);
@@ -225,15 +180,15 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
     } else {
         "authenticator_app_added"
     };
-    let origin = Origin::of(app, request);
-    let met = proof::complete(app, &loaded, &origin, (Step::SetUp, &["otp"]), move |tx| {
-        let Some(step) = step else {
+    let origin = Origin::of(app, &step.request);
+    let met = proof::complete(app, &loaded, &origin, (Proof::SetUp, &["otp"]), move |tx| {
+        let Some(shown) = shown else {
             return Ok(Some((
                 Reason::WrongCode,
                 "wrong one-time code while setting up an app",
             )));
         };
-        if !people::put_totp(tx.conn(), &person.id, person.generation, Some(&wrapped), step)? {
+        if !people::put_totp(tx.conn(), &person.id, person.generation, Some(&wrapped), shown)? {
             return Ok(Some((Reason::Other, "the account was changed meanwhile")));
         }
         sessions::keep_totp_set_up(tx.conn(), &session_id, None)?;
@@ -250,35 +205,20 @@ async fn confirm(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Res
                 SecondFactor::AppAdded
             };
             notices::second_factor_changed(app, &loaded.person, what);
-            Ok(go_on(
-                app,
-                pending,
-                &form.browser,
-                &loaded.session,
-                (&cookie, hash),
-            ))
+            Ok(go_on(step, &loaded.session, (&cookie, hash)))
         }
-        Met::Refused => back(pending, Notice::CodeNotAccepted),
-        Met::Locked => Ok(proof::go_on(app, pending, &form.browser, Met::Locked)),
+        Met::Refused => Ok(step.back_to(APP_PATH, Notice::CodeNotAccepted)),
+        Met::Locked => Ok(proof::go_on(step, Met::Locked)),
     }
 }
 
 /// Where it goes on after something was set up: to the recovery codes, if there are some to show. A sign-in that was made
 /// for the request stays made for it, another does not become so.
-pub fn go_on(
-    app: &App,
-    mut pending: Pending,
-    browser_cookie: &str,
-    old: &Session,
-    (cookie, hash): (&str, String),
-) -> HttpResponse {
-    if pending.authenticated.as_deref() == Some(old.hash.as_str()) {
-        pending.authenticated = Some(hash);
+pub fn go_on(mut step: Step, old: &Session, (cookie, hash): (&str, String)) -> HttpResponse {
+    if step.pending.authenticated.as_deref() == Some(old.hash.as_str()) {
+        step.pending.authenticated = Some(hash);
     }
-    pending.notice = None;
-    let cookie = browser::set_cookie(app, CookieKind::Session, cookie);
-    browser::see_other(
-        &recovery_codes::path_after_set_up(app, &pending, browser_cookie),
-        &[cookie],
-    )
+    step.pending.notice = None;
+    let cookie = browser::set_cookie(&step.app, CookieKind::Session, cookie);
+    step.on_to_with(recovery_codes::CODES_PATH, &[cookie])
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
-use super::proof::{self, Met, Step};
+use super::proof::{self, Met, Proof};
 use super::set_up::{self, PASSKEY_PATH, allowed, sign_in_first};
 use super::{passkey, recovery_codes};
 use crate::app::App;
@@ -18,7 +18,8 @@ use crate::session::notices::{self, SecondFactor};
 use crate::session::{Loaded, Origin};
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Stored, Tx};
-use crate::web::browser::{self, Destination, Notice, Pending, PostedForm};
+use crate::web::browser::{self, Destination, Notice, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use crate::web::pages::{self, FormAction, FormError};
 use crate::web::parameters::Parameters;
@@ -67,38 +68,31 @@ fn too_many(app: &App) -> HttpResponse {
 }
 
 /// `GET /login/set-up/passkey`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
-    let (mut pending, browser_cookie) = browser::carried(app, request)?;
-    let Some(Loaded { person, .. }) = allowed(app, request).await? else {
-        return Ok(sign_in_first(app, &pending, &browser_cookie));
+pub async fn get(mut step: Step) -> Answered {
+    let Some(Loaded { person, .. }) = allowed(&step).await? else {
+        return Ok(sign_in_first(&step));
     };
-    let errors: &[FormError] = match pending.notice.take() {
+    let errors: &[FormError] = match step.pending.notice.take() {
         None => &[],
         Some(Notice::PasskeyStale) => &[FormError::PASSKEY_STALE],
         Some(Notice::PasskeyName) => &[FormError::PASSKEY_NAME],
         Some(_) => &[FormError::PASSKEY_NOT_ADDED],
     };
-    let id = person.id.clone();
+    let (app, id) = (&step.app, person.id.clone());
     let known = app.store.read(move |conn| passkeys::of_person(conn, &id)).await?;
     if known.len() >= MOST {
         return Ok(too_many(app));
     }
-    let begun = relying_party(app)?.begin_adding(&person, &known, &browser_cookie)?;
-    let typed = Parameters::parse(request.query_string().as_bytes()).ok();
-    let sealed = pending.seal(app, Some(&browser_cookie));
-    let back = match &pending.destination {
+    let begun = relying_party(app)?.begin_adding(&person, &known, &step.browser)?;
+    let typed = Parameters::parse(step.request.query_string().as_bytes()).ok();
+    let sealed = step.sealed();
+    let back = match &step.pending.destination {
         Destination::Page(path) => path.clone(),
         _ => browser::page_url("/login/set-up", &sealed),
     };
     let page = AddPasskeyPage {
         shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, &browser_cookie),
+        csrf: &browser::csrf_token(app, &step.browser),
         pending: &sealed,
         passkey: PasskeyForm {
             options: &begun.options,
@@ -115,47 +109,35 @@ async fn page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageErro
 }
 
 /// `POST /login/set-up/passkey`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => finish(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
-    let pending = form.pending(app)?;
-    let Some(loaded) = allowed(app, request).await? else {
-        return Ok(sign_in_first(app, &pending, &form.browser));
+pub async fn post(step: Step, form: PostedForm) -> Answered {
+    let Some(loaded) = allowed(&step).await? else {
+        return Ok(sign_in_first(&step));
     };
     let typed = form.field("name")?;
-    let back = |pending: Pending, notice| {
-        let page = browser::page_url(
-            PASSKEY_PATH,
-            &pending.saying(notice).seal(app, Some(&form.browser)),
-        );
+    let back = |mut step: Step, notice| {
+        step.pending.notice = Some(notice);
+        let page = browser::page_url(PASSKEY_PATH, &step.sealed());
         let name = form_urlencoded::Serializer::new(String::new())
             .append_pair("name", typed)
             .finish();
         Ok(browser::see_other(&format!("{page}&{name}"), &[]))
     };
     let Some(name) = name_of(typed) else {
-        return back(pending, Notice::PasskeyName);
+        return back(step, Notice::PasskeyName);
     };
     let answer = form.field("credential")?;
     if answer.is_empty() {
-        return back(pending, Notice::PasskeyStale);
+        return back(step, Notice::PasskeyStale);
     }
-    let state = form.field("ceremony")?;
+    let (app, state) = (&step.app, form.field("ceremony")?);
     let added = match relying_party(app)?.finish_adding(&loaded.person.id, &form.browser, state, answer) {
         Ok(added) => added,
-        Err(PasskeyRefused::Stale) => return back(pending, Notice::PasskeyStale),
-        Err(_) => return back(pending, Notice::PasskeyNotAccepted),
+        Err(PasskeyRefused::Stale) => return back(step, Notice::PasskeyStale),
+        Err(_) => return back(step, Notice::PasskeyNotAccepted),
     };
     let (job_app, person, session_id) = (Arc::clone(app), loaded.person.clone(), loaded.session.id.clone());
-    let (origin, methods) = (Origin::of(app, request), passkey::missing(&loaded.session));
-    let met = proof::complete(app, &loaded, &origin, (Step::SetUp, &methods), move |tx| {
+    let (origin, methods) = (Origin::of(app, &step.request), passkey::missing(&loaded.session));
+    let met = proof::complete(app, &loaded, &origin, (Proof::SetUp, &methods), move |tx| {
         let refused = write(&job_app, tx, &person, &name, &added)?;
         if refused.is_none() {
             recovery_codes::after_set_up(&job_app, tx, &person, &session_id)?;
@@ -165,16 +147,10 @@ async fn finish(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Resu
     match met.await? {
         Met::Accepted { cookie, hash } => {
             notices::second_factor_changed(app, &loaded.person, SecondFactor::PasskeyAdded);
-            Ok(set_up::go_on(
-                app,
-                pending,
-                &form.browser,
-                &loaded.session,
-                (&cookie, hash),
-            ))
+            Ok(set_up::go_on(step, &loaded.session, (&cookie, hash)))
         }
-        Met::Refused => back(pending, Notice::PasskeyNotAccepted),
-        Met::Locked => Ok(proof::go_on(app, pending, &form.browser, Met::Locked)),
+        Met::Refused => back(step, Notice::PasskeyNotAccepted),
+        Met::Locked => Ok(proof::go_on(step, Met::Locked)),
     }
 }
 

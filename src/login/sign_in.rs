@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{banner, passkey};
 use crate::app::App;
 use crate::audit::event::{Actor, Event, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::{Reason, Why};
-use crate::error::{Broken, PageError};
+use crate::error::Broken;
 use crate::model::network;
 use crate::model::person::Person;
 use crate::model::secret::Secret;
@@ -22,7 +21,8 @@ use crate::secrets::password_rules;
 use crate::session::lockout::{self, Attempt};
 use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::{Tx, people};
-use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
+use crate::web::browser::{self, CookieKind, Notice, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::passkeys::PasskeyForm;
 use crate::web::pages::{self, FormAction, FormError, LoginPage, Provider};
 use crate::web::redirect_target::{self, RedirectTarget};
@@ -31,20 +31,12 @@ use crate::web::redirect_target::{self, RedirectTarget};
 const LONGEST_USERNAME: usize = 255;
 
 /// `GET /login`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let carried = browser::carried(&app, &request);
-    match carried.and_then(|(pending, browser_cookie)| page(&app, pending, &browser_cookie)) {
-        Ok(page) => page,
-        Err(error) => browser::error_page(&app, &error),
+pub async fn get(mut step: Step) -> Answered {
+    if banner::is_due(&step) {
+        return Ok(step.on_to(banner::PATH));
     }
-}
-
-fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpResponse, PageError> {
-    if banner::is_due(app, &pending) {
-        return Ok(banner::first(app, &pending, browser_cookie));
-    }
-    let redirect_target = redirect_target::of(app, &pending)?;
-    let errors: &[FormError] = match pending.notice.take() {
+    let redirect_target = redirect_target::of(&step.app, &step.pending)?;
+    let errors: &[FormError] = match step.pending.notice.take() {
         None => &[],
         Some(Notice::UsernameMissing) => &[FormError::USERNAME_MISSING],
         Some(Notice::PasswordMissing) => &[FormError::PASSWORD_MISSING],
@@ -60,14 +52,15 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         Some(Notice::ProviderNotAccepted) => &[FormError::PROVIDER_NOT_ACCEPTED],
         Some(_) => &[FormError::NOT_ACCEPTED],
     };
-    let hint = pending
+    let hint = step
+        .pending
         .parameters()
         .and_then(|sent| sent.one("login_hint").ok().flatten())
         .unwrap_or_default()
         .to_owned();
-    let username = pending.username.take().unwrap_or(hint);
-    let sealed = pending.seal(app, Some(browser_cookie));
-    let passkey = passkey::begin(app, browser_cookie)?;
+    let username = step.pending.username.take().unwrap_or(hint);
+    let (app, sealed) = (&step.app, step.sealed());
+    let passkey = passkey::begin(app, &step.browser)?;
     let known = app.live.identity_providers();
     let providers: Vec<Provider<'_>> = known
         .iter()
@@ -83,7 +76,7 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
         .collect();
     let page = LoginPage {
         shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, browser_cookie),
+        csrf: &browser::csrf_token(app, &step.browser),
         pending: &sealed,
         application: redirect_target.as_ref().map(RedirectTarget::application),
         username: &username,
@@ -104,72 +97,55 @@ fn page(app: &App, mut pending: Pending, browser_cookie: &str) -> Result<HttpRes
 }
 
 /// `POST /login`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => sign_in(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn sign_in(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     let username = form.field("username")?.trim().to_owned();
     let password = Secret::new(form.field("password")?);
-    let address = client_address::of(app, request);
-    let mut pending = form.pending(app)?;
-    if banner::is_due(app, &pending) {
-        return Ok(banner::first(app, &pending, &form.browser));
+    if banner::is_due(&step) {
+        return Ok(step.on_to(banner::PATH));
     }
-    pending.username = Some(username.chars().take(LONGEST_USERNAME).collect());
-    let back = |pending: Pending, notice: Notice| {
-        let sealed = pending.saying(notice).seal(app, Some(&form.browser));
-        Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
-    };
+    step.pending.username = Some(username.chars().take(LONGEST_USERNAME).collect());
+    let back = |step: Step, notice| Ok(step.back_to("/login", notice));
     if username.is_empty() {
-        return back(pending, Notice::UsernameMissing);
+        return back(step, Notice::UsernameMissing);
     }
     if password.reveal().is_empty() {
-        return back(pending, Notice::PasswordMissing);
+        return back(step, Notice::PasswordMissing);
     }
+    let (app, request) = (Arc::clone(&step.app), &step.request);
+    let address = client_address::of(&app, request);
     let limit = app.config.login.address_attempts_per_minute;
     let Some(_under_way) = app
         .failure_counts
         .reserve_in_turn(address, limit, || app.now())
         .await
     else {
-        return back(pending, Notice::TooMany);
+        return back(step, Notice::TooMany);
     };
     if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
-        return back(pending, Notice::NotAccepted);
+        return back(step, Notice::NotAccepted);
     }
     let at = At {
         address,
-        origin: Origin::of(app, request),
-        replaced: browser::session_hash(app, request),
-        known: browser::cookie(app, request, CookieKind::Known),
+        origin: Origin::of(&app, request),
+        replaced: browser::session_hash(&app, request),
+        known: browser::cookie(&app, request, CookieKind::Known),
     };
-    match check(app, &username, password, at).await? {
-        None => back(pending, Notice::NotAccepted),
-        Some(signed_in) => {
-            app.failure_counts.release(address, app.now());
-            pending.authenticated = Some(signed_in.session_hash);
-            pending.username = None;
-            pending.notice = None;
-            let location = if signed_in.second_factor_due {
-                browser::page_url(Due::SecondFactor.path(), &pending.seal(app, Some(&form.browser)))
-            } else {
-                pending.onward(app, &form.browser)
-            };
-            let mut cookies = vec![browser::set_cookie(app, CookieKind::Session, &signed_in.cookie)];
-            cookies.extend(
-                signed_in
-                    .known
-                    .map(|known| browser::set_cookie(app, CookieKind::Known, &known)),
-            );
-            Ok(browser::see_other(&location, &cookies))
-        }
-    }
+    let Some(signed_in) = check(&app, &username, password, at).await? else {
+        return back(step, Notice::NotAccepted);
+    };
+    app.failure_counts.release(address, app.now());
+    let mut cookies = vec![browser::set_cookie(&app, CookieKind::Session, &signed_in.cookie)];
+    cookies.extend(
+        signed_in
+            .known
+            .map(|known| browser::set_cookie(&app, CookieKind::Known, &known)),
+    );
+    step.pending.signed_in(signed_in.session_hash);
+    Ok(if signed_in.second_factor_due {
+        step.on_to_with(Due::SecondFactor.path(), &cookies)
+    } else {
+        step.onward(&cookies)
+    })
 }
 
 /// Where a password was typed.

@@ -20,6 +20,7 @@ use crate::model::person::Person;
 use crate::session::{self, Loaded, client_address};
 use crate::store::{grants, identity_providers};
 use crate::web::browser::{self, CookieKind, Destination, Pending};
+use crate::web::page::{Answered, CrossSite};
 use crate::web::parameters::Parameters;
 use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
 
@@ -27,29 +28,23 @@ use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
 const LARGEST_REQUEST: usize = 8 * 1024;
 
 /// `GET /oauth2/authorize`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let query = request.query_string().as_bytes();
-    let pending = match sealed_or_new(&app, &request, query) {
-        Ok(pending) => pending,
-        Err(error) => return browser::error_page(&app, &error),
-    };
-    answer(&app, &request, pending).await
+pub async fn get(sent: CrossSite) -> Answered {
+    let CrossSite { app, request } = &sent;
+    let pending = sealed_or_new(app, request, request.query_string().as_bytes())?;
+    Ok(answer(app, request, pending).await?)
 }
 
 /// `POST /oauth2/authorize` (OpenID Connect Core §3.1.2.1). A form of another site arrives without our Lax cookies, so
 /// the request is sealed and sent to our own GET.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let parsed = Parameters::from_body(&request, body)
+pub async fn post(sent: CrossSite, body: web::Payload) -> Answered {
+    let parameters = Parameters::from_body(&sent.request, body)
         .await
-        .map_err(|error| PageError::malformed(error.description));
-    match parsed.and_then(|parameters| new_pending(&app, parameters)) {
-        Ok(pending) => browser::see_other(
-            &browser::page_url("/oauth2/authorize", &pending.seal(&app, None)),
-            &[],
-        ),
-        Err(error) => browser::error_page(&app, &error),
-    }
+        .map_err(|error| PageError::malformed(error.description))?;
+    let pending = new_pending(&sent.app, parameters)?;
+    Ok(browser::see_other(
+        &browser::page_url("/oauth2/authorize", &pending.seal(&sent.app, None)),
+        &[],
+    ))
 }
 
 fn new_pending(app: &App, parameters: Parameters) -> Result<Pending, PageError> {
@@ -80,43 +75,29 @@ fn sealed_or_new(app: &App, request: &HttpRequest, query: &[u8]) -> Result<Pendi
     }
 }
 
-async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> HttpResponse {
-    let Some(parameters) = pending.parameters() else {
-        return browser::error_page(
-            app,
-            &PageError::new("This sign-in was not for an application.").details("Parameter: pending."),
-        );
-    };
-    if let Err(broken) = app.live.require_fresh() {
-        return browser::error_page(app, &broken.into());
-    }
-    let redirect_target = match redirect_target::find(app, parameters) {
-        Ok(redirect_target) => redirect_target,
-        Err(error) => return browser::error_page(app, &error),
-    };
+async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Result<HttpResponse, PageError> {
+    let parameters = pending.parameters().ok_or_else(|| {
+        PageError::new("This sign-in was not for an application.").details("Parameter: pending.")
+    })?;
+    app.live.require_fresh()?;
+    let redirect_target = redirect_target::find(app, parameters)?;
     let parsed = match read(app, &redirect_target.client, parameters) {
         Ok(parsed) => parsed,
         Err(error) => {
             let client_id = &redirect_target.client.client.id;
             app.sign_in_refusals
                 .note(client_id, &error.description, app.now());
-            return redirect_error(app, &redirect_target, &error);
+            return Ok(redirect_error(app, &redirect_target, &error));
         }
     };
-    let facts = match load_facts(app, request, &redirect_target, &pending).await {
-        Ok(facts) => facts,
-        Err(error) => return browser::error_page(app, &error),
-    };
-    match decide(&parsed, &facts, &Rules::of(app), app.now()) {
+    let facts = load_facts(app, request, &redirect_target, &pending).await?;
+    Ok(match decide(&parsed, &facts, &Rules::of(app), app.now()) {
         Err(error) => {
             record_refusal(app, request, &redirect_target, &facts, &error).await;
             redirect_error(app, &redirect_target, &error)
         }
         Ok(Decision::Issue(granted)) => {
-            let claims = match facts.context.may_name(&Rules::of(app), &parsed.claims) {
-                Ok(claims) => claims,
-                Err(broken) => return browser::error_page(app, &broken.into()),
-            };
+            let claims = facts.context.may_name(&Rules::of(app), &parsed.claims)?;
             let issued = Issue {
                 redirect_target: &redirect_target,
                 request: &parsed,
@@ -130,7 +111,7 @@ async fn answer(app: &Arc<App>, request: &HttpRequest, pending: Pending) -> Http
         Ok(Decision::LogIn) => browser::on_to(app, request, "/login", &pending),
         Ok(Decision::Due(due)) => browser::on_to(app, request, due.path(), &pending.saying_nothing()),
         Ok(Decision::AskConsent(_)) => browser::on_to(app, request, "/consent", &pending.saying_nothing()),
-    }
+    })
 }
 
 /// Reads a request of a client, with the hint that it may carry.

@@ -27,6 +27,7 @@ use crate::session::client_address;
 use crate::store::changes::{Change, ChangeKind};
 use crate::store::{Stored, Tx, secrets, tokens};
 use crate::web::parameters::{Parameters, shown};
+use crate::web::refusals;
 
 /// RFC 7523 §2.2
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -219,13 +220,19 @@ pub async fn authenticate(
     // Others may share the address: whoever failed too often is refused what fails again, never what is right.
     let limited = is_limited(app, address, id.as_deref());
     match verify(app, presented, limited).await {
-        Ok((caller, method, burn, used_secret)) => Ok(Authenticated {
-            caller,
-            method,
-            address,
-            burn,
-            used_secret,
-        }),
+        Ok((caller, method, burn, used_secret)) => {
+            // Anybody may say the name of a public client.
+            if method != AuthMethod::None {
+                refusals::is_known(request);
+            }
+            Ok(Authenticated {
+                caller,
+                method,
+                address,
+                burn,
+                used_secret,
+            })
+        }
         Err(refusal) if limited && refusal.code == Code::InvalidClient => {
             app.failure_counts
                 .count(address, Failed::Client(counted_as(app, id.as_deref())), app.now());

@@ -2,7 +2,7 @@
 //! (RFC 6749 §4.1.2).
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::authorization_decision::{Decision, Facts, decide};
 use super::authorization_request::AuthorizationRequest;
@@ -20,9 +20,13 @@ use crate::policy::grant::{Granted, Reason};
 use crate::policy::vocabulary::PURPOSE_SYSTEM;
 use crate::session::client_address;
 use crate::web::browser::{self, Pending, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::{self, Account, ConsentClaim, ConsentPage, ConsentScope, Fact, FormAction, Withheld};
 use crate::web::parameters::Parameters;
 use crate::web::redirect_target::{self, RedirectTarget, redirect_error};
+
+/// It knows what comes next.
+const AUTHORIZE: &str = "/oauth2/authorize";
 
 /// A request that was carried to the consent page, with everything that decides it.
 struct Carried {
@@ -47,68 +51,39 @@ async fn load(app: &App, request: &HttpRequest, pending: &Pending) -> Result<Car
 }
 
 /// `GET /consent`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let carried = match browser::carried(&app, &request) {
-        Ok((pending, browser_cookie)) => load(&app, &request, &pending)
-            .await
-            .map(|carried| (carried, pending, browser_cookie)),
-        Err(error) => Err(error),
-    };
-    match carried {
-        Err(error) => browser::error_page(&app, &error),
-        Ok((carried, pending, browser_cookie)) => {
-            match decide(&carried.request, &carried.facts, &Rules::of(&app), app.now()) {
-                Ok(Decision::AskConsent(granted)) => {
-                    page(&app, &carried, &granted, &pending, &browser_cookie)
-                }
-                // Signed out meanwhile, or allowed in another tab: the authorization endpoint knows what comes next.
-                _ => browser::see_other(
-                    &browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&browser_cookie))),
-                    &[],
-                ),
-            }
-        }
-    }
+pub async fn get(step: Step) -> Answered {
+    let app = &step.app;
+    let carried = load(app, &step.request, &step.pending).await?;
+    Ok(
+        match decide(&carried.request, &carried.facts, &Rules::of(app), app.now()) {
+            Ok(Decision::AskConsent(granted)) => page(app, &carried, &granted, &step.pending, &step.browser),
+            // Signed out meanwhile, or allowed in another tab: the authorization endpoint knows what comes next.
+            _ => step.on_to(AUTHORIZE),
+        },
+    )
 }
 
 /// `POST /consent`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let form = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => form,
-        Err(error) => return browser::error_page(&app, &error),
-    };
-    let opened = form.pending(&app);
-    let (pending, carried) = match opened {
-        Ok(pending) => match load(&app, &request, &pending).await {
-            Ok(carried) => (pending, carried),
-            Err(error) => return browser::error_page(&app, &error),
-        },
-        Err(error) => return browser::error_page(&app, &error),
-    };
-    let again = || {
-        browser::see_other(
-            &browser::page_url("/oauth2/authorize", &pending.seal(&app, Some(&form.browser))),
-            &[],
-        )
-    };
+pub async fn post(step: Step, form: PostedForm) -> Answered {
+    let (app, request) = (&step.app, &step.request);
+    let carried = load(app, request, &step.pending).await?;
+    let again = || Ok(step.on_to(AUTHORIZE));
     // Somebody else may have signed in in another tab: who is asked is who answers.
     let session = carried
         .facts
         .session
         .as_ref()
         .map(|session| session.hash.as_str());
-    if pending.shown_to.as_deref() != session {
+    if step.pending.shown_to.as_deref() != session {
         return again();
     }
-    let granted = match decide(&carried.request, &carried.facts, &Rules::of(&app), app.now()) {
+    let granted = match decide(&carried.request, &carried.facts, &Rules::of(app), app.now()) {
         Ok(Decision::AskConsent(granted) | Decision::Issue(granted)) => granted,
         _ => return again(),
     };
-    let address = client_address::of(&app, &request);
-    match form.fields.one("decision").ok().flatten() {
-        Some("approve") => match choose(&app, &carried, &granted, &form.fields) {
+    let address = client_address::of(app, request);
+    Ok(match form.fields.one("decision").ok().flatten() {
+        Some("approve") => match choose(app, &carried, &granted, &form.fields) {
             Ok((chosen, claims)) => {
                 let Carried {
                     redirect_target,
@@ -116,7 +91,7 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                     facts,
                 } = &carried;
                 issue(
-                    &app,
+                    app,
                     address,
                     Issue {
                         redirect_target,
@@ -132,13 +107,13 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                 )
                 .await
             }
-            Err(error) => redirect_error(&app, &carried.redirect_target, &error),
+            Err(error) => redirect_error(app, &carried.redirect_target, &error),
         },
         Some("deny") => {
             let error = OAuthError::new(Code::AccessDenied, "the person did not allow it");
             if let Some(person) = &carried.facts.person {
                 record(
-                    &app,
+                    app,
                     address,
                     &carried.redirect_target,
                     person,
@@ -147,10 +122,10 @@ pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload)
                 )
                 .await;
             }
-            redirect_error(&app, &carried.redirect_target, &error)
+            redirect_error(app, &carried.redirect_target, &error)
         }
-        _ => again(),
-    }
+        _ => return again(),
+    })
 }
 
 /// What the client cannot do without.

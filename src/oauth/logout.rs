@@ -20,6 +20,7 @@ use crate::secrets::master_key::Purpose;
 use crate::session::{self, Limits, client_address};
 use crate::store::sessions;
 use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::page::{Answered, CrossSite, Visit};
 use crate::web::pages::{self, Account, FormAction, LogoutPage, SignedOutPage};
 use crate::web::parameters::{Parameters, shown};
 
@@ -38,51 +39,49 @@ struct LogoutRequest {
 }
 
 /// `GET /oauth2/logout`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let read = received(&app, &request).and_then(|parameters| Ok((check(&app, &parameters)?, parameters)));
-    let (logout, parameters) = match read {
-        Ok(read) => read,
-        Err(error) => return browser::error_page(&app, &error.with_sign_out()),
-    };
-    match at_hand(&app, &request).await {
-        Err(error) => browser::error_page(&app, &error),
-        Ok(Some((session, _))) if names(&logout, &session) => {
-            let told = end(&app, &request, logout.client.as_deref()).await;
-            finish(&app, logout.back.as_deref(), told)
+pub async fn get(sent: CrossSite) -> Answered {
+    let CrossSite { app, request } = &sent;
+    let parameters = received(app, request).map_err(PageError::with_sign_out)?;
+    let logout = check(app, &parameters).map_err(PageError::with_sign_out)?;
+    Ok(match at_hand(app, request).await? {
+        Some((session, _)) if names(&logout, &session) => {
+            let told = end(app, request, logout.client.as_deref()).await;
+            finish(app, logout.back.as_deref(), told)
         }
-        Ok(Some((_, Some(person)))) => ask(&app, &request, &logout, &parameters, &person),
-        Ok(_) => finish(&app, logout.back.as_deref(), true),
-    }
+        Some((_, Some(person))) => ask(app, request, &logout, &parameters, &person),
+        _ => finish(app, logout.back.as_deref(), true),
+    })
 }
 
 /// `POST /oauth2/logout`: an application's request (§2), or the answer to our question, which our CSRF token tells apart.
 /// A form of another site arrives without our Lax cookies, so the request is sealed and sent to our own GET.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let fields = Parameters::from_body(&request, body)
+pub async fn post(sent: CrossSite, body: web::Payload) -> Answered {
+    let outcome = received_by_post(&sent.app, &sent.request, body).await;
+    Ok(outcome.map_err(PageError::with_sign_out)?)
+}
+
+async fn received_by_post(
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, PageError> {
+    let fields = Parameters::from_body(request, body)
         .await
-        .map_err(|error| PageError::malformed(error.description));
-    let outcome = match fields {
-        Ok(fields) if !matches!(fields.one("csrf"), Ok(None)) => confirmed(&app, &request, fields).await,
-        Ok(fields) => limited(fields).map(|fields| {
-            browser::see_other(
-                &browser::page_url("/oauth2/logout", &seal(&app, &fields, None)),
-                &[],
-            )
-        }),
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error.with_sign_out()))
+        .map_err(|error| PageError::malformed(error.description))?;
+    if !matches!(fields.one("csrf"), Ok(None)) {
+        return confirmed(app, request, fields).await;
+    }
+    let sealed = seal(app, &limited(fields)?, None);
+    Ok(browser::see_other(
+        &browser::page_url("/oauth2/logout", &sealed),
+        &[],
+    ))
 }
 
 /// `POST /account/sign-out`: on a page of ours; posts `csrf` alone.
-pub async fn sign_out(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    match PostedForm::read(&app, &request, body).await {
-        Ok(_) => finish_post(&app, None, end(&app, &request, None).await),
-        Err(error) => browser::error_page(&app, &error.with_sign_out()),
-    }
+pub async fn sign_out(visit: Visit, _: PostedForm) -> Answered {
+    let told = end(&visit.app, &visit.request, None).await;
+    Ok(finish_post(&visit.app, None, told))
 }
 
 fn limited(parameters: Parameters) -> Result<Parameters, PageError> {

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::form::{Ask, Carried, INVITED, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
@@ -21,6 +21,7 @@ use crate::registry::{Refused, Registry};
 use crate::session::{self, Authentication, Origin, client_address, notices};
 use crate::store::passkeys;
 use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::page::{Answered, Visit};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction};
 
@@ -30,34 +31,17 @@ const PATH: &str = "/new-password";
 const NEW: &str = "Choose a new password";
 
 /// `GET /invitation/{secret}` and `GET /new-password/{secret}`
-pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
-    let (browser, fresh) = browser::browser_cookie(&app, &request);
+pub async fn open(visit: Visit) -> Answered {
+    let app = &visit.app;
+    let (browser, fresh) = browser::browser_cookie(app, &visit.request);
     let carried = Carried {
-        link: Some(secret.into_inner()),
-        ..Carried::new(&app)
+        link: Some(visit.part("secret").to_owned()),
+        ..Carried::new(app)
     };
-    browser::see_other(
-        &page_url(PATH, &[("state", &carried.seal(&app, &browser))]),
+    Ok(browser::see_other(
+        &page_url(PATH, &[("state", &carried.seal(app, &browser))]),
         &fresh,
-    )
-}
-
-/// `GET /new-password`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-/// `POST /new-password`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => choose(&app, &request, form).await,
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
+    ))
 }
 
 /// Who may choose a password.
@@ -139,7 +123,9 @@ fn secret_of(carried: &Carried) -> Result<SecretHash, PageError> {
     Ok(SecretHash::of(secret))
 }
 
-async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, PageError> {
+/// `GET /new-password`
+pub async fn get(visit: Visit) -> Answered {
+    let (app, request) = (&visit.app, &visit.request);
     let missing = || {
         PageError::new(
             "Open the link that you were sent again, in this browser, with cookies switched on. Parameter: state.",
@@ -172,7 +158,9 @@ async fn page(app: &Arc<App>, request: &HttpRequest) -> Result<HttpResponse, Pag
     )
 }
 
-async fn choose(app: &Arc<App>, request: &HttpRequest, form: PostedForm) -> Result<HttpResponse, PageError> {
+/// `POST /new-password`
+pub async fn post(visit: Visit, form: PostedForm) -> Answered {
+    let (app, request) = (&visit.app, &visit.request);
     let carried = Carried::open(app, form.field("state")?, &form.browser)?;
     let hash = secret_of(&carried)?;
     let address = client_address::of(app, request);

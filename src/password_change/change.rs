@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::form::{
     Ask, CHANGE_PATH, Carried, EXPIRED_PATH, PasswordMistake, ask, cookies, judge, page_url, typed,
@@ -25,26 +25,19 @@ use crate::secrets::password_rules::LONGEST;
 use crate::session::lockout::Attempt;
 use crate::session::{self, Due, client_address, notices};
 use crate::store::sessions;
-use crate::web::browser::{self, CookieKind, Pending, PostedForm};
-use crate::web::guard::{self, PageRefused, SignedIn};
+use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::guard::{self, SignedIn};
+use crate::web::page::{Answered, Own, Step};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction};
 use crate::web::redirect_target::{self, RedirectTarget};
 
 /// How fresh the sign-in must be, in seconds.
-const FRESH: i64 = 900;
+pub const FRESH: i64 = 900;
 
 /// `GET /account/password`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    match guard::signed_in(&app, &request, CHANGE_PATH, Some(FRESH)).await {
-        Ok(signed_in) => {
-            page(&app, &request, &signed_in).unwrap_or_else(|error| browser::error_page(&app, &error))
-        }
-        Err(stop) => stop.answer(&app),
-    }
-}
-
-fn page(app: &App, request: &HttpRequest, signed_in: &SignedIn) -> Result<HttpResponse, PageError> {
+pub async fn get(own: Own) -> Answered {
+    let (app, request, signed_in) = (&own.app, &own.request, &own.signed_in);
     let carried = Carried::of_query(app, request, &signed_in.browser)?.unwrap_or_else(|| Carried::new(app));
     if carried.done {
         let mut paragraphs = vec![
@@ -89,20 +82,8 @@ fn tell(app: &App, signed_in: &SignedIn, heading: &str, paragraphs: &[&str]) -> 
 }
 
 /// `POST /account/password`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    change(&app, &request, body)
-        .await
-        .unwrap_or_else(|stop| stop.answer(&app))
-}
-
-async fn change(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    body: web::Payload,
-) -> Result<HttpResponse, PageRefused> {
-    let form = PostedForm::read(app, request, body).await?;
-    let signed_in = guard::signed_in(app, request, CHANGE_PATH, Some(FRESH)).await?;
+pub async fn post(own: Own, form: PostedForm) -> Answered {
+    let (app, request, signed_in) = (&own.app, &own.request, &own.signed_in);
     if signed_in.person.password.is_none() {
         return Ok(browser::see_other(CHANGE_PATH, &[]));
     }
@@ -279,25 +260,19 @@ async fn set(
 }
 
 /// The session in which a new password is due.
-async fn expired(app: &App, request: &HttpRequest) -> Result<Option<session::Loaded>, PageError> {
-    let loaded = guard::session_of(app, request).await?;
-    Ok(loaded.filter(|loaded| loaded.due(app) == Some(Due::NewPassword)))
+async fn expired(step: &Step) -> Result<Option<session::Loaded>, PageError> {
+    let loaded = guard::session_of(&step.app, &step.request).await?;
+    Ok(loaded.filter(|loaded| loaded.due(&step.app) == Some(Due::NewPassword)))
 }
 
 /// `GET /login/new-password`
-pub async fn get_expired(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    expired_page(&app, &request)
-        .await
-        .unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, PageError> {
-    let (pending, browser) = browser::carried(app, request)?;
-    let Some(loaded) = expired(app, request).await? else {
-        return Ok(browser::see_other(&pending.onward(app, &browser), &[]));
+pub async fn get_expired(step: Step) -> Answered {
+    let Some(loaded) = expired(&step).await? else {
+        return Ok(step.onward(&[]));
     };
-    let redirect_target = redirect_target::of(app, &pending)?;
-    let carried = Carried::of_query(app, request, &browser)?.unwrap_or_else(|| Carried::new(app));
+    let app = &step.app;
+    let redirect_target = redirect_target::of(app, &step.pending)?;
+    let carried = Carried::of_query(app, &step.request, &step.browser)?.unwrap_or_else(|| Carried::new(app));
     Ok(ask(
         app,
         &Ask {
@@ -305,67 +280,53 @@ async fn expired_page(app: &App, request: &HttpRequest) -> Result<HttpResponse, 
             action: EXPIRED_PATH,
             person: &loaded.person,
             has_passkey: loaded.has_passkey,
-            browser: &browser,
+            browser: &step.browser,
             carried: &carried,
-            pending: Some(&pending.seal(app, Some(&browser))),
+            pending: Some(&step.sealed()),
             form_action: RedirectTarget::form_action(redirect_target.as_ref()),
         },
     ))
 }
 
 /// `POST /login/new-password`
-pub async fn post_expired(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => replace_expired(&app, &request, form).await,
-        Err(error) => Err(error),
+pub async fn post_expired(mut step: Step, form: PostedForm) -> Answered {
+    let carried = Carried::open(&step.app, form.field("state")?, &form.browser)?;
+    let Some(loaded) = expired(&step).await? else {
+        return Ok(step.onward(&[]));
     };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-async fn replace_expired(
-    app: &Arc<App>,
-    request: &HttpRequest,
-    form: PostedForm,
-) -> Result<HttpResponse, PageError> {
-    let mut pending: Pending = form.pending(app)?;
-    let carried = Carried::open(app, form.field("state")?, &form.browser)?;
-    let Some(loaded) = expired(app, request).await? else {
-        return Ok(browser::see_other(&pending.onward(app, &form.browser), &[]));
-    };
-    let back = |problem: PasswordMistake, pending: &Pending| {
+    let app = &step.app;
+    let back = |problem: PasswordMistake, step: &Step| {
         let carried = Carried {
             problem: Some(problem),
             ..carried.clone()
-        }
-        .seal(app, &form.browser);
-        let pending = pending.seal(app, Some(&form.browser));
+        };
+        let carried = carried.seal(&step.app, &step.browser);
         browser::see_other(
-            &page_url(EXPIRED_PATH, &[("pending", &pending), ("state", &carried)]),
+            &page_url(EXPIRED_PATH, &[("pending", &step.sealed()), ("state", &carried)]),
             &[],
         )
     };
-    if let Err(problem) = check_current(app, request, &form, &loaded.person).await? {
-        return Ok(back(problem, &pending));
+    if let Err(problem) = check_current(app, &step.request, &form, &loaded.person).await? {
+        return Ok(back(problem, &step));
     }
     let password = match typed(&form)? {
         Ok(password) => password,
-        Err(problem) => return Ok(back(problem, &pending)),
+        Err(problem) => return Ok(back(problem, &step)),
     };
     let at = At {
-        request,
+        request: &step.request,
         session: &loaded.session,
         person: &loaded.person,
         has_passkey: loaded.has_passkey,
     };
     Ok(match set(app, at, password).await? {
-        Err(problem) => back(problem, &pending),
+        Err(problem) => back(problem, &step),
         Ok(renewed) => {
             // The session that was made for this request has another cookie now.
-            if pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()) {
-                pending.authenticated = Some(renewed.hash);
+            if step.pending.authenticated.as_deref() == Some(loaded.session.hash.as_str()) {
+                step.pending.authenticated = Some(renewed.hash);
             }
-            browser::see_other(&pending.onward(app, &form.browser), &renewed.cookies)
+            step.onward(&renewed.cookies)
         }
     })
 }

@@ -5,12 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
-use crate::error::PageError;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::registry::links::{self, Issued};
@@ -20,7 +18,8 @@ use crate::session::client_address;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
 use crate::store::logins::{self, Failures};
 use crate::store::{Stored, Tx, people};
-use crate::web::browser::{self, Notice, Pending, PostedForm};
+use crate::web::browser::{self, Notice, PostedForm};
+use crate::web::page::{Answered, Step};
 use crate::web::pages::links::{ForgottenPage, NoticePage};
 use crate::web::pages::{self, FormAction, FormError};
 
@@ -33,16 +32,11 @@ const MOST_LINKS: i64 = 3;
 const WINDOW: i64 = 3600;
 
 /// `GET /login/forgotten`
-pub async fn get(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    match browser::carried(&app, &request) {
-        Ok((pending, browser_cookie)) => page(&app, pending, &browser_cookie),
-        Err(error) => browser::error_page(&app, &error),
-    }
-}
-
-fn page(app: &App, mut pending: Pending, browser: &str) -> HttpResponse {
-    let notice = pending.notice.take();
-    let sealed = pending.seal(app, Some(browser));
+pub async fn get(mut step: Step) -> Answered {
+    let notice = step.pending.notice.take();
+    let sealed = step.sealed();
+    let username = step.pending.username.take().unwrap_or_default();
+    let app = &step.app;
     let back = browser::page_url("/login", &sealed);
     if notice == Some(Notice::LinkRequested) || app.mailer.is_none() {
         let (heading, paragraphs): (&str, &[&str]) = if app.mailer.is_some() {
@@ -68,64 +62,48 @@ fn page(app: &App, mut pending: Pending, browser: &str) -> HttpResponse {
             paragraphs,
             link,
         };
-        return pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
+        return Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly));
     }
     let errors: &[FormError] = match notice {
         None => &[],
         Some(Notice::TooMany) => &[FormError::TOO_MANY_ATTEMPTS],
         Some(_) => &[FormError::USERNAME_MISSING],
     };
-    let username = pending.username.take().unwrap_or_default();
     let page = ForgottenPage {
         shell: browser::shell(app),
-        csrf: &browser::csrf_token(app, browser),
+        csrf: &browser::csrf_token(app, &step.browser),
         pending: &sealed,
         username: &username,
         back: &back,
         errors,
     };
-    pages::respond(&page, StatusCode::OK, FormAction::SelfOnly)
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `POST /login/forgotten`
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = match PostedForm::read(&app, &request, body).await {
-        Ok(form) => ask_for_link(&app, &request, &form),
-        Err(error) => Err(error),
-    };
-    outcome.unwrap_or_else(|error| browser::error_page(&app, &error))
-}
-
-fn ask_for_link(app: &Arc<App>, request: &HttpRequest, form: &PostedForm) -> Result<HttpResponse, PageError> {
+pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     let username: String = form
         .field("username")?
         .trim()
         .chars()
         .take(LONGEST_USERNAME)
         .collect();
-    let mut pending = form.pending(app)?;
-    pending.username = Some(username.clone());
-    let back = |pending: Pending, notice: Notice| {
-        browser::see_other(
-            &browser::page_url(PATH, &pending.saying(notice).seal(app, Some(&form.browser))),
-            &[],
-        )
-    };
+    step.pending.username = Some(username.clone());
     if username.is_empty() {
-        return Ok(back(pending, Notice::UsernameMissing));
+        return Ok(step.back_to(PATH, Notice::UsernameMissing));
     }
-    let address = client_address::of(app, request);
+    let app = &step.app;
+    let address = client_address::of(app, &step.request);
     if !app
         .failure_counts
         .reserve(address, app.config.login.address_attempts_per_minute, app.now())
     {
-        return Ok(back(pending, Notice::TooMany));
+        return Ok(step.back_to(PATH, Notice::TooMany));
     }
     if app.mailer.is_some() {
         actix_web::rt::spawn(send_link(Arc::clone(app), username, address));
     }
-    Ok(back(pending, Notice::LinkRequested))
+    Ok(step.back_to(PATH, Notice::LinkRequested))
 }
 
 /// Makes a link and posts it, if the account may have one. Nobody waits for it.

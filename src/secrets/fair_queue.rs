@@ -1,9 +1,11 @@
-//! A queue for work that costs, fair to those who ask: they take turns, network by network, so that whoever sends most
-//! waits longest, and nobody else does.
+//! A queue for work that costs, or that takes others' time, fair to those who ask: they take turns, network by network, so
+//! that whoever sends most waits longest, and nobody else does.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
 
 use crate::model::network::{self, Size, within};
 
@@ -82,6 +84,11 @@ impl<T> FairQueue<T> {
         }
     }
 
+    /// Whatever is next, if something waits.
+    fn try_take(&self) -> Option<T> {
+        self.lanes().next()
+    }
+
     /// Takes nothing new, and lets those who wait for work go.
     pub fn close(&self) {
         self.lanes().closed = true;
@@ -139,5 +146,59 @@ impl<T> Lanes<T> {
         }
         self.count -= usize::from(item.is_some());
         item
+    }
+}
+
+/// Turns for async work of which only so much is done at a time: the rest waits, network by network.
+#[derive(Debug)]
+pub struct FairTurns {
+    free: Mutex<usize>,
+    waiting: FairQueue<oneshot::Sender<Turn>>,
+}
+
+/// Somebody's turn, until it is dropped: then it is the next one's.
+#[derive(Debug)]
+pub struct Turn(Arc<FairTurns>);
+
+impl FairTurns {
+    /// So many have their turn at a time, and so many may wait.
+    pub fn new(at_once: usize, waiting: usize) -> Arc<Self> {
+        Arc::new(Self {
+            free: Mutex::new(at_once),
+            waiting: FairQueue::new(waiting),
+        })
+    }
+
+    fn free(&self) -> MutexGuard<'_, usize> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn of a network. None: too many wait, most of them from there.
+    pub async fn turn(self: &Arc<Self>, asking: IpAddr) -> Option<Turn> {
+        let told = {
+            let mut free = self.free();
+            if *free > 0 {
+                *free -= 1;
+                return Some(Turn(Arc::clone(self)));
+            }
+            let (tell, told) = oneshot::channel();
+            // Who is displaced hears of it by the end of the channel.
+            drop(self.waiting.put(asking, tell));
+            told
+        };
+        told.await.ok()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut free = self.0.free();
+        let Some(next) = self.0.waiting.try_take() else {
+            *free += 1;
+            return;
+        };
+        drop(free);
+        // Who has gone meanwhile drops it at once, and the one behind is told.
+        drop(next.send(Self(Arc::clone(&self.0))));
     }
 }

@@ -289,6 +289,13 @@ impl Pending {
         Ok(pending)
     }
 
+    /// Somebody signed in for it: the session with this hash was made for this very request.
+    pub fn signed_in(&mut self, session_hash: String) {
+        self.authenticated = Some(session_hash);
+        self.username = None;
+        self.notice = None;
+    }
+
     /// The same request, with nothing to say on the next page.
     pub fn saying_nothing(&self) -> Self {
         Self {

@@ -9,6 +9,7 @@ use crate::model::person::Person;
 use crate::model::session::Session;
 use crate::session::{self, Due, Limits, Loaded};
 use crate::web::browser::{self, CookieKind, Destination, Pending};
+use crate::web::refusals;
 
 /// Somebody who is signed in and may see the page.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct SignedIn {
 /// Why the page is not shown.
 #[derive(Debug)]
 pub enum PageRefused {
-    /// To the page where the person goes on.
+    /// With another one, or with the way there: where the person signs in, or what does not work any more.
     Elsewhere(Box<HttpResponse>),
     /// With an error.
     Error(PageError),
@@ -108,6 +109,7 @@ pub async fn signed_in(
             return instead("/login");
         }
     }
+    refusals::is_known(request);
     session::note_use(app, &loaded.session).await?;
     let Loaded {
         session,

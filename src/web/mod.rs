@@ -5,6 +5,8 @@ pub mod browser;
 pub mod connections;
 pub mod guard;
 pub mod methods;
+pub mod page;
 pub mod pages;
 pub mod parameters;
 pub mod redirect_target;
+pub mod refusals;

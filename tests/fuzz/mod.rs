@@ -3,6 +3,7 @@
 //! nothing panics, and what is accepted means what it says. `FUZZ_INPUTS` says how many are made for each target. What
 //! fails is written into the corpus of its target, so that it is tried first from then on.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -495,7 +496,8 @@ fn answers_of_providers_are_believed_or_refused() {
             verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
             secret: Some(&secret),
         };
-        let identity = runtime.block_on(providers.identity(&provider, returned, now));
+        let identity =
+            runtime.block_on(providers.identity(&provider, returned, Ipv4Addr::LOCALHOST.into(), now));
         if let Ok(identity) = &identity {
             assert_eq!(identity.subject, "u-77", "only what its key has signed");
         }

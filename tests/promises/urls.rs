@@ -43,7 +43,7 @@ const TOLD: [&str; 5] = [
     "access-control-allow-origin",
 ];
 
-/// Address and methods as they are registered: the console has a list, and elsewhere the sources say them in one way only.
+/// Address and methods as they are registered: the pages have lists, and elsewhere the sources say them in one way only.
 pub fn registered() -> Vec<(String, Vec<Method>)> {
     fn walk(path: &Path, found: &mut Vec<(String, Vec<Method>)>) {
         for entry in std::fs::read_dir(path).unwrap() {
@@ -79,6 +79,12 @@ pub fn registered() -> Vec<(String, Vec<Method>)> {
         (page.path.clone(), methods.collect())
     });
     found.extend(console);
+    let people = mdi_auth::server::pages::pages().into_iter().map(|page| {
+        let methods = page.methods();
+        let methods = methods.iter().map(|method| method.as_str().parse().unwrap());
+        (page.path.to_owned(), methods.collect())
+    });
+    found.extend(people);
     walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     assert!(found.len() > 100, "{found:?}");
     found.sort_by_key(|(url, _)| (ENDING.contains(&url.as_str()), url.clone()));

@@ -20,6 +20,7 @@ use crate::oauth::bearer;
 use crate::policy::console::{Area, Authority, Right};
 use crate::session::{client_address, lockout};
 use crate::store::{Conn, Stored, api_tokens, people};
+use crate::web::refusals;
 
 /// Under what failures are counted.
 const SUBJECT: &str = "admin API";
@@ -90,6 +91,7 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
         Some(person) => scope.within(Authority::of_person(&person.settings, &app.live.agencies())),
         None => scope,
     };
+    refusals::is_known(request);
     if token.last_used_at.is_none_or(|at| now - at >= 60) {
         let id = token.id.clone();
         app.store

@@ -4,7 +4,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::check::{FIELD, pasted};
@@ -22,6 +22,8 @@ use crate::model::secret::SecretHash;
 use crate::registry::vendor_links::{self, LinkRefused};
 use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
+use crate::web::guard::PageRefused;
+use crate::web::page::{Answered, Visit};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -56,125 +58,101 @@ struct ByLink {
 }
 
 /// `GET /vendor/{secret}`
-pub async fn open(app: web::Data<App>, request: HttpRequest, secret: web::Path<String>) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let secret = secret.into_inner();
-        let by = by(&app, &request, &SecretHash::of(&secret)).await?;
-        opened(&app, &request, &by).await?;
-        let (_, mut cookies) = browser::browser_cookie(&app, &request);
-        cookies.push(browser::set_cookie(&app, CookieKind::Vendor, &secret));
-        Ok(browser::see_other("/vendor", &cookies))
-    };
-    answer(&app, outcome.await)
+pub async fn open(visit: Visit) -> Answered {
+    let (app, request, secret) = (&visit.app, &visit.request, visit.part("secret"));
+    let by = by(app, request, &SecretHash::of(secret)).await?;
+    opened(app, request, &by).await?;
+    let (_, mut cookies) = browser::browser_cookie(app, request);
+    cookies.push(browser::set_cookie(app, CookieKind::Vendor, secret));
+    Ok(browser::see_other("/vendor", &cookies))
 }
 
 /// `GET /vendor`
-pub async fn sheet(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let ByLink { client, .. } = carried(&app, &request).await?;
-        let sheet = sheet_of(&app, &client)?;
-        let page = SheetPage {
-            shell: browser::shell(&app),
-            checks: false,
-            client: &client,
-            sheet,
-        };
-        Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+pub async fn sheet(visit: Visit) -> Answered {
+    let ByLink { client, .. } = carried(&visit).await?;
+    let page = SheetPage {
+        shell: browser::shell(&visit.app),
+        checks: false,
+        client: &client,
+        sheet: sheet_of(&visit.app, &client)?,
     };
-    answer(&app, outcome.await)
+    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
 }
 
 /// `GET /vendor/hand-off.txt`
-pub async fn text(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let ByLink { client, .. } = carried(&app, &request).await?;
-        Ok(hand_off::as_text(&client, sheet_of(&app, &client)?)?)
-    };
-    answer(&app, outcome.await)
+pub async fn text(visit: Visit) -> Answered {
+    let ByLink { client, .. } = carried(&visit).await?;
+    Ok(hand_off::as_text(&client, sheet_of(&visit.app, &client)?)?)
 }
 
 /// `GET /vendor/ca.pem`
-pub async fn authority(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        carried(&app, &request).await?;
-        Ok(hand_off::certificate(&app).await?)
-    };
-    answer(&app, outcome.await)
+pub async fn authority(visit: Visit) -> Answered {
+    carried(&visit).await?;
+    Ok(hand_off::certificate(&visit.app).await?)
 }
 
 /// `GET /vendor/check`
-pub async fn check(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let ByLink { client, .. } = carried(&app, &request).await?;
-        let (browser, cookies) = browser::browser_cookie(&app, &request);
-        let csrf = browser::csrf_token(&app, &browser);
-        let mut answer = show(
-            &app,
-            &client,
-            csrf,
-            StatusCode::OK,
-            Typed::default(),
-            (Vec::new(), None),
-        );
-        for cookie in &cookies {
-            let _ = answer.add_cookie(cookie);
-        }
-        Ok(answer)
-    };
-    answer(&app, outcome.await)
+pub async fn check(visit: Visit) -> Answered {
+    let ByLink { client, .. } = carried(&visit).await?;
+    let app = &visit.app;
+    let (browser, cookies) = browser::browser_cookie(app, &visit.request);
+    let csrf = browser::csrf_token(app, &browser);
+    let mut answer = show(
+        app,
+        &client,
+        csrf,
+        StatusCode::OK,
+        Typed::default(),
+        (Vec::new(), None),
+    );
+    for cookie in &cookies {
+        let _ = answer.add_cookie(cookie);
+    }
+    Ok(answer)
 }
 
 /// `POST /vendor/check`: changes nothing, so it answers at once.
-pub async fn post(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let app = app.into_inner();
-    let outcome = async {
-        let ByLink { client, hash } = carried(&app, &request).await?;
-        let form = PostedForm::read(&app, &request, body).await?;
-        let csrf = browser::csrf_token(&app, &form.browser);
-        let typed = Typed::of(&form, &[FIELD]);
-        if form.field("client")? != client.id {
-            let wrong = "this page was about another system, and this browser has opened the link of this one since: open the other link again";
-            let wrong = vec![FieldMistake::field(FIELD, wrong)];
-            return Ok(show(
-                &app,
-                &client,
-                csrf,
-                StatusCode::UNPROCESSABLE_ENTITY,
-                typed,
-                (wrong, None),
-            ));
-        }
-        if app
-            .failure_counts
-            .call(&format!("vendor {}", hash.as_str()), app.now())
-            > CHECKS_A_MINUTE
-        {
-            let wrong = vec![FieldMistake::field(
-                FIELD,
-                "too many checks in one minute: wait a minute, then check again",
-            )];
-            let mut answer = show(
-                &app,
-                &client,
-                csrf,
-                StatusCode::TOO_MANY_REQUESTS,
-                typed,
-                (wrong, None),
-            );
-            answer
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("60"));
-            return Ok(answer);
-        }
-        let (status, wrong, report) = pasted(&app, &client, Reader::Vendor, &typed).await?;
-        Ok(show(&app, &client, csrf, status, typed, (wrong, report)))
-    };
-    answer(&app, outcome.await)
+pub async fn post(visit: Visit, form: PostedForm) -> Answered {
+    let ByLink { client, hash } = carried(&visit).await?;
+    let app = &visit.app;
+    let csrf = browser::csrf_token(app, &form.browser);
+    let typed = Typed::of(&form, &[FIELD]);
+    if form.field("client")? != client.id {
+        let wrong = "this page was about another system, and this browser has opened the link of this one since: open the other link again";
+        let wrong = vec![FieldMistake::field(FIELD, wrong)];
+        return Ok(show(
+            app,
+            &client,
+            csrf,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            typed,
+            (wrong, None),
+        ));
+    }
+    if app
+        .failure_counts
+        .call(&format!("vendor {}", hash.as_str()), app.now())
+        > CHECKS_A_MINUTE
+    {
+        let wrong = vec![FieldMistake::field(
+            FIELD,
+            "too many checks in one minute: wait a minute, then check again",
+        )];
+        let mut answer = show(
+            app,
+            &client,
+            csrf,
+            StatusCode::TOO_MANY_REQUESTS,
+            typed,
+            (wrong, None),
+        );
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        return Ok(answer);
+    }
+    let (status, wrong, report) = pasted(app, &client, Reader::Vendor, &typed).await?;
+    Ok(show(app, &client, csrf, status, typed, (wrong, report)))
 }
 
 fn show(
@@ -206,27 +184,29 @@ fn sheet_of(app: &App, client: &Client) -> Result<Sheet, PageError> {
     })
 }
 
-/// Why there is no page.
-enum Closed {
-    /// The link shows nothing.
-    Link,
-    /// Something else.
-    Error(PageError),
-}
-
-impl<E: Into<PageError>> From<E> for Closed {
-    fn from(error: E) -> Self {
-        Self::Error(error.into())
-    }
-}
-
 /// Whoever has opened a link in this browser.
-async fn carried(app: &App, request: &HttpRequest) -> Result<ByLink, Closed> {
-    let secret = browser::cookie(app, request, CookieKind::Vendor).ok_or(Closed::Link)?;
-    by(app, request, &SecretHash::of(&secret)).await
+async fn carried(visit: &Visit) -> Result<ByLink, PageRefused> {
+    let secret = browser::cookie(&visit.app, &visit.request, CookieKind::Vendor);
+    let secret = secret.ok_or_else(|| shows_nothing(&visit.app))?;
+    by(&visit.app, &visit.request, &SecretHash::of(&secret)).await
 }
 
-async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLink, Closed> {
+/// One text for all links that show nothing; the reason is for the record.
+fn shows_nothing(app: &App) -> PageRefused {
+    let page = NoticePage {
+        shell: browser::shell(app),
+        heading: "This link cannot be used",
+        paragraphs: &[
+            "It has expired, or was replaced by a newer one, or its system is switched off just now. Or it was not opened in this browser.",
+            "Open the link that you were sent once more. If that does not help, ask the office that sent it for a new one.",
+        ],
+        link: None,
+    };
+    let answer = pages::respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly);
+    PageRefused::Elsewhere(Box::new(answer))
+}
+
+async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLink, PageRefused> {
     let (wanted, now) = (hash.as_str().to_owned(), app.now());
     match app
         .store
@@ -239,7 +219,7 @@ async fn by(app: &App, request: &HttpRequest, hash: &SecretHash) -> Result<ByLin
         }),
         Err(LinkRefused { reason, client_id }) => {
             refused(app, request, client_id.as_deref(), reason).await?;
-            Err(Closed::Link)
+            Err(shows_nothing(app))
         }
     }
 }
@@ -296,24 +276,4 @@ async fn write(
         Ok(())
     });
     written.await
-}
-
-/// Answers what a handler made. One text for all links that show nothing; the reason is for the record.
-fn answer(app: &App, outcome: Result<HttpResponse, Closed>) -> HttpResponse {
-    match outcome {
-        Ok(answer) => answer,
-        Err(Closed::Error(error)) => browser::error_page(app, &error),
-        Err(Closed::Link) => {
-            let page = NoticePage {
-                shell: browser::shell(app),
-                heading: "This link cannot be used",
-                paragraphs: &[
-                    "It has expired, or was replaced by a newer one, or its system is switched off just now. Or it was not opened in this browser.",
-                    "Open the link that you were sent once more. If that does not help, ask the office that sent it for a new one.",
-                ],
-                link: None,
-            };
-            pages::respond(&page, StatusCode::BAD_REQUEST, FormAction::SelfOnly)
-        }
-    }
 }

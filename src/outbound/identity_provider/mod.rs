@@ -8,6 +8,7 @@ mod protocol;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +16,17 @@ use arc_swap::ArcSwapOption;
 
 use crate::model::identity_provider::{Identity, IdentityProvider};
 use crate::outbound::Outbound;
+use crate::secrets::fair_queue::FairTurns;
 
 pub use examine::Finding;
 pub use protocol::{Journey, Returned, UpstreamError};
 
 /// How long after a fetch of discovery and keys, or after a failure, the next one may be made, in seconds.
 pub const COOL_DOWN_SECONDS: i64 = 30;
+/// How many codes are exchanged with one provider at a time. Strangers may send any number.
+const EXCHANGES: usize = 16;
+/// How many more wait for their turn.
+const WAITING: usize = 256;
 /// How long discovery and keys are kept, in seconds.
 const KEPT_SECONDS: i64 = 600;
 
@@ -30,13 +36,24 @@ struct Known {
     until: i64,
 }
 
-#[derive(Default)]
 struct Entry {
     kept: ArcSwapOption<Known>,
     /// When the provider last failed to answer; 0: it did not.
     failed_at: AtomicI64,
     /// Held while a fetch is made: one at a time.
     fetch: tokio::sync::Mutex<LastFetch>,
+    exchanges: Arc<FairTurns>,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            kept: ArcSwapOption::empty(),
+            failed_at: AtomicI64::new(0),
+            fetch: tokio::sync::Mutex::default(),
+            exchanges: FairTurns::new(EXCHANGES, WAITING),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -155,7 +172,8 @@ impl IdentityProviders {
         protocol::authorization_url(&known.metadata, provider, journey)
     }
 
-    /// Exchanges the code and verifies the ID token.
+    /// Exchanges the code and verifies the ID token, when it is the turn of whoever brings it: somebody of the network
+    /// `asking`.
     ///
     /// # Errors
     /// Which check failed, or that the provider does not answer.
@@ -163,9 +181,15 @@ impl IdentityProviders {
         &self,
         provider: &IdentityProvider,
         returned: Returned<'_>,
+        asking: IpAddr,
         now: i64,
     ) -> Result<Identity, UpstreamError> {
         let issuer = &provider.settings.issuer;
+        let turns = Arc::clone(&self.entry(issuer).exchanges);
+        let _turn = turns
+            .turn(asking)
+            .await
+            .ok_or_else(|| UpstreamError::Silent("too many wait for it".to_owned()))?;
         let known = self.known(issuer, false, now).await?;
         protocol::check_issuer(&known.metadata, issuer, returned.iss)?;
         let exchanged = protocol::exchange(&self.outbound, &known.metadata, provider, returned).await;

@@ -1,5 +1,7 @@
 //! The server: the only list of URLs, the headers that every answer carries, TLS, the work that recurs, and the end.
 
+pub mod pages;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -22,17 +24,14 @@ use crate::audit::event::{Actor, Event, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Broken, PageError};
 use crate::oauth::metadata::{self, Documents};
-use crate::oauth::{
-    authorize, backchannel_logout, consent, introspect, jwks, logout, revoke, token, userinfo,
-};
-use crate::password_change::{self, by_link, change, forgotten};
+use crate::oauth::{backchannel_logout, introspect, jwks, revoke, token, userinfo};
 use crate::registry::{self, Registry};
 use crate::store::audit::AuditRow;
 use crate::tls::Tls;
 use crate::web::connections::{Capacity, Connections};
 use crate::web::methods::only;
-use crate::web::{assets, browser};
-use crate::{account, admin, login, provider_sign_in, session, store, supervisor};
+use crate::web::{assets, browser, refusals};
+use crate::{admin, session, store, supervisor};
 
 /// How long a readiness answer is kept: strangers may ask, and each answer costs a write.
 const READY_KEPT: Duration = Duration::from_secs(5);
@@ -82,11 +81,9 @@ impl Proof {
 fn urls(config: &mut web::ServiceConfig) {
     config
         .configure(protocol_urls)
-        .configure(login_urls)
-        .configure(new_password_urls)
-        .configure(account_urls);
-    config.configure(console_urls);
-    config
+        .configure(pages::urls)
+        .configure(admin::api::urls)
+        .configure(admin::pages::urls)
         .service(
             only("/healthz", "GET, HEAD")
                 .route(web::get().to(healthz))
@@ -122,16 +119,6 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
                 .route(web::head().to(jwks::get))
                 .route(any_origin()),
         )
-        .service(
-            only("/oauth2/authorize", "GET, POST")
-                .route(web::get().to(authorize::get))
-                .route(web::post().to(authorize::post)),
-        )
-        .service(
-            only("/consent", "GET, POST")
-                .route(web::get().to(consent::get))
-                .route(web::post().to(consent::post)),
-        )
         .service(only("/oauth2/token", "POST").route(web::post().to(token::post)))
         .service(only("/oauth2/introspect", "POST").route(web::post().to(introspect::post)))
         .service(only("/oauth2/revoke", "POST").route(web::post().to(revoke::post)))
@@ -139,11 +126,6 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
             only("/oauth2/userinfo", "GET, POST")
                 .route(web::get().to(userinfo::get))
                 .route(web::post().to(userinfo::post)),
-        )
-        .service(
-            only("/oauth2/logout", "GET, POST")
-                .route(web::get().to(logout::get))
-                .route(web::post().to(logout::post)),
         )
         .service(
             only("/fhir/CodeSystem/mdi-role", "GET, HEAD, OPTIONS")
@@ -160,150 +142,6 @@ fn protocol_urls(config: &mut web::ServiceConfig) {
             .route(web::head().to(metadata::smart))
             .route(any_origin()),
         );
-}
-
-/// The steps of signing in.
-fn login_urls(config: &mut web::ServiceConfig) {
-    use login::{banner, passkey, recovery, second_factor, set_up, set_up_passkey, sign_in};
-    config
-        .service(
-            only("/login", "GET, POST")
-                .route(web::get().to(sign_in::get))
-                .route(web::post().to(sign_in::post)),
-        )
-        .service(
-            only("/login/notice", "GET, POST")
-                .route(web::get().to(banner::get))
-                .route(web::post().to(banner::post)),
-        )
-        .service(only("/login/passkey", "POST").route(web::post().to(passkey::post)))
-        .service(only("/login/upstream/{provider}", "POST").route(web::post().to(provider_sign_in::start)))
-        .service(
-            only("/login/upstream/{provider}/callback", "GET")
-                .route(web::get().to(provider_sign_in::callback)),
-        )
-        .service(
-            only("/login/second-factor", "GET, POST")
-                .route(web::get().to(second_factor::get))
-                .route(web::post().to(second_factor::post)),
-        )
-        .service(
-            only("/login/second-factor/passkey", "POST").route(web::post().to(passkey::post_second_factor)),
-        )
-        .service(
-            only("/login/recovery", "GET, POST")
-                .route(web::get().to(recovery::get))
-                .route(web::post().to(recovery::post)),
-        )
-        .service(only("/login/recovered", "GET").route(web::get().to(recovery::recovered)))
-        .service(
-            only("/login/set-up", "GET, POST")
-                .route(web::get().to(set_up::get))
-                .route(web::post().to(set_up::post)),
-        )
-        .service(
-            only("/login/set-up/app", "GET, POST")
-                .route(web::get().to(set_up::app_get))
-                .route(web::post().to(set_up::app_post)),
-        )
-        .service(
-            only("/login/set-up/passkey", "GET, POST")
-                .route(web::get().to(set_up_passkey::get))
-                .route(web::post().to(set_up_passkey::post)),
-        );
-}
-
-/// Where people get and change passwords.
-fn new_password_urls(config: &mut web::ServiceConfig) {
-    config
-        .service(
-            only("/login/new-password", "GET, POST")
-                .route(web::get().to(change::get_expired))
-                .route(web::post().to(change::post_expired)),
-        )
-        .service(
-            only("/login/forgotten", "GET, POST")
-                .route(web::get().to(forgotten::get))
-                .route(web::post().to(forgotten::post)),
-        )
-        .service(only("/invitation/{secret}", "GET").route(web::get().to(by_link::open)))
-        .service(only("/new-password/{secret}", "GET").route(web::get().to(by_link::open)))
-        .service(
-            only("/new-password", "GET, POST")
-                .route(web::get().to(by_link::get))
-                .route(web::post().to(by_link::post)),
-        )
-        .service(
-            only("/account/password", "GET, POST")
-                .route(web::get().to(change::get))
-                .route(web::post().to(change::post)),
-        )
-        .service(only("/password-strength", "POST").route(web::post().to(password_change::strength::post)));
-}
-
-/// "My access".
-fn account_urls(config: &mut web::ServiceConfig) {
-    use account::{authenticator, passkeys, recovery_codes};
-    config
-        .service(only("/account", "GET").route(web::get().to(account::get)))
-        .service(only("/account/sign-out", "POST").route(web::post().to(logout::sign_out)))
-        .service(
-            only("/account/authenticator", "GET, POST")
-                .route(web::get().to(authenticator::get))
-                .route(web::post().to(authenticator::post)),
-        )
-        .service(
-            only("/account/recovery-codes", "GET, POST")
-                .route(web::get().to(recovery_codes::get))
-                .route(web::post().to(recovery_codes::post)),
-        )
-        .service(only("/account/passkeys/add", "GET").route(web::get().to(passkeys::add)))
-        .service(only("/account/passkeys/rename", "POST").route(web::post().to(passkeys::rename)))
-        .service(only("/account/passkeys/remove", "POST").route(web::post().to(passkeys::remove)))
-        .service(only("/account/sessions/end", "POST").route(web::post().to(account::sessions::end)))
-        .service(
-            only("/account/sessions/end-others", "POST").route(web::post().to(account::sessions::end_others)),
-        )
-        .service(
-            only("/account/sessions/end-all", "GET, POST")
-                .route(web::get().to(account::sessions::ask_end_all))
-                .route(web::post().to(account::sessions::end_all)),
-        )
-        .service(
-            only("/account/applications/end", "GET, POST")
-                .route(web::get().to(account::applications::ask_end))
-                .route(web::post().to(account::applications::end)),
-        );
-}
-
-/// The console, and what leads to it.
-fn console_urls(config: &mut web::ServiceConfig) {
-    use admin::first_administrator;
-    config
-        .service(only("/first/{secret}", "GET").route(web::get().to(first_administrator::open)))
-        .service(
-            only("/first", "GET, POST")
-                .route(web::get().to(first_administrator::get))
-                .route(web::post().to(first_administrator::post)),
-        )
-        .configure(vendor_urls)
-        .configure(admin::api::urls)
-        .configure(admin::pages::urls);
-}
-
-/// What a vendor sees by the link of its client.
-fn vendor_urls(config: &mut web::ServiceConfig) {
-    use admin::clients::vendor;
-    config
-        .service(only("/vendor", "GET").route(web::get().to(vendor::sheet)))
-        .service(only("/vendor/hand-off.txt", "GET").route(web::get().to(vendor::text)))
-        .service(only("/vendor/ca.pem", "GET").route(web::get().to(vendor::authority)))
-        .service(
-            only("/vendor/check", "GET, POST")
-                .route(web::get().to(vendor::check))
-                .route(web::post().to(vendor::post)),
-        )
-        .service(only("/vendor/{secret}", "GET").route(web::get().to(vendor::open)));
 }
 
 /// The URLs that code of other origins may call, when a client registered the origin (SMART App Launch).
@@ -546,6 +384,7 @@ pub fn bind_to(app: &Arc<App>, tls: &Tls, listener: TcpListener, signals: bool) 
             .wrap(from_fn(cross_origin))
             .wrap(from_fn(https_only))
             .wrap(from_fn(head_of_size))
+            .wrap(from_fn(refusals::hold_back))
             .wrap(security_headers(data.config.server.issuer.is_loopback()))
             .configure(urls)
     };
