@@ -156,13 +156,13 @@ pub fn at_console(scene: &Scene, peer: &Peer) -> String {
     cookies
 }
 
-/// The filled login form of somebody whose password alone is enough, ready to be sent again and again.
-pub fn login_form(scene: &Scene, peer: &Peer) -> Vec<u8> {
+/// The filled login form, ready to be sent again and again. For `visitor` the password alone is enough.
+pub fn login_form(scene: &Scene, peer: &Peer, username: &str) -> Vec<u8> {
     let mut browser = Browser {
         connection: peer.connect().unwrap(),
         issuer: &scene.issuer,
         cookies: BTreeMap::new(),
     };
     let login = browser.open(&authorize_path());
-    browser.form(&login, &[("username", "visitor"), ("password", PASSWORD)])
+    browser.form(&login, &[("username", username), ("password", PASSWORD)])
 }

@@ -40,6 +40,7 @@ pub struct Measured {
     /// The server's processor time for one request, in microseconds.
     pub cpu_micros: f64,
     pub p50: Duration,
+    pub p95: Duration,
     pub p99: Duration,
     pub errors: usize,
     /// What the first error said.
@@ -131,6 +132,7 @@ fn summed_up(load: &Load, told: Vec<Told>, elapsed: Duration, cpu_seconds: f64) 
         rate: count / elapsed.as_secs_f64(),
         cpu_micros: cpu_seconds * 1e6 / count,
         p50: at(0.5),
+        p95: at(0.95),
         p99: at(0.99),
         errors,
         complaint,

@@ -11,12 +11,14 @@ use data_encoding::BASE64;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::{Domain, Socket, Type};
 use url::form_urlencoded;
 
 /// A server on this machine that is called `localhost`.
 #[derive(Clone)]
 pub struct Peer {
     address: SocketAddr,
+    from: Ipv4Addr,
     tls: Arc<ClientConfig>,
 }
 
@@ -35,12 +37,21 @@ impl Peer {
             .with_no_client_auth();
         Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
+            from: Ipv4Addr::LOCALHOST,
             tls: Arc::new(tls),
         }
     }
 
+    /// The same, asked from another address of this machine.
+    pub fn from(&self, from: Ipv4Addr) -> Self {
+        Self { from, ..self.clone() }
+    }
+
     pub fn connect(&self) -> Result<Connection> {
-        let tcp = TcpStream::connect(self.address)?;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((self.from, 0)).into())?;
+        socket.connect(&self.address.into())?;
+        let tcp = TcpStream::from(socket);
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
         let name = ServerName::try_from("localhost").unwrap();

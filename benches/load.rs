@@ -18,6 +18,7 @@ mod browser;
 mod ceilings;
 mod console;
 mod drive;
+mod flood;
 mod http;
 mod operations;
 mod process;
@@ -80,6 +81,9 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--console") {
         return console::run(&Options::read(&arguments));
     }
+    if arguments.iter().any(|argument| argument == "--flood") {
+        return flood::run(&Options::read(&arguments));
+    }
     run(&Options::read(&arguments));
 }
 
@@ -94,7 +98,7 @@ fn run(options: &Options) {
     let peer = scene.peer(scene.port).unwrap();
     let bench = Bench {
         cookies: browser::sign_in(&scene, &peer),
-        login: browser::login_form(&scene, &peer),
+        login: browser::login_form(&scene, &peer, "visitor"),
         scene: &scene,
         server: &server,
         peer,

@@ -41,7 +41,7 @@ fn ok<'a>(connection: &'a mut Connection, request: &[u8]) -> Result<Answer<'a>, 
     expect(200, connection, request)
 }
 
-fn expect<'a>(status: u16, connection: &'a mut Connection, request: &[u8]) -> Result<Answer<'a>, String> {
+pub fn expect<'a>(status: u16, connection: &'a mut Connection, request: &[u8]) -> Result<Answer<'a>, String> {
     match connection.call(request) {
         Ok(answer) if answer.status == status => Ok(answer),
         Ok(answer) => Err(answer.shown()),

@@ -131,6 +131,36 @@ pub fn storm([alone, busy, beside, storm]: &[Measured; 4]) {
     println!("Busy threads of the idle class that belong to no server: {scheduler:.1} times.");
 }
 
+pub const OFFICE_ALONE: &str = "alone";
+pub const OFFICE_CLIENTS: &str = "beside invented client ids";
+pub const OFFICE_NAMES: &str = "beside invented usernames";
+pub const OFFICE_PASSWORDS: &str = "beside passwords to be judged";
+
+/// Sign-ins of one network while another one floods; each round by itself, for what else runs touches a whole round.
+pub fn flood(rows: &[(Measured, usize)]) {
+    println!(
+        "\n| sign-ins of an office, one after the other | per second | p50 ms | p95 ms | p95, times that alone | errors | the flood, requests per second |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|");
+    let mut alone = Duration::ZERO;
+    for (measured, flood) in rows {
+        if measured.name == OFFICE_ALONE {
+            alone = measured.p95;
+        }
+        let (p50, p95) = (millis(measured.p50), millis(measured.p95));
+        let times = measured.p95.as_secs_f64() / alone.as_secs_f64();
+        println!(
+            "| {} | {:.0} | {p50} | {p95} | {times:.1} | {} | {flood} |",
+            measured.name, measured.rate, measured.errors
+        );
+    }
+    for (measured, _) in rows {
+        if let Some(complaint) = &measured.complaint {
+            println!("\n{}: {complaint}", measured.name);
+        }
+    }
+}
+
 /// What is left.
 pub fn process(start: Duration, idle: f64, loaded: f64) {
     println!("\n| process | goal | measured | met |\n|---|---|---:|---|");
