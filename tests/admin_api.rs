@@ -12,9 +12,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::console::STAFF;
+use crate::harness::agent::Agent;
 use crate::harness::assertion::ClientKey;
 use crate::harness::{Answer, CALLBACK, Db, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::on_both;
+use crate::support::eventually;
 
 /// The text of a new token with a scope.
 pub fn token(harness: &Harness, scope: &str) -> String {
@@ -330,6 +332,22 @@ on_both! {
 }
 
 on_both! {
+    async fn a_token_of_somebody_dormant_holds_nothing(db) {
+        let harness = Harness::start_with(db, |config| config.login.dormant_days = 90);
+        harness.apply(STAFF);
+        let id = Program::new(&harness, "admin").user("admin").await;
+        let registry = Registry::new(Arc::clone(&harness.app), Actor::Person(id));
+        let form = ApiTokenForm { scope: Some(ApiScope::Admin), ..ApiTokenForm::default() };
+        let (_, text) = blocking(move || registry.blocking(move |registry, tx| api_tokens::create(registry, tx, &form))).unwrap();
+        let program = Program { harness: &harness, token: text.reveal().to_owned() };
+        assert_eq!(program.get("/me").await.status, 200);
+        // Before anybody has disabled her for it.
+        harness.clock.advance(91 * 86_400);
+        assert_eq!(problem(&program.get("/me").await), (401, "unauthorized"));
+    }
+}
+
+on_both! {
     async fn what_a_token_rests_on_is_looked_at_in_the_transaction(db) {
         let harness = Harness::start(db);
         harness.apply(STAFF);
@@ -407,6 +425,11 @@ on_both! {
             ("/keys", json!({ "alg": "RS512" }), &["#/alg"]),
             ("/api-tokens", json!({ "scope": "everything" }), &["#/scope"]),
         ];
+        // Of many mistakes as many are told as of a file, and how many there are.
+        let unknown: serde_json::Map<String, Value> = (0..300).map(|n| (format!("unknown{n}"), json!(n))).collect();
+        let answer = program.post("/clients", &Value::Object(unknown)).await;
+        assert_eq!((problem(&answer), pointers(&answer).len()), ((422, "invalid"), 201));
+        assert!(answer.str("detail").starts_with("300 things are wrong"), "{}", answer.str("detail"));
         for (path, body, expected) in rows {
             let answer = program.post(path, body).await;
             assert_eq!(problem(&answer), (422, "invalid"), "{path} {body} {answer:?}");
@@ -616,8 +639,11 @@ on_both! {
         // Whatever can be read, none of them stands in it.
         for operation in operations().into_iter().filter(|operation| operation.method == "GET") {
             for named in ["new-lims", "new-cms", id] {
-                let answer = program.get(&operation.path.replace("{id}", named)).await;
-                assert!(answer.status == 200 || answer.status == 404, "{operation:?} {answer:?}");
+                // A preview is of some client's token.
+                let query = if operation.id == "previewToken" { "?client=new-lims" } else { "" };
+                let answer = program.get(&format!("{}{query}", operation.path.replace("{id}", named))).await;
+                let refuses_none = answer.status == 422 && !query.is_empty();
+                assert!([200, 404].contains(&answer.status) || refuses_none, "{operation:?} {answer:?}");
                 for secret in &secrets {
                     assert!(!answer.text.contains(secret), "{operation:?}");
                 }
@@ -683,7 +709,7 @@ on_both! {
 on_both! {
     async fn sessions_and_grants_are_ended(db) {
         let harness = Harness::start(db);
-        let mut agent = crate::harness::agent::Agent::new(&harness);
+        let mut agent = Agent::new(&harness);
         let page = agent.get(&crate::person_flow::authorize_url(&harness, &[])).await;
         let page = agent.sign_in(page, "jlehz", PASSWORD).await;
         agent.submit(&page, &[("decision", "approve")]).await;
@@ -706,7 +732,7 @@ on_both! {
         assert_eq!((ended.len(), &ended[0]["actor_kind"]), (1, &json!("api_token")));
         assert_eq!(harness.events("consent.revoked")[0]["detail"]["grants"], grant["id"]);
         // All at once.
-        let mut agent = crate::harness::agent::Agent::new(&harness);
+        let mut agent = Agent::new(&harness);
         harness.clock.advance(60);
         let page = agent.get(&harness.url("/account")).await;
         agent.sign_in(page, "jlehz", PASSWORD).await;
@@ -803,5 +829,98 @@ async fn the_document_tells_every_operation() {
             document.json["components"]["schemas"].get(name).is_some(),
             "{name}"
         );
+    }
+}
+
+on_both! {
+    /// What the console does beside the nouns.
+    async fn a_program_looks_and_imports_as_the_console_does(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let program = Program::new(&harness, "admin");
+        let sheet = program.get("/clients/lims-secret/hand-off").await;
+        assert!(sheet.status == 200 && sheet.str("text").contains("lims-secret"), "{sheet:?}");
+        assert_eq!(program.get("/clients/nobody/hand-off").await.status, 404);
+        let pasted = json!({ "pasted": "{\"error\":\"invalid_client\"}" });
+        let report = program.post("/clients/lims-secret/check", &pasted).await;
+        assert!(report.status == 200 && !report.json["findings"].as_array().unwrap().is_empty(), "{report:?}");
+        let empty = program.post("/clients/lims-secret/check", &json!({ "pasted": " " })).await;
+        assert_eq!((problem(&empty), pointers(&empty)), ((422, "invalid"), vec!["#/pasted"]));
+        // A token as it would be, and why there would be none.
+        let preview = program.get("/resource-servers/cms-fulton/preview?client=lims-secret").await;
+        assert_eq!((preview.status, &preview.json["claims"]["client_id"]), (200, &json!("lims-secret")), "{preview:?}");
+        assert_eq!(preview.json["introspection"]["active"], json!(true));
+        for refused in ["", "?client=nobody", "?client=lims-secret&username=jlehz", "?client=lims-secret&scope=system/Patient.rs"] {
+            let answer = program.get(&format!("/resource-servers/cms-fulton/preview{refused}")).await;
+            assert_eq!(problem(&answer), (422, "invalid"), "{refused}");
+        }
+        let clients = Program::new(&harness, "clients");
+        let preview = clients.get("/resource-servers/edrs-ga/preview?client=fulton-cms&username=jlehz").await;
+        assert_eq!(preview.status, 422, "it may not look at people: {preview:?}");
+        // Who holds which role, recorded with the fingerprint of what was answered.
+        let review = program.get("/access-review?role=medical-examiner").await;
+        assert!(review.str("file").contains("jlehz") && !review.str("file").contains("administrator"), "{review:?}");
+        let exported = harness.events("exported").pop().unwrap();
+        assert_eq!(exported["detail"]["sha256"], review.json["sha256"]);
+        // The record, checked behind the answer.
+        assert_eq!(program.post("/audit/check", &Value::Null).await.status, 202);
+        let ended = eventually(
+            "end of the check",
+            async || program.get("/audit/check").await.json.clone(),
+            |check| check["last"].is_object(),
+        );
+        let ended = ended.await;
+        assert_eq!((&ended["running"], &ended["last"]["sound"]), (&json!(false), &json!(true)), "{ended}");
+        assert_eq!(harness.events("audit.checked").len(), 1);
+        // People of a file: all of them, or nobody.
+        let import = async |query: &str, file: &str, key: Option<&str>| {
+            let request = program.request(Method::POST, &format!("/user-imports{query}"));
+            let request = request.header("Content-Type", "text/csv").body(file.to_owned());
+            let request = key.into_iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+            Answer::read(request.send().await.unwrap()).await
+        };
+        let file = "username,name,roles\none,First One,data-clerk\ntwo,Second Two,\n";
+        let wrong = import("", "username,name,roles\none,First One,emperor\nclerk,Again,\n", None).await;
+        assert_eq!(problem(&wrong), (422, "invalid"));
+        assert!(wrong.text.contains("line 2: roles") && wrong.text.contains("line 3: username"), "{}", wrong.text);
+        let checked = import("?dry_run=true", file, None).await;
+        assert_eq!((checked.status, &checked.json["people"], &checked.json["added"]), (200, &json!(2), &json!(false)), "{checked:?}");
+        assert_eq!(program.get("/users?q=first").await.json["items"], json!([]));
+        let added = import("", file, Some("once-and-no-more")).await;
+        assert_eq!((added.status, &added.json["added"]), (200, &json!(true)), "{added:?}");
+        assert_eq!(added.json["invitations"].as_array().unwrap().len(), 2);
+        let again = import("", file, Some("once-and-no-more")).await;
+        assert_eq!(again.json, added.json, "the same key is answered again");
+        assert_eq!(import("", file, None).await.status, 422, "they are there already");
+        let toml = program.request(Method::POST, "/user-imports").header("Content-Type", "application/toml");
+        assert_eq!(toml.body("x").send().await.unwrap().status(), 415);
+    }
+}
+
+on_both! {
+    /// Who sets what somebody else signs in with knows it, and could certify as that person.
+    async fn what_somebody_else_set_opens_the_door_once(db) {
+        const TOTP: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        const OWN: &str = "seventeen quiet herons";
+        let harness = Harness::start(db);
+        let person = json!({
+            "username": "puppet", "name": "Pat Puppet", "roles": ["medical-examiner"],
+            "password": PASSWORD, "totp_secret": TOTP,
+        });
+        assert_eq!(Program::new(&harness, "admin").post("/users", &person).await.status, 201);
+        let mut agent = Agent::new(&harness);
+        let login = agent.get(&harness.url("/account")).await;
+        let page = agent.sign_in(login, "puppet", PASSWORD).await;
+        assert_eq!(page.at(), "/login/new-password", "{page:?}");
+        let page = agent.submit(&page, &[("current", PASSWORD), ("password", OWN), ("again", OWN)]).await;
+        assert_eq!(page.at(), "/login/set-up", "the second factor was somebody else's too: {page:?}");
+        let mut other = Agent::new(&harness);
+        let login = other.get(&harness.url("/account")).await;
+        assert_eq!(other.submit(&login, &[("username", "puppet"), ("password", PASSWORD)]).await.at(), "/login");
+        // What an operator sets on the machine is final.
+        harness.apply(&format!("[[user]]\nusername = \"operated\"\nname = \"O\"\nroles = [\"medical-examiner\"]\npassword = {PASSWORD:?}\ntotp_secret = \"{TOTP}\"\n"));
+        let mut operated = Agent::new(&harness);
+        let login = operated.get(&harness.url("/account")).await;
+        assert_eq!(operated.sign_in(login, "operated", PASSWORD).await.at(), "/account");
     }
 }

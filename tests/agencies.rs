@@ -675,6 +675,40 @@ on_both! {
     }
 }
 
+on_both! {
+    /// FHIR servers believe who somebody is, and how far what she enters can be relied on.
+    async fn a_manager_says_of_nobody_that_she_is_somebody_else(db) {
+        let scene = Scene::on(db).await;
+        let harness = &scene.harness;
+        harness.apply("[[user]]\nusername = \"otto\"\nnpi = \"1245319599\"\nfhir_user = \"https://edrs.example/fhir/Practitioner/77\"\nintegrity = \"Medium\"\n");
+        let program = scene.program("users").await;
+        let path = format!("/users/{}", scene.ids["person"][0]);
+        let mut seen = program.get(&path).await.header("etag").to_owned();
+        let rows = [
+            (json!({ "npi": "1245319599" }), 422),
+            (json!({ "npi": "1679576722" }), 200),
+            (json!({ "fhir_user": "https://edrs.example/fhir/Practitioner/77" }), 422),
+            (json!({ "fhir_user": "Practitioner/77" }), 422),
+            (json!({ "fhir_user": "https://other.example/fhir/Practitioner/77" }), 200),
+            (json!({ "fhir_user": "https://edrs.example/fhir/Practitioner/78" }), 200),
+            (json!({ "integrity": "High" }), 422),
+            (json!({ "name": "Jane Lehz" }), 200),
+        ];
+        for (row, status) in &rows {
+            let answer = program.patch(&path, &seen, row).await;
+            assert_eq!(answer.status, *status, "{row} {answer:?}");
+            if *status == 200 {
+                answer.header("etag").clone_into(&mut seen);
+            }
+        }
+        for row in [&rows[0].0, &rows[2].0, &rows[6].0] {
+            let mut form = json!({ "username": "puppet", "name": "Dana Doc", "agency": OWN, "roles": ["data-clerk"] });
+            form.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
+            assert_eq!(program.post("/users", &form).await.status, 422, "{row}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_a_manager_is_of_her_agency() {
     let scene = Scene::on(Db::Sqlite).await;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::connections::{connect, status, trusting};
 use crate::harness::agent::{Agent, cookies, hidden};
-use crate::harness::assertion::{ClientKey, TYPE};
+use crate::harness::assertion::{ClientKey, TYPE, claims};
 use crate::harness::{CALLBACK, CMS, Db, EDRS, FULTON, Harness, LIMS, PASSWORD, blocking};
 use crate::person_flow::{authorize_url, code_of, redeem};
 use crate::support::eventually;
@@ -300,6 +300,14 @@ async fn a_misconfigured_system_does_not_shut_its_neighbours_out() {
         false,
         "another client of the same address"
     );
+    let wrong = harness
+        .token(Some((CMS.0, "wrong-wrong-wrong-wrong-wrong-wrong-")), &grant)
+        .await;
+    assert_eq!(
+        (wrong.status, wrong.error()),
+        (401, "invalid_client"),
+        "which is still told what is wrong"
+    );
     let mut agent = Agent::new(&harness);
     let login = agent.get(&authorize_url(&harness, &[])).await;
     assert_eq!(
@@ -309,6 +317,38 @@ async fn a_misconfigured_system_does_not_shut_its_neighbours_out() {
     );
     harness.clock.advance(61);
     assert_eq!(harness.token(Some(LIMS), &grant).await.status, 200);
+}
+
+#[tokio::test]
+async fn forged_assertions_do_not_shut_the_right_key_out() {
+    let harness = Harness::start(Db::Sqlite);
+    let (key, forged) = (
+        ClientKey::new(jsonwebtoken::Algorithm::ES256, "k1"),
+        ClientKey::new(jsonwebtoken::Algorithm::ES256, "k1"),
+    );
+    let jwks = json!({ "keys": [key.jwk()] });
+    harness.apply(&format!(
+        "[[client]]\nclient_id = \"lims-jwt\"\nname = \"L\"\ndataflow = \"lims-to-cms\"\njwks = '{jwks}'\n\
+         signing_algs = [\"ES256\"]\nresource_servers = [\"cms-fulton\"]\n"
+    ));
+    let ask = async |key: &ClientKey| {
+        let assertion = key.sign(&claims("lims-jwt", &harness.issuer, harness.now()));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+        ];
+        harness.token(None, &form).await
+    };
+    for _ in 0..40 {
+        ask(&forged).await;
+    }
+    assert_eq!(ask(&forged).await.status, 429, "anybody can write an iss");
+    assert_eq!(
+        ask(&key).await.status,
+        200,
+        "the right key, from the same address"
+    );
 }
 
 #[tokio::test]
@@ -565,6 +605,59 @@ fn networks_take_turns_and_the_busiest_loses_its_newest() {
     assert_eq!(queue.put(network(1), "a7"), Some("a7"));
     taken = std::iter::from_fn(|| queue.take()).collect();
     assert_eq!(taken, ["a6"], "what waits is still done");
+}
+
+/// Somebody else behind the address tries names: whose browser is known is not kept out by that.
+#[tokio::test]
+async fn a_known_browser_has_a_count_of_its_own() {
+    let harness = Harness::start(Db::Sqlite);
+    let mut known = Agent::new(&harness);
+    let login = known.get(&authorize_url(&harness, &[])).await;
+    known.sign_in(login, "jlehz", PASSWORD).await;
+    let session = known
+        .cookies
+        .keys()
+        .find(|name| name.contains("-session"))
+        .cloned();
+    known.cookies.remove(&session.unwrap());
+    harness.clock.advance(60);
+    let mut stranger = Agent::new(&harness);
+    let login = stranger.get(&authorize_url(&harness, &[])).await;
+    for n in 0..harness.app.config.login.address_attempts_per_minute {
+        let name = format!("invented{n}");
+        stranger
+            .submit(&login, &[("username", &name), ("password", "x")])
+            .await;
+    }
+    let page = stranger
+        .submit(&login, &[("username", "jlehz"), ("password", PASSWORD)])
+        .await;
+    assert!(
+        page.answer().text.contains("too many attempts"),
+        "{}",
+        page.answer().text
+    );
+    let login = known.get(&authorize_url(&harness, &[])).await;
+    let page = known
+        .submit(&login, &[("username", "jlehz"), ("password", PASSWORD)])
+        .await;
+    assert_eq!(page.at(), "/login/second-factor");
+    // For nobody else than the one whom it has signed in.
+    let session = known
+        .cookies
+        .keys()
+        .find(|name| name.contains("-session"))
+        .cloned();
+    known.cookies.remove(&session.unwrap());
+    let login = known.get(&authorize_url(&harness, &[("prompt", "login")])).await;
+    let page = known
+        .submit(&login, &[("username", "clerk"), ("password", PASSWORD)])
+        .await;
+    assert!(
+        page.answer().text.contains("too many attempts"),
+        "{}",
+        page.answer().text
+    );
 }
 
 /// What a network asks in vain again and again is answered late, and nothing else is: not what is right, not what others
@@ -839,6 +932,12 @@ fn what_a_crowd_of_strangers_causes_is_bounded() {
         singly += usize::from(counts.note(address.into(), failed, begin) == Noted::First);
     }
     assert_eq!(singly, 100, "the bucket is empty");
+    // Whoever is known is recorded all the same.
+    let known = Failed::Known("console Audit usr_2");
+    assert_eq!(
+        counts.note("192.0.2.1".parse().unwrap(), known, begin),
+        Noted::First
+    );
     // Two more a minute.
     for minute in 1..=10 {
         let again: usize = (0..50_u128)

@@ -330,6 +330,7 @@ fn every_refusal_and_every_way_to_go_on() {
         ("issue: an administrator vouches", |world| world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(), &[], "issue", "openid user/Patient.rs"),
         ("a constraint that the application wrote", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[("scope", "openid user/Composition.crus?status=none.%20Only%20test%20data")], "access_denied", "its constraint is none"),
         ("issue: a constraint that the client is registered with", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); world.client.settings.scopes = Some("openid user/Patient.rs?_tag=x".parse().unwrap()); }, &[("scope", "openid user/Patient.rs?_tag=x")], "issue", "openid user/Patient.rs?_tag=x"),
+        ("issue: what is said twice is granted once", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[("scope", "openid user/Patient.rs user/Patient.r")], "issue", "openid user/Patient.rs"),
         ("issue: narrowed to the role", |world| { world.client.settings.consent = serde_json::from_value(json!("skip")).unwrap(); }, &[("scope", "openid user/Patient.cruds")], "issue", "openid user/Patient.crus"),
     ];
     let mut wrong = Vec::new();

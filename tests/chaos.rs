@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel::RunQueryDsl;
 use jsonwebtoken::Algorithm;
@@ -19,7 +20,7 @@ use crate::harness::assertion::{ClientKey, claims};
 use crate::harness::program::Program;
 use crate::harness::{Answer, CMS, Db, Harness, LIMS, PERSONAS, blocking, postgres};
 use crate::on_both;
-use crate::support::eventually;
+use crate::support::{eventually, eventually_blocking};
 
 const GRANT: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -162,6 +163,24 @@ on_both! {
 }
 
 on_both! {
+    async fn by_a_clock_in_doubt_nothing_is_replaced_or_deleted(db) {
+        const YEAR: i64 = 365 * 24 * 3600;
+        let harness = Harness::start(db);
+        access_token(&harness).await;
+        // A year later, as this machine has said since it was switched on, and the database does not.
+        harness.clock.advance(YEAR);
+        harness.clock.database_is_off(-YEAR);
+        let replaced = || harness.events("key.changed").len();
+        let before = replaced();
+        tend(&harness, 2 * TICKS).await;
+        assert_eq!(replaced(), before, "the keys are a year old by this clock alone");
+        harness.clock.database_is_off(0);
+        tend(&harness, TICKS + 1).await;
+        assert!(replaced() > before);
+    }
+}
+
+on_both! {
     async fn a_start_before_the_newest_event_is_doubted(db) {
         let harness = Harness::start(db);
         let app = Arc::clone(&harness.app);
@@ -226,23 +245,33 @@ fn follow(app: &Arc<App>) {
 
 on_both! {
     async fn a_server_that_was_away_learns_all_that_it_missed(db) {
-        let harness = Harness::start(db);
-        let away = beside(&harness).await;
-        let token = access_token(&harness).await;
-        harness.disable_client(LIMS.0);
-        harness.disable_user("jlehz");
-        harness.disable_user("norole");
-        // Meanwhile what it has not read has expired.
-        behind_its_back(&harness, &["DELETE FROM change WHERE seq < (SELECT revision FROM installation)".to_owned()]);
-        assert!(away.live.client(LIMS.0).unwrap().client.enabled, "it knows nothing yet");
-        follow(&away);
-        assert!(!away.live.client(LIMS.0).unwrap().client.enabled);
-        assert!(away.live.is_fresh());
-        let people = harness.events("person.changed");
-        for person in people.iter().filter(|event| event["detail"]["action"] == "disabled") {
-            assert!(!away.live.person_holds(person["person_id"].as_str().unwrap(), 1));
+        // Meanwhile what it has not read has expired: all of it, or some in between.
+        for all in [true, false] {
+            let harness = Harness::start(db);
+            let away = beside(&harness).await;
+            let app = Arc::clone(&harness.app);
+            let seen = blocking(move || app.store.read_blocking(mdi_auth::store::changes::revision)).unwrap().seq;
+            let token = access_token(&harness).await;
+            harness.disable_client(LIMS.0);
+            harness.disable_user("jlehz");
+            harness.disable_user("norole");
+            let expired = match all {
+                true => "seq < (SELECT revision FROM installation)".to_owned(),
+                false => format!("seq > {seen} AND subject = '{}'", LIMS.0),
+            };
+            behind_its_back(&harness, &[format!("DELETE FROM change WHERE {expired}")]);
+            let people = harness.events("person.changed");
+            let disabled = people.iter().filter(|event| event["detail"]["action"] == "disabled");
+            let disabled: Vec<&str> = disabled.map(|event| event["person_id"].as_str().unwrap()).collect();
+            let hold = |generation| disabled.iter().filter(|id| away.live.person_holds(id, generation)).count();
+            assert!(away.live.client(LIMS.0).unwrap().client.enabled, "it knows nothing yet");
+            assert_eq!((disabled.len(), hold(0)), (2, 2), "it knows nothing yet");
+            follow(&away);
+            assert!(!away.live.client(LIMS.0).unwrap().client.enabled, "{expired}");
+            assert!(away.live.is_fresh());
+            assert_eq!((hold(0), hold(1)), (0, 0), "{expired}");
+            assert_eq!(harness.introspect(CMS, &token).await["active"], false);
         }
-        assert_eq!(harness.introspect(CMS, &token).await["active"], false);
     }
 }
 
@@ -415,23 +444,85 @@ async fn without_its_log_the_server_works() {
     server.wait().unwrap();
 }
 
+/// A task of ours that panics is made anew, as threads are.
+#[tokio::test]
+async fn a_task_that_a_panic_has_ended_is_made_anew() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let work = move || {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        async move { assert!(number > 0, "the first time it panics") }
+    };
+    mdi_auth::supervisor::task("of this test", work).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
+
+/// What strangers write passes for no other field of the line.
+#[tokio::test]
+async fn a_value_in_the_log_imitates_no_field() {
+    let program = Program::new(Db::Sqlite);
+    program.run(&["key", "list"]);
+    let file = program.dir.path().join("log");
+    let mut command = program.command(&[]);
+    command
+        .arg("serve")
+        .env("MDI_AUTH_LOG", "info")
+        .stderr(Stdio::from(File::create(&file).unwrap()));
+    let mut server = program.start(command);
+    let http = program.http().await;
+    let said = "x cause=forged reference=AAAAAAAA \" y=\"";
+    let request = http
+        .post(program.url("/oauth2/token"))
+        .form(&[("grant_type", said)]);
+    assert_eq!(request.send().await.unwrap().status(), 400);
+    let log = eventually(
+        "a line about it",
+        async || std::fs::read_to_string(&file).unwrap(),
+        |log| log.contains("forged"),
+    )
+    .await;
+    let line = log.lines().find(|line| line.contains("forged")).unwrap();
+    // Outside of quotes there is nothing of it.
+    let mut outside = String::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for c in line.chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            c if !quoted => outside.push(c),
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    assert!(!outside.contains("forged") && !outside.contains("AAAA"), "{line}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
 /// A second server on one SQLite file is mostly a mistake.
 #[tokio::test]
 async fn a_second_server_on_one_file_is_refused_unless_it_is_meant() {
     let program = Program::new(Db::Sqlite);
     let mut server = program.serve();
     program.http().await;
-    let refused = program
-        .command(&[])
-        .arg("serve")
-        .env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&refused.stderr);
+    let refused = || {
+        let mut second = program.command(&[]);
+        second.arg("serve").env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0");
+        let mut second = second
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = eventually_blocking(
+            "end of the second server",
+            || second.try_wait().unwrap(),
+            Option::is_some,
+        );
+        assert!(!status.unwrap().success());
+        std::io::read_to_string(second.stderr.take().unwrap()).unwrap()
+    };
+    let text = refused();
     assert!(
-        !refused.status.success()
-            && text.contains("another server serves from")
-            && text.contains("--share-database"),
+        text.contains("another server serves from") && text.contains("--share-database"),
         "{text}"
     );
     server.kill().unwrap();
@@ -444,14 +535,8 @@ async fn a_second_server_on_one_file_is_refused_unless_it_is_meant() {
         program.start(meant)
     };
     let (mut server, mut second) = (start(), start());
-    let refused = program
-        .command(&[])
-        .arg("serve")
-        .env("MDI_AUTH_SERVER__LISTEN", "127.0.0.1:0")
-        .output()
-        .unwrap();
     assert!(
-        String::from_utf8_lossy(&refused.stderr).contains("another server serves from"),
+        refused().contains("another server serves from"),
         "it does not say that it is meant"
     );
     for child in [&mut server, &mut second] {
@@ -554,6 +639,12 @@ fn files_that_are_open_to_others_are_refused() {
             "others may read the key of the TLS certificate",
         ),
         (
+            data.join("ca-key.pem"),
+            0o600,
+            0o644,
+            "others may read the key of the certificate authority",
+        ),
+        (
             data.join("mdi-auth.db"),
             0o600,
             0o644,
@@ -585,5 +676,23 @@ fn files_that_are_open_to_others_are_refused() {
             std::os::unix::fs::chown(&path, None, Some(rustix::process::getegid().as_raw())).unwrap();
         }
         set(&path, good);
+    }
+    let file = program.dir.path().join("mdi-auth.toml");
+    std::fs::write(&file, "").unwrap();
+    for (mode, words) in [
+        (0o644, "cannot listen on"),
+        (0o666, "others may write to the configuration"),
+    ] {
+        set(&file, mode);
+        let output = program
+            .command(&[])
+            .arg("--config")
+            .arg(&file)
+            .arg("serve")
+            .env("MDI_AUTH_SERVER__LISTEN", "192.0.2.1:1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(words), "{mode:o}: {told}");
     }
 }

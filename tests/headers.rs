@@ -285,3 +285,12 @@ async fn pages_name_no_secret_and_run_no_inline_code() {
         );
     }
 }
+
+/// Whoever keeps our keys for as long as we say has the next one before it signs.
+#[tokio::test]
+async fn our_keys_are_kept_for_less_than_a_new_one_waits() {
+    for (publish_seconds, kept) in [(3600, "public, max-age=300"), (60, "public, max-age=30")] {
+        let harness = Harness::start_with(Db::Sqlite, |config| config.keys.publish_seconds = publish_seconds);
+        assert_eq!(harness.get("/oauth2/jwks").await.header("cache-control"), kept);
+    }
+}

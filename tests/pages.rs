@@ -241,6 +241,7 @@ fn consent() -> ConsentPage<'static> {
         csrf: "c5rf",
         pending: "p3nd",
         application: CMS,
+        returns_to: "cms.fulton.example",
         resource_server: Some("Georgia Electronic Death Registration System"),
         account: JANE,
         scopes: SCOPES,
@@ -1040,6 +1041,7 @@ async fn text_from_others_is_never_markup() {
             csrf: EVIL,
             pending: EVIL,
             application: APPLICATION,
+            returns_to: EVIL,
             resource_server: Some(EVIL),
             account: ACCOUNT,
             scopes: &[

@@ -364,7 +364,7 @@ client_id = "smart-app"
 name = "SMART application"
 dataflow = "cms-user-to-edrs"
 auth_method = "none"
-redirect_uris = ["https://app.example/cb", "http://127.0.0.1/cb"]
+redirect_uris = ["https://app.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb"]
 resource_servers = ["edrs-ga"]
 "#;
 
@@ -407,7 +407,6 @@ on_both! {
         let harness = Harness::start(db);
         harness.apply(PUBLIC);
         let web = [("client_id", "smart-app"), ("redirect_uri", "https://app.example/cb"), ("scope", "openid user/Patient.rs")];
-        let native = [("client_id", "smart-app"), ("redirect_uri", "http://127.0.0.1:49152/cb"), ("scope", "openid user/Patient.rs")];
         let mut agent = Agent::new(&harness);
         let login = agent.get(&authorize_url(&harness, &web)).await;
         let consent = agent.sign_in(login, "jlehz", PASSWORD).await;
@@ -415,15 +414,18 @@ on_both! {
         // What she allowed is remembered where the answer goes to the application's own server, and nowhere else.
         let again = agent.get(&authorize_url(&harness, &web)).await;
         assert!(again.parameter("code").is_some(), "{again:?}");
-        for round in 1..3 {
-            let asked = agent.get(&authorize_url(&harness, &native)).await;
-            assert_eq!(asked.at(), "/consent", "RFC 8252 §8.6, round {round}");
-            assert!(agent.approve(&asked).await.parameter("code").is_some());
+        for redirect_uri in ["http://127.0.0.1:49152/cb", "com.example.app:/cb"] {
+            let native = [("client_id", "smart-app"), ("redirect_uri", redirect_uri), ("scope", "openid user/Patient.rs")];
+            for round in 1..3 {
+                let asked = agent.get(&authorize_url(&harness, &native)).await;
+                assert_eq!(asked.at(), "/consent", "RFC 8252 §8.6, {redirect_uri}, round {round}");
+                assert!(agent.approve(&asked).await.parameter("code").is_some());
+            }
+            let mut silent = native.to_vec();
+            silent.push(("prompt", "none"));
+            let refused = agent.get(&authorize_url(&harness, &silent)).await;
+            assert_eq!(refused.parameter("error").as_deref(), Some("interaction_required"), "{redirect_uri}");
         }
-        let mut silent = native.to_vec();
-        silent.push(("prompt", "none"));
-        let refused = agent.get(&authorize_url(&harness, &silent)).await;
-        assert_eq!(refused.parameter("error").as_deref(), Some("interaction_required"));
     }
 }
 

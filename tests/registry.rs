@@ -177,6 +177,11 @@ fn resource_servers_are_refused_by_name() {
             "already the audience of first",
         ),
         (
+            r#"audience = "https://FIRST.example:443/fhir""#,
+            "audience",
+            "already the audience of first",
+        ),
+        (
             r#"audience = "https://edrs.example/fhir/""#,
             "audience",
             "already the audience of edrs",
@@ -186,6 +191,7 @@ fn resource_servers_are_refused_by_name() {
             "audience",
             "this authorization server",
         ),
+        (r#"id = "FIRST""#, "id", "letter case alone"),
         (r#"token_typ = "jwt""#, "token_typ", "at+jwt"),
         (
             "token_format = \"opaque\"\ntoken_typ = \"JWT\"",

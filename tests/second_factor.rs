@@ -391,10 +391,12 @@ on_both! {
 on_both! {
     async fn where_a_sign_in_has_to_be_fresh_the_code_must_follow_soon(db) {
         let harness = Harness::start(db);
+        // Without certifying, which wants the same by itself.
+        let plain = ("scope", "openid user/Patient.rs");
         let certify = [("scope", "openid __mdi.certify user/Patient.rs")];
         let rows: [(&str, &[(&str, &str)]); 4] = [
-            ("OpenID Core 3.1.2.1", &[("prompt", "login")]),
-            ("select_account, which is the same here", &[("prompt", "select_account")]),
+            ("OpenID Core 3.1.2.1", &[plain, ("prompt", "login")]),
+            ("select_account, which is the same here", &[plain, ("prompt", "select_account")]),
             ("certifying", &certify),
             ("certifying, because the dataflow brings it", &[("scope", "")]),
         ];

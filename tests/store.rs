@@ -2,18 +2,20 @@
 //! neighbours of a failure are intact.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mdi_auth::audit::event::{Actor, Event, Kind};
 use mdi_auth::audit::verify::verify;
 use mdi_auth::error::Broken;
 use mdi_auth::model::grant::RefreshToken;
+use mdi_auth::model::secret::Secret;
 use mdi_auth::store::changes::{self, Change, ChangeKind};
 use mdi_auth::store::logins::{self, Failures};
-use mdi_auth::store::{Store, StoreBroken, audit, sweep, tokens};
+use mdi_auth::store::{Store, StoreBroken, Target, Threads, audit, installation, sweep, tokens};
 
-use crate::harness::{BEGIN, Harness, blocking};
+use crate::harness::{BEGIN, Db, Harness, blocking, postgres};
 use crate::on_both;
+use crate::support::TempDir;
 
 fn event(detail: &str) -> Event {
     Event::new(BEGIN * 1000, Kind::TokenIssued, Actor::Server).with("detail", detail)
@@ -103,6 +105,34 @@ on_both! {
         }
         let found = store.read(|conn| Ok((logins::find(conn, "p7")?, logins::find(conn, "p8")?))).await.unwrap();
         assert!(found.0.is_none() && found.1.is_some());
+    }
+}
+
+on_both! {
+    async fn a_writer_that_a_panic_has_ended_is_made_anew(db) {
+        let dir = TempDir::new();
+        let target = match db {
+            Db::Sqlite => Target::Sqlite(dir.path().join("test.db")),
+            Db::Postgres => Target::Postgres { url: Secret::new(postgres::create_database()), root_certificate: None },
+        };
+        let threads = Threads { readers: 1, writers: 1 };
+        let store = blocking(move || Store::open(target, threads, true)).unwrap();
+        store.write(|tx| installation::initialise(tx.conn(), "fingerprint", BEGIN)).await.unwrap();
+        // Outside of any job: nothing catches this one.
+        let ends = AtomicBool::new(true);
+        store.on_change(Arc::new(move |_| {
+            assert!(!ends.swap(false, Ordering::SeqCst), "on purpose");
+            Ok(())
+        }));
+        let write = async || {
+            let written = store.write(|tx| {
+                tx.changed(Change { kind: ChangeKind::Client, subject: "lims".into(), purge_at: BEGIN });
+                Ok(())
+            });
+            written.await
+        };
+        assert!(matches!(write().await, Err(Broken::Unavailable(_))), "nobody knows whether it was written");
+        write().await.unwrap();
     }
 }
 
@@ -203,7 +233,7 @@ on_both! {
     async fn another_master_key_is_refused(db) {
         let harness = Harness::empty(db, |_| {});
         let mut config = harness.app.config.clone();
-        let other = crate::support::TempDir::new();
+        let other = TempDir::new();
         let key = other.path().join("other.key");
         config.keys.master_key = mdi_auth::config::MasterKeySource::File(key);
         let clock = Arc::clone(&harness.app.clock);

@@ -51,6 +51,8 @@ on_both! {
         assert_eq!((&answer.json["token_type"], &answer.json["expires_in"]), (&json!("Bearer"), &json!(300)));
         assert_eq!(answer.json.get("refresh_token"), None, "RFC 6749 §4.4.3");
         assert_eq!(answer.json.get("id_token"), None);
+        let issued = harness.events("token.issued").pop().unwrap();
+        assert_eq!(issued["detail"]["resource_server"], "cms-fulton", "the record names where it leads");
 
         // The CMS introspects with a bearer token of its own.
         let own = harness.token(Some(CMS), &[("grant_type", "client_credentials"), ("scope", "__mdi.introspect")]).await;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use diesel::RunQueryDsl;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mdi_auth::config::{Config, LockoutCovers};
 use mdi_auth::live::Live;
@@ -15,7 +16,7 @@ use mdi_auth::registry::{identity_providers, keys};
 use mdi_auth::store::lists::{self, Sessions};
 use mdi_auth::store::passkeys::{self, StoredPasskey};
 use mdi_auth::store::registered;
-use mdi_auth::store::{audit, identity_providers as stored, people};
+use mdi_auth::store::{Conn, audit, identity_providers as stored, people};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -1265,6 +1266,18 @@ on_both! {
             assert_eq!(agent.get(&harness.url("/account")).await.at(), "/login", "{delete}");
             let registry = harness.registry();
             if !delete {
+                // Nor does a grant hold that was written while its provider was being disabled.
+                let revoked_at = |value: &'static str| {
+                    let (store, sql) = (harness.app.store.clone(), format!("UPDATE grants SET revoked_at = {value}"));
+                    blocking(move || store.write_blocking(move |tx| Ok(match tx.conn() {
+                        Conn::Sqlite(conn) => diesel::sql_query(&sql).execute(conn)?,
+                        Conn::Pg(conn) => diesel::sql_query(&sql).execute(conn.as_mut())?,
+                    }))).unwrap();
+                };
+                revoked_at("NULL");
+                let slipped_through = refresh(harness, tokens.str("refresh_token")).await;
+                assert!(slipped_through.description().contains("was switched off"), "{slipped_through:?}");
+                revoked_at("1");
                 blocking(move || registry.blocking(|registry, tx| noun::set_enabled::<IdentityProviderSettings>(registry, tx, "fulton", true)).unwrap());
                 let revived = refresh(harness, tokens.str("refresh_token")).await;
                 assert_eq!(revived.status, 400, "nothing comes back");

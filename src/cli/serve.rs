@@ -40,7 +40,7 @@ enum LogFormat {
 pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
     log("info", arguments.log_format == LogFormat::Json);
     let config = start.config()?;
-    refuse_open_files(&config)?;
+    refuse_open_files(&config, start.config.as_deref())?;
     let _serving = serve_alone(&config, arguments.share_database)?;
     raise_limit();
     let app = App::open(config, Arc::new(SteadyClock::default()), true)?;
@@ -66,7 +66,7 @@ pub(super) fn run(start: &Start, arguments: &Arguments) -> Done {
 }
 
 /// A key that others could have read is no secret any more, and a database that others may write to proves nothing.
-fn refuse_open_files(config: &Config) -> Done {
+fn refuse_open_files(config: &Config, file: Option<&Path>) -> Done {
     let metadata = |path: &Path| std::fs::metadata(path).ok();
     let directory = &config.server.data_dir;
     if metadata(directory).is_some_and(|found| found.is_dir() && open_to_others(&found) & 0o022 != 0) {
@@ -89,6 +89,21 @@ fn refuse_open_files(config: &Config) -> Done {
         return Err(CommandRefused(format!(
             "others may read the key of the TLS certificate {0}; run chmod 600 {0}, and get another certificate if they may have done so",
             key.display()
+        )));
+    }
+    let authority = directory.join(tls::CA_KEY_FILE);
+    if open(&authority) {
+        return Err(CommandRefused(format!(
+            "others may read the key of the certificate authority {0}; run chmod 600 {0}, and if they may have done so, remove it and ca.pem beside it and have clients import the new one",
+            authority.display()
+        )));
+    }
+    if let Some(file) = file
+        && metadata(file).is_some_and(|found| open_to_others(&found) & 0o022 != 0)
+    {
+        return Err(CommandRefused(format!(
+            "others may write to the configuration {0}; run chmod go-w {0}",
+            file.display()
         )));
     }
     match &config.database.url {

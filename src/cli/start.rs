@@ -1,10 +1,14 @@
 //! What every command starts from: the configuration, the application, the registry; the log.
 
+use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use super::outcome::CommandRefused;
 use crate::app::App;
@@ -62,7 +66,9 @@ pub(super) fn operator() -> String {
 
 /// Sends the log to stderr. `MDI_AUTH_LOG` sets what is logged, such as `debug` or `mdi_auth::oauth=trace,warn`.
 pub(super) fn log(default: &str, json: bool) {
-    let filter = EnvFilter::try_from_env("MDI_AUTH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // What a stranger sends that is no HTTP is no error of ours.
+    let usual = || EnvFilter::new(format!("{default},actix_http=off"));
+    let filter = EnvFilter::try_from_env("MDI_AUTH_LOG").unwrap_or_else(|_| usual());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -73,6 +79,33 @@ pub(super) fn log(default: &str, json: bool) {
     let _ = if json {
         log.json().try_init()
     } else {
-        log.try_init()
+        log.fmt_fields(debug_fn(write_field).delimited(" ")).try_init()
     };
+}
+
+/// A field of a line for people. What holds blanks or an equals sign is quoted, so that no value passes for a field.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    if field.name() == "message" {
+        return write!(writer, "{text}");
+    }
+    let plain = !text.contains(|c: char| c.is_whitespace() || matches!(c, '=' | '"'));
+    if plain || is_quoted(&text) {
+        write!(writer, "{}={text}", field.name())
+    } else {
+        write!(writer, "{}={text:?}", field.name())
+    }
+}
+
+/// Whether a text is one string in quotes.
+fn is_quoted(text: &str) -> bool {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.is_some_and(|inner| {
+        let mut is_escaped = false;
+        !inner.chars().any(|c| {
+            let ends = c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            ends
+        }) && !is_escaped
+    })
 }

@@ -104,7 +104,7 @@ impl Parties {
 
     /// The apply file that registers everybody. All values are of our making and need no escapes.
     pub fn apply_file(&self) -> String {
-        self.servers() + &self.clients() + &self.users()
+        AGENCIES.to_owned() + &self.servers() + &self.clients() + &self.users()
     }
 
     fn servers(&self) -> String {
@@ -115,6 +115,7 @@ id = "{EDRS}"
 name = "Demo EDRS"
 kind = "edrs"
 audience = "{edrs}"
+agency = "demo-vital-records"
 secret = "{edrs_secret}"
 
 [[resource_server]]
@@ -122,6 +123,7 @@ id = "{CMS}"
 name = "Demo MDI CMS"
 kind = "cms"
 audience = "{cms}"
+agency = "demo-me-office"
 secret = "{cms_secret}"
 "#,
             edrs = self.edrs_base(),
@@ -139,7 +141,7 @@ client_id = "{CASE_SYSTEM}"
 name = "Demo case system (as a system)"
 dataflow = "cms-to-edrs"
 secret = "{case_system}"
-organization = {OFFICE}
+agency = "demo-me-office"
 resource_servers = ["{EDRS}"]
 
 [[client]]
@@ -147,7 +149,7 @@ client_id = "{CASE_SYSTEM_PEOPLE}"
 name = "Demo case system"
 dataflow = "cms-user-to-edrs"
 secret = "{people}"
-organization = {OFFICE}
+agency = "demo-me-office"
 resource_servers = ["{EDRS}"]
 redirect_uris = ["{redirect_uri}"]
 
@@ -156,7 +158,7 @@ client_id = "{LIMS}"
 name = "Demo toxicology LIMS"
 dataflow = "lims-to-cms"
 secret = "{lims}"
-organization = {{ name = "Demo Toxicology Laboratory", id = "urn:oid:2.16.840.1.113883.3.9999.2" }}
+agency = "demo-laboratory"
 resource_servers = ["{CMS}"]
 "#,
             case_system = self.secrets.case_system.reveal(),
@@ -176,7 +178,7 @@ name = "{}"
 password = "{}"
 totp_secret = "{}"
 roles = ["medical-examiner"]
-organization = {OFFICE}
+agency = "demo-me-office"
 npi = "1234567893"
 fhir_user = "{edrs}/Practitioner/demo-examiner"
 
@@ -186,7 +188,7 @@ name = "{}"
 password = "{}"
 totp_secret = "{}"
 roles = ["data-clerk"]
-organization = {OFFICE}
+agency = "demo-me-office"
 fhir_user = "{edrs}/Practitioner/demo-clerk"
 
 [[user]]
@@ -195,7 +197,7 @@ name = "{}"
 password = "{}"
 totp_secret = "{}"
 roles = ["administrator"]
-organization = {OFFICE}
+agency = "demo-me-office"
 "#,
             examiner.username,
             examiner.name,
@@ -214,6 +216,23 @@ organization = {OFFICE}
     }
 }
 
-/// The agency of the case system and its people.
-const OFFICE: &str =
-    r#"{ name = "Demo County Medical Examiner", id = "urn:oid:2.16.840.1.113883.3.9999.1" }"#;
+/// Those to whom systems and people belong.
+const AGENCIES: &str = r#"
+[[agency]]
+id = "demo-me-office"
+name = "Demo County Medical Examiner"
+kind = "medical-examiner-office"
+identifier = "urn:oid:2.16.840.1.113883.3.9999.1"
+
+[[agency]]
+id = "demo-laboratory"
+name = "Demo Toxicology Laboratory"
+kind = "laboratory"
+identifier = "urn:oid:2.16.840.1.113883.3.9999.2"
+
+[[agency]]
+id = "demo-vital-records"
+name = "Demo State Vital Records"
+kind = "vital-records-office"
+identifier = "urn:oid:2.16.840.1.113883.3.9999.3"
+"#;

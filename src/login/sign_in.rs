@@ -113,13 +113,17 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     }
     let (app, request) = (Arc::clone(&step.app), &step.request);
     let address = client_address::of(&app, request);
+    let known = browser::cookie(&app, request, CookieKind::Known);
     let limit = app.config.login.address_attempts_per_minute;
-    let Some(_under_way) = app
-        .failure_counts
-        .reserve_in_turn(address, limit, || app.now())
-        .await
-    else {
-        return back(step, Notice::TooMany);
+    // A browser that has signed her in before has a count of its own, whatever others behind the address do.
+    let under_way = if is_of_known_browser(&app, &username, known.as_deref()).await? {
+        None
+    } else {
+        let counts = &app.failure_counts;
+        match counts.reserve_in_turn(address, limit, || app.now()).await {
+            None => return back(step, Notice::TooMany),
+            under_way => under_way,
+        }
     };
     if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
         return back(step, Notice::NotAccepted);
@@ -128,12 +132,14 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
         address,
         origin: Origin::of(&app, request),
         replaced: browser::session_hash(&app, request),
-        known: browser::cookie(&app, request, CookieKind::Known),
+        known,
     };
     let Some(signed_in) = check(&app, &username, password, at).await? else {
         return back(step, Notice::NotAccepted);
     };
-    app.failure_counts.release(address, app.now());
+    if under_way.is_some() {
+        app.failure_counts.release(address, app.now());
+    }
     let mut cookies = vec![browser::set_cookie(&app, CookieKind::Session, &signed_in.cookie)];
     cookies.extend(
         signed_in
@@ -146,6 +152,20 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     } else {
         step.onward(&cookies)
     })
+}
+
+/// Whether a browser has signed somebody in before.
+async fn is_of_known_browser(app: &Arc<App>, username: &str, known: Option<&str>) -> Result<bool, Broken> {
+    let Some(known) = known.filter(|_| username.len() <= LONGEST_USERNAME) else {
+        return Ok(false);
+    };
+    let (job_app, username, known, now) = (Arc::clone(app), username.to_owned(), known.to_owned(), app.now());
+    app.store
+        .read(move |conn| {
+            let person = people::find_by_username(conn, &username)?;
+            Attempt::new(&job_app, &username, person.as_ref(), Some(&known)).is_of_known_browser(conn, now)
+        })
+        .await
 }
 
 /// Where a password was typed.

@@ -53,6 +53,13 @@ impl Session {
             .is_none_or(|at| at - self.created_at <= TOGETHER_SECONDS)
     }
 
+    /// What was shown as the second factor counts no more: it was somebody else's.
+    pub fn forget_second_factor(&mut self) {
+        ACR_AAL1.clone_into(&mut self.acr);
+        self.amr.retain(|method| method == "pwd");
+        self.second_factor_at = None;
+    }
+
     /// Whether a method was used.
     pub fn used(&self, method: &str) -> bool {
         self.amr.iter().any(|used| used == method)

@@ -246,6 +246,7 @@ fn page(
         csrf: &csrf,
         pending: &sealed,
         application: carried.redirect_target.application(),
+        returns_to: &carried.redirect_target.host_in_words(),
         resource_server: context
             .server(granted.target.as_deref())
             .map(|live| live.server.name.as_str()),

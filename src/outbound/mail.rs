@@ -26,7 +26,8 @@ use crate::store::Store;
 
 /// Whether a text is an address that mail could go to (RFC 5321 §4.1.2).
 pub fn is_address(text: &str) -> bool {
-    text.parse::<Address>().is_ok()
+    // A quoted name or a bare address of a machine can be written, and then no server takes it.
+    text.parse::<Address>().is_ok() && !text.contains(['"', '['])
 }
 
 /// How many messages may wait.

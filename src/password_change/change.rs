@@ -237,11 +237,14 @@ async fn set(
             Ok(person) => person,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
-        let renewed = Session {
+        let mut renewed = Session {
             hash: new_hash.clone(),
             person_generation: person.generation,
             ..old.clone()
         };
+        if before.totp_secret.is_some() && person.totp_secret.is_none() {
+            renewed.forget_second_factor();
+        }
         session::record(app, tx, &renewed, Some(&old))?;
         Ok(Ok(Some(person)))
     });

@@ -546,13 +546,20 @@ pub fn import(
     progress: &std::sync::Arc<Progress>,
 ) -> Result<Result<Vec<Issued>, Vec<RowMistake>>, Refused> {
     let (file, progress) = (file.clone(), std::sync::Arc::clone(progress));
-    registry.blocking(move |registry, tx| {
-        progress.begin();
-        let drafts = match plan(registry, tx.conn(), &file, &Progress::default())? {
-            Ok(drafts) => drafts,
-            Err(findings) => return Ok(Ok(Err(findings))),
-        };
-        Ok(Ok(Ok(write(registry, tx, &drafts, &progress)?)))
+    registry.blocking(move |registry, tx| Ok(Ok(perform(registry, tx, &file, &progress)?)))
+}
+
+/// The same in a transaction of the caller's.
+pub fn perform(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    file: &File,
+    progress: &Progress,
+) -> Stored<Result<Vec<Issued>, Vec<RowMistake>>> {
+    progress.begin();
+    Ok(match plan(registry, tx.conn(), file, &Progress::default())? {
+        Ok(drafts) => Ok(write(registry, tx, &drafts, progress)?),
+        Err(findings) => Err(findings),
     })
 }
 

@@ -32,6 +32,7 @@ pub mod links;
 pub mod noun;
 pub mod people;
 mod public_keys;
+pub mod record_check;
 pub mod resource_servers;
 pub mod review;
 pub mod said;

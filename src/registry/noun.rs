@@ -395,6 +395,12 @@ pub fn draft<S: Registrable>(
             format!("{id:?} is a path of this server; choose another"),
         );
     }
+    if let Some(other) = spelled_alike::<S>(before.is_none(), &id, around) {
+        mistakes.add(
+            S::NOUN.id,
+            format!("{id:?} differs from {other:?} by letter case alone; choose another"),
+        );
+    }
     let name = display_name(said.text("name"), before.map(|before| before.name.as_str()));
     let name = mistakes.take("name", name).unwrap_or_default();
     let enabled = said.member("enabled").and_then(Value::as_bool);
@@ -472,6 +478,16 @@ pub fn draft<S: Registrable>(
         mistakes.0.extend(reserved(registry, &draft));
     }
     mistakes.into_result(draft)
+}
+
+/// An id of clients and resource servers, which share one namespace, that people would take for a new one.
+fn spelled_alike<'a, S: Registrable>(is_new: bool, id: &str, around: &'a Around) -> Option<&'a str> {
+    let clients = around.names.iter().map(|(id, _)| id.as_str());
+    let servers = around.servers.iter().map(|server| server.id.as_str());
+    let mut known = clients
+        .chain(servers)
+        .filter(|_| is_new && S::NOUN.secrets.are_theirs());
+    known.find(|known| *known != id && known.eq_ignore_ascii_case(id))
 }
 
 /// Settles to which agency it belongs. Answers one that has to be made for it.

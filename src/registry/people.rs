@@ -792,6 +792,10 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
     let mut person = draft.person.clone();
     if draft.is_new() {
         person.password = password.map(str::to_owned);
+        // Whoever set it at the console or by the API knows it, and could act as that person: it opens the door once.
+        if registry.bounds.is_some() && person.password.is_some() {
+            person.password_changed_at = MUST_CHANGE;
+        }
         person.totp_secret = draft.totp.as_ref().map(|totp| wrap(registry, &person.id, totp));
     }
     let (kind, action) = match &draft.before {
@@ -1011,6 +1015,9 @@ pub fn permitted(
             "only an administrator may say whose claims decide about a person's roles",
         ));
     }
+    if registry.reach(Area::People) != Reach::Everybody {
+        good!(said_for_one_agency(conn, before, after)?);
+    }
     let mut administers = |person: &Person| -> Stored<bool> {
         let has_role = person.settings.roles.iter().any(|role| role == ADMINISTRATOR);
         Ok(person.enabled && has_role && registered::is_open(conn, person.settings.agency.as_ref())?)
@@ -1020,6 +1027,37 @@ pub fn permitted(
         return Ok(mistake(
             "roles",
             "this is the last administrator: make somebody else one first, or nobody could administer this server",
+        ));
+    }
+    Ok(Ok(()))
+}
+
+/// What who looks after one agency may say of somebody: not that she is whom another account stands for, nor how far what
+/// she enters can be relied on. FHIR servers believe both.
+fn said_for_one_agency(conn: &mut Conn, before: Option<&Person>, after: &Person) -> Decided<()> {
+    let old = before.map(|person| &person.settings);
+    let new = &after.settings;
+    if new.integrity.is_some() && new.integrity != old.and_then(|old| old.integrity) {
+        return Ok(mistake(
+            "integrity",
+            "only someone who looks after everybody may say how far a person's entries can be relied on: ask an administrator",
+        ));
+    }
+    if let Some(npi) = new
+        .npi
+        .as_ref()
+        .filter(|npi| old.and_then(|old| old.npi.as_ref()) != Some(npi))
+        && people::somebody_else_has_npi(conn, npi, &after.id)?
+    {
+        return Ok(mistake("npi", "another account has it: ask an administrator"));
+    }
+    let said = new.fhir_user.as_ref();
+    if let Some(reference) = said.filter(|said| old.and_then(|old| old.fhir_user.as_ref()) != Some(said))
+        && people::may_represent_somebody_else(conn, reference, &after.id)?
+    {
+        return Ok(mistake(
+            "fhir_user",
+            "it may be the resource of another account: write the whole address, or ask an administrator",
         ));
     }
     Ok(Ok(()))
@@ -1297,6 +1335,10 @@ pub fn set_password(
     let now = registry.app.now();
     let event = registry.event(Kind::PersonChanged, "password_set");
     let person = good!(alter(registry, tx, username, event, |person| {
+        // Where the first one was somebody else's, so is the second factor: the person sets up another.
+        if person.password_changed_at == MUST_CHANGE {
+            person.totp_secret = None;
+        }
         person.password = Some(hash.to_owned());
         person.password_changed_at = now;
         person.generation += 1;

@@ -3,7 +3,7 @@
 use super::limits::Limit;
 use super::noun::{Judging, Noun, Registrable, Secrets};
 use super::public_keys;
-use super::uris::{self, without_slash};
+use super::uris::{self, same_place};
 use crate::audit::event::Kind as EventKind;
 use crate::model::agency::Organization;
 use crate::model::client::{AuthMethod, ClientSettings};
@@ -136,7 +136,7 @@ impl ResourceServerSettings {
 }
 
 fn unique(issuer: &str, id: &str, audience: &str, others: &[ResourceServer]) -> Result<(), String> {
-    let same = |other: &str| without_slash(other) == without_slash(audience);
+    let same = |other: &str| same_place(other, audience);
     if same(issuer) {
         return Err(format!("{audience:?} is this authorization server itself"));
     }

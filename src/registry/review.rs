@@ -90,6 +90,18 @@ pub struct List {
     holdings: Holdings,
 }
 
+impl List {
+    /// SHA-256 of the file.
+    pub fn sha256(&self) -> String {
+        sha256(&self.file)
+    }
+
+    /// How many people are in it.
+    pub fn people(&self) -> usize {
+        self.holdings.people.len()
+    }
+}
+
 /// Reads the list, on a reader: it may be long, and what is changed meanwhile is found when somebody signs for it.
 pub fn list(app: &App, conn: &mut Conn, role: Option<String>) -> Stored<List> {
     let time = |at: i64| jiff::Timestamp::from_second(at).map_or_else(|_| String::new(), |at| at.to_string());
@@ -134,8 +146,8 @@ pub fn export(registry: &Registry, tx: &mut Tx<'_>, list: &List) -> Decided<()> 
         .event(Kind::Exported, "exported")
         .with("what", LIST)
         .with("role", list.role.clone().unwrap_or_default())
-        .with("people", list.holdings.people.len().to_string())
-        .with("sha256", sha256(&list.file))
+        .with("people", list.people().to_string())
+        .with("sha256", list.sha256())
         .with("holdings", sha256(list.holdings.lines.as_bytes()));
     tx.audit(event);
     Ok(Ok(()))

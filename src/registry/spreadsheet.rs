@@ -7,7 +7,7 @@ use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 /// it is no part of the cell.
 pub fn is_formula(cell: &str) -> bool {
     let cell = cell.trim_start_matches('\u{feff}');
-    cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
+    cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])
 }
 
 /// A row of a file.

@@ -111,7 +111,11 @@ pub(super) fn told_by_us(registry: &Registry, text: &str) -> Result<(), String> 
     registry.check_reachable(&parse(text)?)
 }
 
-/// An URL without the one slash at its end that is forgiven.
-pub(super) fn without_slash(url: &str) -> &str {
-    url.strip_suffix('/').unwrap_or(url)
+/// Whether two URLs are one place: letter case of the host, the usual port and one slash at the end make no difference.
+pub(super) fn same_place(one: &str, other: &str) -> bool {
+    let plain = |text: &str| {
+        let url = Url::parse(text).map_or_else(|_| text.to_owned(), |url| url.to_string());
+        url.strip_suffix('/').map(str::to_owned).unwrap_or(url)
+    };
+    plain(one) == plain(other)
 }

@@ -241,6 +241,14 @@ impl Attempt {
         }
     }
 
+    /// Whether it comes from a browser that has signed the person in before, and has not failed too often.
+    pub fn is_of_known_browser(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
+        Ok(match &self.own {
+            Some(own) => !is_locked(conn, own, now)?,
+            None => false,
+        })
+    }
+
     /// Whether it is refused whatever the password.
     pub fn is_locked(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
         let subject = self.subject(conn, now)?;

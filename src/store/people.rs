@@ -85,13 +85,25 @@ fn member_term(agency: &str) -> String {
     format!("member={agency}")
 }
 
+/// The term of those who have a National Provider Identifier.
+fn npi_term(npi: &str) -> String {
+    format!("npi={npi}")
+}
+
+/// The term of those whom a FHIR resource represents, on whatever server: its type and id.
+fn fhir_term(reference: &str) -> String {
+    let mut parts = reference.rsplitn(3, '/');
+    let (id, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("fhir={kind}/{id}")
+}
+
 /// The term of those who have a role at an agency.
 fn role_there_term(agency: &str, role: &str) -> String {
     format!("at={agency} {role}")
 }
 
 /// Everything that a person is found by: the words of name, username, address and the agency's id, the whole username,
-/// roles, agencies and states.
+/// roles, agencies, identifiers and states.
 fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
     let settings = &model.settings;
     let agency = settings.agency.as_deref().unwrap_or_default();
@@ -112,6 +124,8 @@ fn terms_of(model: &Person, was_here: bool) -> BTreeSet<String> {
             .filter(|other| settings.agency.as_ref() != Some(*other))
             .map(|other| member_term(other)),
     );
+    all.extend(settings.npi.as_deref().map(npi_term));
+    all.extend(settings.fhir_user.as_deref().map(fhir_term));
     if !model.enabled {
         all.insert(DISABLED.to_owned());
     }
@@ -345,6 +359,33 @@ pub fn of_agency(conn: &mut Conn, agency: &str) -> Stored<Vec<String>> {
         .order(person_term::person_id)
         .select(person_term::person_id)
         .load(c))?)
+}
+
+/// Whether somebody else has a National Provider Identifier.
+pub fn somebody_else_has_npi(conn: &mut Conn, npi: &str, id: &str) -> Stored<bool> {
+    Ok(each!(conn, c => diesel::select(exists(person_term::table
+        .filter(person_term::term.eq(npi_term(npi)))
+        .filter(person_term::person_id.ne(id))))
+        .get_result(c))?)
+}
+
+/// Whether a FHIR resource may be the one that represents somebody else: it has the same type and id, and the same server
+/// as far as the two references say one.
+pub fn may_represent_somebody_else(conn: &mut Conn, reference: &str, id: &str) -> Stored<bool> {
+    let rows: Vec<Row> = each!(conn, c => person::table
+        .inner_join(person_term::table)
+        .filter(person_term::term.eq(fhir_term(reference)))
+        .filter(person::id.ne(id))
+        .select(Row::as_select())
+        .load(c))?;
+    let is_absolute = |reference: &str| reference.contains("://");
+    for row in rows {
+        let other = row.into_model()?.settings.fhir_user.unwrap_or_default();
+        if other == reference || !is_absolute(&other) || !is_absolute(reference) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// How many people belong to an agency.

@@ -23,7 +23,8 @@ use crate::config::TlsFiles;
 
 /// The certificate that clients import to trust ours.
 pub const CA_FILE: &str = "ca.pem";
-const CA_KEY_FILE: &str = "ca-key.pem";
+/// Its key: whoever has it makes certificates that those clients trust.
+pub const CA_KEY_FILE: &str = "ca-key.pem";
 
 const DAY: i64 = 86_400;
 const CA_DAYS: i64 = 3_652;

@@ -20,7 +20,7 @@ use crate::config;
 
 pub use certificate::CertificateInfo;
 pub use error::TlsError;
-pub use local::CA_FILE;
+pub use local::{CA_FILE, CA_KEY_FILE};
 
 /// How often the files are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(2);

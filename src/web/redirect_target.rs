@@ -95,6 +95,18 @@ pub fn of(app: &App, pending: &Pending) -> Result<Option<RedirectTarget>, PageEr
 }
 
 impl RedirectTarget {
+    /// Where the browser goes, as a person reads it: the host, or that it is a program on the same device.
+    pub fn host_in_words(&self) -> String {
+        let url = Url::parse(&self.redirect_uri).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        match url.as_ref().map(Url::scheme) {
+            Some("https") => host.to_owned(),
+            Some("http") => "a program on this computer".to_owned(),
+            Some(scheme) => format!("an app on this device ({scheme})"),
+            None => self.redirect_uri.clone(),
+        }
+    }
+
     /// The application as pages show it.
     pub fn application(&self) -> Application<'_> {
         let client = &self.client.client;

@@ -103,6 +103,7 @@ on_both! {
             (b"username,name\nanna,\"=cmd|' /C calc'!A0\"\n", &["it must not begin with = + - @"]),
             (b"username,name,agency\nanna,Anna,@SUM(1)\n", &["agency", "it must not begin with = + - @"]),
             (b"username,name\n+anna,-Anna\n", &["it must not begin with = + - @"]),
+            ("username,name\nanna,\u{ff1d}1+1\n".as_bytes(), &["it must not begin with = + - @"]),
             (b"username,name,roles\nanna,Anna,emperor\n", &["roles", "emperor", "the policy has no role emperor"]),
             (b"username,name,roles\nanna,Anna,administrator\n", &["roles", "only an administrator may"]),
             (b"username,name,email\nanna,Anna,nowhere\n", &["email", "must be an e-mail address"]),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::body::Reads;
 use super::operation::{Answered, Call, Group, Operation, Shape};
 use super::problem::{MemberMistake, Problem};
 use super::query::{Accepts, Parameter, parameter};
@@ -76,7 +77,7 @@ pub(super) fn group() -> Group {
                 "It merges and never deletes: what the file does not say stays. All or nothing.",
             )
             .queries(&DRY_RUN)
-            .takes_file(EXAMPLE)
+            .takes_file(Reads::File, "An apply file (TOML).", EXAMPLE)
             .answers(200, Shape::of::<View>()),
         Operation::get("/export", "export", export_file)
             .says(

@@ -7,9 +7,12 @@ use utoipa::ToSchema;
 use super::operation::{self, Answered, Call, Group, Operation, Shape};
 use super::problem::Problem;
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
-use super::reply::{Page, Reply, millis};
-use crate::audit::event::{Kind, Outcome};
+use super::reply::{Page, Reply, millis, time};
+use crate::app::App;
+use crate::audit::check::State;
+use crate::audit::event::{Actor, Kind, Outcome};
 use crate::policy::console::Area;
+use crate::registry::record_check;
 use crate::store::audit::{AuditRow, Head, heads};
 use crate::store::audit_search::{self, Place, Rest, Search};
 
@@ -52,6 +55,38 @@ struct HeadView {
     head: String,
 }
 
+/// The check of the record.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordCheck)]
+struct CheckView {
+    /// Whether one runs.
+    running: bool,
+    /// How many events it has looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looked_at: Option<usize>,
+    /// The last one that ended on this server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<LastCheckView>,
+}
+
+/// A check that has ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EndedRecordCheck)]
+struct LastCheckView {
+    /// When it ended.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Whether the record is sound.
+    sound: bool,
+    /// How many events are sound.
+    events: i64,
+    /// What was found.
+    findings: Vec<String>,
+    /// Why it could not be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
+}
+
 const EVENTS: [Parameter; 8] = [
     LIMIT,
     CURSOR,
@@ -88,6 +123,16 @@ pub(super) fn group() -> Group {
                 "Kept elsewhere, they show later that nothing was changed.",
             )
             .answers_page(Shape::of::<HeadView>()),
+        Operation::get("/audit/check", "getRecordCheck", shown_check)
+            .says("Look at the check of the record", "Whether one runs, and what the last one found.")
+            .answers(200, Shape::of::<CheckView>()),
+        Operation::post("/audit/check", "checkRecord", begin_check)
+            .only_looks()
+            .says(
+                "Check the record",
+                "Looks in the background whether anything in the record was changed; one check at a time. What it finds is recorded.",
+            )
+            .answers(202, Shape::of::<CheckView>()),
     ];
     Group::new("Audit", "The record of what happened.", Area::Audit, operations)
 }
@@ -159,6 +204,39 @@ fn view(row: AuditRow) -> View {
         event: serde_json::from_str(&row.body).unwrap_or_default(),
         leaf: row.leaf,
     }
+}
+
+fn check_of(app: &App) -> CheckView {
+    let State { running_since, last } = app.check.state();
+    CheckView {
+        running: running_since.is_some(),
+        looked_at: running_since.map(|_| app.check.rows()),
+        last: last.map(|ended| {
+            let chains = ended.outcome.as_deref().unwrap_or_default();
+            let findings = record_check::findings(chains);
+            LastCheckView {
+                at: time(ended.at),
+                sound: ended.outcome.is_ok() && findings.is_empty(),
+                events: chains.iter().map(|chain| chain.sound).sum(),
+                findings,
+                failed: ended.outcome.as_ref().err().cloned(),
+            }
+        }),
+    }
+}
+
+async fn shown_check(call: Call) -> Answered {
+    let at = "/admin/api/v1/audit/check".to_owned();
+    operation::note_look(&call.app, &call.caller, Kind::AuditRead, at).await?;
+    Ok(Reply::ok(&check_of(&call.app)))
+}
+
+async fn begin_check(call: Call) -> Answered {
+    let event = call
+        .app
+        .event(Kind::AuditChecked, Actor::ApiToken(call.caller.token.id.clone()));
+    record_check::begin(&call.app, event.from(call.caller.address.to_string()))?;
+    Ok(Reply::ok(&check_of(&call.app)).accepted())
 }
 
 async fn chain_heads(call: Call) -> Answered {

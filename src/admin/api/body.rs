@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::{MemberMistake, Problem, Type};
+use crate::registry::import;
 
 /// The largest JSON body, in bytes.
 pub const LARGEST_JSON: usize = 256 * 1024;
@@ -31,6 +32,8 @@ pub enum Reads {
     Patch,
     /// An apply file.
     File,
+    /// Comma-separated values.
+    Spreadsheet,
 }
 
 impl Reads {
@@ -41,6 +44,7 @@ impl Reads {
             Self::Json | Self::MaybeJson => &["application/json"],
             Self::Patch => &["application/merge-patch+json", "application/json"],
             Self::File => &["application/toml"],
+            Self::Spreadsheet => &["text/csv"],
         }
     }
 }
@@ -76,10 +80,10 @@ pub async fn bytes(request: &HttpRequest, body: web::Payload, reads: Reads) -> R
             format!("Content-Type must be {wanted}"),
         ));
     }
-    let limit = if reads == Reads::File {
-        LARGEST_FILE
-    } else {
-        LARGEST_JSON
+    let limit = match reads {
+        Reads::File => LARGEST_FILE,
+        Reads::Spreadsheet => import::LARGEST,
+        Reads::Nothing | Reads::Json | Reads::MaybeJson | Reads::Patch => LARGEST_JSON,
     };
     let Ok(read) = tokio::time::timeout(PATIENCE, body.to_bytes_limited(limit)).await else {
         return Err(Problem::new(

@@ -7,9 +7,12 @@ use utoipa::ToSchema;
 use super::body::Reads;
 use super::noun::{self, Words, found, view};
 use super::operation::{About, Answered, Call, Group, Operation, Shape, settled};
-use super::problem::Problem;
+use super::problem::{MemberMistake, Problem};
 use super::query::{Accepts, CURSOR, ENABLED, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
+use crate::admin::clients::findings::{self, Reader};
+use crate::admin::clients::hand_off;
+use crate::error::Broken;
 use crate::live::client_index::Order;
 use crate::model::client::{Client, ClientSettings};
 use crate::policy::console::Area;
@@ -46,6 +49,47 @@ struct NewVendorLinkView {
     /// When it ends.
     #[schema(format = DateTime)]
     expires_at: String,
+}
+
+/// What an integrator of the client needs to know.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HandOffSheet)]
+struct SheetView {
+    /// The sheet as plain text, without secrets.
+    text: String,
+}
+
+/// What the client's system sends or gets.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ConnectionCheckForm {
+    /// An assertion, a redirect address, a whole authorization request, or an error. It is not kept.
+    #[schema(min_length = 1)]
+    pasted: String,
+}
+
+/// What is right and what is wrong with it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectionReport)]
+struct ReportView {
+    /// What it was taken for.
+    kind: String,
+    /// Whether nothing has to be mended.
+    good: bool,
+    /// Line by line.
+    findings: Vec<FindingView>,
+}
+
+/// A line of the report.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectionFinding)]
+struct FindingView {
+    /// What was looked at.
+    what: String,
+    /// `Good`, `Wrong` or `Note`.
+    verdict: String,
+    /// What was found, and what is wanted.
+    text: String,
 }
 
 const LIST: [Parameter; 6] = [
@@ -88,6 +132,16 @@ pub(super) fn group() -> Group {
     };
     let mut operations = noun::operations::<ClientSettings, _>(&words, list);
     operations.extend([
+        Operation::get("/clients/{id}/hand-off", "getHandOffSheet", hand_off_sheet)
+            .about(About::Client)
+            .says("Get the hand-off sheet", "What the vendor needs to connect the client, with samples; times are those of the installation.")
+            .answers(200, Shape::of::<SheetView>()),
+        Operation::post("/clients/{id}/check", "checkConnection", check)
+            .about(About::Client)
+            .only_looks()
+            .says("Check the connection", "Says line by line what is right and wrong with what the client’s system sends or gets. Nothing is kept, recorded or used up.")
+            .takes(Reads::Json, Shape::of::<ConnectionCheckForm>(), json!({ "pasted": "https://cms.example/callback" }))
+            .answers(200, Shape::of::<ReportView>()),
         Operation::get("/clients/{id}/vendor-link", "getVendorLink", vendor_link)
             .about(About::Client)
             .says("Look at the vendor’s link", "When it was made and when it ends; never the link itself. Not found: there is none.")
@@ -137,6 +191,35 @@ async fn list(call: Call) -> Answered {
         |live| vec![live.client.id.clone()],
         |live| view(&live.client, None),
     )))
+}
+
+async fn hand_off_sheet(call: Call) -> Answered {
+    let client = noun::read::<ClientSettings>(&call).await?;
+    let text = hand_off::plain(&call.app, &client).map_err(|error| Broken::defect(error.what))?;
+    Ok(Reply::ok(&SheetView { text }))
+}
+
+async fn check(call: Call) -> Answered {
+    let client = noun::read::<ClientSettings>(&call).await?;
+    let form = call.form::<ConnectionCheckForm>(&[])?;
+    if form.pasted.trim().is_empty() {
+        let what = "it is empty: send what the system sends or gets";
+        return Err(Problem::invalid(vec![MemberMistake::member("pasted", what)]));
+    }
+    let report = findings::of(&call.app, &client, Reader::Office, &form.pasted).await?;
+    Ok(Reply::ok(&ReportView {
+        kind: report.kind.to_owned(),
+        good: report.is_good(),
+        findings: report
+            .findings
+            .iter()
+            .map(|finding| FindingView {
+                what: finding.what.to_owned(),
+                verdict: finding.verdict.word().to_owned(),
+                text: finding.text.clone(),
+            })
+            .collect(),
+    }))
 }
 
 fn no_link(client_id: &str) -> Problem {

@@ -13,6 +13,7 @@ pub mod problem;
 pub mod query;
 pub mod reply;
 
+mod access_review;
 mod agencies;
 mod api_tokens;
 mod apply;

@@ -345,7 +345,8 @@ pub(super) fn found<S: Registrable>(tx: &mut Tx<'_>, id: &str) -> Stored<Result<
     Ok(registered::find(tx.conn(), id)?.ok_or_else(|| Problem::not_found(S::NOUN.name, id)))
 }
 
-async fn read<S: Registrable>(call: &Call) -> Result<Registered<S>, Problem> {
+/// The one that the address names.
+pub(super) async fn read<S: Registrable>(call: &Call) -> Result<Registered<S>, Problem> {
     let id = call.id.clone();
     let found = call.read(move |conn| S::find(conn, &id)).await?;
     found.ok_or_else(|| Problem::not_found(S::NOUN.name, &call.id))

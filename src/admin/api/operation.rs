@@ -233,17 +233,25 @@ impl Operation {
         }
     }
 
-    /// Says that it reads an apply file.
-    pub fn takes_file(self, example: &str) -> Self {
+    /// Says that it changes nothing, although what it looks at is sent.
+    pub fn only_looks(self) -> Self {
+        Self {
+            right: Right::Read,
+            ..self
+        }
+    }
+
+    /// Says that it reads a file of a kind.
+    pub fn takes_file(self, reads: Reads, what: &str, example: &str) -> Self {
         let schema = Object::builder()
             .schema_type(JsonType::String)
-            .description(Some("An apply file (TOML)."));
+            .description(Some(what));
         let shape = Shape {
             schema: Schema::Object(schema.build()).into(),
             named: Vec::new(),
         };
         Self {
-            reads: Reads::File,
+            reads,
             body: Some((shape, Value::String(example.to_owned()))),
             ..self
         }
@@ -370,6 +378,11 @@ impl Call {
     /// The object in the body, without its `read_only` members.
     pub fn object(&self, read_only: &[&str]) -> Result<Map<String, Value>, Problem> {
         body::members(&self.bytes, read_only)
+    }
+
+    /// The bytes of the body.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.to_vec()
     }
 
     /// The apply file in the body.

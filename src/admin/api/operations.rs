@@ -2,8 +2,8 @@
 
 use super::operation::Group;
 use super::{
-    agencies, api_tokens, apply, audit, clients, identity_providers, keys, policy, resource_servers,
-    sessions_and_grants, users,
+    access_review, agencies, api_tokens, apply, audit, clients, identity_providers, keys, policy,
+    resource_servers, sessions_and_grants, users,
 };
 
 /// All operations, by noun.
@@ -19,6 +19,7 @@ pub fn groups() -> Vec<Group> {
         policy::group(),
         keys::group(),
         audit::group(),
+        access_review::group(),
         apply::group(),
         api_tokens::group(),
         api_tokens::me(),

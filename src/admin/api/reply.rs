@@ -75,6 +75,11 @@ impl Reply {
         Self { status: 201, ..self }
     }
 
+    /// The same as 202.
+    pub fn accepted(self) -> Self {
+        Self { status: 202, ..self }
+    }
+
     /// The same, with where it is.
     pub fn at(self, path: &str) -> Self {
         Self {

@@ -3,20 +3,22 @@
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 use super::body::Reads;
 use super::operation::{About, Answered, Call, Group, Operation, Shape, settled, unchanged};
-use super::problem::{Problem, Type};
+use super::problem::{MemberMistake, Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, page, parameter};
 use super::reply::{Reply, time};
 use crate::model::link::LinkKind;
 use crate::model::network;
 use crate::model::person::{Person, PersonSettings};
 use crate::policy::console::{self, Area, Reach, Right};
+use crate::registry::import::{self, File, Progress, RowMistake};
 use crate::registry::links::{self, Issued};
 use crate::registry::people::{self, PersonForm};
-use crate::registry::{Decided, Omitted, Registry, sessions};
+use crate::registry::{Decided, Omitted, Refused, Registry, sessions};
 use crate::session::lockout;
 use crate::store::people::listing::{self, Order, Search, State};
 use crate::store::{Stored, Tx, passkeys, people as stored};
@@ -70,6 +72,24 @@ impl LinkView {
         }
     }
 }
+
+/// People of a file, or what is wrong with it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserImport)]
+struct ImportView {
+    /// How many people the file has.
+    people: usize,
+    /// Whether they were added: not where it was only checked.
+    added: bool,
+    /// Their invitations: in this answer, and never again.
+    invitations: Vec<LinkView>,
+}
+
+const DRY_RUN: [Parameter; 1] = [parameter(
+    "dry_run",
+    Accepts::Flag,
+    "Whether only to check the file. Nobody is added then.",
+)];
 
 /// How a person signs in.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,6 +163,12 @@ pub(super) fn group() -> Group {
             .answers(201, Shape::of::<View>())
             .versioned()
             .named_by_caller(),
+        Operation::post("/user-imports", "importUsers", import_file)
+            .about(About::Own)
+            .says("Import people", "All of a file, or nobody. Everybody gets an invitation, which is in the answer, this once: none is mailed.")
+            .queries(&DRY_RUN)
+            .takes_file(Reads::Spreadsheet, "Comma-separated values; the first line names the columns.", "username,name,roles\njroe,\"Jane Roe, MD\",medical-examiner\n")
+            .answers(200, Shape::of::<ImportView>()),
         Operation::get("/users/{id}", "getUser", get)
             .about(About::Person)
             .says("Look at a person", "")
@@ -362,7 +388,7 @@ async fn alter(call: Call, manner: Omitted) -> Answered {
             .as_ref()
             .is_some_and(|said| *said != before.username)
         {
-            let fault = super::problem::MemberMistake::member("username", "a username does not change");
+            let fault = MemberMistake::member("username", "a username does not change");
             return Ok(Err(Problem::invalid(vec![fault])));
         }
         form.username = Some(before.username);
@@ -373,7 +399,7 @@ async fn alter(call: Call, manner: Omitted) -> Answered {
 }
 
 async fn sign_in(call: Call) -> Answered {
-    let (id, app) = (call.id.clone(), std::sync::Arc::clone(&call.app));
+    let (id, app) = (call.id.clone(), Arc::clone(&call.app));
     let found = call
         .read(move |conn| {
             let Some(person) = stored::find(conn, &id)? else {
@@ -478,4 +504,53 @@ async fn sign_out(call: Call) -> Answered {
         Ok(Ok(Reply::ok(&SignedOutView { sessions_ended })))
     };
     call.change(job).await
+}
+
+async fn import_file(call: Call) -> Answered {
+    let (bytes, dry_run) = (call.bytes(), call.query.flag("dry_run").unwrap_or(false));
+    // An import that is sent again with its key is answered from before: it is not judged anew.
+    let (file, findings) = call
+        .prepare(move |registry| {
+            let file = File::read(&bytes);
+            let findings = if dry_run {
+                import::check(registry, &file, &Arc::default())?
+            } else {
+                Vec::new()
+            };
+            Ok::<_, Refused>((file, findings))
+        })
+        .await?;
+    if !findings.is_empty() {
+        return Err(findings.into());
+    }
+    if dry_run {
+        return Ok(Reply::ok(&ImportView {
+            people: file.len(),
+            added: false,
+            invitations: Vec::new(),
+        }));
+    }
+    call.change(move |registry, tx| {
+        let progress = Progress::default();
+        Ok(match import::perform(registry, tx, &file, &progress)? {
+            Ok(issued) => Ok(Reply::ok(&ImportView {
+                people: file.len(),
+                added: true,
+                invitations: issued.iter().map(LinkView::of).collect(),
+            })),
+            Err(findings) => Err(findings.into()),
+        })
+    })
+    .await
+}
+
+impl From<Vec<RowMistake>> for Problem {
+    fn from(findings: Vec<RowMistake>) -> Self {
+        let told = |finding: RowMistake| MemberMistake {
+            pointer: None,
+            parameter: None,
+            detail: finding.to_string(),
+        };
+        Self::invalid(findings.into_iter().map(told).collect())
+    }
 }

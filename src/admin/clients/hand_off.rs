@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::clock::local_time::{When, Zone};
 use crate::error::{Broken, PageError};
 use crate::model::client::{Client, ClientSettings};
+use crate::model::person::PersonSettings;
 use crate::policy::console::Area;
 use crate::store::vendor_links;
 use crate::tls::CA_FILE;
@@ -107,9 +108,20 @@ pub async fn authority(admin: AdminRequest) -> Answered {
     Ok(certificate(&admin.app).await?)
 }
 
+/// The sheet as plain text, with times as they are in the installation's zone.
+pub(in crate::admin) fn plain(app: &App, client: &Client) -> Result<String, PageError> {
+    let zone = Zone::of(&PersonSettings::default(), &app.config.policy.time_zone);
+    let sheet = sheet(app, &zone, client)?;
+    Ok(render(client, sheet)?)
+}
+
+fn render(client: &Client, sheet: Sheet) -> Result<String, Broken> {
+    HandOffText { client, sheet }.render().map_err(Broken::defect)
+}
+
 /// The sheet as a file.
 pub(super) fn as_text(client: &Client, sheet: Sheet) -> Result<HttpResponse, Broken> {
-    let text = HandOffText { client, sheet }.render().map_err(Broken::defect)?;
+    let text = render(client, sheet)?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((CACHE_CONTROL, "no-store"))

@@ -2,7 +2,7 @@
 
 pub mod check;
 pub mod fields;
-mod findings;
+pub(in crate::admin) mod findings;
 pub mod hand_off;
 mod samples;
 pub mod vendor;

@@ -120,10 +120,12 @@ impl Imports {
         })
     }
 
-    /// Forgets an import after a while, unless something goes on in it by then.
-    async fn forget_later(&self, import: &Arc<Import>) {
+    /// Forgets an import after a while, unless something goes on in it by then. One that another took the place of is
+    /// gone at once: what waits here does not hold its file.
+    async fn forget_later(&self, import: Arc<Import>) {
+        let import = Arc::downgrade(&import);
         tokio::time::sleep(REMEMBERED).await;
-        if !import.goes_on() {
+        if let Some(import) = import.upgrade().filter(|import| !import.goes_on()) {
             self.all().remove(&import.id);
         }
     }
@@ -242,7 +244,7 @@ async fn check(imports: web::Data<Imports>, import: Arc<Import>, registry: Regis
         Ok(Err(refused)) => failed(&refused.to_string()),
         Err(cause) => failed(&cause.to_string()),
     };
-    imports.forget_later(&import).await;
+    imports.forget_later(import).await;
 }
 
 fn failed(cause: &str) -> State {
@@ -325,7 +327,7 @@ async fn run(imports: web::Data<Imports>, import: Arc<Import>, registry: Registr
         Err(cause) => failed(&cause.to_string()),
     };
     *import.state() = ended;
-    imports.forget_later(&import).await;
+    imports.forget_later(import).await;
 }
 
 /// Mails invitations. Answers those that cannot be mailed.

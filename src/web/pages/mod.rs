@@ -152,6 +152,8 @@ pub struct ConsentPage<'a> {
     pub pending: &'a str,
     /// Who asks.
     pub application: Application<'a>,
+    /// Where the browser goes afterwards: names may lie, a registered address does not.
+    pub returns_to: &'a str,
     /// Where the data is; `None` when only the sign-in itself is asked for.
     pub resource_server: Option<&'a str>,
     /// Who is signed in.
