@@ -31,6 +31,7 @@ use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
 use crate::web::page::{Answered, CrossSite, Step};
 use crate::web::parameters::{Parameters, shown};
+use crate::web::refusals;
 
 /// How long a person may take at the provider, in seconds.
 const JOURNEY_SECONDS: i64 = 600;
@@ -169,7 +170,8 @@ pub async fn callback(sent: CrossSite) -> Answered {
     };
     let back = |pending: Pending, notice: Notice| {
         let sealed = pending.saying(notice).seal(app, Some(&browser));
-        Ok(browser::see_other(&browser::page_url("/login", &sealed), &[]))
+        let answer = browser::see_other(&browser::page_url("/login", &sealed), &[]);
+        Ok(refusals::refusing(answer))
     };
     if state.provider != came_from {
         // RFC 9700 §4.4: the code is another provider's, and must not reach the one that the person chose.

@@ -912,6 +912,13 @@ on_both! {
         let login = agent.get(&harness.url("/account")).await;
         let page = agent.sign_in(login, "puppet", PASSWORD).await;
         assert_eq!(page.at(), "/login/new-password", "{page:?}");
+        // Nor does whoever set it set up factors with it.
+        for path in ["/login/set-up", "/login/set-up/app", "/login/set-up/passkey"] {
+            let pending = page.answer().text.split("name=\"pending\" value=\"").nth(1).unwrap();
+            let pending = pending.split('"').next().unwrap();
+            let other = agent.get(&harness.url(&format!("{path}?pending={pending}"))).await;
+            assert_eq!(other.at(), "/login", "{path}: {other:?}");
+        }
         let page = agent.submit(&page, &[("current", PASSWORD), ("password", OWN), ("again", OWN)]).await;
         assert_eq!(page.at(), "/login/set-up", "the second factor was somebody else's too: {page:?}");
         let mut other = Agent::new(&harness);

@@ -87,9 +87,13 @@ pub(super) fn log(default: &str, json: bool) {
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let text = format!("{value:?}");
     if field.name() == "message" {
-        return write!(writer, "{text}");
+        // Whatever stands in it moves no cursor and begins no line.
+        return text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(writer, "{}", c.escape_default()),
+            false => writer.write_char(c),
+        });
     }
-    let plain = !text.contains(|c: char| c.is_whitespace() || matches!(c, '=' | '"'));
+    let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | '"'));
     if plain || is_quoted(&text) {
         write!(writer, "{}={text}", field.name())
     } else {
@@ -105,7 +109,7 @@ fn is_quoted(text: &str) -> bool {
         !inner.chars().any(|c| {
             let ends = c == '"' && !is_escaped;
             is_escaped = c == '\\' && !is_escaped;
-            ends
+            ends || c.is_control()
         }) && !is_escaped
     })
 }

@@ -17,7 +17,7 @@ use crate::error::{Broken, PageError};
 use crate::model::session::Session;
 use crate::secrets::master_key::Purpose;
 use crate::session::notices::{self, SecondFactor};
-use crate::session::{Loaded, Origin};
+use crate::session::{Due, Loaded, Origin};
 use crate::store::{people, sessions};
 use crate::web::browser::{self, CookieKind, Notice, PostedForm};
 use crate::web::guard;
@@ -37,7 +37,8 @@ pub const FRESH: i64 = 300;
 /// How long ago somebody may have signed in to set up the first one, in seconds.
 const FRESH_ENOUGH_FOR_THE_FIRST: i64 = 900;
 
-/// The session in which something may be set up: signed in lately, with the second factor if there is one.
+/// The session in which something may be set up: signed in lately, with the second factor if there is one, and with a
+/// password that is the person's own.
 ///
 /// # Errors
 /// A page, when the database does not answer.
@@ -52,6 +53,7 @@ pub async fn allowed(step: &Step) -> Result<Option<Loaded>, PageError> {
             FRESH_ENOUGH_FOR_THE_FIRST
         };
         !loaded.session.second_factor_due
+            && loaded.due(app) != Some(Due::NewPassword)
             && proved
             && loaded.session.factors_are_together()
             && app.now() - loaded.session.auth_time <= fresh

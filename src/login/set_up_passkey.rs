@@ -23,6 +23,7 @@ use crate::web::page::{Answered, Step};
 use crate::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
 use crate::web::pages::{self, FormAction, FormError};
 use crate::web::parameters::Parameters;
+use crate::web::refusals;
 use crate::webauthn::{Added, PasskeyRefused, RelyingParty};
 
 /// How many passkeys an account may have.
@@ -120,7 +121,10 @@ pub async fn post(step: Step, form: PostedForm) -> Answered {
         let name = form_urlencoded::Serializer::new(String::new())
             .append_pair("name", typed)
             .finish();
-        Ok(browser::see_other(&format!("{page}&{name}"), &[]))
+        Ok(refusals::refusing(browser::see_other(
+            &format!("{page}&{name}"),
+            &[],
+        )))
     };
     let Some(name) = name_of(typed) else {
         return back(step, Notice::PasskeyName);

@@ -116,14 +116,14 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     let known = browser::cookie(&app, request, CookieKind::Known);
     let limit = app.config.login.address_attempts_per_minute;
     // A browser that has signed her in before has a count of its own, whatever others behind the address do.
-    let under_way = if is_of_known_browser(&app, &username, known.as_deref()).await? {
-        None
-    } else {
-        let counts = &app.failure_counts;
-        match counts.reserve_in_turn(address, limit, || app.now()).await {
+    let counts = &app.failure_counts;
+    let under_way = match of_known_browser(&app, &username, known.as_deref()).await? {
+        Some(browser) if counts.call(&browser, app.now()) > limit => return back(step, Notice::TooMany),
+        Some(_) => None,
+        None => match counts.reserve_in_turn(address, limit, || app.now()).await {
             None => return back(step, Notice::TooMany),
             under_way => under_way,
-        }
+        },
     };
     if username.len() > LONGEST_USERNAME || password.reveal().len() > password_rules::LONGEST {
         return back(step, Notice::NotAccepted);
@@ -154,16 +154,21 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     })
 }
 
-/// Whether a browser has signed somebody in before.
-async fn is_of_known_browser(app: &Arc<App>, username: &str, known: Option<&str>) -> Result<bool, Broken> {
-    let Some(known) = known.filter(|_| username.len() <= LONGEST_USERNAME) else {
-        return Ok(false);
+/// What a browser that has signed somebody in before is counted by. Strangers have no name of ours, and cause no reading.
+async fn of_known_browser(
+    app: &Arc<App>,
+    username: &str,
+    known: Option<&str>,
+) -> Result<Option<String>, Broken> {
+    let is_ours = |known: &&str| username.len() <= LONGEST_USERNAME && lockout::names_a_browser(app, known);
+    let Some(known) = known.filter(is_ours) else {
+        return Ok(None);
     };
     let (job_app, username, known, now) = (Arc::clone(app), username.to_owned(), known.to_owned(), app.now());
     app.store
         .read(move |conn| {
             let person = people::find_by_username(conn, &username)?;
-            Attempt::new(&job_app, &username, person.as_ref(), Some(&known)).is_of_known_browser(conn, now)
+            Attempt::new(&job_app, &username, person.as_ref(), Some(&known)).of_known_browser(conn, now)
         })
         .await
 }

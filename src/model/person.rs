@@ -72,7 +72,7 @@ pub struct Person {
     pub created_at: i64,
     /// When the entry was last changed.
     pub updated_at: i64,
-    /// When the password was last set, or [`MUST_CHANGE`].
+    /// When the password was last set, or [`MUST_CHANGE`], or [`SET_BY_ANOTHER`].
     pub password_changed_at: i64,
     /// When the person last signed in.
     pub last_login_at: Option<i64>,
@@ -83,6 +83,9 @@ pub struct Person {
 /// In place of the time when the password was set: a new one is wanted at the next sign-in, because this one was allowed
 /// to be short beside a second factor that is gone.
 pub const MUST_CHANGE: i64 = -1;
+/// [`Person::password_changed_at`] of a password that somebody else set at the console or by the API: whoever set it knows
+/// it, and could have set up second factors with it, so the person chooses another one and sets up factors anew.
+pub const SET_BY_ANOTHER: i64 = -2;
 
 impl PersonSettings {
     /// All roles, wherever they are held, each once.

@@ -223,7 +223,7 @@ pub async fn authenticate(
         Ok((caller, method, burn, used_secret)) => {
             // Anybody may say the name of a public client.
             if method != AuthMethod::None {
-                refusals::is_known(request);
+                refusals::note_known(request);
             }
             Ok(Authenticated {
                 caller,

@@ -16,7 +16,7 @@ use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::Reason;
 use crate::error::{Broken, PageError};
 use crate::model::network;
-use crate::model::person::Person;
+use crate::model::person::{Person, SET_BY_ANOTHER};
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
 use crate::registry::{Refused, Registry, people};
@@ -242,7 +242,7 @@ async fn set(
             person_generation: person.generation,
             ..old.clone()
         };
-        if before.totp_secret.is_some() && person.totp_secret.is_none() {
+        if before.password_changed_at == SET_BY_ANOTHER {
             renewed.forget_second_factor();
         }
         session::record(app, tx, &renewed, Some(&old))?;

@@ -103,7 +103,8 @@ pub async fn post(mut step: Step, form: PostedForm) -> Answered {
     if app.mailer.is_some() {
         actix_web::rt::spawn(send_link(Arc::clone(app), username, address));
     }
-    Ok(step.back_to(PATH, Notice::LinkRequested))
+    step.pending.notice = Some(Notice::LinkRequested);
+    Ok(step.on_to(PATH))
 }
 
 /// Makes a link and posts it, if the account may have one. Nobody waits for it.

@@ -15,13 +15,13 @@ use super::belonging::{self, Known, Wanted};
 use super::limits::{self, Limit};
 use super::{
     Decided, Mistake, Mistakes, Omitted, Refused, Registry, Words, api_tokens, difference, display_name,
-    identifier, mail_address, mistake, noun, object, unchanged, version_of,
+    identifier, mail_address, mistake, noun, object, unchanged, uris, version_of,
 };
 use crate::audit::event::{Event, Kind};
 use crate::model::agency::{Agency, Membership, Organization};
 use crate::model::link::LinkKind;
 use crate::model::names;
-use crate::model::person::{MUST_CHANGE, Person, PersonSettings};
+use crate::model::person::{MUST_CHANGE, Person, PersonSettings, SET_BY_ANOTHER};
 use crate::model::secret::Secret;
 use crate::model::security_label::{Confidentiality, Integrity};
 use crate::policy::console::{self, ADMINISTRATOR, Area, Reach, Right};
@@ -794,7 +794,7 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
         person.password = password.map(str::to_owned);
         // Whoever set it at the console or by the API knows it, and could act as that person: it opens the door once.
         if registry.bounds.is_some() && person.password.is_some() {
-            person.password_changed_at = MUST_CHANGE;
+            person.password_changed_at = SET_BY_ANOTHER;
         }
         person.totp_secret = draft.totp.as_ref().map(|totp| wrap(registry, &person.id, totp));
     }
@@ -1053,7 +1053,9 @@ fn said_for_one_agency(conn: &mut Conn, before: Option<&Person>, after: &Person)
     }
     let said = new.fhir_user.as_ref();
     if let Some(reference) = said.filter(|said| old.and_then(|old| old.fhir_user.as_ref()) != Some(said))
-        && people::may_represent_somebody_else(conn, reference, &after.id)?
+        && people::fhir_users_like(conn, reference, &after.id)?
+            .iter()
+            .any(|other| may_be_one(other, reference))
     {
         return Ok(mistake(
             "fhir_user",
@@ -1061,6 +1063,12 @@ fn said_for_one_agency(conn: &mut Conn, before: Option<&Person>, after: &Person)
         ));
     }
     Ok(Ok(()))
+}
+
+/// Whether two references to resources of one type and id may mean one: on the same server, as far as both say where.
+fn may_be_one(one: &str, other: &str) -> bool {
+    let is_absolute = |reference: &str| reference.contains("://");
+    !is_absolute(one) || !is_absolute(other) || uris::same_place(one, other)
 }
 
 /// Changes a person in one way, unless `change` finds a mistake.
@@ -1333,10 +1341,15 @@ pub fn set_password(
         return Ok(mistake("password", text));
     }
     let now = registry.app.now();
-    let event = registry.event(Kind::PersonChanged, "password_set");
+    let mut event = registry.event(Kind::PersonChanged, "password_set");
+    if before.password_changed_at == SET_BY_ANOTHER {
+        // Whoever set it may have the factors too.
+        let passkeys = passkeys::remove_all(tx.conn(), &before.id)?;
+        recovery_codes::remove_all(tx.conn(), &before.id)?;
+        event = event.with("passkeys_removed", passkeys.to_string());
+    }
     let person = good!(alter(registry, tx, username, event, |person| {
-        // Where the first one was somebody else's, so is the second factor: the person sets up another.
-        if person.password_changed_at == MUST_CHANGE {
+        if person.password_changed_at == SET_BY_ANOTHER {
             person.totp_secret = None;
         }
         person.password = Some(hash.to_owned());

@@ -7,8 +7,6 @@
 
 use std::sync::atomic::Ordering;
 
-use data_encoding::BASE64URL_NOPAD;
-
 use crate::app::App;
 use crate::config::{Lockout, LockoutCovers};
 use crate::model::names::username_key;
@@ -23,6 +21,8 @@ const UNTIL_ADMIN: i64 = i64::MAX / 2;
 /// How many people are read at once.
 const PEOPLE_AT_ONCE: i64 = 500;
 const DAY_SECONDS: i64 = 86_400;
+/// How long a mark, and each half of a browser's name, is: 128 bits.
+const MARK: usize = 22;
 /// How many people one browser is known to have signed in: those who share a computer.
 const KNOWN_PEOPLE: usize = 8;
 
@@ -201,7 +201,7 @@ impl Attempt {
             .zip(known)
             .filter(|_| app.config.login.known_browsers)
             .and_then(|(person, known)| {
-                let (browser, mut marks) = parts(known)?;
+                let (browser, mut marks) = parts(app, known)?;
                 let expected = mark(app, browser, person);
                 let place = app
                     .master
@@ -241,11 +241,11 @@ impl Attempt {
         }
     }
 
-    /// Whether it comes from a browser that has signed the person in before, and has not failed too often.
-    pub fn is_of_known_browser(&self, conn: &mut Conn, now: i64) -> Stored<bool> {
+    /// What it is counted by, if it comes from a browser that has signed the person in before and has not failed too often.
+    pub fn of_known_browser(&self, conn: &mut Conn, now: i64) -> Stored<Option<String>> {
         Ok(match &self.own {
-            Some(own) => !is_locked(conn, own, now)?,
-            None => false,
+            Some(own) if !is_locked(conn, own, now)? => Some(own.clone()),
+            _ => None,
         })
     }
 
@@ -279,13 +279,22 @@ impl Attempt {
     }
 }
 
-/// The name of a browser, and the marks of those whom it signed in.
-fn parts(known: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+/// The name of a browser, and the marks of those whom it signed in. A name that we did not give is none.
+fn parts<'a>(app: &App, known: &'a str) -> Option<(&'a str, impl Iterator<Item = &'a str>)> {
     let (browser, marks) = known.split_once('.')?;
-    let ours = BASE64URL_NOPAD
-        .decode(browser.as_bytes())
-        .is_ok_and(|bytes| bytes.len() == 32);
-    ours.then(|| (browser, marks.split('.')))
+    let nonce = browser.get(..MARK)?;
+    (browser == named(app, nonce)).then(|| (browser, marks.split('.')))
+}
+
+/// Whether a browser says that it has signed somebody in, by a name that we gave it.
+pub fn names_a_browser(app: &App, known: &str) -> bool {
+    app.config.login.known_browsers && parts(app, known).is_some()
+}
+
+/// A name for a browser: random, and sealed, so that nobody else makes one.
+fn named(app: &App, nonce: &str) -> String {
+    let seal = app.master.derive(Derivation::KnownBrowser, &["name", nonce]);
+    nonce.chars().chain(seal.chars().take(MARK)).collect()
 }
 
 /// What a browser keeps of somebody whom it signed in. It ends with a new password or other roles.
@@ -294,8 +303,8 @@ fn mark(app: &App, browser: &str, person: &Person) -> String {
         Derivation::KnownBrowser,
         &[browser, &person.id, &person.generation.to_string()],
     );
-    // 128 bits: one cookie has the marks of several people.
-    whole.chars().take(22).collect()
+    // One cookie has the marks of several people.
+    whole.chars().take(MARK).collect()
 }
 
 /// What the browser keeps after somebody has signed in, to be known by: a random name and a mark for each person, the
@@ -304,8 +313,8 @@ pub fn known_after(app: &App, person: &Person, known: Option<&str>) -> Option<St
     if !app.config.login.known_browsers {
         return None;
     }
-    let fresh = app.entropy.secret();
-    let (browser, others) = match known.and_then(parts) {
+    let fresh = named(app, &app.entropy.secret().chars().take(MARK).collect::<String>());
+    let (browser, others) = match known.and_then(|known| parts(app, known)) {
         Some((browser, marks)) => (browser, marks.collect()),
         None => (fresh.as_str(), Vec::new()),
     };

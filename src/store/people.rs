@@ -369,23 +369,18 @@ pub fn somebody_else_has_npi(conn: &mut Conn, npi: &str, id: &str) -> Stored<boo
         .get_result(c))?)
 }
 
-/// Whether a FHIR resource may be the one that represents somebody else: it has the same type and id, and the same server
-/// as far as the two references say one.
-pub fn may_represent_somebody_else(conn: &mut Conn, reference: &str, id: &str) -> Stored<bool> {
+/// The FHIR resources that represent others and have the same type and id as one, on whatever server.
+pub fn fhir_users_like(conn: &mut Conn, reference: &str, id: &str) -> Stored<Vec<String>> {
     let rows: Vec<Row> = each!(conn, c => person::table
         .inner_join(person_term::table)
         .filter(person_term::term.eq(fhir_term(reference)))
         .filter(person::id.ne(id))
         .select(Row::as_select())
         .load(c))?;
-    let is_absolute = |reference: &str| reference.contains("://");
-    for row in rows {
-        let other = row.into_model()?.settings.fhir_user.unwrap_or_default();
-        if other == reference || !is_absolute(&other) || !is_absolute(reference) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let people = rows.into_iter().map(Row::into_model);
+    people
+        .filter_map(|person| person.map(|person| person.settings.fhir_user).transpose())
+        .collect()
 }
 
 /// How many people belong to an agency.

@@ -109,7 +109,7 @@ pub async fn signed_in(
             return instead("/login");
         }
     }
-    refusals::is_known(request);
+    refusals::note_known(request);
     session::note_use(app, &loaded.session).await?;
     let Loaded {
         session,

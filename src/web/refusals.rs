@@ -23,7 +23,7 @@ struct Known;
 struct Refuses;
 
 /// Notes that whoever asks is known, so that what is refused is no stranger's.
-pub fn is_known(request: &HttpRequest) {
+pub fn note_known(request: &HttpRequest) {
     request.extensions_mut().insert(Known);
 }
 

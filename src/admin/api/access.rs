@@ -91,7 +91,7 @@ pub async fn authenticate(app: &Arc<App>, request: &HttpRequest) -> Result<Calle
         Some(person) => scope.within(Authority::of_person(&person.settings, &app.live.agencies())),
         None => scope,
     };
-    refusals::is_known(request);
+    refusals::note_known(request);
     if token.last_used_at.is_none_or(|at| now - at >= 60) {
         let id = token.id.clone();
         app.store

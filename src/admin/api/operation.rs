@@ -380,6 +380,11 @@ impl Call {
         body::members(&self.bytes, read_only)
     }
 
+    /// Whether it has a key by which it may have been answered before.
+    pub fn may_be_known(&self) -> bool {
+        self.once.is_some()
+    }
+
     /// The bytes of the body.
     pub fn bytes(&self) -> Vec<u8> {
         self.bytes.to_vec()
