@@ -924,6 +924,13 @@ on_both! {
         let mut other = Agent::new(&harness);
         let login = other.get(&harness.url("/account")).await;
         assert_eq!(other.submit(&login, &[("username", "puppet"), ("password", PASSWORD)]).await.at(), "/login");
+        // A second factor alone, with an invitation for the password, is no other thing.
+        let person = json!({ "username": "half", "name": "H", "roles": ["medical-examiner"], "totp_secret": TOTP });
+        let added = Program::new(&harness, "admin").post("/users", &person).await;
+        let mut half = Agent::new(&harness);
+        let page = half.get(added.json["invitation"]["url"].as_str().unwrap()).await;
+        let page = half.submit(&page, &[("password", OWN), ("again", OWN)]).await;
+        assert_eq!(page.at(), "/login/set-up", "{page:?}");
         // What an operator sets on the machine is final.
         harness.apply(&format!("[[user]]\nusername = \"operated\"\nname = \"O\"\nroles = [\"medical-examiner\"]\npassword = {PASSWORD:?}\ntotp_secret = \"{TOTP}\"\n"));
         let mut operated = Agent::new(&harness);

@@ -792,11 +792,11 @@ pub fn write(registry: &Registry, tx: &mut Tx<'_>, draft: &Draft, password: Opti
     let mut person = draft.person.clone();
     if draft.is_new() {
         person.password = password.map(str::to_owned);
-        // Whoever set it at the console or by the API knows it, and could act as that person: it opens the door once.
-        if registry.bounds.is_some() && person.password.is_some() {
+        person.totp_secret = draft.totp.as_ref().map(|totp| wrap(registry, &person.id, totp));
+        // Whoever set one of them at the console or by the API knows it, and could act as that person.
+        if registry.bounds.is_some() && (person.password.is_some() || person.totp_secret.is_some()) {
             person.password_changed_at = SET_BY_ANOTHER;
         }
-        person.totp_secret = draft.totp.as_ref().map(|totp| wrap(registry, &person.id, totp));
     }
     let (kind, action) = match &draft.before {
         None => (Kind::PersonChanged, "added"),

@@ -59,6 +59,10 @@ impl Visit {
 }
 
 /// A step of a sign-in that is on its way.
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the crate's own rooms must not make one either"
+)]
 #[derive(Debug)]
 pub struct Step {
     /// The application.
@@ -69,6 +73,8 @@ pub struct Step {
     pub pending: Pending,
     /// The cookie that tells the browser to which the sign-in is sealed.
     pub browser: String,
+    /// Only the check makes one.
+    _checked: (),
 }
 
 impl Step {
@@ -100,6 +106,10 @@ impl Step {
 }
 
 /// A request of somebody who is signed in.
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the crate's own rooms must not make one either"
+)]
 pub struct Own {
     /// The application.
     pub app: Arc<App>,
@@ -107,6 +117,8 @@ pub struct Own {
     pub request: HttpRequest,
     /// Who it is.
     pub signed_in: SignedIn,
+    /// Only the check makes one.
+    _checked: (),
 }
 
 /// A request that another site made a browser send.
@@ -160,6 +172,7 @@ impl Admitted for Step {
             request,
             pending,
             browser,
+            _checked: (),
         })
     }
 
@@ -171,6 +184,7 @@ impl Admitted for Step {
             browser: form.browser.clone(),
             app,
             request,
+            _checked: (),
         };
         Ok((step, form))
     }
@@ -191,6 +205,7 @@ impl Admitted for Own {
             app,
             request,
             signed_in,
+            _checked: (),
         })
     }
 
