@@ -29,7 +29,7 @@ use crate::session::{self, Authentication, Due, Origin, client_address};
 use crate::store::{Stored, Tx, people, tokens};
 use crate::web::browser::{self, CookieKind, Notice, Pending, PostedForm};
 use crate::web::guard;
-use crate::web::page::{Answered, CrossSite, Step};
+use crate::web::page::{Answered, CrossSite, Step, part};
 use crate::web::parameters::{Parameters, shown};
 use crate::web::refusals;
 
@@ -57,7 +57,7 @@ pub async fn start(step: Step, _: PostedForm) -> Answered {
         return Ok(step.on_to(banner::PATH));
     }
     let app = &step.app;
-    let id = step.request.match_info().get("provider").unwrap_or_default();
+    let id = part(&step.request, "provider");
     let Some(provider) = app.live.identity_provider(id) else {
         return Ok(step.back_to("/login", Notice::ProviderNotAccepted));
     };
@@ -156,7 +156,7 @@ impl NotSignedIn {
 /// `GET /login/upstream/{provider}/callback`
 pub async fn callback(sent: CrossSite) -> Answered {
     let CrossSite { app, request } = &sent;
-    let came_from = request.match_info().get("provider").unwrap_or_default();
+    let came_from = part(request, "provider");
     let address = client_address::of(app, request);
     let query = Parameters::parse(request.query_string().as_bytes())
         .map_err(|error| PageError::new(error.description))?;

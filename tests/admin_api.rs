@@ -850,9 +850,17 @@ on_both! {
         let preview = program.get("/resource-servers/cms-fulton/preview?client=lims-secret").await;
         assert_eq!((preview.status, &preview.json["claims"]["client_id"]), (200, &json!("lims-secret")), "{preview:?}");
         assert_eq!(preview.json["introspection"]["active"], json!(true));
-        for refused in ["", "?client=nobody", "?client=lims-secret&username=jlehz", "?client=lims-secret&scope=system/Patient.rs"] {
+        for (refused, parameter) in [
+            ("", "client"),
+            ("?client=nobody", "client"),
+            ("?client=lims-secret&username=nobody", "username"),
+            ("?client=lims-secret&username=jlehz", "role"),
+            ("?client=lims-secret&scope=system/Patient.rs", "scope"),
+            ("?client=lims-secret&scope=%20%22", "scope"),
+        ] {
             let answer = program.get(&format!("/resource-servers/cms-fulton/preview{refused}")).await;
             assert_eq!(problem(&answer), (422, "invalid"), "{refused}");
+            assert_eq!(answer.json["errors"][0]["parameter"], json!(parameter), "{refused}");
         }
         let clients = Program::new(&harness, "clients");
         let preview = clients.get("/resource-servers/edrs-ga/preview?client=fulton-cms&username=jlehz").await;

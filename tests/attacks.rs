@@ -614,12 +614,7 @@ async fn a_known_browser_has_a_count_of_its_own() {
     let mut known = Agent::new(&harness);
     let login = known.get(&authorize_url(&harness, &[])).await;
     known.sign_in(login, "jlehz", PASSWORD).await;
-    let session = known
-        .cookies
-        .keys()
-        .find(|name| name.contains("-session"))
-        .cloned();
-    known.cookies.remove(&session.unwrap());
+    known.cookies.retain(|name, _| !name.contains("-session"));
     harness.clock.advance(60);
     let mut stranger = Agent::new(&harness);
     let login = stranger.get(&authorize_url(&harness, &[])).await;
@@ -643,12 +638,7 @@ async fn a_known_browser_has_a_count_of_its_own() {
         .await;
     assert_eq!(page.at(), "/login/second-factor");
     // For nobody else than the one whom it has signed in.
-    let session = known
-        .cookies
-        .keys()
-        .find(|name| name.contains("-session"))
-        .cloned();
-    known.cookies.remove(&session.unwrap());
+    known.cookies.retain(|name, _| !name.contains("-session"));
     let login = known.get(&authorize_url(&harness, &[("prompt", "login")])).await;
     let page = known
         .submit(&login, &[("username", "clerk"), ("password", PASSWORD)])
@@ -658,6 +648,15 @@ async fn a_known_browser_has_a_count_of_its_own() {
         "{}",
         page.answer().text
     );
+    // Nor does it guess without end: it has as many tries a minute as an address.
+    let mut told = String::new();
+    for _ in 0..harness.app.config.login.address_attempts_per_minute {
+        let page = known
+            .submit(&login, &[("username", "jlehz"), ("password", "guessed")])
+            .await;
+        told.clone_from(&page.answer().text);
+    }
+    assert!(told.contains("too many attempts"), "{told}");
 }
 
 /// What a network asks in vain again and again is answered late, and nothing else is: not what is right, not what others

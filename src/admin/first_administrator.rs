@@ -20,7 +20,7 @@ use crate::registry::{Refused, Registry, first_administrator};
 use crate::secrets::master_key::Purpose;
 use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
-use crate::web::page::{Answered, Visit};
+use crate::web::page::{Answered, Visit, part};
 use crate::web::pages::{self, FormAction, Shell};
 use crate::web::parameters::Parameters;
 
@@ -52,7 +52,7 @@ pub async fn open(visit: Visit) -> Answered {
     let app = &visit.app;
     let (browser, fresh) = browser::browser_cookie(app, &visit.request);
     let plain = serde_json::to_vec(&Carried {
-        secret: visit.part("secret").to_owned(),
+        secret: part(&visit.request, "secret").to_owned(),
     })
     .unwrap_or_default();
     let state = app.master.seal(

@@ -30,6 +30,28 @@ pub struct Ended {
     pub outcome: Result<Vec<Chain>, String>,
 }
 
+impl Ended {
+    fn chains(&self) -> &[Chain] {
+        self.outcome.as_deref().unwrap_or_default()
+    }
+
+    /// How many events are sound.
+    pub fn events(&self) -> i64 {
+        self.chains().iter().map(|chain| chain.sound).sum()
+    }
+
+    /// What was found, a sentence each.
+    pub fn findings(&self) -> Vec<String> {
+        let found = self
+            .chains()
+            .iter()
+            .filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
+        found
+            .map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem))
+            .collect()
+    }
+}
+
 impl Check {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -21,7 +21,7 @@ use crate::registry::{Refused, Registry};
 use crate::session::{self, Authentication, Origin, client_address, notices};
 use crate::store::passkeys;
 use crate::web::browser::{self, CookieKind, PostedForm};
-use crate::web::page::{Answered, Visit};
+use crate::web::page::{Answered, Visit, part};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction};
 
@@ -35,7 +35,7 @@ pub async fn open(visit: Visit) -> Answered {
     let app = &visit.app;
     let (browser, fresh) = browser::browser_cookie(app, &visit.request);
     let carried = Carried {
-        link: Some(visit.part("secret").to_owned()),
+        link: Some(part(&visit.request, "secret").to_owned()),
         ..Carried::new(app)
     };
     Ok(browser::see_other(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::audit::check::Ended;
 use crate::audit::event::{Event, Outcome};
-use crate::audit::verify::{Chain, verify_telling};
+use crate::audit::verify::verify_telling;
 use crate::error::Broken;
 
 /// Begins a check, unless one runs. Answers whether it did; `event` is what is recorded at its end.
@@ -30,39 +30,29 @@ pub fn begin(app: &Arc<App>, event: Event) -> Result<bool, Broken> {
     Ok(true)
 }
 
-/// What was found, a sentence each.
-pub fn findings(chains: &[Chain]) -> Vec<String> {
-    let found = chains
-        .iter()
-        .filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
-    found
-        .map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem))
-        .collect()
-}
-
 /// Checks, and records what was found.
 fn run(app: &App, event: Event) {
     let outcome = verify_telling(&app.store, |rows| app.check.tell(rows)).map_err(|broken| {
         tracing::error!(%broken, "the record could not be checked");
         "The database did not answer. Try again; the server's log says more.".to_owned()
     });
-    if let Ok(chains) = &outcome {
-        let found = findings(chains);
-        let events: i64 = chains.iter().map(|chain| chain.sound).sum();
+    let ended = Ended {
+        at: app.now(),
+        outcome,
+    };
+    if ended.outcome.is_ok() {
+        let found = ended.findings();
         let event = Event {
             at_ms: app.clock.now_millis(),
             ..event
         }
-        .with("events", events.to_string())
-        .outcome(if found.is_empty() {
-            Outcome::Success
-        } else {
-            Outcome::SeriousFailure
-        });
+        .with("events", ended.events().to_string());
         let event = if found.is_empty() {
-            event
+            event.outcome(Outcome::Success)
         } else {
-            event.with("findings", found.join(" "))
+            event
+                .outcome(Outcome::SeriousFailure)
+                .with("findings", found.join(" "))
         };
         let written = app.store.write_blocking(move |tx| {
             tx.audit(event.clone());
@@ -72,8 +62,5 @@ fn run(app: &App, event: Event) {
             tracing::error!(%broken, "the check of the record could not be recorded");
         }
     }
-    app.check.end(Ended {
-        at: app.now(),
-        outcome,
-    });
+    app.check.end(ended);
 }

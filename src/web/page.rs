@@ -51,11 +51,9 @@ pub struct Visit {
     pub request: HttpRequest,
 }
 
-impl Visit {
-    /// A part of the address that its pattern names, as it stands there.
-    pub fn part(&self, name: &str) -> &str {
-        self.request.match_info().get(name).unwrap_or_default()
-    }
+/// A part of the address that its pattern names, as it stands there.
+pub fn part<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
+    request.match_info().get(name).unwrap_or_default()
 }
 
 /// A step of a sign-in that is on its way.
@@ -139,11 +137,14 @@ pub struct Asked {
     is_page: bool,
 }
 
-/// What a handler gets, made by the check before it.
-pub trait Admitted: Sized + 'static {
+/// What a handler gets of somebody who looks, made by the check before it.
+pub trait Looks: Sized + 'static {
     /// Lets somebody look.
     fn looks(asked: Asked) -> impl Future<Output = Result<Self, PageRefused>>;
+}
 
+/// The same of somebody who sends a form.
+pub trait Sends: Looks {
     /// Lets somebody send a form, which is read and came from a page of ours.
     fn sends(
         asked: Asked,
@@ -151,19 +152,28 @@ pub trait Admitted: Sized + 'static {
     ) -> impl Future<Output = Result<(Self, PostedForm), PageRefused>>;
 }
 
-impl Admitted for Visit {
+impl Looks for CrossSite {
     async fn looks(asked: Asked) -> Result<Self, PageRefused> {
         let Asked { app, request, .. } = asked;
         Ok(Self { app, request })
     }
+}
 
+impl Looks for Visit {
+    async fn looks(asked: Asked) -> Result<Self, PageRefused> {
+        let Asked { app, request, .. } = asked;
+        Ok(Self { app, request })
+    }
+}
+
+impl Sends for Visit {
     async fn sends(asked: Asked, body: web::Payload) -> Result<(Self, PostedForm), PageRefused> {
         let form = PostedForm::read(&asked.app, &asked.request, body).await?;
         Ok((Self::looks(asked).await?, form))
     }
 }
 
-impl Admitted for Step {
+impl Looks for Step {
     async fn looks(asked: Asked) -> Result<Self, PageRefused> {
         let Asked { app, request, .. } = asked;
         let (pending, browser) = browser::carried(&app, &request)?;
@@ -175,7 +185,9 @@ impl Admitted for Step {
             _checked: (),
         })
     }
+}
 
+impl Sends for Step {
     async fn sends(asked: Asked, body: web::Payload) -> Result<(Self, PostedForm), PageRefused> {
         let Asked { app, request, .. } = asked;
         let form = PostedForm::read(&app, &request, body).await?;
@@ -190,7 +202,7 @@ impl Admitted for Step {
     }
 }
 
-impl Admitted for Own {
+impl Looks for Own {
     async fn looks(asked: Asked) -> Result<Self, PageRefused> {
         let Asked { app, request, .. } = asked;
         let fresh = match asked.access {
@@ -208,7 +220,9 @@ impl Admitted for Own {
             _checked: (),
         })
     }
+}
 
+impl Sends for Own {
     async fn sends(asked: Asked, body: web::Payload) -> Result<(Self, PostedForm), PageRefused> {
         let own = Self::looks(asked).await?;
         let form = PostedForm::read(&own.app, &own.request, body).await?;
@@ -331,28 +345,24 @@ impl<V> Describing<V> {
     }
 }
 
-impl<V: Admitted> Describing<V> {
-    fn asked(access: Access, app: Arc<App>, request: HttpRequest, is_page: bool) -> Asked {
-        Asked {
-            access,
-            app,
-            request,
-            is_page,
-        }
-    }
-
+impl<V: Looks> Describing<V> {
     /// Who looks at it.
     pub fn get<F: Future<Output = Answered> + 'static>(self, handler: impl Fn(V) -> F + 'static) -> Self {
         let (access, handler) = (self.access, Rc::new(handler));
         self.handles(Method::GET, move |app, request, _| {
             let handler = Rc::clone(&handler);
-            Box::pin(async move {
-                let visit = V::looks(Self::asked(access, app, request, true)).await?;
-                handler(visit).await
-            })
+            let asked = Asked {
+                access,
+                app,
+                request,
+                is_page: true,
+            };
+            Box::pin(async move { handler(V::looks(asked).await?).await })
         })
     }
+}
 
+impl<V: Sends> Describing<V> {
     /// Who sends its form.
     pub fn form<F: Future<Output = Answered> + 'static>(
         self,
@@ -362,8 +372,14 @@ impl<V: Admitted> Describing<V> {
         let is_page = self.page.methods().contains(&Method::GET);
         self.handles(Method::POST, move |app, request, body| {
             let handler = Rc::clone(&handler);
+            let asked = Asked {
+                access,
+                app,
+                request,
+                is_page,
+            };
             Box::pin(async move {
-                let (visit, form) = V::sends(Self::asked(access, app, request, is_page), body).await?;
+                let (visit, form) = V::sends(asked, body).await?;
                 handler(visit, form).await
             })
         })
@@ -380,21 +396,8 @@ impl Describing<Own> {
     }
 }
 
-/// A page that other sites lead to.
 impl Describing<CrossSite> {
-    /// Who is led there.
-    pub fn get<F: Future<Output = Answered> + 'static>(
-        self,
-        handler: impl Fn(CrossSite) -> F + 'static,
-    ) -> Self {
-        let handler = Rc::new(handler);
-        self.handles(Method::GET, move |app, request, _| {
-            let handler = Rc::clone(&handler);
-            Box::pin(async move { handler(CrossSite { app, request }).await })
-        })
-    }
-
-    /// What is posted from there: nobody has looked where it came from.
+    /// What another site posts: nobody has looked where it came from.
     pub fn body<F: Future<Output = Answered> + 'static>(
         self,
         handler: impl Fn(CrossSite, web::Payload) -> F + 'static,

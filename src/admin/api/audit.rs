@@ -212,12 +212,11 @@ fn check_of(app: &App) -> CheckView {
         running: running_since.is_some(),
         looked_at: running_since.map(|_| app.check.rows()),
         last: last.map(|ended| {
-            let chains = ended.outcome.as_deref().unwrap_or_default();
-            let findings = record_check::findings(chains);
+            let findings = ended.findings();
             LastCheckView {
                 at: time(ended.at),
                 sound: ended.outcome.is_ok() && findings.is_empty(),
-                events: chains.iter().map(|chain| chain.sound).sum(),
+                events: ended.events(),
                 findings,
                 failed: ended.outcome.as_ref().err().cloned(),
             }

@@ -128,7 +128,7 @@ async fn preview(call: Call) -> Answered {
     }
     let parsed = |text: &str| serde_json::from_str(text).unwrap_or_default();
     match preview::of(&call.app, &server, &asked).await? {
-        Err(why) => Err(refuse("client", why)),
+        Err(why) => Err(refuse(why.parameter, why.text)),
         Ok(preview) => Ok(Reply::ok(&PreviewView {
             header: preview.header.as_deref().map(parsed),
             claims: parsed(&preview.claims),

@@ -73,11 +73,10 @@ pub async fn get(admin: AdminRequest) -> Answered {
 }
 
 fn in_words(ended: &Ended, zone: &Zone) -> Last {
-    let chains = ended.outcome.as_ref().map(Vec::as_slice).unwrap_or_default();
     Last {
         at: zone.when(ended.at),
-        events: chains.iter().map(|chain| chain.sound).sum(),
-        findings: record_check::findings(chains),
+        events: ended.events(),
+        findings: ended.findings(),
         failed: ended.outcome.as_ref().err().cloned(),
     }
 }

@@ -108,11 +108,15 @@ pub async fn authority(admin: AdminRequest) -> Answered {
     Ok(certificate(&admin.app).await?)
 }
 
-/// The sheet as plain text, with times as they are in the installation's zone.
-pub(in crate::admin) fn plain(app: &App, client: &Client) -> Result<String, PageError> {
+/// The sheet where nobody is signed in: the times are those of the installation.
+pub(super) fn for_nobody(app: &App, client: &Client) -> Result<Sheet, PageError> {
     let zone = Zone::of(&PersonSettings::default(), &app.config.policy.time_zone);
-    let sheet = sheet(app, &zone, client)?;
-    Ok(render(client, sheet)?)
+    sheet(app, &zone, client)
+}
+
+/// The sheet as plain text, for a program.
+pub(in crate::admin) fn plain(app: &App, client: &Client) -> Result<String, PageError> {
+    Ok(render(client, for_nobody(app, client)?)?)
 }
 
 fn render(client: &Client, sheet: Sheet) -> Result<String, Broken> {
@@ -149,7 +153,7 @@ pub(super) async fn certificate(app: &App) -> Result<HttpResponse, PageError> {
 }
 
 /// The sheet of a client, with times as they are in a zone.
-pub(super) fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, PageError> {
+fn sheet(app: &App, zone: &Zone, client: &Client) -> Result<Sheet, PageError> {
     let settings = &client.settings;
     let flow = app
         .policy

@@ -14,16 +14,14 @@ use crate::admin::form::{FieldMistake, Typed};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
-use crate::clock::local_time::Zone;
 use crate::error::{Broken, PageError};
 use crate::model::client::Client;
-use crate::model::person::PersonSettings;
 use crate::model::secret::SecretHash;
 use crate::registry::vendor_links::{self, LinkRefused};
 use crate::session::client_address;
 use crate::web::browser::{self, CookieKind, PostedForm};
 use crate::web::guard::PageRefused;
-use crate::web::page::{Answered, Visit};
+use crate::web::page::{Answered, Visit, part};
 use crate::web::pages::links::NoticePage;
 use crate::web::pages::{self, FormAction, Shell};
 
@@ -59,7 +57,7 @@ struct ByLink {
 
 /// `GET /vendor/{secret}`
 pub async fn open(visit: Visit) -> Answered {
-    let (app, request, secret) = (&visit.app, &visit.request, visit.part("secret"));
+    let (app, request, secret) = (&visit.app, &visit.request, part(&visit.request, "secret"));
     let by = by(app, request, &SecretHash::of(secret)).await?;
     opened(app, request, &by).await?;
     let (_, mut cookies) = browser::browser_cookie(app, request);
@@ -176,11 +174,9 @@ fn show(
 }
 
 fn sheet_of(app: &App, client: &Client) -> Result<Sheet, PageError> {
-    // Nobody is signed in: the times are those of the installation.
-    let zone = Zone::of(&PersonSettings::default(), &app.config.policy.time_zone);
     Ok(Sheet {
         authority: "/vendor/ca.pem",
-        ..hand_off::sheet(app, &zone, client)?
+        ..hand_off::for_nobody(app, client)?
     })
 }
 

@@ -54,7 +54,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
         None
     } else {
         admin.note_look(Kind::PeopleRead, admin.looked_at()).await?;
-        Some(preview::of(app, server, &asked).await?)
+        Some(preview::of(app, server, &asked).await?.map_err(|why| why.text))
     };
     let mut roles = vec![("", "Nobody: the client acts for itself")];
     roles.extend(

@@ -61,29 +61,40 @@ pub struct Preview {
     pub narrowed: Vec<String>,
 }
 
+/// Why there would be no token.
+pub struct Why {
+    /// What was asked that makes it so.
+    pub parameter: &'static str,
+    /// In words.
+    pub text: String,
+}
+
+impl Why {
+    fn new<T>(parameter: &'static str, text: impl Into<String>) -> Result<T, Self> {
+        Err(Self {
+            parameter,
+            text: text.into(),
+        })
+    }
+}
+
 /// The preview, or why there would be no token.
-pub async fn of(
-    app: &App,
-    server: &ResourceServer,
-    asked: &Asked,
-) -> Result<Result<Preview, String>, Broken> {
+pub async fn of(app: &App, server: &ResourceServer, asked: &Asked) -> Result<Result<Preview, Why>, Broken> {
     let client = app.live.client(&asked.client);
     let uses = |id: &String| *id == server.id;
     let Some(client) = client.filter(|live| live.client.settings.resource_servers.iter().any(uses)) else {
-        return Ok(Err(format!(
-            "No client {:?} uses this resource server.",
-            asked.client
-        )));
+        let text = format!("No client {:?} uses this resource server.", asked.client);
+        return Ok(Why::new("client", text));
     };
     let person = match who(app, asked).await? {
         Ok(person) => person,
-        Err(text) => return Ok(Err(text)),
+        Err(text) => return Ok(Why::new("username", text)),
     };
     let scope = match Some(&asked.scope)
         .filter(|text| !text.is_empty())
         .map(|text| text.parse::<ScopeSet>())
     {
-        Some(Err(cause)) => return Ok(Err(cause.to_string())),
+        Some(Err(cause)) => return Ok(Why::new("scope", cause.to_string())),
         Some(Ok(scope)) => Some(scope),
         None => None,
     };
@@ -99,7 +110,7 @@ pub async fn of(
         } else {
             "People sign in with this client. Choose who."
         };
-        return Ok(Err(text.to_owned()));
+        return Ok(Why::new("role", text));
     }
     // Named, so that a token that would not be for this server is refused.
     let targets = [server.settings.audience.clone()];
@@ -116,11 +127,12 @@ pub async fn of(
     let granted = match granted {
         Ok(granted) => granted,
         Err(refused) => {
-            return Ok(Err(format!(
+            let text = format!(
                 "There would be no token. {}: {}.",
                 refused.code.as_str(),
                 refused.description
-            )));
+            );
+            return Ok(Why::new("scope", text));
         }
     };
     let claims = claims(app, &context, person.as_ref(), &granted)?;
