@@ -3,11 +3,12 @@
 
 use std::process::Command;
 
+use mdi_auth::model::api_token::ApiScope;
 use mdi_auth::model::names::username_key;
-use mdi_auth::registry::{export, identity_providers};
+use mdi_auth::registry::{Registry, api_tokens, export, identity_providers, vendor_links};
 use mdi_auth::session::lockout::{Limit, fail, login_subject};
 use mdi_auth::store::lists::{self, Grants, Sessions};
-use mdi_auth::store::people;
+use mdi_auth::store::{Tx, people};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +43,10 @@ enum Before {
     SignedIn,
     /// The person allows an application something.
     Allowed,
+    /// The client's vendor has a link.
+    VendorLink,
+    /// Somebody has a token for the API.
+    Token,
 }
 
 /// Acts that one door alone offers, and why.
@@ -193,6 +198,11 @@ fn of_clients() -> Vec<Act> {
             .console("/admin/clients/SUBJECT/vendor-link", &[("days", "30")])
             .api(Method::POST, "/clients/SUBJECT/vendor-link", r#"{"days":30}"#)
             .command(&["client", "vendor-link", "SUBJECT", "--days", "30"]),
+        act("client end-vendor-link", &["vendor_link.changed"], CLIENT)
+            .after(Before::VendorLink)
+            .console("/admin/clients/SUBJECT/end-vendor-link", &[])
+            .api(Method::DELETE, "/clients/SUBJECT/vendor-link", "")
+            .command(&["client", "end-vendor-link", "SUBJECT"]),
     ];
     lifecycle!(
         acts,
@@ -354,7 +364,7 @@ fn of_people() -> Vec<Act> {
             .command(&["user", "change", "SUBJECT", "--name", "After"])
             .file("[[user]]\nusername = \"SUBJECT\"\nname = \"After\""),
         act("user set-roles", &["person.roles_changed"], PERSON)
-            .console("/admin/users/ID/edit", &[("roles", "data-clerk")])
+            .console("/admin/users/ID/roles", &[("roles", "data-clerk")])
             .api(Method::PATCH, "/users/ID", r#"{"roles":["data-clerk"]}"#)
             .command(&["user", "set-roles", "SUBJECT", "data-clerk"])
             .file("[[user]]\nusername = \"SUBJECT\"\nroles = [\"data-clerk\"]"),
@@ -412,12 +422,27 @@ fn of_people() -> Vec<Act> {
     ]
 }
 
+fn of_the_machine() -> Vec<Act> {
+    vec![
+        act("key rotate", &["key.changed"], "")
+            .console("/admin/keys/new", &[("alg", "ES256"), ("how", "at-once")])
+            .api(Method::POST, "/keys", r#"{"alg":"ES256","at_once":true}"#)
+            .command(&["key", "rotate", "--alg", "ES256", "--now"]),
+        act("api-token revoke", &["api_token.changed"], "")
+            .after(Before::Token)
+            .console("/admin/api-tokens/TOKEN/revoke", &[])
+            .api(Method::POST, "/api-tokens/TOKEN/revoke", "")
+            .command(&["api-token", "revoke", "TOKEN"]),
+    ]
+}
+
 /// The names that a text has for whom and what an act is done to.
 struct Names {
     subject: String,
     person: String,
     session: String,
     grant: String,
+    token: String,
 }
 
 impl Names {
@@ -456,6 +481,7 @@ impl Names {
             person,
             session,
             grant,
+            token: String::new(),
         }
     }
 
@@ -463,6 +489,7 @@ impl Names {
         text.replace("SUBJECT", &self.subject)
             .replace("SESSION", &self.session)
             .replace("GRANT", &self.grant)
+            .replace("TOKEN", &self.token)
             .replace("/ID", &format!("/{}", self.person))
     }
 }
@@ -471,8 +498,24 @@ async fn prepare(harness: &Harness, act: &Act, subject: &str) -> Names {
     if !act.begin.is_empty() {
         harness.apply(&act.begin.replace("SUBJECT", subject));
     }
+    let mut token = String::new();
     match act.before {
         Before::Nothing => {}
+        Before::VendorLink => {
+            let (registry, id) = (harness.registry(), subject.to_owned());
+            let work = move |registry: &Registry, tx: &mut Tx<'_>| vendor_links::issue(registry, tx, &id, 7);
+            blocking(move || registry.blocking(work)).unwrap();
+        }
+        Before::Token => {
+            let (registry, name) = (harness.registry(), subject.to_owned());
+            let form = api_tokens::ApiTokenForm {
+                scope: Some(ApiScope::Clients),
+                name: Some(name),
+                expires_days: Some(1),
+            };
+            let work = move |registry: &Registry, tx: &mut Tx<'_>| api_tokens::create(registry, tx, &form);
+            token = blocking(move || registry.blocking(work)).unwrap().0.id;
+        }
         Before::Locked => {
             let (app, subject) = (harness.app.clone(), subject.to_owned());
             let lock = move || {
@@ -500,7 +543,10 @@ async fn prepare(harness: &Harness, act: &Act, subject: &str) -> Names {
             agent.submit(&page, &[("decision", "approve")]).await;
         }
     }
-    Names::find(harness, subject)
+    Names {
+        token,
+        ..Names::find(harness, subject)
+    }
 }
 
 /// Asks for an act by a door. False: the door does not offer it.
@@ -607,7 +653,11 @@ fn common(event: &Value, names: &Names) -> Value {
         .unwrap_or_default();
     let told = detail.into_iter().map(|(name, value)| {
         let text = value.as_str().unwrap_or_default();
-        let value = serde_json::from_str(text).unwrap_or(value);
+        let value = if name == "kid" {
+            json!("a key")
+        } else {
+            serde_json::from_str(text).unwrap_or(value)
+        };
         (name, plain(value, names))
     });
     body.insert("detail".to_owned(), Value::Object(told.collect()));
@@ -623,6 +673,7 @@ fn plain(value: Value, names: &Names) -> Value {
                 (&names.person, "ID"),
                 (&names.session, "SESSION"),
                 (&names.grant, "GRANT"),
+                (&names.token, "TOKEN"),
             ] {
                 if !id.is_empty() {
                     text = text.replace(id.as_str(), name);
@@ -657,7 +708,7 @@ on_both! {
         harness.apply(STAFF);
         let mut admin = at_console(&harness, "admin").await;
         let program = Program::new(&harness, "admin");
-        let acts = [of_agencies(), of_clients(), of_servers(), of_providers(), of_people()];
+        let acts = [of_agencies(), of_clients(), of_servers(), of_providers(), of_people(), of_the_machine()];
         for (place, act) in acts.iter().flatten().enumerate() {
             let mut first: Option<(&str, Vec<Value>)> = None;
             let mut doors = Vec::new();
@@ -669,7 +720,7 @@ on_both! {
                     continue;
                 }
                 // Who was added has an id only now.
-                let names = if names.person.is_empty() { Names::find(&harness, &subject) } else { names };
+                let names = if names.person.is_empty() { Names { token: names.token, ..Names::find(&harness, &subject) } } else { names };
                 let left: Vec<Value> = act.kinds.iter().zip(known)
                     .flat_map(|(kind, known)| harness.events(kind).into_iter().skip(known))
                     .map(|event| common(&event, &names))
@@ -695,17 +746,15 @@ fn every_command_that_changes_something_is_an_act() {
         of_servers(),
         of_providers(),
         of_people(),
+        of_the_machine(),
     ];
     let known: Vec<&str> = acts.iter().flatten().map(|act| act.name).collect();
     let looks = ["list", "show", "test", "help", "verify"];
     // Where the commands of a group are still to be offered elsewhere, or act on no registration.
     let elsewhere = [
-        "client end-vendor-link",
         "user import",
         "identity-provider link",
         "identity-provider unlink",
-        "key rotate",
-        "api-token revoke",
     ];
     for group in [
         "client",

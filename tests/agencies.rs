@@ -191,6 +191,7 @@ const SEEN: &[&str] = &[
     "/admin/users/import/{import}/links",
     "/admin/users/{id}",
     "/admin/users/{id}/edit",
+    "/admin/users/{id}/roles",
     "/admin/users/{id}/invite",
     "/admin/users/{id}/reset-link",
     "/admin/users/{id}/unlock",

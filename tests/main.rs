@@ -13,6 +13,7 @@
 mod account;
 mod activity;
 mod acts;
+mod addresses;
 mod admin_api;
 mod admin_api_fuzz;
 mod agencies;

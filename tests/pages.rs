@@ -9,8 +9,8 @@ use mdi_auth::clock::local_time::When;
 use mdi_auth::web::assets;
 use mdi_auth::web::page::{Access, Page};
 use mdi_auth::web::pages::account::{
-    AccountPage, Allowed, EndApplicationPage, EndSessionsPage, IdentityItem, License, Methods, PasskeyItem,
-    SignIn, SignedInAt,
+    AccountPage, Address, Allowed, ConfirmAddressPage, EndApplicationPage, EndSessionsPage, IdentityItem,
+    License, Methods, PasskeyItem, SignIn, SignedInAt,
 };
 use mdi_auth::web::pages::links::{FieldMistake, ForgottenPage, NewPasswordPage, NoticePage};
 use mdi_auth::web::pages::passkeys::{AddPasskeyPage, PasskeyForm, PasskeyRefusedPage};
@@ -321,6 +321,11 @@ fn account<'a>(shell: Shell<'a>, text: &'a str) -> AccountPage<'a> {
         },
         agency: Some(text),
         roles: vec![text, text],
+        address: Some(Address {
+            email: text,
+            confirmed: false,
+            can_confirm: true,
+        }),
         license: Some(License {
             last_day: text.to_owned(),
             ended: true,
@@ -383,6 +388,16 @@ fn bare_account() -> AccountPage<'static> {
         applications: Vec::new(),
         sign_ins: Vec::new(),
         ..account(SIGNED_IN, "x")
+    }
+}
+
+fn confirm_address<'a>(shell: Shell<'a>, text: &'a str, opened: bool) -> ConfirmAddressPage<'a> {
+    ConfirmAddressPage {
+        shell,
+        csrf: text,
+        email: text,
+        action: text,
+        opened,
     }
 }
 
@@ -681,6 +696,18 @@ fn most() -> Vec<(&'static str, String)> {
         (
             "end-application",
             end_application(SIGNED_IN, "c5rf", &allowed("x"), false)
+                .render()
+                .unwrap(),
+        ),
+        (
+            "confirm-address",
+            confirm_address(SIGNED_IN, "petra@fulton.example", false)
+                .render()
+                .unwrap(),
+        ),
+        (
+            "address-opened",
+            confirm_address(SIGNED_IN, "petra@fulton.example", true)
                 .render()
                 .unwrap(),
         ),
@@ -1066,6 +1093,7 @@ async fn text_from_others_is_never_markup() {
         .render(),
         account(FIELDS, EVIL).render(),
         end_application(FIELDS, EVIL, &allowed(EVIL), false).render(),
+        confirm_address(FIELDS, EVIL, true).render(),
         EndSessionsPage {
             shell: FIELDS,
             csrf: EVIL,

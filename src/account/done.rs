@@ -3,15 +3,14 @@
 use actix_web::HttpResponse;
 
 use crate::app::App;
-use crate::web::browser::{self, Destination, Notice, Pending};
+use crate::web::browser::{self, Notice};
 
 /// The page's path.
 pub const PATH: &str = "/account";
 
 /// Back to "My access", which says what was done.
 pub fn back(app: &App, browser: &str, done: Notice) -> HttpResponse {
-    let pending = Pending::new(Destination::Page(PATH.to_owned()), app.now()).saying(done);
-    browser::see_other(&browser::page_url(PATH, &pending.seal(app, Some(browser))), &[])
+    browser::done(app, PATH, browser, done)
 }
 
 /// What the page says has been done.
@@ -25,6 +24,13 @@ pub(super) fn in_words(done: Notice) -> Option<&'static str> {
         Notice::AuthenticatorRemoved => {
             Some("The authenticator app is removed. Its codes cannot sign in any more.")
         }
+        Notice::AddressLinkSent => {
+            Some("We have sent a link to your e-mail address. Open it in this browser.")
+        }
+        Notice::AddressLinkHeldBack => Some(
+            "We sent you a link a short while ago, so no other one is sent now. Look in your mail, and in the junk folder. If nothing has come, try again in an hour.",
+        ),
+        Notice::AddressConfirmed => Some("Your e-mail address is confirmed."),
         _ => None,
     }
 }

@@ -22,13 +22,14 @@ use crate::login::totp;
 use crate::model::identity_provider::LinkedIdentity;
 use crate::model::person::Person;
 use crate::model::session::Session;
+use crate::session::notices::can_confirm;
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::passkeys::{self as stored_passkeys, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, recovery_codes as stored_codes};
 use crate::web::browser;
 use crate::web::guard::SignedIn;
 use crate::web::page::{Answered, Own};
-use crate::web::pages::account::{AccountPage, IdentityItem, License, Methods, PasskeyItem};
+use crate::web::pages::account::{AccountPage, Address, IdentityItem, License, Methods, PasskeyItem};
 use crate::web::pages::{self, Account, FormAction};
 
 /// What the database knows beside the person.
@@ -97,6 +98,11 @@ fn show(app: &App, signed_in: &SignedIn, facts: &Facts, done: Option<&str>) -> H
                     .map_or(code.as_str(), |role| role.label.as_str())
             })
             .collect(),
+        address: person.settings.email.as_deref().map(|email| Address {
+            email,
+            confirmed: person.settings.email_verified,
+            can_confirm: can_confirm(app, person),
+        }),
         license: person
             .settings
             .license_expires

@@ -6,12 +6,14 @@ use askama::Template;
 
 use super::about::About;
 use super::access::{AdminRequest, Answered, Frame, done};
+use super::card::Card;
 use super::form::{Choice, FieldMistake, Typed};
 use super::lifecycle::Lifecycle;
 use super::list::ListFilter;
 use super::list_query::ListQuery;
+use super::list_query::encoded;
 use super::noun::field::{Field, Kind, Section, field, section};
-use super::noun::managed::{Asking, Card, Managed, Words, found, path_of};
+use super::noun::managed::{Asking, Managed, Words, found, path_of};
 use super::people::labels;
 use super::table::{Cell, Column, Table};
 use crate::app::App;
@@ -246,10 +248,6 @@ async fn its_people(admin: &AdminRequest, agency: &Agency) -> Result<Vec<Card>, 
         }
     };
     Ok(vec![own, others])
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn its_clients(admin: &AdminRequest, agency: &Agency) -> Card {

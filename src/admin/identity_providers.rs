@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use super::access::{AdminRequest, Answered};
 use super::agencies::agency_field;
+use super::card::Card;
 use super::form::{self, Choice, FieldMistake, Typed};
 use super::lifecycle::Lifecycle;
 use super::noun::field::{Kind, Section, field, section};
-use super::noun::managed::{Asking, Card, Managed, Words, found};
+use super::noun::managed::{Asking, Managed, Words, found};
 use super::noun::show::page;
 use super::table::{Cell, Column};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};

@@ -5,6 +5,7 @@ use askama::Template;
 
 use super::access::{AdminRequest, Answered, Frame, away, done};
 use super::form::{self, Choice, FieldMistake, Typed};
+use super::table::{Cell, Column, Table};
 use crate::clock::local_time::When;
 use crate::model::signing::{Algorithm, StoredKey};
 use crate::policy::console::Area;
@@ -29,20 +30,10 @@ struct KeysPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     may_change: bool,
-    rows: Vec<Row>,
+    keys: Table,
     picture: Picture,
     next: Vec<(&'static str, When)>,
     rotate_days: i64,
-}
-
-struct Row {
-    kid: String,
-    algorithm: &'static str,
-    state: &'static str,
-    made: When,
-    signs_from: When,
-    retires: Option<When>,
-    leaves: Option<When>,
 }
 
 /// The lives of the keys as bars.
@@ -70,7 +61,21 @@ pub async fn get(admin: AdminRequest) -> Answered {
         shell: admin.shell(),
         frame: admin.frame(Area::Keys),
         may_change: admin.changes(Area::Keys),
-        rows: all.iter().map(|key| row(&admin, key, now)).collect(),
+        keys: Table {
+            id: "keys",
+            columns: [
+                "Key ID (kid)",
+                "Algorithm",
+                "State",
+                "Made",
+                "Signs from",
+                "Retires",
+                "Removed",
+            ]
+            .map(Column::new)
+            .to_vec(),
+            rows: all.iter().map(|key| row(&admin, key, now)).collect(),
+        },
         picture: Picture::of(&all, now, next.iter().map(|(_, at)| *at).max().unwrap_or(now)),
         next: next
             .into_iter()
@@ -87,22 +92,23 @@ fn next(registry: &Registry, all: &[StoredKey]) -> Vec<(Algorithm, i64)> {
     Algorithm::SIGNING.into_iter().filter_map(next).collect()
 }
 
-fn row(admin: &AdminRequest, key: &StoredKey, now: i64) -> Row {
+fn row(admin: &AdminRequest, key: &StoredKey, now: i64) -> Vec<Cell> {
     let state = match State::of(key, now) {
         State::Published => "Published: others fetch it, it does not sign yet",
         State::Signing if key.retires_at.is_some() => "Signs, until its successor does",
         State::Signing => "Signs",
         State::Retired => "Retired: published while its tokens may be alive",
     };
-    Row {
-        kid: key.kid.clone(),
-        algorithm: key.algorithm.as_str(),
-        state,
-        made: admin.zone.when(key.created_at),
-        signs_from: admin.zone.when(key.signs_from),
-        retires: key.retires_at.map(|at| admin.zone.when(at)),
-        leaves: key.purge_at.map(|at| admin.zone.when(at)),
-    }
+    let when = |at: Option<i64>, none| Cell::when(at.map(|at| admin.zone.when(at)), none);
+    vec![
+        Cell::code(&key.kid),
+        Cell::text(key.algorithm.as_str()),
+        Cell::text(state),
+        when(Some(key.created_at), ""),
+        when(Some(key.signs_from), ""),
+        when(key.retires_at, "When it has a successor"),
+        when(key.purge_at, "After that"),
+    ]
 }
 
 impl Picture {

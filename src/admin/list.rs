@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::access::{AdminRequest, Frame};
+use super::card::Card;
 use super::list_query::{Filter, ListQuery, PAGE};
 use super::shown_once::Once;
 use super::table::{Cell, Column, Table};
@@ -108,6 +109,8 @@ pub struct List {
     pub columns: Vec<Column>,
     /// The rows of the page.
     pub rows: Vec<Vec<Cell>>,
+    /// What stands below it.
+    pub cards: Vec<Card>,
     /// The place of the last row, where there are more: key and id.
     pub more: Option<(String, String)>,
 }

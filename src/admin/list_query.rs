@@ -134,3 +134,8 @@ pub fn page_of<T>(
     keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
     keyed.into_iter().map(|(_, row)| row).collect()
 }
+
+/// A value as the query of an address has it.
+pub(super) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

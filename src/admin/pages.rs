@@ -146,11 +146,19 @@ fn about_people() -> Vec<Page> {
         page("/admin/users/{id}", about(read(Area::People)), show::get).felt(),
         page(
             "/admin/users/{id}/edit",
-            about(change(Area::People)).fresh(),
+            about(change(Area::People)).recent(),
             edit::get,
         )
         .felt()
         .form(edit::post)
+        .keeps_what_is_typed(),
+        page(
+            "/admin/users/{id}/roles",
+            about(change(Area::People)).fresh(),
+            edit::roles,
+        )
+        .felt()
+        .form(edit::post_roles)
         .keeps_what_is_typed(),
     ];
     pages.extend(action::pages());

@@ -9,14 +9,20 @@ use askama::Template;
 use serde_json::Value;
 
 use super::access::{AdminRequest, Answered, Frame, done};
+use super::card::Card;
 use super::form::{FieldMistake, Typed};
-use super::list_query::{self, Filter, ListQuery, PAGE};
+use super::list::{List, ListFilter, Offer};
+use super::list_query::{self, ListQuery, PAGE};
+use super::noun::managed::path_of;
 use super::sessions::{Names, names_of};
+use super::table::{Cell, Column, Table};
 use crate::app::App;
 use crate::audit::event::Kind;
 use crate::clock::local_time::When;
+use crate::model::client::ClientSettings;
+use crate::model::resource_server::ResourceServerSettings;
 use crate::policy::console::Area;
-use crate::registry::review::{self, Exported};
+use crate::registry::review::{self, Exported, FarReaching, far_reaching};
 use crate::registry::{Mistake, Refused};
 use crate::store::audit::{self, AuditRow};
 use crate::store::people::listing::{self as stored, Holder};
@@ -24,65 +30,70 @@ use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
 
 const PATH: &str = "/admin/access-review";
-const FILTERS: [&str; 1] = ["role"];
 const FIELDS: [&str; 2] = ["export", "note"];
 /// How many sign-offs are shown.
 const SIGN_OFFS: i64 = 10;
 
-#[derive(Template)]
-#[template(path = "../admin/review.html")]
-struct ReviewPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    may_change: bool,
-    looked: ListQuery,
-    roles: Vec<Filter>,
-    rows: Vec<Row>,
-    sign_offs: Vec<SignOff>,
-    first: Option<String>,
-    next: Option<String>,
-}
-
-struct Row {
-    role: String,
-    person_id: String,
-    name: String,
-    username: String,
-    agency: String,
-    enabled: bool,
-    last_login: Option<When>,
-    since: When,
-}
-
-struct SignOff {
-    at: When,
-    by: String,
-    role: String,
-    people: String,
-    sha256: String,
-    note: String,
+/// The page of a system that reaches far.
+pub(super) fn page_of(system: &FarReaching) -> String {
+    let list = match system.area {
+        Area::Clients => path_of::<ClientSettings>,
+        _ => path_of::<ResourceServerSettings>,
+    };
+    list(&system.id)
 }
 
 fn role_label(app: &App, code: &str) -> String {
     review::role_in_words(app, code)
 }
 
-fn row(admin: &AdminRequest, holder: &Holder) -> Row {
-    Row {
-        role: role_label(&admin.app, &holder.role),
-        person_id: holder.person_id.clone(),
-        name: holder.name.clone(),
-        username: holder.username.clone(),
-        agency: holder
-            .agency()
-            .map_or_else(String::new, |id| admin.app.live.agencies().name(&id).to_owned()),
-        enabled: holder.enabled,
-        last_login: holder.last_login_at.map(|at| admin.zone.when(at)),
-        since: admin.zone.when(holder.given_at),
+fn row(admin: &AdminRequest, holder: &Holder) -> Vec<Cell> {
+    let agency = holder.agency();
+    vec![
+        Cell::text(&holder.name)
+            .leads_to(Some(format!("/admin/users/{}", holder.person_id)))
+            .behind(format!("({})", holder.username))
+            .tagged((!holder.enabled).then_some("Disabled"), true),
+        Cell::text(role_label(&admin.app, &holder.role)),
+        Cell::text(agency.map_or_else(String::new, |id| admin.app.live.agencies().name(&id).to_owned())),
+        Cell::when(
+            holder.last_login_at.map(|at| admin.zone.when(at)),
+            "Has not signed in yet",
+        ),
+        Cell::when(Some(admin.zone.when(holder.given_at)), ""),
+    ]
+}
+
+/// Systems about which only administrators decide.
+fn systems() -> Card {
+    Card {
+        texts: vec![
+            "Only administrators decide about them. Signing off the review confirms that they should stay as they are.".to_owned(),
+        ],
+        ..Card::new("far-reaching-systems", "Systems that reach far")
     }
 }
 
-fn sign_off_of(admin: &AdminRequest, row: &AuditRow, names: &Names) -> SignOff {
+fn sign_offs(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Card {
+    let card = Card::new("last-sign-offs", "Last sign-offs");
+    if rows.is_empty() {
+        return Card {
+            texts: vec!["No one has signed off a list yet.".to_owned()],
+            ..card
+        };
+    }
+    let columns = ["When", "By", "Roles", "People", "Note", "SHA-256 of the list"];
+    Card {
+        table: Some(Table {
+            id: "sign-offs",
+            columns: columns.map(Column::new).to_vec(),
+            rows: rows.iter().map(|row| sign_off_of(admin, row, names)).collect(),
+        }),
+        ..card
+    }
+}
+
+fn sign_off_of(admin: &AdminRequest, row: &AuditRow, names: &Names) -> Vec<Cell> {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     let detail = |name: &str| {
         let found = body.pointer(&format!("/detail/{name}")).and_then(Value::as_str);
@@ -90,18 +101,18 @@ fn sign_off_of(admin: &AdminRequest, row: &AuditRow, names: &Names) -> SignOff {
     };
     let by = row.person_id.clone().unwrap_or_default();
     let role = detail("role");
-    SignOff {
-        at: admin.zone.when(row.at_ms.div_euclid(1000)),
-        by: names.get(&by).map_or(by, |(name, _)| name.clone()),
-        role: if role.is_empty() {
+    vec![
+        Cell::when(Some(admin.zone.when(row.at_ms.div_euclid(1000))), ""),
+        Cell::text(names.get(&by).map_or(by, |(name, _)| name.clone())),
+        Cell::text(if role.is_empty() {
             "All roles".to_owned()
         } else {
             role_label(&admin.app, &role)
-        },
-        people: detail("people"),
-        sha256: detail("sha256"),
-        note: detail("note"),
-    }
+        }),
+        Cell::text(detail("people")),
+        Cell::text(detail("note")),
+        Cell::code(detail("sha256")),
+    ]
 }
 
 /// The place in the list, of an address: the role and the key of the name stand in one key, for the id has no blank and
@@ -122,38 +133,70 @@ pub async fn get(admin: AdminRequest) -> Answered {
         let by: Vec<String> = sign_offs.iter().filter_map(|row| row.person_id.clone()).collect();
         Ok((holders, names_of(conn, &by)?, sign_offs))
     });
-    let (holders, names, sign_offs) = read.await?;
+    let (holders, names, signed) = read.await?;
     let (holders, more) = list_query::cut(holders);
-    let next = holders.last().filter(|_| more);
-    let next = next.map(|last| {
-        looked.page_after(
-            &FILTERS,
-            &format!("{} {}", last.role, last.name_key),
-            &last.person_id,
+    let roles = app.policy.roles().iter();
+    let role = looked.get("role");
+    let export = match role {
+        "" => format!("{PATH}/export"),
+        role => format!("{PATH}/export?role={}", list_query::encoded(role)),
+    };
+    let sign = admin.changes(Area::AccessReview).then(|| {
+        Offer::new(
+            format!("{PATH}/sign-off"),
+            "sign-off",
+            "Sign off a list that you have looked at",
         )
     });
-    let mut roles = vec![("", "All roles")];
-    roles.extend(
-        app.policy
-            .roles()
-            .iter()
-            .map(|role| (role.code.as_str(), role.label.as_str())),
-    );
-    let page = ReviewPage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::AccessReview),
-        may_change: admin.changes(Area::AccessReview),
-        roles: list_query::filters(looked.get("role"), &roles),
+    let reach = far_reaching(app);
+    let reach = (!reach.is_empty()).then(|| Card {
+        table: Some(Table {
+            id: "far-reaching",
+            columns: ["System", "What it does"].map(Column::new).to_vec(),
+            rows: reach.iter().map(of_system).collect(),
+        }),
+        ..systems()
+    });
+    let list = List {
+        title: "Access review",
+        path: PATH,
+        id: "holders",
+        lead: "Who holds which role. Look at it regularly, and take away roles that are no longer needed.",
+        nothing: if role.is_empty() {
+            "No one holds a role yet. Give roles on the pages of people."
+        } else {
+            "No one holds this role."
+        },
+        action: Some(Offer::new(export, "export", "Download this list")),
+        offers: sign.into_iter().collect(),
+        filters: vec![ListFilter::new(
+            "role",
+            "Role",
+            "All roles",
+            roles.map(|role| (role.code.as_str(), role.label.as_str())),
+        )],
+        columns: ["Person", "Role", "Agency", "Last sign-in", "Holds it since"]
+            .map(Column::new)
+            .to_vec(),
+        more: holders
+            .last()
+            .filter(|_| more)
+            .map(|last| (format!("{} {}", last.role, last.name_key), last.person_id.clone())),
         rows: holders.iter().map(|holder| row(&admin, holder)).collect(),
-        sign_offs: sign_offs
-            .iter()
-            .map(|row| sign_off_of(&admin, row, &names))
+        cards: reach
+            .into_iter()
+            .chain([sign_offs(&admin, &signed, &names)])
             .collect(),
-        first: (!looked.is_first()).then(|| looked.first(&FILTERS)),
-        next,
-        looked,
+        ..List::default()
     };
-    Ok(pages::respond(&page, StatusCode::OK, FormAction::SelfOnly))
+    Ok(list.answer(&admin, Area::AccessReview, &looked))
+}
+
+fn of_system(system: &FarReaching) -> Vec<Cell> {
+    vec![
+        Cell::text(&system.name).leads_to(Some(page_of(system))),
+        Cell::text(system.what),
+    ]
 }
 
 fn chosen_role(text: &str) -> Option<String> {
@@ -233,6 +276,7 @@ struct SignOffPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
     exported: Option<ExportedItem>,
+    far_reaching: Vec<FarReaching>,
     typed: Typed,
     wrong: Vec<FieldMistake>,
 }
@@ -272,6 +316,7 @@ async fn show_sign_off(
         shell: admin.shell(),
         frame: admin.frame(Area::AccessReview),
         exported: exported.map(item),
+        far_reaching: far_reaching(&admin.app),
         typed,
         wrong,
     };

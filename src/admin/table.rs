@@ -69,6 +69,8 @@ pub struct Cell {
     pub when: Option<When>,
     /// Whether the text is for machines.
     pub code: bool,
+    /// Whether it has a button that copies it.
+    pub copied: bool,
     /// Said to those who do not see the row.
     pub unseen: String,
     /// What stands behind it.
@@ -92,6 +94,11 @@ impl Cell {
             code: true,
             ..Self::text(text)
         }
+    }
+
+    /// The same, with a button that copies it.
+    pub fn copied(self) -> Self {
+        Self { copied: true, ..self }
     }
 
     /// A moment; none: the text.

@@ -78,10 +78,15 @@ pub struct ClientIndex {
 }
 
 impl ClientIndex {
+    /// All of them, by their names.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<LiveClient>> {
+        self.by_name.iter().map(|entry| &entry.live)
+    }
+
     /// Those of an agency, by their names.
     pub fn of_agency(&self, agency: &str) -> Vec<&Arc<LiveClient>> {
-        let all = self.by_name.iter().map(|entry| &entry.live);
-        all.filter(|live| live.client.settings.agency.as_deref() == Some(agency))
+        self.all()
+            .filter(|live| live.client.settings.agency.as_deref() == Some(agency))
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! A one-time link: whoever has it may choose the password of one account, once.
+//! A one-time link: whoever has it may, once, choose the password of one account, or prove that its mail arrives.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -12,11 +12,15 @@ pub enum LinkKind {
     NewPassword,
     /// The person asked for it and gets it by mail.
     Forgotten,
+    /// The person proves that mail to the account's address arrives.
+    Address,
 }
 
 impl LinkKind {
     /// All of them.
     pub const ALL: &'static [Self] = Self::VARIANTS;
+    /// Those that set a password.
+    pub const PASSWORD: &'static [Self] = &[Self::Invitation, Self::NewPassword, Self::Forgotten];
 
     /// The name in the database and the record.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +37,7 @@ impl LinkKind {
         match self {
             Self::Invitation => "/invitation/",
             Self::NewPassword | Self::Forgotten => "/new-password/",
+            Self::Address => "/account/email/",
         }
     }
 }
@@ -44,7 +49,7 @@ pub struct Link {
     pub hash: String,
     /// What it is for.
     pub kind: LinkKind,
-    /// Whose password it sets.
+    /// Whose account it is about.
     pub person_id: String,
     /// The person's generation when it was made: another one ends it.
     pub person_generation: i64,

@@ -120,6 +120,11 @@ impl Person {
         has_passkey || self.totp_secret.is_some()
     }
 
+    /// Whether she has taken the account over, so that it is no longer in the hands of whoever added it.
+    pub fn is_taken_over(&self) -> bool {
+        self.password.is_some() || self.last_login_at.is_some()
+    }
+
     /// Whether only a provider's sign-in leads to the account: who has left the agency must not get in past the provider,
     /// which alone knows of it.
     pub fn is_of_provider_alone(&self) -> bool {

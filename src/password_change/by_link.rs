@@ -9,8 +9,7 @@ use actix_web::http::StatusCode;
 
 use super::form::{Ask, Carried, INVITED, PasswordMistake, ask, cookies, judge, page_url, typed};
 use crate::app::App;
-use crate::audit::event::{Actor, Kind, Outcome};
-use crate::audit::failure_counts::{Failed, Noted};
+use crate::audit::event::{Actor, Kind};
 use crate::error::{Broken, PageError};
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
@@ -57,9 +56,8 @@ async fn holder(
     address: IpAddr,
 ) -> Result<Result<Holder, HttpResponse>, PageError> {
     let (registry, hash) = (Registry::new(Arc::clone(app), Actor::Stranger), hash.to_owned());
-    let found = app
-        .store
-        .read(move |conn| match links::find(&registry, conn, &hash)? {
+    let found = app.store.read(
+        move |conn| match links::find(&registry, conn, &hash, LinkKind::PASSWORD)? {
             Ok((link, person)) => {
                 let has_passkey = passkeys::any(conn, &person.id)?;
                 Ok(Ok(Holder {
@@ -69,7 +67,8 @@ async fn holder(
                 }))
             }
             Err(dead) => Ok(Err(dead)),
-        });
+        },
+    );
     match found.await? {
         Ok(holder) => Ok(Ok(holder)),
         Err(dead) => Ok(Err(refuse(app, &dead, address).await?)),
@@ -78,27 +77,7 @@ async fn holder(
 
 /// One text for all links that cannot be used; the reason is for the record.
 async fn refuse(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<HttpResponse, Broken> {
-    let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
-    if app
-        .failure_counts
-        .note(address, Failed::Other(&subject), app.now())
-        == Noted::First
-    {
-        let event = app
-            .event(Kind::LinkUsed, Actor::Stranger)
-            .outcome(Outcome::MinorFailure);
-        let event = event.from(address.to_string()).with("reason", dead.reason);
-        let event = match &dead.person_id {
-            Some(id) => event.person(id),
-            None => event,
-        };
-        app.store
-            .write(move |tx| {
-                tx.audit(event.clone());
-                Ok(())
-            })
-            .await?;
-    }
+    links::note_refused(app, dead, address).await?;
     let page = NoticePage {
         shell: browser::shell(app),
         heading: "This link cannot be used",

@@ -13,10 +13,8 @@ use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::registry::links::{self, Issued};
 use crate::registry::{Decided, Registry, link_mails};
-use crate::secrets::master_key::Derivation;
 use crate::session::client_address;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
-use crate::store::logins::{self, Failures};
 use crate::store::{Stored, Tx, people};
 use crate::web::browser::{self, Notice, PostedForm};
 use crate::web::page::{Answered, Step};
@@ -26,10 +24,6 @@ use crate::web::pages::{self, FormAction, FormError};
 const PATH: &str = "/login/forgotten";
 /// The longest username that is looked at, in bytes.
 const LONGEST_USERNAME: usize = 255;
-/// How many links an account may be sent …
-const MOST_LINKS: i64 = 3;
-/// … within so many seconds.
-const WINDOW: i64 = 3600;
 
 /// `GET /login/forgotten`
 pub async fn get(mut step: Step) -> Answered {
@@ -172,31 +166,5 @@ fn why_not(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<Opti
     if is_locked_until_admin(app, tx.conn(), person)? {
         return Ok(Some("account is locked until an administrator unlocks it"));
     }
-    if links::is_young(registry, tx, person)? {
-        return Ok(Some("a link was mailed a short while ago"));
-    }
-    let subject = app
-        .master
-        .derive(Derivation::Username, &["forgotten", &person.id]);
-    Ok((!count(tx, &subject, now)?).then_some("too many links within an hour"))
-}
-
-/// Counts a link of an account. False when it has had its number within the window.
-fn count(tx: &mut Tx<'_>, subject: &str, now: i64) -> Stored<bool> {
-    let empty = Failures {
-        subject: subject.to_owned(),
-        window_started_at: now,
-        purge_at: now + WINDOW,
-        ..Failures::default()
-    };
-    let mut row = logins::lock(tx.conn(), &empty)?;
-    if now - row.window_started_at >= WINDOW {
-        row = empty;
-    }
-    if row.failures >= MOST_LINKS {
-        return Ok(false);
-    }
-    row.failures += 1;
-    logins::put(tx.conn(), &row)?;
-    Ok(true)
+    links::held_back(registry, tx, person, LinkKind::Forgotten)
 }

@@ -27,10 +27,20 @@ pub fn link(app: &App, issued: &Issued) -> Option<Mail> {
                 "somebody, probably you, asked for a new password for {service}. Open this link to choose it:"
             ),
         ),
+        LinkKind::Address => (
+            "address",
+            format!("Confirm your e-mail address for {service}"),
+            format!(
+                "you asked to confirm that this address is yours. Open this link, and sign in to {service} if you are asked to:"
+            ),
+        ),
     };
     let after = match issued.kind {
         LinkKind::Forgotten => {
             "If you did not ask for it, do nothing: your password stays as it is. If this keeps happening, tell your administrator."
+        }
+        LinkKind::Address => {
+            "If you did not ask for it, tell your administrator: somebody may be using your account."
         }
         _ => "If you did not expect this mail, tell your administrator.",
     };

@@ -1,17 +1,29 @@
-//! One-time links: made for one person, good for setting one password. Only the hash of a link is kept.
+//! One-time links: made for one person, good for setting one password or for confirming one address. Only the hash of a
+//! link is kept.
+
+use std::net::IpAddr;
 
 use super::{Decided, Registry, mistake, people};
-use crate::audit::event::Kind;
+use crate::app::App;
+use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::failure_counts::{Failed, Noted};
 use crate::config::LoginConfig;
+use crate::error::Broken;
 use crate::model::link::{Link, LinkKind};
 use crate::model::person::Person;
 use crate::model::secret::Secret;
+use crate::secrets::master_key::Derivation;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
 use crate::session::notices::AccountChange;
-use crate::store::{Conn, StoreBroken, Stored, Tx, links, logins, people as stored};
+use crate::store::logins::{self, Failures};
+use crate::store::{Conn, StoreBroken, Stored, Tx, links, people as stored};
 
 /// How long a row outlives its link, in seconds: so long the record can say what a link was.
 const ROW_OUTLIVES_LINK: i64 = 7 * 86_400;
+/// How many links of a kind a person may ask for …
+const MOST_LINKS: i64 = 3;
+/// … within so many seconds.
+const WINDOW: i64 = 3600;
 
 /// A link that was made: to be shown, or sent, once.
 #[derive(Debug, Clone)]
@@ -31,17 +43,18 @@ pub fn seconds(kind: LinkKind, login: &LoginConfig) -> i64 {
     match kind {
         LinkKind::Invitation => login.invitation_seconds,
         LinkKind::NewPassword => login.administrator_reset_seconds,
-        LinkKind::Forgotten => login.reset_seconds,
+        LinkKind::Forgotten | LinkKind::Address => login.reset_seconds,
     }
 }
 
-/// Makes a link for a person. It ends the older ones; but one that anybody may ask for ends its like alone, so that
-/// nobody can spoil what an administrator has sent.
+/// Makes a link for a person. It ends the older ones; but one that is asked for ends its like alone, so that nobody can
+/// spoil what an administrator has sent.
 pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKind) -> Stored<Issued> {
     let (app, now) = (&registry.app, registry.app.now());
     let secret = Secret::new(app.entropy.secret());
     let ended: &[LinkKind] = match kind {
         LinkKind::Forgotten => &[LinkKind::Forgotten],
+        LinkKind::Address => &[LinkKind::Address],
         _ => LinkKind::ALL,
     };
     links::end(tx.conn(), &person.id, ended, now)?;
@@ -74,10 +87,47 @@ pub fn issue(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKi
     })
 }
 
+/// Why a link that is asked for is not made and mailed now; one that is, is counted.
+pub fn held_back(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    person: &Person,
+    kind: LinkKind,
+) -> Stored<Option<&'static str>> {
+    if is_young(registry, tx, person, kind)? {
+        return Ok(Some("a link was mailed a short while ago"));
+    }
+    let subject = registry
+        .app
+        .master
+        .derive(Derivation::Username, &[kind.as_str(), &person.id]);
+    Ok((!count(tx, &subject, registry.app.now())?).then_some("too many links within an hour"))
+}
+
+/// Counts a link of an account. False when it has had its number within the window.
+fn count(tx: &mut Tx<'_>, subject: &str, now: i64) -> Stored<bool> {
+    let empty = Failures {
+        subject: subject.to_owned(),
+        window_started_at: now,
+        purge_at: now + WINDOW,
+        ..Failures::default()
+    };
+    let mut row = logins::lock(tx.conn(), &empty)?;
+    if now - row.window_started_at >= WINDOW {
+        row = empty;
+    }
+    if row.failures >= MOST_LINKS {
+        return Ok(false);
+    }
+    row.failures += 1;
+    logins::put(tx.conn(), &row)?;
+    Ok(true)
+}
+
 /// Whether a person was mailed a link on request that still holds and has not reached half its time. Another one would
 /// end it: strangers could ask for so many that the person never has one that works.
-pub fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<bool> {
-    let (kind, now) = (LinkKind::Forgotten, registry.app.now());
+fn is_young(registry: &Registry, tx: &mut Tx<'_>, person: &Person, kind: LinkKind) -> Stored<bool> {
+    let now = registry.app.now();
     let youngest = links::youngest(tx.conn(), &person.id, kind, now)?;
     let half = seconds(kind, &registry.app.config.login) / 2;
     Ok(youngest
@@ -133,14 +183,48 @@ pub struct LinkRefused {
     pub person_id: Option<String>,
 }
 
-/// A link that holds now, with its person.
+/// Records, once in a while, that somebody came with a link that cannot be used.
+///
+/// # Errors
+/// What the database says.
+pub async fn note_refused(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<(), Broken> {
+    let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
+    let noted = app
+        .failure_counts
+        .note(address, Failed::Other(&subject), app.now());
+    if noted != Noted::First {
+        return Ok(());
+    }
+    let event = app
+        .event(Kind::LinkUsed, Actor::Stranger)
+        .outcome(Outcome::MinorFailure)
+        .from(address.to_string())
+        .with("reason", dead.reason);
+    let event = match &dead.person_id {
+        Some(id) => event.person(id),
+        None => event,
+    };
+    app.store
+        .write(move |tx| {
+            tx.audit(event.clone());
+            Ok(())
+        })
+        .await
+}
+
+/// A link of one of these kinds that holds now, with its person.
 ///
 /// # Errors
 /// What the database says; why it does not hold is part of the answer.
-pub fn find(registry: &Registry, conn: &mut Conn, hash: &str) -> Stored<Result<(Link, Person), LinkRefused>> {
+pub fn find(
+    registry: &Registry,
+    conn: &mut Conn,
+    hash: &str,
+    kinds: &[LinkKind],
+) -> Stored<Result<(Link, Person), LinkRefused>> {
     let app = &registry.app;
     let now = app.now();
-    let Some(link) = links::find(conn, hash)? else {
+    let Some(link) = links::find(conn, hash)?.filter(|link| kinds.contains(&link.kind)) else {
         return Ok(Err(LinkRefused {
             reason: "unknown link",
             person_id: None,
@@ -184,17 +268,10 @@ pub fn redeem(
     hash: &str,
 ) -> Stored<Result<Person, LinkRefused>> {
     let now = registry.app.now();
-    let (link, person) = match find(registry, tx.conn(), link_hash)? {
-        Ok(found) => found,
+    let (link, person) = match take(registry, tx, link_hash, LinkKind::PASSWORD)? {
+        Ok(taken) => taken,
         Err(dead) => return Ok(Err(dead)),
     };
-    // The database decides between several who come with the same link.
-    if !links::use_up(tx.conn(), &link.hash, now)? {
-        return Ok(Err(LinkRefused {
-            reason: "link was used before",
-            person_id: Some(person.id),
-        }));
-    }
     let person = match people::set_password(registry, tx, &person.username, password, hash)? {
         Ok(person) => person,
         // Something was written: only a failure takes it back.
@@ -212,4 +289,73 @@ pub fn redeem(
             .person(&person.id),
     );
     Ok(Ok(person))
+}
+
+/// Uses a link up that the person `person_id` was mailed: the account's address is hers. Answers the person as she is now.
+///
+/// # Errors
+/// As [`find`]; somebody else's link is an unknown one.
+pub fn confirm_address(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    link_hash: &str,
+    person_id: &str,
+) -> Stored<Result<(), LinkRefused>> {
+    // Locked first, as whoever gives the account another address does, which ends the link.
+    stored::lock(tx.conn(), person_id)?;
+    if let Err(dead) = own(registry, tx.conn(), link_hash, person_id)? {
+        return Ok(Err(dead));
+    }
+    let (link, person) = match take(registry, tx, link_hash, &[LinkKind::Address])? {
+        Ok(taken) => taken,
+        Err(dead) => return Ok(Err(dead)),
+    };
+    people::confirm_address(registry, tx, &person)?;
+    tx.audit(
+        registry
+            .event(Kind::LinkUsed, link.kind.as_str())
+            .person(&person.id),
+    );
+    Ok(Ok(()))
+}
+
+/// The person herself, whose link for confirming the address this is.
+///
+/// # Errors
+/// As [`find`]; somebody else's link is an unknown one.
+pub fn own(
+    registry: &Registry,
+    conn: &mut Conn,
+    link_hash: &str,
+    person_id: &str,
+) -> Stored<Result<Person, LinkRefused>> {
+    Ok(match find(registry, conn, link_hash, &[LinkKind::Address])? {
+        Ok((_, person)) if person.id == person_id => Ok(person),
+        Ok((_, person)) => Err(LinkRefused {
+            reason: "link of another person",
+            person_id: Some(person.id),
+        }),
+        Err(dead) => Err(dead),
+    })
+}
+
+/// Uses a link up that holds.
+fn take(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    hash: &str,
+    kinds: &[LinkKind],
+) -> Stored<Result<(Link, Person), LinkRefused>> {
+    let (link, person) = match find(registry, tx.conn(), hash, kinds)? {
+        Ok(found) => found,
+        Err(dead) => return Ok(Err(dead)),
+    };
+    // The database decides between several who come with the same link.
+    if !links::use_up(tx.conn(), &link.hash, registry.app.now())? {
+        return Ok(Err(LinkRefused {
+            reason: "link was used before",
+            person_id: Some(person.id),
+        }));
+    }
+    Ok(Ok((link, person)))
 }

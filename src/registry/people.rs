@@ -220,6 +220,7 @@ pub fn draft(
         mistakes.take("password", check_password(registry, password, whose));
     }
     let mut settings = settings(registry, form, old, roles, &mut mistakes);
+    mistakes.take("email_verified", vouched(registry, before, &settings));
     settings.agency = agency;
     settings.memberships = memberships(registry, form, old, (before, &settings), known, &mut mistakes);
     let made_for = stays
@@ -261,6 +262,17 @@ pub fn draft(
         agency: made,
         totp,
     })
+}
+
+/// Nobody at the console or by the API says of another address of an account that it is the person's. Forgotten passwords
+/// are answered there, notices go there, and an agency's provider is linked by it.
+fn vouched(registry: &Registry, before: Option<&Person>, settings: &PersonSettings) -> Result<(), String> {
+    let proved = |old: &PersonSettings| old.email_verified && old.email == settings.email;
+    let other = before.is_some_and(|person| person.is_taken_over() && !proved(&person.settings));
+    if registry.bounds.is_none() || !settings.email_verified || !other {
+        return Ok(());
+    }
+    Err("the account has been taken over by its person, who alone can confirm another address: leave it out, and the person confirms the address on the page “My access”, or an operator does with mdi-auth user change".to_owned())
 }
 
 /// How much may be known of somebody: the limits of everything that is registered.
@@ -877,7 +889,9 @@ fn tell_changes(registry: &Registry, before: &Person, after: &Person) {
     // An address that counts no more would hear of nothing that follows.
     if old.email != new.email || (old.email_verified && !new.email_verified) {
         registry.tell_owner(before, AccountChange::Address);
-        registry.tell_owner(after, AccountChange::Address);
+    }
+    if old.email != new.email {
+        registry.tell_owner(after, AccountChange::NewAddress);
     }
 }
 
@@ -1090,6 +1104,15 @@ fn alter(
         put(registry, tx, Some(&before), &person, event)?;
     }
     Ok(Ok(person))
+}
+
+/// Notes that mail to the account's address reaches its person: she has opened a link that was sent there.
+pub(super) fn confirm_address(registry: &Registry, tx: &mut Tx<'_>, person: &Person) -> Stored<()> {
+    let mut after = person.clone();
+    after.settings.email_verified = true;
+    after.updated_at = registry.app.now();
+    let event = registry.event(Kind::PersonChanged, "address_confirmed");
+    put(registry, tx, Some(person), &after, event)
 }
 
 /// Replaces the roles. Ends sessions and grants if they change.

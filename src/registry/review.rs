@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{Decided, Registry, mistake};
 use crate::app::App;
 use crate::audit::event::{Actor, Kind};
+use crate::model::registered::Registered;
+use crate::policy::console::Area;
+use crate::registry::noun::Registrable;
 use crate::registry::spreadsheet;
 use crate::store::audit::{self, AuditRow, Concerned};
 use crate::store::people::AT;
@@ -100,6 +103,50 @@ impl List {
     pub fn people(&self) -> usize {
         self.holdings.people.len()
     }
+}
+
+/// A system about which only administrators decide.
+#[derive(Debug)]
+pub struct FarReaching {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// What it is: a client or a resource server.
+    pub area: Area,
+    /// What it does.
+    pub what: &'static str,
+    /// When it was last changed, in seconds since the epoch.
+    pub changed: i64,
+}
+
+/// The systems that act without asking people, or read more than what is theirs.
+pub fn far_reaching(app: &App) -> Vec<FarReaching> {
+    let clients = app.live.client_index();
+    let clients = clients.all().map(|live| of_system(app, &live.client));
+    let servers = app.live.resource_servers();
+    let servers = servers.iter().map(|live| of_system(app, &live.server));
+    let mut found: Vec<FarReaching> = clients.chain(servers).flatten().collect();
+    found.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+    found
+}
+
+fn of_system<S: Registrable>(app: &App, system: &Registered<S>) -> Option<FarReaching> {
+    let (key, _) = system
+        .settings
+        .for_administrators(&app.policy)
+        .filter(|_| system.enabled)?;
+    Some(FarReaching {
+        name: system.name.clone(),
+        id: system.id.clone(),
+        area: S::NOUN.area,
+        what: match key {
+            "consent" => "acts for people without asking them",
+            "introspect" => "may read every token",
+            _ => "acts for people beyond the dataflows of the policy",
+        },
+        changed: system.updated_at,
+    })
 }
 
 /// Reads the list, on a reader: it may be long, and what is changed meanwhile is found when somebody signs for it.
@@ -210,6 +257,20 @@ pub fn sign_off(registry: &Registry, tx: &mut Tx<'_>, fingerprint: &str, note: &
         return Ok(mistake(
             "export",
             "roles were given or taken since you downloaded the list: download it again and look at what is new",
+        ));
+    }
+    // Within one second, nobody knows which was first.
+    let since = exported.at_ms.div_euclid(1000);
+    if let Some(system) = far_reaching(&registry.app)
+        .iter()
+        .find(|system| system.changed >= since)
+    {
+        return Ok(mistake(
+            "export",
+            format!(
+                "{:?} {}, and was changed since you downloaded the list: look at it, then download the list again",
+                system.name, system.what
+            ),
         ));
     }
     let event = registry

@@ -8,7 +8,7 @@ use crate::admin::clients::vendor;
 use crate::admin::first_administrator;
 use crate::login::set_up::FRESH;
 use crate::oauth::{authorize, consent, logout};
-use crate::password_change::{self, by_link, change, forgotten};
+use crate::password_change::{self, address, by_link, change, forgotten};
 use crate::web::page::{Page, cross_site, link, pending, signed_in, stranger};
 use crate::{account, login, provider_sign_in};
 
@@ -107,6 +107,15 @@ fn my_access() -> Vec<Page> {
             .fresh(FRESH)
             .get(authenticator::get)
             .form(authenticator::post)
+            .into(),
+        signed_in("/account/email")
+            .fresh(FRESH)
+            .get(address::get)
+            .form(address::send)
+            .into(),
+        signed_in("/account/email/{secret}")
+            .get(address::open)
+            .form(address::confirm)
             .into(),
         signed_in("/account/recovery-codes")
             .get(recovery_codes::get)

@@ -52,8 +52,10 @@ pub enum AccountChange {
     FactorsReset,
     /// It was disabled, and is not any more.
     Enabled,
-    /// Another address.
+    /// Another address, told to the one that it was, or that counts no more.
     Address,
+    /// Another address, told to the one that it is now, though nobody has confirmed it.
+    NewAddress,
     /// A link with which a password is chosen.
     Link,
 }
@@ -64,22 +66,33 @@ impl AccountChange {
             Self::Roles => "The roles of your account were changed",
             Self::FactorsReset => "The second factors of your account were removed",
             Self::Enabled => "Your account was enabled again",
-            Self::Address => "The e-mail address of your account was changed",
+            Self::Address | Self::NewAddress => "The e-mail address of your account was changed",
             Self::Link => "A link was made with which a password for your account can be chosen",
         }
     }
 }
 
-/// The mail that tells somebody what an administrator did to the account; none for an address that was not proved. To be
-/// posted when it is written.
+/// Whether an account has an address that its person can confirm by a link that is mailed there.
+pub fn can_confirm(app: &App, person: &Person) -> bool {
+    app.mailer.is_some() && person.settings.email.is_some() && !person.settings.email_verified
+}
+
+/// The mail that tells somebody what an administrator did to the account. An address that was not proved is told only that
+/// it is the account's now, and how it is confirmed. To be posted when it is written.
 pub fn account_changed(app: &App, person: &Person, what: AccountChange) -> Option<Mail> {
-    if !person.settings.email_verified {
+    let proved = person.settings.email_verified;
+    if !proved && what != AccountChange::NewAddress {
         return None;
     }
     let (service, what) = (&app.config.server.name, what.in_words());
+    let expected = if proved {
+        "there is nothing to do"
+    } else {
+        "sign in, open “My access”, and confirm this address. Until then, nothing else is sent here"
+    };
     let text = format!(
         "Hello {},\n\nthis is about your account for {service}.\n\n{what} by an administrator on {}.\n\nIf you expected \
-         this, there is nothing to do. If not, call your administrator now.\n",
+         this, {expected}. If not, call your administrator now.\n",
         person.name,
         day_and_time(app, person, app.now()),
     );

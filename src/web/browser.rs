@@ -176,6 +176,18 @@ pub enum Notice {
     PasskeyRemoved,
     /// The authenticator app is gone.
     AuthenticatorRemoved,
+    /// A link that confirms the address is on its way.
+    AddressLinkSent,
+    /// No link was sent, because there was one a short while ago, or many.
+    AddressLinkHeldBack,
+    /// The address is confirmed.
+    AddressConfirmed,
+}
+
+/// To a page of ours, which says what was done.
+pub fn done(app: &App, path: &str, browser: &str, done: Notice) -> HttpResponse {
+    let pending = Pending::new(Destination::Page(path.to_owned()), app.now()).saying(done);
+    see_other(&page_url(path, &pending.seal(app, Some(browser))), &[])
 }
 
 /// What a person signs in for.

@@ -74,6 +74,8 @@ pub const PAGES: &[(&str, [bool; 4])] = &[
     ("/admin/users/ADMINISTRATOR",    [true,  false, true,  true]),
     ("/admin/users/PERSON/edit",      [true,  false, true,  false]),
     ("/admin/users/ADMINISTRATOR/edit", [true, false, false, false]),
+    ("/admin/users/PERSON/roles",     [true,  false, true,  false]),
+    ("/admin/users/ADMINISTRATOR/roles", [true, false, false, false]),
     ("/admin/users/PERSON/invite",    [true,  false, true,  false]),
     ("/admin/users/PERSON/reset-link", [true, false, true,  false]),
     ("/admin/users/PERSON/unlock",    [true,  false, true,  false]),

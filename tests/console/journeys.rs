@@ -367,11 +367,11 @@ on_both! {
         wait_for(&window, "done=person-added").await;
         let link = text_of(&window, "once-value").await;
         let page = window.current_url().await.unwrap().path().to_owned();
-        assert!(text_of(&window, "no-role").await.contains("No role"));
+        assert!(window.source().await.unwrap().contains("No role."));
         let told = previewed(&window, &harness, "fulton-cms", "edrs-ga", "carla").await;
         assert!(told.contains("There would be no token"), "{told}");
         // With the role the scopes follow.
-        window.goto(harness.url(&format!("{page}/edit"))).await.unwrap();
+        window.goto(harness.url(&format!("{page}/roles"))).await.unwrap();
         window.find(By::Css("input[name=roles][value=medical-examiner]")).await.unwrap().click().await.unwrap();
         click(&window, "save").await;
         wait_for(&window, "done=saved").await;
@@ -408,7 +408,7 @@ on_both! {
         let admin = crate::console::people::id_of(&harness, "admin");
         manager.goto(harness.url(&format!("/admin/users/{admin}/edit"))).await.unwrap();
         assert!(manager.source().await.unwrap().contains("Your role does not include this part"));
-        manager.goto(harness.url(&format!("{page}/edit"))).await.unwrap();
+        manager.goto(harness.url(&format!("{page}/roles"))).await.unwrap();
         let given = manager.find_all(By::Css("input[name=roles][value=administrator]")).await.unwrap();
         assert!(given.is_empty(), "a user manager gives no role of the console");
         manager.quit().await.unwrap();

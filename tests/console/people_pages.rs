@@ -33,6 +33,7 @@ async fn they_can_be_read_and_used() {
         ("person-new", "/admin/users/new".to_owned()),
         ("person", format!("/admin/users/{id}")),
         ("person-edit", format!("/admin/users/{id}/edit")),
+        ("person-roles", format!("/admin/users/{id}/roles")),
         ("person-disable", format!("/admin/users/{id}/disable")),
         ("sessions", "/admin/sessions".to_owned()),
         ("grants", "/admin/grants".to_owned()),

@@ -5,6 +5,7 @@ use data_encoding::HEXLOWER;
 use crate::console::people::{id_of, part, send};
 use crate::console::{STAFF, at_console};
 use crate::harness::Harness;
+use crate::harness::agent::Page;
 use crate::on_both;
 
 on_both! {
@@ -38,7 +39,7 @@ on_both! {
         assert!(page.answer().text.contains(&sha256));
         let page = send(&mut agent, &page, &[("note", "Clerk leaves in May <b>")]).await;
         assert_eq!(page.at(), "/admin/access-review", "{}", page.answer().text);
-        assert!(part(&page, "id=\"sign-offs\"", "</ul>").contains("Clerk leaves in May &#60;b&#62;"));
+        assert!(part(&page, "id=\"sign-offs\"", "</table>").contains("Clerk leaves in May &#60;b&#62;"));
         let signed = harness.events("access.reviewed").pop().unwrap();
         assert_eq!(signed["actor"], id_of(&harness, "admin").as_str());
         assert_eq!((&signed["detail"]["sha256"], &signed["detail"]["people"]), (&sha256.as_str().into(), &"7".into()));
@@ -83,5 +84,46 @@ on_both! {
             line.rsplit(',').next().unwrap().to_owned()
         };
         assert_eq!((since("data-clerk").as_str(), since("registrar").as_str()), ("2026-11-21T02:00:00Z", "2026-11-22T02:00:00Z"));
+    }
+}
+
+on_both! {
+    async fn systems_that_reach_far_are_told_until_somebody_signs_for_them(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        let mut agent = at_console(&harness, "admin").await;
+        let told = |page: &Page| page.answer().text.contains("id=\"warning-far-reaching\"");
+        assert!(!told(&agent.get(&harness.url("/admin")).await));
+        // What the operator decides in a file is told as well.
+        harness.apply("[[client]]\nclient_id = \"fulton-cms\"\nname = \"Fulton County CMS\"\nconsent = \"skip\"");
+        harness.apply("[[resource_server]]\nid = \"edrs-ga\"\nname = \"Georgia EDRS\"\nintrospect = \"any\"");
+        let page = agent.get(&harness.url("/admin")).await;
+        let warning = part(&page, "id=\"warning-far-reaching\"", "</ul>");
+        assert!(warning.contains("acts for people without asking them") && warning.contains("may read every token"), "{warning}");
+        assert!(warning.contains("href=\"/admin/clients/fulton-cms\"") && warning.contains("href=\"/admin/resource-servers/edrs-ga\""), "{warning}");
+        let auditor = at_console(&harness, "auditor").await.get(&harness.url("/admin")).await;
+        assert!(told(&auditor));
+        let manager = at_console(&harness, "clients").await.get(&harness.url("/admin")).await;
+        assert!(!told(&manager), "whose affair it is not");
+        harness.clock.advance(1);
+        let page = agent.get(&harness.url("/admin/access-review/export")).await;
+        send(&mut agent, &page, &[]).await;
+        let page = agent.get(&harness.url("/admin/access-review/sign-off")).await;
+        let listed = part(&page, "id=\"far-reaching\"", "</ul>");
+        assert!(listed.contains("href=\"/admin/clients/fulton-cms\"") && listed.contains("Georgia EDRS"), "{listed}");
+        // One that was changed since then is in no list.
+        harness.apply("[[client]]\nclient_id = \"fulton-cms\"\nname = \"Fulton Renamed\"\nconsent = \"skip\"");
+        let late = send(&mut agent, &page, &[]).await;
+        assert_eq!(late.answer().status, 422);
+        assert!(late.answer().text.contains("was changed since you downloaded the list"), "{}", late.answer().text);
+        harness.clock.advance(1);
+        let page = agent.get(&harness.url("/admin/access-review/export")).await;
+        send(&mut agent, &page, &[]).await;
+        harness.clock.advance(1);
+        let page = agent.get(&harness.url("/admin/access-review/sign-off")).await;
+        assert_eq!(send(&mut agent, &page, &[]).await.at(), "/admin/access-review");
+        assert!(!told(&agent.get(&harness.url("/admin")).await));
+        let page = agent.get(&harness.url("/admin/access-review")).await;
+        assert!(part(&page, "id=\"far-reaching\"", "</table>").contains("Fulton Renamed"), "it stays in the review");
     }
 }

@@ -7,6 +7,7 @@ use actix_web::web::block;
 
 use super::facts::{Facts, State, System};
 use crate::admin::access::AdminRequest;
+use crate::admin::review::page_of;
 use crate::app::free_bytes;
 use crate::audit::activity;
 use crate::config::{Database, MasterKeySource};
@@ -16,6 +17,7 @@ use crate::model::client::Client;
 use crate::model::registered::StoredSecret;
 use crate::model::resource_server::ResourceServer;
 use crate::policy::console::{Area, Right};
+use crate::registry::review::far_reaching;
 use crate::secrets::master_key::open_to_others;
 use crate::tls;
 
@@ -125,6 +127,7 @@ pub async fn warnings(
     }
     if may(Area::AccessReview) {
         found.extend(of_review(admin, facts));
+        found.extend(of_reach(admin, facts));
     }
     if may(Area::Administrators) && facts.administrators.0 < 2 {
         let what = if facts.administrators.1 > 0 {
@@ -351,6 +354,23 @@ fn of_review(admin: &AdminRequest, facts: &Facts) -> Option<Warning> {
         )
         .link("/admin/access-review", "Open the access review")
     })
+}
+
+/// Systems that act without asking people or read every token, until somebody has signed that they should.
+fn of_reach(admin: &AdminRequest, facts: &Facts) -> Option<Warning> {
+    let mut new = Whom::default();
+    for system in far_reaching(&admin.app) {
+        if facts.reviewed_at.is_none_or(|at| system.changed >= at) {
+            new.add(|| (format!("{} ({})", system.name, system.what), page_of(&system)));
+        }
+    }
+    Warning::new(
+        "far-reaching",
+        "These systems reach far, and nobody has confirmed it yet:",
+        "Look whether each of them should. Signing off the access review confirms it.",
+    )
+    .concerning(new)
+    .map(|warning| warning.link("/admin/access-review", "Open the access review"))
 }
 
 /// What belongs to the machine: certificate, master key, mail.

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::admin::card::Fact;
 use crate::admin::form::{Choice, FieldMistake, Typed, is_wrong};
+use crate::admin::table::Cell;
 use crate::registry::Mistake;
 
 /// How a field is filled in.
@@ -306,17 +308,6 @@ pub fn beside(sections: &[Section], mistakes: &[Mistake]) -> Vec<FieldMistake> {
     FieldMistake::of(&mistakes.iter().map(placed).collect::<Vec<_>>(), &names)
 }
 
-/// A fact: what a field says, in words.
-#[derive(Debug, Clone)]
-pub struct Fact {
-    /// What it is.
-    pub label: String,
-    /// Its values, with the page of each, where it has one.
-    pub values: Vec<(String, Option<String>)>,
-    /// Whether its values are for machines: identifiers and addresses.
-    pub is_code: bool,
-}
-
 /// What is registered, section by section, in words; `usual` is what a new one has: what is said behind "More settings"
 /// is told only where it differs.
 pub fn facts(sections: &[Section], typed: &Typed, usual: &Typed) -> Vec<(&'static str, Vec<Fact>)> {
@@ -344,12 +335,16 @@ pub fn facts(sections: &[Section], typed: &Typed, usual: &Typed) -> Vec<(&'stati
             let choice = field.choices().iter().find(|choice| choice.value == value);
             let words = choice.map_or_else(|| value.clone(), |choice| choice.label.clone());
             let page = field.leads_to.map(|path| format!("{path}/{value}"));
-            (words, page)
+            let cell = if matches!(field.kind, Kind::Lines | Kind::Table) {
+                Cell::code(words)
+            } else {
+                Cell::text(words)
+            };
+            cell.leads_to(page)
         };
         let is_usual = field.more && typed.all(name) == usual.all(name);
         (!values.is_empty() && !is_usual).then(|| Fact {
             label: field.label.trim_end_matches(" (optional)").to_owned(),
-            is_code: matches!(field.kind, Kind::Lines | Kind::Table),
             values: values.into_iter().map(in_words).collect(),
         })
     };

@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 use super::field::Section;
 use crate::admin::about::About;
 use crate::admin::access::AdminRequest;
+use crate::admin::card::Card;
 use crate::admin::form::{FieldMistake, Typed};
 use crate::admin::lifecycle::Lifecycle;
 use crate::admin::list::{ListFilter, SORT};
 use crate::admin::list_query::{self, ListQuery};
-use crate::admin::table::{Cell, Column, Table};
+use crate::admin::table::{Cell, Column};
 use crate::app::App;
 use crate::error::PageError;
 use crate::live::client_index::Order;
@@ -204,38 +205,6 @@ pub struct Listed<S> {
     pub count: usize,
     /// Those of the page, and one more.
     pub rows: Vec<Registered<S>>,
-}
-
-/// What the page of a noun tells beside what is registered.
-#[derive(Debug, Clone, Default)]
-pub struct Card {
-    /// The id of its heading, and of what is in it.
-    pub id: &'static str,
-    /// The heading; empty: none.
-    pub title: String,
-    /// Something is wrong: it stands first.
-    pub problem: bool,
-    /// Texts.
-    pub texts: Vec<String>,
-    /// What stands in a list, with what is said of each in small.
-    pub items: Vec<(String, String)>,
-    /// A table.
-    pub table: Option<Table>,
-    /// Where it leads: address, id and words.
-    pub links: Vec<(String, &'static str, String)>,
-    /// What is for engineers stands behind a summary.
-    pub details: Vec<String>,
-}
-
-impl Card {
-    /// A card with a heading.
-    pub fn new(id: &'static str, title: impl Into<String>) -> Self {
-        Self {
-            id,
-            title: title.into(),
-            ..Self::default()
-        }
-    }
 }
 
 /// Whether one is looked for by the filters that all have.

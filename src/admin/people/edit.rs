@@ -1,4 +1,5 @@
-//! `/admin/users/new` and `/admin/users/{id}/edit`: one form for who somebody is and which roles she has.
+//! `/admin/users/new`, `/admin/users/{id}/edit` and `/admin/users/{id}/roles`: one form for who somebody is and which roles
+//! she has. Whoever is registered has two of it: to give roles wants a younger sign-in than to correct a name.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -53,6 +54,36 @@ const FIND: &str = "find";
 /// How many codes a search for roles shows.
 const CODES_SHOWN: usize = 30;
 
+/// What of the form is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of it, of somebody new.
+    All,
+    /// All but the roles.
+    Facts,
+    /// The roles alone.
+    Roles,
+}
+
+impl Part {
+    fn has_roles(self) -> bool {
+        self != Self::Facts
+    }
+
+    fn has_facts(self) -> bool {
+        self != Self::Roles
+    }
+
+    /// The last part of its address.
+    fn path(self) -> &'static str {
+        match self {
+            Self::All => "new",
+            Self::Facts => "edit",
+            Self::Roles => "roles",
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "../admin/person_form.html")]
 struct FormPage<'a> {
@@ -60,6 +91,7 @@ struct FormPage<'a> {
     frame: Frame<'a>,
     /// Whom it changes; none: somebody new.
     person: Option<&'a Person>,
+    part: Part,
     typed: Typed,
     wrong: Vec<FieldMistake>,
     /// What somebody else saved meanwhile.
@@ -75,6 +107,8 @@ struct FormPage<'a> {
     found: Option<Vec<Found>>,
     /// Whether links can be mailed.
     mails: bool,
+    /// Whether it asks for the word that the address is the person's.
+    asks_for_word: bool,
 }
 
 /// A box to tick.
@@ -144,14 +178,23 @@ pub async fn new(admin: AdminRequest) -> Answered {
     {
         typed = typed.with("agency", only);
     }
-    Ok(Form::empty(&admin, None).show(StatusCode::OK, typed))
+    Ok(Form::of_new(&admin).show(StatusCode::OK, typed))
 }
 
 /// `GET /admin/users/{id}/edit`
 pub async fn get(admin: AdminRequest) -> Answered {
+    shown(&admin, Part::Facts)
+}
+
+/// `GET /admin/users/{id}/roles`
+pub async fn roles(admin: AdminRequest) -> Answered {
+    shown(&admin, Part::Roles)
+}
+
+fn shown(admin: &AdminRequest, part: Part) -> Answered {
     let person = admin.about()?;
-    let typed = registered(&admin, &person);
-    Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed))
+    let typed = registered(admin, &person);
+    Ok(Form::of(admin, &person, part).show(StatusCode::OK, typed))
 }
 
 /// What is registered, as it would be typed.
@@ -186,8 +229,26 @@ fn registered(admin: &AdminRequest, person: &Person) -> Typed {
         .with(SHOWN, admin.app.clock.now_millis().to_string())
 }
 
+/// Whether the form asks for the word of whoever fills it in that the address is the person's: once she has taken the
+/// account over, that word can only be taken back.
+fn asks_for_word(before: Option<&Person>) -> bool {
+    before.is_none_or(|person| !person.is_taken_over() || person.settings.email_verified)
+}
+
+/// That word. Given for an address that is another one now, it says nothing.
+fn proved(typed: &Typed, before: Option<&Person>) -> Option<bool> {
+    let other = |person: &Person| person.is_taken_over() && person.settings.email != typed.some("email");
+    let asked = asks_for_word(before) && !before.is_some_and(other);
+    asked.then(|| typed.has("email_verified", "yes"))
+}
+
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
-fn wanted(typed: &Typed, before: Option<&Person>, reach: &Reach) -> Result<PersonForm, Vec<Mistake>> {
+fn wanted(
+    typed: &Typed,
+    before: Option<&Person>,
+    part: Part,
+    reach: &Reach,
+) -> Result<PersonForm, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut claims: Map<String, Value> = before
         .map(|person| person.settings.claims.clone())
@@ -218,10 +279,13 @@ fn wanted(typed: &Typed, before: Option<&Person>, reach: &Reach) -> Result<Perso
         username: Some(username),
         name: Some(typed.get("name").to_owned()),
         email: typed.some("email"),
-        email_verified: Some(typed.has("email_verified", "yes")),
+        email_verified: proved(typed, before),
         memberships: before.map(stays),
         agency,
-        roles: Some(typed.all("roles")),
+        roles: Some(match before.filter(|_| !part.has_roles()) {
+            Some(person) => person.settings.roles.clone(),
+            None => typed.all("roles"),
+        }),
         npi: typed.some("npi"),
         fhir_user: typed.some("fhir_user"),
         confidentiality: read("confidentiality", typed.get("confidentiality"), &mut mistakes),
@@ -259,12 +323,12 @@ where
 pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
     let typed = Typed::of(&form, &FIELDS);
     if !form.field(FIND)?.is_empty() {
-        return Ok(Form::empty(&admin, None).searched(typed));
+        return Ok(Form::of_new(&admin).searched(typed));
     }
     if form.again {
-        return Ok(Form::empty(&admin, None).show(StatusCode::OK, typed));
+        return Ok(Form::of_new(&admin).show(StatusCode::OK, typed));
     }
-    let outcome = match wanted(&typed, None, &admin.reach(Area::People, Right::Change)) {
+    let outcome = match wanted(&typed, None, Part::All, &admin.reach(Area::People, Right::Change)) {
         Ok(wanted) => {
             admin
                 .registry()
@@ -280,7 +344,7 @@ pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
             typed.has("hand_over", "mail"),
             "person-added",
         )),
-        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&admin, None).refused(typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::of_new(&admin).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -289,8 +353,37 @@ pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
 pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
     let person = admin.about()?;
     let typed = Typed::of(&form, &FIELDS);
+    let wanted = wanted(
+        &typed,
+        Some(&person),
+        Part::Facts,
+        &admin.reach(Area::People, Right::Change),
+    );
+    save(admin, person, Part::Facts, &form, typed, wanted).await
+}
+
+/// `POST /admin/users/{id}/roles`
+pub async fn post_roles(admin: AdminRequest, form: PostedForm) -> Answered {
+    let person = admin.about()?;
+    let typed = Typed::of(&form, &FIELDS);
+    let wanted = PersonForm {
+        username: Some(person.username.clone()),
+        roles: Some(typed.all("roles")),
+        ..PersonForm::default()
+    };
+    save(admin, person, Part::Roles, &form, typed, Ok(wanted)).await
+}
+
+async fn save(
+    admin: AdminRequest,
+    person: Person,
+    part: Part,
+    form: &PostedForm,
+    typed: Typed,
+    wanted: Result<PersonForm, Vec<Mistake>>,
+) -> Answered {
     if !form.field(FIND)?.is_empty() {
-        return Ok(Form::empty(&admin, Some(&person)).searched(typed));
+        return Ok(Form::of(&admin, &person, part).searched(typed));
     }
     if form.again {
         // The version that was typed stays, so that a change of somebody else is still noticed.
@@ -299,16 +392,18 @@ pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
         } else {
             typed
         };
-        return Ok(Form::empty(&admin, Some(&person)).show(StatusCode::OK, typed));
+        return Ok(Form::of(&admin, &person, part).show(StatusCode::OK, typed));
     }
     let expected = typed.get(VERSION).to_owned();
-    let outcome = match wanted(&typed, Some(&person), &admin.reach(Area::People, Right::Change)) {
+    let manner = match part {
+        Part::Roles => Omitted::Keeps,
+        Part::All | Part::Facts => Omitted::TakesDefault,
+    };
+    let outcome = match wanted {
         Ok(wanted) => {
             let job = admin.registry();
-            job.run(move |registry, tx| {
-                people::change(registry, tx, &wanted, Omitted::TakesDefault, Some(&expected))
-            })
-            .await
+            job.run(move |registry, tx| people::change(registry, tx, &wanted, manner, Some(&expected)))
+                .await
         }
         Err(mistakes) => Err(Refused::Mistakes(mistakes)),
     };
@@ -318,9 +413,9 @@ pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
             Ok(done(&path_of(&person.id), word))
         }
         Err(Refused::Mistakes(mistakes)) if mistakes.iter().any(|mistake| mistake.key == VERSION) => {
-            too_late(&admin, person, typed, &mistakes).await
+            too_late(&admin, person, part, typed, &mistakes).await
         }
-        Err(Refused::Mistakes(mistakes)) => Ok(Form::empty(&admin, Some(&person)).refused(typed, &mistakes)),
+        Err(Refused::Mistakes(mistakes)) => Ok(Form::of(&admin, &person, part).refused(typed, &mistakes)),
         Err(Refused::Broken(broken)) => Err(broken.into()),
     }
 }
@@ -336,7 +431,13 @@ fn as_of_now(admin: &AdminRequest, person: &Person, typed: Typed) -> Typed {
 
 /// Somebody else has saved meanwhile: what was typed stays, and what the other one changed is told. Whoever saves now
 /// has seen it.
-async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[Mistake]) -> Answered {
+async fn too_late(
+    admin: &AdminRequest,
+    seen: Person,
+    part: Part,
+    typed: Typed,
+    mistakes: &[Mistake],
+) -> Answered {
     let (app, id) = (&admin.app, seen.id.clone());
     let reach = admin.reach(Area::People, Right::Read);
     let person = app
@@ -358,7 +459,7 @@ async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[
     let typed = as_of_now(admin, &person, typed);
     let form = Form {
         meanwhile: Some(meanwhile),
-        ..Form::empty(admin, Some(&person))
+        ..Form::of(admin, &person, part)
     };
     Ok(form.refused(typed, mistakes))
 }
@@ -367,15 +468,25 @@ async fn too_late(admin: &AdminRequest, seen: Person, typed: Typed, mistakes: &[
 struct Form<'a> {
     admin: &'a AdminRequest,
     person: Option<&'a Person>,
+    part: Part,
     meanwhile: Option<Vec<Changed>>,
 }
 
 impl<'a> Form<'a> {
-    fn empty(admin: &'a AdminRequest, person: Option<&'a Person>) -> Self {
+    fn of_new(admin: &'a AdminRequest) -> Self {
         Self {
             admin,
-            person,
+            person: None,
+            part: Part::All,
             meanwhile: None,
+        }
+    }
+
+    fn of(admin: &'a AdminRequest, person: &'a Person, part: Part) -> Self {
+        Self {
+            person: Some(person),
+            part,
+            ..Self::of_new(admin)
         }
     }
 
@@ -434,6 +545,7 @@ impl<'a> Form<'a> {
             shell: admin.shell(),
             frame: admin.frame(Area::People),
             person: self.person,
+            part: self.part,
             wrong,
             meanwhile: self.meanwhile,
             roles: offered(admin).map(role).collect(),
@@ -444,6 +556,7 @@ impl<'a> Form<'a> {
             integrity: list_query::filters(typed.get("integrity"), &integrities),
             found,
             mails: admin.app.mailer.is_some(),
+            asks_for_word: asks_for_word(self.person),
             typed,
         };
         pages::respond(&page, status, FormAction::SelfOnly)

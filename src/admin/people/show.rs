@@ -2,62 +2,33 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
-use askama::Template;
-
 use super::action::Action;
-use super::{area_of, labels};
+use super::{PATH, area_of, labels, path_of};
 use crate::account::applications::{self, AllowedFacts};
-use crate::admin::access::{AdminRequest, Answered, Frame};
-use crate::admin::sessions::{self, SessionItem};
-use crate::admin::shown_once::Once;
+use crate::admin::access::{AdminRequest, Answered};
+use crate::admin::card::{Card, Fact, Group};
+use crate::admin::detail::{Detail, State};
+use crate::admin::list::Offer;
+use crate::admin::list_query::encoded;
+use crate::admin::table::{Cell, Column, Table};
+use crate::admin::{events, sessions};
 use crate::app::App;
-use crate::clock::local_time::{When, day_in_words};
+use crate::clock::local_time::day_in_words;
 use crate::issuance::licence_ends;
 use crate::login::totp;
 use crate::model::agency::Membership;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
+use crate::model::session::Session;
 use crate::policy::console::{Area, Reach, Right};
 use crate::session::lockout;
+use crate::store::audit::Concerned;
 use crate::store::passkeys::{self, StoredPasskey};
 use crate::store::{Conn, Stored, identity_providers, links, recovery_codes, sessions as stored_sessions};
 use crate::web::pages::account::Allowed;
-use crate::web::pages::{self, FormAction, Shell};
 
 /// How many sessions are shown; the list of sessions has them all.
 const SESSIONS: usize = 20;
-
-#[derive(Template)]
-#[template(path = "../admin/person.html")]
-struct PersonPage<'a> {
-    shell: Shell<'a>,
-    frame: Frame<'a>,
-    once: Option<Once>,
-    person: &'a Person,
-    may_change: bool,
-    /// Only an administrator may change this person.
-    of_console: bool,
-    facts: Vec<(&'static str, String)>,
-    roles: Vec<RoleItem>,
-    methods: Vec<(&'static str, String)>,
-    locked: bool,
-    invited_until: Option<When>,
-    last_login: Option<When>,
-    added: When,
-    sessions: Vec<SessionItem>,
-    applications: Vec<Allowed>,
-    actions: Vec<Action>,
-}
-
-/// A role, with what it lets its holder do.
-struct RoleItem {
-    label: String,
-    code: String,
-    codings: Vec<String>,
-    sentences: Vec<String>,
-    console: bool,
-}
 
 /// What the database knows beside the person.
 struct Facts {
@@ -66,7 +37,7 @@ struct Facts {
     locked: bool,
     invited_until: Option<i64>,
     providers: Vec<String>,
-    sessions: Vec<crate::model::session::Session>,
+    sessions: Vec<Session>,
     allowed: AllowedFacts,
 }
 
@@ -99,45 +70,197 @@ pub async fn get(admin: AdminRequest) -> Answered {
         .store
         .read(move |conn| Facts::load(&job_app, conn, &about))
         .await?;
+    let area = area_of(&person);
+    let may_change = admin.may_somewhere(area, Right::Change);
+    let at = |word: &str| format!("{}/{word}", path_of(&person.id));
+    let mut actions = Vec::new();
+    if may_change {
+        actions.push(Offer::new(at("edit"), "edit", "Change"));
+        actions.push(Offer::new(at("roles"), "change-roles", "Change the roles"));
+        let all = Action::for_person(&person, facts.locked).into_iter();
+        actions.extend(all.map(|action| Offer::new(at(action.path()), action.path(), action.heading())));
+    }
+    let state = |text, off| State { text, id: "", off };
+    let states = [
+        (!person.enabled).then(|| state("Disabled", true)),
+        facts.locked.then(|| state("Locked", true)),
+    ];
     let once = admin.once(&person.id);
-    let something_shown = once.is_some();
-    let may_change = admin.may_somewhere(area_of(&person), Right::Change);
-    let page = PersonPage {
-        shell: admin.shell(),
-        frame: admin.frame(Area::People),
-        once,
-        may_change,
-        of_console: area_of(&person) == Area::Administrators,
-        facts: known(app, &person, &admin.reach(Area::People, Right::Read)),
-        roles: person.settings.roles.iter().map(|code| role(app, code)).collect(),
-        methods: methods(&admin, &person, &facts),
-        locked: facts.locked,
-        invited_until: facts.invited_until.map(|at| admin.zone.when(at)),
-        last_login: person.last_login_at.map(|at| admin.zone.when(at)),
-        added: admin.zone.when(person.created_at),
-        sessions: facts
-            .sessions
-            .iter()
-            .map(|session| sessions::item(&admin, session, None))
-            .collect(),
-        applications: applications::listed(app, &person, &facts.allowed, &admin.zone),
-        actions: if may_change {
-            Action::for_person(&person, facts.locked)
-        } else {
-            Vec::new()
-        },
-        person: &person,
+    let mut cards = problems(&person, facts.locked, may_change);
+    cards.extend([
+        roles(app, &person),
+        sessions_of(&admin, &facts, may_change),
+        allowed(&admin, &person, &facts),
+    ]);
+    let detail = Detail {
+        list: (PATH, "People"),
+        name: person.name.clone(),
+        states: states.into_iter().flatten().collect(),
+        once: once.map(|once| (once, "Link for the person")),
+        actions,
+        facts: vec![
+            (
+                "About",
+                known(&admin, &person, &admin.reach(Area::People, Right::Read)),
+            ),
+            ("How the person signs in", methods(&admin, &person, &facts)),
+        ],
+        cards,
+        last: events::last_of(&admin, Concerned::Person(person.id.clone())).await?,
+        all: format!("/admin/audit?person={}", person.id),
     };
-    let answer = pages::respond(&page, StatusCode::OK, FormAction::SelfOnly);
-    Ok(if something_shown {
-        admin.shown(answer)
-    } else {
-        answer
-    })
+    Ok(detail.answer(&admin, Area::People))
+}
+
+/// What whoever looks should know first.
+fn problems(person: &Person, locked: bool, may_change: bool) -> Vec<Card> {
+    let problem = |id, text: &str| Card {
+        problem: true,
+        texts: vec![text.to_owned()],
+        ..Card::new(id, "")
+    };
+    let of_console = area_of(person) == Area::Administrators && !may_change;
+    let of_console = of_console.then(|| {
+        problem(
+            "of-console",
+            "This person has a role of the administration. Only an administrator may change the account.",
+        )
+    });
+    let unlock = may_change.then(|| {
+        (
+            format!("{}/unlock", path_of(&person.id)),
+            "unlock-now",
+            "Unlock the account".to_owned(),
+        )
+    });
+    let locked = locked.then(|| Card {
+        links: unlock.into_iter().collect(),
+        ..problem(
+            "locked",
+            "Too many wrong passwords or codes were entered, so signing in is refused for now.",
+        )
+    });
+    of_console.into_iter().chain(locked).collect()
+}
+
+/// The roles, each with what it lets its holder do.
+fn roles(app: &App, person: &Person) -> Card {
+    let card = Card::new("roles", "Roles, and what they allow");
+    if person.settings.roles.is_empty() {
+        return Card {
+            texts: vec![
+                "No role. Without a role, applications learn who the person is, and no more.".to_owned(),
+            ],
+            ..card
+        };
+    }
+    Card {
+        groups: person.settings.roles.iter().map(|code| role(app, code)).collect(),
+        ..card
+    }
+}
+
+fn role(app: &App, code: &str) -> Group {
+    let Some(role) = app.policy.role(code) else {
+        return Group {
+            title: code.to_owned(),
+            text: "Nothing: the policy does not know this role any more.",
+            ..Group::default()
+        };
+    };
+    let codes = std::iter::once(code.to_owned()).chain(super::edit::codings(&app.policy, role));
+    let group = Group {
+        title: role.label.clone(),
+        meta: codes.collect::<Vec<_>>().join("; "),
+        ..Group::default()
+    };
+    if role.console {
+        return Group {
+            text: "Administers this service. It opens no death data.",
+            ..group
+        };
+    }
+    let sentences = app.policy.sentences(&role.scopes).into_iter();
+    Group {
+        text: "With an application that asks for it, in the words that the person reads:",
+        items: sentences.map(|item| item.sentence).collect(),
+        ..group
+    }
+}
+
+fn sessions_of(admin: &AdminRequest, facts: &Facts, may_change: bool) -> Card {
+    let card = Card::new("its-sessions", "Signed in now");
+    if facts.sessions.is_empty() {
+        return Card {
+            texts: vec!["Nowhere.".to_owned()],
+            ..card
+        };
+    }
+    let row = |session: &Session| {
+        let item = sessions::item(admin, session, None);
+        let end = Cell::text("End")
+            .unseen(format!(
+                "the session of {}, since {}",
+                item.device, item.since.words
+            ))
+            .leads_to(Some(format!("/admin/sessions/{}/end", item.id)));
+        [
+            Cell::text(item.device),
+            Cell::text(item.address),
+            Cell::when(Some(item.since), ""),
+            Cell::when(Some(item.used), ""),
+        ]
+        .into_iter()
+        .chain(may_change.then_some(end))
+        .collect()
+    };
+    let columns = ["Browser", "Address", "Since", "Last used"].map(Column::new);
+    Card {
+        table: Some(Table {
+            id: "sessions",
+            columns: columns
+                .into_iter()
+                .chain(may_change.then_some(Column::new("End")))
+                .collect(),
+            rows: facts.sessions.iter().map(row).collect(),
+        }),
+        ..card
+    }
+}
+
+fn allowed(admin: &AdminRequest, person: &Person, facts: &Facts) -> Card {
+    let card = Card::new("applications", "Applications the person allowed");
+    let all = applications::listed(&admin.app, person, &facts.allowed, &admin.zone);
+    if all.is_empty() {
+        return Card {
+            texts: vec!["None.".to_owned()],
+            ..card
+        };
+    }
+    let group = |application: Allowed| Group {
+        title: application.name,
+        meta: application
+            .since
+            .map(|since| format!("Since {}", since.words))
+            .unwrap_or_default(),
+        items: application.sentences,
+        ..Group::default()
+    };
+    Card {
+        texts: vec!["In the words that the person read.".to_owned()],
+        groups: all.into_iter().map(group).collect(),
+        links: vec![(
+            format!("/admin/grants?person={}", encoded(&person.username)),
+            "its-grants",
+            "All that was allowed, one by one".to_owned(),
+        )],
+        ..card
+    }
 }
 
 /// What is registered, in the order of the form; what is not there is left out.
-fn known(app: &App, person: &Person, reach: &Reach) -> Vec<(&'static str, String)> {
+fn known(admin: &AdminRequest, person: &Person, reach: &Reach) -> Vec<Fact> {
+    let app = &admin.app;
     let settings = &person.settings;
     let agencies = app.live.agencies();
     let seen = reach.seen(settings);
@@ -192,11 +315,17 @@ fn known(app: &App, person: &Person, reach: &Reach) -> Vec<(&'static str, String
         ("License", license),
         ("Time zone", zone),
         ("Made for the sign-in of", settings.provisioned_by.clone()),
-        ("Person ID", Some(person.id.clone())),
     ];
-    all.into_iter()
-        .filter_map(|(label, value)| Some((label, value?)))
-        .collect()
+    let when = |at: Option<i64>, none| Cell::when(at.map(|at| admin.zone.when(at)), none);
+    let told = all
+        .into_iter()
+        .filter_map(|(label, value)| Some(Fact::new(label, Cell::text(value?))));
+    told.chain([
+        Fact::new("Person ID", Cell::code(&person.id).copied()),
+        Fact::new("Added", when(Some(person.created_at), "")),
+        Fact::new("Last sign-in", when(person.last_login_at, "Never")),
+    ])
+    .collect()
 }
 
 fn purposes(app: &App, codes: &[String]) -> String {
@@ -208,31 +337,7 @@ fn purposes(app: &App, codes: &[String]) -> String {
     codes.iter().map(display).collect::<Vec<_>>().join(", ")
 }
 
-fn role(app: &App, code: &str) -> RoleItem {
-    let Some(role) = app.policy.role(code) else {
-        return RoleItem {
-            label: code.to_owned(),
-            code: code.to_owned(),
-            codings: Vec::new(),
-            sentences: vec!["Nothing: the policy does not know this role any more".to_owned()],
-            console: false,
-        };
-    };
-    RoleItem {
-        label: role.label.clone(),
-        code: code.to_owned(),
-        codings: super::edit::codings(&app.policy, role),
-        sentences: app
-            .policy
-            .sentences(&role.scopes)
-            .into_iter()
-            .map(|item| item.sentence)
-            .collect(),
-        console: role.console,
-    }
-}
-
-fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<(&'static str, String)> {
+fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<Fact> {
     let app = &admin.app;
     let used = |at: Option<i64>| {
         at.map_or_else(
@@ -276,5 +381,12 @@ fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<(&'stati
         methods.push(("Second factor", text.to_owned()));
     }
     methods.push(("Recovery codes", format!("{} left", facts.recovery_codes)));
+    if let Some(until) = facts.invited_until {
+        let words = admin.zone.when(until).words;
+        methods.push(("Invitation", format!("Works until {words}")));
+    }
+    let methods = methods.into_iter();
     methods
+        .map(|(label, words)| Fact::new(label, Cell::text(words)))
+        .collect()
 }

@@ -22,6 +22,8 @@ pub struct AccountPage<'a> {
     pub agency: Option<&'a str>,
     /// The names of the roles.
     pub roles: Vec<&'a str>,
+    /// The e-mail address.
+    pub address: Option<Address<'a>>,
     /// Until when the licence holds.
     pub license: Option<License>,
     /// How the person signs in.
@@ -39,6 +41,17 @@ impl AccountPage<'_> {
     fn elsewhere(&self) -> bool {
         self.sessions.iter().any(|session| !session.current)
     }
+}
+
+/// An e-mail address.
+#[derive(Clone, Debug)]
+pub struct Address<'a> {
+    /// The address.
+    pub email: &'a str,
+    /// Whether it is known to be the person's.
+    pub confirmed: bool,
+    /// Whether a link can be mailed that confirms it.
+    pub can_confirm: bool,
 }
 
 /// A licence.
@@ -170,6 +183,23 @@ impl<'a> EndApplicationPage<'a> {
             organization: self.allowed.organization.as_deref(),
         }
     }
+}
+
+/// Confirms the e-mail address: first offers to send a link there, then, where that leads, asks for the word; posts `csrf`
+/// to `action`.
+#[derive(Template, Clone, Copy, Debug)]
+#[template(path = "account_email.html")]
+pub struct ConfirmAddressPage<'a> {
+    /// Shared parts.
+    pub shell: Shell<'a>,
+    /// CSRF token.
+    pub csrf: &'a str,
+    /// The address.
+    pub email: &'a str,
+    /// Where the form goes.
+    pub action: &'a str,
+    /// Whether the link was opened.
+    pub opened: bool,
 }
 
 /// Asks whether to sign out everywhere, this browser included; posts `csrf` to `/account/sessions/end-all`.
