@@ -176,6 +176,8 @@ on_both! {
         assert_eq!(confirmed.len(), 1, "{changed:?}");
         assert!(confirmed[0]["address"].is_string() && confirmed[0]["actor_kind"] == "person", "{confirmed:?}");
         let reasons: Vec<Value> = harness.events("link.used").iter().map(|event| event["detail"]["reason"].clone()).collect();
+        let mallory = id_of(&harness, "mallory");
+        assert!(harness.events("link.used").iter().any(|event| event["detail"]["reason"] == "link of another person" && event["actor"] == mallory.as_str()));
         for wanted in ["link of another person", "unknown link", "link has expired or was replaced"] {
             assert!(reasons.contains(&wanted.into()), "{wanted}: {reasons:?}");
         }

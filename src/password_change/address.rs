@@ -8,7 +8,6 @@ use actix_web::http::StatusCode;
 
 use crate::audit::event::Actor;
 use crate::error::Broken;
-use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::secret::SecretHash;
 use crate::registry::links::{self, LinkRefused};
@@ -54,19 +53,12 @@ pub async fn get(own: Own) -> Answered {
 
 /// `POST /account/email`: sends it.
 pub async fn send(own: Own, form: PostedForm) -> Answered {
-    let (app, person) = (&own.app, own.signed_in.person.clone());
-    if !can_confirm(app, &person) {
+    let (app, person) = (&own.app, &own.signed_in.person);
+    if !can_confirm(app, person) {
         return Ok(browser::see_other(ACCOUNT, &[]));
     }
-    let registry = registry(&own);
-    let made = registry.run(move |registry, tx| {
-        Ok(Ok(
-            match links::held_back(registry, tx, &person, LinkKind::Address)? {
-                Some(_) => None,
-                None => Some(links::issue(registry, tx, &person, LinkKind::Address)?),
-            },
-        ))
-    });
+    let (registry, me) = (registry(&own), person.id.clone());
+    let made = registry.run(move |registry, tx| Ok(Ok(links::for_address(registry, tx, &me)?)));
     let issued = made.await.map_err(unmistaken)?;
     let mail = issued.as_ref().and_then(|issued| link_mails::link(app, issued));
     if let (Some(mailer), Some(mail)) = (&app.mailer, mail) {
@@ -121,7 +113,8 @@ pub async fn confirm(own: Own, form: PostedForm) -> Answered {
 /// One text for all links that cannot be used; the reason is for the record.
 async fn refuse(own: &Own, dead: &LinkRefused) -> Answered {
     let app = &own.app;
-    links::note_refused(app, dead, client_address::of(app, &own.request)).await?;
+    let actor = Actor::Person(own.signed_in.person.id.clone());
+    links::note_refused(app, actor, dead, client_address::of(app, &own.request)).await?;
     let csrf = browser::csrf_token(app, &own.signed_in.browser);
     let page = NoticePage {
         shell: browser::shell_of(app, &own.signed_in.person, &csrf),

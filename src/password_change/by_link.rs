@@ -77,7 +77,7 @@ async fn holder(
 
 /// One text for all links that cannot be used; the reason is for the record.
 async fn refuse(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<HttpResponse, Broken> {
-    links::note_refused(app, dead, address).await?;
+    links::note_refused(app, Actor::Stranger, dead, address).await?;
     let page = NoticePage {
         shell: browser::shell(app),
         heading: "This link cannot be used",

@@ -14,7 +14,7 @@ use crate::model::person::Person;
 use crate::model::secret::Secret;
 use crate::secrets::master_key::Derivation;
 use crate::session::lockout::{is_locked_until_admin, login_subject, may_sign_in};
-use crate::session::notices::AccountChange;
+use crate::session::notices::{AccountChange, can_confirm};
 use crate::store::logins::{self, Failures};
 use crate::store::{Conn, StoreBroken, Stored, Tx, links, people as stored};
 
@@ -187,7 +187,12 @@ pub struct LinkRefused {
 ///
 /// # Errors
 /// What the database says.
-pub async fn note_refused(app: &App, dead: &LinkRefused, address: IpAddr) -> Result<(), Broken> {
+pub async fn note_refused(
+    app: &App,
+    actor: Actor,
+    dead: &LinkRefused,
+    address: IpAddr,
+) -> Result<(), Broken> {
     let subject = format!("link of {}", dead.person_id.as_deref().unwrap_or("nobody"));
     let noted = app
         .failure_counts
@@ -196,7 +201,7 @@ pub async fn note_refused(app: &App, dead: &LinkRefused, address: IpAddr) -> Res
         return Ok(());
     }
     let event = app
-        .event(Kind::LinkUsed, Actor::Stranger)
+        .event(Kind::LinkUsed, actor)
         .outcome(Outcome::MinorFailure)
         .from(address.to_string())
         .with("reason", dead.reason);
@@ -291,10 +296,26 @@ pub fn redeem(
     Ok(Ok(person))
 }
 
-/// Uses a link up that the person `person_id` was mailed: the account's address is hers. Answers the person as she is now.
+/// Makes a link for somebody who wants to confirm the account's address. None: there is nothing to confirm, or links were
+/// made a short while ago. The address is the one of now: whoever changes it meanwhile waits, and ends the link.
+pub fn for_address(registry: &Registry, tx: &mut Tx<'_>, person_id: &str) -> Stored<Option<Issued>> {
+    let person = stored::lock(tx.conn(), person_id)?;
+    let may = |person: &Person| {
+        can_confirm(&registry.app, person) && may_sign_in(&registry.app, person, registry.app.now())
+    };
+    let Some(person) = person.filter(may) else {
+        return Ok(None);
+    };
+    if held_back(registry, tx, &person, LinkKind::Address)?.is_some() {
+        return Ok(None);
+    }
+    issue(registry, tx, &person, LinkKind::Address).map(Some)
+}
+
+/// Uses a link up that the person `person_id` was mailed: the account's address is hers.
 ///
 /// # Errors
-/// As [`find`]; somebody else's link is an unknown one.
+/// What the database says; why the link does not count is part of the answer.
 pub fn confirm_address(
     registry: &Registry,
     tx: &mut Tx<'_>,
@@ -322,7 +343,7 @@ pub fn confirm_address(
 /// The person herself, whose link for confirming the address this is.
 ///
 /// # Errors
-/// As [`find`]; somebody else's link is an unknown one.
+/// What the database says; why the link does not count, also that it is another person's, is part of the answer.
 pub fn own(
     registry: &Registry,
     conn: &mut Conn,
