@@ -10,18 +10,9 @@ use super::card::{Card, Fact};
 use super::events::Told;
 use super::list::Offer;
 use super::shown_once::Once;
+use super::table::Tag;
 use crate::policy::console::Area;
 use crate::web::pages::{self, FormAction, Shell};
-
-/// A mark beside the name.
-pub struct State {
-    /// What it says.
-    pub text: &'static str,
-    /// The id of the element; empty: none.
-    pub id: &'static str,
-    /// Whether something is switched off.
-    pub off: bool,
-}
 
 /// One, as its page tells it.
 pub struct Detail {
@@ -30,7 +21,7 @@ pub struct Detail {
     /// What it is called.
     pub name: String,
     /// Marks beside the name.
-    pub states: Vec<State>,
+    pub states: Vec<Tag>,
     /// What is shown once, and what it is called.
     pub once: Option<(Once, &'static str)>,
     /// What can be done; the first most often.

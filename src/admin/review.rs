@@ -64,14 +64,26 @@ fn row(admin: &AdminRequest, holder: &Holder) -> Vec<Cell> {
     ]
 }
 
-/// Systems about which only administrators decide.
-fn systems() -> Card {
-    Card {
+/// The systems about which only administrators decide, if there are any.
+fn systems(app: &App) -> Option<Card> {
+    let all = far_reaching(app);
+    let row = |system: &FarReaching| {
+        vec![
+            Cell::text(&system.name).leads_to(Some(page_of(system))),
+            Cell::text(system.what),
+        ]
+    };
+    (!all.is_empty()).then(|| Card {
         texts: vec![
             "Only administrators decide about them. Signing off the review confirms that they should stay as they are.".to_owned(),
         ],
+        table: Some(Table {
+            id: "far-reaching",
+            columns: ["System", "What it does"].map(Column::new).to_vec(),
+            rows: all.iter().map(row).collect(),
+        }),
         ..Card::new("far-reaching-systems", "Systems that reach far")
-    }
+    })
 }
 
 fn sign_offs(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Card {
@@ -148,15 +160,6 @@ pub async fn get(admin: AdminRequest) -> Answered {
             "Sign off a list that you have looked at",
         )
     });
-    let reach = far_reaching(app);
-    let reach = (!reach.is_empty()).then(|| Card {
-        table: Some(Table {
-            id: "far-reaching",
-            columns: ["System", "What it does"].map(Column::new).to_vec(),
-            rows: reach.iter().map(of_system).collect(),
-        }),
-        ..systems()
-    });
     let list = List {
         title: "Access review",
         path: PATH,
@@ -183,20 +186,13 @@ pub async fn get(admin: AdminRequest) -> Answered {
             .filter(|_| more)
             .map(|last| (format!("{} {}", last.role, last.name_key), last.person_id.clone())),
         rows: holders.iter().map(|holder| row(&admin, holder)).collect(),
-        cards: reach
+        cards: systems(app)
             .into_iter()
             .chain([sign_offs(&admin, &signed, &names)])
             .collect(),
         ..List::default()
     };
     Ok(list.answer(&admin, Area::AccessReview, &looked))
-}
-
-fn of_system(system: &FarReaching) -> Vec<Cell> {
-    vec![
-        Cell::text(&system.name).leads_to(Some(page_of(system))),
-        Cell::text(system.what),
-    ]
 }
 
 fn chosen_role(text: &str) -> Option<String> {

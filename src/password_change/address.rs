@@ -7,7 +7,6 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
 use crate::audit::event::Actor;
-use crate::error::Broken;
 use crate::model::person::Person;
 use crate::model::secret::SecretHash;
 use crate::registry::links::{self, LinkRefused};
@@ -59,7 +58,7 @@ pub async fn send(own: Own, form: PostedForm) -> Answered {
     }
     let (registry, me) = (registry(&own), person.id.clone());
     let made = registry.run(move |registry, tx| Ok(Ok(links::for_address(registry, tx, &me)?)));
-    let issued = made.await.map_err(unmistaken)?;
+    let issued = made.await.map_err(Refused::into_broken)?;
     let mail = issued.as_ref().and_then(|issued| link_mails::link(app, issued));
     if let (Some(mailer), Some(mail)) = (&app.mailer, mail) {
         mailer.post(mail);
@@ -85,7 +84,7 @@ pub async fn open(own: Own) -> Answered {
         .store
         .read(move |conn| links::own(&registry, conn, hash.as_str(), &me));
     match found.await? {
-        Ok(person) => Ok(page(&own, &person, &format!("{PATH}/{secret}"), true)),
+        Ok((_, person)) => Ok(page(&own, &person, &format!("{PATH}/{secret}"), true)),
         Err(dead) => refuse(&own, &dead).await,
     }
 }
@@ -99,7 +98,7 @@ pub async fn confirm(own: Own, form: PostedForm) -> Answered {
     let registry = registry(&own);
     let confirmed =
         registry.run(move |registry, tx| Ok(Ok(links::confirm_address(registry, tx, hash.as_str(), &me)?)));
-    match confirmed.await.map_err(unmistaken)? {
+    match confirmed.await.map_err(Refused::into_broken)? {
         Ok(()) => Ok(browser::done(
             &own.app,
             ACCOUNT,
@@ -130,12 +129,4 @@ async fn refuse(own: &Own, dead: &LinkRefused) -> Answered {
         StatusCode::BAD_REQUEST,
         FormAction::SelfOnly,
     ))
-}
-
-/// What is done here has no settings that could be mistaken.
-fn unmistaken(refused: Refused) -> Broken {
-    match refused {
-        Refused::Broken(broken) => broken,
-        Refused::Mistakes(mistakes) => Broken::defect(format!("{mistakes:?}")),
-    }
 }

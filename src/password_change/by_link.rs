@@ -15,8 +15,8 @@ use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::secret::{Secret, SecretHash};
 use crate::policy::console;
+use crate::registry::Registry;
 use crate::registry::links::{self, LinkRefused};
-use crate::registry::{Refused, Registry};
 use crate::session::{self, Authentication, Origin, client_address, notices};
 use crate::store::passkeys;
 use crate::web::browser::{self, CookieKind, PostedForm};
@@ -220,8 +220,5 @@ async fn redeem(
         }
         Ok(Ok(Ok((person, cookie))))
     });
-    done.await.map_err(|refused| match refused {
-        Refused::Broken(broken) => broken.into(),
-        Refused::Mistakes(mistakes) => Broken::defect(format!("{mistakes:?}")).into(),
-    })
+    done.await.map_err(|refused| refused.into_broken().into())
 }

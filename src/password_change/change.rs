@@ -14,12 +14,12 @@ use crate::app::App;
 use crate::audit::event::{Actor, Kind, Outcome};
 use crate::audit::failure_counts::{Failed, Noted};
 use crate::audit::reason::Reason;
-use crate::error::{Broken, PageError};
+use crate::error::PageError;
 use crate::model::network;
 use crate::model::person::{Person, SET_BY_ANOTHER};
 use crate::model::secret::{Secret, SecretHash};
 use crate::model::session::Session;
-use crate::registry::{Refused, Registry, people};
+use crate::registry::{Registry, people};
 use crate::secrets::password::Verified;
 use crate::secrets::password_rules::LONGEST;
 use crate::session::lockout::Attempt;
@@ -257,8 +257,7 @@ async fn set(
             }))
         }
         Ok(None) => Err(PageError::new("You were signed out meanwhile. Sign in again.")),
-        Err(Refused::Broken(broken)) => Err(broken.into()),
-        Err(Refused::Mistakes(mistakes)) => Err(Broken::defect(format!("{mistakes:?}")).into()),
+        Err(refused) => Err(refused.into_broken().into()),
     }
 }
 

@@ -273,10 +273,13 @@ pub fn redeem(
     hash: &str,
 ) -> Stored<Result<Person, LinkRefused>> {
     let now = registry.app.now();
-    let (link, person) = match take(registry, tx, link_hash, LinkKind::PASSWORD)? {
-        Ok(taken) => taken,
+    let (link, person) = match find(registry, tx.conn(), link_hash, LinkKind::PASSWORD)? {
+        Ok(found) => found,
         Err(dead) => return Ok(Err(dead)),
     };
+    if let Err(dead) = use_up(registry, tx, &link)? {
+        return Ok(Err(dead));
+    }
     let person = match people::set_password(registry, tx, &person.username, password, hash)? {
         Ok(person) => person,
         // Something was written: only a failure takes it back.
@@ -324,13 +327,13 @@ pub fn confirm_address(
 ) -> Stored<Result<(), LinkRefused>> {
     // Locked first, as whoever gives the account another address does, which ends the link.
     stored::lock(tx.conn(), person_id)?;
-    if let Err(dead) = own(registry, tx.conn(), link_hash, person_id)? {
-        return Ok(Err(dead));
-    }
-    let (link, person) = match take(registry, tx, link_hash, &[LinkKind::Address])? {
-        Ok(taken) => taken,
+    let (link, person) = match own(registry, tx.conn(), link_hash, person_id)? {
+        Ok(found) => found,
         Err(dead) => return Ok(Err(dead)),
     };
+    if let Err(dead) = use_up(registry, tx, &link)? {
+        return Ok(Err(dead));
+    }
     people::confirm_address(registry, tx, &person)?;
     tx.audit(
         registry
@@ -340,7 +343,7 @@ pub fn confirm_address(
     Ok(Ok(()))
 }
 
-/// The person herself, whose link for confirming the address this is.
+/// A link for confirming the address that holds now and is the person's own, with her.
 ///
 /// # Errors
 /// What the database says; why the link does not count, also that it is another person's, is part of the answer.
@@ -349,34 +352,25 @@ pub fn own(
     conn: &mut Conn,
     link_hash: &str,
     person_id: &str,
-) -> Stored<Result<Person, LinkRefused>> {
-    Ok(match find(registry, conn, link_hash, &[LinkKind::Address])? {
-        Ok((_, person)) if person.id == person_id => Ok(person),
-        Ok((_, person)) => Err(LinkRefused {
-            reason: "link of another person",
-            person_id: Some(person.id),
-        }),
-        Err(dead) => Err(dead),
-    })
+) -> Stored<Result<(Link, Person), LinkRefused>> {
+    let found = find(registry, conn, link_hash, &[LinkKind::Address])?;
+    Ok(found.and_then(|(link, person)| {
+        if person.id == person_id {
+            Ok((link, person))
+        } else {
+            Err(LinkRefused {
+                reason: "link of another person",
+                person_id: Some(person.id),
+            })
+        }
+    }))
 }
 
-/// Uses a link up that holds.
-fn take(
-    registry: &Registry,
-    tx: &mut Tx<'_>,
-    hash: &str,
-    kinds: &[LinkKind],
-) -> Stored<Result<(Link, Person), LinkRefused>> {
-    let (link, person) = match find(registry, tx.conn(), hash, kinds)? {
-        Ok(found) => found,
-        Err(dead) => return Ok(Err(dead)),
-    };
-    // The database decides between several who come with the same link.
-    if !links::use_up(tx.conn(), &link.hash, registry.app.now())? {
-        return Ok(Err(LinkRefused {
-            reason: "link was used before",
-            person_id: Some(person.id),
-        }));
-    }
-    Ok(Ok((link, person)))
+/// Uses a link up that holds: the database decides between several who come with the same one.
+fn use_up(registry: &Registry, tx: &mut Tx<'_>, link: &Link) -> Stored<Result<(), LinkRefused>> {
+    let is_first = links::use_up(tx.conn(), &link.hash, registry.app.now())?;
+    Ok(is_first.then_some(()).ok_or_else(|| LinkRefused {
+        reason: "link was used before",
+        person_id: Some(link.person_id.clone()),
+    }))
 }

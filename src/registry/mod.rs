@@ -104,6 +104,16 @@ pub enum Refused {
     Broken(#[from] Broken),
 }
 
+impl Refused {
+    /// Why work failed that takes nothing that could be mistaken: mistakes are a defect of ours there.
+    pub fn into_broken(self) -> Broken {
+        match self {
+            Self::Broken(broken) => broken,
+            Self::Mistakes(mistakes) => Broken::defect(format!("{mistakes:?}")),
+        }
+    }
+}
+
 /// What people are to be told of their accounts once it is written.
 type Notices = Arc<Mutex<Vec<Mail>>>;
 

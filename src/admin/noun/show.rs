@@ -6,10 +6,10 @@ use super::field;
 use super::managed::{Asking, Managed, found, path_of};
 use crate::admin::access::{AdminRequest, Answered};
 use crate::admin::card::{Card, Fact};
-use crate::admin::detail::{Detail, State};
+use crate::admin::detail::Detail;
 use crate::admin::events;
 use crate::admin::list::Offer;
-use crate::admin::table::{Cell, Column, Table};
+use crate::admin::table::{Cell, Column, Table, Tag};
 use crate::live::valid_secrets;
 use crate::model::registered::Registered;
 use crate::policy::console::{Area, Right};
@@ -83,9 +83,8 @@ pub async fn page<S: Managed>(admin: &AdminRequest, one: &Registered<S>, cards: 
     let detail = Detail {
         list: (S::PATH, S::WORDS.many),
         name: one.name.clone(),
-        states: vec![State {
+        states: vec![Tag {
             text: if one.enabled { "Enabled" } else { "Disabled" },
-            id: "state",
             off: !one.enabled,
         }],
         once: admin.once(&one.id).map(|once| (once, "Its secret")),

@@ -243,12 +243,7 @@ fn proved(typed: &Typed, before: Option<&Person>) -> Option<bool> {
 }
 
 /// What is typed, as the registry takes it. What the form does not show stays as it is.
-fn wanted(
-    typed: &Typed,
-    before: Option<&Person>,
-    part: Part,
-    reach: &Reach,
-) -> Result<PersonForm, Vec<Mistake>> {
+fn wanted(typed: &Typed, before: Option<&Person>, reach: &Reach) -> Result<PersonForm, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut claims: Map<String, Value> = before
         .map(|person| person.settings.claims.clone())
@@ -282,10 +277,8 @@ fn wanted(
         email_verified: proved(typed, before),
         memberships: before.map(stays),
         agency,
-        roles: Some(match before.filter(|_| !part.has_roles()) {
-            Some(person) => person.settings.roles.clone(),
-            None => typed.all("roles"),
-        }),
+        // Those of somebody who is registered have a form of their own.
+        roles: Some(before.map_or_else(|| typed.all("roles"), |person| person.settings.roles.clone())),
         npi: typed.some("npi"),
         fhir_user: typed.some("fhir_user"),
         confidentiality: read("confidentiality", typed.get("confidentiality"), &mut mistakes),
@@ -328,7 +321,7 @@ pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
     if form.again {
         return Ok(Form::of_new(&admin).show(StatusCode::OK, typed));
     }
-    let outcome = match wanted(&typed, None, Part::All, &admin.reach(Area::People, Right::Change)) {
+    let outcome = match wanted(&typed, None, &admin.reach(Area::People, Right::Change)) {
         Ok(wanted) => {
             admin
                 .registry()
@@ -353,12 +346,8 @@ pub async fn add(admin: AdminRequest, form: PostedForm) -> Answered {
 pub async fn post(admin: AdminRequest, form: PostedForm) -> Answered {
     let person = admin.about()?;
     let typed = Typed::of(&form, &FIELDS);
-    let wanted = wanted(
-        &typed,
-        Some(&person),
-        Part::Facts,
-        &admin.reach(Area::People, Right::Change),
-    );
+    let reach = admin.reach(Area::People, Right::Change);
+    let wanted = wanted(&typed, Some(&person), &reach);
     save(admin, person, Part::Facts, &form, typed, wanted).await
 }
 

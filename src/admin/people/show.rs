@@ -7,10 +7,10 @@ use super::{PATH, area_of, labels, path_of};
 use crate::account::applications::{self, AllowedFacts};
 use crate::admin::access::{AdminRequest, Answered};
 use crate::admin::card::{Card, Fact, Group};
-use crate::admin::detail::{Detail, State};
+use crate::admin::detail::Detail;
 use crate::admin::list::Offer;
 use crate::admin::list_query::encoded;
-use crate::admin::table::{Cell, Column, Table};
+use crate::admin::table::{Cell, Column, Table, Tag};
 use crate::admin::{events, sessions};
 use crate::app::App;
 use crate::clock::local_time::day_in_words;
@@ -80,10 +80,10 @@ pub async fn get(admin: AdminRequest) -> Answered {
         let all = Action::for_person(&person, facts.locked).into_iter();
         actions.extend(all.map(|action| Offer::new(at(action.path()), action.path(), action.heading())));
     }
-    let state = |text, off| State { text, id: "", off };
+    let off = |text| Tag { text, off: true };
     let states = [
-        (!person.enabled).then(|| state("Disabled", true)),
-        facts.locked.then(|| state("Locked", true)),
+        (!person.enabled).then(|| off("Disabled")),
+        facts.locked.then(|| off("Locked")),
     ];
     let once = admin.once(&person.id);
     let mut cards = problems(&person, facts.locked, may_change);
