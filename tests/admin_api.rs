@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::console::STAFF;
+use crate::console::providers::PROVIDER;
 use crate::harness::agent::Agent;
 use crate::harness::assertion::ClientKey;
 use crate::harness::{Answer, CALLBACK, Db, FULTON, Harness, LIMS, PASSWORD, blocking};
@@ -44,7 +45,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = self.harness.url(&format!("/admin/api/v1{path}"));
         self.harness.http.request(method, url).bearer_auth(&self.token)
     }
@@ -829,6 +830,56 @@ async fn the_document_tells_every_operation() {
             document.json["components"]["schemas"].get(name).is_some(),
             "{name}"
         );
+    }
+}
+
+on_both! {
+    /// Whose accounts a provider opens: listed page by page, linked and unlinked, and what is wrong is named.
+    async fn identities_at_a_provider_are_linked_and_unlinked(db) {
+        let harness = Harness::start(db);
+        harness.apply(STAFF);
+        harness.apply(PROVIDER);
+        let program = Program::new(&harness, "admin");
+        let (links, unlink) = ("/identity-providers/fulton/links", "/identity-providers/fulton/unlink");
+        let long = "s".repeat(256);
+        for (path, body, pointer) in [
+            (links, json!({}), "#/subject"),
+            (links, json!({ "subject": "", "username": "jlehz" }), "#/subject"),
+            (links, json!({ "subject": long, "username": "jlehz" }), "#/subject"),
+            (links, json!({ "subject": null, "username": "jlehz" }), "#/subject"),
+            (links, json!({ "subject": "s-1" }), "#/username"),
+            (links, json!({ "subject": "s-1", "username": "nobody" }), "#/username"),
+            (links, json!({ "subject": "s-1", "username": "jlehz", "person": "x" }), "#/person"),
+            (unlink, json!({}), "#/subject"),
+            (unlink, json!({ "subject": "s-1" }), "#/subject"),
+        ] {
+            let answer = program.post(path, &body).await;
+            assert_eq!((problem(&answer), pointers(&answer)), ((422, "invalid"), vec![pointer]), "{path} {body}");
+        }
+        for path in ["/identity-providers/nobody/links", "/identity-providers/nobody/unlink"] {
+            let answer = program.post(path, &json!({ "subject": "s-1" })).await;
+            assert_eq!(answer.status, 404, "{path}");
+        }
+        assert_eq!(program.get("/identity-providers/nobody/links").await.status, 404);
+        for (subject, username) in [("s-1", "jlehz"), ("s-2", "JLEHZ"), ("s-3", "clerk")] {
+            let answer = program.post(links, &json!({ "subject": subject, "username": username })).await;
+            let told = (answer.status, answer.str("username"), answer.json["last_used_at"].is_null());
+            assert_eq!(told, (201, username.to_lowercase().as_str(), true), "{answer:?}");
+        }
+        let again = program.post(links, &json!({ "subject": "s-1", "username": "clerk" })).await;
+        assert_eq!((problem(&again), pointers(&again)), ((422, "invalid"), vec!["#/subject"]));
+        let listed = |answer: &Answer| {
+            let items = answer.json["items"].as_array().unwrap().iter();
+            items.map(|item| item["subject"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let page = program.get(&format!("{links}?limit=2")).await;
+        assert_eq!(listed(&page), ["s-1", "s-2"]);
+        let page = program.get(&format!("{links}?limit=2&cursor={}", page.str("next_cursor"))).await;
+        assert_eq!((listed(&page), page.json["next_cursor"].is_null()), (vec!["s-3".to_owned()], true));
+        assert_eq!(harness.events("people.read").pop().unwrap()["detail"]["path"], "/admin/api/v1/identity-providers/fulton/links");
+        let unlinked = program.post(unlink, &json!({ "subject": "s-2" })).await;
+        assert_eq!((unlinked.status, &unlinked.json["sessions_ended"]), (200, &json!(0)));
+        assert_eq!(listed(&program.get(links).await), ["s-1", "s-3"]);
     }
 }
 

@@ -16,7 +16,7 @@ use mdi_auth::registry::{identity_providers, keys};
 use mdi_auth::store::lists::{self, Sessions};
 use mdi_auth::store::passkeys::{self, StoredPasskey};
 use mdi_auth::store::registered;
-use mdi_auth::store::{Conn, audit, identity_providers as stored, people};
+use mdi_auth::store::{Conn, audit, identity_providers as stored, people, sessions};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -1020,7 +1020,14 @@ on_both! {
         // She signs in once, and is unlinked.
         let ann = json!({ "sub": "u-1", "upn": "Ann" });
         assert_eq!(stage.sign_in(ann.clone()).await.at(), "/consent");
-        blocking(move || registry.blocking(|registry, tx| identity_providers::unlink(registry, tx, "fulton", "u-1", None)).unwrap());
+        let unlinked = registry.clone();
+        let ended = blocking(move || unlinked.blocking(|registry, tx| identity_providers::unlink(registry, tx, "fulton", "u-1", None)).unwrap());
+        // What she began there does not outlive the link.
+        assert_eq!(ended, 1);
+        let store = stage.harness.app.store.clone();
+        let left = blocking(move || store.read_blocking(|conn| sessions::of_provider(conn, "fulton", None)).unwrap());
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(stage.harness.events("identity.linked").pop().unwrap()["detail"]["sessions_ended"], "1");
         for (claims, reason) in [
             (ann, USED),
             (json!({ "upn": "kim" }), USED),

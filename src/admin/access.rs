@@ -249,6 +249,14 @@ const DONE: &[(&str, &str)] = &[
         "revoked",
         "Signed out everywhere, and everything that was allowed is taken back.",
     ),
+    (
+        "linked",
+        "Linked. Whoever signs in at the agency as this user is let into this account.",
+    ),
+    (
+        "unlinked",
+        "Unlinked. What was begun with that sign-in has ended.",
+    ),
     ("signed-off", "Your sign-off is recorded."),
 ];
 

@@ -61,14 +61,27 @@ pub fn pages() -> Vec<Page> {
         ),
     ]);
     pages.extend(noun::pages::<IdentityProviderSettings>());
-    pages.push(
+    pages.extend([
         page(
             "/admin/identity-providers/{id}/try",
             change(Area::IdentityProviders),
             identity_providers::examine,
         )
         .felt(),
-    );
+        page(
+            "/admin/identity-providers/{id}/link",
+            change(Area::IdentityProviders).fresh(),
+            identity_providers::links::get,
+        )
+        .form(identity_providers::links::post)
+        .keeps_what_is_typed(),
+        page(
+            "/admin/identity-providers/{id}/unlink",
+            change(Area::IdentityProviders),
+            identity_providers::links::ask_unlink,
+        )
+        .form(identity_providers::links::unlink),
+    ]);
     pages.extend(about_people());
     pages.extend(others());
     pages

@@ -68,10 +68,10 @@ pub(super) fn run(start: &Start, command: Command) -> Done {
             ))
         }
         Command::Unlink { id, subject } => {
-            registry.blocking(move |registry, tx| {
+            let ended = registry.blocking(move |registry, tx| {
                 identity_providers::unlink(registry, tx, &id, &subject, None)
             })?;
-            print("unlinked; a session that is open goes on until it is ended")
+            print(format_args!("unlinked; sessions ended: {ended}"))
         }
     }
 }

@@ -136,7 +136,10 @@ impl Registrable for IdentityProviderSettings {
         id: &str,
         ending: Ending,
     ) -> Stored<Vec<(&'static str, String)>> {
-        let mut ended = vec![("sessions_ended", end_what_began_at(registry, tx, id)?.to_string())];
+        let mut ended = vec![(
+            "sessions_ended",
+            end_what_began_at(registry, tx, id, None)?.to_string(),
+        )];
         if ending != Ending::Disabled {
             ended.push(("links", stored::delete_links(tx.conn(), id)?.to_string()));
         }
@@ -228,15 +231,20 @@ fn check_roles(registry: &Registry, roles: &[RoleMapping], mistakes: &mut Mistak
     }
 }
 
-/// Ends what people do who signed in with a provider: only the agency knows whether they still may. Answers how many
-/// sessions that were. Accounts are disabled one by one.
-fn end_what_began_at(registry: &Registry, tx: &mut Tx<'_>, provider_id: &str) -> Stored<usize> {
+/// Ends what people do who signed in with a provider, or what one of them does: only the agency knows whether they still
+/// may. Answers how many sessions that were. Accounts are disabled one by one.
+fn end_what_began_at(
+    registry: &Registry,
+    tx: &mut Tx<'_>,
+    provider_id: &str,
+    person_id: Option<&str>,
+) -> Stored<usize> {
     let (app, mut ended) = (&registry.app, 0);
-    for session in sessions::of_provider(tx.conn(), provider_id)? {
+    for session in sessions::of_provider(tx.conn(), provider_id, person_id)? {
         ended += usize::from(session::end(app, tx, &session)?);
     }
     // What was to stay connected as well, be its session over or not.
-    for grant in grants::of_provider(tx.conn(), provider_id)? {
+    for grant in grants::of_provider(tx.conn(), provider_id, person_id)? {
         revoke_grant(tx, &grant, app.now())?;
     }
     Ok(ended)
@@ -312,21 +320,23 @@ fn join(
     Ok(Some(link))
 }
 
-/// Parts an account from an identity; `person_id` says whose it must be.
+/// Parts an account from an identity, whosever it is or only that of this person, and ends what began with a sign-in
+/// there. Answers how many sessions that were.
 pub fn unlink(
     registry: &Registry,
     tx: &mut Tx<'_>,
     id: &str,
     subject: &str,
     person_id: Option<&str>,
-) -> Decided<()> {
+) -> Decided<usize> {
     let link = stored::link(tx.conn(), id, subject)?;
     let Some(link) = link.filter(|link| person_id.is_none_or(|person_id| link.person_id == person_id)) else {
         return Ok(mistake("subject", "no account is linked with it"));
     };
     stored::delete_link(tx.conn(), id, subject)?;
-    tx.audit(linked(registry, "unlinked", &link));
-    Ok(Ok(()))
+    let ended = end_what_began_at(registry, tx, id, Some(&link.person_id))?;
+    tx.audit(linked(registry, "unlinked", &link).with("sessions_ended", ended.to_string()));
+    Ok(Ok(ended))
 }
 
 /// Why an identity that was verified leads to no account.

@@ -83,16 +83,23 @@ pub fn of_session(conn: &mut Conn, session_id: &str) -> Stored<Vec<MadeInSession
         .collect())
 }
 
-/// The ids of the grants that were not revoked and were made in sessions of an agency's identity provider, ended ones too.
-pub fn of_provider(conn: &mut Conn, provider_id: &str) -> Stored<Vec<String>> {
+/// The ids of the grants, or of those of one person, that were not revoked and were made in sessions of an agency's identity
+/// provider, ended ones too.
+pub fn of_provider(conn: &mut Conn, provider_id: &str, person_id: Option<&str>) -> Stored<Vec<String>> {
     let sessions = session::table
         .filter(session::identity_provider.eq(provider_id))
         .select(session::id.nullable());
-    Ok(each!(conn, c => grants::table
-        .filter(grants::revoked_at.is_null().and(grants::session_id.eq_any(sessions)))
-        .order(grants::id)
-        .select(grants::id)
-        .load(c))?)
+    Ok(each!(conn, c => {
+        let mut query = grants::table
+            .filter(grants::revoked_at.is_null().and(grants::session_id.eq_any(sessions)))
+            .order(grants::id)
+            .select(grants::id)
+            .into_boxed();
+        if let Some(person_id) = person_id {
+            query = query.filter(grants::person_id.eq(person_id));
+        }
+        query.load(c)
+    })?)
 }
 
 /// The grants of a person that were not revoked, the newest first. Some may have died in other ways.

@@ -146,6 +146,25 @@ pub fn links_of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<LinkedIde
     Ok(rows.into_iter().map(LinkRow::into_model).collect())
 }
 
+/// Up to `limit` identities at a provider, by the claim `sub` and behind `after`, each with the username of its account.
+pub fn links_of_provider(
+    conn: &mut Conn,
+    provider_id: &str,
+    after: &str,
+    limit: usize,
+) -> Stored<Vec<(LinkedIdentity, String)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<(LinkRow, String)> = each!(conn, c => linked_identity::table
+        .inner_join(person::table.on(person::id.eq(linked_identity::person_id)))
+        .filter(linked_identity::provider_id.eq(provider_id).and(linked_identity::subject.gt(after)))
+        .order(linked_identity::subject)
+        .limit(limit)
+        .select((LinkRow::as_select(), person::username))
+        .load(c))?;
+    let rows = rows.into_iter();
+    Ok(rows.map(|(row, username)| (row.into_model(), username)).collect())
+}
+
 /// Parts an account from the identities at providers of an agency. Answers how many there were.
 pub fn unlink_of_agency(conn: &mut Conn, person_id: &str, agency: &str) -> Stored<usize> {
     let mut of_agency = IdentityProviderSettings::all(conn)?;

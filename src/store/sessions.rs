@@ -120,13 +120,20 @@ pub fn of_person(conn: &mut Conn, person_id: &str) -> Stored<Vec<Session>> {
     Ok(rows.into_iter().map(Row::into_model).collect())
 }
 
-/// The sessions that began at an agency's identity provider and have not ended; some of them may be too old.
-pub fn of_provider(conn: &mut Conn, provider_id: &str) -> Stored<Vec<Session>> {
-    let rows: Vec<Row> = each!(conn, c => session::table
-        .filter(session::identity_provider.eq(provider_id).and(session::ended_at.is_null()))
-        .order(session::id)
-        .select(Row::as_select())
-        .load(c))?;
+/// The sessions, or those of one person, that began at an agency's identity provider and have not ended; some of them may
+/// be too old.
+pub fn of_provider(conn: &mut Conn, provider_id: &str, person_id: Option<&str>) -> Stored<Vec<Session>> {
+    let rows: Vec<Row> = each!(conn, c => {
+        let mut query = session::table
+            .filter(session::identity_provider.eq(provider_id).and(session::ended_at.is_null()))
+            .order(session::id)
+            .select(Row::as_select())
+            .into_boxed();
+        if let Some(person_id) = person_id {
+            query = query.filter(session::person_id.eq(person_id));
+        }
+        query.load(c)
+    })?;
     Ok(rows.into_iter().map(Row::into_model).collect())
 }
 

@@ -13,7 +13,7 @@ use crate::support::eventually;
 const PATH: &str = "/admin/users/import";
 
 /// Brings a file, and waits until it is checked.
-async fn bring(agent: &mut Agent<'_>, harness: &Harness, file: &[u8]) -> Page {
+pub async fn bring(agent: &mut Agent<'_>, harness: &Harness, file: &[u8]) -> Page {
     let page = agent.get(&harness.url(PATH)).await;
     let page = agent.upload(&page, PATH, file).await;
     settled(agent, harness, page).await
@@ -38,7 +38,8 @@ fn is_settled(page: &Page) -> bool {
     !goes_on
 }
 
-async fn go_on(agent: &mut Agent<'_>, harness: &Harness, page: &Page, fields: &[(&str, &str)]) -> Page {
+/// Sends the form of a page of an import, and waits until what it began is done.
+pub async fn go_on(agent: &mut Agent<'_>, harness: &Harness, page: &Page, fields: &[(&str, &str)]) -> Page {
     let page = send(agent, page, fields).await;
     settled(agent, harness, page).await
 }

@@ -1,12 +1,14 @@
 //! The pages about people in a real browser: axe, two widths, two themes, and an import without a hand-made request.
 
+use mdi_auth::registry::identity_providers;
 use thirtyfour::prelude::*;
 
 use crate::console::STAFF;
 use crate::console::people::id_of;
+use crate::console::providers::PROVIDER;
 use crate::harness::agent::totp;
 use crate::harness::browser::{Browser, look, wait_for};
-use crate::harness::{Db, Harness, PASSWORD};
+use crate::harness::{Db, Harness, PASSWORD, blocking};
 use crate::journeys::{click, fill};
 use crate::person_flow::{code_of, redeem};
 use crate::support::eventually;
@@ -15,6 +17,13 @@ use crate::support::eventually;
 async fn they_can_be_read_and_used() {
     let harness = Harness::start(Db::Sqlite);
     harness.apply(STAFF);
+    harness.apply(PROVIDER);
+    let registry = harness.registry();
+    let link = move || {
+        registry.blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "00u-1", "jlehz"))
+    };
+    blocking(link).unwrap();
+    crate::admin_api::token(&harness, "audit");
     let code = code_of(&harness, "jlehz", &[]).await;
     assert_eq!(redeem(&harness, &code).await.status, 200);
     let id = id_of(&harness, "jlehz");
@@ -41,6 +50,18 @@ async fn they_can_be_read_and_used() {
         ("review-export", "/admin/access-review/export".to_owned()),
         ("review-sign-off", "/admin/access-review/sign-off".to_owned()),
         ("import", "/admin/users/import".to_owned()),
+        (
+            "identity-link",
+            "/admin/identity-providers/fulton/link".to_owned(),
+        ),
+        (
+            "identity-unlink",
+            format!("/admin/identity-providers/fulton/unlink?person={id}"),
+        ),
+        ("settings", "/admin/settings".to_owned()),
+        ("settings-apply", "/admin/settings/apply".to_owned()),
+        ("api-tokens", "/admin/api-tokens".to_owned()),
+        ("api-token-new", "/admin/api-tokens/new".to_owned()),
     ] {
         window.goto(harness.url(&path)).await.unwrap();
         look(&window, name, true).await;

@@ -5,7 +5,7 @@ mod documents;
 mod pages;
 mod urls;
 
-use mdi_auth::registry::{links, vendor_links};
+use mdi_auth::registry::{identity_providers, links, vendor_links};
 
 use crate::console::people::id_of;
 use crate::console::providers::PROVIDER;
@@ -68,6 +68,9 @@ impl Rich {
                 .unwrap();
             let vendor =
                 registry.blocking(|registry, tx| vendor_links::issue(registry, tx, "lims-secret", 30));
+            registry
+                .blocking(|registry, tx| identity_providers::link(registry, tx, "fulton", "00u-1", "jlehz"))
+                .unwrap();
             (
                 secret_of(invited.url.reveal()),
                 secret_of(vendor.unwrap().url.reveal()),
@@ -112,8 +115,14 @@ impl Rich {
         } else {
             &self.invitation
         };
-        url.replace("{id}", id)
-            .replace("{action}", "disable")
+        // Whom a question is about that names nobody in its path.
+        let whom = if url.ends_with("/unlink") {
+            format!("?person={}", self.person)
+        } else {
+            String::new()
+        };
+        format!("{url}{whom}")
+            .replace("{id}", id)
             .replace("{action}", "disable")
             .replace("{document}", "smart-configuration.json")
             .replace("{provider}", "fulton")

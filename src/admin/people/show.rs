@@ -8,6 +8,7 @@ use crate::account::applications::{self, AllowedFacts};
 use crate::admin::access::{AdminRequest, Answered};
 use crate::admin::card::{Card, Fact, Group};
 use crate::admin::detail::Detail;
+use crate::admin::identity_providers::links as links_of_provider;
 use crate::admin::list::Offer;
 use crate::admin::list_query::encoded;
 use crate::admin::table::{Cell, Column, Table, Tag};
@@ -17,6 +18,7 @@ use crate::clock::local_time::day_in_words;
 use crate::issuance::licence_ends;
 use crate::login::totp;
 use crate::model::agency::Membership;
+use crate::model::identity_provider::LinkedIdentity;
 use crate::model::link::LinkKind;
 use crate::model::person::Person;
 use crate::model::session::Session;
@@ -36,7 +38,7 @@ struct Facts {
     recovery_codes: i64,
     locked: bool,
     invited_until: Option<i64>,
-    providers: Vec<String>,
+    identities: Vec<LinkedIdentity>,
     sessions: Vec<Session>,
     allowed: AllowedFacts,
 }
@@ -52,10 +54,7 @@ impl Facts {
             invited_until: invitation
                 .filter(|link| link.person_generation == person.generation)
                 .map(|link| link.expires_at),
-            providers: identity_providers::links_of_person(conn, id)?
-                .into_iter()
-                .map(|link| link.provider_id)
-                .collect(),
+            identities: identity_providers::links_of_person(conn, id)?,
             sessions: stored_sessions::live(conn, sessions::alive(app), (Some(id), None), None, SESSIONS)?,
             allowed: AllowedFacts::load(conn, id)?,
         })
@@ -365,13 +364,6 @@ fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<Fact> {
             format!("{}, {}", passkey.name, used(passkey.last_used_at)),
         ));
     }
-    for provider in &facts.providers {
-        let name = app
-            .live
-            .identity_provider(provider)
-            .map_or_else(|| provider.clone(), |known| known.name.clone());
-        methods.push(("Agency’s sign-in", name));
-    }
     if !person.has_second_factor(!facts.passkeys.is_empty()) {
         let text = if app.policy.requires_second_factor(&person.settings.all_roles()) {
             "None; the next sign-in sets one up, because the roles need it"
@@ -388,5 +380,32 @@ fn methods(admin: &AdminRequest, person: &Person, facts: &Facts) -> Vec<Fact> {
     let methods = methods.into_iter();
     methods
         .map(|(label, words)| Fact::new(label, Cell::text(words)))
+        .chain(agency_sign_ins(admin, person, &facts.identities, used))
         .collect()
+}
+
+/// With which providers the account is linked; those who may part them are led there.
+fn agency_sign_ins(
+    admin: &AdminRequest,
+    person: &Person,
+    identities: &[LinkedIdentity],
+    used: impl Fn(Option<i64>) -> String,
+) -> Vec<Fact> {
+    let fact = |identity: &LinkedIdentity| {
+        let provider = &identity.provider_id;
+        let known = admin.app.live.identity_provider(provider);
+        let name = known.map_or_else(|| provider.clone(), |known| known.name.clone());
+        let words = format!("{name}, {}", used(identity.last_used_at));
+        let unlink = Cell::text("Unlink")
+            .unseen(format!("from {name}"))
+            .leads_to(Some(links_of_provider::unlink_path(provider, &person.id)));
+        let values = std::iter::once(Cell::text(words));
+        Fact {
+            label: "Agency’s sign-in".to_owned(),
+            values: values
+                .chain(admin.changes(Area::IdentityProviders).then_some(unlink))
+                .collect(),
+        }
+    };
+    identities.iter().map(fact).collect()
 }

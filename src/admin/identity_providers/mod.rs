@@ -1,16 +1,18 @@
 //! The agencies whose people sign in with their own accounts, at the console.
 
+pub mod links;
+
 use serde_json::{Map, Value};
 
-use super::access::{AdminRequest, Answered};
-use super::agencies::agency_field;
-use super::card::Card;
-use super::form::{self, Choice, FieldMistake, Typed};
-use super::lifecycle::Lifecycle;
-use super::noun::field::{Kind, Section, field, section};
-use super::noun::managed::{Asking, Managed, Words, found};
-use super::noun::show::page;
-use super::table::{Cell, Column};
+use crate::admin::access::{AdminRequest, Answered};
+use crate::admin::agencies::agency_field;
+use crate::admin::card::Card;
+use crate::admin::form::{self, Choice, FieldMistake, Typed};
+use crate::admin::lifecycle::Lifecycle;
+use crate::admin::noun::field::{Kind, Section, field, section};
+use crate::admin::noun::managed::{Asking, Managed, Words, found};
+use crate::admin::noun::show::page;
+use crate::admin::table::{Cell, Column};
 use crate::model::identity_provider::{IdentityProvider, IdentityProviderSettings};
 use crate::policy::console::Area;
 use crate::registry::identity_providers::redirect_uri;
@@ -78,7 +80,7 @@ impl Managed for IdentityProviderSettings {
 
     fn actions(admin: &AdminRequest, _: &IdentityProvider) -> Vec<(&'static str, &'static str)> {
         if admin.changes(Self::AREA) {
-            vec![("try", "Try it now")]
+            vec![("try", "Try it now"), ("link", "Link an account")]
         } else {
             Vec::new()
         }
