@@ -520,7 +520,7 @@ async fn the_spring_samples_sign_people_in() {
 }
 
 /// What generators make of the document of the admin API compiles, and registers, lists page by page and changes: in
-/// Python (openapi-python-client), and in TypeScript, with its types checked strictly (openapi-typescript).
+/// Python (openapi-python-client), and in TypeScript, with its types checked strictly (openapi-typescript, openapi-ts).
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python and Node: tests/consumers/run"]
 async fn generated_programs_register_list_and_change() {
@@ -556,34 +556,55 @@ async fn generated_programs_register_list_and_change() {
         .unwrap();
     assert_eq!(done(ran, "uses.py").trim(), "done");
     // TypeScript.
-    let home = kept("typescript");
-    std::fs::create_dir_all(&home).unwrap();
-    for file in ["package.json", "package-lock.json", "tsconfig.json", "uses.ts"] {
-        std::fs::copy(from.join(file), home.join(file)).unwrap();
+    for (name, from, generate) in [
+        (
+            "typescript",
+            from.clone(),
+            &["openapi-typescript", "openapi.json", "-o", "schema.d.ts"][..],
+        ),
+        (
+            "typescript-sdk",
+            from.join("sdk"),
+            &[
+                "openapi-ts",
+                "-i",
+                "openapi.json",
+                "-o",
+                "client",
+                "-p",
+                "@hey-api/client-fetch",
+                "@hey-api/sdk",
+                "@hey-api/typescript",
+            ],
+        ),
+    ] {
+        let home = kept(name);
+        std::fs::create_dir_all(&home).unwrap();
+        for file in ["package.json", "package-lock.json", "tsconfig.json", "uses.ts"] {
+            std::fs::copy(from.join(file), home.join(file)).unwrap();
+        }
+        std::fs::copy(dir.join("openapi.json"), home.join("openapi.json")).unwrap();
+        let there = |program: &str, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command
+                .current_dir(&home)
+                .args(arguments)
+                .env("NODE_EXTRA_CA_CERTS", dir.join("ca.pem"));
+            done(command.output().unwrap(), &arguments.join(" "))
+        };
+        there(
+            "npm",
+            &[
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ],
+        );
+        there(&format!("node_modules/.bin/{}", generate[0]), &generate[1..]);
+        there("node_modules/.bin/tsc", &[]);
+        let used = there("node", &["out/uses.js", &base, &token]);
+        assert_eq!(used.trim(), "done", "{name}");
     }
-    std::fs::copy(dir.join("openapi.json"), home.join("openapi.json")).unwrap();
-    let there = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        command
-            .current_dir(&home)
-            .args(arguments)
-            .env("NODE_EXTRA_CA_CERTS", dir.join("ca.pem"));
-        done(command.output().unwrap(), &arguments.join(" "))
-    };
-    there(
-        "npm",
-        &[
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-        ],
-    );
-    there(
-        "node_modules/.bin/openapi-typescript",
-        &["openapi.json", "-o", "schema.d.ts"],
-    );
-    there("node_modules/.bin/tsc", &[]);
-    assert_eq!(there("node", &["out/uses.js", &base, &token]).trim(), "done");
 }
