@@ -682,8 +682,8 @@ on_both! {
             seen += page.json["items"].as_array().unwrap().len();
             next = page.json["next_cursor"].as_str().map(|cursor| format!("/audit/events?limit=7&cursor={cursor}"));
         }
-        let heads = program.get("/audit/heads").await;
-        let last: i64 = heads.json["items"].as_array().unwrap().iter().map(|head| head["seq"].as_i64().unwrap()).sum();
+        let logs = program.get("/audit/logs").await;
+        let last: i64 = logs.json["items"].as_array().unwrap().iter().map(|log| log["size"].as_i64().unwrap()).sum();
         assert_eq!(i64::try_from(seen).unwrap(), last);
         // Filters.
         for (path, count) in [

@@ -19,7 +19,7 @@ const FLOORS: &[&str] = &[
     "keys",
     "audit::reason",
     "audit::event",
-    "audit::chain",
+    "audit::leaf",
     "store",
     "outbound",
     "live",

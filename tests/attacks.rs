@@ -29,10 +29,10 @@ fn events(harness: &Harness) -> i64 {
     let store = std::sync::Arc::clone(&harness.app.store);
     blocking(move || {
         store
-            .read_blocking(mdi_auth::store::audit::heads)
+            .read_blocking(mdi_auth::store::audit::logs)
             .unwrap()
             .iter()
-            .map(|head| head.seq)
+            .map(|log| log.size)
             .sum()
     })
 }

@@ -81,8 +81,8 @@ async fn sign_in<'a>(harness: &'a Harness, username: &str, password: &str) -> (A
 async fn events(harness: &Harness, kind: &str) -> Vec<Value> {
     let rows = harness.app.store.read(|conn| {
         let mut rows = Vec::new();
-        for chain in 0..32 {
-            rows.extend(rows_after(conn, chain, 0, 10_000)?);
+        for log in 0..32 {
+            rows.extend(rows_after(conn, log, 0, 10_000)?);
         }
         Ok(rows)
     });

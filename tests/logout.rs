@@ -448,9 +448,9 @@ fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
     blocking(move || {
         let found = store.read_blocking(move |conn| {
             let mut found = Vec::new();
-            for head in audit::heads(conn)? {
+            for log in audit::logs(conn)? {
                 found.extend(
-                    audit::rows_after(conn, head.id, 0, 10_000)?
+                    audit::rows_after(conn, log.id, 0, 10_000)?
                         .into_iter()
                         .filter(|row| row.kind == kind),
                 );

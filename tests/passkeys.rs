@@ -61,15 +61,15 @@ fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
         store
             .read_blocking(|conn| {
                 let mut rows = Vec::new();
-                for head in audit::heads(conn)? {
-                    rows.extend(audit::rows_after(conn, head.id, 0, 10_000)?);
+                for log in audit::logs(conn)? {
+                    rows.extend(audit::rows_after(conn, log.id, 0, 10_000)?);
                 }
                 Ok(rows)
             })
             .unwrap()
     });
     let mut of_kind: Vec<_> = rows.into_iter().filter(|row| row.kind == kind).collect();
-    of_kind.sort_by_key(|row| (row.at_ms, row.chain, row.seq));
+    of_kind.sort_by_key(|row| (row.at_ms, row.id));
     of_kind
         .iter()
         .map(|row| serde_json::from_str(&row.body).unwrap())

@@ -336,12 +336,12 @@ fn failures(harness: &Harness, username: &str) -> Option<Failures> {
 /// How many events of a kind there are, with this action or reason.
 fn recorded(harness: &Harness, kind: &'static str, what: &'static str) -> usize {
     let app = Arc::clone(&harness.app);
-    let chains = if app.store.is_sqlite() { 1 } else { 16 };
+    let logs = if app.store.is_sqlite() { 1 } else { 16 };
     let rows = blocking(move || {
-        (0..chains)
-            .flat_map(|chain| {
+        (0..logs)
+            .flat_map(|log| {
                 app.store
-                    .read_blocking(move |conn| rows_after(conn, chain, 0, 10_000))
+                    .read_blocking(move |conn| rows_after(conn, log, 0, 10_000))
                     .unwrap()
             })
             .collect::<Vec<_>>()

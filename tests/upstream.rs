@@ -176,8 +176,8 @@ pub fn events(harness: &Harness, kind: &'static str) -> Vec<Value> {
     let mut rows = blocking(move || {
         let all = store.read_blocking(|conn| {
             let mut all = Vec::new();
-            for head in audit::heads(conn)? {
-                all.extend(audit::rows_after(conn, head.id, 0, 100_000)?);
+            for log in audit::logs(conn)? {
+                all.extend(audit::rows_after(conn, log.id, 0, 100_000)?);
             }
             Ok(all)
         });

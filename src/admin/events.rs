@@ -57,7 +57,7 @@ pub fn told(admin: &AdminRequest, rows: &[AuditRow], names: &Names) -> Vec<Told>
             address: body.address.clone(),
             outcome: words::outcome(&row.outcome),
             failed: row.outcome != "0",
-            url: format!("/admin/audit/{}/{}", row.chain, row.seq),
+            url: format!("/admin/audit/{}/{}", row.log(), row.seq()),
         }
     };
     rows.iter().map(told).collect()

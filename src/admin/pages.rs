@@ -214,7 +214,7 @@ fn others() -> Vec<Page> {
         )
         .felt(),
         page("/admin/audit/check", read(Area::Audit), audit::check::get).form(audit::check::post),
-        page("/admin/audit/{chain}/{seq}", read(Area::Audit), audit::event::get).felt(),
+        page("/admin/audit/{log}/{seq}", read(Area::Audit), audit::event::get).felt(),
         page("/admin/access-review", read(Area::AccessReview), review::get)
             .called("Access review")
             .felt(),

@@ -10,12 +10,14 @@ use std::sync::atomic::AtomicBool;
 use self::logo::Logo;
 use crate::audit::activity::Latest;
 use crate::audit::check::Check;
+use crate::audit::checkpoint;
 use crate::audit::counts::Introspections;
 use crate::audit::event::{Actor, Event, Kind};
 use crate::audit::failure_counts::FailureCounts;
 use crate::audit::readers::Readers;
+use crate::audit::sealing::Sealer;
 use crate::clock::{Entropy, SharedClock};
-use crate::config::{Config, Database, MasterKeySource};
+use crate::config::{Config, Database, Issuer, MasterKeySource};
 use crate::error::Broken;
 use crate::keys;
 use crate::live::jwks_cache::JwksCache;
@@ -30,7 +32,7 @@ use crate::policy::Policy;
 use crate::secrets::master_key::MasterKey;
 use crate::secrets::password::{Cost, Hasher, cost_of};
 use crate::secrets::password_rules::Rules;
-use crate::store::{Store, Target, Threads, installation, people};
+use crate::store::{Store, Target, Threads, audit, installation, people};
 use crate::webauthn::RelyingParty;
 
 /// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
@@ -84,6 +86,8 @@ pub struct App {
     pub dormancy_is_told: AtomicBool,
     /// Sends mail; none: no mail server is configured.
     pub mailer: Option<Mailer>,
+    /// Signs checkpoints of the record.
+    pub sealer: Sealer,
 }
 
 /// Why the application cannot start: each problem with the next step.
@@ -111,7 +115,9 @@ impl App {
         };
         let store = Store::open(target(&config), threads, upgrade).map_err(cannot)?;
         let master = Arc::new(master_key(&store, &config.keys.master_key, entropy)?);
-        initialise(&store, &master, &clock)?;
+        let record = record_name(&config.server.issuer);
+        initialise(&store, &master, &clock, &record)?;
+        begin_record(&store, &master, &clock, &record)?;
         let live = live::open(&store, Arc::clone(&master), Arc::clone(&clock)).map_err(cannot)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hashing = config
@@ -145,6 +151,13 @@ impl App {
                 Arc::clone(&master),
                 Arc::clone(&clock),
                 entropy,
+            ),
+            sealer: Sealer::new(
+                Arc::clone(&store),
+                Arc::clone(&master),
+                Arc::clone(&clock),
+                record,
+                config.server.data_dir.join("record"),
             ),
             config,
             store,
@@ -304,8 +317,44 @@ fn master_key(store: &Store, source: &MasterKeySource, entropy: Entropy) -> Resu
     }
 }
 
+/// Begins the record of a database that was made before records were logs.
+fn begin_record(
+    store: &Arc<Store>,
+    master: &Arc<MasterKey>,
+    clock: &SharedClock,
+    record: &str,
+) -> Result<(), StartError> {
+    if !store.read_blocking(audit::logs).map_err(cannot)?.is_empty() {
+        return Ok(());
+    }
+    let now = clock.now();
+    let key = checkpoint::generate(master, Entropy, now).map_err(cannot)?;
+    let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
+        .with("key_fingerprint", master.fingerprint())
+        .with("checkpoint_key", &key.public_key);
+    let record = record.to_owned();
+    let begun = store.write_blocking(move |tx| {
+        audit::add_first_checkpoint_key(tx.conn(), &key)?;
+        if audit::open_logs(tx.conn(), &record, now)? {
+            tx.audit(event.clone());
+        }
+        Ok(())
+    });
+    begun.map_err(cannot)
+}
+
+/// What origins of the record begin with: the issuer without its scheme (c2sp.org/tlog-checkpoint).
+fn record_name(issuer: &Issuer) -> String {
+    format!("{}/audit", issuer.as_str().trim_start_matches("https://"))
+}
+
 /// Initialises an empty database with its first keys, or checks that the master key is the database's.
-fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) -> Result<(), StartError> {
+fn initialise(
+    store: &Arc<Store>,
+    master: &Arc<MasterKey>,
+    clock: &SharedClock,
+    record: &str,
+) -> Result<(), StartError> {
     let fingerprint = master.fingerprint().to_owned();
     let stored = match store
         .read_blocking(installation::key_fingerprint)
@@ -319,13 +368,18 @@ fn initialise(store: &Arc<Store>, master: &Arc<MasterKey>, clock: &SharedClock) 
                 .map(|algorithm| keys::generate(algorithm, master, now, now))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(cannot)?;
+            let checkpoint_key = checkpoint::generate(master, Entropy, now).map_err(cannot)?;
             let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
-                .with("key_fingerprint", &fingerprint);
+                .with("key_fingerprint", &fingerprint)
+                .with("checkpoint_key", &checkpoint_key.public_key);
+            let record = record.to_owned();
             let first_write = store.write_blocking(move |tx| {
                 if installation::initialise(tx.conn(), &fingerprint, now)? {
                     for key in &first {
                         crate::store::keys::add(tx.conn(), key)?;
                     }
+                    audit::add_first_checkpoint_key(tx.conn(), &checkpoint_key)?;
+                    audit::open_logs(tx.conn(), &record, now)?;
                     tx.audit(event.clone());
                 }
                 Ok(())

@@ -1,5 +1,5 @@
 //! What the console tells of the last days and of each client: counted from the record, behind it, so that whoever
-//! issues a token writes nothing more. Several servers may do it: the position in a chain moves once, in the transaction
+//! issues a token writes nothing more. Several servers may do it: the position in a log moves once, in the transaction
 //! that counts.
 
 use std::collections::BTreeMap;
@@ -68,8 +68,8 @@ pub async fn catch_up(store: &Store, clock: &dyn Clock) -> Result<usize, Broken>
 
 /// Moves the position and adds the counts; false, and nothing is written: another server was first.
 fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
-    let to = batch.rows.last().map_or(batch.after, |row| row.seq);
-    if !activity::advance(tx.conn(), batch.chain, batch.after, to)? {
+    let to = batch.rows.last().map_or(batch.after, |row| row.seq());
+    if !activity::advance(tx.conn(), batch.log, batch.after, to)? {
         return Ok(false);
     }
     for ((hour, what, reason), count) in &tally.counts {
@@ -87,13 +87,13 @@ fn write(tx: &mut Tx<'_>, batch: &Batch, tally: &Tally) -> Stored<bool> {
     }
     for (id, seen) in &tally.seen {
         if seen.deleted {
-            activity::forget(tx.conn(), (batch.chain, to), id)?;
+            activity::forget(tx.conn(), (batch.log, to), id)?;
         }
         let last = &seen.last;
         if !last.is_empty() {
             activity::note(
                 tx.conn(),
-                (batch.chain, to),
+                (batch.log, to),
                 &Last {
                     client_id: id.clone(),
                     ..last.clone()
@@ -110,7 +110,7 @@ pub struct Latest(Mutex<Known>);
 
 #[derive(Debug, Clone, Default)]
 struct Known {
-    /// How far each chain was counted when it was read; none: never.
+    /// How far each log was counted when it was read; none: never.
     seen: Option<BTreeMap<i32, i64>>,
     lasts: Arc<BTreeMap<String, Last>>,
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::verify::Chain;
+use super::verify::Report;
 
 /// The check that runs, and the last one.
 #[derive(Debug, Default)]
@@ -27,28 +27,18 @@ pub struct Ended {
     /// When it ended, in seconds since the epoch.
     pub at: i64,
     /// What it found, or why it could not be done.
-    pub outcome: Result<Vec<Chain>, String>,
+    pub outcome: Result<Report, String>,
 }
 
 impl Ended {
-    fn chains(&self) -> &[Chain] {
-        self.outcome.as_deref().unwrap_or_default()
-    }
-
-    /// How many events are sound.
+    /// How many events there are.
     pub fn events(&self) -> i64 {
-        self.chains().iter().map(|chain| chain.sound).sum()
+        self.outcome.as_ref().map_or(0, Report::events)
     }
 
-    /// What was found, a sentence each.
+    /// What was found, a sentence each: the first hundred, and how many more there are.
     pub fn findings(&self) -> Vec<String> {
-        let found = self
-            .chains()
-            .iter()
-            .filter_map(|chain| Some((chain.id, chain.finding.as_ref()?)));
-        found
-            .map(|(id, finding)| format!("Chain {id}, event {}: {}.", finding.seq, finding.problem))
-            .collect()
+        self.outcome.as_ref().map(Report::sentences).unwrap_or_default()
     }
 }
 

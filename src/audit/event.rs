@@ -226,7 +226,7 @@ impl Actor {
     }
 }
 
-/// One event, before it is bound into a chain.
+/// One event, before it has its place in the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When, in milliseconds since the epoch.
@@ -346,16 +346,14 @@ impl Event {
     }
 }
 
-/// An event bound into its chain: what the leaf is made of. The members stand in the order of their names, as canonical
-/// JSON wants it.
+/// What the leaf of an event is made of. The members stand in the order of their names, as canonical JSON wants it.
 #[derive(Debug, Serialize)]
-pub struct Bound<'a> {
+pub struct Members<'a> {
     actor: &'a str,
     actor_kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
     at_ms: i64,
-    chain: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -364,31 +362,26 @@ pub struct Bound<'a> {
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     person_id: Option<&'a str>,
-    prev: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     purposes: &'a [String],
-    seq: i64,
 }
 
 impl Event {
-    /// Binds the event to its place: after the leaf `prev`, as number `seq` of `chain`.
+    /// What its leaf is made of.
     #[must_use]
-    pub fn bind<'a>(&'a self, chain: i32, seq: i64, prev: &'a str) -> Bound<'a> {
+    pub fn members(&self) -> Members<'_> {
         let (actor_kind, actor) = self.actor.parts();
-        Bound {
+        Members {
             actor,
             actor_kind,
             address: self.address.as_deref(),
             at_ms: self.at_ms,
-            chain,
             client_id: self.client_id.as_deref(),
             detail: &self.detail,
             kind: self.kind.as_str(),
             outcome: self.outcome.as_str(),
             person_id: self.person_id.as_deref(),
-            prev,
             purposes: &self.purposes,
-            seq,
         }
     }
 }

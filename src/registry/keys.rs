@@ -4,6 +4,7 @@ use std::path::Path;
 use strum::IntoStaticStr;
 
 use super::{Decided, Refused, Registry, mistake};
+use crate::audit::checkpoint;
 use crate::audit::event::Kind;
 use crate::error::Broken;
 use crate::keys::{self, PUBLISHED_AFTER_RETIREMENT_SECONDS};
@@ -13,7 +14,7 @@ use crate::secrets::master_key::{MasterKey, Purpose};
 use crate::session::lockout;
 use crate::store::changes::ChangeKind;
 use crate::store::{
-    StoreBroken, Stored, Tx, idempotency, identity_providers, installation, keys as stored, people,
+    StoreBroken, Stored, Tx, audit, idempotency, identity_providers, installation, keys as stored, people,
     recovery_codes, registered,
 };
 
@@ -323,6 +324,11 @@ fn rewrap_in(registry: &Registry, tx: &mut Tx<'_>, new: &MasterKey) -> Decided<R
     for key in &keys {
         let wrapped = again(Purpose::SigningKey, &key.kid, &key.private_key)?;
         stored::rewrap(tx.conn(), &key.kid, &wrapped)?;
+    }
+    for key in audit::checkpoint_keys(tx.conn())? {
+        let context = checkpoint::context(&key.public_key);
+        let wrapped = again(Purpose::CheckpointKey, &context, &key.private_key)?;
+        audit::rewrap_checkpoint_key(tx.conn(), key.id, &wrapped)?;
     }
     let secrets = people::totp_secrets(tx.conn())?;
     for (id, secret) in &secrets {

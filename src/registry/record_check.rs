@@ -32,7 +32,7 @@ pub fn begin(app: &Arc<App>, event: Event) -> Result<bool, Broken> {
 
 /// Checks, and records what was found.
 fn run(app: &App, event: Event) {
-    let outcome = verify_telling(&app.store, |rows| app.check.tell(rows)).map_err(|broken| {
+    let outcome = verify_telling(&app.store, &[], |rows| app.check.tell(rows)).map_err(|broken| {
         tracing::error!(%broken, "the record could not be checked");
         "The database did not answer. Try again; the server's log says more.".to_owned()
     });

@@ -59,10 +59,12 @@ pub enum Purpose {
     FormShown,
     /// What was typed into a form that is shown again, carried by the browser meanwhile.
     Typed,
+    /// The private keys of checkpoints of the record, at rest.
+    CheckpointKey,
 }
 
 impl Purpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::SigningKey,
         Self::TotpSecret,
         Self::PendingAuthorization,
@@ -73,6 +75,7 @@ impl Purpose {
         Self::IdempotentAnswer,
         Self::FormShown,
         Self::Typed,
+        Self::CheckpointKey,
     ];
 
     /// Each purpose has a key of its own: strangers can have any number of pending authorizations sealed.
@@ -88,6 +91,7 @@ impl Purpose {
             Self::IdempotentAnswer => b"seal v1 idempotent answer",
             Self::FormShown => b"seal v1 form shown",
             Self::Typed => b"seal v1 typed",
+            Self::CheckpointKey => b"seal v1 checkpoint key",
         }
     }
 }
@@ -124,7 +128,7 @@ impl Derivation {
 
 /// The key-encryption key of an installation, with the keys derived from it.
 pub struct MasterKey {
-    seals: [LessSafeKey; 10],
+    seals: [LessSafeKey; 11],
     derive: Prk,
     fingerprint: String,
 }
@@ -160,9 +164,20 @@ impl MasterKey {
             answer,
             shown,
             typed,
+            checkpoint,
         ] = Purpose::ALL.map(seal);
         let seals = [
-            signing?, totp?, pending?, ceremony?, secret?, state?, once?, answer?, shown?, typed?,
+            signing?,
+            totp?,
+            pending?,
+            ceremony?,
+            secret?,
+            state?,
+            once?,
+            answer?,
+            shown?,
+            typed?,
+            checkpoint?,
         ];
         let mut printed = [0u8; 32];
         expand(&derive, b"fingerprint", &mut printed)?;
@@ -241,6 +256,7 @@ impl MasterKey {
             answer,
             shown,
             typed,
+            checkpoint,
         ] = &self.seals;
         match purpose {
             Purpose::SigningKey => signing,
@@ -253,6 +269,7 @@ impl MasterKey {
             Purpose::IdempotentAnswer => answer,
             Purpose::FormShown => shown,
             Purpose::Typed => typed,
+            Purpose::CheckpointKey => checkpoint,
         }
     }
 

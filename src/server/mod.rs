@@ -436,6 +436,11 @@ impl Bound {
         let counting = spawn(supervisor::task("activity", move || {
             activity::follow(Arc::clone(&counted.store), Arc::clone(&counted.clock))
         }));
+        let sealing = app.sealer.clone();
+        let sealed = spawn(supervisor::task("record", move || {
+            let sealer = sealing.clone();
+            async move { sealer.follow().await }
+        }));
         let telling = Arc::clone(&app);
         let notices = spawn(supervisor::task("logout", move || {
             backchannel_logout::deliver(Arc::clone(&telling))
@@ -459,11 +464,15 @@ impl Bound {
         watch.abort();
         recurring.abort();
         counting.abort();
+        sealed.abort();
         notices.abort();
         let mut rest = app.failure_counts.drain(app.now());
         rest.extend(app.introspections.drain(app.clock.now_millis()));
         write_events(&app, rest).await;
         write_events(&app, vec![of_server(&app, Kind::ServerStopped)]).await;
+        if let Err(cause) = app.sealer.seal().await {
+            tracing::error!(%cause, "what is new in the record could not be signed");
+        }
         app.stop();
         ended
     }

@@ -5,32 +5,32 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::audit::{AuditRow, heads, rows_after};
+use super::audit::{AuditRow, logs, rows_after};
 use super::schema::{activity, activity_position, client_activity};
 use super::{Conn, Stored, each};
 
-/// Events of one chain that were not counted yet.
+/// Events of one log that were not counted yet.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The chain.
-    pub chain: i32,
+    /// The log.
+    pub log: i32,
     /// The number of the last event that was counted.
     pub after: i64,
     /// The events behind it, in order.
     pub rows: Vec<AuditRow>,
 }
 
-/// How far a chain is counted: the chain, and the number of its last event.
+/// How far a log is counted: the log, and the number of its last event.
 pub type Position = (i32, i64);
 
 type Noted = (
-    diesel::dsl::Eq<client_activity::noted_chain, i32>,
+    diesel::dsl::Eq<client_activity::noted_log, i32>,
     diesel::dsl::Eq<client_activity::noted_seq, i64>,
 );
 
-fn noted((chain, seq): Position) -> Noted {
+fn noted((log, seq): Position) -> Noted {
     (
-        client_activity::noted_chain.eq(chain),
+        client_activity::noted_log.eq(log),
         client_activity::noted_seq.eq(seq),
     )
 }
@@ -67,10 +67,10 @@ pub struct Last {
     pub last_introspection_at: Option<i64>,
 }
 
-/// How far each chain was counted.
+/// How far each log was counted.
 pub fn positions(conn: &mut Conn) -> Stored<BTreeMap<i32, i64>> {
     let counted: Vec<(i32, i64)> = each!(conn, c => activity_position::table
-        .select((activity_position::chain, activity_position::seq))
+        .select((activity_position::log, activity_position::seq))
         .load(c))?;
     Ok(counted.into_iter().collect())
 }
@@ -97,16 +97,16 @@ impl Last {
     }
 }
 
-/// Up to `limit` events of some chain that were not counted yet.
+/// Up to `limit` events of some log that were not counted yet.
 pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
     let counted = positions(conn)?;
-    for head in heads(conn)? {
-        let after = counted.get(&head.id).copied().unwrap_or(0);
-        if head.seq > after {
-            let rows = rows_after(conn, head.id, after, limit)?;
+    for log in logs(conn)? {
+        let after = counted.get(&log.id).copied().unwrap_or(0);
+        if log.size > after {
+            let rows = rows_after(conn, log.id, after, limit)?;
             if !rows.is_empty() {
                 return Ok(Some(Batch {
-                    chain: head.id,
+                    log: log.id,
                     after,
                     rows,
                 }));
@@ -116,15 +116,15 @@ pub fn next(conn: &mut Conn, limit: i64) -> Stored<Option<Batch>> {
     Ok(None)
 }
 
-/// Moves the position in a chain, unless somebody else did so first.
-pub fn advance(conn: &mut Conn, chain: i32, from: i64, to: i64) -> Stored<bool> {
+/// Moves the position in a log, unless somebody else did so first.
+pub fn advance(conn: &mut Conn, log: i32, from: i64, to: i64) -> Stored<bool> {
     use activity_position as position;
     let moved = each!(conn, c => {
         diesel::insert_into(position::table)
-            .values((position::chain.eq(chain), position::seq.eq(0)))
+            .values((position::log.eq(log), position::seq.eq(0)))
             .on_conflict_do_nothing()
             .execute(c)?;
-        diesel::update(position::table.filter(position::chain.eq(chain).and(position::seq.eq(from))))
+        diesel::update(position::table.filter(position::log.eq(log).and(position::seq.eq(from))))
             .set(position::seq.eq(to))
             .execute(c)?
     });
@@ -142,8 +142,8 @@ pub fn add(conn: &mut Conn, count: &Count) -> Stored<()> {
     Ok(())
 }
 
-/// Notes what a client did last, where it is later than what is known: chains are counted one after the other. `at` is
-/// how far its chain is counted by this.
+/// Notes what a client did last, where it is later than what is known: logs are counted one after the other. `at` is
+/// how far its log is counted by this.
 pub fn note(conn: &mut Conn, at: Position, last: &Last) -> Stored<()> {
     use client_activity::{
         client_id, last_failure, last_failure_at, last_introspection_at, last_token_at, table,
@@ -204,24 +204,24 @@ pub fn noted_since(
     seen: Option<&BTreeMap<i32, i64>>,
     positions: &BTreeMap<i32, i64>,
 ) -> Stored<Vec<Last>> {
-    use client_activity::{noted_chain, noted_seq};
+    use client_activity::{noted_log, noted_seq};
     let Some(seen) = seen else {
         return Ok(each!(conn, c => client_activity::table.select(Last::as_select()).load(c))?);
     };
     // What was noted before there were positions has the number 0.
-    let seen_of = |chain: &i32| seen.get(chain).copied().unwrap_or(-1);
+    let seen_of = |log: &i32| seen.get(log).copied().unwrap_or(-1);
     let moved: Vec<(i32, i64)> = positions
         .iter()
-        .filter(|(chain, seq)| **seq > seen_of(chain))
-        .map(|(chain, _)| (*chain, seen_of(chain)))
+        .filter(|(log, seq)| **seq > seen_of(log))
+        .map(|(log, _)| (*log, seen_of(log)))
         .collect();
     if moved.is_empty() {
         return Ok(Vec::new());
     }
     Ok(each!(conn, c => {
         let mut query = client_activity::table.select(Last::as_select()).into_boxed();
-        for (chain, seq) in &moved {
-            query = query.or_filter(noted_chain.eq(*chain).and(noted_seq.gt(*seq)));
+        for (log, seq) in &moved {
+            query = query.or_filter(noted_log.eq(*log).and(noted_seq.gt(*seq)));
         }
         query.load(c)
     })?)

@@ -14,23 +14,20 @@ use crate::audit::event::{Kind, Outcome};
 /// How many events are looked at for one page.
 pub const LOOKED_AT: usize = 2000;
 
-/// The place of an event in the record: by its time, then by chain and number.
+/// The place of an event in a search: by its time, then by log and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// When, in milliseconds since the epoch.
     pub at_ms: i64,
-    /// The chain.
-    pub chain: i32,
-    /// The number in the chain.
-    pub seq: i64,
+    /// Log and number.
+    pub id: i64,
 }
 
 impl Place {
     /// Behind all events.
     pub const END: Self = Self {
         at_ms: i64::MAX,
-        chain: i32::MAX,
-        seq: i64::MAX,
+        id: i64::MAX,
     };
 }
 
@@ -39,8 +36,7 @@ impl AuditRow {
     pub fn place(&self) -> Place {
         Place {
             at_ms: self.at_ms,
-            chain: self.chain,
-            seq: self.seq,
+            id: self.id,
         }
     }
 }
@@ -168,26 +164,22 @@ fn look(conn: &mut Conn, search: &Search, page: usize, at_most: usize) -> Stored
 }
 
 fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: usize) -> Stored<Vec<AuditRow>> {
-    use audit_event::{at_ms, by_person, chain, client_id, person_id, seq};
+    use audit_event::{at_ms, by_person, client_id, id, person_id};
     let before = search.before;
     // One bound a side, so that the index begins where the page does.
     let newest = before.at_ms.min(search.to_ms.saturating_sub(1));
     Ok(each!(conn, c => {
         let rows = audit_event::table
             .filter(at_ms.ge(search.from_ms).and(at_ms.le(newest)))
-            .filter(
-                at_ms.lt(before.at_ms)
-                    .or(chain.lt(before.chain))
-                    .or(chain.eq(before.chain).and(seq.lt(before.seq))),
-            )
-            .order((at_ms.desc(), chain.desc(), seq.desc()))
+            .filter(at_ms.lt(before.at_ms).or(id.lt(before.id)))
+            .order((at_ms.desc(), id.desc()))
             .limit(at_most(limit))
             .select(AuditRow::as_select())
             .into_boxed();
         let rows = match by {
-            By::Person(id) => rows.filter(person_id.eq(id)),
-            By::Actor(id) => rows.filter(by_person.eq(id)),
-            By::Client(id) => rows.filter(client_id.eq(id)),
+            By::Person(whose) => rows.filter(person_id.eq(whose)),
+            By::Actor(whose) => rows.filter(by_person.eq(whose)),
+            By::Client(whose) => rows.filter(client_id.eq(whose)),
             // Written out: PostgreSQL knows how rare a kind is, and not how rare a parameter is.
             By::Kind(kind) => rows.filter(sql::<Bool>(&format!("kind = '{}'", kind.as_str()))),
             // As the partial indexes say it: parameters would not fit them.
@@ -197,15 +189,6 @@ fn rows_by(conn: &mut Conn, search: &Search, by: By<'_>, limit: usize) -> Stored
         };
         rows.load(c)
     })?)
-}
-
-/// One event.
-pub fn one(conn: &mut Conn, chain: i32, seq: i64) -> Stored<Option<AuditRow>> {
-    Ok(each!(conn, c => audit_event::table
-        .find((chain, seq))
-        .select(AuditRow::as_select())
-        .get_result(c)
-        .optional())?)
 }
 
 /// The last event of a kind.

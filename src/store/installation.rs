@@ -30,9 +30,6 @@ pub fn initialise(conn: &mut Conn, fingerprint: &str, now: i64) -> Stored<bool> 
         ))
         .on_conflict_do_nothing()
         .execute(c))?;
-    if made == 1 {
-        super::audit::create_chains(conn)?;
-    }
     Ok(made == 1)
 }
 

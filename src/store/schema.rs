@@ -331,31 +331,66 @@ diesel::table! {
 }
 
 diesel::table! {
-    audit_chain (id) {
+    audit_log (id) {
         id -> Integer,
-        seq -> BigInt,
-        head -> Text,
+        origin -> Text,
+        size -> BigInt,
+        opened_at -> BigInt,
+        closed_at -> Nullable<BigInt>,
     }
 }
 
 diesel::table! {
-    audit_event (chain, seq) {
-        chain -> Integer,
-        seq -> BigInt,
+    audit_event (id) {
+        id -> BigInt,
         at_ms -> BigInt,
         kind -> Text,
         outcome -> Text,
         client_id -> Nullable<Text>,
         person_id -> Nullable<Text>,
-        body -> Text,
-        leaf -> Text,
         by_person -> Nullable<Text>,
+        body -> Text,
+        leaf -> Binary,
     }
 }
 
 diesel::table! {
-    activity_position (chain) {
-        chain -> Integer,
+    audit_node (log, level, number) {
+        log -> Integer,
+        level -> Integer,
+        number -> BigInt,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_checkpoint (log, size) {
+        log -> Integer,
+        size -> BigInt,
+        note -> Text,
+    }
+}
+
+diesel::table! {
+    audit_bundle (id) {
+        id -> BigInt,
+        at_ms -> BigInt,
+        note -> Text,
+    }
+}
+
+diesel::table! {
+    audit_key (id) {
+        id -> Integer,
+        public_key -> Text,
+        private_key -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    activity_position (log) {
+        log -> Integer,
         seq -> BigInt,
     }
 }
@@ -377,7 +412,7 @@ diesel::table! {
         last_failure_at -> Nullable<BigInt>,
         last_failure -> Nullable<Text>,
         last_introspection_at -> Nullable<BigInt>,
-        noted_chain -> Integer,
+        noted_log -> Integer,
         noted_seq -> BigInt,
     }
 }
@@ -439,8 +474,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     opaque_token,
     assertion_jti,
     signing_key,
-    audit_chain,
+    audit_log,
     audit_event,
+    audit_node,
+    audit_checkpoint,
+    audit_bundle,
+    audit_key,
     activity_position,
     activity,
     client_activity,

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mdi_auth::audit::event::{Actor, Kind};
+use mdi_auth::store::audit;
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 use serde_json::{Value, json};
 
@@ -607,4 +609,59 @@ async fn generated_programs_register_list_and_change() {
         let used = there("node", &["out/uses.js", &base, &token]);
         assert_eq!(used.trim(), "done", "{name}");
     }
+}
+
+/// What the server signs of its record is checked by a tool that others wrote: that of Go's checksum database.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Go: tests/consumers/run"]
+async fn the_record_is_proved_to_tools_of_others() {
+    let harness = Harness::start(Db::Sqlite);
+    harness.app.sealer.seal().await.unwrap();
+    let program = crate::admin_api::Program::new(&harness, "audit");
+    let logs = program.get("/audit/logs").await;
+    let log = &logs.json["items"][0];
+    let old = log["checkpoint"].as_str().unwrap();
+    for _ in 0..300 {
+        let event = harness.app.event(Kind::AuditRead, Actor::Server);
+        let write = harness.app.store.write(move |tx| {
+            tx.audit(event.clone());
+            Ok(())
+        });
+        write.await.unwrap();
+    }
+    harness.app.sealer.seal().await.unwrap();
+    let event = program.get("/audit/events?kind=client.changed").await.json["items"][0].clone();
+    let seq = event["seq"].as_i64().unwrap();
+    let inclusion = program.get(&format!("/audit/inclusion-proof?seq={seq}")).await;
+    let size = old.lines().nth(1).unwrap();
+    let consistency = program
+        .get(&format!("/audit/consistency-proof?size={size}"))
+        .await;
+    let grown = consistency.json["hashes"].as_array().unwrap().iter();
+    let grown: Vec<&str> = grown.map(|hash| hash.as_str().unwrap()).collect();
+    let dir = TempDir::new();
+    let file = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name)
+    };
+    let row = harness
+        .app
+        .store
+        .read(move |conn| audit::row(conn, audit::id_of(0, seq)));
+    let files = [
+        file("body", &row.await.unwrap().unwrap().body),
+        file("inclusion", inclusion.str("proof")),
+        file("old", old),
+        file("grown", &grown.join("\n")),
+    ];
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/record");
+    let key = log["verifier_keys"][0].as_str().unwrap().to_owned();
+    let checked = Command::new("go")
+        .args(["run", ".", &key])
+        .args(files)
+        .current_dir(tool)
+        .env("GOFLAGS", "-mod=readonly")
+        .output()
+        .unwrap();
+    assert_eq!(done(checked, "go").trim(), "done");
 }

@@ -364,9 +364,9 @@ impl Harness {
         let store = Arc::clone(&self.app.store);
         let read = move |conn: &mut Conn| {
             let mut found = Vec::new();
-            for head in audit::heads(conn)? {
+            for log in audit::logs(conn)? {
                 found.extend(
-                    audit::rows_after(conn, head.id, 0, 100_000)?
+                    audit::rows_after(conn, log.id, 0, 100_000)?
                         .into_iter()
                         .filter(|row| row.kind == kind),
                 );

@@ -1,27 +1,30 @@
-//! `/audit/events` and `/audit/heads`: the record, to be read.
+//! `/audit/events`, `/audit/logs` and `/audit/checkpoints`: the record, to be read and proved.
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::operation::{self, Answered, Call, Group, Operation, Shape};
-use super::problem::Problem;
+use super::problem::{MemberMistake, Problem, Type};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis, time};
 use crate::app::App;
 use crate::audit::check::State;
+use crate::audit::checkpoint::PublicKeys;
 use crate::audit::event::{Actor, Kind, Outcome};
+use crate::audit::proof::{self, Consistency, Unproved};
+use crate::error::Broken;
 use crate::policy::console::Area;
 use crate::registry::record_check;
-use crate::store::audit::{AuditRow, Head, heads};
+use crate::store::audit::{self, AuditRow, Log, StoredCheckpoint};
 use crate::store::audit_search::{self, Place, Rest, Search};
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 struct View {
-    /// The chain that it stands in.
-    chain: i32,
+    /// The log that it stands in.
+    log: i32,
     /// Its number there, from 1.
     seq: i64,
     /// When it happened.
@@ -36,23 +39,56 @@ struct View {
     client_id: Option<String>,
     /// The person concerned.
     user_id: Option<String>,
-    /// All of it, as the chain commits to it.
+    /// All of it, as it is hashed.
     #[schema(value_type = Object)]
     event: Value,
-    /// SHA-256 over it, in base64url or hexadecimal as the chain has it.
+    /// SHA-256 over a byte 0 and its canonical JSON, in hexadecimal (RFC 6962 section 2.1).
     leaf: String,
 }
 
-/// Where a chain ends.
+/// A log of the record.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ChainHead)]
-struct HeadView {
-    /// The chain.
-    chain: i32,
-    /// The number of its last event.
-    seq: i64,
-    /// The hash that stands for all of it.
-    head: String,
+#[schema(as = RecordLog)]
+struct LogView {
+    /// Its number.
+    log: i32,
+    /// What checkpoints call it.
+    origin: String,
+    /// How many events it has.
+    size: i64,
+    /// Its newest checkpoint: a signed note (c2sp.org/tlog-checkpoint).
+    checkpoint: Option<String>,
+    /// The keys that verify its checkpoints, of now and of before (c2sp.org/signed-note).
+    verifier_keys: Vec<String>,
+}
+
+/// What is signed of the record.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignedRecord)]
+struct SignedView {
+    /// When it was signed.
+    #[schema(format = DateTime)]
+    at: String,
+    /// A signed note that names all logs and their checkpoints of that moment.
+    bundle: String,
+}
+
+/// A proof that an event stands in its log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InclusionProof)]
+struct InclusionView {
+    /// The proof, with the checkpoint that it leads to (c2sp.org/tlog-proof).
+    proof: String,
+}
+
+/// A proof that a log only grew.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConsistencyProof)]
+struct ConsistencyView {
+    /// The hashes of the proof (RFC 6962 section 2.1.2), in base64.
+    hashes: Vec<String>,
+    /// The newest checkpoint of the log, to which it leads.
+    checkpoint: String,
 }
 
 /// The check of the record.
@@ -110,6 +146,24 @@ const EVENTS: [Parameter; 8] = [
     parameter("to", Accepts::Time, "Only those before this time."),
 ];
 
+/// The largest number of an event in its log, and the largest of a log: what the id of an event has room for.
+const LARGEST: i64 = (1 << 40) - 1;
+const LARGEST_LOG: i64 = (1 << 22) - 1;
+
+const INCLUSION: [Parameter; 2] = [
+    parameter("log", Accepts::Number(LARGEST_LOG), "The log; none: 0."),
+    parameter(
+        "seq",
+        Accepts::Number(LARGEST),
+        "The number of the event there, from 1.",
+    ),
+];
+
+const CONSISTENCY: [Parameter; 2] = [
+    parameter("log", Accepts::Number(LARGEST_LOG), "The log; none: 0."),
+    parameter("size", Accepts::Number(LARGEST), "The size that it had."),
+];
+
 /// The operations.
 pub(super) fn group() -> Group {
     let operations = vec![
@@ -117,12 +171,32 @@ pub(super) fn group() -> Group {
             .says("Search the record", "The newest first.")
             .queries(&EVENTS)
             .answers_page(Shape::of::<View>()),
-        Operation::get("/audit/heads", "listChainHeads", chain_heads)
+        Operation::get("/audit/logs", "listLogs", list_logs)
             .says(
-                "Say where the chains end",
-                "Kept elsewhere, they show later that nothing was changed.",
+                "List the logs of the record",
+                "Each with its newest checkpoint. Kept elsewhere, it shows later that nothing was changed.",
             )
-            .answers_page(Shape::of::<HeadView>()),
+            .answers_page(Shape::of::<LogView>()),
+        Operation::get("/audit/bundle", "getSignedRecord", signed)
+            .says(
+                "Get what is signed of the record",
+                "All logs and their checkpoints of one moment. Not found: nothing is signed yet.",
+            )
+            .answers(200, Shape::of::<SignedView>()),
+        Operation::get("/audit/inclusion-proof", "proveInclusion", inclusion)
+            .says(
+                "Prove that an event is in the record",
+                "Against the newest checkpoint of its log. Not found: there is no such event, or nothing that has it is signed yet.",
+            )
+            .queries(&INCLUSION)
+            .answers(200, Shape::of::<InclusionView>()),
+        Operation::get("/audit/consistency-proof", "proveConsistency", consistency)
+            .says(
+                "Prove that a log only grew",
+                "From a size that it had, as a checkpoint says it, to its newest checkpoint.",
+            )
+            .queries(&CONSISTENCY)
+            .answers(200, Shape::of::<ConsistencyView>()),
         Operation::get("/audit/check", "getRecordCheck", shown_check)
             .says("Look at the check of the record", "Whether one runs, and what the last one found.")
             .answers(200, Shape::of::<CheckView>()),
@@ -139,11 +213,10 @@ pub(super) fn group() -> Group {
 
 async fn events(call: Call) -> Answered {
     let (query, limit) = (&call.query, call.query.limit());
-    let before = match query.after::<3>()? {
-        Some([at, chain, seq]) => Place {
+    let before = match query.after::<2>()? {
+        Some([at, id]) => Place {
             at_ms: number(&at)?,
-            chain: number(&chain)?,
-            seq: number(&seq)?,
+            id: number(&id)?,
         },
         None => Place::END,
     };
@@ -163,11 +236,9 @@ async fn events(call: Call) -> Answered {
     // Where few of many fit, a page may have none of them and still go on: no call looks at all of the record.
     let next = match found.rest {
         Rest::Nothing => None,
-        Rest::More(place) | Rest::NotLookedAt(place) => Some(cursor(&[
-            place.at_ms.to_string(),
-            place.chain.to_string(),
-            place.seq.to_string(),
-        ])),
+        Rest::More(place) | Rest::NotLookedAt(place) => {
+            Some(cursor(&[place.at_ms.to_string(), place.id.to_string()]))
+        }
     };
     Ok(Reply::ok(&Page {
         items: found.rows.into_iter().map(view).collect(),
@@ -194,16 +265,41 @@ async fn note_look(call: &Call) -> Result<(), Problem> {
 
 fn view(row: AuditRow) -> View {
     View {
-        chain: row.chain,
-        seq: row.seq,
+        log: row.log(),
+        seq: row.seq(),
+        leaf: row.leaf_in_words(),
         at: millis(row.at_ms),
         kind: row.kind,
         outcome: row.outcome,
         client_id: row.client_id,
         user_id: row.person_id,
         event: serde_json::from_str(&row.body).unwrap_or_default(),
-        leaf: row.leaf,
     }
+}
+
+/// A number that was asked for, or that one was not.
+fn asked<T: std::str::FromStr>(call: &Call, name: &'static str, none: Option<T>) -> Result<T, Problem> {
+    let said = call.query.text(name).map(str::parse);
+    said.map_or(none, Result::ok)
+        .ok_or_else(|| Problem::invalid(vec![MemberMistake::parameter(name, "it is missing")]))
+}
+
+fn unproved(cause: Unproved) -> Problem {
+    Problem::new(Type::NotFound, format!("there is no proof: {cause}"))
+}
+
+async fn inclusion(call: Call) -> Answered {
+    let (log, seq) = (asked(&call, "log", Some(0))?, asked(&call, "seq", None)?);
+    let proof = call.read(move |conn| proof::inclusion(conn, log, seq)).await?;
+    let proof = proof.map_err(unproved)?;
+    Ok(Reply::ok(&InclusionView { proof }))
+}
+
+async fn consistency(call: Call) -> Answered {
+    let (log, size) = (asked(&call, "log", Some(0))?, asked(&call, "size", None)?);
+    let proof = call.read(move |conn| proof::consistency(conn, log, size)).await?;
+    let Consistency { hashes, checkpoint } = proof.map_err(unproved)?;
+    Ok(Reply::ok(&ConsistencyView { hashes, checkpoint }))
 }
 
 fn check_of(app: &App) -> CheckView {
@@ -238,12 +334,33 @@ async fn begin_check(call: Call) -> Answered {
     Ok(Reply::ok(&check_of(&call.app)).accepted())
 }
 
-async fn chain_heads(call: Call) -> Answered {
-    let view = |head: Head| HeadView {
-        chain: head.id,
-        seq: head.seq,
-        head: head.head,
+async fn list_logs(call: Call) -> Answered {
+    let read = call.read(|conn| {
+        let keys = audit::checkpoint_keys(conn)?;
+        let mut all = Vec::new();
+        for log in audit::logs(conn)? {
+            let checkpoint = audit::newest_checkpoint(conn, log.id)?;
+            all.push((log, checkpoint));
+        }
+        Ok((keys, all))
+    });
+    let (keys, all) = read.await?;
+    let keys = PublicKeys::read(keys.iter().map(|key| key.public_key.as_str())).map_err(Broken::defect)?;
+    let view = |(log, checkpoint): (Log, Option<StoredCheckpoint>)| LogView {
+        log: log.id,
+        size: log.size,
+        checkpoint: checkpoint.map(|stored| stored.note),
+        verifier_keys: keys.verifier_keys(&log.origin),
+        origin: log.origin,
     };
-    let heads = call.read(heads).await?;
-    Ok(Reply::ok(&Page::whole(heads.into_iter().map(view).collect())))
+    Ok(Reply::ok(&Page::whole(all.into_iter().map(view).collect())))
+}
+
+async fn signed(call: Call) -> Answered {
+    let bundle = call.read(audit::newest_bundle).await?;
+    let bundle = bundle.ok_or_else(|| Problem::not_found("signed record", "newest"))?;
+    Ok(Reply::ok(&SignedView {
+        at: millis(bundle.at_ms),
+        bundle: bundle.note,
+    }))
 }

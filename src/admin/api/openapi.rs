@@ -438,6 +438,10 @@ fn schema(accepts: Accepts) -> ObjectBuilder {
             .minimum(Some(1))
             .maximum(Some(LARGEST_PAGE))
             .default(Some(json!(PAGE))),
+        Accepts::Number(most) => ObjectBuilder::new()
+            .schema_type(JsonType::Integer)
+            .minimum(Some(0))
+            .maximum(Some(most)),
         Accepts::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
         Accepts::Word(words) => text().enum_values(Some(words.iter().copied())),
         Accepts::Kind => text().enum_values(Some(Kind::ALL.iter().map(|kind| kind.as_str()))),

@@ -27,6 +27,8 @@ pub enum Accepts {
     Cursor,
     /// A time (RFC 3339).
     Time,
+    /// A whole number from 0 to this.
+    Number(i64),
     /// One of some words.
     Word(&'static [&'static str]),
     /// A kind of event.
@@ -178,6 +180,10 @@ fn wrong(accepts: Accepts, value: &str) -> Option<String> {
                 .parse::<usize>()
                 .is_ok_and(|limit| (1..=LARGEST_PAGE).contains(&limit) && limit.to_string() == value)
         }
+        Accepts::Number(most) => {
+            let number = value.parse::<i64>();
+            number.is_ok_and(|number| (0..=most).contains(&number) && number.to_string() == value)
+        }
         Accepts::Cursor => read_cursor(value).is_some(),
         Accepts::Time => value.parse::<jiff::Timestamp>().is_ok(),
         Accepts::Word(words) => words.contains(&value),
@@ -190,6 +196,7 @@ fn wrong(accepts: Accepts, value: &str) -> Option<String> {
         Accepts::Text => format!("it must have up to {LONGEST_TEXT} characters of UTF-8"),
         Accepts::Flag => "it must be true or false".to_owned(),
         Accepts::Limit => format!("it must be a number from 1 to {LARGEST_PAGE}"),
+        Accepts::Number(most) => format!("it must be a number from 0 to {most}"),
         Accepts::Cursor => NO_CURSOR.to_owned(),
         Accepts::Time => "it must be a time such as 2026-11-21T02:00:00Z (RFC 3339)".to_owned(),
         Accepts::Word(words) => format!("it must be one of {}", words.join(", ")),

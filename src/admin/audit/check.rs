@@ -1,4 +1,4 @@
-//! `/admin/audit/check`: the heads of the chains, and the check that nothing in the record was changed. It runs in the
+//! `/admin/audit/check`: what is signed of the record, and the check that nothing in the record was changed. It runs in the
 //! background, one at a time.
 
 use actix_web::http::StatusCode;
@@ -10,7 +10,7 @@ use crate::audit::event::{Kind, Outcome};
 use crate::clock::local_time::{When, Zone};
 use crate::policy::console::Area;
 use crate::registry::record_check;
-use crate::store::audit::{Head, heads};
+use crate::store::audit::{Log, logs, newest_bundle};
 use crate::store::audit_search;
 use crate::web::browser::PostedForm;
 use crate::web::pages::{self, FormAction, Shell};
@@ -22,8 +22,10 @@ const PATH: &str = "/admin/audit/check";
 struct CheckPage<'a> {
     shell: Shell<'a>,
     frame: Frame<'a>,
-    heads: Vec<Head>,
+    logs: Vec<Log>,
     events: i64,
+    /// What was signed last, and when.
+    signed: Option<(When, String)>,
     running: Option<Running>,
     last: Option<Last>,
     /// When somebody last had it checked, whichever server did it.
@@ -46,17 +48,19 @@ struct Last {
 pub async fn get(admin: AdminRequest) -> Answered {
     let app = &admin.app;
     admin.note_look(Kind::AuditRead, PATH.to_owned()).await?;
-    let (heads, recorded) = app
-        .store
-        .read(|conn| Ok((heads(conn)?, audit_search::last_of(conn, Kind::AuditChecked)?)))
-        .await?;
+    let read = app.store.read(|conn| {
+        let checked = audit_search::last_of(conn, Kind::AuditChecked)?;
+        Ok((logs(conn)?, newest_bundle(conn)?, checked))
+    });
+    let (logs, signed, recorded) = read.await?;
     let State { running_since, last } = app.check.state();
-    let heads: Vec<Head> = heads.into_iter().filter(|head| head.seq > 0).collect();
+    let logs: Vec<Log> = logs.into_iter().filter(|log| log.size > 0).collect();
     let page = CheckPage {
         shell: admin.shell(),
         frame: admin.frame(Area::Audit),
-        events: heads.iter().map(|head| head.seq).sum(),
-        heads,
+        events: logs.iter().map(|log| log.size).sum(),
+        logs,
+        signed: signed.map(|bundle| (admin.zone.when(bundle.at_ms.div_euclid(1000)), bundle.note)),
         running: running_since.map(|since| Running {
             since: admin.zone.when(since),
             rows: app.check.rows(),

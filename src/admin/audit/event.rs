@@ -1,4 +1,4 @@
-//! `/admin/audit/{chain}/{seq}`: one event whole.
+//! `/admin/audit/{log}/{seq}`: one event whole.
 
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -7,12 +7,11 @@ use super::difference::{self, Setting};
 use super::words::{Body, Names};
 use crate::admin::access::{AdminRequest, Answered, Frame};
 use crate::admin::events::{Told, told};
-use crate::audit::chain;
 use crate::audit::event::Kind;
+use crate::audit::leaf;
 use crate::error::PageError;
 use crate::policy::console::Area;
-use crate::store::audit::AuditRow;
-use crate::store::audit_search;
+use crate::store::audit::{self, AuditRow};
 use crate::web::pages::{self, FormAction, Shell};
 
 #[derive(Template)]
@@ -22,7 +21,6 @@ struct EventPage<'a> {
     frame: Frame<'a>,
     told: Told,
     row: &'a AuditRow,
-    prev: String,
     purposes: String,
     details: Vec<(String, String)>,
     changed: Vec<Setting>,
@@ -31,13 +29,13 @@ struct EventPage<'a> {
     fits: bool,
 }
 
-/// `GET /admin/audit/{chain}/{seq}`
+/// `GET /admin/audit/{log}/{seq}`
 pub async fn get(admin: AdminRequest) -> Answered {
-    let (Ok(chain), Ok(seq)) = (admin.part("chain").parse(), admin.part("seq").parse()) else {
+    let (Ok(log), Ok(seq)) = (admin.part("log").parse(), admin.part("seq").parse()) else {
         return Err(PageError::not_found().into());
     };
     let found = admin.app.store.read(move |conn| {
-        let Some(row) = audit_search::one(conn, chain, seq)? else {
+        let Some(row) = audit::row(conn, audit::id_of(log, seq))? else {
             return Ok(None);
         };
         let rows = vec![row];
@@ -48,7 +46,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
         return Err(PageError::not_found().into());
     };
     admin
-        .note_look(Kind::AuditRead, format!("/admin/audit/{chain}/{seq}"))
+        .note_look(Kind::AuditRead, format!("/admin/audit/{log}/{seq}"))
         .await?;
     let (Some(row), Some(told)) = (rows.first(), told(&admin, &rows, &names).pop()) else {
         return Err(PageError::not_found().into());
@@ -61,8 +59,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
         shell: admin.shell(),
         frame: admin.frame(Area::Audit),
         told,
-        fits: chain::leaf(&row.body) == row.leaf,
-        prev: body.prev.clone(),
+        fits: leaf::leaf(row.body.as_bytes()).as_slice() == row.leaf,
         purposes: body.purposes.join(", "),
         details: details(body),
         changed,

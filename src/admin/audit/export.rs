@@ -37,7 +37,7 @@ const HEADINGS: [&str; 14] = [
     "username",
     "address",
     "detail",
-    "chain",
+    "log",
     "seq",
     "leaf",
 ];
@@ -77,7 +77,14 @@ impl Format {
             Self::Csv => table(rows.iter().map(|row| cells(row, names))),
             // The body as it is stored: the hash is over these bytes.
             Self::Ndjson => {
-                let line = |row: &AuditRow| format!("{{\"body\":{},\"leaf\":\"{}\"}}\n", row.body, row.leaf);
+                let line = |row: &AuditRow| {
+                    let (log, seq) = (row.log(), row.seq());
+                    format!(
+                        "{{\"log\":{log},\"seq\":{seq},\"body\":{},\"leaf\":\"{}\"}}\n",
+                        row.body,
+                        row.leaf_in_words()
+                    )
+                };
                 Ok(rows.iter().map(line).collect::<String>().into_bytes())
             }
         }
@@ -237,8 +244,8 @@ fn cells(row: &AuditRow, names: &Names) -> [String; HEADINGS.len()] {
         username.to_owned(),
         body.address.clone().unwrap_or_default(),
         serde_json::to_string(&body.detail).unwrap_or_default(),
-        row.chain.to_string(),
-        row.seq.to_string(),
-        row.leaf.clone(),
+        row.log().to_string(),
+        row.seq().to_string(),
+        row.leaf_in_words(),
     ]
 }

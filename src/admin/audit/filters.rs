@@ -87,15 +87,13 @@ async fn person_id(app: &App, typed: &str) -> Result<Option<String>, Broken> {
     Ok(found.await?.map(|person| person.id))
 }
 
-/// Where the page begins: `at_ms chain.seq`.
+/// Where the page begins: `at_ms id`.
 fn before(looked: &ListQuery) -> Place {
     let read = || {
         let (at_ms, place) = looked.after()?;
-        let (chain, seq) = place.split_once('.')?;
         Some(Place {
             at_ms: at_ms.parse().ok()?,
-            chain: chain.parse().ok()?,
-            seq: seq.parse().ok()?,
+            id: place.parse().ok()?,
         })
     };
     read().unwrap_or(Place::END)
@@ -103,11 +101,7 @@ fn before(looked: &ListQuery) -> Place {
 
 /// The address of the page behind a place.
 pub fn page_before(looked: &ListQuery, place: Place) -> String {
-    looked.page_after(
-        &FILTERS,
-        &place.at_ms.to_string(),
-        &format!("{}.{}", place.chain, place.seq),
-    )
+    looked.page_after(&FILTERS, &place.at_ms.to_string(), &place.id.to_string())
 }
 
 /// The filters as the record tells them.

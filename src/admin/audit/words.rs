@@ -109,8 +109,6 @@ pub struct Body {
     pub client_id: Option<String>,
     /// The person concerned.
     pub person_id: Option<String>,
-    /// The leaf before.
-    pub prev: String,
     /// Purposes of use.
     pub purposes: Vec<String>,
     /// Everything else.
