@@ -640,8 +640,13 @@ on_both! {
         // Whatever can be read, none of them stands in it.
         for operation in operations().into_iter().filter(|operation| operation.method == "GET") {
             for named in ["new-lims", "new-cms", id] {
-                // A preview is of some client's token.
-                let query = if operation.id == "previewToken" { "?client=new-lims" } else { "" };
+                // A preview is of some client's token, a proof of some event.
+                let query = match operation.id.as_str() {
+                    "previewToken" => "?client=new-lims",
+                    "proveInclusion" => "?seq=1",
+                    "proveConsistency" => "?size=1",
+                    _ => "",
+                };
                 let answer = program.get(&format!("{}{query}", operation.path.replace("{id}", named))).await;
                 let refuses_none = answer.status == 422 && !query.is_empty();
                 assert!([200, 404].contains(&answer.status) || refuses_none, "{operation:?} {answer:?}");

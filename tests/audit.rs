@@ -43,7 +43,7 @@ fn record(harness: &Harness, until: i64) {
 }
 
 /// A record of some events, of which the most are signed.
-async fn signed(db: Db, first: i64, then: i64, unsigned: i64) -> Harness {
+pub async fn signed(db: Db, first: i64, then: i64, unsigned: i64) -> Harness {
     let harness = Harness::empty(db, |_| {});
     // What the server signs when it starts.
     let read = async || harness.app.store.read(audit::newest_bundle).await.unwrap();
@@ -56,13 +56,13 @@ async fn signed(db: Db, first: i64, then: i64, unsigned: i64) -> Harness {
     harness
 }
 
-fn check(harness: &Harness, noted: &[String]) -> Report {
+pub fn check(harness: &Harness, noted: &[String]) -> Report {
     let (app, noted) = (Arc::clone(&harness.app), noted.to_vec());
     blocking(move || verify(&app.store, &noted)).unwrap()
 }
 
 /// What a check finds after some SQL, which is undone again.
-fn check_after(harness: &Harness, sql: &[String], noted: &[String]) -> Report {
+pub fn check_after(harness: &Harness, sql: &[String], noted: &[String]) -> Report {
     let found = Arc::new(Mutex::new(None));
     let (app, sql, noted, told) = (
         Arc::clone(&harness.app),
@@ -90,7 +90,7 @@ fn check_after(harness: &Harness, sql: &[String], noted: &[String]) -> Report {
 }
 
 /// The newest bundle, as somebody has noted it.
-fn noted(harness: &Harness) -> String {
+pub fn noted(harness: &Harness) -> String {
     let app = Arc::clone(&harness.app);
     blocking(move || app.store.read_blocking(audit::newest_bundle))
         .unwrap()

@@ -41,6 +41,7 @@ mod kill;
 mod links;
 mod logout;
 mod mail;
+mod manipulations;
 mod names;
 mod nouns;
 mod outbound;

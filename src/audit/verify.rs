@@ -232,10 +232,19 @@ struct Signed {
 
 impl Signed {
     fn load(conn: &mut Conn) -> Stored<Self> {
-        // The logs last: what is signed in between makes them longer, never shorter.
-        let checkpoints = audit::checkpoints(conn)?;
-        let bundle = audit::newest_bundle(conn)?;
+        // With each signature comes a bundle: where that is the same before and after, both belong together.
+        let mut bundle = audit::newest_bundle(conn)?;
+        let mut checkpoints = audit::checkpoints(conn)?;
+        loop {
+            let now = audit::newest_bundle(conn)?;
+            if now == bundle {
+                break;
+            }
+            bundle = now;
+            checkpoints = audit::checkpoints(conn)?;
+        }
         let keys = audit::checkpoint_keys(conn)?;
+        // The logs last: what is written in between makes them longer, never shorter.
         Ok(Self {
             checkpoints,
             bundle,
@@ -284,7 +293,6 @@ impl Claims {
                     report.find((), "the newest bundle is one of another time");
                 }
                 Ok(bundle) => {
-                    let signed_there: usize = signed.checkpoints.len();
                     claims.add_bundle(&bundle, OUR_BUNDLE);
                     // Each checkpoint came with a bundle: the newest of both belong together.
                     for log in &signed.logs {
@@ -298,7 +306,7 @@ impl Claims {
                         match named {
                             None => report.find(log.id, "the newest bundle does not name this log"),
                             Some((_, size, _)) if i64::try_from(*size).ok() != Some(newest.unwrap_or(0)) => {
-                                report.find(log.id, format!("the newest bundle says that {size} events were signed, the newest checkpoint {} of {signed_there}", newest.unwrap_or(0)));
+                                report.find(log.id, format!("the newest bundle says that {size} events were signed, the newest checkpoint {}", newest.unwrap_or(0)));
                             }
                             Some(_) => {}
                         }
@@ -381,7 +389,6 @@ fn check_log(
         last: 0,
         edge: Some(Edge::default()),
         whole: Vec::new(),
-        nodes: 0,
         signed: 0,
         claims,
     };
@@ -391,7 +398,8 @@ fn check_log(
         let log = audit::logs(conn)?.into_iter().find(|log| log.id == id);
         let rows = read_page(conn, id, walk.last)?;
         if rows.is_empty() {
-            walk.end(log.as_ref(), audit::count_nodes(conn, id)?, report);
+            walk.end(log.as_ref(), report);
+            check_last_nodes(conn, id, report)?;
             report.logs.push(CheckedLog {
                 id,
                 origin: log.map(|log| log.origin).unwrap_or_default(),
@@ -406,50 +414,65 @@ fn check_log(
         }
         let whole = std::mem::take(&mut walk.whole);
         let newest = i64::try_from(walk.newest_claim()).unwrap_or(i64::MAX);
-        let compared = compare_nodes(conn, id, &whole, newest)?;
-        walk.nodes += compared.kept;
-        for (seq, problem) in compared.problems {
-            report.find((id, seq), problem);
-        }
+        compare_nodes(conn, id, &whole, newest, report)?;
         tell(count);
     }
 }
 
-/// How the hashes of subtrees that are kept compare with what the events say.
-#[derive(Default)]
-struct Compared {
-    kept: i64,
-    problems: Vec<(i64, String)>,
-}
-
 /// Compares with the hashes of whole subtrees that are kept. Up to the newest checkpoint all of them must be there.
-fn compare_nodes(conn: &mut Conn, log: i32, whole: &[(u8, u64, Hash)], newest: i64) -> Stored<Compared> {
-    let mut compared = Compared::default();
+fn compare_nodes(
+    conn: &mut Conn,
+    log: i32,
+    whole: &[(u8, u64, Hash)],
+    newest: i64,
+    report: &mut Report,
+) -> Stored<()> {
     for (level, number, hash) in whole {
         let at = i64::try_from(*number).unwrap_or(i64::MAX - 1);
         let stored = audit::nodes(conn, log, (*level).into(), at..at + 1)?.pop();
-        let last =
-            i64::try_from((number + 1) << (u32::from(*level) * TILE.trailing_zeros())).unwrap_or(i64::MAX);
+        let last = last_under((*level).into(), at);
         match stored {
-            Some(node) if hash_of(&node.hash).ok() == Some(*hash) => compared.kept += 1,
-            Some(_) => {
-                compared.kept += 1;
-                compared.problems.push((
-                    last,
-                    format!(
-                        "the hash that is kept of the {} events up to this one is another than theirs",
-                        TILE.pow((*level).into())
-                    ),
-                ));
-            }
-            None if last <= newest => compared.problems.push((
-                last,
-                "the hash of the events up to this one is not kept, though they were signed".to_owned(),
-            )),
-            None => {}
+            Some(node) if hash_of(&node.hash).ok() != Some(*hash) => report.find(
+                (log, last),
+                format!(
+                    "the hash that is kept of the {} events up to this one is another than theirs",
+                    TILE.pow((*level).into())
+                ),
+            ),
+            None if last <= newest => report.find(
+                (log, last),
+                "the hash of the events up to this one is not kept, though they were signed",
+            ),
+            _ => {}
         }
     }
-    Ok(compared)
+    Ok(())
+}
+
+/// The number of the last event under a whole subtree.
+fn last_under(level: i32, number: i64) -> i64 {
+    let bits = u32::try_from(level)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(TILE.trailing_zeros());
+    let events = 1_i64.checked_shl(bits).filter(|events| *events > 0);
+    let last = events.and_then(|events| number.saturating_add(1).checked_mul(events));
+    last.unwrap_or(i64::MAX)
+}
+
+/// Whether hashes are kept of events that are not there.
+fn check_last_nodes(conn: &mut Conn, id: i32, report: &mut Report) -> Stored<()> {
+    let last = audit::last_nodes(conn, id)?;
+    // The log behind them: what is signed in between is of events that it has.
+    let size = audit::logs(conn)?
+        .into_iter()
+        .find(|log| log.id == id)
+        .map_or(0, |log| log.size);
+    for (level, number) in last {
+        if number.is_none_or(|number| number < 0 || level < 1 || last_under(level, number) > size) {
+            report.find(id, "hashes are kept of events that are not there");
+        }
+    }
+    Ok(())
 }
 
 /// On its way through a log.
@@ -461,8 +484,6 @@ struct Walk<'a> {
     edge: Option<Edge>,
     /// Whole subtrees since the last page.
     whole: Vec<(u8, u64, Hash)>,
-    /// How many hashes of subtrees are kept of what was passed.
-    nodes: i64,
     /// Up to where a checkpoint fits.
     signed: i64,
     claims: &'a Said,
@@ -541,7 +562,7 @@ impl Walk<'_> {
         }
     }
 
-    fn end(&mut self, log: Option<&Log>, nodes: i64, report: &mut Report) {
+    fn end(&mut self, log: Option<&Log>, report: &mut Report) {
         let newest = i64::try_from(self.newest_claim()).unwrap_or(i64::MAX);
         match log {
             None => report.find(self.log, "the log is missing"),
@@ -570,9 +591,6 @@ impl Walk<'_> {
                 "Log {}: events after {} could not be compared with what was signed, for what stands before is broken.",
                 self.log, self.signed
             ));
-        }
-        if nodes > self.nodes && self.edge.is_some() {
-            report.find(self.log, "hashes are kept of events that are not there");
         }
     }
 }

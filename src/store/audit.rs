@@ -285,9 +285,14 @@ pub fn nodes(conn: &mut Conn, log: i32, level: i32, numbers: Range<i64>) -> Stor
         .load(c))?)
 }
 
-/// How many hashes of subtrees a log has.
-pub fn count_nodes(conn: &mut Conn, log: i32) -> Stored<i64> {
-    Ok(each!(conn, c => audit_node::table.filter(audit_node::log.eq(log)).count().get_result(c))?)
+/// The last hash of a subtree of a log on each level: level and number.
+pub fn last_nodes(conn: &mut Conn, log: i32) -> Stored<Vec<(i32, Option<i64>)>> {
+    Ok(each!(conn, c => audit_node::table
+        .filter(audit_node::log.eq(log))
+        .group_by(audit_node::level)
+        .order(audit_node::level)
+        .select((audit_node::level, diesel::dsl::max(audit_node::number)))
+        .load(c))?)
 }
 
 /// Keeps the hash of a subtree.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::operation::{self, Answered, Call, Group, Operation, Shape};
-use super::problem::{MemberMistake, Problem, Type};
+use super::problem::{MemberMistake, Problem};
 use super::query::{Accepts, CURSOR, LIMIT, Parameter, cursor, number, parameter};
 use super::reply::{Page, Reply, millis, time};
 use crate::app::App;
@@ -68,9 +68,9 @@ struct LogView {
 struct SignedView {
     /// When it was signed.
     #[schema(format = DateTime)]
-    at: String,
-    /// A signed note that names all logs and their checkpoints of that moment.
-    bundle: String,
+    at: Option<String>,
+    /// A signed note that names all logs and their checkpoints of that moment. None: nothing is signed yet.
+    bundle: Option<String>,
 }
 
 /// A proof that an event stands in its log.
@@ -156,12 +156,13 @@ const INCLUSION: [Parameter; 2] = [
         "seq",
         Accepts::Number(LARGEST),
         "The number of the event there, from 1.",
-    ),
+    )
+    .required(),
 ];
 
 const CONSISTENCY: [Parameter; 2] = [
     parameter("log", Accepts::Number(LARGEST_LOG), "The log; none: 0."),
-    parameter("size", Accepts::Number(LARGEST), "The size that it had."),
+    parameter("size", Accepts::Number(LARGEST), "The size that it had.").required(),
 ];
 
 /// The operations.
@@ -180,13 +181,13 @@ pub(super) fn group() -> Group {
         Operation::get("/audit/bundle", "getSignedRecord", signed)
             .says(
                 "Get what is signed of the record",
-                "All logs and their checkpoints of one moment. Not found: nothing is signed yet.",
+                "All logs and their checkpoints of one moment.",
             )
             .answers(200, Shape::of::<SignedView>()),
         Operation::get("/audit/inclusion-proof", "proveInclusion", inclusion)
             .says(
                 "Prove that an event is in the record",
-                "Against the newest checkpoint of its log. Not found: there is no such event, or nothing that has it is signed yet.",
+                "Against the newest checkpoint of its log, which comes within a minute.",
             )
             .queries(&INCLUSION)
             .answers(200, Shape::of::<InclusionView>()),
@@ -277,28 +278,32 @@ fn view(row: AuditRow) -> View {
     }
 }
 
-/// A number that was asked for, or that one was not.
-fn asked<T: std::str::FromStr>(call: &Call, name: &'static str, none: Option<T>) -> Result<T, Problem> {
-    let said = call.query.text(name).map(str::parse);
-    said.map_or(none, Result::ok)
-        .ok_or_else(|| Problem::invalid(vec![MemberMistake::parameter(name, "it is missing")]))
+/// A number of the address; the query was checked.
+fn asked<T: std::str::FromStr + Default>(call: &Call, name: &'static str) -> T {
+    let said = call.query.text(name).and_then(|said| said.parse().ok());
+    said.unwrap_or_default()
 }
 
-fn unproved(cause: Unproved) -> Problem {
-    Problem::new(Type::NotFound, format!("there is no proof: {cause}"))
+/// Why there is no proof, beside the parameter that asks for it.
+fn unproved(of: &'static str, cause: Unproved) -> Problem {
+    let parameter = match cause {
+        Unproved::NoLog => "log",
+        Unproved::NoEvent | Unproved::NotSigned | Unproved::NoSize => of,
+    };
+    Problem::invalid(vec![MemberMistake::parameter(parameter, cause.to_string())])
 }
 
 async fn inclusion(call: Call) -> Answered {
-    let (log, seq) = (asked(&call, "log", Some(0))?, asked(&call, "seq", None)?);
+    let (log, seq) = (asked(&call, "log"), asked(&call, "seq"));
     let proof = call.read(move |conn| proof::inclusion(conn, log, seq)).await?;
-    let proof = proof.map_err(unproved)?;
+    let proof = proof.map_err(|cause| unproved("seq", cause))?;
     Ok(Reply::ok(&InclusionView { proof }))
 }
 
 async fn consistency(call: Call) -> Answered {
-    let (log, size) = (asked(&call, "log", Some(0))?, asked(&call, "size", None)?);
+    let (log, size) = (asked(&call, "log"), asked(&call, "size"));
     let proof = call.read(move |conn| proof::consistency(conn, log, size)).await?;
-    let Consistency { hashes, checkpoint } = proof.map_err(unproved)?;
+    let Consistency { hashes, checkpoint } = proof.map_err(|cause| unproved("size", cause))?;
     Ok(Reply::ok(&ConsistencyView { hashes, checkpoint }))
 }
 
@@ -358,9 +363,6 @@ async fn list_logs(call: Call) -> Answered {
 
 async fn signed(call: Call) -> Answered {
     let bundle = call.read(audit::newest_bundle).await?;
-    let bundle = bundle.ok_or_else(|| Problem::not_found("signed record", "newest"))?;
-    Ok(Reply::ok(&SignedView {
-        at: millis(bundle.at_ms),
-        bundle: bundle.note,
-    }))
+    let (at, bundle) = bundle.map(|bundle| (millis(bundle.at_ms), bundle.note)).unzip();
+    Ok(Reply::ok(&SignedView { at, bundle }))
 }

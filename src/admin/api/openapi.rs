@@ -375,7 +375,7 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
             parameter(
                 known.name,
                 ParameterIn::Query,
-                false,
+                known.required,
                 known.says,
                 schema(known.accepts),
             )

@@ -44,11 +44,28 @@ pub struct Parameter {
     pub accepts: Accepts,
     /// What it does.
     pub says: &'static str,
+    /// Whether a request without it is wrong.
+    pub required: bool,
+}
+
+impl Parameter {
+    /// The same, and a request without it is wrong.
+    pub const fn required(self) -> Self {
+        Self {
+            required: true,
+            ..self
+        }
+    }
 }
 
 /// A parameter.
 pub const fn parameter(name: &'static str, accepts: Accepts, says: &'static str) -> Parameter {
-    Parameter { name, accepts, says }
+    Parameter {
+        name,
+        accepts,
+        says,
+        required: false,
+    }
 }
 
 /// How many rows a page has.
@@ -92,6 +109,11 @@ impl Query {
                 errors.push(MemberMistake::parameter(parameter.name, wrong));
             }
             query.0.push((parameter.name, value.into_owned()));
+        }
+        for parameter in known.iter().filter(|parameter| parameter.required) {
+            if query.text(parameter.name).is_none() {
+                errors.push(MemberMistake::parameter(parameter.name, "it is missing"));
+            }
         }
         if errors.is_empty() {
             Ok(query)
