@@ -224,13 +224,30 @@ on_both! {
         let harness = Harness::empty(db, |_| {});
         for round in 1..6 {
             record(&harness, round * 60);
+            // Others write meanwhile, on PostgreSQL to several logs.
+            let writers = (0..40).map(|number| {
+                let event = harness.app.event(Kind::LoginFailed, Actor::Stranger).with("number", number.to_string());
+                let store = Arc::clone(&harness.app.store);
+                tokio::spawn(async move {
+                    let write = store.write(move |tx| {
+                        tx.audit(event.clone());
+                        Ok(())
+                    });
+                    write.await.unwrap();
+                })
+            });
+            let writers: Vec<_> = writers.collect();
             let all = (0..8).map(|_| {
                 let sealer = harness.app.sealer.clone();
                 tokio::spawn(async move { sealer.seal().await.unwrap() })
             });
             let signed: Vec<usize> = futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
             assert!(signed.iter().sum::<usize>() >= 1, "{signed:?}");
+            let report = check(&harness, &[noted(&harness)]);
+            assert!(report.is_sound(), "{report:?}");
+            futures_util::future::join_all(writers).await;
         }
+        harness.app.sealer.seal().await.unwrap();
         let report = check(&harness, &[noted(&harness)]);
         assert!(report.is_sound() && report.unproved.is_empty(), "{report:?}");
         assert_eq!(report.logs[0].signed, report.logs[0].events);

@@ -12,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::error::Broken;
 use crate::secrets::master_key::MasterKey;
 use crate::store::audit::{self, Log, Node, StoredCheckpoint, StoredCheckpointKey};
-use crate::store::{Conn, Store, StoreBroken, Stored};
+use crate::store::{Conn, Store, StoreBroken, Stored, installation};
 
 /// How often what is new is signed.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -126,14 +126,13 @@ impl Sealer {
     }
 
     async fn step(&self) -> Result<Step, Broken> {
-        let (keys, grown, sizes) = self
-            .store
-            .read(|conn| {
-                let keys = audit::checkpoint_keys(conn)?;
-                let (grown, sizes) = grown(conn, &keys)?;
-                Ok((keys, grown, sizes))
-            })
-            .await?;
+        let read = self.store.read(|conn| {
+            let before = audit::newest_bundle(conn)?.map(|bundle| bundle.id);
+            let keys = audit::checkpoint_keys(conn)?;
+            let (grown, sizes) = grown(conn, &keys)?;
+            Ok((before, keys, grown, sizes))
+        });
+        let (before, keys, grown, sizes) = read.await?;
         if grown.is_empty() {
             return Ok(Step::default());
         }
@@ -168,6 +167,11 @@ impl Sealer {
         }
         let note = key.bundle(&bundle).map_err(Broken::defect)?;
         let kept = self.store.write(move |tx| {
+            // A bundle names the checkpoints of all logs: where another server has signed meanwhile, it knows more.
+            installation::lock(tx.conn())?;
+            if audit::newest_bundle(tx.conn())?.map(|bundle| bundle.id) != before {
+                return Ok(0);
+            }
             let mut kept = 0;
             for node in &nodes {
                 audit::add_node(tx.conn(), node)?;
