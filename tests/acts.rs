@@ -48,7 +48,9 @@ enum Before {
     Allowed,
     /// The client's vendor has a link.
     VendorLink,
-    /// The person is linked with an identity at a provider.
+    /// There is a person, too.
+    Person,
+    /// There is a person, who is linked with an identity at the provider.
     Linked,
     /// Somebody has a token for the API.
     Token,
@@ -95,19 +97,6 @@ client_id = "mdi"
 auth_method = "none"
 "#;
 const PERSON: &str = r#"[[user]]
-username = "SUBJECT"
-name = "Before"
-password = "correct horse battery staple"
-"#;
-
-const PROVIDER_AND_PERSON: &str = r#"[[identity_provider]]
-id = "SUBJECT"
-name = "Before"
-issuer = "https://SUBJECT.example"
-client_id = "mdi"
-auth_method = "none"
-
-[[user]]
 username = "SUBJECT"
 name = "Before"
 password = "correct horse battery staple"
@@ -356,11 +345,12 @@ fn of_providers() -> Vec<Act> {
             .api(Method::PATCH, "/identity-providers/SUBJECT", r#"{"client_id":"another"}"#)
             .command(&["identity-provider", "change", "SUBJECT", "--client-id", "another"])
             .file("[[identity_provider]]\nid = \"SUBJECT\"\nclient_id = \"another\""),
-        act("identity-provider link", &["identity.linked"], PROVIDER_AND_PERSON)
+        act("identity-provider link", &["identity.linked"], PROVIDER)
+            .after(Before::Person)
             .console("/admin/identity-providers/SUBJECT/link", &[("username", "SUBJECT"), ("subject", "00u-1")])
             .api(Method::POST, "/identity-providers/SUBJECT/links", r#"{"username":"SUBJECT","subject":"00u-1"}"#)
             .command(&["identity-provider", "link", "SUBJECT", "--username", "SUBJECT", "--subject", "00u-1"]),
-        act("identity-provider unlink", &["identity.linked"], PROVIDER_AND_PERSON)
+        act("identity-provider unlink", &["identity.linked"], PROVIDER)
             .after(Before::Linked)
             .console("/admin/identity-providers/SUBJECT/unlink?person=PERSON_ID", &[])
             .api(Method::POST, "/identity-providers/SUBJECT/unlink", r#"{"subject":"00u-1"}"#)
@@ -543,7 +533,11 @@ async fn prepare(harness: &Harness, act: &Act, subject: &str) -> Names {
             let work = move |registry: &Registry, tx: &mut Tx<'_>| vendor_links::issue(registry, tx, &id, 7);
             blocking(move || registry.blocking(work)).unwrap();
         }
+        Before::Person => {
+            harness.apply(&PERSON.replace("SUBJECT", subject));
+        }
         Before::Linked => {
+            harness.apply(&PERSON.replace("SUBJECT", subject));
             let (registry, name) = (harness.registry(), subject.to_owned());
             let work = move |registry: &Registry, tx: &mut Tx<'_>| {
                 identity_providers::link(registry, tx, &name, "00u-1", &name)
@@ -651,7 +645,9 @@ async fn ask<'a>(
                 return false;
             };
             let arguments: Vec<String> = arguments.iter().map(|argument| names.put(argument)).collect();
-            command(harness, &arguments);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let (done, told) = harness.command(&arguments);
+            assert!(done, "{arguments:?}: {told}");
         }
         _ => {
             let Some(file) = act.file else { return false };
@@ -659,22 +655,6 @@ async fn ask<'a>(
         }
     }
     true
-}
-
-fn command(harness: &Harness, arguments: &[String]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mdi-auth"));
-    let config = &harness.app.config;
-    command
-        .args(arguments)
-        .env("MDI_AUTH_SERVER__ISSUER", &harness.issuer)
-        .env("MDI_AUTH_SERVER__DATA_DIR", &config.server.data_dir)
-        .env("MDI_AUTH_LOG", "error");
-    if let mdi_auth::config::Database::Postgres(url) = &config.database.url {
-        command.env("MDI_AUTH_DATABASE__URL", url.reveal());
-    }
-    let output = blocking(move || command.output()).unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {told}");
 }
 
 /// Brings people from a file by a door. False: the door does not take one.
@@ -703,8 +683,8 @@ async fn import(
             let dir = TempDir::new();
             let file = dir.path().join("people.csv");
             std::fs::write(&file, people).unwrap();
-            let arguments = ["user", "import", file.to_str().unwrap()].map(str::to_owned);
-            command(harness, &arguments);
+            let (done, told) = harness.command(&["user", "import", file.to_str().unwrap()]);
+            assert!(done, "{told}");
         }
         _ => return false,
     }

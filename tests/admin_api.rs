@@ -668,6 +668,7 @@ on_both! {
         let harness = Harness::start(db);
         harness.apply(STAFF);
         let program = Program::new(&harness, "audit");
+        harness.app.sealer.seal().await.unwrap();
         // Path, the member that names a row.
         for (path, key) in [("/clients", "client_id"), ("/resource-servers", "id"), ("/users", "id"), ("/api-tokens", "id")] {
             let whole = program.get(path).await;
@@ -686,6 +687,34 @@ on_both! {
             let page = program.get(&page).await;
             seen += page.json["items"].as_array().unwrap().len();
             next = page.json["next_cursor"].as_str().map(|cursor| format!("/audit/events?limit=7&cursor={cursor}"));
+        }
+        let bundle = program.get("/audit/bundle").await;
+        assert!(bundle.status == 200 && bundle.str("bundle").starts_with("mdi-auth record bundle v1\n"), "{bundle:?}");
+        // What is asked of a proof, and the parameter that is wrong.
+        for (asked, parameter) in [
+            ("inclusion-proof", "seq"),
+            ("inclusion-proof?seq=", "seq"),
+            ("inclusion-proof?seq=0", "seq"),
+            ("inclusion-proof?seq=-1", "seq"),
+            ("inclusion-proof?seq=01", "seq"),
+            ("inclusion-proof?seq=x", "seq"),
+            ("inclusion-proof?seq=99999", "seq"),
+            ("inclusion-proof?seq=1099511627775", "seq"),
+            ("inclusion-proof?seq=1099511627776", "seq"),
+            ("inclusion-proof?seq=99999999999999999999", "seq"),
+            ("inclusion-proof?seq=1&seq=2", "seq"),
+            ("inclusion-proof?seq=1&log=99", "log"),
+            ("inclusion-proof?seq=1&log=4194303", "log"),
+            ("inclusion-proof?seq=1&log=4194304", "log"),
+            ("consistency-proof", "size"),
+            ("consistency-proof?size=0", "size"),
+            ("consistency-proof?size=99999", "size"),
+            ("consistency-proof?size=1099511627775", "size"),
+            ("consistency-proof?size=1&log=99", "log"),
+        ] {
+            let answer = program.get(&format!("/audit/{asked}")).await;
+            assert_eq!(problem(&answer), (422, "invalid"), "{asked}");
+            assert_eq!(answer.json["errors"][0]["parameter"], json!(parameter), "{asked}: {}", answer.text);
         }
         let logs = program.get("/audit/logs").await;
         let last: i64 = logs.json["items"].as_array().unwrap().iter().map(|log| log["size"].as_i64().unwrap()).sum();

@@ -13,7 +13,7 @@ use tlog_tiles::tlog::{Hash, check_record, check_tree, record_hash};
 
 use crate::harness::{Db, Harness, blocking};
 use crate::on_both;
-use crate::support::eventually;
+use crate::support::{TempDir, eventually};
 
 /// Records events of some kinds in the first log, until it has so many.
 fn record(harness: &Harness, until: i64) {
@@ -251,6 +251,59 @@ on_both! {
         let report = check(&harness, &[noted(&harness)]);
         assert!(report.is_sound() && report.unproved.is_empty(), "{report:?}");
         assert_eq!(report.logs[0].signed, report.logs[0].events);
+    }
+}
+
+on_both! {
+    /// By the command line: what is signed, with which key, a proof, and notes that were kept elsewhere, good and bad.
+    async fn an_auditor_keeps_compares_and_proves_by_the_command_line(db) {
+        let harness = signed(db, 4, 10, 12).await;
+        let dir = TempDir::new();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (done, bundle) = harness.command(&["audit", "bundle"]);
+        assert!(done && bundle == noted(&harness), "{bundle}");
+        let checkpoint = harness.app.store.read(|conn| audit::newest_checkpoint(conn, 0)).await.unwrap().unwrap().note;
+        let (done, keys) = harness.command(&["audit", "keys"]);
+        let logs = if db == Db::Sqlite { 1 } else { 8 };
+        assert!(done && keys.lines().count() == logs && keys.contains("/audit/1/0+"), "{keys}");
+        let (done, proof) = harness.command(&["audit", "prove", "3"]);
+        assert!(done && proof.starts_with("c2sp.org/tlog-proof@v1\nindex 2\n"), "{proof}");
+        for (arguments, said) in [
+            (&["audit", "prove", "0"][..], "there is no such event"),
+            (&["audit", "prove", "13"], "there is no such event"),
+            (&["audit", "prove", "11"], "signed yet"),
+            (&["audit", "prove", "3", "--log", "99"], "there is no such log"),
+            (&["audit", "prove", "x"], "invalid value 'x'"),
+        ] {
+            let (done, told) = harness.command(arguments);
+            assert!(!done && told.contains(said), "{arguments:?}: {told}");
+        }
+        // One after the other, with what a mail has around them, and with the line ends of Windows.
+        let several = file("several", &format!("Dear auditor,\n\nthis is it:\n\n{bundle}{checkpoint}\nYours\n"));
+        let windows = file("windows", &bundle.replace('\n', "\r\n"));
+        let (done, told) = harness.command(&["audit", "verify", "--expect", &several, "--expect", &windows]);
+        assert!(done && told.contains("compared: 3") && told.contains("the record is sound"), "{told}");
+        assert!(!told.contains("not proved"), "{told}");
+        let other = signed(Db::Sqlite, 4, 10, 10).await;
+        for (text, said) in [
+            (String::new(), "there is no signed note in it"),
+            ("nothing".to_owned(), "there is no signed note in it"),
+            (noted(&other), "it is not signed with the key of this server"),
+            (bundle.replace(" 10 ", " 9 "), "it is not signed with the key of this server"),
+            ("one\n\n\u{2014} two\n".to_owned(), "it is not a signed note"),
+        ] {
+            let (done, told) = harness.command(&["audit", "verify", "--expect", &file("wrong", &text)]);
+            assert!(!done && told.contains(said), "{text:?}: {told}");
+        }
+        let (done, told) = harness.command(&["audit", "verify", "--expect", "/nowhere"]);
+        assert!(!done && told.contains("/nowhere"), "{told}");
+        let (done, told) = harness.command(&["audit", "verify", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert!(done && report["sound"] == true && report["logs"][0]["signed"] == 10, "{told}");
     }
 }
 

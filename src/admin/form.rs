@@ -1,5 +1,7 @@
 //! What the forms of the console share: typed values that are kept, and what is wrong with them, field by field.
 
+use actix_web::http::StatusCode;
+
 use crate::registry::{Mistake, VERSION};
 use crate::web::browser::PostedForm;
 
@@ -18,6 +20,15 @@ pub struct FieldMistake {
 }
 
 impl FieldMistake {
+    /// The status of a page that shows a form with these mistakes (RFC 9110 §15.5.21).
+    pub fn status(wrong: &[Self]) -> StatusCode {
+        if wrong.is_empty() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    }
+
     /// What is wrong with a field.
     pub fn field(field: &str, text: impl Into<String>) -> Self {
         Self {

@@ -177,11 +177,7 @@ async fn show(admin: &AdminRequest, typed: Typed, wrong: Vec<FieldMistake>) -> A
         .filter(|alg| all.iter().any(|key| key.algorithm == *alg));
     let mut algorithms = vec![(ALL, "All algorithms that are in use", "")];
     algorithms.extend(existing.map(|algorithm| (algorithm.as_str(), algorithm.as_str(), "")));
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let page = NewPage {
         shell: admin.shell(),
         frame: admin.frame(Area::Keys),

@@ -32,7 +32,8 @@ use crate::policy::Policy;
 use crate::secrets::master_key::MasterKey;
 use crate::secrets::password::{Cost, Hasher, cost_of};
 use crate::secrets::password_rules::Rules;
-use crate::store::{Store, Target, Threads, audit, installation, people};
+use crate::store::audit::StoredCheckpointKey;
+use crate::store::{Store, Stored, Target, Threads, Tx, audit, installation, people};
 use crate::webauthn::RelyingParty;
 
 /// How many former costs of password hashes a sign-in makes up for; each makes all sign-ins slower until the next start.
@@ -317,30 +318,50 @@ fn master_key(store: &Store, source: &MasterKeySource, entropy: Entropy) -> Resu
     }
 }
 
+/// What a record begins with.
+struct FirstEntry {
+    key: StoredCheckpointKey,
+    name: String,
+    event: Event,
+    now: i64,
+}
+
+impl FirstEntry {
+    fn new(master: &MasterKey, clock: &SharedClock, name: &str) -> Result<Self, StartError> {
+        let now = clock.now();
+        let key = checkpoint::generate(master, Entropy, now).map_err(cannot)?;
+        Ok(Self {
+            event: Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
+                .with("key_fingerprint", master.fingerprint())
+                .with("checkpoint_key", &key.public_key),
+            key,
+            name: name.to_owned(),
+            now,
+        })
+    }
+
+    /// Begins the record, unless it was begun.
+    fn write(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        audit::add_first_checkpoint_key(tx.conn(), &self.key)?;
+        if audit::open_logs(tx.conn(), &self.name, self.now)? {
+            tx.audit(self.event.clone());
+        }
+        Ok(())
+    }
+}
+
 /// Begins the record of a database that was made before records were logs.
 fn begin_record(
     store: &Arc<Store>,
     master: &Arc<MasterKey>,
     clock: &SharedClock,
-    record: &str,
+    name: &str,
 ) -> Result<(), StartError> {
     if !store.read_blocking(audit::logs).map_err(cannot)?.is_empty() {
         return Ok(());
     }
-    let now = clock.now();
-    let key = checkpoint::generate(master, Entropy, now).map_err(cannot)?;
-    let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
-        .with("key_fingerprint", master.fingerprint())
-        .with("checkpoint_key", &key.public_key);
-    let record = record.to_owned();
-    let begun = store.write_blocking(move |tx| {
-        audit::add_first_checkpoint_key(tx.conn(), &key)?;
-        if audit::open_logs(tx.conn(), &record, now)? {
-            tx.audit(event.clone());
-        }
-        Ok(())
-    });
-    begun.map_err(cannot)
+    let first = FirstEntry::new(master, clock, name)?;
+    store.write_blocking(move |tx| first.write(tx)).map_err(cannot)
 }
 
 /// What origins of the record begin with: the issuer without its scheme (c2sp.org/tlog-checkpoint).
@@ -368,19 +389,13 @@ fn initialise(
                 .map(|algorithm| keys::generate(algorithm, master, now, now))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(cannot)?;
-            let checkpoint_key = checkpoint::generate(master, Entropy, now).map_err(cannot)?;
-            let event = Event::new(clock.now_millis(), Kind::Initialised, Actor::Server)
-                .with("key_fingerprint", &fingerprint)
-                .with("checkpoint_key", &checkpoint_key.public_key);
-            let record = record.to_owned();
+            let entry = FirstEntry::new(master, clock, record)?;
             let first_write = store.write_blocking(move |tx| {
                 if installation::initialise(tx.conn(), &fingerprint, now)? {
                     for key in &first {
                         crate::store::keys::add(tx.conn(), key)?;
                     }
-                    audit::add_first_checkpoint_key(tx.conn(), &checkpoint_key)?;
-                    audit::open_logs(tx.conn(), &record, now)?;
-                    tx.audit(event.clone());
+                    entry.write(tx)?;
                 }
                 Ok(())
             });

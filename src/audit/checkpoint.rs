@@ -204,24 +204,29 @@ impl PublicKeys {
     }
 }
 
-/// The signed notes of a text that has one or several, whatever stands between them: a note ends with its signatures.
+/// The signed notes of a text that has one or several, whatever stands between them: a note is some lines without a blank
+/// one, a blank one, and its signatures.
 pub fn split(text: &str) -> Vec<String> {
-    let (mut notes, mut note, mut ends) = (Vec::new(), String::new(), false);
-    for line in text.lines() {
-        let signature = line.starts_with("\u{2014} ");
-        if ends && !signature {
-            notes.push(std::mem::take(&mut note));
-            ends = false;
+    let (mut notes, mut lines, mut signatures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut has_ended = false;
+    for line in text.lines().chain([""]) {
+        if line.starts_with("\u{2014} ") {
+            signatures.push(line);
+            continue;
         }
-        ends |= signature;
-        // What is empty in front of a note is not a part of it.
-        if !(note.is_empty() && line.is_empty()) {
-            note.push_str(line);
-            note.push('\n');
+        if !signatures.is_empty() {
+            notes.push(format!("{}\n\n{}\n", lines.join("\n"), signatures.join("\n")));
+            signatures.clear();
+            has_ended = true;
         }
-    }
-    if ends {
-        notes.push(note);
+        if line.is_empty() {
+            has_ended = true;
+        } else {
+            if std::mem::take(&mut has_ended) {
+                lines.clear();
+            }
+            lines.push(line);
+        }
     }
     notes
 }

@@ -198,6 +198,7 @@ pub fn verify_on(conn: &mut Conn, noted: &[String], mut tell: impl FnMut(usize))
         PublicKeys::none()
     });
     let claims = Claims::of(&signed, &keys, noted, &mut report);
+    let nothing = Said::new();
     if signed.logs.is_empty() {
         report.find(
             (),
@@ -205,10 +206,10 @@ pub fn verify_on(conn: &mut Conn, noted: &[String], mut tell: impl FnMut(usize))
         );
     }
     for log in &signed.logs {
-        let of_log = claims.of_log(&log.origin);
-        check_log(conn, log.id, &of_log, &mut report, &mut tell)?;
+        let said = claims.0.get(&log.origin).unwrap_or(&nothing);
+        check_log(conn, log.id, said, &mut report, &mut tell)?;
     }
-    for origin in claims.origins() {
+    for origin in claims.0.keys() {
         if !signed.logs.iter().any(|log| log.origin == *origin) {
             report.find(
                 (),
@@ -268,20 +269,7 @@ const NOTED: &str = "a checkpoint that was noted elsewhere";
 impl Claims {
     fn of(signed: &Signed, keys: &PublicKeys, noted: &[String], report: &mut Report) -> Self {
         let mut claims = Self::default();
-        for stored in &signed.checkpoints {
-            let place = (stored.log, stored.size);
-            let origin = signed.logs.iter().find(|log| log.id == stored.log);
-            match keys.checkpoint(&stored.note) {
-                Err(cause) => report.find(place, format!("the checkpoint of this size: {cause}")),
-                Ok(signed)
-                    if i64::try_from(signed.size()) != Ok(stored.size)
-                        || origin.is_none_or(|log| log.origin != signed.origin()) =>
-                {
-                    report.find(place, "the checkpoint of this size is one of another size or log");
-                }
-                Ok(signed) => claims.add(&signed, OURS),
-            }
-        }
+        claims.read_checkpoints(signed, keys, report);
         match &signed.bundle {
             None if signed.checkpoints.is_empty() => report.unproved.push(
                 "No checkpoint was signed yet: the server signs one every minute while it runs.".to_owned(),
@@ -293,33 +281,41 @@ impl Claims {
                     report.find((), "the newest bundle is one of another time");
                 }
                 Ok(bundle) => {
+                    compare_bundle(&bundle, signed, report);
                     claims.add_bundle(&bundle, OUR_BUNDLE);
-                    // Each checkpoint came with a bundle: the newest of both belong together.
-                    for log in &signed.logs {
-                        let newest = signed
-                            .checkpoints
-                            .iter()
-                            .filter(|stored| stored.log == log.id)
-                            .map(|stored| stored.size)
-                            .max();
-                        let named = bundle.logs.iter().find(|(origin, ..)| *origin == log.origin);
-                        match named {
-                            None => report.find(log.id, "the newest bundle does not name this log"),
-                            Some((_, size, _)) if i64::try_from(*size).ok() != Some(newest.unwrap_or(0)) => {
-                                report.find(log.id, format!("the newest bundle says that {size} events were signed, the newest checkpoint {}", newest.unwrap_or(0)));
-                            }
-                            Some(_) => {}
-                        }
-                    }
                 }
             },
         }
+        claims.read_notes(keys, noted, report);
+        claims
+    }
+
+    /// What the checkpoints of the database say.
+    fn read_checkpoints(&mut self, signed: &Signed, keys: &PublicKeys, report: &mut Report) {
+        for stored in &signed.checkpoints {
+            let place = (stored.log, stored.size);
+            let log = signed.logs.iter().find(|log| log.id == stored.log);
+            match keys.checkpoint(&stored.note) {
+                Err(cause) => report.find(place, format!("the checkpoint of this size: {cause}")),
+                Ok(signed)
+                    if i64::try_from(signed.size()) != Ok(stored.size)
+                        || log.is_none_or(|log| log.origin != signed.origin()) =>
+                {
+                    report.find(place, "the checkpoint of this size is one of another size or log");
+                }
+                Ok(signed) => self.add(&signed, OURS),
+            }
+        }
+    }
+
+    /// What somebody noted elsewhere.
+    fn read_notes(&mut self, keys: &PublicKeys, noted: &[String], report: &mut Report) {
         for note in noted {
             report.compared += 1;
             let read = if checkpoint::is_bundle(note) {
-                keys.bundle(note).map(|bundle| claims.add_bundle(&bundle, NOTED))
+                keys.bundle(note).map(|bundle| self.add_bundle(&bundle, NOTED))
             } else {
-                keys.checkpoint(note).map(|signed| claims.add(&signed, NOTED))
+                keys.checkpoint(note).map(|signed| self.add(&signed, NOTED))
             };
             if let Err(cause) = read {
                 let first = note.lines().next().unwrap_or_default();
@@ -329,7 +325,6 @@ impl Claims {
         if noted.is_empty() {
             report.unproved.push("No checkpoint that was noted elsewhere was given: whoever owns the database and could sign checkpoints could have rewritten all of it consistently.".to_owned());
         }
-        claims
     }
 
     fn add(&mut self, signed: &Checkpoint, says: &'static str) {
@@ -349,13 +344,24 @@ impl Claims {
             said.push((root, says));
         }
     }
+}
 
-    fn origins(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
-    }
-
-    fn of_log(&self, origin: &str) -> Said {
-        self.0.get(origin).cloned().unwrap_or_default()
+/// Each checkpoint came with a bundle: the newest bundle names each log, with its newest checkpoint.
+fn compare_bundle(bundle: &Bundle, signed: &Signed, report: &mut Report) {
+    for log in &signed.logs {
+        let of_log = signed.checkpoints.iter().filter(|stored| stored.log == log.id);
+        let newest = of_log.map(|stored| stored.size).max().unwrap_or(0);
+        let named = bundle.logs.iter().find(|(origin, ..)| *origin == log.origin);
+        match named {
+            None => report.find(log.id, "the newest bundle does not name this log"),
+            Some((_, size, _)) if i64::try_from(*size) != Ok(newest) => report.find(
+                log.id,
+                format!(
+                    "the newest bundle says that {size} events were signed, the newest checkpoint {newest}"
+                ),
+            ),
+            Some(_) => {}
+        }
     }
 }
 

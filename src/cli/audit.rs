@@ -123,7 +123,7 @@ fn check(start: &Start, noted: &[String], json: bool) -> Done {
     )))
 }
 
-/// The notes of files, each of which has one or several: a note ends with its signatures, which begin with a dash.
+/// The notes of files, each of which has one or several.
 fn notes(files: &[PathBuf]) -> Result<Vec<String>, CommandRefused> {
     let mut notes = Vec::new();
     for file in files {

@@ -329,6 +329,23 @@ impl Harness {
         self.port
     }
 
+    /// Runs the program beside the server, on its database and directory. Answers whether it succeeded, and what it said.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mdi-auth"));
+        let config = &self.app.config;
+        command
+            .args(arguments)
+            .env("MDI_AUTH_SERVER__ISSUER", &self.issuer)
+            .env("MDI_AUTH_SERVER__DATA_DIR", &config.server.data_dir)
+            .env("MDI_AUTH_LOG", "error");
+        if let Database::Postgres(url) = &config.database.url {
+            command.env("MDI_AUTH_DATABASE__URL", url.reveal());
+        }
+        let output = blocking(move || command.output()).unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(told).unwrap())
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
     }

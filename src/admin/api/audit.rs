@@ -1,4 +1,4 @@
-//! `/audit/events`, `/audit/logs` and `/audit/checkpoints`: the record, to be read and proved.
+//! `/audit/events`, `/audit/logs`, `/audit/bundle` and the proofs: the record, to be read and proved.
 
 use serde::Serialize;
 use serde_json::Value;

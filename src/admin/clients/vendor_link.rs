@@ -76,11 +76,7 @@ fn show(
     typed: Typed,
     wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let (shell, frame) = (admin.shell(), admin.frame(Area::Clients));
     let page = LinkPage {
         shell,

@@ -44,11 +44,7 @@ fn show(
     typed: Typed,
     wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let page = LinkPage {
         shell: admin.shell(),
         frame: admin.frame(Area::IdentityProviders),
@@ -126,7 +122,7 @@ pub async fn ask_unlink(admin: AdminRequest) -> Answered {
             if person.password.is_some() {
                 "The account stays, and the password still works."
             } else {
-                "The account stays. There is no password, so the person needs an invitation to sign in again."
+                "The account stays. There is no password: without a passkey or another agency’s sign-in, the person needs an invitation to sign in again."
             }
             .to_owned(),
         ],

@@ -432,11 +432,7 @@ fn with_secret_again<S: Managed>(mut wrong: Vec<FieldMistake>, form: &PostedForm
 }
 
 fn show<S: Managed>(admin: &AdminRequest, asking: &Asking<'_, S>, shown: Again) -> HttpResponse {
-    let status = if shown.wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&shown.wrong);
     let own = asking.before.map(|one| path_of::<S>(&one.id));
     let (title, lead) = S::form_title(asking);
     let usual = usual(asking);

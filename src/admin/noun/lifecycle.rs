@@ -1,7 +1,6 @@
 //! Disabling, enabling and deleting: each asks first, and says what it affects.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 
 use super::managed::{Managed, found, path_of};
 use crate::admin::access::{AdminRequest, Answered, done};
@@ -27,11 +26,7 @@ fn confirm<S: Managed>(
     effects: Vec<String>,
     wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let path = path_of::<S>(&one.id);
     let page = ConfirmPage {
         shell: admin.shell(),

@@ -1,7 +1,6 @@
 //! A new secret beside the old one, which ends later or at once.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::managed::{Managed, Words, found, path_of};
@@ -52,11 +51,7 @@ fn show<S: Managed>(
     typed: Typed,
     wrong: Vec<FieldMistake>,
 ) -> HttpResponse {
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let page = SecretPage {
         shell: admin.shell(),
         frame: admin.frame(S::AREA),

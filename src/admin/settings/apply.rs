@@ -57,11 +57,7 @@ pub async fn get(admin: AdminRequest) -> Answered {
 }
 
 fn show(admin: &AdminRequest, typed: Typed, wrong: Vec<FieldMistake>, plan: Option<Outcome>) -> HttpResponse {
-    let status = if wrong.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = FieldMistake::status(&wrong);
     let page = ApplyPage {
         shell: admin.shell(),
         frame: admin.frame(Area::Configuration),
